@@ -1,0 +1,72 @@
+"""What every data set hands out, and the errors it raises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+VOID = -1
+"""Label of a pixel that has no class: neither scored nor counted."""
+
+
+class DatasetError(Exception):
+    """Data that cannot be used: the message names the file or key, what is wrong, and what to do."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with its ground truth, uncropped.
+
+    Attributes:
+        id: stable name, unique within the data set.
+        image: ``(h, w, 3)`` uint8 RGB.
+        label: ``(h, w)`` int16, 0..n_classes-1 or `VOID`.
+    """
+
+    id: str
+    image: NDArray[np.uint8]
+    label: NDArray[np.int16]
+
+
+class Dataset(Protocol):
+    """Pictures in a sorted, stable order. A data set is a frozen dataclass: its fields are the configuration keys."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Class names; the position is the label."""
+        ...
+
+    @property
+    def label_source(self) -> str:
+        """Where the ground truth comes from, as shown in the tables."""
+        ...
+
+    @property
+    def official_count(self) -> int | None:
+        """Pictures in the published evaluation, or None when there is none."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over the whole list, before ``limit``: ids and the sizes in bytes of their files, class table."""
+        ...
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Ids to evaluate, sorted, after ``limit``."""
+        ...
+
+    def check(self) -> None:
+        """Raises `DatasetError` when the data are not there, with where to get them. Reads no picture."""
+        ...
+
+    def load(self, id: str) -> Sample:
+        """Decodes one picture. Raises `DatasetError` naming the file that cannot be used."""
+        ...

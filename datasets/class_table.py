@@ -1,0 +1,56 @@
+"""From the values that label files hold to the classes that are scored."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.base import VOID
+
+FOLDER = Path(__file__).with_name("classes")
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The classes of a data set.
+
+    Attributes:
+        names: class names; the position is the label.
+        label_of: value in a label file (0..255) -> label (0..len(names)-1). Values it does not hold are void.
+    """
+
+    names: tuple[str, ...]
+    label_of: Mapping[int, int]
+
+    @cached_property
+    def _lookup(self) -> NDArray[np.int16]:
+        lookup = np.full(np.iinfo(np.uint8).max + 1, VOID, np.int16)
+        lookup[list(self.label_of.keys())] = list(self.label_of.values())
+        return lookup
+
+    def labels(self, values: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Labels ``(h, w)`` of the ``values`` ``(h, w)`` of a label file; `VOID` where a value has no class."""
+        return self._lookup[values]
+
+
+@cache
+def class_table(name: str) -> ClassTable:
+    """Reads ``datasets/classes/NAME.csv``.
+
+    The first column is the value in the label files, the last two are the label and its name; what stands between
+    is for the reader.
+    """
+    with (FOLDER / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        rows = [(int(row[0]), int(row[-2]), row[-1]) for row in list(csv.reader(file))[1:]]
+    names = {label: name for _, label, name in rows}
+    return ClassTable(
+        names=tuple(names[label] for label in range(len(names))),
+        label_of=MappingProxyType({value: label for value, label, _ in rows}),
+    )

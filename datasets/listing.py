@@ -1,0 +1,124 @@
+"""What the data sets share: which pictures are evaluated, in which order, and the list's fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from datasets.base import DatasetError, Sample
+from datasets.class_table import ClassTable
+from datasets.reading import read_ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedDataset(ABC):
+    """Pictures that lie in files. Building one touches no disk; the list is made on first use and kept.
+
+    Attributes:
+        split_file: text file with an id a line: evaluate exactly these. None: every picture that is there, or
+            those of the official list where the data set has one.
+        limit: evaluate the first so many of the sorted list (>= 1). None: all.
+    """
+
+    split_file: str | None = None
+    limit: int | None = None
+
+    name: ClassVar[str]
+    official_count: ClassVar[int | None]
+    table: ClassVar[ClassTable]
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit: must be 1 or more (or null for all), got {self.limit}")
+
+    @property
+    @abstractmethod
+    def label_source(self) -> str:
+        """Where the ground truth comes from, as shown in the tables."""
+
+    @abstractmethod
+    def load(self, id: str) -> Sample:
+        """Decodes one picture. Raises `DatasetError` naming the file that cannot be used."""
+
+    @abstractmethod
+    def _pictures(self) -> Collection[str]:
+        """Ids of the pictures that are there. Raises `DatasetError`, with where to get them, when there are none."""
+
+    @abstractmethod
+    def _image_path(self, id: str) -> Path:
+        """Where the picture lies, or would lie."""
+
+    @abstractmethod
+    def _label_path(self, id: str) -> Path:
+        """Where its ground truth lies, or would lie."""
+
+    def _official_list(self) -> Path | None:
+        """The published list of ids, where it lies beside the data."""
+        return None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; the position is the label."""
+        return self.table.names
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids to evaluate, sorted, after ``limit``."""
+        return self.listed[: self.limit]
+
+    @cached_property
+    def listed(self) -> tuple[str, ...]:
+        """Ids before ``limit``, sorted; fewer than `official_count` where the folder holds only a part.
+
+        Raises:
+            DatasetError: the data are not there; a picture of ``split_file`` is missing, or a picture's labels.
+        """
+        pictures = set(self._pictures())
+        if self.split_file is not None:
+            source = Path(self.split_file).expanduser()
+            ids = read_ids(source)
+            self._require((self._image_path(id) for id in sorted(ids - pictures)), f"{source} lists it")
+        elif (official := self._official_list()) is not None:
+            ids = read_ids(official) & pictures
+            if not ids:
+                raise DatasetError(
+                    f"{official}: none of its ids is among the {len(pictures)} pictures that are there; "
+                    "name the pictures to evaluate with dataset.split_file"
+                )
+        else:
+            ids = pictures
+        labels = (self._label_path(id) for id in sorted(ids))
+        self._require((path for path in labels if not path.is_file()), "its picture is there")
+        return tuple(sorted(ids))
+
+    def _require(self, missing: Iterable[Path], because: str) -> None:
+        paths = list(missing)
+        if paths:
+            others = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+            raise DatasetError(
+                f"{paths[0]}: the file is missing, though {because}{others}; restore it, "
+                "or leave the id out with dataset.split_file"
+            )
+
+    def check(self) -> None:
+        """Raises `DatasetError` when the data are not there, with where to get them. Reads no picture."""
+        _ = self.listed
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over classes, label source, and ids and file sizes of the whole list, before ``limit``.
+
+        The folder does not enter it, so that a copy of the data elsewhere is the same data.
+        """
+        table = [*self.table.names, *(f"{value} {label}" for value, label in self.table.label_of.items())]
+        lines = [self.name, self.label_source, *table, *(f"{id} {self._state(id)}" for id in self.listed)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def _state(self, id: str) -> str:
+        """What changes when the files of a picture change: their sizes in bytes."""
+        return f"{self._image_path(id).stat().st_size} {self._label_path(id).stat().st_size}"

@@ -1,0 +1,106 @@
+"""Eight photographs that installed packages carry, with polygons drawn for this project: nothing to download.
+
+``photos.json`` holds the polygons in COCO's format (category id = fine id of COCO-Stuff + 1, the later annotation
+covers the earlier) and, for each picture, the sha256 of its file: outlines fit one picture only, and another release of
+a package may carry another one under the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from datasets.base import DatasetError, Sample
+from datasets.class_table import ClassTable, class_table
+from datasets.coco_json import UNPAINTED, CocoJson, paint, read_coco_json
+from datasets.listing import ListedDataset
+from datasets.reading import make_sample, read_image
+
+TRUTH = Path(__file__).with_name("photos.json")
+
+# File in an import package, by id.
+SOURCES = {
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "chelsea": ("skimage", "data/chelsea.png"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+    "grace_hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+    "motorcycle_left": ("skimage", "data/motorcycle_left.png"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+}
+DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
+
+
+@dataclass(frozen=True)
+class Photos(ListedDataset):
+    """The built-in photographs, with the 27 classes of COCO-Stuff-27."""
+
+    name: ClassVar[str] = "photos"
+    official_count: ClassVar[int | None] = None
+    table: ClassVar[ClassTable] = class_table("cocostuff27")
+
+    @property
+    def label_source(self) -> str:
+        """Always "polygons"."""
+        return "polygons"
+
+    def load(self, id: str) -> Sample:
+        """Decodes a photograph and paints its classes.
+
+        Raises:
+            DatasetError: the package or the file is missing, the file is damaged, or it is another picture.
+        """
+        path = self._image_path(id)
+        image = read_image(path)
+        height, width = self._truth.size(id)
+        if hashlib.sha256(path.read_bytes()).hexdigest() != self._truth.images[id]["sha256"]:
+            package, file = SOURCES[id]
+            raise DatasetError(
+                f"{path}: the {file} of the installed {DISTRIBUTIONS[package]} is not the picture that "
+                f"{TRUTH.name} outlines; install the versions of this project (make setup), or leave {id} out with "
+                "dataset.split_file"
+            )
+        canvas = np.full((height, width), UNPAINTED, np.uint8)
+        paint(canvas, self._truth.of(id), TRUTH)
+        return make_sample(id, image, self.table.labels(canvas), path, TRUTH)
+
+    @cached_property
+    def _truth(self) -> CocoJson:
+        return read_coco_json(TRUTH)
+
+    def _pictures(self) -> set[str]:
+        for id, (package, file) in SOURCES.items():
+            if not self._image_path(id).is_file():
+                raise DatasetError(
+                    f"{self._image_path(id)}: the installed {DISTRIBUTIONS[package]} lacks its {file}; "
+                    "install it again (make setup)"
+                )
+        return set(SOURCES)
+
+    def _image_path(self, id: str) -> Path:
+        if id not in SOURCES:
+            raise DatasetError(f"dataset photos: there is no {id}; there are {', '.join(SOURCES)}")
+        package, file = SOURCES[id]
+        # The package is found, not imported: importing scikit-image or matplotlib takes seconds.
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            raise DatasetError(
+                f"{file}: {DISTRIBUTIONS[package]}, which carries this photograph, is not installed; "
+                "install the benchmark's packages (make setup)"
+            )
+        return Path(spec.origin).parent / file
+
+    def _label_path(self, id: str) -> Path:
+        return TRUTH
+
+    def _state(self, id: str) -> str:
+        # The pictures' checksums are in this file, so it covers them too.
+        return hashlib.sha256(TRUTH.read_bytes()).hexdigest()
+

@@ -1,0 +1,98 @@
+"""Decoding of pictures, label maps and lists: what cannot be used is a `DatasetError` that names the file."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from datasets.base import VOID, DatasetError, Sample
+
+# One value a pixel: grey levels or palette indices. The palette itself only colours the map for the eye.
+LABEL_MODES = ("L", "P")
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: the file is missing; unpack or copy it again") from None
+    except UnidentifiedImageError:
+        raise DatasetError(f"{path}: not a picture; the file is damaged: unpack or copy it again") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        # Pillow's decoders raise any of these on broken bytes: SyntaxError for a PNG, OSError for a cut JPEG.
+        raise DatasetError(f"{path}: cannot be decoded ({error}); unpack or copy it again") from error
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Decodes a picture to ``(h, w, 3)`` uint8 RGB.
+
+    The orientation stored in EXIF is not applied: ground truth is aligned with the pixels as they are stored.
+
+    Raises:
+        DatasetError: the file is missing, cut short or no picture.
+    """
+    with _decoding(path), Image.open(path) as image:
+        return np.array(image.convert("RGB"))
+
+
+def read_label(path: Path) -> NDArray[np.uint8]:
+    """Decodes a label map to ``(h, w)`` uint8, the values as stored (indices where the file has a palette).
+
+    Raises:
+        DatasetError: the file is missing, cut short, no picture, or has not exactly one 8-bit channel.
+    """
+    with _decoding(path), Image.open(path) as image:
+        mode, values = image.mode, np.array(image)
+    if mode not in LABEL_MODES:
+        raise DatasetError(
+            f"{path}: a label map has one 8-bit channel, this picture has mode {mode}; "
+            "use the map of class ids, not a coloured one"
+        )
+    return values
+
+
+def read_ids(path: Path) -> set[str]:
+    """Reads a list of ids, one a line; blank lines and repetitions do not count.
+
+    Raises:
+        DatasetError: the file is missing, not UTF-8 text, or lists nothing.
+    """
+    try:
+        ids = set(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise DatasetError(
+            f"{path}: the list of ids cannot be read ({reason}); give a text file, an id a line"
+        ) from error
+    if not ids:
+        raise DatasetError(f"{path}: the list of ids is empty; give a text file, an id a line")
+    return ids
+
+
+def make_sample(
+    id: str, image: NDArray[np.uint8], label: NDArray[np.int16], image_path: Path, label_path: Path
+) -> Sample:
+    """Joins a picture ``(h, w, 3)`` and its label map ``(h, w)``; the paths are for the messages.
+
+    Raises:
+        DatasetError: the two differ in size, or no pixel has a class.
+    """
+    if image.shape[:2] != label.shape:
+        (height, width), (label_height, label_width) = image.shape[:2], label.shape
+        raise DatasetError(
+            f"{image_path} is {width} x {height} pixels but its labels in {label_path} are "
+            f"{label_width} x {label_height}; take both from the same release of the data"
+        )
+    if not (label != VOID).any():
+        raise DatasetError(
+            f"{label_path}: no pixel of {id} has a class, so nothing can be scored; "
+            "leave the id out with dataset.split_file"
+        )
+    return Sample(id, image, label)

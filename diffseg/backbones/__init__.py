@@ -1,0 +1,72 @@
+"""Backbones: what turns a picture into `AttentionMaps`.
+
+A backbone comes in two halves. The *spec* is a frozen dataclass whose fields are the keys of ``conf/backbone/*.yaml``:
+cheap to build, validated when built, and free of torch, so that a wrong key or missing weights are reported at once.
+``spec.load(device)`` gives the *model*, which holds the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from diffseg.attention import AttentionMaps
+
+
+class MissingWeights(FileNotFoundError):
+    """The weights of a backbone are not on this machine; the message says which, from where, and how to get them."""
+
+
+class AttentionModel(Protocol):
+    """A loaded backbone."""
+
+    def attend(self, images: Tensor) -> list[AttentionMaps]:
+        """Attention of a batch.
+
+        Args:
+            images: ``(B, 3, P, P)`` RGB, floating point in [0, 255], on any device; ``P`` is the spec's ``size``.
+
+        Returns:
+            One `AttentionMaps` a picture, float32, on the model's device.
+        """
+        ...
+
+
+class Backbone(Protocol):
+    """The spec of a backbone: its fields are the configuration keys."""
+
+    @property
+    def path(self) -> str:
+        """Hub id or local folder of the weights."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Side P in pixels of the square that enters the backbone."""
+        ...
+
+    @property
+    def tuned(self) -> Mapping[str, Mapping[str, Any]]:
+        """segmenter -> parameter -> value that suits this attention (or data set -> value, with a ``default``)."""
+        ...
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Sides of the attention maps, finest first."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the weights and what configures them, part of every record's key. Raises `MissingWeights`."""
+        ...
+
+    def check(self) -> None:
+        """Raises `MissingWeights` when the weights are not on this machine. Touches no network, imports no torch."""
+        ...
+
+    def load(self, device: str = "auto") -> AttentionModel:
+        """Loads the weights onto ``device`` ("auto": CUDA where there is one, else the CPU)."""
+        ...

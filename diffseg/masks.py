@@ -1,0 +1,84 @@
+"""From proposals to a label map: bilinear upsampling and arg-max, the paper's non-maximum suppression (Section 3.2)."""
+
+from __future__ import annotations
+
+from math import isqrt
+
+import torch
+from torch import Tensor
+
+# Proposals x rows x columns held at once; keeps the working set of the arg-max in tens of megabytes.
+BLOCK_ELEMENTS = 1 << 22
+
+
+def grid_side(aggregated: Tensor) -> int:
+    """Side S of a ``(S*S, S*S)`` tensor.
+
+    Raises:
+        ValueError: the tensor is not of that form.
+    """
+    side = isqrt(aggregated.shape[0]) if aggregated.ndim == 2 else 0
+    if side < 1 or tuple(aggregated.shape) != (side * side, side * side) or not aggregated.is_floating_point():
+        raise ValueError(
+            "aggregated: must be a floating point tensor of shape (S*S, S*S), "
+            f"got {tuple(aggregated.shape)} {aggregated.dtype}"
+        )
+    return side
+
+
+def labels_from_proposals(proposals: Tensor, size: int | tuple[int, int]) -> Tensor:
+    """Gives each pixel the proposal with the largest attention there (paper, Eq. 6).
+
+    Args:
+        proposals: ``(K, S*S)`` floating point, K >= 1.
+        size: side P of the label map in pixels, or (height, width).
+
+    Returns:
+        ``(P, P)`` int64 in 0..K-1 on the device of the proposals. The first of equal proposals wins; one that wins
+        nowhere keeps its number unused.
+    """
+    count, side = proposals.shape[0], isqrt(proposals.shape[1])
+    height, width = (size, size) if isinstance(size, int) else size
+    grid = proposals.float().view(count, side, side)
+    left, right, weight = _taps(side, width, grid.device)
+    columns = torch.lerp(grid[:, :, left], grid[:, :, right], weight)
+    top, bottom, weight = _taps(side, height, grid.device)
+    labels = torch.empty(height, width, dtype=torch.int64, device=grid.device)
+    step = max(1, BLOCK_ELEMENTS // (count * width))
+    for start in range(0, height, step):
+        rows = slice(start, start + step)
+        block = torch.lerp(columns[:, top[rows]], columns[:, bottom[rows]], weight[rows, None])
+        labels[rows] = block.argmax(dim=0)
+    return labels
+
+
+def _taps(side: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """The two neighbours of each of ``size`` output positions and the weight of the second: half-pixel centres, clamped."""
+    position = ((torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (side / size) - 0.5).clamp_(
+        0, side - 1
+    )
+    first = position.long()
+    return first, (first + 1).clamp_(max=side - 1), position - first
+
+
+def upsample_nearest(labels: Tensor, size: int) -> Tensor:
+    """``(S, S)`` labels -> ``(P, P)``: each pixel takes the cell that its centre lies in."""
+    side = labels.shape[0]
+    cell = ((torch.arange(size, device=labels.device) * 2 + 1) * side) // (2 * size)
+    return labels[cell][:, cell]
+
+
+def cluster_means(aggregated: Tensor, labels: Tensor, clusters: int) -> Tensor:
+    """Mean attention map of each cluster.
+
+    Args:
+        aggregated: ``(S*S, S*S)``.
+        labels: ``(S*S,)`` int64 in 0..clusters-1, every number used.
+        clusters: number of clusters K.
+
+    Returns:
+        ``(K, S*S)`` in the dtype of ``aggregated``.
+    """
+    one_hot = torch.zeros(clusters, labels.numel(), dtype=aggregated.dtype, device=aggregated.device)
+    one_hot[labels, torch.arange(labels.numel(), device=labels.device)] = 1
+    return (one_hot @ aggregated) / one_hot.sum(dim=1, keepdim=True)

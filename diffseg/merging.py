@@ -1,0 +1,283 @@
+"""Iterative attention merging: the segmenter of the paper (Section 3.2, Eq. 4 and 5, Algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Literal, get_args
+
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from diffseg.masks import cluster_means, grid_side, labels_from_proposals
+
+Grid = Literal["official", "even"]
+Rule = Literal["official", "paper"]
+Precision = Literal["float16", "float32", "float64"]
+
+# 0 log 0 = 0, and log 0 = log FLOOR elsewhere: the smallest normal float32, in both precisions, so that they agree.
+FLOOR = torch.finfo(torch.float32).tiny
+
+# Float32 divergences this close to the threshold are decided in float64. Their error was 1e-6 at most on the reference
+# images (2e-7 rms), so the window holds every pair that rounding could move across, a few dozen of a million.
+NEAR_TIE = 1e-5
+
+
+class NoProposals(ValueError):
+    """Every proposal was lost: in float16, no map was close to any other."""
+
+
+def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
+    """Anchor points: the locations whose attention maps start the merging.
+
+    Args:
+        side: side S of the aggregated tensor.
+        anchors: M, anchors along one side, 1..S.
+        grid: ``official`` (the authors' code): ``start + i*step`` with ``step = (S-1) // (M-1)``, centred; 1, 5, ..., 61
+            at S = 64, M = 16. Where S-1 is far from a multiple of M-1 it covers only the middle. ``even``:
+            ``floor((i + 0.5) * S / M)`` covers every side.
+
+    Returns:
+        ``(M*M, 2)`` int64, (row, column) in 0..S-1, row-major.
+
+    Raises:
+        ValueError: anchors outside 1..S, or an unknown grid.
+    """
+    if not 1 <= anchors <= side:
+        raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {anchors}")
+    if grid not in get_args(Grid):
+        raise ValueError(f"grid: must be one of {', '.join(get_args(Grid))}, got {grid!r}")
+    index = torch.arange(anchors)
+    if grid == "even":
+        line = (2 * index + 1) * side // (2 * anchors)
+    else:
+        step = (side - 1) // (anchors - 1) if anchors > 1 else 0
+        line = (side - 1 - step * (anchors - 1)) // 2 + index * step
+    return torch.cartesian_prod(line, line).view(-1, 2)
+
+
+def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
+    """Symmetric Kullback-Leibler divergence between all pairs, (KL(p||q) + KL(q||p)) / 2 (paper, Eq. 5).
+
+    Through two matrix products. A common map, the logarithm of the mean map, is subtracted from both logarithms first:
+    the entries of p - q sum to zero, so the divergence stays and the cancellation error shrinks.
+
+    Args:
+        p: ``(n, d)`` float32 or float64, rows >= 0 that sum to 1.
+        q: ``(m, d)`` of the same dtype and device.
+
+    Returns:
+        ``(n, m)`` nats, >= 0, of the same dtype. Zeros are safe: 0 log 0 = 0, log 0 elsewhere is log 1.2e-38.
+    """
+    common = _log(q.mean(dim=0))
+    return _divergence(p, _log(p) - common, q, _log(q) - common)
+
+
+def _log(maps: Tensor) -> Tensor:
+    return maps.clamp(min=FLOOR).log_()
+
+
+def _divergence(p: Tensor, log_p: Tensor, q: Tensor, log_q: Tensor) -> Tensor:
+    """Symmetric divergence of ``(n, d)`` and ``(m, d)`` maps from their logarithms: (sum p log p + sum q log q - cross) / 2."""
+    # Sums of d terms in float64: in float32 they alone would make the error ten times larger.
+    own_p = (p * log_p).sum(dim=1, dtype=torch.float64).to(p.dtype)
+    own_q = (q * log_q).sum(dim=1, dtype=torch.float64).to(q.dtype)
+    cross = (p @ log_q.T).addmm_(log_p, q.T)
+    return (own_p[:, None] + own_q - cross).div_(2).clamp_(min=0)
+
+
+def anchor_divergence(aggregated: Tensor, anchors: Tensor, precision: Precision = "float32") -> Tensor:
+    """Divergence of every anchor's attention map to every attention map, for the first iteration.
+
+    Args:
+        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1.
+        anchors: ``(M*M,)`` int64 row numbers.
+        precision: ``float16`` as the authors' code has it: maps and logarithms are rounded to half precision, and a
+            map with an entry that underflows (below about 3e-8) is at distance NaN from all, itself included.
+
+    Returns:
+        ``(M*M, S*S)`` nats, float64 for that precision, else float32.
+    """
+    if precision != "float16":
+        maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
+        log = _log(maps).sub_(_log(maps.mean(dim=0)))
+        return _divergence(maps[anchors], log[anchors], maps, log)
+    # Rounded as theirs, multiplied and summed in float32: what half-precision sums would add depends on the order in
+    # which a platform sums.
+    half = aggregated.to(torch.float16)
+    lost = (half == 0).any(dim=1)
+    maps, log = half.float(), half.log().float().masked_fill_(half == 0, 0)
+    divergence = _divergence(maps[anchors], log[anchors], maps, log)
+    divergence[lost[anchors]] = torch.nan
+    divergence[:, lost] = torch.nan
+    return divergence
+
+
+def closer_than(tau: float, divergence: Tensor, aggregated: Tensor, anchors: Tensor, precision: Precision) -> Tensor:
+    """Which maps are closer than tau to which anchor; in float32 exactly those of float64.
+
+    Args:
+        tau: threshold in nats, > 0.
+        divergence, precision: ``(M*M, S*S)`` from `anchor_divergence` with that precision.
+        aggregated, anchors: what it was computed from.
+
+    Returns:
+        ``(M*M, S*S)`` bool.
+    """
+    close = divergence < tau
+    if precision == "float32":
+        anchor, other = ((divergence - tau).abs() < NEAR_TIE * max(1.0, tau)).nonzero(as_tuple=True)
+        p, q = aggregated[anchors[anchor]].double(), aggregated[other].double()
+        close[anchor, other] = ((p - q) * (_log(p) - _log(q))).sum(dim=1) < 2 * tau
+    return close
+
+
+def merge_anchors(aggregated: Tensor, close: Tensor, precision: Precision) -> Tensor:
+    """First iteration: each anchor becomes the mean of all maps close to it; none disappears (paper, Eq. 4).
+
+    Args:
+        aggregated: ``(S*S, S*S)``.
+        close: ``(M*M, S*S)`` bool, from `closer_than`.
+        precision: ``float64`` sums in float64, the others in float32.
+
+    Returns:
+        ``(M*M, S*S)`` float64. An anchor to which nothing is close (float16 only) is a row of NaN, as in the authors'
+        code: nothing can match it later.
+    """
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    sums = close.to(dtype) @ aggregated.to(dtype)
+    return sums.double() / close.sum(dim=1, keepdim=True)
+
+
+def merge_proposals(proposals: Tensor, tau: float, rule: Rule = "official") -> Tensor:
+    """A later iteration: walks the proposals in order and merges those closer than tau (paper, Algorithm 1).
+
+    Args:
+        proposals: ``(K, S*S)`` float64.
+        tau: threshold, > 0.
+        rule: ``official`` averages every close proposal, those already matched included; ``paper`` ("without
+            replacement") only the unmatched ones.
+
+    Returns:
+        ``(K', S*S)`` float64 with 1 <= K' <= K; a NaN proposal is dropped.
+
+    Raises:
+        NoProposals: all are NaN.
+    """
+    proposals = _without_nan(proposals)
+    close = (symmetric_kl(proposals, proposals) < tau).cpu()
+    free = torch.ones(len(proposals), dtype=torch.bool)
+    groups = []
+    for index in range(len(proposals)):
+        if not free[index]:
+            continue
+        groups.append(close[index] & free if rule == "paper" else close[index])
+        free &= ~close[index]
+    members = torch.stack(groups).to(proposals)
+    return (members @ proposals) / members.sum(dim=1, keepdim=True)
+
+
+def _without_nan(proposals: Tensor) -> Tensor:
+    """Leaves out the proposals that `merge_anchors` lost to float16.
+
+    Raises:
+        NoProposals: it lost them all.
+    """
+    kept = proposals[~proposals.isnan().any(dim=1)]
+    if not len(kept):
+        raise NoProposals("every attention map has entries that underflow in float16: use precision float32")
+    return kept
+
+
+def merge(
+    aggregated: Tensor,
+    tau: float | Sequence[float],
+    anchors: int,
+    iterations: int,
+    rule: Rule,
+    precision: Precision,
+    grid: Grid,
+) -> Tensor:
+    """All iterations of merging; arguments as in `segment`.
+
+    Returns:
+        ``(K, S*S)`` float64 proposals, K >= 1.
+
+    Raises:
+        ValueError: an argument out of range.
+        NoProposals: none was left.
+    """
+    side = grid_side(aggregated)
+    taus = thresholds(tau, iterations)
+    for name, value, allowed in (("rule", rule, Rule), ("precision", precision, Precision)):
+        if value not in get_args(allowed):
+            raise ValueError(f"{name}: must be one of {', '.join(get_args(allowed))}, got {value!r}")
+    rows, columns = anchor_grid(side, anchors, grid).to(aggregated.device).unbind(dim=1)
+    points = rows * side + columns
+    divergence = anchor_divergence(aggregated, points, precision)
+    proposals = merge_anchors(aggregated, closer_than(taus[0], divergence, aggregated, points, precision), precision)
+    for threshold in taus[1:]:
+        proposals = merge_proposals(proposals, threshold, rule)
+    return _without_nan(proposals)
+
+
+def thresholds(tau: float | Sequence[float], iterations: int) -> tuple[float, ...]:
+    """One threshold an iteration.
+
+    Raises:
+        ValueError: iterations below 1, a threshold that is not positive and finite, or a list of another length.
+    """
+    if iterations < 1:
+        raise ValueError(f"iterations: must be at least 1, got {iterations}")
+    taus = tuple(tau) if isinstance(tau, Sequence) else (tau,) * iterations
+    if len(taus) != iterations:
+        raise ValueError(f"tau: need one value, or one for each of the {iterations} iterations, got {list(taus)}")
+    if not all(isfinite(value) and value > 0 for value in taus):
+        raise ValueError(f"tau: must be a finite number above 0, got {tau}")
+    return taus
+
+
+def segment(
+    aggregated: Tensor,
+    tau: float | Sequence[float] = 1.1,
+    anchors: int = 16,
+    iterations: int = 3,
+    rule: Rule = "official",
+    precision: Precision = "float32",
+    grid: Grid = "official",
+    size: int = 512,
+    refine: bool = False,
+) -> Tensor:
+    """DiffSeg: segments a picture by merging its attention maps (paper, Section 3.2).
+
+    Args:
+        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1, from `diffseg.aggregate`.
+        tau: threshold of the symmetric divergence in nats, > 0: one for all iterations, or one for each.
+        anchors: M, anchors along one side, 1..S (`anchor_grid`).
+        iterations: N >= 1, the first (from anchors to proposals) included.
+        rule: how the later iterations average (`merge_proposals`).
+        precision: of the first iteration's divergence (`anchor_divergence`); the later ones are float64.
+        grid: where the anchors stand (`anchor_grid`).
+        size: side P of the label map in pixels.
+        refine: K-means on the attention maps started from the proposals, which then become cluster means (an option of
+            the authors' code, off in the benchmark).
+
+    Returns:
+        ``(size, size)`` int64 labels 0..K-1 on the device of ``aggregated``; one that wins nowhere is unused.
+
+    Raises:
+        ValueError: an argument out of range; `NoProposals` when float16 loses them all.
+    """
+    proposals = merge(aggregated, tau, anchors, iterations, rule, precision, grid)
+    if refine:
+        proposals = _refine(aggregated, proposals)
+    return labels_from_proposals(proposals, size)
+
+
+def _refine(aggregated: Tensor, proposals: Tensor) -> Tensor:
+    """One run of scikit-learn's K-means from the proposals; returns the means of its clusters, ``(K, S*S)`` float64."""
+    maps = aggregated.double()
+    fitted = KMeans(n_clusters=len(proposals), init=proposals.cpu().numpy(), n_init=1).fit(maps.cpu().numpy())
+    labels = torch.from_numpy(fitted.labels_).long().to(aggregated.device)
+    return cluster_means(maps, labels, len(proposals))

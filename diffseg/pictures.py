@@ -1,0 +1,333 @@
+"""Pictures in, pictures out: photographs of any kind, and label maps that people can look at. NumPy and Pillow alone.
+
+A picture is ``(h, w, 3)`` uint8 RGB, a label map ``(h, w)`` integers, one number a segment or class, `VOID` for none.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
+Picture = NDArray[np.uint8]
+Labels = NDArray[np.integer]
+
+VOID = -1
+"""Label of a pixel that belongs to nothing."""
+
+VOID_COLOUR = (0, 0, 0)
+COLOURS = 256
+"""Different colours of `palette`, and values of an 8-bit label map."""
+
+LINE_STEP = 1000
+"""Pixels of the longer side for which the line between two segments grows by one pixel to every side."""
+
+RIM_BRIGHTNESS = 0.65
+
+TILE_WIDTH = 400
+TILE_SHAPE = 4 / 3
+"""Greatest height of a tile of a contact sheet over its width: a portrait from a phone fills it."""
+
+# Modes of one channel with more than 8 bits, which Pillow would cut off at 255 instead of scaling.
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+
+
+class PhotoError(ValueError):
+    """A photograph that cannot be read; the message is one line that names the file and what is wrong with it."""
+
+
+def read_photo(path: str | Path) -> Picture:
+    """Reads a photograph the way a viewer shows it: turned upright, transparency on white, the first frame of several.
+
+    Args:
+        path: any format that Pillow reads, of any mode that it converts to RGB. Grey levels of 16 bits or floating
+            point are scaled to 8: white is 65535 or 1, or the brightest value where that is above it.
+
+    Returns:
+        ``(h, w, 3)`` uint8 RGB.
+
+    Raises:
+        PhotoError: no such file, no picture, cut short, or too large for Pillow (179 megapixels).
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            return np.array(_to_rgb(upright))
+    except UnidentifiedImageError:
+        raise PhotoError(f"{path}: not a picture in a format that Pillow reads") from None
+    except OSError as error:
+        raise PhotoError(f"{path}: {_one_line(error.strerror or error)}") from error
+    except (SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
+        # What Pillow's decoders raise on broken bytes besides OSError.
+        raise PhotoError(f"{path}: cannot be decoded ({_one_line(error)})") from error
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in DEEP_MODES:
+        return Image.fromarray(_to_8_bits(np.array(image))).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Grey levels of 16 or 32 bits, or floats, to 0..255: black is 0, white 65535 or 1.0, or what lies above it."""
+    white = 1.0 if values.dtype.kind == "f" else 65535.0
+    levels = np.nan_to_num(values.astype(np.float64), posinf=white)
+    return np.rint(levels.clip(min=0) * (255 / max(white, levels.max()))).astype(np.uint8)
+
+
+@cache
+def _all_colours() -> Picture:
+    """``(COLOURS, 3)``: each colour is the one, of a grid of pleasant ones, that is furthest from all before it."""
+    # Oklab (Ottosson 2020) is a space where distances are those that one sees. Lightness and chroma are limited: very
+    # dark, pale or garish colours would hide the photograph under them.
+    hue, chroma, lightness = np.meshgrid(
+        np.linspace(0, 2 * np.pi, 72, endpoint=False), (0.1, 0.13, 0.16, 0.19), (0.55, 0.62, 0.69, 0.76, 0.83)
+    )
+    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1).reshape(-1, 3)
+    rgb = _oklab_to_linear_rgb(lab)
+    shown = ((rgb >= 0) & (rgb <= 1)).all(axis=1)  # a screen cannot show the others
+    lab, rgb = lab[shown], rgb[shown]
+
+    blue = (0.62, -0.05, -0.14)
+    chosen = [int(((lab - blue) ** 2).sum(axis=1).argmin())]
+    distance = np.full(len(lab), np.inf)
+    while len(chosen) < COLOURS:
+        distance = np.minimum(distance, ((lab - lab[chosen[-1]]) ** 2).sum(axis=1))
+        chosen.append(int(distance.argmax()))
+    linear = rgb[chosen]
+    gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)  # the curve of sRGB
+    return np.rint(255 * gamma).astype(np.uint8)
+
+
+def _oklab_to_linear_rgb(lab: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(n, 3)`` to ``(n, 3)``, in [0, 1] where a screen can show it. https://bottosson.github.io/posts/oklab/"""
+    to_cones = np.array(
+        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
+    )
+    to_rgb = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.7076147010],
+        ]
+    )
+    return (lab @ to_cones.T) ** 3 @ to_rgb.T
+
+
+def palette(count: int) -> Picture:
+    """Colours of the labels 0..count-1, always the same, and those of small numbers the furthest apart.
+
+    Returns:
+        ``(count, 3)`` uint8 RGB. From `COLOURS` on they repeat; `VOID_COLOUR` is none of them.
+    """
+    return _all_colours()[np.arange(count) % COLOURS]
+
+
+def colourise(labels: Labels, void: int = VOID) -> Picture:
+    """Paints a label map.
+
+    Args:
+        labels: ``(h, w)`` integers >= 0, or ``void``.
+        void: the label that becomes `VOID_COLOUR`.
+
+    Returns:
+        ``(h, w, 3)`` uint8 RGB; label n has row n of `palette`.
+
+    Raises:
+        ValueError: a negative label other than ``void``.
+    """
+    nothing = labels == void
+    numbers = np.where(nothing, 0, labels)
+    if numbers.size and numbers.min() < 0:
+        raise ValueError(f"labels: must be at least 0, or {void} for void, got {numbers.min()}")
+    painted = _all_colours()[numbers % COLOURS]
+    painted[nothing] = VOID_COLOUR
+    return painted
+
+
+def boundaries(labels: Labels, radius: int = 0) -> NDArray[np.bool_]:
+    """Where one segment ends and another begins.
+
+    Args:
+        labels: ``(h, w)`` integers.
+        radius: pixels by which the line grows to every side.
+
+    Returns:
+        ``(h, w)`` bool: without a radius, the pixels with another label above, below, left or right, so that the line
+        is two pixels wide.
+    """
+    line = np.zeros(labels.shape, bool)
+    beside, below = labels[:, :-1] != labels[:, 1:], labels[:-1] != labels[1:]
+    line[:, :-1] |= beside
+    line[:, 1:] |= beside
+    line[:-1] |= below
+    line[1:] |= below
+    for _ in range(2):  # along the columns, then along the rows
+        line = np.ascontiguousarray(line.T)
+        grown = line.copy()
+        for shift in range(1, radius + 1):
+            grown[shift:] |= line[:-shift]
+            grown[:-shift] |= line[shift:]
+        line = grown
+    return line
+
+
+def overlay(image: Picture, labels: Labels, opacity: float = 0.5, void: int = VOID) -> Picture:
+    """Lays the colours of the segments over a photograph, with a white line between them.
+
+    Args:
+        image: ``(h, w, 3)`` uint8 RGB.
+        labels: ``(h, w)`` integers >= 0, or ``void``, where the photograph stays as it is.
+        opacity: of the colours, from 0 (photograph) to 1 (colours).
+        void: the label of no segment.
+
+    Returns:
+        ``(h, w, 3)`` uint8 RGB.
+
+    Raises:
+        ValueError: the sizes differ, or a label is negative.
+    """
+    if image.shape[:2] != labels.shape:
+        raise ValueError(f"labels: must have the size of the image, {image.shape[:2]}, got {labels.shape}")
+    painted = colourise(labels, void)
+    painted[labels == void] = image[labels == void]
+    mixed = np.array(Image.blend(Image.fromarray(image), Image.fromarray(painted), opacity))
+    # A dark rim keeps the white line visible on a bright photograph. Both grow with the picture.
+    radius = max(image.shape) // LINE_STEP
+    rim = boundaries(labels, 2 * radius + 1)
+    mixed[rim] = mixed[rim] * RIM_BRIGHTNESS
+    mixed[boundaries(labels, radius)] = 255
+    return mixed
+
+
+def by_area(labels: Labels) -> Labels:
+    """Numbers the segments 0, 1, 2, ... from the largest to the smallest; of equal ones, the lower number comes first.
+
+    Args:
+        labels: ``(h, w)`` integers >= 0.
+
+    Returns:
+        ``(h, w)`` int64.
+    """
+    area = np.bincount(labels.ravel())
+    rank = np.empty(len(area), np.int64)
+    rank[np.argsort(-area, kind="stable")] = np.arange(len(area))
+    return rank[labels]
+
+
+def write_label_map(path: str | Path, labels: Labels, void: int = VOID) -> None:
+    """Writes a label map as a PNG whose pixel values are the labels.
+
+    Usually of 8 bits, with `palette` for the eye and void as 255. Where that does not hold every label (some above 255,
+    or 255 besides void), grey of 16 bits, with void as 65535.
+
+    Args:
+        path: replaced in one step, when the new file is complete.
+        labels: ``(h, w)`` integers >= 0, or ``void``.
+        void: the label of no segment.
+
+    Raises:
+        ValueError: a label is negative or does not fit 16 bits.
+        OSError: the file cannot be written.
+    """
+    nothing = labels == void
+    lowest, highest = np.min(labels, where=~nothing, initial=0), np.max(labels, where=~nothing, initial=0)
+    fitting = [bits for bits in (8, 16) if highest < 2**bits - nothing.any()]
+    if lowest < 0 or not fitting:
+        raise ValueError(f"labels: must be 0..65535 (65534 with void), got {lowest}..{highest}")
+    white = 2 ** fitting[0] - 1
+    values = np.where(nothing, white, labels)
+    if fitting[0] == 16:
+        _write_png(path, Image.fromarray(values.astype(np.uint16)))
+        return
+    colours = palette(COLOURS)
+    if nothing.any():
+        colours[white] = VOID_COLOUR
+    image = Image.fromarray(values.astype(np.uint8), mode="P")
+    image.putpalette(colours.tobytes())
+    _write_png(path, image)
+
+
+def write_picture(path: str | Path, image: Picture) -> None:
+    """Writes ``(h, w, 3)`` uint8 RGB as a PNG, replaced in one step. Raises OSError when that fails."""
+    _write_png(path, Image.fromarray(image))
+
+
+def _write_png(path: str | Path, image: Image.Image) -> None:
+    path = Path(path)
+    # Beside the target, so that replacing stays within one file system and is atomic.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+        complete = Path(scratch) / path.name
+        image.save(complete, format="PNG")
+        complete.replace(path)
+
+
+def fit(image: Picture, tile_width: int = TILE_WIDTH) -> Picture:
+    """The picture in the size in which `contact_sheet` shows it: as wide as a tile, or else as high, in its own shape.
+
+    Args:
+        image: ``(h, w, 3)`` uint8 RGB.
+        tile_width: in pixels; a tile is at most `TILE_SHAPE` times as high.
+
+    Returns:
+        ``(h', w', 3)`` uint8 RGB.
+    """
+    height, width = image.shape[:2]
+    scale = min(tile_width / width, TILE_SHAPE * tile_width / height)
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def contact_sheet(rows: Sequence[Sequence[tuple[str, Picture]]], tile_width: int = TILE_WIDTH) -> Picture:
+    """Pictures side by side on white, each with a caption below.
+
+    All tiles are equally wide, and those of a row equally high, as the tallest of its pictures needs. Pictures are
+    fitted in (`fit`) and centred.
+
+    Args:
+        rows: the rows from top to bottom; in each, (caption, ``(h, w, 3)`` uint8 RGB) from left to right. Rows may
+            differ in length, but none is empty. A caption is one line, shortened where the tile is too narrow.
+        tile_width: in pixels.
+
+    Returns:
+        ``(h, w, 3)`` uint8 RGB.
+    """
+    font_size = max(12, tile_width // 22)
+    font = ImageFont.load_default(font_size)
+    line = font_size * 5 // 4  # height of a caption, and the unit of all spacing
+    fitted = [[(caption, Image.fromarray(fit(image, tile_width))) for caption, image in row] for row in rows]
+    heights = [max(image.height for _, image in row) for row in fitted]
+    width = line + (tile_width + line) * max(map(len, rows))
+    sheet = Image.new("RGB", (width, line + sum(height + 3 * line for height in heights)), "white")
+    draw = ImageDraw.Draw(sheet)
+    top = line
+    for row, height in zip(fitted, heights, strict=True):
+        for column, (caption, image) in enumerate(row):
+            middle = line + column * (tile_width + line) + tile_width // 2
+            sheet.paste(image, (middle - image.width // 2, top + (height - image.height) // 2))
+            text = _shorten(_one_line(caption), tile_width, font)
+            draw.text((middle, top + height + line // 3), text, "black", font, anchor="ma")
+        top += height + 3 * line
+    return np.array(sheet)
+
+
+def _shorten(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The text, or as much of its beginning as fits into ``width`` pixels, and an ellipsis."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text}…"

@@ -1,0 +1,257 @@
+"""The configuration of a run: its schema, its variants, and the checks made before any model loads.
+
+A part (data set, backbone, aggregation, segmenter, scoring) is a dataclass named by ``_target_`` in its YAML. Its fields
+are the keys; pydantic holds values to the annotated types, the class itself to the ranges.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from hydra import compose
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
+from hydra.utils import get_class
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+from pydantic import TypeAdapter, ValidationError
+
+from datasets.base import Dataset, DatasetError
+from diffseg.backbones import Backbone, MissingWeights
+from eval.matching import PROTOCOLS, ProtocolName
+
+# Raised by one whenever the same settings give other counts: records of an older version are not reused.
+PROTOCOL_VERSION = 1
+
+
+class ConfigError(Exception):
+    """A setting that cannot be: the message names the key, the value, and what is allowed."""
+
+
+@dataclass
+class RunConfig:
+    """Keys of the configuration; ``Any`` stands for a part, see the module's docstring."""
+
+    dataset: Any = MISSING
+    backbone: Any = MISSING
+    aggregation: Any = MISSING
+    segmenter: Any = MISSING
+    protocol: Any = MISSING
+    tracker: Any = MISSING
+    variants: Any = None
+    """Rows of an experiment: ``{name, overrides}`` each; None: the one that the keys above describe."""
+    published: str | None = None
+    """CSV under experiments/published/ whose rows stand beside those of the same method and resolution."""
+    name: str = "run"
+    results_dir: str = "results/run"
+    device: str = "auto"
+    panels: int = 8
+    """Pictures of which label maps and a panel are kept: the first so many."""
+    allow_failures: bool = False
+    """End with status 0 although pictures failed."""
+
+
+ConfigStore.instance().store(name="schema", node=RunConfig)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How label maps are scored (``conf/protocol``).
+
+    Attributes:
+        report: protocols in the tables; all are recorded, whichever these are.
+        size: side in pixels of the scored label map; None: the side that enters the backbone.
+    """
+
+    report: tuple[ProtocolName, ...] = PROTOCOLS
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.report or len(set(self.report)) < len(self.report):
+            raise ValueError(f"report: must list one or more of {', '.join(PROTOCOLS)}, once each, got {self.report}")
+        if self.size is not None and self.size < 1:
+            raise ValueError(f"size: must be at least 1 pixel, or null, got {self.size}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a run, as configured and checked; its parts are built, nothing is loaded.
+
+    Attributes:
+        name: how tables call it.
+        config: the composed configuration.
+        choices: group -> chosen YAML.
+        dataset, backbone, scoring: its parts. Aggregation and segmenter import torch, so `eval.run` builds them.
+    """
+
+    name: str
+    config: DictConfig
+    choices: Mapping[str, str]
+    dataset: Dataset
+    backbone: Backbone
+    scoring: Scoring
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the label map that is scored."""
+        return self.scoring.size or self.backbone.size
+
+    def tuned(self, segmenter: str) -> dict[str, Any]:
+        """Parameter -> value that suits this backbone on this data set, for a kind of segmenter."""
+        values = self.backbone.tuned.get(segmenter, {})
+        return {
+            name: value.get(self.dataset.name, value.get("default")) if isinstance(value, Mapping) else value
+            for name, value in values.items()
+        }
+
+
+def build(node: DictConfig, key: str) -> Any:
+    """Builds the part that a configuration node describes.
+
+    Args:
+        node: ``_target_``, a dataclass, and values for its fields.
+        key: where the node stands, for messages.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or out of range.
+    """
+    values = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+    kind = get_class(values.pop("_target_"))
+    known = [each.name for each in fields(kind)]
+    for name in values:
+        if name not in known:
+            raise ConfigError(unknown_key(f"{key}.{name}", known))
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, key)) from error
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """One line for a key that does not exist, with the nearest that does."""
+    parent, _, name = key.rpartition(".")
+    near = difflib.get_close_matches(name, known := sorted(known), n=1)
+    hint = f"; did you mean {f'{parent}.' if parent else ''}{near[0]}?" if near else f"; known: {', '.join(known)}"
+    return f"{key}: there is no such key{hint}"
+
+
+def _explain(error: ValidationError, key: str) -> str:
+    first = error.errors()[0]
+    if first["type"] == "value_error":  # raised by the part itself: "field: must be ..."
+        return f"{key}.{first['ctx']['error']}"
+    where = ".".join([key, *(str(part) for part in first["loc"][:1])])
+    reasons = " or ".join(dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in error.errors()))
+    return f"{where}: {reasons}, got {first['input']!r}"
+
+
+def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, str]) -> list[Row]:
+    """Rows of a run, each composed as if it had been typed on the command line, and checked.
+
+    What the user gives beats what the row gives. A key that only some rows have, such as ``segmenter.tau``, is set in
+    those. A group that rows choose themselves cannot be given.
+
+    Args:
+        config: the composed configuration of the run.
+        overrides: what the user typed, Hydra's grammar.
+        choices: group -> chosen YAML, for a run of one row.
+
+    Raises:
+        ConfigError: see `build`.
+    """
+    if config.panels < 0:
+        raise ConfigError(f"panels: must be at least 0, got {config.panels}")
+    if config.variants is None:
+        return [_row(choices["segmenter"], config, choices)]
+    rows = _variants(config)
+    chosen = {group for _, own in rows for group in map(_group, own) if group in choices}
+    typed = OverridesParser.create().parse_overrides(list(overrides))
+    for override in typed:
+        if override.key_or_group in chosen:
+            raise ConfigError(
+                f"{override.input_line}: the rows of experiment={config.name} choose their {override.key_or_group} "
+                "themselves; leave out one of the two"
+            )
+    deferred = [override for override in typed if override.key_or_group.split(".")[0] in chosen]
+    common = [str(override.input_line) for override in typed if override not in deferred]
+    built, used = [], set()
+    for name, own in rows:
+        composed = compose("config", overrides=[*common, *own], return_hydra_config=True)
+        row_choices = dict(composed.hydra.runtime.choices)
+        OmegaConf.set_struct(composed, False)
+        del composed["hydra"]
+        for override in deferred:
+            if _has(composed, override.key_or_group):
+                OmegaConf.update(composed, override.key_or_group, override.value(), merge=False)
+                used.add(override.key_or_group)
+        built.append(_row(name, composed, row_choices))
+    for override in deferred:
+        if override.key_or_group not in used:
+            raise ConfigError(f"{override.key_or_group}: no row of experiment={config.name} has this key")
+    return built
+
+
+def _variants(config: DictConfig) -> list[tuple[str, list[str]]]:
+    """Name and overrides of each row of an experiment."""
+    try:
+        return [(str(row.name), list(row.overrides)) for row in config.variants]
+    except (AttributeError, TypeError):
+        raise ConfigError(
+            "variants: must be a list of {name: ..., overrides: [group=choice, ...]}, "
+            f"got {OmegaConf.to_container(config).get('variants')!r}"  # type: ignore[union-attr]
+        ) from None
+
+
+def _group(override: str) -> str:
+    return override.split("=")[0]
+
+
+def _has(config: DictConfig, key: str) -> bool:
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    return isinstance(node, DictConfig) and name in node
+
+
+def _row(name: str, config: DictConfig, choices: Mapping[str, str]) -> Row:
+    return Row(
+        name,
+        config,
+        choices,
+        build(config.dataset, "dataset"),
+        build(config.backbone, "backbone"),
+        build(config.protocol, "protocol"),
+    )
+
+
+def check(rows: Sequence[Row]) -> None:
+    """Looks whether data and weights are there, and all of what is missing at once. Imports no torch.
+
+    Raises:
+        ConfigError: something is missing; the message says what, from where, and how to get it.
+        DatasetError, MissingWeights: the one thing that is.
+    """
+    errors: list[Exception] = []
+    for row in rows:
+        for part in (row.dataset, row.backbone):
+            try:
+                part.check()
+            except (DatasetError, MissingWeights) as error:
+                if str(error) not in map(str, errors):
+                    errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ConfigError("\n  ".join(["this is missing:", *map(str, errors)]))
+
+
+def explain(error: Exception) -> str:
+    """What a user reads of an error: one line that names the key or file."""
+    cause = error.__cause__ if isinstance(error, ConfigCompositionException) else error
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key and cause.parent_node is not None:
+        return unknown_key(cause.full_key, [str(name) for name in cause.parent_node if name != "_target_"])
+    if isinstance(error, ConfigError):
+        return str(error)
+    return " ".join(str(error).split())

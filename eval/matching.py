@@ -1,0 +1,153 @@
+"""Matching segments, which have no names, with the classes of the ground truth: per image, one to one.
+
+The contingency table of an image holds all a score needs; both protocols are computed from the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+ProtocolName = Literal["official", "present"]
+PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Pixels of one image, or of many: counts are integers, so they add up exactly, in any order.
+
+    Attributes:
+        tp, fp, fn: ``(n_classes,)`` int64, true positives, false positives and false negatives of each class.
+        labelled: pixels whose ground truth has a class; ``tp.sum() + fn.sum()``.
+    """
+
+    tp: IntArray
+    fp: IntArray
+    fn: IntArray
+    labelled: int
+
+    @classmethod
+    def zeros(cls, n_classes: int) -> Counts:
+        """The counts of no image, where a sum starts."""
+        zero = np.zeros(n_classes, dtype=np.int64)
+        return cls(zero, zero, zero, 0)
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.labelled + other.labelled)
+
+    def __radd__(self, other: Literal[0]) -> Counts:
+        """Lets ``sum(counts)`` start from its default, 0."""
+        return self if other == 0 else NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Counts) and self.to_json() == other.to_json()
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts as plain lists and integers."""
+        return {
+            "tp": self.tp.tolist(),
+            "fp": self.fp.tolist(),
+            "fn": self.fn.tolist(),
+            "labelled": self.labelled,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Counts:
+        """The inverse of `to_json`."""
+        tp, fp, fn = (np.array(data[name], dtype=np.int64) for name in ("tp", "fp", "fn"))
+        return cls(tp, fp, fn, int(data["labelled"]))
+
+
+def match(
+    prediction: NDArray[np.integer],
+    truth: NDArray[np.integer],
+    n_classes: int = 27,
+    protocol: ProtocolName = "official",
+) -> Counts:
+    """Scores one image: the best one-to-one match of its segments with the classes.
+
+    Args:
+        prediction: segment of each pixel, integers >= 0 of any shape; gaps in the numbering are allowed.
+        truth: class of each pixel, integers of the same shape; values outside ``0..n_classes-1`` are void.
+        n_classes: number of classes (27 in COCO-Stuff-27 and in Cityscapes).
+        protocol: ``official`` or ``present``, see `match_contingency`.
+
+    Raises:
+        ValueError: the shapes differ, an array holds no integers, a segment has a negative number, or the
+            protocol is unknown.
+    """
+    return match_contingency(contingency(prediction, truth, n_classes), protocol)
+
+
+def contingency(prediction: NDArray[np.integer], truth: NDArray[np.integer], n_classes: int = 27) -> IntArray:
+    """Pixels of each class in each segment, void pixels left out. Arguments and errors as in `match`.
+
+    Returns:
+        ``(n_classes, K)`` int64, ``K = max(n_classes, largest segment number + 1)``. As in the authors' code
+        a segment that lies in void pixels alone counts towards ``K``.
+    """
+    prediction, truth = _as_labels("prediction", prediction), _as_labels("truth", truth)
+    if prediction.shape != truth.shape:
+        raise ValueError(f"prediction: must have the shape of truth, {truth.shape}, got {prediction.shape}")
+    if prediction.min(initial=0) < 0:
+        raise ValueError(f"prediction: segments are numbered from 0, got {prediction.min()}")
+    segments = max(n_classes, int(prediction.max(initial=0)) + 1)
+    labelled = (truth >= 0) & (truth < n_classes)
+    cells = truth[labelled] * segments + prediction[labelled]
+    return np.bincount(cells, minlength=n_classes * segments).reshape(n_classes, segments)
+
+
+def match_contingency(table: IntArray, protocol: ProtocolName = "official") -> Counts:
+    """Matches the rows (classes) and columns (segments) of a contingency table so that most pixels agree.
+
+    ``TP_c`` is the cell of class c and its segment, ``FN_c`` the rest of the row, ``FP_c`` the rest of the
+    column; a segment matched with no class adds only to FN.
+
+    Args:
+        table: what `contingency` returns.
+        protocol: ``official``, as the authors score: classes absent from the image take part, and are charged
+            the pixels of whatever left-over segment the solver hands them, which depends on how the segments
+            are numbered. ``present``: only classes present take part, a pair without overlap is no match, and
+            the numbering cannot matter. TP, and so the accuracy, is the same in total.
+
+    Raises:
+        ValueError: the protocol is unknown.
+    """
+    if protocol == "official":
+        rows, columns = linear_sum_assignment(table, maximize=True)
+    elif protocol == "present":
+        rows, columns = match_present(table)
+    else:
+        raise ValueError(f"protocol: must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    tp = np.zeros(len(table), dtype=np.int64)
+    fp = np.zeros_like(tp)
+    tp[rows] = table[rows, columns]
+    fp[rows] = table[:, columns].sum(axis=0) - tp[rows]
+    return Counts(tp, fp, fn=table.sum(axis=1) - tp, labelled=int(table.sum()))
+
+
+def match_present(table: IntArray) -> tuple[IntArray, IntArray]:
+    """Classes ``(m,)`` and the segments ``(m,)`` they are matched with: pairs that overlap only."""
+    classes = np.flatnonzero(table.sum(axis=1))
+    # Between several best matches the solver chooses by position. Sorting the columns by what they hold, the
+    # empty ones left out, makes the position a function of the partition alone: equal columns score alike.
+    order = np.lexsort(table[::-1])
+    order = order[table.sum(axis=0)[order] > 0]
+    rows, columns = linear_sum_assignment(table[np.ix_(classes, order)], maximize=True)
+    rows, columns = classes[rows], order[columns]
+    overlap = table[rows, columns] > 0
+    return rows[overlap], columns[overlap]
+
+
+def _as_labels(name: str, labels: NDArray[np.integer]) -> IntArray:
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"{name}: must hold integers, got {labels.dtype}")
+    return labels.astype(np.int64)

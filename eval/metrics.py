@@ -1,0 +1,96 @@
+"""Accuracy and intersection over union, as fractions, with bootstrap intervals over the images."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eval.matching import Counts
+
+FloatArray = NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """Lower and upper end of a confidence interval, fractions; NaN where the metric is undefined."""
+
+    low: float
+    high: float
+
+
+def accuracy(counts: Counts) -> float:
+    """Pixel accuracy (ACC): the sum of TP over the labelled pixels; NaN without any."""
+    return float(_ratio(counts.tp.sum(), counts.labelled))
+
+
+def iou(counts: Counts) -> FloatArray:
+    """Intersection over union, TP / (TP + FP + FN), ``(n_classes,)`` float64; NaN where that is 0 / 0."""
+    return _iou(counts.tp, counts.fp, counts.fn)
+
+
+def mean_iou(counts: Counts) -> float:
+    """Mean of `iou` over the classes where it is defined; NaN where none is."""
+    return float(_mean(iou(counts)))
+
+
+def bootstrap(
+    tp: ArrayLike,
+    fp: ArrayLike,
+    fn: ArrayLike,
+    labelled: ArrayLike,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[Interval, Interval]:
+    """Percentile intervals of ACC and mIoU over images drawn with replacement.
+
+    The same number of images, resamples and seed draws the same images, so that methods are compared on the
+    same resamples; the order of the images matters. A resample in which a metric is undefined is left out.
+
+    Args:
+        tp, fp, fn: ``(images, n_classes)`` integers, one row an image, at least one.
+        labelled: ``(images,)`` integers.
+        resamples: number of resamples.
+        seed: of the draw.
+        level: share of the resamples inside the interval, in (0, 1).
+
+    Returns:
+        The intervals of ACC and of mIoU.
+    """
+    tp, fp, fn, labelled = (np.asarray(counts, dtype=np.float64) for counts in (tp, fp, fn, labelled))
+    weights = resample_weights(len(tp), resamples, seed)
+    # One matrix product sums the counts of every resample; sums of integers below 2**53 are exact in float64.
+    tp, fp, fn, labelled = (weights @ counts for counts in (tp, fp, fn, labelled))
+    acc, miou = _ratio(tp.sum(axis=1), labelled), _mean(_iou(tp, fp, fn))
+    return _interval(acc, level), _interval(miou, level)
+
+
+def resample_weights(images: int, resamples: int, seed: int) -> FloatArray:
+    """How often each resample holds each image: ``(resamples, images)``, whole numbers in float64."""
+    draw = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
+    return draw.astype(np.float64)
+
+
+def _iou(tp: NDArray, fp: NDArray, fn: NDArray) -> FloatArray:
+    return _ratio(tp, tp + fp + fn)
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    """Mean along the last axis, NaN skipped; NaN where nothing is left."""
+    defined = ~np.isnan(values)
+    return _ratio(values.sum(axis=-1, where=defined), defined.sum(axis=-1))
+
+
+def _ratio(part: ArrayLike, whole: ArrayLike) -> FloatArray:
+    """``part / whole`` in float64, NaN where both are 0."""
+    part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+
+
+def _interval(values: FloatArray, level: float) -> Interval:
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return Interval(np.nan, np.nan)
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))

@@ -1,0 +1,45 @@
+"""Progress of long work: a bar on a terminal, now and then a plain line elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Self
+
+from tqdm import tqdm
+
+LINE_EVERY = 30.0  # seconds between plain lines
+
+
+class Progress:
+    """Counts pictures with rate, time left and a note: ``with Progress("photos", 8) as bar: ... bar.advance(note)``.
+
+    Args:
+        title: stands in front.
+        total: pictures in all.
+        done: pictures that an earlier run did.
+    """
+
+    def __init__(self, title: str, total: int, done: int = 0) -> None:
+        self.terminal = sys.stderr.isatty()
+        self.bar = tqdm(desc=title, total=total, initial=done, unit="img", disable=not self.terminal, dynamic_ncols=True)
+        self.title, self.total, self.done, self.began_with = title, total, done, done
+        self.start = self.last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def advance(self, note: str) -> None:
+        """One more picture is done; ``note`` is shown beside it."""
+        self.done += 1
+        if self.terminal:
+            self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update()
+        elif time.monotonic() - self.last >= LINE_EVERY or self.done == self.total:
+            self.last = time.monotonic()
+            rate = (self.done - self.began_with) / (self.last - self.start)
+            left = (self.total - self.done) / rate
+            print(f"{self.title}: {self.done}/{self.total}, {rate:.2f} img/s, {left:.0f} s left, {note}", file=sys.stderr)

@@ -1,0 +1,64 @@
+"""What a run was made with: versions, hardware, weights and data, so that a number can be traced."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = (
+    *("torch", "diffusers", "transformers", "safetensors", "numpy", "scipy", "scikit-learn", "pillow"),
+    *("pycocotools", "pandas", "hydra-core", "omegaconf"),
+)
+
+
+def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Facts about this run that repeat exactly when it is repeated on the same machine and checkout.
+
+    Args:
+        settings: of each row, `eval.run.Method.settings`.
+
+    Returns:
+        JSON-ready: git commit (``+changes`` where the checkout differs from it), versions, hardware, fingerprints of
+        the weights and the data.
+    """
+    return {
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "versions": {package: _version(package) for package in PACKAGES},
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpu_cores": os.cpu_count(),
+            "torch_threads": torch.get_num_threads(),
+            "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        },
+        "weights": sorted({each["backbone"]["weights"] for each in settings}),
+        "data": sorted({each["dataset"]["fingerprint"] for each in settings}),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """Commit of the checkout that this file belongs to; None outside of git."""
+
+    def git(*command: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *command], cwd=here, check=True, capture_output=True, text=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,215 @@
+"""The records of a run: a file of JSON lines that only grows, one line an image and variant.
+
+Two kinds of line::
+
+    {"type": "variant", "key": K, "settings": {...}}               once, before the first image of that variant
+    {"type": "image", "key": K, "image": id, "status": "ok", "segments": n, "counts": {"official": {...},
+     "present": {...}}, "seconds": {"attention": x, "segment": y}, ...}
+    {"type": "image", "key": K, "image": id, "status": "failed", "reason": "..."}
+
+Everything else a run writes is computed from them. Of several records of an image and variant the newest counts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+Record = Mapping[str, Any]
+STATUSES = ("ok", "failed")
+KEY_DIGITS = 16  # of a sha256 in hex: 64 bits, far more than the variants of any run need
+
+logger = logging.getLogger(__name__)
+
+
+class RecordError(Exception):
+    """Records that cannot be used: the message names the file and line, what is wrong, and what to do."""
+
+
+def variant_key(settings: Mapping[str, Any]) -> str:
+    """Name of a variant in the records: the first 16 hex digits of the sha256 of its settings as canonical JSON.
+
+    The order of keys does not matter, a tuple is a list, and a whole number has one form: 1.0 counts as 1.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    canonical = json.dumps(normalise(settings), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_DIGITS]
+
+
+def normalise(value: Any) -> Any:
+    """Settings in the one form that equal settings share: string keys, lists, whole floats as integers."""
+    if isinstance(value, Mapping):
+        return {str(key): normalise(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [normalise(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What changed between two settings, a line each, such as ``segmenter.tau: 0.3 -> 0.4``, sorted by name."""
+    before, after = dict(_leaves(normalise(old))), dict(_leaves(normalise(new)))
+    return [
+        f"{name}: {_shown(before, name)} -> {_shown(after, name)}"
+        for name in sorted(before.keys() | after.keys())
+        if _shown(before, name) != _shown(after, name)
+    ]
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _shown(leaves: Mapping[str, Any], name: str) -> str:
+    if name not in leaves:
+        return "(not set)"
+    value = leaves[name]
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+class RecordFile:
+    """The records of a folder, open for this run alone: ``with RecordFile(path) as records: ...``.
+
+    Entering reads what is there. A last line that an interrupted run left incomplete is removed.
+
+    Args:
+        path: the file; it and its folder are made where missing. ``.NAME.lock`` beside it holds the lock.
+
+    Raises:
+        RecordError: on entering, when another run holds the file, or a line before the last is damaged.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.variants: dict[str, Mapping[str, Any]] = {}
+        """Key -> settings of every variant in the file."""
+        self._images: dict[str, dict[str, Record]] = {}  # key -> image -> newest record
+        self._size = 0  # bytes of whole records
+
+    def __enter__(self) -> RecordFile:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(_exclusive(self.path))
+            # Unbuffered: what a failed write leaves behind stays in no buffer, to come out later.
+            self._file = stack.enter_context(self.path.open("ab", buffering=0))
+            self._read()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def declare(self, settings: Mapping[str, Any]) -> str:
+        """Key of a variant, whose line is written unless it is there already."""
+        key = variant_key(settings)
+        if key not in self.variants:
+            self.append({"type": "variant", "key": key, "settings": normalise(settings)})
+        return key
+
+    def append(self, record: Record) -> None:
+        """Adds one line, which is on the disk when this returns.
+
+        Raises:
+            ValueError: it is no record, its variant has no line yet, or it holds NaN or an infinite number.
+            OSError: it could not be written (full disk). What was written of it is removed by the next append
+                or the next opening.
+        """
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        self._check(record)
+        self._file.truncate(self._size)
+        rest = memoryview(line)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        os.fsync(self._file.fileno())
+        self._size += len(line)
+        self._add(record)
+
+    def done(self, key: str) -> set[str]:
+        """Ids of the images evaluated for a variant. Failed ones are not among them: they are tried again."""
+        return {image for image, record in self._images.get(key, {}).items() if record["status"] == "ok"}
+
+    def records(self, key: str, ids: Iterable[str]) -> list[Record]:
+        """The newest records of a variant in the order of ``ids``; images without a record are left out."""
+        images = self._images.get(key, {})
+        return [images[image] for image in ids if image in images]
+
+    def other_settings(self, keys: Collection[str]) -> list[Mapping[str, Any]]:
+        """Settings of the variants in the file that are not among ``keys``, oldest first."""
+        return [settings for key, settings in self.variants.items() if key not in keys]
+
+    def _read(self) -> None:
+        *lines, torn = self.path.read_bytes().split(b"\n")
+        if lines and not torn and not _is_json(lines[-1]):
+            torn = lines.pop()
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line.decode())
+                self._check(record)
+            except ValueError as error:
+                raise RecordError(
+                    f"{self.path}: line {number} is damaged ({error}); remove that line, and its image is "
+                    "evaluated again, or give this run another results_dir"
+                ) from error
+            self._add(record)
+            self._size += len(line) + 1
+        if torn:
+            logger.warning("%s: removed an incomplete last line that an interrupted run left", self.path)
+            self._file.truncate(self._size)
+
+    def _check(self, record: Any) -> None:
+        """Raises ValueError where a record lacks what the lookups need."""
+        match record:
+            case {"type": "variant", "key": str(), "settings": {}}:
+                return
+            case {"type": "image", "key": str(key), "image": str(), "status": str(status)} if status in STATUSES:
+                if key not in self.variants:
+                    raise ValueError(f"no variant {key} before this image")
+            case _:
+                raise ValueError("not a record of a variant or an image")
+
+    def _add(self, record: Record) -> None:
+        if record["type"] == "variant":
+            self.variants[record["key"]] = record["settings"]
+        else:
+            self._images.setdefault(record["key"], {})[record["image"]] = record
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line.decode())
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    """Keeps other processes from ``path``. However this process ends, the system lifts the lock."""
+    with path.with_name(f".{path.name}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            raise RecordError(
+                f"{path}: another run (process {owner}) is writing there; wait until it has ended, or give "
+                "this run another results_dir"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

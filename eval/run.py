@@ -1,0 +1,249 @@
+"""The run loop: every picture once through each backbone, every row's segmenter on the tensor they share."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from datasets.base import DatasetError
+from datasets.transforms import square
+from diffseg.aggregation import Aggregation, side_weights, underflow_fraction
+from diffseg.attention import AttentionMaps
+from diffseg.backbones import AttentionModel
+from diffseg.merging import NoProposals
+from diffseg.pictures import write_label_map
+from diffseg.segmenters import Scene, Segmenter
+from eval.config import PROTOCOL_VERSION, ConfigError, Row, build
+from eval.matching import PROTOCOLS, Counts, contingency, match_contingency
+from eval.metrics import accuracy, mean_iou
+from eval.progress import Progress
+from eval.records import Record, RecordFile
+
+logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
+
+# A picture's own failure: the run records it and goes on. Anything else is a fault of ours and stops the run.
+PICTURE_ERRORS = (DatasetError, NoProposals, torch.OutOfMemoryError)
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A row with all its parts built, and its place in the records.
+
+    Attributes:
+        row: as configured.
+        aggregation, segmenter: its parts, every open parameter filled in.
+        settings: group -> name -> value: everything that changes what the row computes, and so its key.
+    """
+
+    row: Row
+    aggregation: Aggregation
+    segmenter: Segmenter
+    settings: Mapping[str, Any]
+
+
+def prepare(row: Row) -> Method:
+    """Builds what is left of a row and checks the parts against each other.
+
+    Raises:
+        ConfigError: a value out of range for this backbone, or a parameter for which no value is known.
+    """
+    aggregation: Aggregation = build(row.config.aggregation, "aggregation")
+    segmenter: Segmenter = build(row.config.segmenter, "segmenter")
+    sides = row.backbone.sides
+    try:
+        side_weights(aggregation.weights, sides)
+    except ValueError as error:
+        raise ConfigError(f"aggregation.{error}") from None
+    try:
+        segmenter = segmenter.resolved(max(sides), row.tuned(type(segmenter).__name__.lower()))
+    except ValueError as error:
+        raise ConfigError(f"segmenter.{error}") from None
+    return Method(row, aggregation, segmenter, _settings(row, aggregation, segmenter))
+
+
+def _settings(row: Row, aggregation: Aggregation, segmenter: Segmenter) -> dict[str, Any]:
+    backbone = asdict(cast(Any, row.backbone))
+    # Where the weights lie changes nothing: their hash is there. What suits other parts is filled in where it counts.
+    del backbone["path"], backbone["tuned"]
+    dataset = row.dataset
+    return {
+        "protocol_version": PROTOCOL_VERSION,
+        "dataset": {
+            "name": dataset.name,
+            "label_source": dataset.label_source,
+            "fingerprint": dataset.fingerprint,
+        },
+        "backbone": {
+            "kind": type(row.backbone).__name__,
+            **backbone,
+            "sides": row.backbone.sides,
+            "weights": row.backbone.fingerprint,
+        },
+        "aggregation": asdict(aggregation),
+        "segmenter": {"kind": type(segmenter).__name__, **asdict(cast(Any, segmenter))},
+        "scoring": {"size": row.size},
+    }
+
+
+def run(methods: Sequence[Method], records: RecordFile, labels: Path, device: str = "auto", panels: int = 0) -> None:
+    """Evaluates every picture of every method that the records do not hold yet.
+
+    Args:
+        methods: those of one data set, backbone and size share one pass, those of one aggregation one tensor.
+        records: where each result is appended as soon as it is there.
+        labels: folder in which the label maps of the first ``panels`` pictures are kept (`label_path`).
+        device: for `diffseg.backbones.Backbone.load`.
+        panels: see ``labels``.
+    """
+    tasks = [_Task(method, records, labels, panels) for method in methods]
+    for shared in grouped(tasks, lambda task: (task.row.dataset, task.row.backbone, task.row.size)):
+        _run_pass(shared, device)
+
+
+def label_path(labels: Path, method: Method, key: str, image: str) -> Path:
+    """Where a method's label map of a picture is kept; enough of the key to tell namesakes apart."""
+    name = re.sub(r"[^a-z0-9]+", "-", method.row.name.lower())
+    return labels / f"{name}-{key[:6]}" / f"{image}.png"
+
+
+class _Task:
+    """What is left to do for one method, and its score so far."""
+
+    def __init__(self, method: Method, records: RecordFile, labels: Path, panels: int) -> None:
+        self.method, self.row = method, method.row
+        self.records = records
+        self.labels = labels
+        self.key = records.declare(method.settings)
+        self.recorded = records.done(self.key)
+        self.kept = set(self.row.dataset.ids[:panels])
+        shown = self.row.scoring.report[0]
+        self.shown = shown
+        done = records.records(self.key, self.recorded)
+        self.total = sum(
+            (Counts.from_json(record["counts"][shown]) for record in done), Counts.zeros(len(self.row.dataset.classes))
+        )
+
+    def wants(self, image: str) -> bool:
+        """Whether a picture has no record yet, or no label map where one is kept."""
+        return image not in self.recorded or (image in self.kept and not self.path(image).is_file())
+
+    def path(self, image: str) -> Path:
+        return label_path(self.labels, self.method, self.key, image)
+
+    def fail(self, image: str, error: Exception) -> None:
+        """Records that a picture could not be evaluated, and why."""
+        reason = " ".join(str(error).split())
+        logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
+        self.records.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
+
+    def evaluate(self, image: str, aggregated: Tensor, truth: Tensor, shared: Mapping[str, Any], seconds: float) -> None:
+        """Segments one picture, scores it, and appends the record.
+
+        Args:
+            image: its id.
+            aggregated: ``(S*S, S*S)``.
+            truth: ``(P, P)`` int16.
+            shared: what the record says of the tensor.
+            seconds: time that the tensor took.
+        """
+        classes = len(self.row.dataset.classes)
+        scene = Scene(aggregated, self.row.size, int(truth[truth >= 0].unique().numel()))
+        start = _now(aggregated)
+        prediction = self.method.segmenter(scene).cpu().numpy()
+        elapsed = _now(aggregated) - start
+        if image in self.kept:
+            self.path(image).parent.mkdir(parents=True, exist_ok=True)
+            write_label_map(self.path(image), prediction)
+        if image in self.recorded:
+            return
+        table = contingency(prediction, truth.numpy(), classes)
+        counts = {protocol: match_contingency(table, protocol) for protocol in PROTOCOLS}
+        record: Record = {
+            "type": "image",
+            "key": self.key,
+            "image": image,
+            "status": "ok",
+            "segments": len(set(prediction.ravel().tolist())),
+            **shared,
+            "counts": {protocol: each.to_json() for protocol, each in counts.items()},
+            "seconds": {"attention": seconds, "segment": elapsed},
+        }
+        self.records.append(record)
+        self.total += counts[self.shown]
+
+    def score(self) -> str:
+        """ACC and mIoU so far, for the progress bar."""
+        return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
+
+
+def _run_pass(tasks: Sequence[_Task], device: str) -> None:
+    """One pass of one backbone over one data set, for the tasks that share it."""
+    row = tasks[0].row
+    left = [image for image in row.dataset.ids if any(task.wants(image) for task in tasks)]
+    if not left:
+        return
+    model = row.backbone.load(device)
+    done = len(row.dataset.ids) - len(left)
+    with Progress(f"{row.dataset.name}, {row.choices['backbone']} {row.size} px", len(row.dataset.ids), done) as bar:
+        for image in left:
+            _run_image(image, [task for task in tasks if task.wants(image)], model)
+            bar.advance(tasks[-1].score())
+
+
+def _run_image(image: str, tasks: Sequence[_Task], model: AttentionModel) -> None:
+    row = tasks[0].row
+    try:
+        pixels, truth = square(row.dataset.load(image), row.backbone.size, row.size)
+        start = time.perf_counter()
+        maps = model.attend(pixels[None])[0]
+    except PICTURE_ERRORS as error:
+        for task in tasks:
+            if image not in task.recorded:
+                task.fail(image, error)
+        return
+    attended = _now(maps.maps[maps.sides[0]]) - start
+    for shared in grouped(tasks, lambda task: task.method.aggregation):
+        _run_tensor(image, maps, truth, shared, attended)
+
+
+def _run_tensor(image: str, maps: AttentionMaps, truth: Tensor, tasks: Sequence[_Task], attended: float) -> None:
+    """The tasks that share one aggregated tensor."""
+    start = time.perf_counter()
+    aggregated = tasks[0].method.aggregation(maps)
+    seconds = attended + _now(aggregated) - start
+    shared = {"underflow": underflow_fraction(aggregated)}
+    for task in tasks:
+        try:
+            task.evaluate(image, aggregated, truth, shared, seconds)
+        except PICTURE_ERRORS as error:
+            task.fail(image, error)
+
+
+def _now(tensor: Tensor) -> float:
+    """Time in seconds once the work queued on the tensor's device is done."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)
+    return time.perf_counter()
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Any]) -> list[list[Item]]:
+    """Items with equal keys together, groups and items in the order they came (keys need not sort or hash)."""
+    groups: list[tuple[Any, list[Item]]] = []
+    for item in items:
+        value = key(item)
+        for other, members in groups:
+            if other == value:
+                members.append(item)
+                break
+        else:
+            groups.append((value, [item]))
+    return [members for _, members in groups]

@@ -1,0 +1,311 @@
+"""Tables from records: summary, per class and per image as CSV, and the summary as a readable text.
+
+Scores are in percent, times in seconds; a cell that does not apply is empty. The same records give the same bytes;
+only the columns ``seconds_per_image`` and ``seconds`` hold timings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eval.matching import PROTOCOLS, Counts, ProtocolName
+from eval.metrics import accuracy, bootstrap, iou, mean_iou
+from eval.records import Record, normalise
+
+PERCENT = 100
+
+# Column of summary.csv -> where the settings of a variant hold it.
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "experiment": ("experiment",),
+    "dataset": ("dataset", "name"),
+    "label_source": ("dataset", "label_source"),
+    "backbone": ("backbone", "name"),
+    **{name: ("backbone", name) for name in ("size", "sides", "layers", "timestep")},
+    **{name: ("aggregation", name) for name in ("scheme", "weights")},
+    "segmenter": ("segmenter", "name"),
+    **{name: ("segmenter", name) for name in ("tau", "anchors", "iterations", "rule", "precision", "grid")},
+    **{name: ("segmenter", name) for name in ("clusters", "eps", "min_samples", "noise", "seed", "n_init")},
+    "upsample": ("segmenter", "upsample"),
+}
+SCORES = ("segments", "acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high")
+PUBLISHED = ("published_acc", "published_miou")
+SUMMARY = (
+    *("variant", *SETTINGS, "protocol", "images", "failed"),
+    *SCORES,
+    *PUBLISHED,
+    "seconds_per_image",
+)
+PER_CLASS = ("variant", "protocol", "class_id", "class", "iou", "tp", "fp", "fn", "images")
+PER_IMAGE = (
+    *("variant", "protocol", "image", "status", "reason"),
+    *("segments", "labelled", "acc", "miou", "seconds"),
+)
+
+CAPTIONS: Mapping[ProtocolName, str] = {
+    "official": "Score `official`, as in the paper: classes absent from an image are charged left-over segments",
+    "present": "Score `present`: only the classes present in an image are matched",
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the tables: a method with all its settings.
+
+    Attributes:
+        name: how the tables call it.
+        key: its key in the records.
+        settings: group -> name -> value, as `SETTINGS` looks them up; what is missing or None does not apply.
+        published: ``acc`` and ``miou`` of the paper in percent; None where it gives none.
+    """
+
+    name: str
+    key: str
+    settings: Mapping[str, Any]
+    published: Mapping[str, float | None] | None = None
+
+
+Records = Mapping[str, Sequence[Record]]
+"""Key of a variant -> its image records, in the order of the data set (the intervals depend on it)."""
+
+
+def write_tables(
+    folder: Path,
+    variants: Sequence[Variant],
+    records: Records,
+    classes: Sequence[str],
+    protocols: Sequence[ProtocolName] = PROTOCOLS,
+    official_count: int | None = None,
+) -> str:
+    """Writes ``summary.csv``, ``summary.md``, ``per_class.csv`` and ``per_image.csv``, each whole or not at all.
+
+    Args:
+        folder: where to, must exist.
+        variants: rows, in order.
+        records: image records of each variant.
+        classes: names; the position is the label.
+        protocols: scores to report.
+        official_count: images of the published evaluation, None where there is none.
+
+    Returns:
+        The text of ``summary.md``, fit for a terminal.
+    """
+    overview = summary(variants, records, protocols)
+    text = markdown(overview, official_count)
+    write_csv(folder / "summary.csv", overview)
+    write_csv(folder / "per_class.csv", per_class(variants, records, classes, protocols))
+    write_csv(folder / "per_image.csv", per_image(variants, records, protocols))
+    write_text(folder / "summary.md", text)
+    return text
+
+
+def summary(
+    variants: Iterable[Variant], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS
+) -> pd.DataFrame:
+    """One row a variant and protocol, columns `SUMMARY`. Arguments as in `write_tables`.
+
+    ``images`` counts those evaluated, ``failed`` those that could not be; ``*_low`` and ``*_high`` bound the 95 %
+    bootstrap interval over the images. Published numbers stand in the ``official`` rows alone: they were scored so.
+    """
+    rows = []
+    for variant in variants:
+        evaluated, failed = _split(records[variant.key])
+        shared: dict[str, Any] = {
+            "variant": variant.name,
+            **{name: _setting(variant.settings, path) for name, path in SETTINGS.items()},
+            "images": len(evaluated),
+            "failed": len(failed),
+        }
+        if evaluated:
+            shared["segments"] = np.mean([record["segments"] for record in evaluated])
+            shared["seconds_per_image"] = np.mean([_seconds(record) for record in evaluated])
+        for protocol in protocols:
+            published = variant.published if protocol == "official" and variant.published else {}
+            rows.append(
+                {
+                    **shared,
+                    "protocol": protocol,
+                    **_scores([_counts(record, protocol) for record in evaluated]),
+                    **{f"published_{metric}": value for metric, value in published.items()},
+                }
+            )
+    numbers = dict.fromkeys([*SCORES, *PUBLISHED, "seconds_per_image"], float)
+    return pd.DataFrame(rows, columns=SUMMARY).astype(numbers)
+
+
+def per_class(
+    variants: Iterable[Variant],
+    records: Records,
+    classes: Sequence[str],
+    protocols: Sequence[ProtocolName] = PROTOCOLS,
+) -> pd.DataFrame:
+    """One row a variant, protocol and class, columns `PER_CLASS`. Arguments as in `write_tables`.
+
+    ``tp``, ``fp`` and ``fn`` are pixels, ``images`` the number of images in which the class is present.
+    """
+    parts = []
+    for variant in variants:
+        evaluated, _ = _split(records[variant.key])
+        for protocol in protocols:
+            counts = [_counts(record, protocol) for record in evaluated]
+            total = sum(counts, Counts.zeros(len(classes)))
+            columns = {
+                "variant": variant.name,
+                "protocol": protocol,
+                "class_id": np.arange(len(classes)),
+                "class": list(classes),
+                "iou": PERCENT * iou(total),
+                "tp": total.tp,
+                "fp": total.fp,
+                "fn": total.fn,
+                "images": sum((image.tp + image.fn > 0 for image in counts), np.zeros_like(total.tp)),
+            }
+            parts.append(pd.DataFrame(columns, columns=PER_CLASS))
+    return pd.concat(parts, ignore_index=True)
+
+
+def per_image(
+    variants: Iterable[Variant], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS
+) -> pd.DataFrame:
+    """One row a variant, protocol and image, columns `PER_IMAGE`. Arguments as in `write_tables`.
+
+    A failed image has its ``reason`` and no numbers.
+    """
+    rows = []
+    for variant in variants:
+        for protocol in protocols:
+            for record in records[variant.key]:
+                row = {
+                    "variant": variant.name,
+                    "protocol": protocol,
+                    **{name: record.get(name) for name in ("image", "status", "reason", "segments")},
+                }
+                if record["status"] == "ok":
+                    counts = _counts(record, protocol)
+                    row |= {
+                        "labelled": counts.labelled,
+                        "acc": PERCENT * accuracy(counts),
+                        "miou": PERCENT * mean_iou(counts),
+                        "seconds": _seconds(record),
+                    }
+                rows.append(row)
+    numbers = {"segments": "Int64", "labelled": "Int64", "acc": float, "miou": float, "seconds": float}
+    return pd.DataFrame(rows, columns=PER_IMAGE).astype(numbers)
+
+
+def markdown(overview: pd.DataFrame, official_count: int | None = None) -> str:
+    """The summary as Markdown whose columns also line up in a terminal: one table a protocol.
+
+    Args:
+        overview: what `summary` returns.
+        official_count: images of the published evaluation, None where there is none.
+    """
+    blocks = []
+    for protocol, rows in overview.groupby("protocol", sort=False):
+        cells = {
+            "method": rows["variant"],
+            "ACC % [95 %]": [_with_interval(row, "acc") for _, row in rows.iterrows()],
+            "mIoU % [95 %]": [_with_interval(row, "miou") for _, row in rows.iterrows()],
+            "paper ACC / mIoU": [
+                f"{_fixed(row.published_acc)} / {_fixed(row.published_miou)}" for row in rows.itertuples()
+            ],
+            "segments": [_fixed(value) for value in rows["segments"]],
+            "s / image": [_fixed(value, 2) for value in rows["seconds_per_image"]],
+            "images": [_images(row.images, row.failed, official_count) for row in rows.itertuples()],
+        }
+        if rows[list(PUBLISHED)].isna().all(axis=None):
+            del cells["paper ACC / mIoU"]
+        blocks.append(f"{CAPTIONS[protocol]}\n\n{_pipe_table(cells)}")
+    return "\n".join(blocks)
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Writes a table with four decimals, whole or not at all."""
+    write_text(path, frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 file whole or not at all: a reader finds the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _split(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
+    """Evaluated images and failed ones."""
+    parts: dict[str, list[Record]] = {"ok": [], "failed": []}
+    for record in records:
+        parts[record["status"]].append(record)
+    return parts["ok"], parts["failed"]
+
+
+def _counts(record: Record, protocol: ProtocolName) -> Counts:
+    return Counts.from_json(record["counts"][protocol])
+
+
+def _seconds(record: Record) -> float:
+    return record["seconds"]["attention"] + record["seconds"]["segment"]
+
+
+def _scores(counts: Sequence[Counts]) -> dict[str, float]:
+    """ACC, mIoU and their intervals in percent; nothing without images."""
+    if not counts:
+        return {}
+    total = sum(counts[1:], counts[0])
+    acc, miou = bootstrap(
+        tp=[image.tp for image in counts],
+        fp=[image.fp for image in counts],
+        fn=[image.fn for image in counts],
+        labelled=[image.labelled for image in counts],
+    )
+    fractions = {
+        **{"acc": accuracy(total), "acc_low": acc.low, "acc_high": acc.high},
+        **{"miou": mean_iou(total), "miou_low": miou.low, "miou_high": miou.high},
+    }
+    return {name: PERCENT * value for name, value in fractions.items()}
+
+
+def _setting(settings: Any, path: Sequence[str]) -> str:
+    """A setting as the command line writes it, such as ``[32,16,8]``; empty where it does not apply."""
+    for name in path:
+        settings = settings.get(name) if isinstance(settings, Mapping) else None
+    if settings is None:
+        return ""
+    return settings if isinstance(settings, str) else json.dumps(normalise(settings), separators=(",", ":"))
+
+
+def _fixed(value: float, decimals: int = 1) -> str:
+    return "-" if pd.isna(value) else f"{value:.{decimals}f}"
+
+
+def _with_interval(row: pd.Series, metric: str) -> str:
+    """``63.0 [60.1, 65.9]``, or ``-`` without images."""
+    if pd.isna(row[metric]):
+        return "-"
+    return f"{row[metric]:.1f} [{row[f'{metric}_low']:.1f}, {row[f'{metric}_high']:.1f}]"
+
+
+def _images(evaluated: int, failed: int, official_count: int | None) -> str:
+    """``8``, or ``812 of 2,175`` where the published evaluation has more, and how many failed."""
+    text = f"{evaluated:,}"
+    if official_count is not None and evaluated < official_count:
+        text += f" of {official_count:,}"
+    return f"{text}, {failed:,} failed" if failed else text
+
+
+def _pipe_table(columns: Mapping[str, Iterable[str]]) -> str:
+    """Markdown table, padded: the first column to the left, the others to the right."""
+    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
+    first, *others = (max(map(len, cells)) for cells in zip(*rows, strict=True))
+    lines = [[row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in rows]
+    lines.insert(1, ["-" * first, *("-" * (width - 1) + ":" for width in others)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,119 @@
+"""Cityscapes on real samples and on small folders in the official layout."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.base import DatasetError
+from datasets.cityscapes27 import Cityscapes27
+
+IDS = ("frankfurt_000000_000294", "frankfurt_000001_007973", "lindau_000000_000019")
+
+
+def image_of(root: Path, id: str) -> Path:
+    return root / "leftImg8bit" / "val" / id.split("_")[0] / f"{id}_leftImg8bit.png"
+
+
+def label_of(root: Path, id: str) -> Path:
+    return root / "gtFine" / "val" / id.split("_")[0] / f"{id}_gtFine_labelIds.png"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "cityscapes"
+    for seed, id in enumerate(reversed(IDS)):
+        generator = np.random.default_rng(seed)
+        for path, shape, top in ((image_of(folder, id), (10, 20, 3), 256), (label_of(folder, id), (10, 20), 34)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(generator.integers(0, top, shape, dtype=np.uint8)).save(path)
+        # The official archive has these beside the label ids.
+        Image.fromarray(np.zeros((10, 20, 4), np.uint8)).save(str(label_of(folder, id)).replace("labelIds", "color"))
+    return folder
+
+
+def failure(dataset: Cityscapes27, id: str | None = None) -> str:
+    with pytest.raises(DatasetError) as error:
+        dataset.check() if id is None else dataset.load(id)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_real_samples(shared: Path) -> None:
+    folder = shared / "data" / "cityscapes"
+    dataset = Cityscapes27(root=str(folder))
+    assert dataset.ids == tuple(f"aachen_00000{i}_000019" for i in range(4))
+    assert (dataset.name, dataset.official_count, dataset.label_source) == ("cityscapes27", 500, "gtFine")
+    for id in dataset.ids:
+        sample = dataset.load(id)
+        values = np.asarray(Image.open(label_of(folder, id))).astype(np.int16)
+        np.testing.assert_array_equal(sample.label, np.where((values >= 7) & (values <= 33), values - 7, -1))
+        np.testing.assert_array_equal(sample.image, np.asarray(Image.open(image_of(folder, id))))
+        assert sample.image.shape == (1024, 2048, 3)
+        assert sample.label.dtype == np.int16
+    # What is in these pictures: the names stand at the right numbers.
+    present = {dataset.classes[label] for label in np.unique(sample.label) if label >= 0}
+    assert {"road", "sidewalk", "building", "sky", "car"} <= present
+
+
+def test_every_value_of_a_label_file(root: Path) -> None:
+    values = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    values[-1, -1] = 255  # -1, "license plate", as 8-bit files hold it
+    Image.fromarray(values).save(label_of(root, IDS[0]))
+    label = Cityscapes27(root=str(root)).load(IDS[0]).label.ravel().tolist()
+    assert label == [-1] * 7 + list(range(27)) + [-1] * (200 - 34)
+
+
+def test_lists(root: Path, tmp_path: Path) -> None:
+    assert Cityscapes27(root=str(root)).ids == IDS
+    assert Cityscapes27(root=str(root), limit=1).ids == IDS[:1]
+    split = tmp_path / "split.txt"
+    split.write_text(f"{IDS[2]}\n{IDS[0]}\n")
+    assert Cityscapes27(root=str(root), split_file=str(split)).ids == (IDS[0], IDS[2])
+    split.write_text("munster_000000_000019\n")
+    message = failure(Cityscapes27(root=str(root), split_file=str(split)))
+    assert message.startswith(str(image_of(root, "munster_000000_000019")))
+    with pytest.raises(ValueError, match=r"^limit: "):
+        Cityscapes27(root=str(root), limit=0)
+
+
+def test_fingerprint(root: Path, tmp_path: Path) -> None:
+    first = Cityscapes27(root=str(root)).fingerprint
+    assert Cityscapes27(root=str(root), limit=1).fingerprint == first
+    shutil.copytree(root, tmp_path / "copy")
+    assert Cityscapes27(root=str(tmp_path / "copy")).fingerprint == first
+    label_of(root, IDS[0]).write_bytes(label_of(root, IDS[0]).read_bytes() + b"\0")
+    assert Cityscapes27(root=str(root)).fingerprint != first
+
+
+def test_missing_data_say_where_to_get_them(tmp_path: Path, root: Path) -> None:
+    message = failure(Cityscapes27(root=None))
+    assert message.startswith("dataset.root: not set")
+    message = failure(Cityscapes27(root=str(tmp_path / "absent")))
+    for part in (str(tmp_path / "absent"), "cityscapes-dataset.com", "make data-cityscapes DIR=", "dataset.root="):
+        assert part in message
+    shutil.rmtree(root / "gtFine")
+    assert failure(Cityscapes27(root=str(root))).startswith(str(root / "gtFine"))
+
+
+def test_bad_files_are_named(root: Path) -> None:
+    dataset = Cityscapes27(root=str(root))
+    dataset.load(IDS[0])
+    image, label = image_of(root, IDS[0]), label_of(root, IDS[0])
+    good = image.read_bytes()
+    image.write_bytes(good[: len(good) // 2])
+    assert failure(dataset, IDS[0]).startswith(str(image))
+    image.write_bytes(good)
+    for bad in (np.zeros((10, 20), np.uint8), np.zeros((10, 20, 3), np.uint8)):  # all void; coloured
+        Image.fromarray(bad).save(label)
+        assert failure(dataset, IDS[0]).startswith(str(label))
+    Image.fromarray(np.full((20, 10), 7, np.uint8)).save(label)
+    message = failure(dataset, IDS[0])
+    assert str(image) in message
+    assert str(label) in message
+    label.unlink()
+    assert failure(Cityscapes27(root=str(root))).startswith(str(label))

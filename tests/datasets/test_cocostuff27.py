@@ -1,0 +1,225 @@
+"""COCO-Stuff-27 on real samples and on small folders in the real layout."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.base import DatasetError
+from datasets.class_table import ClassTable
+from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
+from tests.coco_folder import IDS, image_of, label_of, write_annotations, write_folder, write_pair
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "coco")
+
+
+def failure(dataset: CocoStuff27, id: str | None = None) -> str:
+    with pytest.raises(DatasetError) as error:
+        dataset.check() if id is None else dataset.load(id)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+# Real pictures
+
+
+def test_real_samples(shared: Path) -> None:
+    folder = shared / "data" / "cocostuff"
+    dataset = CocoStuff27(root=str(folder))
+    assert list(dataset.ids) == sorted((folder / "sample.txt").read_text().split())
+    assert (len(dataset.ids), dataset.official_count, dataset.label_source) == (13, 2175, "stuffthingmaps")
+    with (shared / "facts/cocostuff27.csv").open() as file:
+        coarse = {int(row["fine_id"]): int(row["coarse_id"]) for row in csv.DictReader(file)}
+    for id in dataset.ids:
+        sample = dataset.load(id)
+        fine = np.asarray(Image.open(label_of(folder, id)))
+        expected = np.full(fine.shape, -1, np.int16)
+        for value in set(fine.ravel().tolist()) - {255}:
+            expected[fine == value] = coarse[value]
+        np.testing.assert_array_equal(sample.label, expected)
+        np.testing.assert_array_equal(sample.image, np.asarray(Image.open(image_of(folder, id)).convert("RGB")))
+        assert (sample.id, sample.image.dtype, sample.label.dtype) == (id, np.uint8, np.int16)
+
+
+def test_real_list_restricts_a_part_of_the_data(shared: Path, tmp_path: Path) -> None:
+    official = shared / "data" / OFFICIAL_LIST
+    assert hashlib.sha256(official.read_bytes()).hexdigest().startswith("7c629734")
+    listed = sorted(official.read_text().split())
+    for id in (listed[5], listed[2000], "999999999999"):
+        write_pair(tmp_path, id)
+    shutil.copy(official, tmp_path / OFFICIAL_LIST)
+    dataset = CocoStuff27(root=str(tmp_path))
+    assert dataset.listed == (listed[5], listed[2000])
+    assert len(listed) == dataset.official_count
+
+
+# Lists
+
+
+def test_sorted_stable_and_limited(root: Path) -> None:
+    assert CocoStuff27(root=str(root)).ids == IDS
+    limited = CocoStuff27(root=str(root), limit=2)
+    assert limited.ids == IDS[:2]
+    assert limited.listed == IDS
+    assert CocoStuff27(root=str(root), limit=99).ids == IDS
+    for limit in (0, -1):
+        with pytest.raises(ValueError, match=r"^limit: "):
+            CocoStuff27(root=str(root), limit=limit)
+
+
+def test_building_touches_no_disk() -> None:
+    dataset = CocoStuff27(root="/no/such/folder", split_file="/no/such/file")
+    assert len(dataset.classes) == 27
+    assert dataset == CocoStuff27(root="/no/such/folder", split_file="/no/such/file")
+
+
+@pytest.mark.parametrize("place", [".", "curated/val2017"])
+def test_official_list_leaves_out_what_it_does_not_name(root: Path, place: str) -> None:
+    (root / place).mkdir(parents=True, exist_ok=True)
+    (root / place / OFFICIAL_LIST).write_text(f"{IDS[2]}\n{IDS[0]}\n000000009999\n")
+    label_of(root, IDS[1]).unlink()  # not listed, so not missed
+    assert CocoStuff27(root=str(root)).ids == (IDS[0], IDS[2])
+    (root / place / OFFICIAL_LIST).write_text("000000009999\n")
+    assert OFFICIAL_LIST in failure(CocoStuff27(root=str(root)))
+
+
+def test_split_file_is_taken_at_its_word(root: Path, tmp_path: Path) -> None:
+    (root / OFFICIAL_LIST).write_text(IDS[0])
+    split = tmp_path / "mine.txt"
+    split.write_text(f"{IDS[2]}\n{IDS[1]}\n")
+    dataset = CocoStuff27(root=str(root), split_file=str(split))
+    assert dataset.ids == IDS[1:]
+    split.write_text(f"{IDS[1]}\n000000009999\n")
+    message = failure(CocoStuff27(root=str(root), split_file=str(split)))
+    assert message.startswith(str(image_of(root, "000000009999")))
+    assert str(split) in message
+    assert "/no/such" in failure(CocoStuff27(root=str(root), split_file="/no/such"))
+
+
+def test_home_is_expanded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(root.parent))
+    assert CocoStuff27(root="~/coco").ids == IDS
+
+
+# Data that are not there
+
+
+def test_missing_data_say_where_to_get_them(tmp_path: Path, root: Path) -> None:
+    message = failure(CocoStuff27(root=None))
+    assert message.startswith("dataset.root: not set")
+    assert "make data-cocostuff DIR=" in message
+    message = failure(CocoStuff27(root=str(tmp_path / "absent")))
+    for part in (str(tmp_path / "absent" / "val2017"), "cocodataset.org", "make data-cocostuff DIR="):
+        assert part in message
+    assert f"dataset.root={tmp_path / 'absent'}" in message
+    shutil.rmtree(root / "stuffthingmaps")
+    for labels in ("auto", "png"):
+        message = failure(CocoStuff27(root=str(root), labels=labels))  # type: ignore[arg-type]
+        assert message.startswith(str(root / "stuffthingmaps"))
+        assert "make data-cocostuff" in message
+    message = failure(CocoStuff27(root=str(root), labels="json"))
+    assert message.startswith(str(root / "annotations" / "instances_val2017.json"))
+
+
+def test_half_a_pair(root: Path, tmp_path: Path) -> None:
+    label_of(root, IDS[1]).unlink()
+    assert failure(CocoStuff27(root=str(root))).startswith(str(label_of(root, IDS[1])))
+    write_pair(root, IDS[1])
+    image_of(root, IDS[0]).unlink()
+    image_of(root, IDS[1]).unlink()
+    split = tmp_path / "split.txt"
+    split.write_text("\n".join(IDS))
+    message = failure(CocoStuff27(root=str(root), split_file=str(split)))
+    assert message.startswith(str(image_of(root, IDS[0])))
+    assert "(and 1 more)" in message
+
+
+# Files that cannot be used
+
+
+def test_bad_files_are_named(root: Path) -> None:
+    dataset = CocoStuff27(root=str(root))
+    image, label = image_of(root, IDS[0]), label_of(root, IDS[0])
+    good = image.read_bytes()
+    image.write_bytes(good[: len(good) // 2])
+    assert failure(dataset, IDS[0]).startswith(str(image))
+    image.write_bytes(good)
+
+    fine = np.asarray(Image.open(label)).copy()
+    Image.fromarray(fine[:, :-1]).save(label)
+    message = failure(dataset, IDS[0])
+    assert str(image) in message
+    assert str(label) in message
+
+    for value in (182, 183, 254):
+        wrong = fine.copy()
+        wrong[3, 4] = value
+        Image.fromarray(wrong).save(label)
+        message = failure(dataset, IDS[0])
+        assert message.startswith(str(label))
+        assert f"unknown class id {value}" in message
+
+    Image.fromarray(np.full_like(fine, 255)).save(label)
+    assert failure(dataset, IDS[0]).startswith(str(label))
+    Image.fromarray(np.stack([fine] * 3, axis=-1)).save(label)
+    assert failure(dataset, IDS[0]).startswith(str(label))
+    assert failure(dataset, "000000009999").startswith(str(image_of(root, "000000009999")))
+
+
+# Fingerprint
+
+
+def test_fingerprint(root: Path, tmp_path: Path) -> None:
+    def fingerprint(folder: Path = root, **keys: Any) -> str:
+        return CocoStuff27(root=str(folder), **keys).fingerprint
+
+    first = fingerprint()
+    assert len(first) == 64
+    assert fingerprint(limit=1) == first
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(root, copy)
+    assert fingerprint(copy) == first
+    split = tmp_path / "split.txt"
+    split.write_text("\n".join(IDS))
+    assert fingerprint(split_file=str(split)) == first
+    split.write_text("\n".join(IDS[:2]))
+    assert fingerprint(split_file=str(split)) != first
+    write_annotations(copy)
+    assert fingerprint(copy) == first
+    painted = fingerprint(copy, labels="json")
+    assert painted != first
+    for file in (copy / "annotations").iterdir():
+        file.write_text(file.read_text() + " ")
+        assert fingerprint(copy, labels="json") != painted
+        painted = fingerprint(copy, labels="json")
+    for file in (image_of(root, IDS[2]), label_of(root, IDS[2])):
+        file.write_bytes(file.read_bytes() + b"\0")
+        assert fingerprint() != first
+        first = fingerprint()
+
+
+def test_fingerprint_knows_the_source_and_the_classes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where no size tells: the same sizes under another source, or other classes, are other data."""
+    write_annotations(root)
+    monkeypatch.setattr(CocoStuff27, "_state", lambda self, id: "")
+    first = CocoStuff27(root=str(root)).fingerprint
+    assert CocoStuff27(root=str(root), labels="png").fingerprint == first
+    assert CocoStuff27(root=str(root), labels="json").fingerprint != first
+    table = CocoStuff27.table
+    for other in (
+        ClassTable(table.names, {**table.label_of, 5: 0}),
+        ClassTable((*table.names[:-1], "sea"), table.label_of),
+    ):
+        monkeypatch.setattr(CocoStuff27, "table", other)
+        assert CocoStuff27(root=str(root)).fingerprint != first

@@ -1,0 +1,47 @@
+"""The YAML of the data sets: the keys of each file are the fields of its class."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+from pydantic import TypeAdapter, ValidationError
+
+from datasets.listing import ListedDataset
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "conf" / "dataset").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_keys_are_fields(path: Path) -> None:
+    keys = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(keys, dict)
+    cls = get_class(keys.pop("_target_"))
+    assert set(keys) == {field.name for field in dataclasses.fields(cls)}
+    adapter = TypeAdapter(cls)
+    dataset = adapter.validate_python(keys)
+    assert isinstance(dataset, ListedDataset)
+    assert dataset.name == path.stem
+    for key, value in (("limit", 0), ("limit", "many"), ("labels", "jpeg"), ("split_file", 3)):
+        if key in keys:
+            with pytest.raises(ValidationError):
+                adapter.validate_python({**keys, key: value})
+    # Every key has a comment line above it.
+    lines = path.read_text().splitlines()
+    assert all(lines[number - 1].startswith("# ") for number, line in enumerate(lines) if not line.startswith("#"))
+
+
+def test_every_data_set_has_a_config() -> None:
+    assert [path.stem for path in FILES] == ["cityscapes27", "cocostuff27", "photos"]
+
+
+def test_no_data_set_imports_torch() -> None:
+    modules = ", ".join(f"datasets.{path.stem}" for path in FILES)
+    code = f"import sys, {modules}; assert not {{'torch', 'matplotlib', 'skimage'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

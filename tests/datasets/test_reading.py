@@ -1,0 +1,167 @@
+"""Broken files: whatever the bytes are, the answer is one line that names the file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from datasets.base import VOID, DatasetError
+from datasets.class_table import class_table
+from datasets.reading import make_sample, read_ids, read_image, read_label
+
+PIXELS = np.random.default_rng(0).integers(0, 200, (40, 60, 3), dtype=np.uint8)
+
+
+def encoded(array: np.ndarray, format: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format)
+    return buffer.getvalue()
+
+
+FILES = {"picture.jpg": encoded(PIXELS, "JPEG"), "label.png": encoded(PIXELS[..., 0], "PNG")}
+
+
+def assert_one_line_about(error: pytest.ExceptionInfo[DatasetError], path: Path) -> None:
+    message = str(error.value)
+    assert str(path) in message
+    assert "\n" not in message
+    assert "; " in message, "the message must say what to do"
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_cut_short(tmp_path: Path, name: str, share: float) -> None:
+    path = tmp_path / name
+    path.write_bytes(FILES[name][: int(share * len(FILES[name]))])
+    with pytest.raises(DatasetError) as error:
+        read_image(path) if name.endswith("jpg") else read_label(path)
+    assert_one_line_about(error, path)
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(list(FILES)), st.integers(0, 10**6), st.binary(min_size=1, max_size=30))
+def test_no_bytes_raise_anything_else(tmp_path: Path, name: str, start: int, noise: bytes) -> None:
+    content = bytearray(FILES[name])
+    start %= len(content)
+    content[start : start + len(noise)] = noise
+    path = tmp_path / name
+    path.write_bytes(content)
+    for read in (read_image, read_label):
+        message = ""
+        try:
+            read(path)
+        except DatasetError as error:
+            message = str(error)
+        assert not message or (str(path) in message and "\n" not in message)
+
+
+def test_damage_between_the_chunks_of_a_png(tmp_path: Path) -> None:
+    """Pillow reports this one as a SyntaxError."""
+    content = encoded(np.random.default_rng(0).integers(0, 256, (400, 400), dtype=np.uint8), "PNG")
+    second = content.index(b"IDAT", content.index(b"IDAT") + 1)
+    path = tmp_path / "label.png"
+    path.write_bytes(content[:second] + b"\0\0\0\0" + content[second + 4 :])
+    with pytest.raises(DatasetError) as error:
+        read_label(path)
+    assert isinstance(error.value.__cause__, SyntaxError)
+    assert_one_line_about(error, path)
+
+
+def test_missing(tmp_path: Path) -> None:
+    for read in (read_image, read_label, read_ids):
+        with pytest.raises(DatasetError) as error:
+            read(tmp_path / "absent.png")
+        assert_one_line_about(error, tmp_path / "absent.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "CMYK", "RGBA", "RGB"])
+def test_pictures_of_every_mode_become_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("picture.tif" if mode == "CMYK" else "picture.png")
+    Image.fromarray(PIXELS).convert(mode).save(path)
+    image = read_image(path)
+    assert image.shape == PIXELS.shape
+    assert image.dtype == np.uint8
+    assert image.flags.writeable
+
+
+def test_orientation_is_left_as_stored(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "rotate by 90 degrees to show"
+    Image.fromarray(PIXELS).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), PIXELS)
+
+
+def test_palette_labels_are_read_as_indices(tmp_path: Path) -> None:
+    image = Image.fromarray(PIXELS[..., 0])
+    image.putpalette(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8).tobytes())
+    image.save(tmp_path / "palette.png")
+    assert Image.open(tmp_path / "palette.png").mode == "P"
+    np.testing.assert_array_equal(read_label(tmp_path / "palette.png"), PIXELS[..., 0])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "1", "I;16"])
+def test_labels_of_other_modes_are_refused(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "label.png"
+    Image.fromarray(PIXELS[..., 0]).convert(mode).save(path)
+    with pytest.raises(DatasetError, match="one 8-bit channel") as error:
+        read_label(path)
+    assert_one_line_about(error, path)
+
+
+def test_ids(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(b"000000000724\r\n\n  000000000139 \n000000000724\n")
+    assert read_ids(path) == {"000000000139", "000000000724"}
+    for content in (b"", b" \n\n", b"\xff\xfe1\x00"):
+        path.write_bytes(content)
+        with pytest.raises(DatasetError) as error:
+            read_ids(path)
+        assert_one_line_about(error, path)
+
+
+def test_sample_of_two_sizes_or_without_a_class() -> None:
+    label = np.zeros(PIXELS.shape[:2], np.int16)
+    image_path, label_path = Path("a.jpg"), Path("a.png")
+    with pytest.raises(DatasetError, match=r"a\.jpg is 60 x 40 .* a\.png are 40 x 60"):
+        make_sample("a", PIXELS, label.T, image_path, label_path)
+    with pytest.raises(DatasetError, match=r"a\.png: no pixel"):
+        make_sample("a", PIXELS, np.full_like(label, VOID), image_path, label_path)
+    sample = make_sample("a", PIXELS, label, image_path, label_path)
+    assert (sample.id, sample.label is label, sample.image is PIXELS) == ("a", True, True)
+
+
+def test_class_tables() -> None:
+    coco, cityscapes = class_table("cocostuff27"), class_table("cityscapes27")
+    assert len(coco.names) == len(cityscapes.names) == 27
+    assert len(set(coco.names)) == len(set(cityscapes.names)) == 27
+    # Things come first, each class is used, and all 182 fine ids have one.
+    assert [name.endswith("-things") for name in coco.names] == [True] * 12 + [False] * 15
+    assert set(coco.label_of) == set(range(182))
+    assert set(coco.label_of.values()) == set(range(27))
+    assert dict(cityscapes.label_of) == {value: value - 7 for value in range(7, 34)}
+    assert cityscapes.names[:2] + cityscapes.names[-1:] == ("road", "sidewalk", "bicycle")
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert coco.labels(values).dtype == np.int16
+    np.testing.assert_array_equal(coco.labels(values).ravel()[182:], VOID)
+    np.testing.assert_array_equal(cityscapes.labels(values).ravel()[:7], VOID)
+    np.testing.assert_array_equal(cityscapes.labels(values).ravel()[34:], VOID)
+
+
+def test_class_tables_are_the_published_ones(shared: Path) -> None:
+    """Name by name, as the reference files have them."""
+    rows = [line.split(",") for line in (shared / "facts/cocostuff27.csv").read_text().splitlines()[1:]]
+    table = class_table("cocostuff27")
+    assert {int(fine): (int(coarse), name) for fine, _, coarse, name in rows} == {
+        fine: (label, table.names[label]) for fine, label in table.label_of.items()
+    }
+    rows = [line.split(",") for line in (shared / "facts/cityscapes27.csv").read_text().splitlines()[1:]]
+    table = class_table("cityscapes27")
+    assert {int(value): (int(label), name) for value, label, name in rows} == {
+        value: (label, table.names[label]) for value, label in table.label_of.items()
+    }

@@ -1,0 +1,171 @@
+"""Aggregation against brute force, and its invariants."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffseg import AttentionMaps, aggregate
+from diffseg.aggregation import Aggregation, side_weights, underflow_fraction
+
+SIDES = (8, 4, 2)
+LAYERS = {8: 5, 4: 5, 2: 1}
+
+
+def random_maps(sides: tuple[int, ...] = SIDES, seed: int = 0) -> dict[int, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {side: torch.rand(side * side, side * side, generator=generator).softmax(dim=1) for side in sides}
+
+
+def bilinear(grid: NDArray, size: int) -> NDArray:
+    """Half-pixel centres, a loop over the output."""
+    side = len(grid)
+    result = np.empty((size, size))
+    for row in range(size):
+        for column in range(size):
+            y, x = (min(max((at + 0.5) * side / size - 0.5, 0), side - 1) for at in (row, column))
+            top, left = int(y), int(x)
+            bottom, right = min(top + 1, side - 1), min(left + 1, side - 1)
+            upper = grid[top, left] * (1 - x + left) + grid[top, right] * (x - left)
+            lower = grid[bottom, left] * (1 - x + left) + grid[bottom, right] * (x - left)
+            result[row, column] = upper * (1 - y + top) + lower * (y - top)
+    return result
+
+
+def naive(maps: dict[int, Tensor], weights: dict[int, float], scheme: str, layers: dict[int, int]) -> NDArray:
+    """Eq. 2 and 3, location by location."""
+    finest = max(maps)
+    total = np.zeros((finest, finest, finest, finest))
+    for side, attention in maps.items():
+        values = attention.double().numpy().reshape(side, side, side, side)
+        for row in range(finest):
+            for column in range(finest):
+                grid = bilinear(values[row * side // finest, column * side // finest], finest)
+                if scheme != "paper":
+                    grid /= grid.sum()
+                total[row, column] += weights[side] * (1 if scheme == "official" else layers[side]) * grid
+    rows = total.reshape(finest * finest, -1)
+    return rows / rows.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("scheme", ["official", "paper", "paper_normalised"])
+def test_equals_brute_force(scheme: str) -> None:
+    maps = random_maps()
+    expected = naive(maps, {side: side for side in SIDES}, scheme, LAYERS)
+    result = aggregate(maps, "proportional", scheme, LAYERS)  # type: ignore[arg-type]
+    assert result.dtype == torch.float32
+    np.testing.assert_allclose(result.numpy(), expected, rtol=2e-5)
+
+
+def test_given_weights_equal_brute_force() -> None:
+    weights = {8: 0.0, 4: 3.0, 2: 1.0}
+    maps = random_maps()
+    np.testing.assert_allclose(aggregate(maps, weights).numpy(), naive(maps, weights, "official", LAYERS), rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "shares"),
+    [
+        ("official", (53.3, 26.7, 13.3, 6.7)),
+        ("paper", (11.6, 23.3, 46.5, 18.6)),
+        ("paper_normalised", (56.3, 28.2, 14.1, 1.4)),
+    ],
+)
+def test_shares_of_stable_diffusion(scheme: str, shares: tuple[float, ...]) -> None:
+    """One side at a time uniform over the left half, the others over the right: the left mass is that side's share."""
+    sides = (64, 32, 16, 8)
+    for chosen, share in zip(sides, shares, strict=True):
+        maps = {}
+        for side in sides:
+            left = (torch.arange(side) < side // 2).repeat(side).float()
+            row = left if side == chosen else 1 - left
+            maps[side] = (row / row.sum()).repeat(side * side, 1)
+        total = aggregate(maps, "proportional", scheme, {64: 5, 32: 5, 16: 5, 8: 1})  # type: ignore[arg-type]
+        # Where two halves meet, bilinear upsampling carries mass across, as much one way as the other.
+        mass = total[0].view(64, 64)[:, :32].sum()
+        blurred = {64: 0.0, 32: 0.25 / 32, 16: 0.25 / 16 * 1.5, 8: 0.25 / 8 * 1.75}
+        assert float(mass) * 100 == pytest.approx(share, abs=0.05 + 100 * max(blurred.values()))
+
+
+@given(st.lists(st.floats(0, 10), min_size=3, max_size=3).filter(lambda weights: sum(weights) > 0.1), st.integers(0, 9))
+@settings(max_examples=30, deadline=None)
+def test_rows_sum_to_one(weights: list[float], seed: int) -> None:
+    for scheme in ("official", "paper", "paper_normalised"):
+        total = aggregate(random_maps(seed=seed), side_weights(weights, SIDES), scheme, LAYERS)  # type: ignore[arg-type]
+        np.testing.assert_allclose(total.sum(dim=1).numpy(), 1, atol=1e-5)
+        assert bool((total >= 0).all())
+
+
+def test_proportional_is_the_side_itself() -> None:
+    maps = random_maps()
+    for scheme in ("official", "paper", "paper_normalised"):
+        by_name = aggregate(maps, "proportional", scheme, LAYERS)  # type: ignore[arg-type]
+        by_hand = aggregate(maps, {8: 16, 4: 8, 2: 4}, scheme, LAYERS)  # type: ignore[arg-type]
+        torch.testing.assert_close(by_name, by_hand)
+
+
+def test_finest_alone_changes_nothing_and_leaves_the_input_alone() -> None:
+    maps = random_maps()
+    before = maps[8].clone()
+    torch.testing.assert_close(Aggregation("finest")(AttentionMaps(maps)), maps[8])
+    aggregate(maps)
+    assert torch.equal(maps[8], before)
+
+
+def test_side_weights() -> None:
+    sides = (64, 32, 16, 8)
+    assert side_weights("proportional", sides) == {64: 64, 32: 32, 16: 16, 8: 8}
+    for name, side in (("finest", 64), ("half", 32), ("quarter", 16), ("eighth", 8)):
+        assert [key for key, weight in side_weights(name, sides).items() if weight] == [side]
+    assert side_weights([1, 0, 0, 2], sides) == {64: 1, 32: 0, 16: 0, 8: 2}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: aggregate({}), "no maps"),
+        (lambda: aggregate({8: torch.eye(64), 3: torch.eye(9)}), r"\[3\] do not divide"),
+        (lambda: aggregate(random_maps(), {8: 1.0}), "must name the sides"),
+        (lambda: aggregate(random_maps(), {8: -1.0, 4: 1.0, 2: 1.0}), ">= 0"),
+        (lambda: aggregate(random_maps(), dict.fromkeys(SIDES, 0.0)), "not all zero"),
+        (lambda: aggregate(random_maps(), dict.fromkeys(SIDES, float("nan"))), "finite"),
+        (lambda: aggregate(random_maps(), "proportional", "mean"), "scheme: must be one of"),  # type: ignore[arg-type]
+        (lambda: side_weights("eighth", (32, 16, 8)), "no side of this backbone"),
+        (lambda: side_weights("big", SIDES), "must be proportional"),
+        (lambda: side_weights([1, 2], SIDES), "one number for each"),
+    ],
+)
+def test_errors(call: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()  # type: ignore[operator]
+
+
+def test_attention_maps_are_validated() -> None:
+    good = random_maps()
+    maps = AttentionMaps({2: good[2], 8: good[8], 4: good[4]}, {8: 5, 4: 5, 2: 1}, {"model": "random"})
+    assert maps.sides == tuple(maps.maps) == tuple(maps.layers) == (8, 4, 2)
+    nan = good[4].clone()
+    nan[0, 0] = torch.nan
+    for bad, message in (
+        ({}, "no maps"),
+        ({8: good[8], 3: good[4]}, "does not divide"),
+        ({8: good[4]}, "must have shape"),
+        ({4: good[4].long()}, "floating point"),
+        ({4: good[4] * 2}, "do not sum to 1"),
+        ({4: nan}, "NaN"),
+        ({4: torch.eye(16) * 2 - torch.ones(16, 16) / 16}, "negative"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            AttentionMaps(bad)
+    with pytest.raises(ValueError, match="layers must give"):
+        AttentionMaps(good, {8: 1})
+
+
+def test_underflow_fraction() -> None:
+    maps = torch.tensor([[1.0, 2.9e-8, 0.0, 1e-7]])
+    assert underflow_fraction(maps) == 0.5

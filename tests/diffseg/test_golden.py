@@ -1,0 +1,73 @@
+"""The core against results of the authors' code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffseg import aggregate, segment
+from diffseg.aggregation import underflow_fraction
+from diffseg.merging import anchor_divergence, anchor_grid, closer_than, merge_anchors
+from tests.golden import IMAGES, Golden, read_golden, same_partition
+
+
+@pytest.fixture(scope="module", params=IMAGES)
+def golden(request: pytest.FixtureRequest, shared: Path) -> Golden:
+    return read_golden(shared / "golden", request.param)
+
+
+def test_aggregated_rows(golden: Golden) -> None:
+    rows = golden.aggregated[golden.arrays["aggregated_rows"]].numpy()
+    np.testing.assert_allclose(rows, golden.arrays["aggregated_values"], atol=1e-6 * rows.max(), rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_masks_pixel_for_pixel(golden: Golden, precision: str) -> None:
+    masks = golden.masks("float64")
+    assert masks
+    for tau, anchors, expected in masks:
+        labels = segment(golden.aggregated, tau, anchors, precision=precision)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(labels.numpy(), expected, err_msg=f"tau {tau}, M {anchors}")
+
+
+def test_refined_masks(golden: Golden) -> None:
+    for tau, anchors, expected in golden.masks("refined_float64"):
+        for precision in ("float64", "float32"):
+            labels = segment(golden.aggregated, tau, anchors, precision=precision, refine=True)  # type: ignore[arg-type]
+            np.testing.assert_array_equal(labels.numpy(), expected)
+
+
+def test_masks_of_one_resolution(golden: Golden) -> None:
+    aggregated = aggregate(golden.maps, {64: 0, 32: 1, 16: 0, 8: 0})
+    for tau, anchors, expected in golden.masks("only32_float64"):
+        np.testing.assert_array_equal(segment(aggregated, tau, anchors).numpy(), expected)
+
+
+def test_float16_where_nothing_underflows(golden: Golden) -> None:
+    if golden.arrays["scale"] != 4:
+        return
+    assert underflow_fraction(golden.aggregated) == 0
+    for tau, anchors, expected in golden.masks("float16"):
+        labels = segment(golden.aggregated, tau, anchors, precision="float16").numpy()
+        assert same_partition(labels, expected) >= 0.999
+
+
+def test_float16_drops_the_maps_that_underflow(golden: Golden) -> None:
+    if golden.arrays["scale"] != 8:
+        return
+    assert 0.07 < underflow_fraction(golden.aggregated) < 0.25
+    rows, columns = anchor_grid(64, 16).unbind(dim=1)
+    anchors = rows * 64 + columns
+    # What their cast does, in numpy: a map with a zero entry has a divergence of NaN to every map.
+    lost = (golden.aggregated.numpy().astype(np.float16) == 0).any(axis=1)
+    divergence = anchor_divergence(golden.aggregated, anchors, "float16")
+    np.testing.assert_array_equal(divergence.isnan().numpy(), lost[anchors.numpy()][:, None] | lost)
+    close = closer_than(0.6, divergence, golden.aggregated, anchors, "float16")
+    proposals = merge_anchors(golden.aggregated, close, "float16")
+    np.testing.assert_array_equal(proposals.isnan().any(dim=1).numpy(), lost[anchors.numpy()])
+    for tau, per_side, expected in golden.masks("float16"):
+        labels = segment(golden.aggregated, tau, per_side, precision="float16").numpy()
+        assert labels.max() == expected.max()  # as many proposals survive
+        assert same_partition(labels, expected) >= 0.999

@@ -1,0 +1,231 @@
+"""Merging against loops written from the paper, and its invariants."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffseg import anchor_grid, segment, symmetric_kl
+from diffseg.masks import labels_from_proposals, upsample_nearest
+from diffseg.merging import FLOOR, NoProposals, anchor_divergence, merge, merge_proposals
+from tests.diffseg.test_aggregation import bilinear
+
+
+def blocks(side: int = 8, noise: float = 0.3, seed: int = 0) -> Tensor:
+    """Attention of a picture with four quarters, each attending to itself, with noise."""
+    generator = torch.Generator().manual_seed(seed)
+    quarter = (torch.arange(side) * 2 // side)[:, None] * 2 + torch.arange(side) * 2 // side
+    same = quarter.flatten()[:, None] == quarter.flatten()
+    return (3.0 * same + noise * torch.randn(side**2, side**2, generator=generator)).softmax(dim=1)
+
+
+def naive_kl(p: NDArray, q: NDArray) -> float:
+    """Eq. 5, one pair, entry by entry."""
+    total = 0.0
+    for a, b in zip(p.tolist(), q.tolist(), strict=True):
+        log_a, log_b = np.log(max(a, FLOOR)), np.log(max(b, FLOOR))
+        total += a * (log_a - log_b) + b * (log_b - log_a)
+    return total / 2
+
+
+def naive_merge(maps: NDArray, anchors: NDArray, tau: float, iterations: int, rule: str) -> NDArray:
+    """Algorithm 1 of the paper, in loops."""
+    proposals = [maps[[naive_kl(maps[a], other) < tau for other in maps]].mean(axis=0) for a in anchors]
+    for _ in range(iterations - 1):
+        merged, matched = [], set()
+        for index, proposal in enumerate(proposals):
+            if index in matched:
+                continue
+            close = [i for i, other in enumerate(proposals) if naive_kl(proposal, other) < tau]
+            members = [i for i in close if i not in matched] if rule == "paper" else close
+            matched.update(close)
+            merged.append(np.mean([proposals[i] for i in members], axis=0))
+        proposals = merged
+    return np.array(proposals)
+
+
+maps_strategy = st.integers(0, 10_000).flatmap(
+    lambda seed: st.tuples(st.just(seed), st.integers(1, 5), st.integers(1, 5), st.floats(0.1, 20))
+)
+
+
+@given(maps_strategy, st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_symmetric_kl_equals_the_double_loop(case: tuple[int, int, int, float], zeros: bool) -> None:
+    seed, n, m, scale = case
+    generator = torch.Generator().manual_seed(seed)
+    p, q = ((scale * torch.randn(rows, 12, generator=generator)).softmax(dim=1) for rows in (n, m))
+    if zeros:
+        p[:, 0], q[:, 1] = 0, 0
+        p, q = p / p.sum(dim=1, keepdim=True), q / q.sum(dim=1, keepdim=True)
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-9)):
+        result = symmetric_kl(p.to(dtype), q.to(dtype))
+        expected = [[naive_kl(a, b) for b in q.double().numpy()] for a in p.double().numpy()]
+        assert result.dtype == dtype
+        np.testing.assert_allclose(result.numpy(), expected, atol=tolerance, rtol=tolerance)
+        torch.testing.assert_close(result, symmetric_kl(q.to(dtype), p.to(dtype)).T, atol=tolerance, rtol=tolerance)
+        own = symmetric_kl(p.to(dtype), p.to(dtype)).diagonal()
+        np.testing.assert_allclose(own.numpy(), 0, atol=tolerance)
+
+
+@pytest.mark.parametrize("rule", ["official", "paper"])
+@pytest.mark.parametrize("iterations", [1, 2, 3])
+@pytest.mark.parametrize("tau", [0.05, 0.2, 0.6])
+def test_merge_equals_the_loops(rule: str, iterations: int, tau: float) -> None:
+    maps = blocks(noise=0.7)
+    rows, columns = anchor_grid(8, 4, "even").numpy().T
+    expected = naive_merge(maps.double().numpy(), rows * 8 + columns, tau, iterations, rule)
+    for precision in ("float32", "float64"):
+        result = merge(maps, tau, 4, iterations, rule, precision, "even")  # type: ignore[arg-type]
+        np.testing.assert_allclose(result.numpy(), expected, rtol=1e-5)
+
+
+def test_the_two_rules_differ() -> None:
+    """Three proposals in a row, each close to the next: the middle one is taken twice by `official` alone."""
+    chain = torch.tensor([[0.6, 0.2, 0.2], [0.4, 0.3, 0.3], [0.2, 0.4, 0.4], [0.02, 0.49, 0.49]]).double()
+    tau = 0.1
+    assert (symmetric_kl(chain, chain) < tau).int().tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]]
+    official, paper = (merge_proposals(chain, tau, rule) for rule in ("official", "paper"))  # type: ignore[arg-type]
+    torch.testing.assert_close(official, torch.stack([chain[:2].mean(dim=0), chain[1:3].mean(dim=0), chain[3]]))
+    torch.testing.assert_close(paper, torch.stack([chain[:2].mean(dim=0), chain[2], chain[3]]))
+
+
+@pytest.mark.parametrize(("side", "anchors"), [(64, 16), (64, 8), (64, 12), (28, 16), (32, 16), (5, 5), (7, 3), (64, 1)])
+def test_official_grid_is_the_authors(side: int, anchors: int) -> None:
+    """Their formula, with numpy's linspace, which M = 1 would divide by zero."""
+    if anchors == 1:
+        expected = np.array([(side - 1) // 2])
+    else:
+        step = (side - 1) // (anchors - 1)
+        start = (side - 1 - step * (anchors - 1)) // 2
+        expected = np.linspace(start, step * (anchors - 1) + start, anchors).astype(int)
+    grid = anchor_grid(side, anchors)
+    assert grid.dtype == torch.int64
+    np.testing.assert_array_equal(grid[:, 0].view(anchors, anchors)[:, 0], expected)
+    np.testing.assert_array_equal(grid[:, 1].view(anchors, anchors)[0], expected)
+
+
+@given(st.integers(1, 80).flatmap(lambda side: st.tuples(st.just(side), st.integers(1, side))))
+def test_even_grid_covers_the_side(case: tuple[int, int]) -> None:
+    side, anchors = case
+    line = anchor_grid(side, anchors, "even")[:anchors, 1].tolist()
+    assert line == [int((i + 0.5) * side / anchors) for i in range(anchors)]
+    assert 0 <= line[0] <= side / anchors
+    assert side - side / anchors - 1 <= line[-1] < side
+    assert all(a < b for a, b in pairwise(line))
+
+
+def test_four_quarters() -> None:
+    labels = segment(blocks(), tau=0.5, anchors=4, grid="even", size=32)
+    assert labels.shape == (32, 32)
+    assert labels.dtype == torch.int64
+    corners = labels[::31, ::31].flatten().tolist()
+    assert sorted(corners) == [0, 1, 2, 3]
+    # Inside the quarters (bilinear borders excepted) nothing else appears.
+    assert len(labels[1:13, 1:13].unique()) == 1
+
+
+@given(st.integers(0, 500), st.integers(1, 6), st.floats(0.01, 3), st.integers(1, 4), st.integers(3, 40))
+@settings(max_examples=40, deadline=None)
+def test_labels_cover_the_picture(seed: int, anchors: int, tau: float, iterations: int, size: int) -> None:
+    maps = blocks(6, 1.0, seed)
+    labels = segment(maps, tau, anchors, iterations, grid="even", size=size)
+    proposals = merge(maps, tau, anchors, iterations, "official", "float32", "even")
+    assert labels.shape == (size, size)
+    assert 0 <= int(labels.min()) <= int(labels.max()) < len(proposals) <= anchors**2
+
+
+def test_float32_decides_near_ties_as_float64() -> None:
+    """The threshold is put right above or below a divergence, far closer than float32's rounding."""
+    maps = blocks(8, 1.0)
+    anchors = torch.arange(64)
+    exact = anchor_divergence(maps, anchors, "float64")
+    for pair in range(3, 60, 6):
+        tau = float(exact[pair, (pair * 5) % 64]) * (1 + (-1) ** pair * 1e-10)
+        wide = merge(maps, tau, 8, 3, "official", "float64", "even")
+        narrow = merge(maps, tau, 8, 3, "official", "float32", "even")
+        np.testing.assert_allclose(narrow.numpy(), wide.numpy(), rtol=1e-5)
+
+
+def test_float16_loses_maps() -> None:
+    maps = blocks(8)
+    maps[0] = torch.eye(64)[0]  # zeros underflow
+    divergence = anchor_divergence(maps, torch.tensor([0, 5]), "float16")
+    assert bool(divergence[0].isnan().all())
+    assert bool(divergence[1, 0].isnan())
+    assert not bool(divergence[1, 1:].isnan().any())
+    assert not bool(anchor_divergence(maps, torch.tensor([0, 5]), "float32").isnan().any())
+    with pytest.raises(NoProposals, match="float16"):
+        segment(torch.eye(64), 0.5, 4, precision="float16", grid="even")
+    assert segment(torch.eye(64), 0.5, 4, grid="even").max() == 15
+
+
+def test_per_iteration_thresholds() -> None:
+    maps = blocks(8, 1.0)
+    once = segment(maps, (0.4,), 4, 1, grid="even", size=16)
+    assert torch.equal(once, segment(maps, 0.4, 4, 1, grid="even", size=16))
+    # A later threshold that merges all leaves one segment.
+    assert segment(maps, (0.2, 50.0), 4, 2, grid="even", size=16).max() == 0
+
+
+def test_labels_from_proposals_equal_brute_force() -> None:
+    proposals = torch.rand(5, 16, generator=torch.Generator().manual_seed(1))
+    height, width = 9, 14
+    upsampled = torch.nn.functional.interpolate(
+        proposals.view(1, 5, 4, 4), (height, width), mode="bilinear", align_corners=False
+    )[0]
+    assert torch.equal(labels_from_proposals(proposals, (height, width)), upsampled.argmax(dim=0))
+    square = np.stack([bilinear(each.view(4, 4).numpy(), 9) for each in proposals])
+    np.testing.assert_array_equal(labels_from_proposals(proposals, 9), square.argmax(axis=0))
+
+
+def test_first_of_equal_proposals_wins_in_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    proposals = torch.rand(3, 16, generator=torch.Generator().manual_seed(2))
+    twice = torch.cat([proposals, proposals])
+    whole = labels_from_proposals(twice, 40)
+    assert whole.max() < 3
+    monkeypatch.setattr("diffseg.masks.BLOCK_ELEMENTS", 6 * 40 * 7)
+    assert torch.equal(labels_from_proposals(twice, 40), whole)
+
+
+@given(st.integers(1, 9), st.integers(1, 30))
+def test_upsample_nearest_equals_nearest_exact(side: int, size: int) -> None:
+    labels = torch.arange(side * side).view(side, side)
+    expected = torch.nn.functional.interpolate(labels[None, None].float(), (size, size), mode="nearest-exact")[0, 0]
+    # Where a pixel's centre lies on the border of two cells, float32 may round either way: compare the others.
+    centres = [(2 * at + 1) * side % (2 * size) != 0 for at in range(size)]
+    inside = torch.tensor(centres)
+    picked = upsample_nearest(labels, size)[inside][:, inside]
+    assert torch.equal(picked, expected.long()[inside][:, inside])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tau": 0.0}, "tau: must be a finite number above 0"),
+        ({"tau": float("nan")}, "tau: must be a finite number above 0"),
+        ({"tau": (0.1, 0.2)}, "tau: need one value, or one for each of the 3"),
+        ({"anchors": 0}, "anchors: must be 1..8"),
+        ({"anchors": 9}, "anchors: must be 1..8"),
+        ({"iterations": 0}, "iterations: must be at least 1"),
+        ({"rule": "best"}, "rule: must be one of official, paper"),
+        ({"precision": "int8"}, "precision: must be one of"),
+        ({"grid": "random"}, "grid: must be one of"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        segment(blocks(), **{"anchors": 4, **arguments})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [torch.rand(64, 63), torch.rand(63, 63), torch.rand(64), torch.eye(64).long()])
+def test_bad_tensors(bad: Tensor) -> None:
+    with pytest.raises(ValueError, match="aggregated: must be a floating point tensor"):
+        segment(bad)

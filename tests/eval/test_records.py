@@ -1,0 +1,261 @@
+"""Records: resuming, torn and damaged files, two writers, writers that are killed, a disk that is full."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eval.records import RecordError, RecordFile, differences, variant_key
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {"experiment": "table1", "segmenter": {"name": "diffseg", "tau": 1.0, "layers": (8, 9)}}
+KEY = variant_key(SETTINGS)
+
+
+def ok(image: str, segments: int = 3, key: str = KEY) -> dict[str, object]:
+    return {"type": "image", "key": key, "image": image, "status": "ok", "segments": segments}
+
+
+def failed(image: str) -> dict[str, object]:
+    return {"type": "image", "key": KEY, "image": image, "status": "failed", "reason": "no proposal is left"}
+
+
+def start(path: Path, code: str) -> subprocess.Popen[str]:
+    """A second Python process with the records of ``path`` open as ``records``; it runs ``code``."""
+    script = f"""
+import os, signal, sys
+from eval.records import RecordFile
+from tests.eval.test_records import SETTINGS, ok
+with RecordFile({str(path)!r}) as records:
+    records.declare(SETTINGS)
+{code}
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file with one variant and the images a and b."""
+    path = tmp_path / "results" / "records.jsonl"
+    with RecordFile(path) as records:
+        records.declare(SETTINGS)
+        records.append(ok("a"))
+        records.append(ok("b"))
+    return path
+
+
+def test_a_run_resumes_where_it_stopped(path: Path) -> None:
+    with RecordFile(path) as records:
+        assert records.declare(SETTINGS) == KEY
+        assert records.done(KEY) == {"a", "b"}
+        records.append(failed("c"))
+        assert records.done(KEY) == {"a", "b"}
+    with RecordFile(path) as records:
+        assert records.done(KEY) == {"a", "b"}
+        assert [record["status"] for record in records.records(KEY, ["c", "a"])] == ["failed", "ok"]
+        records.append(ok("c"))
+        records.append(ok("a", segments=7))
+    with RecordFile(path) as records:
+        assert records.done(KEY) == {"a", "b", "c"}
+        assert [record["image"] for record in records.records(KEY, ["d", "c", "b", "a"])] == ["c", "b", "a"]
+        assert records.records(KEY, ["a"]) == [ok("a", segments=7)]
+        assert records.done("unknown") == set()
+        assert records.records("unknown", ["a"]) == []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["type"] for line in lines] == ["variant"] + ["image"] * 5
+    assert lines[0]["key"] == KEY
+
+
+def test_variants_do_not_mix(path: Path) -> None:
+    other = {**SETTINGS, "segmenter": {"name": "kmeans"}}
+    with RecordFile(path) as records:
+        key = records.declare(other)
+        records.append(ok("c", key=key))
+        assert records.done(key) == {"c"}
+        assert records.done(KEY) == {"a", "b"}
+        assert records.other_settings([KEY]) == [other]
+        assert records.other_settings([KEY, key]) == []
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [b'{"type": "ima', json.dumps(ok("c")).encode(), b"\0\0\0\0", b'{"type": "ima\n', b"\xff\xfe\n"],
+    ids=["half", "no newline", "zeros", "half with newline", "not UTF-8"],
+)
+def test_a_torn_last_line_is_removed(path: Path, torn: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn)
+    with caplog.at_level(logging.WARNING), RecordFile(path) as records:
+        assert records.done(KEY) == {"a", "b"}
+        assert path.read_bytes() == whole
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{path}: removed an incomplete last line that an interrupted run left"
+        ]
+        records.append(ok("c"))
+    with RecordFile(path) as records:
+        assert records.done(KEY) == {"a", "b", "c"}
+
+
+def test_a_whole_file_is_left_as_it_is(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = path.read_bytes()
+    with RecordFile(path) as records:
+        records.declare(SETTINGS)
+    assert path.read_bytes() == whole
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("line", "damage"),
+    [
+        (1, "{"),
+        (1, '"type"'),
+        (0, json.dumps(ok("a"))),
+        (2, json.dumps({**ok("a"), "status": "done"})),
+        (2, json.dumps({"type": "image", "key": KEY})),
+    ],
+    ids=["no JSON", "no object", "image before its variant", "unknown status", "field missing"],
+)
+def test_a_damaged_line_is_named_and_nothing_is_touched(path: Path, line: int, damage: str) -> None:
+    lines = path.read_text().splitlines()
+    lines[line] = damage
+    damaged = "\n".join(lines) + "\n"
+    path.write_text(damaged)
+    message = rf"records\.jsonl: line {line + 1} is damaged \(.+\); remove that line"
+    with pytest.raises(RecordError, match=message), RecordFile(path):
+        pass
+    assert path.read_text() == damaged
+    # The lock of the failed opening is gone: the error is the same, not "another run".
+    with pytest.raises(RecordError, match=message), RecordFile(path):
+        pass
+
+
+def test_a_second_process_is_told_who_writes(path: Path) -> None:
+    writer = start(path, "    print('open', flush=True)\n    sys.stdin.readline()")
+    assert writer.stdout is not None
+    try:
+        assert writer.stdout.readline() == "open\n"
+        message = rf"records\.jsonl: another run \(process {writer.pid}\) is writing there"
+        with pytest.raises(RecordError, match=message), RecordFile(path):
+            pass
+    finally:
+        writer.communicate("end\n", timeout=30)
+    with RecordFile(path) as records:
+        assert records.done(KEY) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("kill", "survives"),
+    [
+        # In the middle of the line: half of it is written by the real write.
+        (
+            "    write = records._file.write\n"
+            "    class Half:\n"
+            "        def write(self, line): write(line[:20]); os.kill(os.getpid(), signal.SIGKILL)\n"
+            "        def truncate(self, size): pass\n"
+            "    records._file = Half()\n",
+            {"a", "b"},
+        ),
+        # After the line, before it is synchronised: the system still has it.
+        ("    os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n", {"a", "b", "c"}),
+    ],
+    ids=["half a line", "before fsync"],
+)
+def test_a_writer_killed_while_it_appends(path: Path, kill: str, survives: set[str]) -> None:
+    before = path.stat().st_size
+    writer = start(path, f"{kill}    records.append(ok('c'))")
+    _, errors = writer.communicate(timeout=30)
+    assert writer.returncode == -signal.SIGKILL, errors
+    assert path.stat().st_size > before
+    with RecordFile(path) as records:
+        assert records.done(KEY) == survives
+        records.append(ok("d"))
+    with RecordFile(path) as records:
+        assert records.done(KEY) == survives | {"d"}
+
+
+def test_every_record_reported_as_written_survives_a_kill(path: Path) -> None:
+    writer = start(
+        path,
+        "    for number in range(10**9):\n"
+        "        records.append({**ok(f'image {number}'), 'filler': 'x' * 5000})\n"
+        "        print(number, flush=True)",
+    )
+    assert writer.stdout is not None
+    for number in range(20):
+        assert writer.stdout.readline() == f"{number}\n"
+    writer.kill()
+    reported = 20 + writer.stdout.read().count("\n")
+    writer.communicate(timeout=30)
+    with RecordFile(path) as records:
+        assert records.done(KEY) >= {f"image {number}" for number in range(reported)}
+
+
+def test_a_full_disk_raises_and_what_it_left_is_removed(path: Path) -> None:
+    whole = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with RecordFile(path) as records:
+        # The file may grow by 10 bytes: the first write is cut short, the next one fails.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, hard))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                records.append(ok("c"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert len(path.read_bytes()) == len(whole) + 10
+        assert records.done(KEY) == {"a", "b"}
+        records.append(ok("d"))
+        assert path.read_bytes() == whole + json.dumps(ok("d")).encode() + b"\n"
+    with RecordFile(path) as records:
+        assert records.done(KEY) == {"a", "b", "d"}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{**ok("c"), "key": "unknown"}, {**ok("c"), "seconds": float("nan")}, {"image": "c"}],
+    ids=["no variant", "NaN", "no record"],
+)
+def test_a_wrong_record_is_refused_before_it_is_written(path: Path, record: dict[str, object]) -> None:
+    whole = path.read_bytes()
+    with RecordFile(path) as records, pytest.raises(ValueError, match=r"variant|JSON|not a record"):
+        records.append(record)
+    assert path.read_bytes() == whole
+
+
+def test_the_key_covers_values_and_not_their_spelling() -> None:
+    same = {"segmenter": {"layers": [8, 9], "tau": 1, "name": "diffseg"}, "experiment": "table1"}
+    assert variant_key(same) == KEY
+    assert variant_key(json.loads(json.dumps(SETTINGS))) == KEY
+    assert variant_key({"weights": {32: 1, 8: 0.5}}) == variant_key({"weights": {"8": 0.5, "32": 1.0}})
+    assert len(KEY) == 16
+    assert int(KEY, 16) >= 0
+    others = [{"tau": 1.1}, {"tau": None}, {"tau": True}, {"tau": "1"}, {"layers": [9, 8]}, {"seed": 0}]
+    changed = [{**SETTINGS, "segmenter": {**SETTINGS["segmenter"], **other}} for other in others]  # type: ignore[dict-item]
+    assert len({KEY, *map(variant_key, changed)}) == 1 + len(others)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        variant_key({"tau": float("inf")})
+
+
+def test_differences_name_what_changed() -> None:
+    old = {"segmenter": {"name": "diffseg", "tau": 0.3, "grid": {}}, "sides": (32, 16), "size": 448.0}
+    new = {"segmenter": {"name": "diffseg", "tau": 0.4, "rule": "paper"}, "sides": [32], "size": 448}
+    assert differences(old, new) == [
+        "segmenter.grid: {} -> (not set)",
+        "segmenter.rule: (not set) -> paper",
+        "segmenter.tau: 0.3 -> 0.4",
+        "sides: [32, 16] -> [32]",
+    ]
+    assert differences(new, new) == []

@@ -1,0 +1,206 @@
+"""Tables from hand-made records whose scores can be worked out on paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from eval.matching import PROTOCOLS, contingency, match_contingency
+from eval.metrics import bootstrap
+from eval.tables import Variant, markdown, per_class, per_image, summary, write_tables, write_text
+
+# fmt: off
+COLUMNS = [
+    "variant", "experiment", "dataset", "label_source", "backbone", "size", "sides", "layers", "timestep",
+    "scheme", "weights", "segmenter", "tau", "anchors", "iterations", "rule", "precision", "grid", "clusters", "eps",
+    "min_samples", "noise", "seed", "n_init", "upsample", "protocol", "images", "failed", "segments", "acc",
+    "acc_low", "acc_high", "miou", "miou_low", "miou_high", "published_acc", "published_miou", "seconds_per_image",
+]
+# fmt: on
+CLASSES = ["sky", "grass", "road"]
+DATASET = {"name": "cocostuff27", "label_source": "stuffthingmaps"}
+DIFFSEG = Variant(
+    "DiffSeg",
+    "d",
+    {
+        "experiment": "table1",
+        "dataset": DATASET,
+        "backbone": {"name": "dinov2_small", "size": 448, "sides": (32, 16, 8), "layers": [8, 9], "timestep": None},
+        "aggregation": {"scheme": "official", "weights": (1.0, 0.5, 0.0)},
+        "segmenter": {"name": "diffseg", "tau": 0.3, "anchors": 16},
+    },
+    {"acc": 72.5, "miou": None},
+)
+DBSCAN = Variant("DBSCAN", "k", {"dataset": DATASET, "segmenter": {"name": "dbscan", "eps": 1e-5}})
+
+
+def ok(image: str, prediction: list[int], truth: list[int], seconds: float) -> dict[str, Any]:
+    table = contingency(pd.array(prediction).to_numpy(), pd.array(truth).to_numpy(), len(CLASSES))
+    return {
+        "type": "image",
+        "key": "d",
+        "image": image,
+        "status": "ok",
+        "segments": len(set(prediction)),
+        "counts": {protocol: match_contingency(table, protocol).to_json() for protocol in PROTOCOLS},
+        "seconds": {"attention": seconds, "segment": 0.25},
+    }
+
+
+FAILED = {"type": "image", "key": "d", "image": "b", "status": "failed", "reason": "no proposal, at all"}
+RECORDS = {
+    # a: sky 3 of 4 right, its other pixel a segment of its own. c: grass 2, road 2, one segment each but for a pixel.
+    "d": [
+        ok("a", [0, 0, 0, 1, 0], [0, 0, 0, 0, -1], seconds=0.5),
+        FAILED,
+        ok("c", [5, 5, 7, 5], [1, 1, 2, 2], seconds=1.5),
+    ],
+    "k": [],
+}
+VARIANTS = [DIFFSEG, DBSCAN]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> dict[str, pd.DataFrame]:
+    write_tables(tmp_path, VARIANTS, RECORDS, CLASSES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("per_class.csv", "per_image.csv", "summary.csv", "summary.md")
+    ]
+    return {path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in tmp_path.glob("*.csv")}
+
+
+def test_summary_has_the_columns_and_values(written: dict[str, pd.DataFrame]) -> None:
+    table = written["summary"]
+    assert list(table.columns) == COLUMNS
+    assert list(zip(table["variant"], table["protocol"], strict=True)) == [
+        *(("DiffSeg", "official"), ("DiffSeg", "present"), ("DBSCAN", "official"), ("DBSCAN", "present"))
+    ]
+    row = table.iloc[1]
+    expected = {
+        **{"experiment": "table1", "dataset": "cocostuff27", "label_source": "stuffthingmaps"},
+        **{"backbone": "dinov2_small", "size": "448", "sides": "[32,16,8]", "layers": "[8,9]", "timestep": ""},
+        **{"scheme": "official", "weights": "[1,0.5,0]", "segmenter": "diffseg", "tau": "0.3", "anchors": "16"},
+        **{"clusters": "", "eps": "", "images": "2", "failed": "1", "segments": "2.0000"},
+        # TP 3 + 2 + 1 of 4 + 4 labelled pixels.
+        "acc": "75.0000",
+        # sky 3 / 4, grass 2 / (2 + 1), road 1 / 2
+        "miou": f"{100 * (3 / 4 + 2 / 3 + 1 / 2) / 3:.4f}",
+        # A resample holds one image twice, or both: ACC 75 each time; mIoU is 75 with image a alone, 58.3 with c.
+        **{"acc_low": "75.0000", "acc_high": "75.0000", "miou_low": "58.3333", "miou_high": "75.0000"},
+        # Only the official rows carry published numbers.
+        **{"published_acc": "", "published_miou": "", "seconds_per_image": "1.2500"},
+    }
+    assert {name: row[name] for name in expected} == expected
+    assert (table.iloc[0]["published_acc"], table.iloc[0]["published_miou"]) == ("72.5000", "")
+
+
+def test_a_variant_without_images_has_empty_scores(written: dict[str, pd.DataFrame]) -> None:
+    row = written["summary"].iloc[2]
+    assert (row["images"], row["failed"], row["eps"]) == ("0", "0", "1e-05")
+    empty = ["experiment", "backbone", "scheme", "tau", "segments", "seconds_per_image"]
+    assert set(row[[*empty, *COLUMNS[COLUMNS.index("acc") : COLUMNS.index("published_miou") + 1]]]) == {""}
+
+
+def test_the_intervals_are_those_of_the_bootstrap() -> None:
+    counts = [record["counts"]["official"] for record in RECORDS["d"] if record["status"] == "ok"]
+    arrays = {name: [count[name] for count in counts] for name in ("tp", "fp", "fn", "labelled")}
+    acc, miou = bootstrap(**arrays)
+    row = summary([DIFFSEG], RECORDS).iloc[0]
+    assert (row.acc_low, row.acc_high) == (100 * acc.low, 100 * acc.high)
+    assert (row.miou_low, row.miou_high) == (100 * miou.low, 100 * miou.high)
+
+
+def test_per_class_holds_the_counts(written: dict[str, pd.DataFrame]) -> None:
+    table = written["per_class"]
+    assert list(table.columns) == ["variant", "protocol", "class_id", "class", "iou", "tp", "fp", "fn", "images"]
+    assert len(table) == 2 * 2 * len(CLASSES)
+    present = table[(table["variant"] == "DiffSeg") & (table["protocol"] == "present")].drop(columns="variant")
+    assert present.to_numpy().tolist() == [
+        ["present", "0", "sky", "75.0000", "3", "0", "1", "1"],
+        ["present", "1", "grass", "66.6667", "2", "1", "0", "1"],
+        ["present", "2", "road", "50.0000", "1", "0", "1", "1"],
+    ]
+    assert table.iloc[-1].tolist() == ["DBSCAN", "present", "2", "road", "", "0", "0", "0", "0"]
+
+
+def test_a_class_present_but_not_matched_counts_as_present() -> None:
+    records = {"d": [ok("a", [0, 0, 0, 0, 1], [0, 0, 0, 1, 0], seconds=1.0)]}
+    table = per_class([DIFFSEG], records, CLASSES, ["present"])
+    assert table["tp"].tolist() == [3, 0, 0]
+    assert table["images"].tolist() == [1, 1, 0]
+
+
+def test_per_image_holds_failures_too(written: dict[str, pd.DataFrame]) -> None:
+    table = written["per_image"]
+    assert table.columns.tolist() == [
+        *("variant", "protocol", "image", "status", "reason", "segments", "labelled", "acc", "miou", "seconds")
+    ]
+    assert len(table) == 2 * 3
+    assert table[table["protocol"] == "present"].to_numpy().tolist() == [
+        ["DiffSeg", "present", "a", "ok", "", "2", "4", "75.0000", "75.0000", "0.7500"],
+        ["DiffSeg", "present", "b", "failed", "no proposal, at all", "", "", "", "", ""],
+        ["DiffSeg", "present", "c", "ok", "", "2", "4", "75.0000", "58.3333", "1.7500"],
+    ]
+
+
+def test_the_same_records_give_the_same_bytes_but_for_timings(tmp_path: Path) -> None:
+    slower = {
+        key: [{**r, "seconds": {"attention": 9.0, "segment": 9.0}} if "seconds" in r else r for r in records]
+        for key, records in RECORDS.items()
+    }
+    folders = [tmp_path / name for name in ("first", "again", "slower")]
+    for folder, records in zip(folders, (RECORDS, RECORDS, slower), strict=True):
+        folder.mkdir()
+        write_tables(folder, VARIANTS, records, CLASSES)
+    for file, timing in {"summary": "seconds_per_image", "per_image": "seconds", "per_class": None}.items():
+        first, again, changed = (folder / f"{file}.csv" for folder in folders)
+        assert first.read_bytes() == again.read_bytes()
+        left, right = (pd.read_csv(path, dtype=str) for path in (first, changed))
+        if timing:
+            assert not left[timing].equals(right[timing])
+            left, right = left.drop(columns=timing), right.drop(columns=timing)
+        pd.testing.assert_frame_equal(left, right)
+
+
+def test_one_protocol_alone() -> None:
+    assert set(summary(VARIANTS, RECORDS, ["present"])["protocol"]) == {"present"}
+    assert set(per_class(VARIANTS, RECORDS, CLASSES, ["present"])["protocol"]) == {"present"}
+    assert set(per_image(VARIANTS, RECORDS, ["present"])["protocol"]) == {"present"}
+
+
+def test_the_text_reads_like_the_table_of_the_paper(tmp_path: Path) -> None:
+    text = write_tables(tmp_path, VARIANTS, RECORDS, CLASSES, ["present"], official_count=2175)
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8") == text
+    assert text == (
+        "Score `present`: only the classes present in an image are matched\n\n"
+        "| method  |      ACC % [95 %] |     mIoU % [95 %] | segments | s / image |               images |\n"
+        "| ------- | ----------------: | ----------------: | -------: | --------: | -------------------: |\n"
+        "| DiffSeg | 75.0 [75.0, 75.0] | 63.9 [58.3, 75.0] |      2.0 |      1.25 | 2 of 2,175, 1 failed |\n"
+        "| DBSCAN  |                 - |                 - |        - |         - |           0 of 2,175 |\n"
+    )
+
+
+def test_published_numbers_stand_beside_the_official_score_only() -> None:
+    official, present = markdown(summary(VARIANTS, RECORDS), official_count=2).split("Score `present`")
+    assert "72.5 / -" in official
+    assert "| 2, 1 failed |" in official
+    assert "paper" not in present
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "summary.csv"
+    write_text(path, "old\n")
+
+    def full(self: Path, text: str, **options: str) -> int:
+        with self.open("w") as file:
+            file.write(text[:2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_text(path, "new\n")
+    assert path.read_text() == "old\n"
+    assert list(tmp_path.iterdir()) == [path]
