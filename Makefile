@@ -8,6 +8,7 @@ PY   := $(VENV)/bin/python
 DONE := $(VENV)/.installed
 WEIGHTS := $(VENV)/.weights
 RUN  := $(PY) -m experiments.evaluate
+SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import FILES; print(*FILES)')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo reproduce-table1 reproduce-table2 weights test test-all lint format clean
@@ -39,8 +40,7 @@ reproduce-table2: $(DONE) ## Cityscapes with Stable Diffusion v1.4 (needs data a
 	@$(RUN) experiment=table2 dataset.root=$(DATA)/cityscapes $(ARGS)
 
 weights: $(DONE) ## Download Stable Diffusion v1.4 (about 4.3 GB) and DINO ViT-S/8 (90 MB) into the hub's cache
-	$(VENV)/bin/hf download CompVis/stable-diffusion-v1-4 --include 'vae/*.json' 'vae/*model.safetensors' \
-		'unet/*.json' 'unet/*model.safetensors' 'text_encoder/*.json' 'text_encoder/model.safetensors' 'tokenizer/*'
+	$(VENV)/bin/hf download CompVis/stable-diffusion-v1-4 $(SD_FILES)
 	$(VENV)/bin/hf download facebook/dino-vits8 config.json model.safetensors
 
 test: setup ## Run the tests that continuous integration runs (under 10 minutes on 2 cores)

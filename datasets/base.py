@@ -55,7 +55,12 @@ class Dataset(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) over the whole list, before ``limit``: ids and the sizes in bytes of their files, class table."""
+        """sha256 (hex) over classes, label source and the whole list of ids, before ``limit``."""
+        ...
+
+    @property
+    def listed(self) -> Sequence[str]:
+        """All ids, sorted, before ``limit``; fewer than `official_count` where the folder holds only a part."""
         ...
 
     @property
@@ -65,6 +70,10 @@ class Dataset(Protocol):
 
     def check(self) -> None:
         """Raises `DatasetError` when the data are not there, with where to get them. Reads no picture."""
+        ...
+
+    def state(self, id: str) -> str:
+        """What changes when the files of a picture change: a picture is evaluated again where this has."""
         ...
 
     def load(self, id: str) -> Sample:

@@ -111,10 +111,10 @@ class CocoStuff27(ListedDataset):
     def _label_path(self, id: str) -> Path:
         return self._maps / f"{id}.png" if self.label_source == "stuffthingmaps" else self._annotations("instances")
 
-    def _state(self, id: str) -> str:
+    def state(self, id: str) -> str:
         # Painted labels come from two files, of which `_label_path` can name only one.
         stuff = "" if self.label_source == "stuffthingmaps" else f" {self._annotations('stuff').stat().st_size}"
-        return super()._state(id) + stuff
+        return super().state(id) + stuff
 
     def _annotations(self, what: str) -> Path:
         return self._folder / "annotations" / f"{what}_{SPLIT}.json"

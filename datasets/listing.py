@@ -111,14 +111,13 @@ class ListedDataset(ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) over classes, label source, and ids and file sizes of the whole list, before ``limit``.
+        """sha256 (hex) over classes, label source and the whole list of ids, before ``limit``.
 
         The folder does not enter it, so that a copy of the data elsewhere is the same data.
         """
         table = [*self.table.names, *(f"{value} {label}" for value, label in self.table.label_of.items())]
-        lines = [self.name, self.label_source, *table, *(f"{id} {self._state(id)}" for id in self.listed)]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return hashlib.sha256("\n".join([self.name, self.label_source, *table, *self.listed]).encode()).hexdigest()
 
-    def _state(self, id: str) -> str:
-        """What changes when the files of a picture change: their sizes in bytes."""
+    def state(self, id: str) -> str:
+        """What changes when the files of a picture change: here, their sizes in bytes."""
         return f"{self._image_path(id).stat().st_size} {self._label_path(id).stat().st_size}"

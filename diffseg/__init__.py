@@ -2,7 +2,7 @@
 
 Tian et al., *Diffuse, Attend, and Segment*, CVPR 2024 (arXiv 2308.12469). The data flow one way:
 
-    picture -> backbone (`diffseg.backbones`) -> `AttentionMaps` -> `aggregate` -> `segment` | `kmeans` | `dbscan` -> labels
+    picture -> backbone (`diffseg.backbones`) -> `AttentionMaps` -> `aggregate` -> `segment`, `kmeans`, `dbscan` -> labels
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports an export when it is first used: importing torch takes seconds, and checking a configuration needs none."""
+    """Imports an export on first use: importing torch takes seconds, and checking a configuration needs none of it."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

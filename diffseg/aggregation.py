@@ -87,7 +87,7 @@ def aggregate(
         layers: side -> number of layers averaged in its map; None means one each. Only the paper's schemes use it.
 
     Returns:
-        ``(S*S, S*S)`` float32 on the device of the maps; every row sums to 1. Row ``i*S + j`` belongs to row i, column j.
+        ``(S*S, S*S)`` float32 on the device of the maps; rows sum to 1. Row ``i*S + j`` belongs to row i, column j.
 
     Raises:
         ValueError: no maps, sides that do not divide S, weights that are negative, all zero or of other sides.

@@ -101,7 +101,7 @@ def _points(aggregated: Tensor) -> NDArray[np.float32]:
 
 
 def _to_pixels(aggregated: Tensor, labels: NDArray[np.integer], size: int, upsample: Upsample) -> Tensor:
-    """Cluster numbers of the S*S cells -> ``(size, size)``. Numbers are never interpolated: between 2 and 4 lies no 3."""
+    """Cluster numbers of the S*S cells -> ``(size, size)``. Numbers are not interpolated: between 2 and 4 lies no 3."""
     if upsample not in get_args(Upsample):
         raise ValueError(f"upsample: must be one of {', '.join(get_args(Upsample))}, got {upsample!r}")
     cells = torch.from_numpy(labels.astype(np.int64)).to(aggregated.device)

@@ -53,7 +53,7 @@ def labels_from_proposals(proposals: Tensor, size: int | tuple[int, int]) -> Ten
 
 
 def _taps(side: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """The two neighbours of each of ``size`` output positions and the weight of the second: half-pixel centres, clamped."""
+    """Two neighbours of each of ``size`` output positions and the second's weight: half-pixel centres, clamped."""
     position = ((torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (side / size) - 0.5).clamp_(
         0, side - 1
     )

@@ -34,8 +34,8 @@ def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
     Args:
         side: side S of the aggregated tensor.
         anchors: M, anchors along one side, 1..S.
-        grid: ``official`` (the authors' code): ``start + i*step`` with ``step = (S-1) // (M-1)``, centred; 1, 5, ..., 61
-            at S = 64, M = 16. Where S-1 is far from a multiple of M-1 it covers only the middle. ``even``:
+        grid: ``official`` (the authors' code): ``start + i*step`` with ``step = (S-1) // (M-1)``, centred; 1, 5, ...,
+            61 at S = 64, M = 16. Where S-1 is far from a multiple of M-1 it covers only the middle. ``even``:
             ``floor((i + 0.5) * S / M)`` covers every side.
 
     Returns:
@@ -79,7 +79,7 @@ def _log(maps: Tensor) -> Tensor:
 
 
 def _divergence(p: Tensor, log_p: Tensor, q: Tensor, log_q: Tensor) -> Tensor:
-    """Symmetric divergence of ``(n, d)`` and ``(m, d)`` maps from their logarithms: (sum p log p + sum q log q - cross) / 2."""
+    """Symmetric divergence ``(n, m)`` of maps from their logarithms: (sum p log p + sum q log q - cross terms) / 2."""
     # Sums of d terms in float64: in float32 they alone would make the error ten times larger.
     own_p = (p * log_p).sum(dim=1, dtype=torch.float64).to(p.dtype)
     own_q = (q * log_q).sum(dim=1, dtype=torch.float64).to(q.dtype)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import struct
 import tempfile
+import warnings
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
+from diffseg.palette import COLOURS, palette
 
 Picture = NDArray[np.uint8]
 Labels = NDArray[np.integer]
@@ -22,9 +24,6 @@ VOID = -1
 """Label of a pixel that belongs to nothing."""
 
 VOID_COLOUR = (0, 0, 0)
-COLOURS = 256
-"""Different colours of `palette`, and values of an 8-bit label map."""
-
 LINE_STEP = 1000
 """Pixels of the longer side for which the line between two segments grows by one pixel to every side."""
 
@@ -56,9 +55,9 @@ def read_photo(path: str | Path) -> Picture:
         PhotoError: no such file, no picture, cut short, or too large for Pillow (179 megapixels).
     """
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            return np.array(_to_rgb(upright))
+        # Pillow warns of metadata that it skips, and from 89 megapixels on: nothing that a user should act on.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            return np.array(_to_rgb(ImageOps.exif_transpose(image)))
     except UnidentifiedImageError:
         raise PhotoError(f"{path}: not a picture in a format that Pillow reads") from None
     except OSError as error:
@@ -88,54 +87,6 @@ def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.rint(levels.clip(min=0) * (255 / max(white, levels.max()))).astype(np.uint8)
 
 
-@cache
-def _all_colours() -> Picture:
-    """``(COLOURS, 3)``: each colour is the one, of a grid of pleasant ones, that is furthest from all before it."""
-    # Oklab (Ottosson 2020) is a space where distances are those that one sees. Lightness and chroma are limited: very
-    # dark, pale or garish colours would hide the photograph under them.
-    hue, chroma, lightness = np.meshgrid(
-        np.linspace(0, 2 * np.pi, 72, endpoint=False), (0.1, 0.13, 0.16, 0.19), (0.55, 0.62, 0.69, 0.76, 0.83)
-    )
-    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1).reshape(-1, 3)
-    rgb = _oklab_to_linear_rgb(lab)
-    shown = ((rgb >= 0) & (rgb <= 1)).all(axis=1)  # a screen cannot show the others
-    lab, rgb = lab[shown], rgb[shown]
-
-    blue = (0.62, -0.05, -0.14)
-    chosen = [int(((lab - blue) ** 2).sum(axis=1).argmin())]
-    distance = np.full(len(lab), np.inf)
-    while len(chosen) < COLOURS:
-        distance = np.minimum(distance, ((lab - lab[chosen[-1]]) ** 2).sum(axis=1))
-        chosen.append(int(distance.argmax()))
-    linear = rgb[chosen]
-    gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)  # the curve of sRGB
-    return np.rint(255 * gamma).astype(np.uint8)
-
-
-def _oklab_to_linear_rgb(lab: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(n, 3)`` to ``(n, 3)``, in [0, 1] where a screen can show it. https://bottosson.github.io/posts/oklab/"""
-    to_cones = np.array(
-        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
-    )
-    to_rgb = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.7076147010],
-        ]
-    )
-    return (lab @ to_cones.T) ** 3 @ to_rgb.T
-
-
-def palette(count: int) -> Picture:
-    """Colours of the labels 0..count-1, always the same, and those of small numbers the furthest apart.
-
-    Returns:
-        ``(count, 3)`` uint8 RGB. From `COLOURS` on they repeat; `VOID_COLOUR` is none of them.
-    """
-    return _all_colours()[np.arange(count) % COLOURS]
-
-
 def colourise(labels: Labels, void: int = VOID) -> Picture:
     """Paints a label map.
 
@@ -153,7 +104,7 @@ def colourise(labels: Labels, void: int = VOID) -> Picture:
     numbers = np.where(nothing, 0, labels)
     if numbers.size and numbers.min() < 0:
         raise ValueError(f"labels: must be at least 0, or {void} for void, got {numbers.min()}")
-    painted = _all_colours()[numbers % COLOURS]
+    painted = palette(COLOURS).take(numbers, axis=0, mode="wrap")
     painted[nothing] = VOID_COLOUR
     return painted
 
@@ -244,19 +195,20 @@ def write_label_map(path: str | Path, labels: Labels, void: int = VOID) -> None:
         OSError: the file cannot be written.
     """
     nothing = labels == void
-    lowest, highest = np.min(labels, where=~nothing, initial=0), np.max(labels, where=~nothing, initial=0)
-    fitting = [bits for bits in (8, 16) if highest < 2**bits - nothing.any()]
-    if lowest < 0 or not fitting:
+    lowest, highest = (int(reduce(labels, where=~nothing, initial=0)) for reduce in (np.min, np.max))
+    bits = 8 if highest < 2**8 - nothing.any() else 16
+    white = 2**bits - 1
+    if lowest < 0 or highest > white - nothing.any():
         raise ValueError(f"labels: must be 0..65535 (65534 with void), got {lowest}..{highest}")
-    white = 2 ** fitting[0] - 1
-    values = np.where(nothing, white, labels)
-    if fitting[0] == 16:
-        _write_png(path, Image.fromarray(values.astype(np.uint16)))
+    values = labels.astype(np.uint16)
+    values[nothing] = white
+    if bits == 16:
+        _write_png(path, Image.fromarray(values))
         return
+    image = Image.fromarray(values.astype(np.uint8), mode="P")
     colours = palette(COLOURS)
     if nothing.any():
         colours[white] = VOID_COLOUR
-    image = Image.fromarray(values.astype(np.uint8), mode="P")
     image.putpalette(colours.tobytes())
     _write_png(path, image)
 
@@ -269,7 +221,7 @@ def write_picture(path: str | Path, image: Picture) -> None:
 def _write_png(path: str | Path, image: Image.Image) -> None:
     path = Path(path)
     # Beside the target, so that replacing stays within one file system and is atomic.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".diffseg-") as scratch:
         complete = Path(scratch) / path.name
         image.save(complete, format="PNG")
         complete.replace(path)

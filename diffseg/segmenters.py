@@ -1,14 +1,14 @@
 """Segmenters as the configuration knows them: one frozen dataclass each, whose fields are the keys of its YAML.
 
-A segmenter is a function of one picture's aggregated attention. A new one is a class like these, in a module of its own,
-and a ``conf/segmenter/NAME.yaml`` that names it.
+A segmenter is a function of one picture's aggregated attention. A new one is a class like these, in a module of its
+own, and a ``conf/segmenter/NAME.yaml`` that names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar, cast
 
 from torch import Tensor
 
@@ -62,10 +62,10 @@ def fill_in(segmenter: AnySegmenter, values: Mapping[str, Any]) -> AnySegmenter:
     Raises:
         ValueError: a field is still None.
     """
-    names = [field.name for field in fields(segmenter) if getattr(segmenter, field.name) is None]  # type: ignore[arg-type]
-    if missing := [name for name in names if values.get(name) is None]:
+    open_ones = [each.name for each in fields(cast(Any, segmenter)) if getattr(segmenter, each.name) is None]
+    if missing := [name for name in open_ones if values.get(name) is None]:
         raise ValueError(f"{missing[0]}: no value is known for this backbone, give one")
-    return replace(segmenter, **{name: values[name] for name in names})  # type: ignore[type-var]
+    return replace(cast(Any, segmenter), **{name: values[name] for name in open_ones})
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class DiffSeg:
 
 @dataclass(frozen=True)
 class KMeans:
-    """K-Means-C (a number of ``clusters``) or K-Means-S (``clusters: truth``: the classes in the picture's ground truth)."""
+    """K-Means-C (a number of ``clusters``) or K-Means-S (``clusters: truth``, as many as the picture has classes)."""
 
     clusters: int | Literal["truth"] = 6
     seed: int = 0
@@ -157,6 +157,4 @@ class DBSCAN:
     def __call__(self, scene: Scene) -> Tensor:
         assert self.eps is not None  # resolved
         assert self.min_samples is not None
-        return baselines.dbscan(
-            scene.aggregated, self.eps, self.min_samples, self.noise, scene.size, self.upsample
-        )
+        return baselines.dbscan(scene.aggregated, self.eps, self.min_samples, self.noise, scene.size, self.upsample)

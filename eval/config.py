@@ -1,7 +1,7 @@
 """The configuration of a run: its schema, its variants, and the checks made before any model loads.
 
-A part (data set, backbone, aggregation, segmenter, scoring) is a dataclass named by ``_target_`` in its YAML. Its fields
-are the keys; pydantic holds values to the annotated types, the class itself to the ranges.
+A part (data set, backbone, aggregation, segmenter, scoring) is a dataclass named by ``_target_`` in its YAML. Its
+fields are the keys; pydantic holds values to the annotated types, the class itself to the ranges.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from datasets.base import Dataset, DatasetError
 from diffseg.backbones import Backbone, MissingWeights
-from eval.matching import PROTOCOLS, ProtocolName
+from eval.protocols import PROTOCOLS, ProtocolName
 
 # Raised by one whenever the same settings give other counts: records of an older version are not reused.
 PROTOCOL_VERSION = 1
@@ -238,6 +238,8 @@ def check(rows: Sequence[Row]) -> None:
         for part in (row.dataset, row.backbone):
             try:
                 part.check()
+            except ValueError as error:
+                raise ConfigError(f"backbone.{error}") from error
             except (DatasetError, MissingWeights) as error:
                 if str(error) not in map(str, errors):
                     errors.append(error)
@@ -254,4 +256,5 @@ def explain(error: Exception) -> str:
         return unknown_key(cause.full_key, [str(name) for name in cause.parent_node if name != "_target_"])
     if isinstance(error, ConfigError):
         return str(error)
-    return " ".join(str(error).split())
+    lines = [str(error), *str(cause).splitlines()[:1]] if cause is not error else [str(error)]
+    return " ".join(": ".join(lines).split())

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-ProtocolName = Literal["official", "present"]
-PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
+from eval.protocols import PROTOCOLS, ProtocolName
 
 IntArray = NDArray[np.int64]
 

@@ -22,7 +22,9 @@ class Progress:
 
     def __init__(self, title: str, total: int, done: int = 0) -> None:
         self.terminal = sys.stderr.isatty()
-        self.bar = tqdm(desc=title, total=total, initial=done, unit="img", disable=not self.terminal, dynamic_ncols=True)
+        self.bar = tqdm(
+            desc=title, total=total, initial=done, unit="img", disable=not self.terminal, dynamic_ncols=True
+        )
         self.title, self.total, self.done, self.began_with = title, total, done, done
         self.start = self.last = time.monotonic()
 
@@ -42,4 +44,6 @@ class Progress:
             self.last = time.monotonic()
             rate = (self.done - self.began_with) / (self.last - self.start)
             left = (self.total - self.done) / rate
-            print(f"{self.title}: {self.done}/{self.total}, {rate:.2f} img/s, {left:.0f} s left, {note}", file=sys.stderr)
+            print(
+                f"{self.title}: {self.done}/{self.total}, {rate:.2f} img/s, {left:.0f} s left, {note}", file=sys.stderr
+            )

@@ -22,9 +22,10 @@ from diffseg.merging import NoProposals
 from diffseg.pictures import write_label_map
 from diffseg.segmenters import Scene, Segmenter
 from eval.config import PROTOCOL_VERSION, ConfigError, Row, build
-from eval.matching import PROTOCOLS, Counts, contingency, match_contingency
+from eval.matching import Counts, contingency, match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.progress import Progress
+from eval.protocols import PROTOCOLS
 from eval.records import Record, RecordFile
 
 logger = logging.getLogger(__name__)
@@ -123,11 +124,14 @@ class _Task:
         self.records = records
         self.labels = labels
         self.key = records.declare(method.settings)
-        self.recorded = records.done(self.key)
+        done = records.records(self.key, self.row.dataset.ids)
+        done = [
+            each for each in done if each["status"] == "ok" and each["data"] == self.row.dataset.state(each["image"])
+        ]
+        self.recorded = {each["image"] for each in done}
         self.kept = set(self.row.dataset.ids[:panels])
         shown = self.row.scoring.report[0]
         self.shown = shown
-        done = records.records(self.key, self.recorded)
         self.total = sum(
             (Counts.from_json(record["counts"][shown]) for record in done), Counts.zeros(len(self.row.dataset.classes))
         )
@@ -145,7 +149,9 @@ class _Task:
         logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
         self.records.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 
-    def evaluate(self, image: str, aggregated: Tensor, truth: Tensor, shared: Mapping[str, Any], seconds: float) -> None:
+    def evaluate(
+        self, image: str, aggregated: Tensor, truth: Tensor, shared: Mapping[str, Any], seconds: float
+    ) -> None:
         """Segments one picture, scores it, and appends the record.
 
         Args:
@@ -172,6 +178,7 @@ class _Task:
             "key": self.key,
             "image": image,
             "status": "ok",
+            "data": self.row.dataset.state(image),
             "segments": len(set(prediction.ravel().tolist())),
             **shared,
             "counts": {protocol: each.to_json() for protocol, each in counts.items()},
@@ -191,7 +198,10 @@ def _run_pass(tasks: Sequence[_Task], device: str) -> None:
     left = [image for image in row.dataset.ids if any(task.wants(image) for task in tasks)]
     if not left:
         return
-    model = row.backbone.load(device)
+    try:
+        model = row.backbone.load(device)
+    except ValueError as error:
+        raise ConfigError(f"backbone.{error}") from error
     done = len(row.dataset.ids) - len(left)
     with Progress(f"{row.dataset.name}, {row.choices['backbone']} {row.size} px", len(row.dataset.ids), done) as bar:
         for image in left:

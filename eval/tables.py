@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.matching import PROTOCOLS, Counts, ProtocolName
+from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap, iou, mean_iou
+from eval.protocols import PROTOCOLS, ProtocolName
 from eval.records import Record, normalise
 
 PERCENT = 100

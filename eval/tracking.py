@@ -14,7 +14,7 @@ class Tracker(Protocol):
     """Is told of the results when a run has written them."""
 
     def finish(self, folder: Path, summary: pd.DataFrame, config: Mapping[str, Any], rows: Sequence[str]) -> None:
-        """The run in ``folder`` is complete; ``summary`` is its table, ``config`` its settings, ``rows`` their names."""
+        """The run in ``folder`` is complete; ``summary`` is its table, ``config`` its settings."""
         ...
 
 

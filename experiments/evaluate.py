@@ -1,9 +1,11 @@
-"""Evaluates segmenters on a data set: ``python -m experiments.evaluate experiment=demo`` (``--help`` lists the keys)."""
+"""Evaluates segmenters: ``python -m experiments.evaluate experiment=demo`` (``--help`` lists groups and keys)."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
@@ -18,34 +20,40 @@ from eval.config import ConfigError, check, expand, explain
 from eval.records import RecordError
 
 USER_ERRORS = (ConfigError, DatasetError, MissingWeights, RecordError, HydraException, OmegaConfBaseException)
+CONF = Path(__file__).resolve().parents[1] / "conf"
 USAGE_STATUS, FAILED_STATUS = 2, 1
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def evaluate(config: DictConfig) -> None:
     """One run, or one job of a multirun."""
-    job = HydraConfig.get()
-    rows = expand(config, job.overrides.task, job.runtime.choices)
-    check(rows)
-    # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
-    from experiments.session import run_session
+    with one_line_errors():
+        job = HydraConfig.get()
+        rows = expand(config, job.overrides.task, job.runtime.choices)
+        check(rows)
+        # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
+        from experiments.session import run_session
 
-    failed = run_session(config, rows, Path(job.runtime.output_dir))
-    if failed and not config.allow_failures:
-        raise SystemExit(FAILED_STATUS)
+        failed = run_session(config, rows, Path(job.runtime.output_dir))
+        if failed and not config.allow_failures:
+            sys.exit(FAILED_STATUS)
 
 
-def main() -> None:
-    """Runs `evaluate`; what a user can mend ends in one line, not in a traceback."""
-    if os.environ.get("HYDRA_FULL_ERROR"):
-        evaluate()
-        return
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors over instead of printing its own rendering
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends the program with one line, not a traceback, where the user can mend what is wrong."""
     try:
-        evaluate()
+        yield
     except USER_ERRORS as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(USAGE_STATUS)
+
+
+def main() -> None:
+    """Runs `evaluate`, with Hydra's own errors rendered as ours."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands its errors over instead of printing them
+    with one_line_errors():
+        evaluate()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.base import VOID, DatasetError
+from datasets.base import DatasetError
 from datasets.transforms import square
 from diffseg.pictures import contact_sheet, overlay
 from eval.matching import contingency, match_present
@@ -39,7 +39,7 @@ def write_panels(folder: Path, methods: Sequence[tuple[Method, str]], panels: in
             sample = dataset.load(image)
         except DatasetError:
             continue  # recorded as failed, with its reason
-        tiles = []
+        tiles: list[tuple[str, NDArray[np.uint8]]] = []
         for method, key in methods:
             path = label_path(folder / "labels", method, key, image)
             if not path.is_file():

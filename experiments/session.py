@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from transformers.utils import logging as transformers_logging
 
-from eval.config import Row
+from diffseg.backbones.device import pick_device
+from eval.config import ConfigError, Row
 from eval.provenance import provenance
 from eval.records import RecordFile, differences
 from eval.run import Method, prepare, run
@@ -31,21 +33,22 @@ def run_session(config: DictConfig, rows: Sequence[Row], folder: Path) -> int:
         ConfigError, RecordError: see `eval.run.prepare` and `eval.records.RecordFile`.
     """
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    transformers_logging.disable_progress_bar()  # a bar for loading weights says nothing that ours does not
     methods = [prepare(row) for row in rows]
+    try:
+        device = str(pick_device(config.device))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     folder.mkdir(parents=True, exist_ok=True)
     with RecordFile(folder / "records.jsonl") as records:
         keys = [records.declare(method.settings) for method in methods]
+        variants = [_variant(method, key) for method, key in zip(methods, keys, strict=True)]
         _tell_of_others(records, methods, keys)
         _describe(config, methods, folder)
-        run(methods, records, folder / "labels", config.device, config.panels)
-        results = {
-            key: records.records(key, method.row.dataset.ids) for key, method in zip(keys, methods, strict=True)
-        }
-    variants = [_variant(method, key) for method, key in zip(methods, keys, strict=True)]
+        run(methods, records, folder / "labels", device, config.panels)
+        results = {key: records.records(key, method.row.dataset.ids) for key, method in zip(keys, methods, strict=True)}
     dataset = rows[0].dataset
-    text = write_tables(
-        folder, variants, results, dataset.classes, rows[0].scoring.report, dataset.official_count
-    )
+    text = write_tables(folder, variants, results, dataset.classes, rows[0].scoring.report, dataset.official_count)
     panels = write_panels(folder, list(zip(methods, keys, strict=True)), config.panels)
     print(f"\n{text}\nTables: {folder}/summary.csv, per_class.csv, per_image.csv", end="")
     print(f"; pictures: {folder}/panels/ ({len(panels)})" if panels else "")
@@ -65,7 +68,7 @@ def _variant(method: Method, key: str) -> Variant:
 
 
 def _tell_of_others(records: RecordFile, methods: Sequence[Method], keys: Sequence[str]) -> None:
-    """Says what sets the records of earlier settings in this folder apart; they stay, and enter no table of this run."""
+    """Says what sets records of earlier settings in this folder apart; they stay, and enter no table of this run."""
     for other in records.other_settings(keys):
         nearest = min((differences(other, method.settings) for method in methods), key=len)
         logger.warning("%s keeps records of other settings, not used here: %s", records.path, "; ".join(nearest))

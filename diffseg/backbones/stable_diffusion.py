@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.weights import locate
+from diffseg.backbones.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from diffseg.backbones.unet_attention import UNetAttention
@@ -71,9 +72,9 @@ class StableDiffusion:
             raise ValueError(f"timestep: must be 0..{TRAINED_TIMESTEPS - 1}, got {self.timestep}")
 
     @property
-    def finest_side(self) -> int:
-        """Side S of the finest attention map: 64 at 512 pixels."""
-        return self.size // VAE_FACTOR
+    def sides(self) -> tuple[int, ...]:
+        """Sides S, S/2, S/4, S/8 of the attention maps: 64, 32, 16, 8 at 512 pixels."""
+        return tuple(self.size // VAE_FACTOR // factor for factor in (1, 2, 4, UNET_FACTOR))
 
     @property
     def folder(self) -> Path:
@@ -84,6 +85,11 @@ class StableDiffusion:
             if ".safetensors" not in str(missing):
                 raise
             raise MissingWeights(f"{missing} (sharded, .fp16. and .bin weights are not read)") from None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over `FILES`. Raises `MissingWeights`."""
+        return sha256_of(self.folder / name for name in FILES)
 
     def check(self) -> None:
         """Raises `MissingWeights` when a file is not on this machine. Touches no network, imports no torch."""

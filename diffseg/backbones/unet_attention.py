@@ -18,8 +18,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones.device import pick_device
-from diffseg.backbones.stable_diffusion import FILES, VAE_FACTOR, StableDiffusion
-from diffseg.backbones.weights import sha256_of
+from diffseg.backbones.stable_diffusion import VAE_FACTOR, StableDiffusion
 
 # Probabilities computed at a time, over all heads: two buffers of 16 MB. Measured at S = 64 on 2 cores: 0.20 s a layer,
 # 0.35 s with 2 MB (more waiting for each other), 0.5 s with memory allocated anew for each block.
@@ -116,7 +115,6 @@ class UNetAttention:
         vae: encodes the picture, float32.
         unet: whose attention is collected.
         prompt: ``(1, T, C)``, text embedding of the empty prompt.
-        fingerprint: sha256 (hex) of weights, configurations and vocabulary.
     """
 
     def __init__(
@@ -125,7 +123,6 @@ class UNetAttention:
         unet: UNet2DConditionModel,
         prompt: Tensor,
         spec: StableDiffusion,
-        fingerprint: str,
         device: torch.device,
     ) -> None:
         """Moves the modules to ``device``. Raises ValueError where they are not of Stable Diffusion's shape."""
@@ -134,7 +131,6 @@ class UNetAttention:
         self.unet = unet.to(device)
         self.prompt = prompt.to(device, unet.dtype)
         self.spec = spec
-        self.fingerprint = fingerprint
 
     def attend(self, images: Tensor) -> list[AttentionMaps]:
         """One VAE encoding and one U-Net pass; see `diffseg.backbones.AttentionModel.attend`.
@@ -191,8 +187,7 @@ def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
     vae = _read(AutoencoderKL, folder / "vae", torch.float32)
     del vae.decoder  # half of the VAE's weights, and nothing here decodes
     unet = _read(UNet2DConditionModel, folder / "unet", getattr(torch, spec.dtype))
-    fingerprint = sha256_of(folder / name for name in FILES)
-    return UNetAttention(vae, unet, empty_prompt(folder), spec, fingerprint, target)
+    return UNetAttention(vae, unet, empty_prompt(folder), spec, target)
 
 
 @torch.no_grad()

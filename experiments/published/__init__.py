@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from eval.config import ConfigError
+
 
 def published_score(table: str | None, method: str, resolution: int) -> dict[str, float | None] | None:
     """ACC and mIoU that a paper gives for a method.
@@ -18,11 +20,15 @@ def published_score(table: str | None, method: str, resolution: int) -> dict[str
         ``acc`` and ``miou`` in percent (None where the paper leaves the cell empty); None without such a row.
 
     Raises:
-        FileNotFoundError: there is no such table.
+        ConfigError: there is no such table.
     """
     if table is None:
         return None
-    with Path(__file__).with_name(f"{table}.csv").open(encoding="utf-8", newline="") as file:
+    path = Path(__file__).with_name(f"{table}.csv")
+    if not path.is_file():
+        known = ", ".join(sorted(other.stem for other in path.parent.glob("*.csv")))
+        raise ConfigError(f"published: must be one of {known}, got {table!r}")
+    with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if (row["method"], row["resolution"]) == (method, str(resolution)):
                 return {name: float(row[name]) if row[name] else None for name in ("acc", "miou")}

@@ -86,8 +86,11 @@ def test_fingerprint(root: Path, tmp_path: Path) -> None:
     assert Cityscapes27(root=str(root), limit=1).fingerprint == first
     shutil.copytree(root, tmp_path / "copy")
     assert Cityscapes27(root=str(tmp_path / "copy")).fingerprint == first
+    dataset = Cityscapes27(root=str(root))
+    before = {id: dataset.state(id) for id in IDS}
     label_of(root, IDS[0]).write_bytes(label_of(root, IDS[0]).read_bytes() + b"\0")
-    assert Cityscapes27(root=str(root)).fingerprint != first
+    assert Cityscapes27(root=str(root)).fingerprint == first
+    assert [id for id in IDS if dataset.state(id) != before[id]] == [IDS[0]]
 
 
 def test_missing_data_say_where_to_get_them(tmp_path: Path, root: Path) -> None:

@@ -97,7 +97,9 @@ def test_the_two_rules_differ() -> None:
     torch.testing.assert_close(paper, torch.stack([chain[:2].mean(dim=0), chain[2], chain[3]]))
 
 
-@pytest.mark.parametrize(("side", "anchors"), [(64, 16), (64, 8), (64, 12), (28, 16), (32, 16), (5, 5), (7, 3), (64, 1)])
+@pytest.mark.parametrize(
+    ("side", "anchors"), [(64, 16), (64, 8), (64, 12), (28, 16), (32, 16), (5, 5), (7, 3), (64, 1)]
+)
 def test_official_grid_is_the_authors(side: int, anchors: int) -> None:
     """Their formula, with numpy's linspace, which M = 1 would divide by zero."""
     if anchors == 1:

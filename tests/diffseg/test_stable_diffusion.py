@@ -71,7 +71,7 @@ def test_other_sizes(tiny: Path, size: int) -> None:
     (attention,) = spec.load("cpu").attend(pictures(size))
     finest = size // 8
     assert dict(attention.layers) == {finest: 5, finest // 2: 5, finest // 4: 5, finest // 8: 1}
-    assert spec.finest_side == finest
+    assert spec.sides[0] == finest
 
 
 def test_published_weight_names_load_alike(model: UNetAttention, tiny: Path, tmp_path: Path) -> None:
@@ -91,16 +91,16 @@ def test_published_weight_names_load_alike(model: UNetAttention, tiny: Path, tmp
     assert any("proj_attn" in name for name in load_file(vae))
     assert torch.equal(published_model.prompt, model.prompt)
     assert torch.equal(published_model.encode(pictures(SIZE)), model.encode(pictures(SIZE)))
-    assert published_model.fingerprint != model.fingerprint
+    assert published_model.spec.fingerprint != model.spec.fingerprint
 
 
 def test_fingerprint_follows_the_weights(model: UNetAttention, tiny: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny, tmp_path / "copy")
-    assert StableDiffusion(str(copy), SIZE).load("cpu").fingerprint == model.fingerprint
+    assert StableDiffusion(str(copy), SIZE).fingerprint == model.spec.fingerprint
     weights = load_file(copy / "unet/diffusion_pytorch_model.safetensors")
     weights["conv_in.bias"][0] += 1
     save_file(weights, copy / "unet/diffusion_pytorch_model.safetensors", {"format": "pt"})
-    assert StableDiffusion(str(copy), SIZE).load("cpu").fingerprint != model.fingerprint
+    assert StableDiffusion(str(copy), SIZE).fingerprint != model.spec.fingerprint
 
 
 def test_a_lacking_tensor_is_an_error(tiny: Path, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_missing_file_is_named(tiny: Path, tmp_path: Path, name: str) -> None:
 
 def test_models_of_another_shape(model: UNetAttention) -> None:
     def built(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion = model.spec) -> None:
-        UNetAttention(vae, unet, model.prompt, spec, "", torch.device("cpu"))
+        UNetAttention(vae, unet, model.prompt, spec, torch.device("cpu"))
 
     def unet(**changes: Any) -> UNet2DConditionModel:
         with torch.device("meta"):

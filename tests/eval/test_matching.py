@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from eval.matching import PROTOCOLS, Counts, ProtocolName, contingency, match, match_contingency
+from eval.matching import Counts, contingency, match, match_contingency
+from eval.protocols import PROTOCOLS, ProtocolName
 
 CLASSES = 4
 

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from eval.matching import PROTOCOLS, contingency, match_contingency
+from eval.matching import contingency, match_contingency
 from eval.metrics import bootstrap
+from eval.protocols import PROTOCOLS
 from eval.tables import Variant, markdown, per_class, per_image, summary, write_tables, write_text
 
 # fmt: off

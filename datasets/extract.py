@@ -1,0 +1,150 @@
+"""Takes chosen files out of a zip archive that is not trusted: names, links and sizes are checked before any is written."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from tqdm import tqdm
+
+from datasets.base import DatasetError
+
+GB = 10**9
+BLOCK = 1 << 20
+ENCRYPTED = 0x1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bytes, unpacked, above which an archive is refused: of one file, and of all together."""
+
+    file: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Files of an archive, checked.
+
+    Attributes:
+        archive: the zip.
+        entries: path below the folder they are unpacked to -> entry.
+    """
+
+    archive: Path
+    entries: Mapping[str, zipfile.ZipInfo]
+
+    @property
+    def bytes(self) -> int:
+        """Size of the unpacked files."""
+        return sum(entry.file_size for entry in self.entries.values())
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    """What zipfile and zlib raise on broken bytes, as one line."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: unknown compression
+        raise DatasetError(
+            f"{archive}: the archive is damaged ({error}); delete it and download it again"
+        ) from error
+
+
+def select(archive: Path, members: re.Pattern[str], limits: Limits) -> Selection:
+    """Chooses the files of an archive whose whole name matches.
+
+    Args:
+        archive: the zip.
+        members: pattern of the names; its first group is the path below the folder they are unpacked to.
+        limits: what is refused as too large.
+
+    Raises:
+        DatasetError: the archive is damaged or has no such file; or it is not one to unpack: a name that leads out of
+            the folder, a link, an encrypted file, two files for one path, more bytes than `limits` allow.
+        OSError: the archive cannot be opened.
+    """
+    with _reading(archive), zipfile.ZipFile(archive) as file:
+        infos = file.infolist()
+    entries: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        problem = _unsafe(info)
+        if match := members.fullmatch(info.filename):
+            if match[1] in entries:
+                problem = "is there twice"
+            elif info.file_size > limits.file:
+                problem = f"would unpack to {info.file_size:,} bytes, more than the {limits.file:,} of any such file"
+            entries[match[1]] = info
+        if problem:
+            raise DatasetError(
+                f"{archive}: nothing is unpacked, because {info.filename!r} in it {problem}; "
+                "take the archive from its publisher"
+            )
+    if not entries:
+        raise DatasetError(f"{archive}: no file in it is called like {members.pattern}; it is another archive")
+    selection = Selection(archive, entries)
+    if selection.bytes > limits.total:
+        raise DatasetError(
+            f"{archive}: nothing is unpacked, because it would take {selection.bytes:,} bytes, more than "
+            f"{limits.total:,}; take the archive from its publisher"
+        )
+    return selection
+
+
+def _unsafe(info: zipfile.ZipInfo) -> str | None:
+    # The rules for Windows' paths cover both separators, drives, and POSIX.
+    path = PureWindowsPath(info.filename)
+    if path.anchor or ".." in path.parts:
+        return "leads out of the folder"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "is a link"
+    if info.flag_bits & ENCRYPTED:
+        return "is encrypted"
+    return None
+
+
+def require_space(folder: Path, needed: float) -> None:
+    """Raises `DatasetError` when fewer than ``needed`` bytes are free on the disk of ``folder``."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DatasetError(
+            f"{folder}: {needed / GB:.1f} GB are needed there but {free / GB:.1f} GB are free; "
+            "free some, or give another DIR"
+        )
+
+
+def unpack(selection: Selection, folder: Path) -> None:
+    """Unpacks files below ``folder``. A file appears when it is whole; one that is there already is left alone.
+
+    Raises:
+        DatasetError: the archive is damaged, or the disk too small. Files unpacked until then stay.
+        OSError: a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = {path: info for path, info in selection.entries.items() if not _is_there(folder / path, info)}
+    require_space(folder, sum(info.file_size for info in missing.values()))
+    archive = selection.archive
+    with (
+        _reading(archive),
+        zipfile.ZipFile(archive) as file,
+        tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as scratch,
+    ):
+        for path, info in tqdm(missing.items(), desc=f"unpack {archive.name}", unit="file", disable=None, leave=False):
+            complete = Path(scratch) / "file"
+            # zipfile stops at the size in the header and compares the checksum, so a header that lies is found out.
+            with file.open(info) as packed, complete.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked, BLOCK)
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            complete.replace(folder / path)
+
+
+def _is_there(path: Path, info: zipfile.ZipInfo) -> bool:
+    return path.is_file() and path.stat().st_size == info.file_size and zlib.crc32(path.read_bytes()) == info.CRC

@@ -1,0 +1,59 @@
+"""The colours of labels: fixed, pleasant, and as different from each other as that allows."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+COLOURS = 256
+"""Number of different colours: the values of an 8-bit label map."""
+
+
+def palette(count: int) -> NDArray[np.uint8]:
+    """Colours of the labels 0..count-1, always the same, and those of small numbers the furthest apart.
+
+    Returns:
+        ``(count, 3)`` uint8 RGB. From `COLOURS` on they repeat; none is black, white or grey.
+    """
+    return _all_colours().take(np.arange(count), axis=0, mode="wrap")
+
+
+@cache
+def _all_colours() -> NDArray[np.uint8]:
+    """``(COLOURS, 3)``: each colour is the one, of a grid of pleasant ones, that is furthest from all before it."""
+    # Oklab (Ottosson 2020) is a space where distances are those that one sees. Lightness and chroma are limited: very
+    # dark, pale or garish colours would hide the photograph under them.
+    hue, chroma, lightness = np.meshgrid(
+        np.linspace(0, 2 * np.pi, 72, endpoint=False), (0.1, 0.13, 0.16, 0.19), (0.55, 0.62, 0.69, 0.76, 0.83)
+    )
+    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1).reshape(-1, 3)
+    rgb = _oklab_to_linear_rgb(lab)
+    shown = ((rgb >= 0) & (rgb <= 1)).all(axis=1)  # a screen cannot show the others
+    lab, rgb = lab[shown], rgb[shown]
+
+    blue = (0.62, -0.05, -0.14)
+    chosen = [int(((lab - blue) ** 2).sum(axis=1).argmin())]
+    distance = np.full(len(lab), np.inf)
+    while len(chosen) < COLOURS:
+        distance = np.minimum(distance, ((lab - lab[chosen[-1]]) ** 2).sum(axis=1))
+        chosen.append(int(distance.argmax()))
+    linear = rgb[chosen]
+    gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)  # the curve of sRGB
+    return np.rint(255 * gamma).astype(np.uint8)
+
+
+def _oklab_to_linear_rgb(lab: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(n, 3)`` to ``(n, 3)``, in [0, 1] where a screen can show it. https://bottosson.github.io/posts/oklab/"""
+    to_cones = np.array(
+        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
+    )
+    to_rgb = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.7076147010],
+        ]
+    )
+    return (lab @ to_cones.T) ** 3 @ to_rgb.T

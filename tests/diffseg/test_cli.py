@@ -1,0 +1,358 @@
+"""The command line: on real photographs with real weights, and everything around the model with a stand-in for it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import diffseg
+from datasets.transforms import centre_crop, resize_image
+from diffseg import cli
+from diffseg.aggregation import Scheme, side_weights
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.backbones.vit import ViT
+from diffseg.pictures import by_area, colourise, read_photo
+from tests.conftest import ROOT
+from tests.tiny_sd import build_tiny_sd
+
+FLOWER, COFFEE = ("sklearn", "datasets/images/flower.jpg"), ("skimage", "data/coffee.png")
+
+
+def packaged(package: str, file: str) -> Path:
+    """A photograph that an installed package carries."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"{package}, which carries {file}, is not installed")
+    return Path(spec.origin).parent / file
+
+
+def run(*arguments: object, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *options, "-m", "diffseg", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def stored(path: Path) -> NDArray[np.integer]:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+# --- real photographs, real weights
+
+
+@pytest.fixture(scope="module")
+def weights() -> None:
+    try:
+        ViT().check()
+    except MissingWeights as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, weights: None) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Folder and outcome of a run on two photographs and, between them, a JPEG cut short."""
+    folder = tmp_path_factory.mktemp("cli")
+    cut = folder / "cut.jpg"
+    cut.write_bytes(packaged(*FLOWER).read_bytes()[:-2000])
+    return folder, run(packaged(*FLOWER), cut, packaged(*COFFEE), "-o", folder / "new" / "out")
+
+
+def test_a_run_goes_on_after_a_photograph_that_cannot_be_read(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, outcome = finished
+    out = folder / "new" / "out"
+    assert outcome.returncode == 1
+    complaint, count = outcome.stderr.splitlines()
+    assert complaint.startswith(f"diffseg: {folder / 'cut.jpg'}: image file is truncated")
+    assert count == "diffseg: 1 of 3 photographs could not be read"
+    flower, coffee, sheet = outcome.stdout.splitlines()
+    assert re.fullmatch(rf"{packaged(*FLOWER)}: \d+ segments, {out}/flower.labels.png, flower.overlay.png", flower)
+    assert re.fullmatch(rf"{packaged(*COFFEE)}: \d+ segments, {out}/coffee.labels.png, coffee.overlay.png", coffee)
+    assert sheet == f"contact sheet: {out}/contact_sheet.png"
+    kinds = ("labels", "overlay")
+    assert set(contents(out)) == {f"{n}.{k}.png" for n in ("flower", "coffee") for k in kinds} | {"contact_sheet.png"}
+
+
+def test_label_maps_fit_their_photographs(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, outcome = finished
+    for source in (FLOWER, COFFEE):
+        path = packaged(*source)
+        labels = stored(folder / "new" / "out" / f"{path.stem}.labels.png")
+        assert labels.shape == read_photo(path).shape[:2]
+        areas = np.bincount(labels.ravel())
+        assert len(areas) >= 2
+        assert areas.min() > 0
+        assert (np.diff(areas) <= 0).all()
+        assert f"{path}: {len(areas)} segments" in outcome.stdout
+
+
+def test_the_flower_is_where_it_is(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    labels = stored(finished[0] / "new" / "out" / "flower.labels.png")
+    photo = read_photo(packaged(*FLOWER)).astype(int)
+    orange = photo[..., 0] - photo[..., 2] > 60
+    segment = labels == labels[210, 310]  # the heart of the dahlia
+    assert (segment & orange).sum() / (segment | orange).sum() > 0.7  # a second flower is cut by the lower edge
+    assert labels[0, 0] == labels[0, -1] != labels[210, 310]
+
+
+def test_the_overlay_shows_photograph_and_segments(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    out = finished[0] / "new" / "out"
+    photo, overlay = read_photo(packaged(*COFFEE)), read_photo(out / "coffee.overlay.png")
+    expected = photo / 2 + colourise(stored(out / "coffee.labels.png")) / 2
+    assert np.mean(np.abs(overlay - expected).max(axis=2) <= 1) > 0.9  # all but the lines
+
+
+def test_a_second_run_writes_the_same_bytes(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    assert cli.main([str(packaged(*FLOWER)), str(packaged(*COFFEE)), "-o", str(tmp_path)]) == 0
+    assert contents(tmp_path) == contents(finished[0] / "new" / "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "share", "method"),
+    [
+        ((), (32.0, 16.0, 8.0), {"tau": 0.3}),
+        (
+            ("--weights", "1,0.5,0", "--tau", "0.2", "--anchors", "8", "--iterations", "4"),
+            (1.0, 0.5, 0.0),
+            {"tau": 0.2, "anchors": 8, "iterations": 4},
+        ),
+    ],
+)
+def test_a_cropped_photograph_gets_the_segments_of_the_library(
+    weights: None,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    share: tuple[float, ...],
+    method: dict[str, float],
+) -> None:
+    assert cli.main([str(packaged(*COFFEE)), "-o", str(tmp_path), "--crop", "--device", "cpu", *options]) == 0
+    square = centre_crop(read_photo(packaged(*COFFEE)))
+    maps = ViT().load("cpu").attend(resize_image(square, 448)[None])[0].maps
+    aggregated = diffseg.aggregate(maps, dict(zip((32, 16, 8), share, strict=True)))
+    expected = diffseg.segment(aggregated, grid="even", size=len(square), **method)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(stored(tmp_path / "coffee.labels.png"), by_area(expected.numpy()))
+
+
+def test_stable_diffusion(tmp_path: Path) -> None:
+    model = str(build_tiny_sd(tmp_path / "model"))
+    options = ["--backbone", "sd14", "--path", model, "--size", "128", "--scheme", "paper", "--tau", "0.01", "--crop"]
+    assert cli.main([str(packaged(*COFFEE)), "-o", str(tmp_path), *options]) == 0
+    square = centre_crop(read_photo(packaged(*COFFEE)))
+    maps = StableDiffusion(model, size=128).load().attend(resize_image(square, 128)[None])[0]
+    # This scheme depends on the numbers of layers, 5, 5, 5 and 1.
+    aggregated = diffseg.aggregate(maps.maps, scheme="paper", layers=maps.layers)
+    expected = by_area(diffseg.segment(aggregated, tau=0.01, grid="even", size=len(square)).cpu().numpy())
+    assert expected.max() > 0
+    np.testing.assert_array_equal(stored(tmp_path / "coffee.labels.png"), expected)
+
+
+# --- everything around the model
+
+
+@pytest.fixture
+def halves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Replaces the model by one that parts each picture down the middle; returns the shapes that it was given."""
+    shapes: list[tuple[int, ...]] = []
+
+    def segment(image: NDArray[np.uint8]) -> NDArray[np.int64]:
+        shapes.append(image.shape)
+        labels = np.zeros(image.shape[:2], np.int64)
+        labels[:, image.shape[1] // 2 :] = 1
+        return labels
+
+    monkeypatch.setattr(ViT, "check", lambda self: None)
+    monkeypatch.setattr(cli, "_Segmenter", lambda spec, args: segment)
+    return shapes
+
+
+def save(path: Path, width: int = 8, height: int = 6) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (width, height), "teal").save(path)
+    return str(path)
+
+
+def test_photographs_of_the_same_name_are_all_kept(
+    tmp_path: Path, halves: list[tuple[int, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    names = ("a/cat.png", "a/cat.jpg", "b/cat.png", "b/CAT.webp", "a/cat_2.png", "a/dog.tar.png")
+    photos = [save(tmp_path / name, width=8 + i) for i, name in enumerate(names)]
+    assert cli.main([*photos, photos[0], "-o", str(out)]) == 0  # the one given twice counts once
+    stems = ["cat", "cat_2", "cat_3", "CAT_4", "cat_2_2", "dog.tar"]
+    for i, stem in enumerate(stems):
+        assert stored(out / f"{stem}.labels.png").shape == (6, 8 + i)
+        assert stored(out / f"{stem}.overlay.png").shape == (6, 8 + i, 3)
+    assert len(contents(out)) == 2 * len(stems) + 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [*photos, "contact sheet"]
+
+
+def test_a_folder_gives_its_photographs_sorted(
+    tmp_path: Path, halves: list[tuple[int, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    photos = [save(folder / name) for name in ("b.PNG", "a.jpg", "c.tif")]
+    save(folder / ".hidden.png")
+    save(folder / "deeper" / "d.png")
+    (folder / "notes.txt").write_text("no photograph")
+    assert cli.main([str(folder), "-o", str(folder / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines[:-1]] == [photos[1], photos[0], photos[2]]
+    assert lines[0].startswith(f"{photos[1]}: 2 segments, ")
+
+
+def test_contact_sheets_are_filled_in_turn(tmp_path: Path, halves: list[tuple[int, ...]]) -> None:
+    count = 2 * cli.ROWS_A_SHEET + 1
+    photos = [save(tmp_path / f"{i:02}.png") for i in range(count)]
+    broken = tmp_path / "zz.png"  # the last, so that the last sheet must not wait for it
+    broken.write_bytes(b"no picture")
+    assert cli.main([*photos, str(broken), "-o", str(tmp_path / "out")]) == 1
+    sheets = [
+        stored(tmp_path / "out" / name) for name in ("contact_sheet.png", "contact_sheet_2.png", "contact_sheet_3.png")
+    ]
+    assert not (tmp_path / "out" / "contact_sheet_4.png").exists()
+    assert sheets[0].shape == sheets[1].shape
+    assert sheets[2].shape[0] < sheets[0].shape[0] / cli.ROWS_A_SHEET * 1.5
+
+
+@pytest.mark.parametrize(("options", "shape"), [((), (6, 9, 3)), (("--crop",), (6, 6, 3))])
+def test_crop(tmp_path: Path, halves: list[tuple[int, ...]], options: tuple[str, ...], shape: tuple[int, ...]) -> None:
+    assert cli.main([save(tmp_path / "a.png", 9, 6), "-o", str(tmp_path / "out"), *options]) == 0
+    assert halves == [shape]
+    assert stored(tmp_path / "out" / "a.labels.png").shape == shape[:2]
+
+
+def test_nothing_to_show_when_no_photograph_can_be_read(
+    tmp_path: Path, halves: list[tuple[int, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([str(tmp_path / "missing.jpg"), "-o", str(tmp_path / "out")]) == 1
+    assert not contents(tmp_path / "out")
+    outcome = capsys.readouterr()
+    assert outcome.out == ""
+    assert outcome.err == (
+        f"diffseg: {tmp_path / 'missing.jpg'}: No such file or directory\n"
+        "diffseg: 1 of 1 photographs could not be read\n"
+    )
+
+
+# --- arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ("", "required: PHOTO, -o/--out"),
+        ("p.jpg", "required: -o/--out"),
+        ("p.jpg -o out --tau 0", "--tau: must be a number above 0, got 0"),
+        ("p.jpg -o out --tau nan", "--tau: must be a number above 0, got nan"),
+        ("p.jpg -o out --tau warm", "--tau: must be a number above 0, got warm"),
+        ("p.jpg -o out --anchors 0", "--anchors: must be a whole number, at least 1, got 0"),
+        ("p.jpg -o out --anchors 33", "anchors: must be 1..32, the side of the attention, got 33"),
+        ("p.jpg -o out --backbone sd14 --size 64", "anchors: must be 1..8, the side of the attention, got 16"),
+        ("p.jpg -o out --backbone sd14 --size 500", "size: must be a positive multiple of 64, got 500"),
+        ("p.jpg -o out --size 2.5", "--size: must be a whole number, at least 1, got 2.5"),
+        ("p.jpg -o out --iterations -1", "--iterations: must be a whole number, at least 1, got -1"),
+        ("p.jpg -o out --backbone sd15", "--backbone: invalid choice: 'sd15'"),
+        ("p.jpg -o out --scheme none", "--scheme: invalid choice: 'none'"),
+        ("p.jpg -o out --weights most", "--weights: must be proportional, finest, half, quarter, eighth, or numbers"),
+        ("p.jpg -o out --weights 0,0,0", "--weights: must be"),
+        ("p.jpg -o out --weights 1,inf,0", "--weights: must be"),
+        ("p.jpg -o out --ta 1", "unrecognized arguments: --ta 1"),
+        ("p.jpg -o out --path ./nowhere", "./nowhere is not a folder"),
+        ("p.jpg -o out --backbone sd14 --path ./nowhere", "./nowhere is not a folder"),
+    ],
+)
+def test_wrong_arguments_are_told_in_one_line(
+    arguments: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_Segmenter", None)  # never reached
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments.split())
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert complaint in message
+    assert message.startswith("diffseg: ")
+    assert message.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--weights", "eighth"], "weights: 'eighth' is no side of this backbone"),
+        (["--weights", "1,0"], "weights: need one number for each of the sides [32, 16, 8]"),
+        (["--device", "abacus"], "device: must be auto, cpu, cuda"),
+        (["--device", "cuda:99"], "device: cuda:99 is not available"),
+    ],
+)
+def test_what_only_torch_can_tell_is_one_line_too(
+    weights: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([save(tmp_path / "a.png"), "-o", str(tmp_path / "out"), *options])
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert complaint in message
+    assert message.count("\n") == 1
+
+
+def test_an_out_folder_that_cannot_be(
+    tmp_path: Path, halves: list[tuple[int, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = save(tmp_path / "photos" / "a.png")
+    for out in (photo, f"{photo}/deeper", str(tmp_path / "photos" / "..") + "/photos"):
+        with pytest.raises(SystemExit) as caught:
+            cli.main([str(tmp_path / "photos"), "-o", out])
+        assert caught.value.code == 2
+        assert capsys.readouterr().err.startswith("diffseg: argument -o/--out: ")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit):
+        cli.main([str(tmp_path / "empty"), "-o", str(tmp_path / "out")])
+    assert "the folder holds no photographs" in capsys.readouterr().err
+
+
+def test_help_and_missing_weights_answer_without_torch(tmp_path: Path) -> None:
+    helped = run("--help", options=("-X", "importtime"))
+    assert helped.returncode == 0
+    missing = run("a.jpg", "-o", tmp_path, "--path", "owner/name", options=("-X", "importtime"))
+    assert missing.returncode == 2
+    *imports, complaint = missing.stderr.splitlines()
+    assert "of owner/name (Hugging Face hub) is not on this machine" in complaint
+    for log in (helped.stderr, "\n".join(imports)):
+        modules = {line.rsplit("|", 1)[1].strip() for line in log.splitlines()}
+        assert "diffseg.cli" in modules
+        assert not modules & {"torch", "transformers", "sklearn", "scipy"}
+
+
+def test_help_names_every_option_and_its_default() -> None:
+    text = " ".join(run("--help").stdout.split())
+    for option in cli._parser()._actions:
+        for name in option.option_strings:
+            assert name in text
+    for expected in ("448 (dinov2_small), 512 (sd14)", "0.3 (dinov2_small), 1.1 (sd14)", "default: 16", "examples:"):
+        assert expected in text
+
+
+def test_the_choices_are_those_of_the_library() -> None:
+    assert get_args(Scheme) == cli.SCHEMES
+    for name in cli.WEIGHTS:
+        assert set(side_weights(name, (64, 32, 16, 8))) == {64, 32, 16, 8}
+    with pytest.raises(ValueError, match=re.escape(", ".join(cli.WEIGHTS))):
+        side_weights("another", (64, 32, 16, 8))

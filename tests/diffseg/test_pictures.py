@@ -1,0 +1,460 @@
+"""Photographs of every kind, the palette, overlays, label maps on disk and contact sheets."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from diffseg.palette import COLOURS, palette
+from diffseg.pictures import (
+    TILE_SHAPE,
+    VOID_COLOUR,
+    PhotoError,
+    boundaries,
+    by_area,
+    colourise,
+    contact_sheet,
+    fit,
+    overlay,
+    read_photo,
+    write_label_map,
+    write_picture,
+)
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+GREY = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
+GREY_RGB = np.repeat(GREY[..., None], 3, axis=2)
+ALPHA = np.linspace(0, 255, GREY.size).astype(np.uint8).reshape(GREY.shape)
+LABELS = np.array([[0, 0, 1, 1], [0, 2, 2, 1], [5, 2, 2, -1]])
+
+
+def on_white(colour: NDArray[np.uint8], alpha: NDArray[np.uint8] = ALPHA) -> NDArray[np.float64]:
+    share = alpha[..., None] / 255
+    return share * colour + (1 - share) * 255
+
+
+# --- reading
+
+
+def read_back(folder: Path, image: Image.Image, kind: str = "PNG", **options: Any) -> NDArray[np.uint8]:
+    """What `read_photo` makes of an image in that format."""
+    image.save(folder / "photo", format=kind, **options)
+    read = read_photo(folder / "photo")
+    assert read.dtype == np.uint8
+    return read
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "BMP", "PPM"])
+def test_rgb_is_read_exactly(tmp_path: Path, kind: str) -> None:
+    np.testing.assert_array_equal(read_back(tmp_path, Image.fromarray(RGB), kind, lossless=True), RGB)
+
+
+@pytest.mark.parametrize(
+    ("image", "kind", "expected"),
+    [
+        pytest.param(Image.fromarray(GREY), "PNG", GREY_RGB, id="grey"),
+        pytest.param(Image.fromarray(GREY > 127), "PNG", np.where(GREY_RGB > 127, 255, 0), id="black and white"),
+        pytest.param(Image.fromarray(RGB).quantize(GREY.size), "PNG", RGB, id="palette"),
+        pytest.param(Image.fromarray(np.dstack([RGB, ALPHA])), "PNG", on_white(RGB), id="transparent"),
+        pytest.param(Image.fromarray(np.dstack([GREY, ALPHA])), "PNG", on_white(GREY_RGB), id="grey, transparent"),
+        pytest.param(
+            Image.frombytes("CMYK", (7, 5), np.dstack([RGB, GREY]).tobytes()),
+            "TIFF",
+            (255.0 - RGB) * (255.0 - GREY_RGB) / 255,
+            id="CMYK",
+        ),
+        pytest.param(Image.fromarray(GREY_RGB).convert("YCbCr"), "JPEG", GREY_RGB, id="YCbCr"),
+    ],
+)
+def test_every_mode_becomes_rgb(tmp_path: Path, image: Image.Image, kind: str, expected: NDArray[Any]) -> None:
+    read = read_back(tmp_path, image, kind, **({"quality": 100} if kind == "JPEG" else {}))
+    # JPEG rounds twice, alpha and CMYK are rounded by Pillow.
+    np.testing.assert_allclose(read, expected, atol=2 if kind == "JPEG" else 1)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_a_transparent_colour_becomes_white(tmp_path: Path, mode: str) -> None:
+    image = Image.fromarray(GREY_RGB).quantize(GREY.size) if mode == "P" else Image.fromarray(GREY_RGB).convert(mode)
+    chosen = image.getpixel((3, 2))
+    expected = np.where(GREY[2, 3] == GREY_RGB, 255, GREY_RGB)
+    np.testing.assert_array_equal(read_back(tmp_path, image, transparency=chosen), expected)
+
+
+@pytest.mark.parametrize(("kind", "order"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2"), ("PPM", "<u2")])
+def test_16_bits_are_scaled_not_cut(tmp_path: Path, kind: str, order: str) -> None:
+    levels = np.linspace(0, 65535, 1000).round().astype(order).reshape(10, 100)
+    image = Image.frombytes("I;16B" if order == ">u2" else "I;16", (100, 10), levels.tobytes())
+    expected = (levels / 257).round()[..., None].repeat(3, axis=2)
+    np.testing.assert_array_equal(read_back(tmp_path, image, kind), expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top", "white"),
+    [(np.int32, 65535, 65535), (np.int32, 10**9, 10**9), (np.float32, 1, 1), (np.float32, 9, 9)],
+)
+def test_32_bits_and_floats_are_scaled(tmp_path: Path, dtype: type, top: float, white: float) -> None:
+    levels = np.linspace(-0.1 * top, top, 600).reshape(20, 30).astype(dtype)
+    expected = np.rint(levels.clip(min=0) * (255 / white))[..., None].repeat(3, axis=2)
+    np.testing.assert_array_equal(read_back(tmp_path, Image.fromarray(levels), "TIFF"), expected)
+
+
+def test_a_dark_picture_of_16_bits_stays_dark(tmp_path: Path) -> None:
+    assert read_back(tmp_path, Image.fromarray(np.full((4, 4), 257 * 3, np.uint16))).max() == 3
+
+
+def test_floats_that_are_no_numbers(tmp_path: Path) -> None:
+    levels = np.array([[np.nan, np.inf], [-np.inf, 0.5]], np.float32)
+    assert read_back(tmp_path, Image.fromarray(levels), "TIFF")[..., 0].tolist() == [[0, 255], [0, 128]]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [
+        (1, RGB),
+        (2, RGB[:, ::-1]),
+        (3, RGB[::-1, ::-1]),
+        (4, RGB[::-1]),
+        (5, RGB.swapaxes(0, 1)),
+        (6, np.rot90(RGB, -1)),
+        (7, np.rot90(RGB, 2).swapaxes(0, 1)),
+        (8, np.rot90(RGB, 1)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_exif_orientation_is_applied(tmp_path: Path, kind: str, orientation: int, upright: NDArray[np.uint8]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    np.testing.assert_array_equal(read_back(tmp_path, Image.fromarray(RGB), kind, exif=exif), upright)
+
+
+def test_a_turned_jpeg_of_16_bits_and_alpha_keep_their_turn(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    deep = Image.fromarray(GREY.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_back(tmp_path, deep, exif=exif), np.rot90(GREY_RGB, -1))
+    wide = Image.fromarray(np.repeat(np.repeat(RGB, 16, axis=0), 16, axis=1))
+    turned = read_back(tmp_path, wide, "JPEG", exif=exif, quality=95, subsampling=0)
+    np.testing.assert_allclose(turned[8::16, 8::16].astype(int), np.rot90(RGB, -1), atol=12)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF", "WEBP"])
+def test_first_frame(tmp_path: Path, kind: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    read = read_back(tmp_path, frames[0], kind, save_all=True, append_images=frames[1:])
+    np.testing.assert_allclose(read, np.broadcast_to((255, 0, 0), (8, 8, 3)), atol=2)
+
+
+def cut_png(width: int, height: int) -> bytes:
+    """A PNG that says how large it is and ends where its pixels begin."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + b"\0\0\1\0IDAT"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "No such file"),
+        (b"", "not a picture"),
+        (b"These are not pixels.\n", "not a picture"),
+        (cut_png(0, 4), ""),
+        (cut_png(4, 4), "truncated"),
+        (cut_png(10**5, 10**5), "exceeds limit"),
+    ],
+    ids=["missing", "empty", "text", "no pixels", "cut", "huge"],
+)
+def test_what_cannot_be_read_is_one_line(tmp_path: Path, content: bytes | None, complaint: str) -> None:
+    path = tmp_path / "photo.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PhotoError) as caught:
+        read_photo(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert complaint in message
+    assert "\n" not in message
+
+
+def test_a_folder_is_no_photograph(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match=f"^{tmp_path}: Is a directory"):
+        read_photo(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "BMP", "JPEG2000"])
+def test_damaged_files_raise_nothing_else(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = tmp_path / "whole"
+    Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(whole, format=kind, exif=exif)
+    content, broken = whole.read_bytes(), tmp_path / "broken"
+    errors: list[str] = []
+    for trial in range(60):
+        damaged = bytearray(content[: rng.integers(len(content))] if trial % 2 else content)
+        for position in rng.integers(max(1, min(len(damaged), 400)), size=4 if damaged else 0):
+            damaged[position] = rng.integers(256)
+        broken.write_bytes(damaged)
+        try:
+            assert read_photo(broken).shape[2] == 3
+        except PhotoError as error:
+            errors.append(str(error))
+    assert len(errors) > 10
+    assert all(message.startswith(f"{broken}: ") and "\n" not in message for message in errors)
+
+
+def test_a_cut_jpeg_is_an_error_and_not_half_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jpg"
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(PhotoError, match="truncated"):
+        read_photo(path)
+
+
+# --- colours
+
+
+def test_the_palette_is_fixed_and_a_longer_one_begins_with_a_shorter_one() -> None:
+    np.testing.assert_array_equal(palette(300)[:20], palette(20))
+    np.testing.assert_array_equal(palette(300)[COLOURS:], palette(300 - COLOURS))
+    assert palette(0).shape == (0, 3)
+    # Old label maps and figures keep their colours.
+    assert palette(4).tolist() == [[35, 137, 226], [253, 186, 47], [200, 45, 64], [68, 133, 2]]
+
+
+def test_a_caller_cannot_change_the_palette() -> None:
+    palette(3)[:] = 0
+    assert palette(3).any()
+
+
+@pytest.mark.parametrize(("count", "least"), [(8, 20), (16, 15), (32, 8), (COLOURS, 1.5)])
+def test_colours_are_told_apart(count: int, least: float) -> None:
+    colours = np.vstack([palette(count), [VOID_COLOUR, (255, 255, 255)]])
+    lab = rgb2lab(colours[None] / 255)[0]
+    difference = deltaE_ciede2000(lab[:, None], lab[None])  # 1: just noticeable
+    assert difference[~np.eye(len(colours), dtype=bool)].min() > least
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
+def test_colourise(dtype: type) -> None:
+    void = 255 if dtype is np.uint8 else -1
+    labels = np.where(LABELS == -1, void, LABELS).astype(dtype)
+    painted = colourise(labels, void)
+    for row, column in np.ndindex(labels.shape):
+        expected = VOID_COLOUR if labels[row, column] == void else palette(9)[labels[row, column]]
+        assert tuple(painted[row, column]) == tuple(expected)
+
+
+def test_large_labels_get_colours_again_and_negative_ones_are_refused() -> None:
+    np.testing.assert_array_equal(
+        colourise(np.array([[COLOURS + 3, 60000]])), palette(COLOURS)[None, [3, 60000 % COLOURS]]
+    )
+    with pytest.raises(ValueError, match="labels: must be at least 0, or -1 for void, got -2"):
+        colourise(np.array([[0, -2]]))
+
+
+# --- segments on a photograph
+
+
+def blobs(height: int = 23, width: int = 31, count: int = 5) -> NDArray[np.int64]:
+    """Random segments: each pixel belongs to the nearest of some points."""
+    rows, columns = np.indices((height, width))
+    points = RNG.uniform(0, (height, width), (count, 2))
+    return ((rows[..., None] - points[:, 0]) ** 2 + (columns[..., None] - points[:, 1]) ** 2).argmin(axis=2)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 4, 40])
+def test_boundaries_are_at_label_changes_only(radius: int) -> None:
+    labels = blobs()
+    changes = [
+        (row, column)
+        for row, column in np.ndindex(labels.shape)
+        for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0))
+        if 0 <= row + down < labels.shape[0]
+        and 0 <= column + right < labels.shape[1]
+        and labels[row, column] != labels[row + down, column + right]
+    ]
+    expected = np.zeros(labels.shape, bool)
+    for row, column in changes:
+        expected[max(0, row - radius) : row + radius + 1, max(0, column - radius) : column + radius + 1] = True
+    np.testing.assert_array_equal(boundaries(labels, radius), expected)
+    assert not boundaries(np.zeros((4, 4), int), radius).any()
+
+
+def test_overlay_mixes_photograph_and_colours() -> None:
+    labels = blobs()
+    photo = RNG.integers(0, 200, (*labels.shape, 3), dtype=np.uint8)
+    inside = ~boundaries(labels, 1)
+    for opacity in (0.0, 0.25, 1.0):
+        mixed = overlay(photo, labels, opacity)
+        expected = (1 - opacity) * photo + opacity * colourise(labels)
+        np.testing.assert_allclose(mixed[inside], expected[inside], atol=1)
+        assert (mixed[boundaries(labels)] == 255).all()  # white
+        rim = boundaries(labels, 1) & ~boundaries(labels)
+        assert (mixed[rim] <= expected[rim]).all()
+        assert mixed[rim].mean() < 0.8 * expected[rim].mean()
+
+
+def test_overlay_leaves_void_and_its_arguments_alone() -> None:
+    labels = np.full((20, 20), -1)
+    labels[:, 10:] = 3
+    photo = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    before = photo.copy()
+    np.testing.assert_array_equal(overlay(photo, labels)[:, :8], photo[:, :8])
+    assert (overlay(photo, labels)[:, 12:] != photo[:, 12:]).any()
+    np.testing.assert_array_equal(photo, before)
+
+
+def test_lines_grow_with_the_photograph() -> None:
+    labels = np.zeros((8, 3000), int)
+    labels[:, 1500:] = 1
+    white = (overlay(np.zeros((8, 3000, 3), np.uint8), labels) == 255).all(axis=2)
+    assert white.sum(axis=1).tolist() == [2 + 2 * 3] * 8
+
+
+def test_overlay_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"labels: must have the size of the image, \(5, 7\), got \(3, 4\)"):
+        overlay(RGB, LABELS)
+
+
+def test_by_area_renumbers_without_moving_a_boundary() -> None:
+    labels = blobs(count=6) * 7 + 2
+    renumbered = by_area(labels)
+    pairs = set(zip(labels.ravel().tolist(), renumbered.ravel().tolist(), strict=True))
+    assert len(pairs) == len(np.unique(labels))
+    areas = np.bincount(renumbered.ravel())
+    assert len(areas) == len(np.unique(labels))
+    assert (np.diff(areas) <= 0).all()
+    assert by_area(np.array([[4, 2, 2, 4, 9]])).tolist() == [[1, 0, 0, 1, 2]]  # of equals, the lower number first
+
+
+# --- label maps on disk
+
+
+def stored(path: Path) -> NDArray[np.integer]:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+@pytest.mark.parametrize(
+    ("labels", "mode", "void_value"),
+    [
+        (np.arange(256).reshape(16, 16), "P", None),
+        (np.arange(256, dtype=np.uint8).reshape(16, 16), "P", None),
+        (np.arange(-1, 255).reshape(16, 16), "P", 255),
+        (np.arange(-1, 255, dtype=np.int16).reshape(16, 16), "P", 255),
+        (np.full((2, 3), -1), "P", 255),
+        (np.array([[0, 300]]), "I;16", None),
+        (np.array([[-1, 255]]), "I;16", 65535),
+        (np.array([[0, 65535]]), "I;16", None),
+        (np.array([[-1, 65534]]), "I;16", 65535),
+    ],
+)
+def test_a_label_map_holds_the_labels(tmp_path: Path, labels: NDArray[Any], mode: str, void_value: int | None) -> None:
+    path = tmp_path / "map.png"
+    write_label_map(path, labels)
+    with Image.open(path) as image:
+        assert (image.format, image.mode) == ("PNG", mode)
+    np.testing.assert_array_equal(
+        stored(path), labels if void_value is None else np.where(labels == -1, void_value, labels)
+    )
+    if mode == "P":
+        np.testing.assert_array_equal(read_photo(path), colourise(labels))
+    assert [file.name for file in tmp_path.iterdir()] == ["map.png"]
+
+
+@pytest.mark.parametrize("labels", [[[-2, 0]], [[0, 65536]], [[-1, 65535]]])
+def test_a_label_map_that_does_not_fit_is_refused(tmp_path: Path, labels: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match=r"labels: must be 0\.\.65535"):
+        write_label_map(tmp_path / "map.png", np.array(labels))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "picture.png"
+    write_picture(path, RGB)
+
+    def save(self: Image.Image, target: Path, **_: object) -> None:
+        target.write_bytes(b"half a PNG")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    with pytest.raises(OSError, match="No space left"):
+        write_picture(path, RGB[::-1])
+    monkeypatch.undo()
+    np.testing.assert_array_equal(read_photo(path), RGB)
+    assert [file.name for file in tmp_path.iterdir()] == ["picture.png"]
+
+
+# --- contact sheets
+
+
+def flat(height: int, width: int, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    return np.broadcast_to(np.array(colour, np.uint8), (height, width, 3)).copy()
+
+
+def box(sheet: NDArray[np.uint8], colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Top, left, height and width of what has that colour."""
+    rows, columns = np.nonzero((sheet == colour).all(axis=2))
+    return rows.min(), columns.min(), np.ptp(rows) + 1, np.ptp(columns) + 1
+
+
+RED, GREEN, BLUE = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+
+
+def test_a_contact_sheet_is_a_grid_that_keeps_shapes() -> None:
+    # Wide, tall and small; the second row is shorter.
+    sheet = contact_sheet([[("a", flat(50, 100, RED)), ("b", flat(300, 100, GREEN))], [("c", flat(10, 10, BLUE))]], 120)
+    red, green, blue = (box(sheet, colour) for colour in (RED, GREEN, BLUE))
+    assert red[2:] == (60, 120)
+    assert green[2:] == (round(120 * TILE_SHAPE), round(120 * TILE_SHAPE / 3))
+    assert blue[2:] == (120, 120)
+    assert red[0] + red[2] // 2 == green[0] + green[2] // 2  # centred in a row
+    assert red[1] + red[3] // 2 == blue[1] + blue[3] // 2  # and in a column
+    assert green[1] + green[3] // 2 - (red[1] + red[3] // 2) > 120
+    assert blue[0] > green[0] + green[2]
+    assert (sheet[[0, -1]] == 255).all()
+    assert (sheet[:, [0, -1]] == 255).all()
+
+
+def caption_columns(sheet: NDArray[np.uint8], top: int) -> NDArray[np.intp]:
+    return np.nonzero((sheet[top:] < 128).all(axis=2).any(axis=0))[0]
+
+
+def test_captions_stand_below_their_tile_and_never_reach_the_next() -> None:
+    tile = flat(60, 100, RED)
+    sheet = contact_sheet([[("", tile), ("short", tile), ("a very long name " * 9, tile), ("", tile)]], 100)
+    top, left, height, width = box(sheet, RED)
+    step = (width - 100) // 3
+    columns = caption_columns(sheet, top + height)
+    tiles = (columns - left) // step
+    assert set(tiles) == {1, 2}
+    assert ((columns - left) % step < 100).all()
+    assert 80 < np.ptp(columns[tiles == 2]) + 1 <= 100
+    short = columns[tiles == 1]
+    assert abs((short.min() + short.max()) / 2 - (left + step + 50)) < 3  # centred
+    assert (contact_sheet([[("two\nlines", tile)]], 100) == contact_sheet([[("two lines", tile)]], 100)).all()
+
+
+def test_fit_shrinks_enlarges_and_never_vanishes() -> None:
+    assert fit(flat(300, 400, RED), 100).shape == (75, 100, 3)
+    assert fit(flat(3, 4, RED), 100).shape == (75, 100, 3)
+    assert fit(flat(2000, 1, RED), 30).shape == (40, 1, 3)
+    assert fit(flat(1, 2000, RED), 30).shape == (1, 30, 3)
+    once = fit(RGB, 90)
+    np.testing.assert_array_equal(fit(once, 90), once)
+
+
+def test_no_torch_is_imported() -> None:
+    code = "import sys, diffseg.pictures; print({'torch', 'scipy', 'matplotlib'} & set(sys.modules))"
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root).stdout == "set()\n"

@@ -1,0 +1,201 @@
+"""What a user gets wrong: one clear line that names the file or the key, and nothing recorded before is lost."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.coco_folder import IDS, image_of, label_of, write_folder
+from tests.conftest import ROOT
+from tests.runs import SMALL, Run, evaluate
+
+Evaluate = Callable[..., Run]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
+    def call(*overrides: str) -> Run:
+        return evaluate(tmp_path / "run", *overrides, capture=capsys)
+
+    return call
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "coco")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("segmenter.tua=0.3", "segmenter.tua: there is no such key; did you mean segmenter.tau?"),
+        ("segmnter.tau=0.3", "segmnter"),
+        ("colour=red", "colour: there is no such key"),
+        ("segmenter=kmeens", "Could not find 'segmenter/kmeens'"),
+        ("segmenter.tau=0", "segmenter.tau: must be a finite number above 0, got 0"),
+        ("segmenter.tau=high", "segmenter.tau: input should be a valid number"),
+        ("segmenter.tau=[0.1,0.2]", "segmenter.tau: need one value, or one for each of the 3 iterations"),
+        ("segmenter.anchors=0", "segmenter.anchors: must be at least 1, got 0"),
+        ("segmenter.anchors=33", "segmenter.anchors: must be 1..32, the side of the attention, got 33"),
+        ("segmenter.rule=mine", "segmenter.rule: input should be 'official' or 'paper', got 'mine'"),
+        ("aggregation.weights=eighth", "aggregation.weights: 'eighth' is no side of this backbone"),
+        ("aggregation.weights=[1,2]", "aggregation.weights: need one number for each of the sides [32, 16, 8]"),
+        ("aggregation.scheme=mean", "aggregation.scheme: input should be 'official'"),
+        ("backbone.sides=[32,12]", "backbone.sides: each must divide the finest, 32; 12 does not"),
+        ("backbone.layers=[12]", "backbone.layers: must be 0..11"),
+        ("backbone.size=0", "backbone.size: must be at least 1, got 0"),
+        ("dataset.limit=0", "dataset.limit: must be 1 or more"),
+        ("dataset.split_file=none.txt", "none.txt"),
+        ("protocol.size=0", "protocol.size: must be at least 1 pixel"),
+        ("panels=-1", "panels: must be at least 0, got -1"),
+        ("panels=many", "panels=many: Value 'many' of type 'str' could not be converted to Integer"),
+        ("device=tpu9", "device"),
+        ("published=table9", "published: must be one of table1_cocostuff27, table2_cityscapes, got 'table9'"),
+        ("variants=3", "variants: must be a list"),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_settings(run: Evaluate, override: str, message: str) -> None:
+    done = run(override)
+    assert done.status == 2
+    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.err
+    assert message in errors[0]
+    assert "Traceback" not in done.err
+    assert not (done.folder / "summary.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("experiment=demo", "segmenter=dbscan"), "the rows of experiment=demo choose their segmenter themselves"),
+        (("experiment=demo", "+segmenter.colour=1"), "segmenter.colour: no row of experiment=demo has this key"),
+        (("backbone=sd14", "backbone.size=500"), "backbone.size: must be a positive multiple of 64, got 500"),
+        (("backbone=sd14", "backbone.timestep=1000"), "backbone.timestep: must be 0..999, got 1000"),
+        (("segmenter=kmeans_c", "segmenter.clusters=0"), "segmenter.clusters: must be at least 1, or truth, got 0"),
+        (("segmenter=dbscan", "segmenter.eps=-1"), "segmenter.eps: must be above 0, got -1"),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_combined_settings(run: Evaluate, overrides: tuple[str, ...], message: str) -> None:
+    done = run(*overrides)
+    assert done.status == 2
+    assert message in done.err
+    assert done.err.count("error: ") == 1
+
+
+def spoil_jpeg(root: Path) -> Path:
+    path = image_of(root, IDS[1])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def spoil_size(root: Path) -> Path:
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(label_of(root, IDS[1]))
+    return label_of(root, IDS[1])
+
+
+def spoil_void(root: Path) -> Path:
+    with Image.open(label_of(root, IDS[1])) as label:
+        size = label.size
+    Image.new("L", size, 255).save(label_of(root, IDS[1]))
+    return label_of(root, IDS[1])
+
+
+def spoil_class(root: Path) -> Path:
+    labels = np.asarray(Image.open(label_of(root, IDS[1]))).copy()
+    labels[0, 0] = 200
+    Image.fromarray(labels).save(label_of(root, IDS[1]))
+    return label_of(root, IDS[1])
+
+
+@pytest.mark.parametrize("spoil", [spoil_jpeg, spoil_size, spoil_void, spoil_class])
+@pytest.mark.usefixtures("dinov2")
+def test_a_bad_picture_is_recorded_and_the_others_count(
+    run: Evaluate, coco: Path, spoil: Callable[[Path], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    overrides = ("dataset=cocostuff27", f"dataset.root={coco}", "segmenter.tau=0.3", "panels=3", *SMALL)
+    good = run(*overrides, "dataset.limit=1")
+    assert good.status == 0, good.err
+    before = (good.folder / "records.jsonl").read_text()
+    path = spoil(coco)
+    done = run(*overrides)
+    assert done.status == 1
+    failed = [record for record in done.images() if record["status"] == "failed"]
+    assert [record["image"] for record in failed] == [IDS[1]]
+    assert path.name in failed[0]["reason"]
+    assert "\n" not in failed[0]["reason"]
+    assert failed[0]["reason"] in caplog.text
+    assert (done.folder / "records.jsonl").read_text().startswith(before)
+    assert sum(record["image"] == IDS[0] for record in done.images()) == 1  # not evaluated again
+    assert set(done.table()["images"]) == {2}
+    assert set(done.table()["failed"]) == {1}
+    assert "1 failed" in done.out
+    reasons = done.table("per_image").query("status == 'failed'")["reason"]
+    assert len(reasons) == 2
+    assert reasons.str.contains(path.name).all()
+    assert run(*overrides, "allow_failures=true").status == 0
+
+
+@pytest.mark.parametrize("missing", [image_of, label_of])
+@pytest.mark.usefixtures("dinov2")
+def test_a_missing_file_is_named(run: Evaluate, coco: Path, tmp_path: Path, missing: Callable[..., Path]) -> None:
+    path = missing(coco, IDS[2])
+    path.unlink()
+    split = tmp_path / "split.txt"
+    split.write_text("\n".join(IDS))
+    done = run("dataset=cocostuff27", f"dataset.root={coco}", f"dataset.split_file={split}", *SMALL)
+    assert done.status == 2
+    assert str(path) in done.err
+    assert done.err.count("error: ") == 1
+
+
+@pytest.mark.parametrize("experiment", ["table1", "table2"])
+def test_reproducing_without_data_and_weights(experiment: str, tmp_path: Path) -> None:
+    """What is missing, from where, and what to type, before torch is imported."""
+    environment = {"PATH": "", "HF_HOME": str(tmp_path / "hub"), "HOME": str(tmp_path)}
+    start = time.monotonic()
+    command = [sys.executable, "-X", "importtime", "-m", "experiments.evaluate", f"experiment={experiment}"]
+    done = subprocess.run(
+        [*command, f"dataset.root={tmp_path / 'data'}"],
+        cwd=ROOT, capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    text = "\n".join(lines)
+    assert str(tmp_path / "data") in text
+    assert "CompVis/stable-diffusion-v1-4" in text
+    assert "make weights" in text
+    assert "make data-" in text
+    assert "Traceback" not in text
+    assert "| torch\n" not in done.stderr.replace("     ", "")
+    assert time.monotonic() - start < 60  # a hang, not a measurement
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_two_runs_in_one_folder(run: Evaluate, tmp_path: Path) -> None:
+    from eval.records import RecordFile
+
+    with RecordFile(tmp_path / "run" / "records.jsonl"):
+        done = run("dataset.limit=1", *SMALL)
+    assert done.status == 2
+    assert "another run" in done.err
+    assert run("dataset.limit=1", *SMALL).status == 0
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_a_full_folder_of_results_survives_a_bad_setting(run: Evaluate, tmp_path: Path) -> None:
+    good = run("dataset.limit=1", *SMALL)
+    shutil.copytree(good.folder, tmp_path / "before")
+    assert run("dataset.limit=1", *SMALL, "segmenter.tau=-1").status == 2
+    for path in (tmp_path / "before").rglob("*"):
+        if path.is_file():
+            assert (good.folder / path.relative_to(tmp_path / "before")).read_bytes() == path.read_bytes()

@@ -1,0 +1,163 @@
+"""The whole path, from pictures to tables, through the real command line, with the real DINOv2 weights."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.photos import Photos
+from datasets.transforms import square
+from eval.matching import Counts, match
+from eval.metrics import accuracy, mean_iou
+from eval.protocols import PROTOCOLS
+from eval.tables import SUMMARY
+from tests.conftest import ROOT
+from tests.runs import SMALL, Run, evaluate, without_timings
+
+pytestmark = pytest.mark.usefixtures("dinov2")
+Evaluate = Callable[..., Run]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
+    def call(*overrides: str, folder: str = "run", multirun: bool = False) -> Run:
+        return evaluate(tmp_path / folder, *SMALL, *overrides, capture=capsys, multirun=multirun)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The four methods on three photographs, as a user starts them."""
+    folder = tmp_path_factory.mktemp("demo") / "results"
+    command = [sys.executable, "-m", "experiments.evaluate", "experiment=demo", "dataset.limit=3", "panels=2", *SMALL]
+    done = subprocess.run([*command, f"results_dir={folder}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return Run(done.returncode, done.stdout, done.stderr, folder)
+
+
+def test_demo_writes_its_files_and_says_where(demo: Run) -> None:
+    assert demo.status == 0, demo.err
+    names = {"records.jsonl", "summary.csv", "summary.md", "per_class.csv", "per_image.csv", "config.yaml"}
+    assert names | {"provenance.json", "panels", "labels"} <= {path.name for path in demo.folder.iterdir()}
+    assert str(demo.folder) in demo.out
+    for method in ("K-Means-C", "K-Means-S", "DBSCAN", "DiffSeg"):
+        assert f"| {method} " in demo.out
+    assert sorted(path.name for path in (demo.folder / "panels").iterdir()) == ["astronaut.png", "chelsea.png"]
+    summary = demo.table()
+    assert tuple(summary.columns) == SUMMARY
+    assert len(summary) == 4 * len(PROTOCOLS)
+    assert set(summary["images"]) == {3}
+    assert summary["acc"].between(5, 100).all()
+    assert (summary["acc_low"] <= summary["acc"]).all()
+    assert (summary["acc"] <= summary["acc_high"]).all()
+    assert len(demo.table("per_image")) == 4 * 3 * len(PROTOCOLS)
+    assert len(demo.table("per_class")) == 4 * 27 * len(PROTOCOLS)
+
+
+def test_scores_follow_from_the_label_maps(demo: Run) -> None:
+    """The tables again, from nothing but the kept label maps and the ground truth."""
+    dataset = Photos(limit=2)
+    per_image = demo.table("per_image").set_index(["variant", "protocol", "image"])
+    for folder in (demo.folder / "labels").iterdir():
+        variant = next(name for name in ("K-Means-C", "K-Means-S", "DBSCAN", "DiffSeg") if name.lower() in folder.name)
+        for id in dataset.ids:
+            labels = np.asarray(Image.open(folder / f"{id}.png"))
+            truth = square(dataset.load(id), 112)[1].numpy()
+            for protocol in PROTOCOLS:
+                counts = match(labels.astype(int), truth, 27, protocol)
+                row = per_image.loc[(variant, protocol, id)]
+                assert row["acc"] == pytest.approx(100 * accuracy(counts), abs=1e-3)
+                assert row["miou"] == pytest.approx(100 * mean_iou(counts), abs=1e-3)
+                assert row["segments"] == len(np.unique(labels))
+
+
+def test_summary_is_the_sum_of_the_records(demo: Run) -> None:
+    summary = demo.table().set_index(["variant", "protocol"])
+    keys = {record["key"]: record["settings"]["segmenter"] for record in demo.records() if record["type"] == "variant"}
+    names = {"DiffSeg": "DiffSeg", "DBSCAN": "DBSCAN"}
+    for key, settings in keys.items():
+        variant = names.get(settings["kind"]) or ("K-Means-S" if settings["clusters"] == "truth" else "K-Means-C")
+        for protocol in PROTOCOLS:
+            counts = [Counts.from_json(each["counts"][protocol]) for each in demo.images() if each["key"] == key]
+            assert len(counts) == 3
+            total = sum(counts[1:], counts[0])
+            assert summary.loc[(variant, protocol), "acc"] == pytest.approx(100 * accuracy(total), abs=1e-3)
+            assert summary.loc[(variant, protocol), "miou"] == pytest.approx(100 * mean_iou(total), abs=1e-3)
+    assert all(0 <= each["underflow"] <= 1 for each in demo.images())
+
+
+def test_methods_of_a_run_share_the_pass(demo: Run) -> None:
+    """All rows of a picture have the very same time for their tensor: it was made once."""
+    for id in Photos(limit=3).ids:
+        times = {each["seconds"]["attention"] for each in demo.images() if each["image"] == id}
+        assert len(times) == 1
+
+
+def test_same_settings_same_files(run: Evaluate) -> None:
+    overrides = ("dataset.limit=2", "panels=2")
+    first, second = run(*overrides, folder="a"), run(*overrides, folder="b")
+    assert first.status == second.status == 0
+    assert without_timings(first.folder) == without_timings(second.folder)
+
+
+def test_a_second_run_goes_on_where_the_first_ended(run: Evaluate) -> None:
+    whole = run("dataset.limit=4", "panels=1", folder="whole")
+    part = run("dataset.limit=2", "panels=1", folder="parts")
+    before = (part.folder / "records.jsonl").read_text()
+    both = run("dataset.limit=4", "panels=1", folder="parts")
+    assert (both.folder / "records.jsonl").read_text().startswith(before)  # nothing was done again
+    assert without_timings(both.folder) == without_timings(whole.folder)
+    again = (both.folder / "records.jsonl").read_bytes()
+    assert run("dataset.limit=4", "panels=1", folder="parts").status == 0
+    assert (both.folder / "records.jsonl").read_bytes() == again
+
+
+def test_other_settings_never_mix(run: Evaluate, caplog: pytest.LogCaptureFixture) -> None:
+    first = run("dataset.limit=1", "segmenter.tau=0.2")
+    kept = first.records()
+    second = run("dataset.limit=1", "segmenter.tau=0.9")
+    assert "segmenter.tau: 0.2 -> 0.9" in caplog.text
+    assert second.records()[: len(kept)] == kept
+    assert len(second.images()) == 2
+    fresh = run("dataset.limit=1", "segmenter.tau=0.9", folder="fresh")
+    assert without_timings(second.folder)["summary.csv"] == without_timings(fresh.folder)["summary.csv"]
+
+
+def test_a_lost_label_map_is_drawn_again_without_a_record(run: Evaluate) -> None:
+    first = run("dataset.limit=1", "panels=1")
+    files = without_timings(first.folder)
+    shutil.rmtree(first.folder / "labels")
+    assert without_timings(run("dataset.limit=1", "panels=1").folder) == files
+
+
+def test_multirun_leaves_each_job_its_results(run: Evaluate) -> None:
+    sweep = run("segmenter.tau=0.2,0.3,0.5", "dataset.limit=1", "panels=0", multirun=True)
+    assert sweep.status == 0, sweep.err
+    for job, tau in enumerate((0.2, 0.3, 0.5)):
+        table = Run(0, "", "", sweep.folder / str(job)).table()
+        assert set(table["tau"]) == {tau}
+        alone = run(f"segmenter.tau={tau}", "dataset.limit=1", "panels=0", folder=f"alone{job}")
+        assert without_timings(sweep.folder / str(job))["summary.csv"] == without_timings(alone.folder)["summary.csv"]
+
+
+def test_a_key_of_some_rows_reaches_those(run: Evaluate) -> None:
+    table = run("experiment=demo", "dataset.limit=1", "segmenter.tau=0.9", "panels=0").table()
+    assert table.set_index("variant")["tau"].dropna().to_dict() == {"DiffSeg": 0.9}
+
+
+def test_scored_at_another_size(run: Evaluate) -> None:
+    done = run("dataset.limit=1", "panels=1", "protocol.size=40")
+    assert done.images()[0]["counts"]["official"]["labelled"] == 40 * 40
+    with Image.open(next((done.folder / "labels").rglob("*.png"))) as labels:
+        assert labels.size == (40, 40)
+
+
+def test_one_protocol(run: Evaluate) -> None:
+    assert set(run("dataset.limit=1", "protocol=present", "panels=0").table()["protocol"]) == {"present"}

@@ -1,0 +1,75 @@
+"""Runs of the command line inside the test process, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from experiments.evaluate import main
+
+# DINOv2 at 112 pixels: the real weights, a tenth of a second a picture.
+SMALL = ("backbone.size=112", "backbone.sides=[8]", "segmenter.anchors=4")
+TIMINGS = ("seconds_per_image", "seconds")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run printed, and the folder of its results."""
+
+    status: int
+    out: str
+    err: str
+    folder: Path
+
+    def table(self, name: str = "summary") -> pd.DataFrame:
+        return pd.read_csv(self.folder / f"{name}.csv")
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "records.jsonl").read_text().splitlines()]
+
+    def images(self) -> list[dict[str, Any]]:
+        return [record for record in self.records() if record["type"] == "image"]
+
+
+def evaluate(folder: Path, *overrides: str, capture: pytest.CaptureFixture[str], multirun: bool = False) -> Run:
+    """``python -m experiments.evaluate ...`` in this process: importing torch anew takes longer than these runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        flags = ["-m"] if multirun else []
+        patch.setattr("sys.argv", ["evaluate", *flags, f"results_dir={folder}", *overrides])
+        capture.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
+        finally:
+            GlobalHydra.instance().clear()
+    printed = capture.readouterr()
+    return Run(status, printed.out, printed.err, folder)
+
+
+def without_timings(folder: Path) -> dict[str, Any]:
+    """Every result file by its path, timings taken out: what two equal runs share."""
+    contents: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_dir() or path.name.endswith(".lock"):
+            continue
+        if path.suffix == ".csv":
+            table = pd.read_csv(path, dtype=str)
+            contents[name] = table.drop(columns=[column for column in TIMINGS if column in table]).to_csv()
+        elif path.suffix == ".jsonl":
+            records = [json.loads(line) for line in path.read_text().splitlines()]
+            contents[name] = [{key: value for key, value in each.items() if key != "seconds"} for each in records]
+        elif path.suffix == ".md":
+            contents[name] = re.sub(r"\d+\.\d\d \|", "", path.read_text())  # seconds alone have two decimals
+        else:
+            contents[name] = path.read_bytes()
+    return contents
