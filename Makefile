@@ -11,7 +11,7 @@ RUN  := $(PY) -m experiments.evaluate
 SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import FILES; print(*FILES)')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce-table1 reproduce-table2 weights test test-all lint format clean
+.PHONY: help setup demo reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -38,6 +38,14 @@ reproduce-table1: $(DONE) ## COCO-Stuff-27 with Stable Diffusion v1.4 (needs dat
 
 reproduce-table2: $(DONE) ## Cityscapes with Stable Diffusion v1.4 (needs data and weights; says which)
 	@$(RUN) experiment=table2 dataset.root=$(DATA)/cityscapes $(ARGS)
+
+data-cocostuff: DIR ?= $(DATA)/cocostuff
+data-cocostuff: $(DONE) ## Download COCO-Stuff-27 into DIR (1.5 GB; labels host down: ARGS="--labels json")
+	@$(PY) -m datasets.prepare cocostuff --dir "$(DIR)" $(ARGS)
+
+data-cityscapes: DIR ?= $(DATA)/cityscapes
+data-cityscapes: $(DONE) ## Unpack Cityscapes into DIR from ARCHIVES="A.zip B.zip", downloaded with your account
+	@$(PY) -m datasets.prepare cityscapes --dir "$(DIR)" $(if $(ARCHIVES),--archives $(ARCHIVES)) $(ARGS)
 
 weights: $(DONE) ## Download Stable Diffusion v1.4 (about 4.3 GB) and DINO ViT-S/8 (90 MB) into the hub's cache
 	$(VENV)/bin/hf download CompVis/stable-diffusion-v1-4 $(SD_FILES)

@@ -72,8 +72,8 @@ class Cityscapes27(ListedDataset):
     def _where(self) -> str:
         root = self.root or "data/cityscapes"
         return (
-            "get leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from cityscapes-dataset.com (free account) "
-            f"with `make data-cityscapes DIR={root}`, then give dataset.root={root}"
+            "download leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from cityscapes-dataset.com (free "
+            f"account) into {root}, unpack them with `make data-cityscapes DIR={root}`, then give dataset.root={root}"
         )
 
 

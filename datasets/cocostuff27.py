@@ -96,8 +96,8 @@ class CocoStuff27(ListedDataset):
                 if self.labels == "auto":
                     raise DatasetError(f"{self._maps}: no label maps there; {self._where}")
                 raise DatasetError(
-                    f"{missing[0]}: the file is missing; unpack annotations_trainval2017.zip and "
-                    "stuff_annotations_trainval2017.zip (cocodataset.org) there, or use dataset.labels=png"
+                    f"{missing[0]}: the file is missing; get COCO's annotations with `make data-cocostuff "
+                    f'DIR={self._folder} ARGS="--labels json"`, or use dataset.labels=png'
                 )
         return pictures
 

@@ -183,7 +183,7 @@ def _complete(source: Source, partial: _Partial) -> bool:
             _transfer(source, partial)
         except _Interrupted as error:
             # Only what is longer than ever counts as progress: a server that ignores ranges begins at zero each time.
-            failures = 1 if partial.size > longest else failures + 1
+            failures = 0 if partial.size > longest else failures + 1
             longest = max(longest, partial.size)
             joined = joined or partial.size > 0
             if failures == ATTEMPTS:
@@ -191,7 +191,7 @@ def _complete(source: Source, partial: _Partial) -> bool:
                     f"{source.url}: {error} ({ATTEMPTS} attempts); check the connection and run again, which goes on "
                     f"where this stopped, or name another address with --source {source.name}=URL"
                 ) from error
-            pause = PAUSE * 2 ** (failures - 1)
+            pause = PAUSE * 2 ** max(0, failures - 1)
             print(f"{source.file}: {error}; next attempt in {pause:g} s", file=sys.stderr)
             time.sleep(pause)
         else:

@@ -1,11 +1,11 @@
-"""Takes chosen files out of a zip archive that is not trusted: names, links and sizes are checked before any is written."""
+"""Takes files out of a zip archive that is not trusted: names, links and sizes are checked before any is written."""
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,6 +20,7 @@ from datasets.base import DatasetError
 GB = 10**9
 BLOCK = 1 << 20
 ENCRYPTED = 0x1
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,11 @@ def _reading(archive: Path) -> Iterator[None]:
     """What zipfile and zlib raise on broken bytes, as one line."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: unknown compression
-        raise DatasetError(
-            f"{archive}: the archive is damaged ({error}); delete it and download it again"
-        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError) as error:
+        # Of the operating system's errors, only "invalid argument" is the archive's fault: a place outside the file.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise DatasetError(f"{archive}: the archive is damaged ({error}); delete it and download it again") from error
 
 
 def select(archive: Path, members: re.Pattern[str], limits: Limits) -> Selection:
@@ -80,6 +82,8 @@ def select(archive: Path, members: re.Pattern[str], limits: Limits) -> Selection
         if match := members.fullmatch(info.filename):
             if match[1] in entries:
                 problem = "is there twice"
+            elif info.compress_type not in COMPRESSIONS:
+                problem = "is compressed in an unusual way"
             elif info.file_size > limits.file:
                 problem = f"would unpack to {info.file_size:,} bytes, more than the {limits.file:,} of any such file"
             entries[match[1]] = info
@@ -132,18 +136,14 @@ def unpack(selection: Selection, folder: Path) -> None:
     missing = {path: info for path, info in selection.entries.items() if not _is_there(folder / path, info)}
     require_space(folder, sum(info.file_size for info in missing.values()))
     archive = selection.archive
-    with (
-        _reading(archive),
-        zipfile.ZipFile(archive) as file,
-        tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as scratch,
-    ):
+    scratch = folder / ".unpacking"  # one name, so that a process that is killed leaves one file at most
+    with _reading(archive), zipfile.ZipFile(archive) as file:
         for path, info in tqdm(missing.items(), desc=f"unpack {archive.name}", unit="file", disable=None, leave=False):
-            complete = Path(scratch) / "file"
             # zipfile stops at the size in the header and compares the checksum, so a header that lies is found out.
-            with file.open(info) as packed, complete.open("wb") as unpacked:
+            with file.open(info) as packed, scratch.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, BLOCK)
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            complete.replace(folder / path)
+            scratch.replace(folder / path)
 
 
 def _is_there(path: Path, info: zipfile.ZipInfo) -> bool:

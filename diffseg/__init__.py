@@ -2,7 +2,7 @@
 
 Tian et al., *Diffuse, Attend, and Segment*, CVPR 2024 (arXiv 2308.12469). The data flow one way:
 
-    picture -> backbone (`diffseg.backbones`) -> `AttentionMaps` -> `aggregate` -> `segment`, `kmeans`, `dbscan` -> labels
+    image -> backbone (`diffseg.backbones`) -> `AttentionMaps` -> `aggregate` -> `segment` (`kmeans`, `dbscan`)
 """
 
 from __future__ import annotations

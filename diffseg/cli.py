@@ -177,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _make_folder(args.out)
         segmenter = _Segmenter(spec, args)
     except (ValueError, MissingWeights) as error:
-        parser.error(str(error))
+        parser.exit(2, f"{parser.prog}: {error}\n")
     return _run(photos, args.out, segmenter, args.crop)
 
 

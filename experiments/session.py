@@ -43,6 +43,7 @@ def run_session(config: DictConfig, rows: Sequence[Row], folder: Path) -> int:
     with RecordFile(folder / "records.jsonl") as records:
         keys = [records.declare(method.settings) for method in methods]
         variants = [_variant(method, key) for method, key in zip(methods, keys, strict=True)]
+        _tell_of_absent(rows[0])
         _tell_of_others(records, methods, keys)
         _describe(config, methods, folder)
         run(methods, records, folder / "labels", device, config.panels)
@@ -65,6 +66,18 @@ def _variant(method: Method, key: str) -> Variant:
     for group in ("backbone", "segmenter"):
         shown[group] = {**shown[group], "name": row.choices[group]}
     return Variant(row.name, key, shown, published_score(row.config.published, row.name, row.backbone.size))
+
+
+def _tell_of_absent(row: Row) -> None:
+    """Says when the data are only a part of what the published numbers were measured on."""
+    dataset = row.dataset
+    if dataset.official_count is not None and len(dataset.listed) < dataset.official_count:
+        logger.warning(
+            "%s: %s of the %s pictures of the published evaluation are there; the table says how many it is of",
+            dataset.name,
+            f"{len(dataset.listed):,}",
+            f"{dataset.official_count:,}",
+        )
 
 
 def _tell_of_others(records: RecordFile, methods: Sequence[Method], keys: Sequence[str]) -> None:

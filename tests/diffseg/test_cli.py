@@ -166,19 +166,19 @@ def test_stable_diffusion(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def halves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Replaces the model by one that parts each picture down the middle; returns the shapes that it was given."""
-    shapes: list[tuple[int, ...]] = []
+def halves(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
+    """Replaces the model by one that parts each picture down the middle; returns the pictures that it was given."""
+    given: list[NDArray[np.uint8]] = []
 
     def segment(image: NDArray[np.uint8]) -> NDArray[np.int64]:
-        shapes.append(image.shape)
+        given.append(image)
         labels = np.zeros(image.shape[:2], np.int64)
         labels[:, image.shape[1] // 2 :] = 1
         return labels
 
     monkeypatch.setattr(ViT, "check", lambda self: None)
     monkeypatch.setattr(cli, "_Segmenter", lambda spec, args: segment)
-    return shapes
+    return given
 
 
 def save(path: Path, width: int = 8, height: int = 6) -> str:
@@ -188,7 +188,7 @@ def save(path: Path, width: int = 8, height: int = 6) -> str:
 
 
 def test_photographs_of_the_same_name_are_all_kept(
-    tmp_path: Path, halves: list[tuple[int, ...]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     names = ("a/cat.png", "a/cat.jpg", "b/cat.png", "b/CAT.webp", "a/cat_2.png", "a/dog.tar.png")
@@ -204,7 +204,7 @@ def test_photographs_of_the_same_name_are_all_kept(
 
 
 def test_a_folder_gives_its_photographs_sorted(
-    tmp_path: Path, halves: list[tuple[int, ...]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "photos"
     photos = [save(folder / name) for name in ("b.PNG", "a.jpg", "c.tif")]
@@ -217,7 +217,7 @@ def test_a_folder_gives_its_photographs_sorted(
     assert lines[0].startswith(f"{photos[1]}: 2 segments, ")
 
 
-def test_contact_sheets_are_filled_in_turn(tmp_path: Path, halves: list[tuple[int, ...]]) -> None:
+def test_contact_sheets_are_filled_in_turn(tmp_path: Path, halves: list[NDArray[np.uint8]]) -> None:
     count = 2 * cli.ROWS_A_SHEET + 1
     photos = [save(tmp_path / f"{i:02}.png") for i in range(count)]
     broken = tmp_path / "zz.png"  # the last, so that the last sheet must not wait for it
@@ -231,15 +231,18 @@ def test_contact_sheets_are_filled_in_turn(tmp_path: Path, halves: list[tuple[in
     assert sheets[2].shape[0] < sheets[0].shape[0] / cli.ROWS_A_SHEET * 1.5
 
 
-@pytest.mark.parametrize(("options", "shape"), [((), (6, 9, 3)), (("--crop",), (6, 6, 3))])
-def test_crop(tmp_path: Path, halves: list[tuple[int, ...]], options: tuple[str, ...], shape: tuple[int, ...]) -> None:
-    assert cli.main([save(tmp_path / "a.png", 9, 6), "-o", str(tmp_path / "out"), *options]) == 0
-    assert halves == [shape]
-    assert stored(tmp_path / "out" / "a.labels.png").shape == shape[:2]
+@pytest.mark.parametrize("shape", [(6, 9, 3), (10, 7, 3), (5, 5, 3)])
+def test_crop(tmp_path: Path, halves: list[NDArray[np.uint8]], shape: tuple[int, int, int]) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    for options, expected in (((), photo), (("--crop",), centre_crop(photo))):
+        assert cli.main([str(tmp_path / "a.png"), "-o", str(tmp_path / "out"), *options]) == 0
+        np.testing.assert_array_equal(halves.pop(), expected)
+        assert stored(tmp_path / "out" / "a.labels.png").shape == expected.shape[:2]
 
 
 def test_nothing_to_show_when_no_photograph_can_be_read(
-    tmp_path: Path, halves: list[tuple[int, ...]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([str(tmp_path / "missing.jpg"), "-o", str(tmp_path / "out")]) == 1
     assert not contents(tmp_path / "out")
@@ -314,7 +317,7 @@ def test_what_only_torch_can_tell_is_one_line_too(
 
 
 def test_an_out_folder_that_cannot_be(
-    tmp_path: Path, halves: list[tuple[int, ...]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo = save(tmp_path / "photos" / "a.png")
     for out in (photo, f"{photo}/deeper", str(tmp_path / "photos" / "..") + "/photos"):

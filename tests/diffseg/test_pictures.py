@@ -335,6 +335,7 @@ def test_by_area_renumbers_without_moving_a_boundary() -> None:
     assert len(areas) == len(np.unique(labels))
     assert (np.diff(areas) <= 0).all()
     assert by_area(np.array([[4, 2, 2, 4, 9]])).tolist() == [[1, 0, 0, 1, 2]]  # of equals, the lower number first
+    np.testing.assert_array_equal(by_area(np.arange(300).reshape(15, 20)), np.arange(300).reshape(15, 20))
 
 
 # --- label maps on disk
