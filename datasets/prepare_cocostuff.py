@@ -110,8 +110,8 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
             if part.source != "stuffthingmaps":
                 raise
             raise DatasetError(
-                f"{error}; or take COCO's own annotations instead, with --labels json (the label maps painted from "
-                "them differ where instances overlap; the tables then say label_source json)"
+                f"{error}; or take COCO's own annotations with --labels json (make: ARGS=\"--labels json\"; the maps "
+                "painted from them differ where instances overlap; the tables then say label_source json)"
             ) from error
         unpack(select(archive, part.members, part.limits), root / part.folder)
     dataset = CocoStuff27(root=str(root), labels=labels)
@@ -149,11 +149,12 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 
 def record(root: Path, key: str, value: object) -> None:
-    """Writes an entry of the manifest."""
-    content = json.dumps({**read_manifest(root), key: value}, indent=2) + "\n"
-    scratch = root / f"{MANIFEST}.new"
-    scratch.write_text(content, encoding="utf-8")
-    scratch.replace(root / MANIFEST)
+    """Writes an entry of the manifest, if it is a new one."""
+    manifest = read_manifest(root)
+    if manifest.get(key) != value:
+        scratch = root / f"{MANIFEST}.new"
+        scratch.write_text(json.dumps({**manifest, key: value}, indent=2) + "\n", encoding="utf-8")
+        scratch.replace(root / MANIFEST)
 
 
 def announce(root: Path, sources: Iterable[Source]) -> None:

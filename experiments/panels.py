@@ -11,56 +11,72 @@ from PIL import Image
 
 from datasets.base import DatasetError
 from datasets.transforms import square
-from diffseg.pictures import contact_sheet, overlay
+from diffseg.pictures import contact_sheet, overlay, write_picture
 from eval.matching import contingency, match_present
 from eval.run import Method, label_path
 
 COLUMNS = 3
+OVERVIEW = "overview"
+OVERVIEW_TILE = 220  # pixels
+
+Methods = Sequence[tuple[Method, str]]
+"""Each method with its key in the records."""
+Tiles = list[tuple[str, NDArray[np.uint8]]]
 
 
-def write_panels(folder: Path, methods: Sequence[tuple[Method, str]], panels: int) -> list[Path]:
-    """Draws ``panels/ID.png`` for the first pictures, from the label maps that the run kept.
+def write_panels(folder: Path, methods: Methods, panels: int) -> list[Path]:
+    """Draws ``panels/ID.png`` for the first pictures, and all of them on one sheet, ``panels/overview.png``.
 
     A segment that is matched with a class of the picture (score `present`) has that class's colour, so that agreement
     shows; the others have colours that no class has.
 
     Args:
-        folder: results folder, with the label maps under ``labels/``.
-        methods: each with its key in the records.
+        folder: results folder, with the label maps that the run kept under ``labels/``.
+        methods: in the order of the tables.
         panels: number of pictures.
 
     Returns:
-        Paths of the panels; a picture that could not be read has none.
+        Paths of what was drawn; a picture that could not be read is left out.
     """
-    dataset = methods[0][0].row.dataset
-    written = []
-    for image in dataset.ids[:panels]:
+    ids = methods[0][0].row.dataset.ids[:panels]
+    tiles = {id: drawn for id in ids if (drawn := _tiles(folder, methods, id))}
+    if not tiles:
+        return []
+    (folder / "panels").mkdir(exist_ok=True)
+    sheets = {
+        id: contact_sheet([row[start : start + COLUMNS] for start in range(0, len(row), COLUMNS)])
+        for id, row in tiles.items()
+    }
+    sheets[OVERVIEW] = contact_sheet(list(tiles.values()), OVERVIEW_TILE)
+    paths = {name: folder / "panels" / f"{name}.png" for name in sheets}
+    for name, sheet in sheets.items():
+        write_picture(paths[name], sheet)
+    return list(paths.values())
+
+
+def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
+    """Input, ground truth and each method's segments over the input; empty where there is nothing to show."""
+    tiles: Tiles = []
+    for method, key in methods:
+        path = label_path(folder / "labels", method, key, id)
+        if not path.is_file():
+            continue
+        dataset = method.row.dataset
         try:
-            sample = dataset.load(image)
+            pixels, truth = (each.numpy() for each in square(dataset.load(id), method.row.size))
         except DatasetError:
-            continue  # recorded as failed, with its reason
-        tiles: list[tuple[str, NDArray[np.uint8]]] = []
-        for method, key in methods:
-            path = label_path(folder / "labels", method, key, image)
-            if not path.is_file():
-                continue
-            with Image.open(path) as file:
-                labels = np.asarray(file).astype(np.int64)
-            pixels, truth = square(sample, method.row.size)
-            picture = pixels.permute(1, 2, 0).round().byte().numpy()
-            if not tiles:
-                tiles = [("Input", picture), ("Ground truth", overlay(picture, truth.numpy()))]
-            coloured = _class_colours(labels, truth.numpy(), len(dataset.classes))
-            tiles.append((_caption(method, methods), overlay(picture, coloured)))
-        if tiles:
-            written.append(folder / "panels" / f"{image}.png")
-            written[-1].parent.mkdir(exist_ok=True)
-            rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
-            Image.fromarray(contact_sheet(rows)).save(written[-1])
-    return written
+            return []  # recorded as failed, with its reason
+        picture = pixels.transpose(1, 2, 0).round().astype(np.uint8)
+        if not tiles:
+            tiles = [("Input", picture), ("Ground truth", overlay(picture, truth))]
+        with Image.open(path) as file:
+            labels = np.asarray(file).astype(np.int64)
+        segments = overlay(picture, _class_colours(labels, truth, len(dataset.classes)))
+        tiles.append((_caption(method, methods), segments))
+    return tiles
 
 
-def _caption(method: Method, methods: Sequence[tuple[Method, str]]) -> str:
+def _caption(method: Method, methods: Methods) -> str:
     """Its name, with the size where a namesake runs at another."""
     namesakes = [other for other, _ in methods if other.row.name == method.row.name]
     return method.row.name if len(namesakes) == 1 else f"{method.row.name} {method.row.size}"

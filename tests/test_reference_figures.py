@@ -18,8 +18,9 @@ from eval.matching import Counts, match
 from eval.metrics import accuracy, mean_iou
 
 SIZE = 448
-# ACC / mIoU in percent, score `official`, for sides 32 alone and 32+16+8: DINOv2 ViT-S/14, layers 8 to 11; anchors on the
-# `official` grid; K-means with 10 starts and `soft` upsampling; DBSCAN with eps 0.02, min_samples 5 and `nearest` upsampling.
+# ACC / mIoU in percent, score `official`, first for side 32 alone, then for 32+16+8: DINOv2 ViT-S/14, layers 8 to 11;
+# anchors on the `official` grid; K-means with 10 starts and `soft` upsampling; DBSCAN with eps 0.02, min_samples 5 and
+# `nearest` upsampling.
 FIGURES = {
     "cocostuff27": {
         "DiffSeg 0.3": ((63.5, 32.7), (63.0, 31.5)),

@@ -184,9 +184,10 @@ def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
     """What `StableDiffusion.load` does. Reads local files only."""
     target = pick_device(device)
     folder = spec.folder
-    vae = _read(AutoencoderKL, folder / "vae", torch.float32)
+    # diffusers warns where it cannot save memory while loading, which takes a package of its own.
+    vae = _read(AutoencoderKL, folder / "vae", torch.float32, low_cpu_mem_usage=False)
     del vae.decoder  # half of the VAE's weights, and nothing here decodes
-    unet = _read(UNet2DConditionModel, folder / "unet", getattr(torch, spec.dtype))
+    unet = _read(UNet2DConditionModel, folder / "unet", getattr(torch, spec.dtype), low_cpu_mem_usage=False)
     return UNetAttention(vae, unet, empty_prompt(folder), spec, target)
 
 
@@ -199,10 +200,15 @@ def empty_prompt(folder: Path) -> Tensor:
     return encoder(tokens.input_ids).last_hidden_state
 
 
-def _read(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def _read(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
     """Module of class ``kind`` from ``folder``; a weight that the file lacks is an error, not a random number."""
     module, info = kind.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+        folder,
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+        **options,
     )
     if missing := sorted(info["missing_keys"]):
         raise ValueError(f"path: the weights in {folder} lack {len(missing)} tensors, {missing[0]} for one")
