@@ -110,8 +110,8 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
             if part.source != "stuffthingmaps":
                 raise
             raise DatasetError(
-                f"{error}; or take COCO's own annotations with --labels json (make: ARGS=\"--labels json\"; the maps "
-                "painted from them differ where instances overlap; the tables then say label_source json)"
+                f"{error}; or take COCO's own annotations, whose maps differ where instances overlap (the tables then "
+                'say label_source json), with --labels json (under make, ARGS="--labels json")'
             ) from error
         unpack(select(archive, part.members, part.limits), root / part.folder)
     dataset = CocoStuff27(root=str(root), labels=labels)

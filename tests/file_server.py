@@ -25,6 +25,7 @@ class Behaviour:
         ranges: honour Range.
         versions: name versions, with ETag.
         if_range: honour If-Range.
+        shift: answer a range so many bytes further on.
         extra: bytes that Content-Length claims too much (or, negative, too little).
         length: send Content-Length; without it, in chunks.
         content_type: as sent.
@@ -36,6 +37,7 @@ class Behaviour:
     ranges: bool = True
     versions: bool = True
     if_range: bool = True
+    shift: int = 0
     extra: int = 0
     length: bool = True
     content_type: str = "application/octet-stream"
@@ -94,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 0
         match = re.fullmatch(r"bytes=(\d+)-", asked)
         assert match is not None
-        return int(match[1]) if int(match[1]) < len(content) else None
+        return int(match[1]) + behaviour.shift if int(match[1]) < len(content) else None
 
     def _send(self, behaviour: Behaviour, content: bytes, start: int) -> None:
         body = content[start:]

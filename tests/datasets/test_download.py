@@ -92,10 +92,11 @@ def test_server_that_ignores_ranges(server: FileServer, path: Path) -> None:
 
 def test_server_that_ignores_ranges_and_always_cuts(server: FileServer, path: Path) -> None:
     """Beginning at zero each time brings nothing new, so it ends."""
-    server.usual = Behaviour(ranges=False, cut=100_000)
-    assert "closed after 100,000 of 300,000 bytes" in failure(published(server), path)
-    assert len(server.requests) == ATTEMPTS + 1  # the first one did bring something
-    assert path.with_name("data.bin.part").read_bytes() == CONTENT[:100_000]
+    server.script.append(Behaviour(cut=100_000))
+    server.script.extend([Behaviour(ranges=False, cut=50_000), Behaviour(ranges=False, cut=90_000)] * ATTEMPTS)
+    failure(published(server), path)
+    assert len(server.requests) == 1 + ATTEMPTS
+    assert path.with_name("data.bin.part").read_bytes() == CONTENT[:50_000]
 
 
 def test_next_run_goes_on(server: FileServer, path: Path) -> None:
@@ -146,6 +147,12 @@ def test_file_changes_and_the_server_goes_on_with_it(server: FileServer, path: P
     server.usual = Behaviour(if_range=False)
     assert_taken(path, download(source(server), path))
     assert server.ranges == ["bytes=100000-", None]
+
+
+def test_server_that_goes_on_elsewhere(server: FileServer, path: Path) -> None:
+    server.script.extend([Behaviour(cut=100_000), Behaviour(shift=10)])
+    assert_taken(path, download(source(server), path))
+    assert server.ranges == [None, "bytes=100000-", None]
 
 
 @pytest.mark.parametrize("versions", [True, False])
@@ -225,6 +232,8 @@ def test_no_length(server: FileServer, path: Path) -> None:
     server.script.append(Behaviour(length=False, cut=100_000))
     assert_taken(path, download(source(server), path))
     assert server.ranges == [None, None]
+    path.unlink()
+    assert "300,000 bytes" in failure(source(server, size=300_001), path)
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])

@@ -1,4 +1,4 @@
-"""The preparation of both data sets, end to end, on small copies of the real archives."""
+"""The preparation of COCO-Stuff, end to end, on small copies of the real archives."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -24,6 +22,7 @@ from datasets import download, prepare, prepare_cocostuff
 from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
 from datasets.download import Source
 from datasets.prepare import main
+from tests.archives import JUNK, error_line, pack
 from tests.coco_folder import HEIGHT, IDS, WIDTH, image_of, label_of, write_annotations, write_folder
 from tests.file_server import Behaviour, FileServer, running
 
@@ -34,14 +33,6 @@ ZIPS = {
     "instances": "annotations_trainval2017.zip",
     "stuff": "stuff_annotations_trainval2017.zip",
 }
-JUNK = np.random.default_rng(0).bytes(2_000_000)
-
-
-def pack(path: Path, files: Mapping[str, Path | bytes]) -> bytes:
-    with zipfile.ZipFile(path, "w") as packed:
-        for name, content in files.items():
-            packed.writestr(name, content if isinstance(content, bytes) else content.read_bytes())
-    return path.read_bytes()
 
 
 @pytest.fixture
@@ -106,13 +97,6 @@ def run(root: Path, *more: str) -> int:
     return main(["cocostuff", "--dir", str(root), *more])
 
 
-def error_line(capsys: pytest.CaptureFixture[str]) -> str:
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[-1].startswith("error: ")
-    assert not any("Traceback" in line for line in lines)
-    return lines[-1]
-
-
 def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
@@ -123,9 +107,6 @@ def published(home: Path) -> dict[str, bytes]:
 
 def data_of(root: Path) -> dict[str, bytes]:
     return {name: content for name, content in contents(root).items() if not name.startswith((".", "archives"))}
-
-
-# COCO-Stuff
 
 
 @pytest.mark.usefixtures("three_are_all")
@@ -327,93 +308,6 @@ def test_killed_in_the_middle_of_a_download(server: FileServer, home: Path, root
     assert (ZIPS["stuffthingmaps"], f"bytes={kept}-") in server.requests
     assert (root / "archives" / ZIPS["stuffthingmaps"]).read_bytes() == server.files[ZIPS["stuffthingmaps"]]
     assert data_of(root) == published(home)
-
-
-# Cityscapes
-
-CITYSCAPES_IDS = ("frankfurt_000000_000294", "lindau_000000_000019", "munster_000173_000019")
-
-
-@pytest.fixture
-def cityscapes(tmp_path: Path) -> dict[str, Path]:
-    """Both archives, laid out as the real ones."""
-    picture, values = tmp_path / "picture.png", tmp_path / "values.png"
-    Image.new("RGB", (20, 10), "red").save(picture)
-    Image.fromarray(np.full((10, 20), 7, np.uint8)).save(values)
-    images: dict[str, Path | bytes] = {"README": b"", "leftImg8bit/train/ulm/ulm_000000_000019_leftImg8bit.png": JUNK}
-    labels: dict[str, Path | bytes] = {"README": b"", "gtFine/train/ulm/ulm_000000_000019_gtFine_labelIds.png": JUNK}
-    for id in CITYSCAPES_IDS:
-        city = id.split("_")[0]
-        images[f"leftImg8bit/val/{city}/{id}_leftImg8bit.png"] = picture
-        labels[f"gtFine/val/{city}/{id}_gtFine_labelIds.png"] = values
-        labels[f"gtFine/val/{city}/{id}_gtFine_color.png"] = JUNK
-    names = {"images": "leftImg8bit_trainvaltest.zip", "labels": "gtFine_trainvaltest.zip"}
-    for name, content in ((names["images"], images), (names["labels"], labels)):
-        pack(tmp_path / name, content)
-    return {key: tmp_path / name for key, name in names.items()}
-
-
-def run_cityscapes(root: Path, *more: str | Path) -> int:
-    return main(["cityscapes", "--dir", str(root), *map(str, more)])
-
-
-@pytest.mark.parametrize("place", ["named", "renamed", "in the folder"])
-def test_cityscapes(cityscapes: dict[str, Path], root: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
-    root.mkdir(parents=True)
-    if place == "in the folder":
-        for path in cityscapes.values():
-            shutil.move(path, root)
-        assert run_cityscapes(root) == 1
-    else:
-        paths = [path.rename(path.with_suffix(".2")) if place == "renamed" else path for path in cityscapes.values()]
-        assert run_cityscapes(root, "--archives", *paths) == 1
-    message = error_line(capsys)
-    assert "3 of 500 pictures" in message
-    assert run_cityscapes(root, "--allow-partial") == 0
-    assert "labels from gtFine: ready" in capsys.readouterr().out
-    unpacked = {str(path.relative_to(root)) for path in root.rglob("*.png")}
-    assert unpacked == {
-        path.format(id.split("_")[0], id)
-        for id in CITYSCAPES_IDS
-        for path in ("leftImg8bit/val/{}/{}_leftImg8bit.png", "gtFine/val/{}/{}_gtFine_labelIds.png")
-    }
-
-
-def test_cityscapes_complete_folder_is_only_checked(
-    cityscapes: dict[str, Path], root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("datasets.cityscapes27.Cityscapes27.official_count", 3)
-    assert run_cityscapes(root, "--archives", *cityscapes.values()) == 0
-    assert run_cityscapes(root, "--archives", root.parent / "gone.zip") == 0
-
-
-def test_cityscapes_without_archives(
-    cityscapes: dict[str, Path], root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_cityscapes(root) == 2
-    message = error_line(capsys)
-    for part in (*(path.name for path in cityscapes.values()), "cityscapes-dataset.com", "ARCHIVES=", str(root)):
-        assert part in message
-    assert run_cityscapes(root, "--archives", cityscapes["images"]) == 2
-    assert str(root / "gtFine" / "val") in error_line(capsys)
-    assert run_cityscapes(root, "--archives", root.parent) == 2
-    assert "give it as DIR" in error_line(capsys)
-    assert run_cityscapes(root, "--archives", root / "absent.zip") == 2
-    assert "absent.zip" in error_line(capsys)
-
-
-def test_cityscapes_sizes_and_damage(
-    cityscapes: dict[str, Path], root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_cityscapes(root, "--archives", *cityscapes.values())
-    picture = root / "leftImg8bit/val/lindau/lindau_000000_000019_leftImg8bit.png"
-    Image.new("RGB", (10, 20)).save(picture)
-    assert run_cityscapes(root, "--allow-partial") == 2
-    assert error_line(capsys).startswith(f"error: {picture} is 10 x 20 pixels")
-    cut = cityscapes["labels"]
-    cut.write_bytes(cut.read_bytes()[:-100])
-    assert run_cityscapes(root, "--archives", cut) == 2
-    assert error_line(capsys).startswith(f"error: {cut}: the archive is damaged")
 
 
 # What the project itself says
