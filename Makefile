@@ -8,13 +8,13 @@ PY   := $(VENV)/bin/python
 DONE := $(VENV)/.installed
 WEIGHTS := $(VENV)/.weights
 RUN  := $(PY) -m experiments.evaluate
-SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import FILES; print(*FILES)')
+SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(DONE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -52,10 +52,10 @@ weights: $(DONE) ## Download Stable Diffusion v1.4 (about 4.3 GB) and DINO ViT-S
 	$(VENV)/bin/hf download facebook/dino-vits8 config.json model.safetensors
 
 test: setup ## Run the tests that continuous integration runs (under 10 minutes on 2 cores)
-	$(PY) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-all: setup ## Run all tests, the slow ones too (5 GB of memory)
-	$(PY) -m pytest -m '' $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile -m '' $(ARGS)
 
 lint: $(DONE) ## Check style and types
 	$(VENV)/bin/ruff check .

@@ -35,6 +35,8 @@ class Sample:
 class Dataset(Protocol):
     """Pictures in a sorted, stable order. A data set is a frozen dataclass: its fields are the configuration keys."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def name(self) -> str: ...
 

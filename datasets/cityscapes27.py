@@ -18,6 +18,8 @@ from datasets.listing import ListedDataset
 from datasets.reading import make_sample, read_image, read_label
 
 SPLIT = "val"
+LAST_ID = 33
+LICENSE_PLATE = 255  # -1 in an 8-bit file
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_SUFFIX = "_gtFine_labelIds.png"
 
@@ -45,6 +47,12 @@ class Cityscapes27(ListedDataset):
         """Decodes a picture and its 27 classes. Raises `DatasetError` naming the file that cannot be used."""
         image_path, label_path = self._image_path(id), self._label_path(id)
         image, values = read_image(image_path), read_label(label_path)
+        unknown = values[(values > LAST_ID) & (values != LICENSE_PLATE)]
+        if unknown.size:
+            raise DatasetError(
+                f"{label_path}: unknown label id {unknown[0]}; labelIds hold 0..{LAST_ID} and {LICENSE_PLATE}; "
+                "take gtFine's *_labelIds.png"
+            )
         return make_sample(id, image, self.table.labels(values), image_path, label_path)
 
     def _pictures(self) -> set[str]:

@@ -43,6 +43,12 @@ def resize_label(label: NDArray[np.int16], size: int) -> Tensor:
     return F.interpolate(values, (size, size), mode="nearest-exact")[0, 0].to(torch.int16)
 
 
+def classes_in_square(sample: Sample) -> int:
+    """Number of classes in the centred square, before any resizing: what K-Means-S is told of a picture."""
+    label = centre_crop(sample.label)
+    return len(np.unique(label[label != VOID]))
+
+
 def square(sample: Sample, size: int, label_size: int | None = None) -> tuple[Tensor, Tensor]:
     """Cuts the centred square from image and label alike and resizes each.
 
@@ -58,9 +64,14 @@ def square(sample: Sample, size: int, label_size: int | None = None) -> tuple[Te
         DatasetError: the square has no labelled pixel.
     """
     image = resize_image(centre_crop(sample.image), size)
-    label = resize_label(centre_crop(sample.label), size if label_size is None else label_size)
+    return image, square_label(sample, size if label_size is None else label_size)
+
+
+def square_label(sample: Sample, size: int) -> Tensor:
+    """The centred square of the label alone, ``(size, size)`` int16; errors as `square`."""
+    label = resize_label(centre_crop(sample.label), size)
     if not (label != VOID).any():
         raise DatasetError(
             f"{sample.id}: the centred square has no labelled pixel; leave it out with dataset.split_file"
         )
-    return image, label
+    return label

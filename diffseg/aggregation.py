@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diffseg.attention import AttentionMaps
+from diffseg.attention import AttentionMaps, check_sides
 
 Scheme = Literal["official", "paper", "paper_normalised"]
 
@@ -30,7 +30,8 @@ def side_weights(weights: str | Sequence[float], sides: Sequence[int]) -> dict[i
         side -> weight, not normalised.
 
     Raises:
-        ValueError: an unknown name, a side that the maps lack, or as many numbers as there are no sides.
+        ValueError: an unknown name, a side that the maps lack, not one number a side, or numbers that are negative or
+            all zero.
     """
     if isinstance(weights, str):
         if weights == "proportional":
@@ -43,7 +44,13 @@ def side_weights(weights: str | Sequence[float], sides: Sequence[int]) -> dict[i
         return {side: float(side == chosen) for side in sides}
     if len(weights) != len(sides):
         raise ValueError(f"weights: need one number for each of the sides {list(sides)}, got {list(weights)}")
+    _check_weights(weights)
     return dict(zip(sides, map(float, weights), strict=True))
+
+
+def _check_weights(weights: Collection[float]) -> None:
+    if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
+        raise ValueError(f"weights: must be finite, >= 0 and not all zero, got {list(weights)}")
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class Aggregation:
         return aggregate(maps.maps, side_weights(self.weights, maps.sides), self.scheme, maps.layers)
 
 
+@torch.no_grad()
 def aggregate(
     maps: Mapping[int, Tensor],
     weights: Literal["proportional"] | Mapping[int, float] = "proportional",
@@ -90,7 +98,8 @@ def aggregate(
         ``(S*S, S*S)`` float32 on the device of the maps; rows sum to 1. Row ``i*S + j`` belongs to row i, column j.
 
     Raises:
-        ValueError: no maps, sides that do not divide S, weights that are negative, all zero or of other sides.
+        ValueError: maps or layers that do not fit (`diffseg.attention.check_sides`), weights that are negative, all
+            zero or of other sides, an unknown scheme.
     """
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)
@@ -118,23 +127,18 @@ def _shares(
     layers: Mapping[int, int] | None,
 ) -> dict[int, float]:
     """side -> what its (upsampled) map is multiplied with; sums to 1; sides of weight 0 are left out."""
-    if not maps:
-        raise ValueError("aggregate: no maps given")
+    layers = layers or dict.fromkeys(maps, 1)
+    check_sides(maps, layers)
     if scheme not in get_args(Scheme):
         raise ValueError(f"scheme: must be one of {', '.join(get_args(Scheme))}, got {scheme!r}")
-    finest = max(maps)
-    if odd := [side for side in maps if finest % side]:
-        raise ValueError(f"aggregate: sides {odd} do not divide the finest side, {finest}")
     if isinstance(weights, str):
         if weights != "proportional":
             raise ValueError(f"weights: must be 'proportional' or a mapping from side to weight, got {weights!r}")
         weights = {side: float(side) for side in maps}
     if set(weights) != set(maps):
         raise ValueError(f"weights: must name the sides of the maps, {sorted(maps)}, got {sorted(weights)}")
-    if not all(0 <= weight < float("inf") for weight in weights.values()) or not any(weights.values()):
-        raise ValueError(f"weights: must be finite, >= 0 and not all zero, got {dict(weights)}")
-    count = {side: 1 if scheme == "official" or layers is None else layers[side] for side in maps}
-    raw = {side: weights[side] * count[side] for side in maps}
+    _check_weights(weights.values())
+    raw = {side: weights[side] * (1 if scheme == "official" else layers[side]) for side in maps}
     return {side: weight / sum(raw.values()) for side, weight in raw.items() if weight}
 
 

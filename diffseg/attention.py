@@ -13,6 +13,36 @@ from torch import Tensor
 ROW_SUM_TOLERANCE = 1e-2
 
 
+class AttentionError(ValueError):
+    """Attention that cannot be: of the wrong shape, negative, NaN, or with rows that do not sum to 1."""
+
+
+def check_sides(maps: Mapping[int, Tensor], layers: Mapping[int, int]) -> None:
+    """Checks what can be checked without reading the maps.
+
+    Args:
+        maps: side -> ``(side*side, side*side)`` floating point.
+        layers: side -> number of layers, >= 1, for the same sides.
+
+    Raises:
+        AttentionError: no maps, a map that does not fit its side, a side that does not divide the finest, or layers of
+            other sides.
+    """
+    if not maps:
+        raise AttentionError("maps: there are none")
+    finest = max(maps)
+    for side, attention in maps.items():
+        if side < 1 or finest % side:
+            raise AttentionError(f"maps: side {side} does not divide the finest side, {finest}")
+        if tuple(attention.shape) != (side * side, side * side) or not attention.is_floating_point():
+            raise AttentionError(
+                f"maps: side {side} needs a floating point tensor of shape {(side * side, side * side)}, "
+                f"got {tuple(attention.shape)} {attention.dtype}"
+            )
+    if set(layers) != set(maps) or min(layers.values()) < 1:
+        raise AttentionError(f"layers: must give at least 1 for each of the sides {sorted(maps)}, got {dict(layers)}")
+
+
 @dataclass(frozen=True)
 class AttentionMaps:
     """Self-attention of one picture at one or several resolutions, heads and layers averaged.
@@ -25,8 +55,7 @@ class AttentionMaps:
         provenance: what made the maps (model, time step, layers, dtype), for records and messages.
 
     Raises:
-        ValueError: a map is not square, does not fit its side, holds NaN or negative values, or its rows do not sum
-            to 1; a side's layer count is missing or below 1; the finest side is no multiple of a coarser one.
+        AttentionError: see `check_sides`; a map holds NaN or negative values, or its rows do not sum to 1.
     """
 
     maps: Mapping[int, Tensor]
@@ -34,30 +63,13 @@ class AttentionMaps:
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.maps:
-            raise ValueError("AttentionMaps: no maps given")
-        finest = max(self.maps)
+        layers = dict(self.layers) or dict.fromkeys(self.maps, 1)
+        check_sides(self.maps, layers)
         for side, attention in self.maps.items():
-            if finest % side:
-                raise ValueError(f"AttentionMaps: side {side} does not divide the finest side, {finest}")
-            if tuple(attention.shape) != (side * side, side * side):
-                raise ValueError(
-                    f"AttentionMaps: the map of side {side} must have shape {(side * side, side * side)}, "
-                    f"got {tuple(attention.shape)}"
-                )
-            if not attention.is_floating_point():
-                raise ValueError(f"AttentionMaps: the map of side {side} must be floating point, got {attention.dtype}")
-            # One reduction finds every defect: a NaN fails both comparisons.
+            # A NaN fails both comparisons.
             sums = attention.sum(dim=1, dtype=torch.float32)
             if not bool((attention.amin() >= 0) & ((sums - 1).abs().amax() <= ROW_SUM_TOLERANCE)):
-                raise ValueError(
-                    f"AttentionMaps: the map of side {side} has rows that are negative, NaN or do not sum to 1"
-                )
-        layers = dict(self.layers) or dict.fromkeys(self.maps, 1)
-        if set(layers) != set(self.maps) or min(layers.values()) < 1:
-            raise ValueError(
-                f"AttentionMaps: layers must give at least 1 for each of the sides {self.sides}, got {layers}"
-            )
+                raise AttentionError(f"maps: rows of side {side} are negative, NaN or do not sum to 1")
         # Finest side first, whatever the order they came in: the order of weights and tables.
         object.__setattr__(self, "maps", MappingProxyType({side: self.maps[side] for side in self.sides}))
         object.__setattr__(self, "layers", MappingProxyType({side: layers[side] for side in self.sides}))

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from sklearn.cluster import DBSCAN, KMeans
 from torch import Tensor
 
@@ -16,6 +17,7 @@ Upsample = Literal["soft", "nearest"]
 Noise = Literal["own", "nearest"]
 
 
+@torch.no_grad()
 def kmeans(
     aggregated: Tensor,
     clusters: int,
@@ -51,6 +53,7 @@ def kmeans(
     return _to_pixels(aggregated, fitted.labels_, size, upsample)
 
 
+@torch.no_grad()
 def dbscan(
     aggregated: Tensor,
     eps: float,
@@ -91,8 +94,7 @@ def dbscan(
         labels[stray] = clusters
     elif stray.any():
         means = np.stack([points[labels == cluster].mean(axis=0) for cluster in range(clusters)])
-        distance = ((points[stray, None] - means) ** 2).sum(axis=2)
-        labels[stray] = distance.argmin(axis=1)
+        labels[stray] = cdist(points[stray], means).argmin(axis=1)
     return _to_pixels(aggregated, labels, size, upsample)
 
 

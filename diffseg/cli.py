@@ -178,7 +178,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         segmenter = _Segmenter(spec, args)
     except (ValueError, MissingWeights) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    return _run(photos, args.out, segmenter, args.crop)
+    try:
+        return _run(photos, args.out, segmenter, args.crop)
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: interrupted; what is in {args.out} is whole\n")
 
 
 def _spec(args: argparse.Namespace) -> Backbone:

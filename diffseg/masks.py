@@ -26,6 +26,12 @@ def grid_side(aggregated: Tensor) -> int:
     return side
 
 
+def check_size(size: int) -> None:
+    """Raises ValueError unless a label map can have this side."""
+    if size < 1:
+        raise ValueError(f"size: must be at least 1 pixel, got {size}")
+
+
 def labels_from_proposals(proposals: Tensor, size: int | tuple[int, int]) -> Tensor:
     """Gives each pixel the proposal with the largest attention there (paper, Eq. 6).
 
@@ -36,9 +42,13 @@ def labels_from_proposals(proposals: Tensor, size: int | tuple[int, int]) -> Ten
     Returns:
         ``(P, P)`` int64 in 0..K-1 on the device of the proposals. The first of equal proposals wins; one that wins
         nowhere keeps its number unused.
+
+    Raises:
+        ValueError: the size is below 1.
     """
     count, side = proposals.shape[0], isqrt(proposals.shape[1])
     height, width = (size, size) if isinstance(size, int) else size
+    check_size(min(height, width))
     grid = proposals.float().view(count, side, side)
     left, right, weight = _taps(side, width, grid.device)
     columns = torch.lerp(grid[:, :, left], grid[:, :, right], weight)
@@ -63,6 +73,7 @@ def _taps(side: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, T
 
 def upsample_nearest(labels: Tensor, size: int) -> Tensor:
     """``(S, S)`` labels -> ``(P, P)``: each pixel takes the cell that its centre lies in."""
+    check_size(size)
     side = labels.shape[0]
     cell = ((torch.arange(size, device=labels.device) * 2 + 1) * side) // (2 * size)
     return labels[cell][:, cell]
@@ -78,7 +89,13 @@ def cluster_means(aggregated: Tensor, labels: Tensor, clusters: int) -> Tensor:
 
     Returns:
         ``(K, S*S)`` in the dtype of ``aggregated``.
+
+    Raises:
+        ValueError: a cluster is empty.
     """
+    counts = labels.bincount(minlength=clusters)
+    if not bool((counts > 0).all()):
+        raise ValueError(f"labels: clusters {(counts == 0).nonzero().flatten().tolist()} are empty")
     one_hot = torch.zeros(clusters, labels.numel(), dtype=aggregated.dtype, device=aggregated.device)
     one_hot[labels, torch.arange(labels.numel(), device=labels.device)] = 1
-    return (one_hot @ aggregated) / one_hot.sum(dim=1, keepdim=True)
+    return (one_hot @ aggregated) / counts[:, None]

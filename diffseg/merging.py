@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
@@ -22,6 +23,7 @@ FLOOR = torch.finfo(torch.float32).tiny
 # Float32 divergences this close to the threshold are decided in float64. Their error was 1e-6 at most on the reference
 # images (2e-7 rms), so the window holds every pair that rounding could move across, a few dozen of a million.
 NEAR_TIE = 1e-5
+PAIRS_AT_ONCE = 256  # of the pairs decided again, so that a picture full of ties needs no more memory
 
 
 class NoProposals(ValueError):
@@ -60,8 +62,8 @@ def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
 def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
     """Symmetric Kullback-Leibler divergence between all pairs, (KL(p||q) + KL(q||p)) / 2 (paper, Eq. 5).
 
-    Through two matrix products. A common map, the logarithm of the mean map, is subtracted from both logarithms first:
-    the entries of p - q sum to zero, so the divergence stays and the cancellation error shrinks.
+    Through two matrix products. One map, the logarithm of the mean map, is subtracted from both logarithms first: only
+    their difference counts, so the divergence stays, while what cancels, and with it the rounding error, shrinks.
 
     Args:
         p: ``(n, d)`` float32 or float64, rows >= 0 that sum to 1.
@@ -69,7 +71,12 @@ def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
 
     Returns:
         ``(n, m)`` nats, >= 0, of the same dtype. Zeros are safe: 0 log 0 = 0, log 0 elsewhere is log 1.2e-38.
+
+    Raises:
+        ValueError: another dtype, or two of them.
     """
+    if p.dtype != q.dtype or p.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"p, q: must both be float32 or both float64, got {p.dtype} and {q.dtype}")
     common = _log(q.mean(dim=0))
     return _divergence(p, _log(p) - common, q, _log(q) - common)
 
@@ -93,8 +100,9 @@ def anchor_divergence(aggregated: Tensor, anchors: Tensor, precision: Precision 
     Args:
         aggregated: ``(S*S, S*S)`` floating point, rows sum to 1.
         anchors: ``(M*M,)`` int64 row numbers.
-        precision: ``float16`` as the authors' code has it: maps and logarithms are rounded to half precision, and a
-            map with an entry that underflows (below about 3e-8) is at distance NaN from all, itself included.
+        precision: ``float16`` rounds maps and logarithms to half precision as the authors' code does, and a map with
+            an entry that underflows (below about 3e-8) is at distance NaN from all, itself included; products are
+            summed in float32, since how half-precision sums round depends on a platform's order of summation.
 
     Returns:
         ``(M*M, S*S)`` nats, float64 for that precision, else float32.
@@ -103,8 +111,6 @@ def anchor_divergence(aggregated: Tensor, anchors: Tensor, precision: Precision 
         maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
         log = _log(maps).sub_(_log(maps.mean(dim=0)))
         return _divergence(maps[anchors], log[anchors], maps, log)
-    # Rounded as theirs, multiplied and summed in float32: what half-precision sums would add depends on the order in
-    # which a platform sums.
     half = aggregated.to(torch.float16)
     lost = (half == 0).any(dim=1)
     maps, log = half.float(), half.log().float().masked_fill_(half == 0, 0)
@@ -115,7 +121,7 @@ def anchor_divergence(aggregated: Tensor, anchors: Tensor, precision: Precision 
 
 
 def closer_than(tau: float, divergence: Tensor, aggregated: Tensor, anchors: Tensor, precision: Precision) -> Tensor:
-    """Which maps are closer than tau to which anchor; in float32 exactly those of float64.
+    """Which maps are closer than tau to which anchor; in float32 the same as in float64 (not with TF32 products).
 
     Args:
         tau: threshold in nats, > 0.
@@ -127,9 +133,11 @@ def closer_than(tau: float, divergence: Tensor, aggregated: Tensor, anchors: Ten
     """
     close = divergence < tau
     if precision == "float32":
-        anchor, other = ((divergence - tau).abs() < NEAR_TIE * max(1.0, tau)).nonzero(as_tuple=True)
-        p, q = aggregated[anchors[anchor]].double(), aggregated[other].double()
-        close[anchor, other] = ((p - q) * (_log(p) - _log(q))).sum(dim=1) < 2 * tau
+        near_ties = ((divergence - tau).abs() < NEAR_TIE * max(1.0, tau)).nonzero()
+        for pairs in near_ties.split(PAIRS_AT_ONCE):
+            anchor, other = pairs.unbind(dim=1)
+            p, q = aggregated[anchors[anchor]].double(), aggregated[other].double()
+            close[anchor, other] = ((p - q) * (_log(p) - _log(q))).sum(dim=1) < 2 * tau
     return close
 
 
@@ -190,6 +198,7 @@ def _without_nan(proposals: Tensor) -> Tensor:
     return kept
 
 
+@torch.no_grad()
 def merge(
     aggregated: Tensor,
     tau: float | Sequence[float],
@@ -209,6 +218,8 @@ def merge(
         NoProposals: none was left.
     """
     side = grid_side(aggregated)
+    if not bool(aggregated.sum().isfinite()):
+        raise ValueError("aggregated: holds NaN or infinite values")
     taus = thresholds(tau, iterations)
     for name, value, allowed in (("rule", rule, Rule), ("precision", precision, Precision)):
         if value not in get_args(allowed):
@@ -230,7 +241,7 @@ def thresholds(tau: float | Sequence[float], iterations: int) -> tuple[float, ..
     """
     if iterations < 1:
         raise ValueError(f"iterations: must be at least 1, got {iterations}")
-    taus = tuple(tau) if isinstance(tau, Sequence) else (tau,) * iterations
+    taus = (float(tau),) * iterations if isinstance(tau, int | float) else tuple(map(float, tau))
     if len(taus) != iterations:
         raise ValueError(f"tau: need one value, or one for each of the {iterations} iterations, got {list(taus)}")
     if not all(isfinite(value) and value > 0 for value in taus):
@@ -238,6 +249,7 @@ def thresholds(tau: float | Sequence[float], iterations: int) -> tuple[float, ..
     return taus
 
 
+@torch.no_grad()
 def segment(
     aggregated: Tensor,
     tau: float | Sequence[float] = 1.1,
@@ -279,5 +291,6 @@ def _refine(aggregated: Tensor, proposals: Tensor) -> Tensor:
     """One run of scikit-learn's K-means from the proposals; returns the means of its clusters, ``(K, S*S)`` float64."""
     maps = aggregated.double()
     fitted = KMeans(n_clusters=len(proposals), init=proposals.cpu().numpy(), n_init=1).fit(maps.cpu().numpy())
-    labels = torch.from_numpy(fitted.labels_).long().to(aggregated.device)
-    return cluster_means(maps, labels, len(proposals))
+    # Where fewer maps differ than there are proposals, clusters stay empty; the others close ranks.
+    used, labels = np.unique(fitted.labels_, return_inverse=True)
+    return cluster_means(maps, torch.from_numpy(labels).to(aggregated.device), len(used))

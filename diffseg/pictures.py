@@ -6,7 +6,6 @@ A picture is ``(h, w, 3)`` uint8 RGB, a label map ``(h, w)`` integers, one numbe
 from __future__ import annotations
 
 import struct
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -220,11 +219,13 @@ def write_picture(path: str | Path, image: Picture) -> None:
 
 def _write_png(path: str | Path, image: Image.Image) -> None:
     path = Path(path)
-    # Beside the target, so that replacing stays within one file system and is atomic.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".diffseg-") as scratch:
-        complete = Path(scratch) / path.name
+    # Beside the target, so that replacing is atomic; named after it, so that what a killed process left is overwritten.
+    complete = path.with_name(f".{path.name}.tmp")
+    try:
         image.save(complete, format="PNG")
         complete.replace(path)
+    finally:
+        complete.unlink(missing_ok=True)
 
 
 def fit(image: Picture, tile_width: int = TILE_WIDTH) -> Picture:

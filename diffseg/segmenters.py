@@ -25,12 +25,12 @@ class Scene:
     Attributes:
         aggregated: ``(S*S, S*S)`` float32, rows sum to 1.
         size: side P of the label map in pixels.
-        n_classes: number of classes in the ground truth of this picture, for segmenters that are told (K-Means-S).
+        true_classes: classes in this picture's ground truth, for segmenters that are told (K-Means-S).
     """
 
     aggregated: Tensor
     size: int
-    n_classes: int
+    true_classes: int
 
 
 AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
@@ -111,15 +111,18 @@ class DiffSeg:
 
 @dataclass(frozen=True)
 class KMeans:
-    """K-Means-C (a number of ``clusters``) or K-Means-S (``clusters: truth``, as many as the picture has classes)."""
+    """K-Means-C (a number of ``clusters``) or K-Means-S (``clusters: truth``, as many as the picture has classes).
 
-    clusters: int | Literal["truth"] = 6
+    ``clusters`` None is the data set's own mean number of classes in a picture.
+    """
+
+    clusters: int | Literal["truth"] | None = 6
     seed: int = 0
     n_init: int = 10
     upsample: baselines.Upsample = "soft"
 
     def __post_init__(self) -> None:
-        if self.clusters != "truth" and self.clusters < 1:
+        if isinstance(self.clusters, int) and self.clusters < 1:
             raise ValueError(f"clusters: must be at least 1, or truth, got {self.clusters}")
         if self.n_init < 1:
             raise ValueError(f"n_init: must be at least 1, got {self.n_init}")
@@ -127,12 +130,13 @@ class KMeans:
             raise ValueError(f"seed: must be 0..2^32-1, got {self.seed}")
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        if self.clusters != "truth" and self.clusters > side * side:
+        if isinstance(self.clusters, int) and self.clusters > side * side:
             raise ValueError(f"clusters: must be 1..{side * side}, the number of attention maps, got {self.clusters}")
         return fill_in(self, tuned)
 
     def __call__(self, scene: Scene) -> Tensor:
-        clusters = scene.n_classes if self.clusters == "truth" else self.clusters
+        assert self.clusters is not None  # resolved
+        clusters = scene.true_classes if self.clusters == "truth" else self.clusters
         return baselines.kmeans(scene.aggregated, clusters, self.seed, self.n_init, scene.size, self.upsample)
 
 

@@ -7,13 +7,16 @@ fields are the keys; pydantic holds values to the annotated types, the class its
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import product
 from typing import Any, cast
 
 from hydra import compose
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException
 from hydra.utils import get_class
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -43,9 +46,11 @@ class RunConfig:
     protocol: Any = MISSING
     tracker: Any = MISSING
     variants: Any = None
-    """Rows of an experiment: ``{name, overrides}`` each; None: the one that the keys above describe."""
+    """Rows of an experiment, see `Variation`; None: the one that the keys above describe."""
     published: str | None = None
     """CSV under experiments/published/ whose rows stand beside those of the same method and resolution."""
+    audit: bool = False
+    """Write how far every row is from the first one of its name: ``audit.csv``, ``audit.md``."""
     name: str = "run"
     results_dir: str = "results/run"
     device: str = "auto"
@@ -78,6 +83,21 @@ class Scoring:
 
 
 @dataclass(frozen=True)
+class Variation:
+    """What an experiment says of a row, or of several that share a name.
+
+    Attributes:
+        name: how tables call it.
+        overrides: what would be typed for it. Hydra's sweeps (``segmenter.seed=range(5)``) make several rows.
+        note: a footnote for tables.
+    """
+
+    name: str
+    overrides: tuple[str, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True)
 class Row:
     """One row of a run, as configured and checked; its parts are built, nothing is loaded.
 
@@ -86,6 +106,7 @@ class Row:
         config: the composed configuration.
         choices: group -> chosen YAML.
         dataset, backbone, scoring: its parts. Aggregation and segmenter import torch, so `eval.run` builds them.
+        note: a footnote for tables.
     """
 
     name: str
@@ -94,6 +115,7 @@ class Row:
     dataset: Dataset
     backbone: Backbone
     scoring: Scoring
+    note: str | None = None
 
     @property
     def size(self) -> int:
@@ -102,10 +124,9 @@ class Row:
 
     def tuned(self, segmenter: str) -> dict[str, Any]:
         """Parameter -> value that suits this backbone on this data set, for a kind of segmenter."""
-        values = self.backbone.tuned.get(segmenter, {})
         return {
             name: value.get(self.dataset.name, value.get("default")) if isinstance(value, Mapping) else value
-            for name, value in values.items()
+            for name, value in self.backbone.tuned.get(segmenter, {}).items()
         }
 
 
@@ -151,8 +172,9 @@ def _explain(error: ValidationError, key: str) -> str:
 def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, str]) -> list[Row]:
     """Rows of a run, each composed as if it had been typed on the command line, and checked.
 
-    What the user gives beats what the row gives. A key that only some rows have, such as ``segmenter.tau``, is set in
-    those. A group that rows choose themselves cannot be given.
+    What the user gives beats what the row gives. A group that rows choose themselves cannot be given. A key of such a
+    group is set in the rows that have it and leave the choice to the experiment; if there are none, in all that have
+    it: with ``experiment=table1``, ``backbone.path`` is Stable Diffusion's, not DINO's, ``segmenter.tau`` is DiffSeg's.
 
     Args:
         config: the composed configuration of the run.
@@ -166,8 +188,8 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
         raise ConfigError(f"panels: must be at least 0, got {config.panels}")
     if config.variants is None:
         return [_row(choices["segmenter"], config, choices)]
-    rows = _variants(config)
-    chosen = {group for _, own in rows for group in map(_group, own) if group in choices}
+    variations = _variations(config)
+    chosen = {group for each in variations for group in _groups(each) if group in choices}
     typed = OverridesParser.create().parse_overrides(list(overrides))
     for override in typed:
         if override.key_or_group in chosen:
@@ -177,36 +199,65 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
             )
     deferred = [override for override in typed if override.key_or_group.split(".")[0] in chosen]
     common = [str(override.input_line) for override in typed if override not in deferred]
-    built, used = [], set()
-    for name, own in rows:
-        composed = compose("config", overrides=[*common, *own], return_hydra_config=True)
-        row_choices = dict(composed.hydra.runtime.choices)
-        OmegaConf.set_struct(composed, False)
-        del composed["hydra"]
-        for override in deferred:
-            if _has(composed, override.key_or_group):
-                OmegaConf.update(composed, override.key_or_group, override.value(), merge=False)
-                used.add(override.key_or_group)
-        built.append(_row(name, composed, row_choices))
+    composed = [_compose([*each.overrides, *common]) for each in variations]
     for override in deferred:
-        if override.key_or_group not in used:
-            raise ConfigError(f"{override.key_or_group}: no row of experiment={config.name} has this key")
-    return built
+        _set_where_meant(override, variations, [row for row, _ in composed], config.name)
+    rows = [_row(each.name, *parts, each.note) for each, parts in zip(variations, composed, strict=True)]
+    if any((row.dataset, row.scoring.report) != (rows[0].dataset, rows[0].scoring.report) for row in rows):
+        raise ConfigError(f"variants: the rows of experiment={config.name} must share dataset and protocol.report")
+    # What the user gives can make rows equal, such as those of a sweep over it.
+    return [row for index, row in enumerate(rows) if row not in rows[:index]]
 
 
-def _variants(config: DictConfig) -> list[tuple[str, list[str]]]:
-    """Name and overrides of each row of an experiment."""
+def _variations(config: DictConfig) -> list[Variation]:
+    """Rows of an experiment, sweeps multiplied."""
+    given = OmegaConf.to_container(config.variants) if OmegaConf.is_config(config.variants) else config.variants
     try:
-        return [(str(row.name), list(row.overrides)) for row in config.variants]
-    except (AttributeError, TypeError):
+        variations = TypeAdapter(list[Variation], config={"extra": "forbid"}).validate_python(given)
+    except ValidationError:
         raise ConfigError(
-            "variants: must be a list of {name: ..., overrides: [group=choice, ...]}, "
-            f"got {OmegaConf.to_container(config).get('variants')!r}"  # type: ignore[union-attr]
+            f"variants: must be a list of {{name: ..., overrides: [group=choice, ...], note: ...}}, got {given!r}"
         ) from None
+    return [Variation(each.name, overrides, each.note) for each in variations for overrides in _without_sweeps(each)]
 
 
-def _group(override: str) -> str:
-    return override.split("=")[0]
+def _without_sweeps(variation: Variation) -> list[tuple[str, ...]]:
+    """Overrides for each combination of the values that its sweeps list."""
+    parsed = OverridesParser.create().parse_overrides(list(variation.overrides))
+    values = [
+        [f"{each.get_key_element()}={value}" for value in each.sweep_string_iterator()]
+        if each.is_sweep_override()
+        else [str(each.input_line)]
+        for each in parsed
+    ]
+    return list(product(*values))
+
+
+def _compose(overrides: Sequence[str]) -> tuple[DictConfig, Mapping[str, str]]:
+    """Configuration and choices of one row."""
+    composed = compose("config", overrides=list(overrides), return_hydra_config=True)
+    choices = dict(composed.hydra.runtime.choices)
+    OmegaConf.set_struct(composed, False)
+    del composed["hydra"]
+    return composed, choices
+
+
+def _set_where_meant(
+    override: Override, variations: Sequence[Variation], configs: Sequence[DictConfig], experiment: str
+) -> None:
+    """Sets a key of a group that rows choose themselves, see `expand`."""
+    key = override.key_or_group
+    having = [index for index, config in enumerate(configs) if _has(config, key)]
+    if not having:
+        raise ConfigError(f"{key}: no row of experiment={experiment} has this key")
+    leaving = [index for index in having if key.split(".")[0] not in _groups(variations[index])]
+    for index in leaving or having:
+        OmegaConf.update(configs[index], key, override.value(), merge=False)
+
+
+def _groups(variation: Variation) -> list[str]:
+    """What a row's overrides set: groups, among them, and keys."""
+    return [override.split("=")[0] for override in variation.overrides]
 
 
 def _has(config: DictConfig, key: str) -> bool:
@@ -215,7 +266,7 @@ def _has(config: DictConfig, key: str) -> bool:
     return isinstance(node, DictConfig) and name in node
 
 
-def _row(name: str, config: DictConfig, choices: Mapping[str, str]) -> Row:
+def _row(name: str, config: DictConfig, choices: Mapping[str, str], note: str | None = None) -> Row:
     return Row(
         name,
         config,
@@ -223,6 +274,7 @@ def _row(name: str, config: DictConfig, choices: Mapping[str, str]) -> Row:
         build(config.dataset, "dataset"),
         build(config.backbone, "backbone"),
         build(config.protocol, "protocol"),
+        note,
     )
 
 
@@ -240,13 +292,24 @@ def check(rows: Sequence[Row]) -> None:
                 part.check()
             except ValueError as error:
                 raise ConfigError(f"backbone.{error}") from error
-            except (DatasetError, MissingWeights) as error:
-                if str(error) not in map(str, errors):
-                    errors.append(error)
+            except DatasetError as error:
+                errors.append(error)
+            except MissingWeights as error:
+                errors.append(_of_row(error, row))
+    errors = list({str(error): error for error in errors}.values())
     if len(errors) == 1:
         raise errors[0]
     if errors:
         raise ConfigError("\n  ".join(["this is missing:", *map(str, errors)]))
+
+
+def _of_row(error: MissingWeights, row: Row) -> MissingWeights:
+    """The error with the whole key, and the environment variable from which the YAML reads the path, if it does."""
+    key = "backbone." if str(error).startswith("path: ") else ""
+    path = OmegaConf.to_container(row.config.backbone, resolve=False)["path"]  # type: ignore[call-overload, index]
+    variable = re.match(r"\$\{oc\.env:(\w+)", path)
+    hint = f"; beside another backbone: the environment variable {variable[1]}=DIR" if variable else ""
+    return MissingWeights(f"{key}{error}{hint}")
 
 
 def explain(error: Exception) -> str:
@@ -256,5 +319,6 @@ def explain(error: Exception) -> str:
         return unknown_key(cause.full_key, [str(name) for name in cause.parent_node if name != "_target_"])
     if isinstance(error, ConfigError):
         return str(error)
-    lines = [str(error), *str(cause).splitlines()[:1]] if cause is not error else [str(error)]
+    message = str(error).split("Config search path")[0]  # Hydra's folders are no news to a user
+    lines = [message, *str(cause).splitlines()[:1]] if cause is not error and cause else [message]
     return " ".join(": ".join(lines).split())

@@ -18,10 +18,11 @@ class Progress:
         title: stands in front.
         total: pictures in all.
         done: pictures that an earlier run did.
+        shown: whether anything is printed; of the processes that share a run, one shows its progress.
     """
 
-    def __init__(self, title: str, total: int, done: int = 0) -> None:
-        self.terminal = sys.stderr.isatty()
+    def __init__(self, title: str, total: int, done: int = 0, shown: bool = True) -> None:
+        self.shown, self.terminal = shown, shown and sys.stderr.isatty()
         self.bar = tqdm(
             desc=title, total=total, initial=done, unit="img", disable=not self.terminal, dynamic_ncols=True
         )
@@ -40,7 +41,7 @@ class Progress:
         if self.terminal:
             self.bar.set_postfix_str(note, refresh=False)
             self.bar.update()
-        elif time.monotonic() - self.last >= LINE_EVERY or self.done == self.total:
+        elif self.shown and (time.monotonic() - self.last >= LINE_EVERY or self.done == self.total):
             self.last = time.monotonic()
             rate = (self.done - self.began_with) / (self.last - self.start)
             left = (self.total - self.done) / rate

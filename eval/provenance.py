@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -25,11 +26,12 @@ def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         settings: of each row, `eval.run.Method.settings`.
 
     Returns:
-        JSON-ready: git commit (``+changes`` where the checkout differs from it), versions, hardware, fingerprints of
-        the weights and the data.
+        JSON-ready: git commit (``+changes`` where the checkout differs from it), sha256 of the code that makes
+        records, versions, hardware, fingerprints of the weights and the data.
     """
     return {
         "git_commit": _git_commit(),
+        "code": _code(),
         "python": platform.python_version(),
         "versions": {package: _version(package) for package in PACKAGES},
         "hardware": {
@@ -42,6 +44,13 @@ def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "weights": sorted({each["backbone"]["weights"] for each in settings}),
         "data": sorted({each["dataset"]["fingerprint"] for each in settings}),
     }
+
+
+def _code() -> str:
+    """sha256 (hex) over the Python files of the rooms that make records."""
+    root = Path(__file__).resolve().parents[1]
+    files = sorted(file for room in ("datasets", "diffseg", "eval") for file in (root / room).rglob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _version(package: str) -> str | None:

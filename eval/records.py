@@ -1,4 +1,4 @@
-"""The records of a run: a file of JSON lines that only grows, one line an image and variant.
+"""The records of a run: a file of JSON lines, one line an image and variant, appended as soon as it is known.
 
 Two kinds of line::
 
@@ -8,6 +8,9 @@ Two kinds of line::
     {"type": "image", "key": K, "image": id, "status": "failed", "reason": "..."}
 
 Everything else a run writes is computed from them. Of several records of an image and variant the newest counts.
+
+Of the processes that share a run, the first appends to ``records.jsonl``, number 1 to ``records.1.jsonl``, and so on.
+The first takes these files in when all have ended, or when the next run opens the folder, however many share that.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from eval.files import write_text, writing
+
 Record = Mapping[str, Any]
 STATUSES = ("ok", "failed")
 KEY_DIGITS = 16  # of a sha256 in hex: 64 bits, far more than the variants of any run need
@@ -31,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 class RecordError(Exception):
     """Records that cannot be used: the message names the file and line, what is wrong, and what to do."""
+
+
+class PicturesFailed(Exception):
+    """A run is complete, but some of its pictures could not be evaluated."""
 
 
 def variant_key(settings: Mapping[str, Any]) -> str:
@@ -88,25 +97,35 @@ class RecordFile:
 
     Args:
         path: the file; it and its folder are made where missing. ``.NAME.lock`` beside it holds the lock.
+        shard: number of this process among those that share the run. Others than the first read ``path``, which must
+            be there, and append to a file of their own.
 
     Raises:
         RecordError: on entering, when another run holds the file, or a line before the last is damaged.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, shard: int = 0) -> None:
+        self.main = Path(path)
+        self.path = self.main.with_suffix(f".{shard}{self.main.suffix}") if shard else self.main
         self.variants: dict[str, Mapping[str, Any]] = {}
         """Key -> settings of every variant in the file."""
+        self._lines: list[Record] = []
         self._images: dict[str, dict[str, Record]] = {}  # key -> image -> newest record
-        self._size = 0  # bytes of whole records
 
     def __enter__(self) -> RecordFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(_exclusive(self.path))
-            # Unbuffered: what a failed write leaves behind stays in no buffer, to come out later.
-            self._file = stack.enter_context(self.path.open("ab", buffering=0))
-            self._read()
+            if self.path != self.main:
+                self._load_main()
+            self._open()
+            stack.callback(lambda: self._file.close())
+            self._size = self._load(self.path)  # bytes of whole records
+            if self._size < self.path.stat().st_size:
+                logger.warning("%s: removed an incomplete last line that an interrupted run left", self.path)
+                self._file.truncate(self._size)
+            if self.path == self.main:
+                self.gather()
             self._stack = stack.pop_all()
         return self
 
@@ -116,27 +135,52 @@ class RecordFile:
     def declare(self, settings: Mapping[str, Any]) -> str:
         """Key of a variant, whose line is written unless it is there already."""
         key = variant_key(settings)
-        if key not in self.variants:
-            self.append({"type": "variant", "key": key, "settings": normalise(settings)})
+        self.append({"type": "variant", "key": key, "settings": normalise(settings)})
         return key
 
     def append(self, record: Record) -> None:
-        """Adds one line, which is on the disk when this returns.
+        """Adds one line, which is on the disk when this returns; what is known already, as the newest, adds none.
 
         Raises:
             ValueError: it is no record, its variant has no line yet, or it holds NaN or an infinite number.
-            OSError: it could not be written (full disk). What was written of it is removed by the next append
+            WriteError: it could not be written (full disk). What was written of it is removed by the next append
                 or the next opening.
         """
-        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        line = _line(record)
         self._check(record)
-        self._file.truncate(self._size)
-        rest = memoryview(line)
-        while rest:
-            rest = rest[self._file.write(rest) :]
-        os.fsync(self._file.fileno())
+        if self._knows(record):
+            return
+        with writing(self.path):
+            self._file.truncate(self._size)
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
         self._size += len(line)
         self._add(record)
+
+    def gather(self, order: Iterable[tuple[str, str]] = ()) -> None:
+        """Takes in the files of other shards, and puts the lines in the order that one uninterrupted process writes.
+
+        Args:
+            order: key and image of the run's records in that order; all other lines stay in front of them.
+
+        Raises:
+            RecordError: a process of an earlier run still writes to such a file, or it is damaged.
+            WriteError: the file could not be written; it and the other shards' are as they were.
+        """
+        shards = sorted(self.main.parent.glob(f"{self.main.stem}.*{self.main.suffix}"))
+        place = {pair: number for number, pair in reversed(list(enumerate(order)))}
+        with ExitStack() as stack:
+            for shard in shards:
+                stack.enter_context(_exclusive(shard))
+                self._load(shard)
+            lines = sorted(self._lines, key=lambda record: place.get((record["key"], record.get("image", "")), -1))
+            if shards or lines != self._lines:
+                self._rewrite(lines)
+            for shard in shards:
+                _lock_of(shard).unlink()
+                shard.unlink()
 
     def done(self, key: str) -> set[str]:
         """Ids of the images evaluated for a variant. Failed ones are not among them: they are tried again."""
@@ -151,24 +195,47 @@ class RecordFile:
         """Settings of the variants in the file that are not among ``keys``, oldest first."""
         return [settings for key, settings in self.variants.items() if key not in keys]
 
-    def _read(self) -> None:
-        *lines, torn = self.path.read_bytes().split(b"\n")
+    def _open(self) -> None:
+        # Unbuffered: what a failed write leaves behind stays in no buffer, to come out later.
+        self._file = self.path.open("ab", buffering=0)
+
+    def _load(self, path: Path) -> int:
+        """Takes in what a file holds and is not known yet.
+
+        Returns:
+            Bytes of its whole lines; what lies behind them is a line that an interrupted run left incomplete.
+        """
+        *lines, torn = path.read_bytes().split(b"\n")
         if lines and not torn and not _is_json(lines[-1]):
-            torn = lines.pop()
+            lines.pop()
         for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line.decode())
                 self._check(record)
             except ValueError as error:
                 raise RecordError(
-                    f"{self.path}: line {number} is damaged ({error}); remove that line, and its image is "
+                    f"{path}: line {number} is damaged ({error}); remove that line, and its image is "
                     "evaluated again, or give this run another results_dir"
                 ) from error
-            self._add(record)
-            self._size += len(line) + 1
-        if torn:
-            logger.warning("%s: removed an incomplete last line that an interrupted run left", self.path)
-            self._file.truncate(self._size)
+            if not self._knows(record):
+                self._add(record)
+        return sum(len(line) + 1 for line in lines)
+
+    def _load_main(self) -> None:
+        try:
+            self._load(self.main)
+        except FileNotFoundError:
+            raise RecordError(
+                f"{self.main}: not there, although the first process of this run has opened it; results_dir must be a "
+                "folder that all machines share"
+            ) from None
+
+    def _rewrite(self, lines: list[Record]) -> None:
+        text = b"".join(map(_line, lines)).decode()
+        write_text(self.path, text)
+        self._file.close()
+        self._open()
+        self._lines, self._size = lines, len(text)
 
     def _check(self, record: Any) -> None:
         """Raises ValueError where a record lacks what the lookups need."""
@@ -181,11 +248,22 @@ class RecordFile:
             case _:
                 raise ValueError("not a record of a variant or an image")
 
+    def _knows(self, record: Record) -> bool:
+        """Whether the variant is there, or this very record is the newest of its image."""
+        if record["type"] == "variant":
+            return record["key"] in self.variants
+        return self._images.get(record["key"], {}).get(record["image"]) == record
+
     def _add(self, record: Record) -> None:
+        self._lines.append(record)
         if record["type"] == "variant":
             self.variants[record["key"]] = record["settings"]
         else:
             self._images.setdefault(record["key"], {})[record["image"]] = record
+
+
+def _line(record: Record) -> bytes:
+    return json.dumps(record, allow_nan=False).encode() + b"\n"
 
 
 def _is_json(line: bytes) -> bool:
@@ -196,10 +274,14 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
     """Keeps other processes from ``path``. However this process ends, the system lifts the lock."""
-    with path.with_name(f".{path.name}.lock").open("a+") as lock:
+    with _lock_of(path).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -13,26 +15,29 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-from datasets.base import DatasetError
-from datasets.transforms import square
+from datasets.base import DatasetError, Sample
+from datasets.transforms import classes_in_square, square, square_label
 from diffseg.aggregation import Aggregation, side_weights, underflow_fraction
-from diffseg.attention import AttentionMaps
+from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.merging import NoProposals
 from diffseg.pictures import write_label_map
 from diffseg.segmenters import Scene, Segmenter
+from eval.class_counts import mean_classes
 from eval.config import PROTOCOL_VERSION, ConfigError, Row, build
+from eval.files import writing
 from eval.matching import Counts, contingency, match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.progress import Progress
 from eval.protocols import PROTOCOLS
-from eval.records import Record, RecordFile
+from eval.records import Record, RecordFile, variant_key
+from eval.shards import Shard
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 # A picture's own failure: the run records it and goes on. Anything else is a fault of ours and stops the run.
-PICTURE_ERRORS = (DatasetError, NoProposals, torch.OutOfMemoryError)
+PICTURE_ERRORS = (DatasetError, AttentionError, NoProposals, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +69,11 @@ def prepare(row: Row) -> Method:
         side_weights(aggregation.weights, sides)
     except ValueError as error:
         raise ConfigError(f"aggregation.{error}") from None
+    values = row.tuned(type(segmenter).__name__.lower())
+    if getattr(segmenter, "clusters", 0) is None:
+        values["clusters"] = mean_classes(row.dataset)
     try:
-        segmenter = segmenter.resolved(max(sides), row.tuned(type(segmenter).__name__.lower()))
+        segmenter = segmenter.resolved(max(sides), values)
     except ValueError as error:
         raise ConfigError(f"segmenter.{error}") from None
     return Method(row, aggregation, segmenter, _settings(row, aggregation, segmenter))
@@ -95,19 +103,41 @@ def _settings(row: Row, aggregation: Aggregation, segmenter: Segmenter) -> dict[
     }
 
 
-def run(methods: Sequence[Method], records: RecordFile, labels: Path, device: str = "auto", panels: int = 0) -> None:
+def run(methods: Sequence[Method], records: RecordFile, labels: Path, device: str, panels: int, shard: Shard) -> None:
     """Evaluates every picture of every method that the records do not hold yet.
 
     Args:
-        methods: those of one data set, backbone and size share one pass, those of one aggregation one tensor.
+        methods: those of one data set and backbone share one pass, those of one aggregation one tensor.
         records: where each result is appended as soon as it is there.
         labels: folder in which the label maps of the first ``panels`` pictures are kept (`label_path`).
         device: for `diffseg.backbones.Backbone.load`.
         panels: see ``labels``.
+        shard: which of the pictures are this process's.
+
+    Raises:
+        WriteError: a record or label map could not be written.
     """
-    tasks = [_Task(method, records, labels, panels) for method in methods]
-    for shared in grouped(tasks, lambda task: (task.row.dataset, task.row.backbone, task.row.size)):
-        _run_pass(shared, device)
+    for shared in _passes(methods):
+        _run_pass([_Task(method, records, labels, panels) for method in shared], device, shard)
+
+
+def record_order(methods: Sequence[Method]) -> list[tuple[str, str]]:
+    """Key and image of every record of a run, in the order in which `run` writes them."""
+    return [
+        (variant_key(method.settings), image)
+        for shared in _passes(methods)
+        for image in shared[0].row.dataset.ids
+        for tensor in grouped(shared, _aggregation)
+        for method in tensor
+    ]
+
+
+def _passes(methods: Sequence[Method]) -> list[list[Method]]:
+    return grouped(methods, lambda method: (method.row.dataset, method.row.backbone))
+
+
+def _aggregation(method: Method) -> Aggregation:
+    return method.aggregation
 
 
 def label_path(labels: Path, method: Method, key: str, image: str) -> Path:
@@ -124,21 +154,25 @@ class _Task:
         self.records = records
         self.labels = labels
         self.key = records.declare(method.settings)
-        done = records.records(self.key, self.row.dataset.ids)
-        done = [
-            each for each in done if each["status"] == "ok" and each["data"] == self.row.dataset.state(each["image"])
-        ]
-        self.recorded = {each["image"] for each in done}
         self.kept = set(self.row.dataset.ids[:panels])
-        shown = self.row.scoring.report[0]
-        self.shown = shown
+        self.shown = self.row.scoring.report[0]
+        done = [record for record in records.records(self.key, self.row.dataset.ids) if self._counts(record)]
         self.total = sum(
-            (Counts.from_json(record["counts"][shown]) for record in done), Counts.zeros(len(self.row.dataset.classes))
+            (Counts.from_json(record["counts"][self.shown]) for record in done),
+            Counts.zeros(len(self.row.dataset.classes)),
         )
+
+    def _counts(self, record: Record) -> bool:
+        """Whether a record is of an evaluated picture whose files have not changed since."""
+        return record["status"] == "ok" and record["data"] == self.row.dataset.state(record["image"])
+
+    def recorded(self, image: str) -> bool:
+        """Whether a picture need not be evaluated again."""
+        return any(self._counts(record) for record in self.records.records(self.key, [image]))
 
     def wants(self, image: str) -> bool:
         """Whether a picture has no record yet, or no label map where one is kept."""
-        return image not in self.recorded or (image in self.kept and not self.path(image).is_file())
+        return not self.recorded(image) or (image in self.kept and not self.path(image).is_file())
 
     def path(self, image: str) -> Path:
         return label_path(self.labels, self.method, self.key, image)
@@ -149,29 +183,28 @@ class _Task:
         logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
         self.records.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 
-    def evaluate(
-        self, image: str, aggregated: Tensor, truth: Tensor, shared: Mapping[str, Any], seconds: float
-    ) -> None:
+    def evaluate(self, sample: Sample, aggregated: Tensor, shared: Mapping[str, Any], seconds: float) -> None:
         """Segments one picture, scores it, and appends the record.
 
         Args:
-            image: its id.
+            sample: the picture, uncropped.
             aggregated: ``(S*S, S*S)``.
-            truth: ``(P, P)`` int16.
             shared: what the record says of the tensor.
             seconds: time that the tensor took.
         """
-        classes = len(self.row.dataset.classes)
-        scene = Scene(aggregated, self.row.size, int(truth[truth >= 0].unique().numel()))
+        image = sample.id
+        truth = square_label(sample, self.row.size)
+        scene = Scene(aggregated, self.row.size, classes_in_square(sample))
         start = _now(aggregated)
         prediction = self.method.segmenter(scene).cpu().numpy()
         elapsed = _now(aggregated) - start
         if image in self.kept:
-            self.path(image).parent.mkdir(parents=True, exist_ok=True)
-            write_label_map(self.path(image), prediction)
-        if image in self.recorded:
+            with writing(self.path(image)):
+                self.path(image).parent.mkdir(parents=True, exist_ok=True)
+                write_label_map(self.path(image), prediction)
+        if self.recorded(image):
             return
-        table = contingency(prediction, truth.numpy(), classes)
+        table = contingency(prediction, truth.numpy(), len(self.row.dataset.classes))
         counts = {protocol: match_contingency(table, protocol) for protocol in PROTOCOLS}
         record: Record = {
             "type": "image",
@@ -192,18 +225,21 @@ class _Task:
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
 
 
-def _run_pass(tasks: Sequence[_Task], device: str) -> None:
-    """One pass of one backbone over one data set, for the tasks that share it."""
+def _run_pass(tasks: Sequence[_Task], device: str, shard: Shard) -> None:
+    """One pass of one backbone over this process's share of one data set, for the tasks that share it."""
     row = tasks[0].row
-    left = [image for image in row.dataset.ids if any(task.wants(image) for task in tasks)]
+    share = shard.share(row.dataset.ids)
+    left = [image for image in share if any(task.wants(image) for task in tasks)]
     if not left:
         return
     try:
         model = row.backbone.load(device)
     except ValueError as error:
         raise ConfigError(f"backbone.{error}") from error
-    done = len(row.dataset.ids) - len(left)
-    with Progress(f"{row.dataset.name}, {row.choices['backbone']} {row.size} px", len(row.dataset.ids), done) as bar:
+    title = f"{row.dataset.name}, {row.choices['backbone']} {row.size} px"
+    if shard.count > 1:
+        title += f", share {shard.index + 1} of {shard.count}"
+    with Progress(title, len(share), len(share) - len(left), shown=shard.leads) as bar:
         for image in left:
             _run_image(image, [task for task in tasks if task.wants(image)], model)
             bar.advance(tasks[-1].score())
@@ -211,31 +247,40 @@ def _run_pass(tasks: Sequence[_Task], device: str) -> None:
 
 def _run_image(image: str, tasks: Sequence[_Task], model: AttentionModel) -> None:
     row = tasks[0].row
-    try:
-        pixels, truth = square(row.dataset.load(image), row.backbone.size, row.size)
+    with _recording_failures(image, tasks):
+        sample = row.dataset.load(image)
+        pixels, _ = square(sample, row.backbone.size)
         start = time.perf_counter()
         maps = model.attend(pixels[None])[0]
+        attended = _now(maps.maps[maps.sides[0]]) - start
+        for shared in grouped(tasks, lambda task: _aggregation(task.method)):
+            _run_tensor(sample, maps, shared, attended)
+
+
+def _run_tensor(sample: Sample, maps: AttentionMaps, tasks: Sequence[_Task], attended: float) -> None:
+    """The tasks that share one aggregated tensor."""
+    with _recording_failures(sample.id, tasks):
+        start = time.perf_counter()
+        aggregated = tasks[0].method.aggregation(maps)
+        seconds = attended + _now(aggregated) - start
+        shared = {"underflow": underflow_fraction(aggregated)}
+        for task in tasks:
+            with _recording_failures(sample.id, [task]):
+                task.evaluate(sample, aggregated, shared, seconds)
+
+
+@contextmanager
+def _recording_failures(image: str, tasks: Iterable[_Task]) -> Iterator[None]:
+    """What goes wrong inside with a picture is recorded as a failure of these tasks, unless they have its result."""
+    try:
+        yield
     except PICTURE_ERRORS as error:
         for task in tasks:
-            if image not in task.recorded:
+            if not task.recorded(image):
                 task.fail(image, error)
-        return
-    attended = _now(maps.maps[maps.sides[0]]) - start
-    for shared in grouped(tasks, lambda task: task.method.aggregation):
-        _run_tensor(image, maps, truth, shared, attended)
-
-
-def _run_tensor(image: str, maps: AttentionMaps, truth: Tensor, tasks: Sequence[_Task], attended: float) -> None:
-    """The tasks that share one aggregated tensor."""
-    start = time.perf_counter()
-    aggregated = tasks[0].method.aggregation(maps)
-    seconds = attended + _now(aggregated) - start
-    shared = {"underflow": underflow_fraction(aggregated)}
-    for task in tasks:
-        try:
-            task.evaluate(image, aggregated, truth, shared, seconds)
-        except PICTURE_ERRORS as error:
-            task.fail(image, error)
+        # The tensors that the failed work holds are memory that the next picture needs.
+        traceback.clear_frames(error.__traceback__)
+        torch.cuda.empty_cache()
 
 
 def _now(tensor: Tensor) -> float:

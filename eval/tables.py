@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eval.files import write_text
+from eval.markdown import markdown
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap, iou, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
@@ -43,16 +45,13 @@ SUMMARY = (
     *PUBLISHED,
     "seconds_per_image",
 )
+# What tells namesakes apart; the side of the scored label map has no column.
+TELLING: Mapping[str, tuple[str, ...]] = {**SETTINGS, "protocol.size": ("scoring", "size")}
 PER_CLASS = ("variant", "protocol", "class_id", "class", "iou", "tp", "fp", "fn", "images")
 PER_IMAGE = (
     *("variant", "protocol", "image", "status", "reason"),
     *("segments", "labelled", "acc", "miou", "seconds"),
 )
-
-CAPTIONS: Mapping[ProtocolName, str] = {
-    "official": "Score `official`, as in the paper: classes absent from an image are charged left-over segments",
-    "present": "Score `present`: only the classes present in an image are matched",
-}
 
 
 @dataclass(frozen=True)
@@ -64,12 +63,14 @@ class Variant:
         key: its key in the records.
         settings: group -> name -> value, as `SETTINGS` looks them up; what is missing or None does not apply.
         published: ``acc`` and ``miou`` of the paper in percent; None where it gives none.
+        note: a footnote for the table that stands beside the paper's.
     """
 
     name: str
     key: str
     settings: Mapping[str, Any]
     published: Mapping[str, float | None] | None = None
+    note: str | None = None
 
 
 Records = Mapping[str, Sequence[Record]]
@@ -98,12 +99,43 @@ def write_tables(
         The text of ``summary.md``, fit for a terminal.
     """
     overview = summary(variants, records, protocols)
-    text = markdown(overview, official_count)
+    text = markdown(overview, telling_names(variants), official_count)
     write_csv(folder / "summary.csv", overview)
     write_csv(folder / "per_class.csv", per_class(variants, records, classes, protocols))
     write_csv(folder / "per_image.csv", per_image(variants, records, protocols))
     write_text(folder / "summary.md", text)
     return text
+
+
+def telling_names(variants: Sequence[Variant]) -> list[str]:
+    """Names with the settings that tell namesakes apart, such as ``K-Means-C, seed=3``.
+
+    A value that most of the namesakes share goes without saying.
+    """
+    names = []
+    for variant in variants:
+        namesakes = [other for other in variants if other.name == variant.name]
+        parts = [variant.name]
+        for column in _telling_columns(namesakes):
+            values = [_setting(other.settings, TELLING[column]) for other in namesakes]
+            value = _setting(variant.settings, TELLING[column])
+            if 2 * values.count(value) <= len(values):
+                parts.append(f"{column}={value}")
+        names.append(", ".join(parts))
+    return names
+
+
+def _telling_columns(namesakes: Sequence[Variant]) -> list[str]:
+    """Columns of `TELLING` that tell namesakes apart, each where those before it do not."""
+    columns: list[str] = []
+    apart = 1
+    for column in TELLING:
+        paths = [TELLING[name] for name in (*columns, column)]
+        kinds = len({tuple(_setting(each.settings, path) for path in paths) for each in namesakes})
+        if kinds > apart:
+            columns.append(column)
+            apart = kinds
+    return columns
 
 
 def summary(
@@ -141,23 +173,23 @@ def summary(
 
 
 def per_class(
-    variants: Iterable[Variant],
+    variants: Sequence[Variant],
     records: Records,
     classes: Sequence[str],
     protocols: Sequence[ProtocolName] = PROTOCOLS,
 ) -> pd.DataFrame:
-    """One row a variant, protocol and class, columns `PER_CLASS`. Arguments as in `write_tables`.
+    """One row a variant (`telling_names`), protocol and class, columns `PER_CLASS`. Arguments as in `write_tables`.
 
     ``tp``, ``fp`` and ``fn`` are pixels, ``images`` the number of images in which the class is present.
     """
     parts = []
-    for variant in variants:
+    for name, variant in zip(telling_names(variants), variants, strict=True):
         evaluated, _ = _split(records[variant.key])
         for protocol in protocols:
             counts = [_counts(record, protocol) for record in evaluated]
             total = sum(counts, Counts.zeros(len(classes)))
             columns = {
-                "variant": variant.name,
+                "variant": name,
                 "protocol": protocol,
                 "class_id": np.arange(len(classes)),
                 "class": list(classes),
@@ -172,18 +204,18 @@ def per_class(
 
 
 def per_image(
-    variants: Iterable[Variant], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS
+    variants: Sequence[Variant], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS
 ) -> pd.DataFrame:
-    """One row a variant, protocol and image, columns `PER_IMAGE`. Arguments as in `write_tables`.
+    """One row a variant (`telling_names`), protocol and image, columns `PER_IMAGE`. Arguments as in `write_tables`.
 
     A failed image has its ``reason`` and no numbers.
     """
     rows = []
-    for variant in variants:
+    for name, variant in zip(telling_names(variants), variants, strict=True):
         for protocol in protocols:
             for record in records[variant.key]:
                 row = {
-                    "variant": variant.name,
+                    "variant": name,
                     "protocol": protocol,
                     **{name: record.get(name) for name in ("image", "status", "reason", "segments")},
                 }
@@ -200,45 +232,9 @@ def per_image(
     return pd.DataFrame(rows, columns=PER_IMAGE).astype(numbers)
 
 
-def markdown(overview: pd.DataFrame, official_count: int | None = None) -> str:
-    """The summary as Markdown whose columns also line up in a terminal: one table a protocol.
-
-    Args:
-        overview: what `summary` returns.
-        official_count: images of the published evaluation, None where there is none.
-    """
-    blocks = []
-    for protocol, rows in overview.groupby("protocol", sort=False):
-        cells = {
-            "method": rows["variant"],
-            "ACC % [95 %]": [_with_interval(row, "acc") for _, row in rows.iterrows()],
-            "mIoU % [95 %]": [_with_interval(row, "miou") for _, row in rows.iterrows()],
-            "paper ACC / mIoU": [
-                f"{_fixed(row.published_acc)} / {_fixed(row.published_miou)}" for row in rows.itertuples()
-            ],
-            "segments": [_fixed(value) for value in rows["segments"]],
-            "s / image": [_fixed(value, 2) for value in rows["seconds_per_image"]],
-            "images": [_images(row.images, row.failed, official_count) for row in rows.itertuples()],
-        }
-        if rows[list(PUBLISHED)].isna().all(axis=None):
-            del cells["paper ACC / mIoU"]
-        blocks.append(f"{CAPTIONS[protocol]}\n\n{_pipe_table(cells)}")
-    return "\n".join(blocks)
-
-
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Writes a table with four decimals, whole or not at all."""
     write_text(path, frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a UTF-8 file whole or not at all: a reader finds the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _split(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
@@ -282,31 +278,3 @@ def _setting(settings: Any, path: Sequence[str]) -> str:
     if settings is None:
         return ""
     return settings if isinstance(settings, str) else json.dumps(normalise(settings), separators=(",", ":"))
-
-
-def _fixed(value: float, decimals: int = 1) -> str:
-    return "-" if pd.isna(value) else f"{value:.{decimals}f}"
-
-
-def _with_interval(row: pd.Series, metric: str) -> str:
-    """``63.0 [60.1, 65.9]``, or ``-`` without images."""
-    if pd.isna(row[metric]):
-        return "-"
-    return f"{row[metric]:.1f} [{row[f'{metric}_low']:.1f}, {row[f'{metric}_high']:.1f}]"
-
-
-def _images(evaluated: int, failed: int, official_count: int | None) -> str:
-    """``8``, or ``812 of 2,175`` where the published evaluation has more, and how many failed."""
-    text = f"{evaluated:,}"
-    if official_count is not None and evaluated < official_count:
-        text += f" of {official_count:,}"
-    return f"{text}, {failed:,} failed" if failed else text
-
-
-def _pipe_table(columns: Mapping[str, Iterable[str]]) -> str:
-    """Markdown table, padded: the first column to the left, the others to the right."""
-    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
-    first, *others = (max(map(len, cells)) for cells in zip(*rows, strict=True))
-    lines = [[row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in rows]
-    lines.insert(1, ["-" * first, *("-" * (width - 1) + ":" for width in others)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

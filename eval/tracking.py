@@ -1,26 +1,23 @@
-"""Trackers mirror a run elsewhere. No number depends on them: they are given what the records already hold."""
+"""Trackers mirror a finished run elsewhere. No number depends on them: they read what the result files already hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-
-import pandas as pd
+from typing import Protocol
 
 
 class Tracker(Protocol):
-    """Is told of the results when a run has written them."""
+    """A dataclass named by a ``conf/tracker/*.yaml``."""
 
-    def finish(self, folder: Path, summary: pd.DataFrame, config: Mapping[str, Any], rows: Sequence[str]) -> None:
-        """The run in ``folder`` is complete; ``summary`` is its table, ``config`` its settings."""
+    def mirror(self, folder: Path) -> None:
+        """Is shown a results folder whose tables and panels have just been written."""
         ...
 
 
 @dataclass(frozen=True)
 class NoTracker:
-    """Tells nobody."""
+    """Results stay in files."""
 
-    def finish(self, folder: Path, summary: pd.DataFrame, config: Mapping[str, Any], rows: Sequence[str]) -> None:
+    def mirror(self, folder: Path) -> None:
         """Does nothing."""

@@ -12,7 +12,9 @@ from PIL import Image
 from datasets.base import DatasetError
 from datasets.transforms import square
 from diffseg.pictures import contact_sheet, overlay, write_picture
-from eval.matching import contingency, match_present
+from eval.files import writing
+from eval.matching import contingency, match_contingency, match_present
+from eval.metrics import accuracy
 from eval.run import Method, label_path
 
 COLUMNS = 3
@@ -38,11 +40,16 @@ def write_panels(folder: Path, methods: Methods, panels: int) -> list[Path]:
     Returns:
         Paths of what was drawn; a picture that could not be read is left out.
     """
+    # Of namesakes that differ in no more than their seed, one is shown.
+    methods = list({(method.row.name, method.row.size): (method, key) for method, key in reversed(methods)}.values())
+    methods.reverse()
     ids = methods[0][0].row.dataset.ids[:panels]
     tiles = {id: drawn for id in ids if (drawn := _tiles(folder, methods, id))}
     if not tiles:
         return []
     (folder / "panels").mkdir(exist_ok=True)
+    for stale in set((folder / "panels").glob("*.png")) - {folder / "panels" / f"{name}.png" for name in tiles}:
+        stale.unlink()  # of earlier settings
     sheets = {
         id: contact_sheet([row[start : start + COLUMNS] for start in range(0, len(row), COLUMNS)])
         for id, row in tiles.items()
@@ -50,7 +57,8 @@ def write_panels(folder: Path, methods: Methods, panels: int) -> list[Path]:
     sheets[OVERVIEW] = contact_sheet(list(tiles.values()), OVERVIEW_TILE)
     paths = {name: folder / "panels" / f"{name}.png" for name in sheets}
     for name, sheet in sheets.items():
-        write_picture(paths[name], sheet)
+        with writing(paths[name]):
+            write_picture(paths[name], sheet)
     return list(paths.values())
 
 
@@ -68,23 +76,24 @@ def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
             return []  # recorded as failed, with its reason
         picture = pixels.transpose(1, 2, 0).round().astype(np.uint8)
         if not tiles:
-            tiles = [("Input", picture), ("Ground truth", overlay(picture, truth))]
+            tiles = [(id, picture), ("ground truth", overlay(picture, truth))]
         with Image.open(path) as file:
             labels = np.asarray(file).astype(np.int64)
-        segments = overlay(picture, _class_colours(labels, truth, len(dataset.classes)))
-        tiles.append((_caption(method, methods), segments))
+        table = contingency(labels, truth, len(dataset.classes))
+        caption = f"{_name(method, methods)}: ACC {accuracy(match_contingency(table, 'present')):.0%}"
+        tiles.append((caption, overlay(picture, _class_colours(labels, table))))
     return tiles
 
 
-def _caption(method: Method, methods: Methods) -> str:
+def _name(method: Method, methods: Methods) -> str:
     """Its name, with the size where a namesake runs at another."""
     namesakes = [other for other, _ in methods if other.row.name == method.row.name]
     return method.row.name if len(namesakes) == 1 else f"{method.row.name} {method.row.size}"
 
 
-def _class_colours(labels: NDArray[np.int64], truth: NDArray[np.int16], classes: int) -> NDArray[np.int64]:
-    """Renumbers segments ``(P, P)``: the class it is matched with, else a number from ``classes`` on."""
-    table = contingency(labels, truth, classes)
+def _class_colours(labels: NDArray[np.int64], table: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Renumbers segments ``(P, P)``: the class each is matched with, else a number that no class has."""
+    classes = len(table)
     number = np.arange(classes, classes + labels.max() + 1)
     matched, segments = match_present(table)
     number[segments] = matched

@@ -21,12 +21,17 @@ FILES = (
     "unet/diffusion_pytorch_model.safetensors",
     "text_encoder/config.json",
     "text_encoder/model.safetensors",
-    "tokenizer/vocab.json",
-    "tokenizer/merges.txt",
     "tokenizer/tokenizer_config.json",
-    "tokenizer/special_tokens_map.json",
 )
 """What is read of a folder or repository in the diffusers layout; it has no other effect on the attention."""
+
+TOKENIZER_LAYOUTS = (
+    ("tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/special_tokens_map.json"),
+    ("tokenizer/tokenizer.json",),
+)
+"""And either of these: the published repositories' files, or the one that transformers writes today."""
+
+PUBLISHED_FILES = (*FILES, *TOKENIZER_LAYOUTS[0])
 
 VAE_FACTOR = 8  # pixels along one side of a latent: the finest attention map has one row a latent
 UNET_FACTOR = 8  # latents along one side of a location of the coarsest map: the U-Net halves three times
@@ -44,7 +49,7 @@ class StableDiffusion:
         path: hub id, looked up in the local cache only, or local folder. safetensors only, one file a part.
         size: side P in pixels of the square that enters the VAE, a positive multiple of 64.
         timestep: time step t given to the U-Net, 0..999. No noise is added, whatever it is.
-        dtype: of the U-Net and the text encoder. The VAE (which overflows in float16), the attention softmax and the
+        dtype: of the U-Net. The text encoder, the VAE (which overflows in float16), the attention softmax and the
             maps are float32 always.
         tuned: see `diffseg.backbones.Backbone`. tau: Table 3 of the paper. DBSCAN's values are not published; these
             were tuned for DINOv2, not for this backbone.
@@ -76,24 +81,35 @@ class StableDiffusion:
         """Sides S, S/2, S/4, S/8 of the attention maps: 64, 32, 16, 8 at 512 pixels."""
         return tuple(self.size // VAE_FACTOR // factor for factor in (1, 2, 4, UNET_FACTOR))
 
-    @property
-    def folder(self) -> Path:
-        """Folder that holds `FILES`. Raises `MissingWeights`."""
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """`FILES` and those of a tokenizer layout, on this machine. Raises `MissingWeights`."""
         try:
-            return locate(self.path, FILES)
+            folder = locate(self.path, FILES)
         except MissingWeights as missing:
             if ".safetensors" not in str(missing):
                 raise
             raise MissingWeights(f"{missing} (sharded, .fp16. and .bin weights are not read)") from None
+        whole = (layout for layout in TOKENIZER_LAYOUTS if all((folder / name).is_file() for name in layout))
+        layout = next(whole, None)
+        if layout is None:
+            locate(self.path, TOKENIZER_LAYOUTS[0])  # says which is missing
+            raise MissingWeights(f"path: {self.path} has no whole tokenizer")
+        return tuple(folder / name for name in (*FILES, *layout))
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the weights. Raises `MissingWeights`."""
+        return self.files[0].parents[1]
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) over `FILES`. Raises `MissingWeights`."""
-        return sha256_of(self.folder / name for name in FILES)
+        """sha256 (hex) over `files`. Raises `MissingWeights`."""
+        return sha256_of(self.files)
 
     def check(self) -> None:
         """Raises `MissingWeights` when a file is not on this machine. Touches no network, imports no torch."""
-        _ = self.folder
+        _ = self.files
 
     def load(self, device: str = "auto") -> UNetAttention:
         """Loads the weights onto ``device``.

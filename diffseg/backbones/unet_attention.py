@@ -18,7 +18,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones.device import pick_device
-from diffseg.backbones.stable_diffusion import VAE_FACTOR, StableDiffusion
+from diffseg.backbones.stable_diffusion import UNET_FACTOR, VAE_FACTOR, StableDiffusion
 
 # Probabilities computed at a time, over all heads: two buffers of 16 MB. Measured at S = 64 on 2 cores: 0.20 s a layer,
 # 0.35 s with 2 MB (more waiting for each other), 0.5 s with memory allocated anew for each block.
@@ -176,8 +176,8 @@ def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiff
         )
     if "CrossAttn" not in unet.config.down_block_types[0]:
         raise ValueError(f"{model} has no attention at the finest side; use Stable Diffusion 1.x or 2.x")
-    if spec.size % (vae_factor * unet_factor):
-        raise ValueError(f"size: must be a multiple of {vae_factor * unet_factor} for {spec.path}, got {spec.size}")
+    if unet_factor != UNET_FACTOR:
+        raise ValueError(f"{model} halves a latent by {unet_factor} in all; only {UNET_FACTOR} is supported")
 
 
 def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:

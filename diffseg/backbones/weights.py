@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from diffseg.backbones import MissingWeights
@@ -41,12 +42,10 @@ def locate(path: str, files: Sequence[str]) -> Path:
     folder = Path(path).expanduser()
     if folder.exists() or path.startswith((".", "/", "~")):
         if not folder.is_dir():
-            raise MissingWeights(f"backbone.path: {path} is not a folder; give one that holds {', '.join(files)}")
+            raise MissingWeights(f"path: {path} is not a folder; give one that holds {', '.join(files)}")
         for name in files:
             if not (folder / name).is_file():
-                raise MissingWeights(
-                    f"backbone.path: the folder {path} has no {name}; give one that has it, or a hub id"
-                )
+                raise MissingWeights(f"path: the folder {path} has no {name}; give one that has it, or a hub id")
         return folder
     return _locate_in_hub_cache(path, files)
 
@@ -61,7 +60,7 @@ def _locate_in_hub_cache(repository: str, files: Sequence[str]) -> Path:
         try:
             cached = try_to_load_from_cache(repository, name)
         except HFValidationError:
-            raise MissingWeights(f"backbone.path: {repository} is neither a folder nor a hub id (owner/name)") from None
+            raise MissingWeights(f"path: {repository} is neither a folder nor a hub id (owner/name)") from None
         # Not a string: None (not in the cache), or a sentinel (the repository is known to lack the file).
         if not isinstance(cached, str):
             raise MissingWeights(
@@ -85,5 +84,12 @@ def _sha256_of_file(file: Path) -> str:
     blob = file.resolve()
     if file.is_symlink() and blob.parent.name == "blobs" and SHA256_NAME.fullmatch(blob.name):
         return blob.name
+    status = blob.stat()
+    return _sha256_of_content(blob, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _sha256_of_content(file: Path, size: int, modified_ns: int) -> str:
+    """Reads gigabytes once a process, however many rows share the weights."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -61,11 +61,12 @@ def test_real_samples(shared: Path) -> None:
 
 
 def test_every_value_of_a_label_file(root: Path) -> None:
-    values = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    values = (np.arange(200) % 34).astype(np.uint8).reshape(10, 20)
     values[-1, -1] = 255  # -1, "license plate", as 8-bit files hold it
     Image.fromarray(values).save(label_of(root, IDS[0]))
     label = Cityscapes27(root=str(root)).load(IDS[0]).label.ravel().tolist()
-    assert label == [-1] * 7 + list(range(27)) + [-1] * (200 - 34)
+    assert label[:34] == [-1] * 7 + list(range(27))
+    assert label[-1] == -1
 
 
 def test_lists(root: Path, tmp_path: Path) -> None:
@@ -120,3 +121,17 @@ def test_bad_files_are_named(root: Path) -> None:
     assert str(label) in message
     label.unlink()
     assert failure(Cityscapes27(root=str(root))).startswith(str(label))
+
+
+@pytest.mark.parametrize(("value", "known"), [(33, True), (255, True), (34, False), (200, False)])
+def test_unknown_label_id(root: Path, value: int, known: bool) -> None:
+    path = label_of(root, IDS[0])
+    labels = np.asarray(Image.open(path)).copy()
+    labels[0, 0] = value
+    Image.fromarray(labels).save(path)
+    dataset = Cityscapes27(root=str(root))
+    if known:
+        dataset.load(IDS[0])
+        return
+    with pytest.raises(DatasetError, match=rf"^{path}: unknown label id {value}"):
+        dataset.load(IDS[0])

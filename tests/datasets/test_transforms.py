@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from datasets.base import VOID, DatasetError, Sample
-from datasets.transforms import centre_crop, resize_image, resize_label, square
+from datasets.transforms import centre_crop, classes_in_square, resize_image, resize_label, square
 
 SIDES = st.integers(1, 40)
 
@@ -140,3 +140,13 @@ def test_square_without_a_label_is_an_error() -> None:
         square(sample, 16)
     sample.label[10, 20] = 5
     assert (square(sample, 20)[1] == 5).sum() == 1
+
+
+def test_classes_are_counted_in_the_square_before_resizing() -> None:
+    label = np.zeros((9, 21), np.int16)
+    label[:, :6] = 5  # outside of the square
+    label[0, 6] = 7  # one pixel, which a side of 3 does not sample
+    label[8, 8] = VOID
+    sample = Sample("x", np.zeros((9, 21, 3), np.uint8), label)
+    assert classes_in_square(sample) == 2
+    assert len(square(sample, 3)[1].unique()) == 1

@@ -128,8 +128,15 @@ def test_side_weights() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: aggregate({}), "no maps"),
-        (lambda: aggregate({8: torch.eye(64), 3: torch.eye(9)}), r"\[3\] do not divide"),
+        (lambda: aggregate({}), "maps: there are none"),
+        (lambda: aggregate({8: torch.eye(64), 3: torch.eye(9)}), "side 3 does not divide the finest side, 8"),
+        (lambda: aggregate({0: torch.eye(0)}), "side 0 does not divide"),
+        (lambda: aggregate({8: torch.eye(63)}), r"shape \(64, 64\), got \(63, 63\)"),
+        (lambda: aggregate({8: torch.eye(64).long()}), "floating point"),
+        (lambda: aggregate(random_maps(), layers={8: 1}), "layers: must give at least 1"),
+        (lambda: aggregate(random_maps(), layers={8: 0, 4: 0, 2: 0}), "layers: must give at least 1"),
+        (lambda: side_weights([-1, 0, 1], SIDES), ">= 0"),
+        (lambda: side_weights([0, 0, 0], SIDES), "not all zero"),
         (lambda: aggregate(random_maps(), {8: 1.0}), "must name the sides"),
         (lambda: aggregate(random_maps(), {8: -1.0, 4: 1.0, 2: 1.0}), ">= 0"),
         (lambda: aggregate(random_maps(), dict.fromkeys(SIDES, 0.0)), "not all zero"),
@@ -152,9 +159,9 @@ def test_attention_maps_are_validated() -> None:
     nan = good[4].clone()
     nan[0, 0] = torch.nan
     for bad, message in (
-        ({}, "no maps"),
+        ({}, "there are none"),
         ({8: good[8], 3: good[4]}, "does not divide"),
-        ({8: good[4]}, "must have shape"),
+        ({8: good[4]}, "needs a floating point tensor of shape"),
         ({4: good[4].long()}, "floating point"),
         ({4: good[4] * 2}, "do not sum to 1"),
         ({4: nan}, "NaN"),
@@ -162,7 +169,7 @@ def test_attention_maps_are_validated() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             AttentionMaps(bad)
-    with pytest.raises(ValueError, match="layers must give"):
+    with pytest.raises(ValueError, match="layers: must give"):
         AttentionMaps(good, {8: 1})
 
 

@@ -85,7 +85,7 @@ def test_bad_arguments(call: object, message: str) -> None:
 
 def test_segmenters_call_the_functions() -> None:
     maps = blocks(8, 1.0)
-    scene = Scene(maps, size=20, n_classes=3)
+    scene = Scene(maps, size=20, true_classes=3)
     resolved = DiffSeg(anchors=4).resolved(8, {"tau": 0.4})
     assert (resolved.tau, resolved.grid) == (0.4, "even")
     assert torch.equal(resolved(scene), segment(maps, 0.4, 4, grid="even", size=20))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffseg import anchor_grid, segment, symmetric_kl
-from diffseg.masks import labels_from_proposals, upsample_nearest
+from diffseg import anchor_grid, dbscan, kmeans, segment, symmetric_kl
+from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.merging import FLOOR, NoProposals, anchor_divergence, merge, merge_proposals
 from tests.diffseg.test_aggregation import bilinear
 
@@ -220,6 +220,7 @@ def test_upsample_nearest_equals_nearest_exact(side: int, size: int) -> None:
         ({"rule": "best"}, "rule: must be one of official, paper"),
         ({"precision": "int8"}, "precision: must be one of"),
         ({"grid": "random"}, "grid: must be one of"),
+        ({"size": 0}, "size: must be at least 1"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
@@ -231,3 +232,48 @@ def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
 def test_bad_tensors(bad: Tensor) -> None:
     with pytest.raises(ValueError, match="aggregated: must be a floating point tensor"):
         segment(bad)
+
+
+def test_not_a_number_is_no_underflow() -> None:
+    maps = blocks()
+    maps[3, 3] = torch.nan
+    with pytest.raises(ValueError, match="aggregated: holds NaN"):
+        segment(maps, 0.5, 4)
+
+
+def test_symmetric_kl_refuses_other_dtypes() -> None:
+    maps = blocks()
+    for p, q in ((maps.half(), maps.half()), (maps, maps.double())):
+        with pytest.raises(ValueError, match="must both be float32 or both float64"):
+            symmetric_kl(p, q)
+
+
+def test_many_near_ties_need_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps that differ by nothing but rounding: every pair is decided again, a few at a time."""
+    monkeypatch.setattr("diffseg.merging.PAIRS_AT_ONCE", 7)
+    maps = torch.full((64, 64), 1 / 64)
+    assert segment(maps, 1e-6, 8, grid="even", size=8).unique().tolist() == [0]
+
+
+def test_refinement_with_fewer_maps_than_proposals() -> None:
+    """Clusters that stay empty leave the others as they are; no label map of one value."""
+    maps = torch.eye(4).repeat_interleave(16, dim=0).repeat_interleave(16, dim=1) / 16
+    labels = segment(maps, 0.1, 8, iterations=1, grid="even", size=8, refine=True)
+    assert len(labels.unique()) == 4
+    with pytest.raises(ValueError, match=r"clusters \[1\] are empty"):
+        cluster_means(maps, torch.tensor([0, 2]).repeat(32), 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_input_of_other_dtypes_with_a_graph_stays_as_it_is(dtype: torch.dtype) -> None:
+    maps = blocks().to(dtype).requires_grad_()
+    before = maps.detach().clone()
+    for labels in (
+        segment(maps, 0.5, 4, grid="even", size=5),
+        segment(maps, 0.5, 4, grid="even", size=5, refine=True),
+        kmeans(maps, 4, size=5, n_init=1),
+        dbscan(maps, 0.2, 4, size=5, noise="nearest"),
+    ):
+        assert labels.shape == (5, 5)
+        assert not labels.requires_grad
+    assert torch.equal(maps, before)

@@ -18,7 +18,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.device import pick_device
-from diffseg.backbones.stable_diffusion import FILES, StableDiffusion
+from diffseg.backbones.stable_diffusion import PUBLISHED_FILES, StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
 from tests.conftest import ROOT
 from tests.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
@@ -132,7 +132,7 @@ def test_images_of_another_shape(model: UNetAttention, shape: tuple[int, ...]) -
         model.attend(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", PUBLISHED_FILES)
 def test_a_missing_file_is_named(tiny: Path, tmp_path: Path, name: str) -> None:
     copy = shutil.copytree(tiny, tmp_path / "copy")
     (copy / name).unlink()
@@ -164,7 +164,7 @@ def test_models_of_another_shape(model: UNetAttention) -> None:
     deeper = unet(
         down_block_types=["CrossAttnDownBlock2D"] * 5, up_block_types=["UpBlock2D"] * 5, block_out_channels=(16,) * 5
     )
-    with pytest.raises(ValueError, match=r"size: must be a multiple of 128 for .*, got 192"):
+    with pytest.raises(ValueError, match="halves a latent by 16 in all; only 8"):
         built(model.vae, deeper, replace(model.spec, size=192))
 
 
@@ -172,7 +172,7 @@ def hub_cache(tiny: Path, folder: Path) -> Path:
     """The tiny model as the hub's client would have stored v1.4: snapshots are links to blobs."""
     repository = folder / "models--CompVis--stable-diffusion-v1-4"
     snapshot = repository / "snapshots" / ("0" * 40)
-    for name in FILES:
+    for name in PUBLISHED_FILES:
         blob = repository / "blobs" / name.replace("/", "-")
         blob.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(tiny / name, blob)
@@ -214,3 +214,15 @@ def test_devices() -> None:
         pick_device("cuda:99")
     with pytest.raises(ValueError, match="device: must be auto, cpu, cuda"):
         pick_device("gpu")
+
+
+def test_a_tokenizer_as_transformers_saves_it(tiny: Path, model: UNetAttention, tmp_path: Path) -> None:
+    """Today's one file instead of the published four: the same empty prompt, the same attention."""
+    copy = tmp_path / "sd"
+    shutil.copytree(tiny, copy)
+    shutil.rmtree(copy / "tokenizer")
+    CLIPTokenizer.from_pretrained(tiny / "tokenizer").save_pretrained(copy / "tokenizer")
+    assert not (copy / "tokenizer" / "vocab.json").exists()
+    spec = StableDiffusion(str(copy), SIZE)
+    spec.check()
+    torch.testing.assert_close(spec.load("cpu").prompt, model.prompt, atol=0, rtol=0)

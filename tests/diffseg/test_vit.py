@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import yaml
+from omegaconf import OmegaConf
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -38,10 +38,10 @@ ONNX_CLASS_NORM = 38.060837
 TINY: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32}
 TINY_MODELS: dict[str, tuple[type[PreTrainedModel], Any, int]] = {  # with the number of class and register tokens
     "dino": (ViTModel, ViTConfig(**TINY, patch_size=8, intermediate_size=64), 1),
-    "dinov2": (Dinov2Model, Dinov2Config(**TINY, patch_size=4), 1),
-    "registers": (Dinov2WithRegistersModel, Dinov2WithRegistersConfig(**TINY, patch_size=4, num_register_tokens=3), 4),
+    "dinov2": (Dinov2Model, Dinov2Config(**TINY, patch_size=8), 1),
+    "registers": (Dinov2WithRegistersModel, Dinov2WithRegistersConfig(**TINY, patch_size=8, num_register_tokens=3), 4),
 }
-TINY_SPEC: dict[str, Any] = {"size": 48, "sides": (6, 3), "layers": (0, 2)}
+TINY_SPEC: dict[str, Any] = {"size": 48, "patch": 8, "sides": (6, 3), "layers": (0, 2)}
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +68,7 @@ def tiny(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, int]:
     model = kind(config)
     for name, weight in model.named_parameters():
         if "q_proj" in name or "k_proj" in name or "embeddings" in name:
-            weight.data.normal_()  # a fresh layer attends to everything alike, which would hide mistakes
+            weight.data.normal_(std=0.3)  # a fresh layer attends to everything alike, which would hide mistakes
     model.save_pretrained(tmp_path)
     return tmp_path, special_tokens
 
@@ -97,14 +97,20 @@ def random_images(batch: int, size: int = 48) -> Tensor:
 
 
 def spec_of(name: str) -> ViT:
-    values = yaml.safe_load((ROOT / "conf" / "backbone" / f"{name}.yaml").read_text(encoding="utf-8"))
+    values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "backbone" / f"{name}.yaml"), resolve=True)
+    assert isinstance(values, dict)
     assert values.pop("_target_") == "diffseg.backbones.vit.ViT"
     return TypeAdapter(ViT).validate_python(values)
 
 
 def test_yaml_of_dinov2_small_spells_out_the_defaults() -> None:
     assert spec_of("dinov2_small") == ViT()
-    assert max(ViT().sides) == 32
+    assert ViT().sides == (32, 16, 8)
+
+
+@pytest.mark.parametrize(("size", "sides"), [(224, (16, 8, 4)), (252, (18, 9)), (518, (37,)), (14, (1,))])
+def test_sides_follow_from_the_size(size: int, sides: tuple[int, ...]) -> None:
+    assert ViT(size=size).sides == sides
 
 
 def test_yaml_of_dino_vits8() -> None:
@@ -118,8 +124,10 @@ def test_yaml_of_dino_vits8() -> None:
     [
         ("path", ""),
         ("size", 0),
-        ("sides", ()),
+        ("size", 450),
+        ("patch", 0),
         ("sides", (0,)),
+        ("sides", (16, 8)),
         ("sides", (8, 8)),
         ("sides", (32, 12)),
         ("layers", ()),
@@ -151,12 +159,12 @@ def test_damaged_weights_are_not_used(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_check_reads_the_model_configuration(tiny: tuple[Path, int], tmp_path: Path) -> None:
-    ViT(path=str(tiny[0]), layers=(2,)).check()
+    ViT(path=str(tiny[0]), patch=8, layers=(2,)).check()
     with pytest.raises(ValueError, match=r"^layers: must be 0\.\.2 for .*got \[1, 3\]"):
-        ViT(path=str(tiny[0]), layers=(1, 3)).check()
+        ViT(path=str(tiny[0]), patch=8, layers=(1, 3)).check()
     CLIPVisionConfig().save_pretrained(tiny[0])
     with pytest.raises(ValueError, match=r"^path: must hold a model of type vit, dinov2.* is clip_vision_model"):
-        ViT(path=str(tiny[0]), layers=(2,)).load("cpu")
+        ViT(path=str(tiny[0]), patch=8, layers=(2,)).load("cpu")
 
 
 def test_weights_that_are_missing_in_the_file_are_not_made_up(tiny: tuple[Path, int]) -> None:
@@ -209,7 +217,7 @@ def test_batch_equals_singles(tiny: tuple[Path, int]) -> None:
 
 
 def test_locations_are_row_major(tiny: tuple[Path, int]) -> None:
-    spec = ViT(path=str(tiny[0]), size=48, sides=(6,), layers=(0,))
+    spec = ViT(path=str(tiny[0]), size=48, patch=8, sides=(6,), layers=(0,))
     model = spec.load("cpu")
     before = random_images(1)
     after = before.clone()
@@ -273,9 +281,9 @@ def test_real_attention_stays_within_an_object(dinov2: ViTAttention, shared: Pat
     from PIL import Image
 
     side = 16
-    model = ViT(sides=(side,)).load("cpu")
+    model = ViT(size=14 * side, sides=(side,)).load("cpu")
     for file in sorted((shared / "data" / "cocostuff" / "val2017").glob("*.jpg"))[:3]:
-        image = Image.open(file).convert("RGB").resize((448, 448))
+        image = Image.open(file).convert("RGB").resize((14 * side, 14 * side))
         label = Image.open(shared / "data" / "cocostuff" / "stuffthingmaps" / "val2017" / f"{file.stem}.png")
         segment = torch.from_numpy(np.array(label.resize((side, side), Image.Resampling.NEAREST))).flatten()
         same = (segment[:, None] == segment[None, :]).float()

@@ -80,7 +80,7 @@ def test_locate_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_locate_what_is_no_folder(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    with pytest.raises(MissingWeights, match=f"^backbone.path: {re.escape(path)} is not a folder.*config.json"):
+    with pytest.raises(MissingWeights, match=f"^path: {re.escape(path)} is not a folder.*config.json"):
         locate(path, ["config.json"])
 
 

@@ -259,3 +259,97 @@ def test_differences_name_what_changed() -> None:
         "sides: [32, 16] -> [32]",
     ]
     assert differences(new, new) == []
+
+
+IMAGES = [f"image {number}" for number in range(7)]
+ORDER = [(KEY, image) for image in IMAGES]
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> bytes:
+    """The file that one process writes."""
+    with RecordFile(tmp_path / "whole.jsonl") as records:
+        records.declare(SETTINGS)
+        for image in IMAGES:
+            records.append(ok(image))
+        records.gather(ORDER)
+    return (tmp_path / "whole.jsonl").read_bytes()
+
+
+def write_shards(path: Path, count: int, images: list[str] = IMAGES) -> None:
+    with RecordFile(path) as main:
+        main.declare(SETTINGS)
+        for shard in range(1, count):
+            with RecordFile(path, shard) as records:
+                records.declare(SETTINGS)
+                for image in images[shard::count]:
+                    records.append(ok(image))
+        for image in images[::count]:
+            main.append(ok(image))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12])
+def test_gathered_shards_are_the_file_of_one_process(tmp_path: Path, whole: bytes, count: int) -> None:
+    path = tmp_path / "results" / "records.jsonl"
+    write_shards(path, count)
+    with RecordFile(path) as records:  # as a later run does, of any number of processes
+        assert records.done(KEY) == set(IMAGES)
+        records.gather(ORDER)
+        records.append(ok("one more"))
+    assert path.read_bytes() == whole + json.dumps(ok("one more")).encode() + b"\n"
+    assert sorted(each.name for each in path.parent.iterdir()) == [".records.jsonl.lock", "records.jsonl"]
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"type": "ima'], ids=["whole", "torn"])
+@pytest.mark.parametrize("step", ["before the file is replaced", "before a shard is removed"])
+def test_killed_while_it_gathers(
+    tmp_path: Path, whole: bytes, step: str, torn: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost, nothing is there twice."""
+    path = tmp_path / "results" / "records.jsonl"
+    write_shards(path, 3)
+    shard = path.with_name("records.1.jsonl")
+    shard.write_bytes(shard.read_bytes() + torn)
+    with monkeypatch.context() as patch:
+        if step == "before the file is replaced":
+            patch.setattr(Path, "replace", lambda *_: 1 / 0)
+        else:
+            patch.setattr(Path, "unlink", lambda each, missing_ok=False: missing_ok or 1 / 0)
+        with pytest.raises(ZeroDivisionError), RecordFile(path):
+            pass
+    assert shard.exists()
+    with RecordFile(path) as records:
+        assert records.done(KEY) == set(IMAGES)
+        records.gather(ORDER)
+    assert path.read_bytes() == whole
+
+
+def test_an_order_moves_no_other_record(path: Path) -> None:
+    with RecordFile(path) as records:
+        other = records.declare({**SETTINGS, "segmenter": {"name": "kmeans"}})
+        for image in ("z", "y"):
+            records.append(ok(image, key=other))
+        for image in ("d", "c"):
+            records.append(ok(image))
+        before = path.read_text().splitlines()
+        records.gather([(KEY, image) for image in "abcd"])
+    lines = path.read_text().splitlines()
+    assert lines == [before[0], *before[3:6], *before[1:3], before[7], before[6]]
+
+
+def test_a_shard_that_does_not_see_the_folder_of_the_first(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="a folder that all machines share"), RecordFile(tmp_path / "r.jsonl", 1):
+        pass
+
+
+def test_what_is_known_is_not_written_again(path: Path) -> None:
+    with RecordFile(path) as records:
+        records.append(failed("c"))
+        before = path.read_bytes()
+        records.append(failed("c"))
+        records.append(ok("a"))
+        records.declare(SETTINGS)
+        assert path.read_bytes() == before
+        records.append(ok("c"))
+        records.append(failed("c"))  # not the newest any more
+    assert path.read_bytes().count(b'"failed"') == 2

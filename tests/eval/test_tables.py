@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from eval.markdown import markdown
 from eval.matching import contingency, match_contingency
 from eval.metrics import bootstrap
 from eval.protocols import PROTOCOLS
-from eval.tables import Variant, markdown, per_class, per_image, summary, write_tables, write_text
+from eval.tables import Variant, per_class, per_image, summary, telling_names, write_tables
 
 # fmt: off
 COLUMNS = [
@@ -185,23 +186,25 @@ def test_the_text_reads_like_the_table_of_the_paper(tmp_path: Path) -> None:
 
 
 def test_published_numbers_stand_beside_the_official_score_only() -> None:
-    official, present = markdown(summary(VARIANTS, RECORDS), official_count=2).split("Score `present`")
+    official, present = markdown(summary(VARIANTS, RECORDS), ["a", "b"], official_count=2).split("Score `present`")
     assert "72.5 / -" in official
     assert "| 2, 1 failed |" in official
     assert "paper" not in present
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "summary.csv"
-    write_text(path, "old\n")
+def test_namesakes_are_told_apart() -> None:
+    def variant(**segmenter: Any) -> Variant:
+        return Variant("K-Means-C", "", {"segmenter": {"clusters": 6, **segmenter}, "scoring": {"size": 448}})
 
-    def full(self: Path, text: str, **options: str) -> int:
-        with self.open("w") as file:
-            file.write(text[:2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_text(path, "new\n")
-    assert path.read_text() == "old\n"
-    assert list(tmp_path.iterdir()) == [path]
+    assert telling_names([DIFFSEG, DBSCAN]) == ["DiffSeg", "DBSCAN"]
+    seeds = [variant(seed=seed) for seed in range(3)]
+    assert telling_names([DIFFSEG, *seeds]) == ["DiffSeg", *(f"K-Means-C, seed={seed}" for seed in range(3))]
+    # What most of them share goes without saying.
+    changed = [variant(seed=0), variant(seed=0, upsample="nearest"), variant(seed=0, clusters=7)]
+    assert telling_names(changed) == ["K-Means-C", "K-Means-C, upsample=nearest", "K-Means-C, clusters=7"]
+    # One setting is enough where others follow from it.
+    sizes = [Variant("DiffSeg", "", {"backbone": {"size": size, "sides": [size // 8]}}) for size in (320, 512)]
+    assert telling_names(sizes) == ["DiffSeg, size=320", "DiffSeg, size=512"]
+    records = {"": [ok("a", [0], [0], seconds=1.0)]}
+    assert per_class(seeds, records, CLASSES)["variant"].unique().tolist() == telling_names(seeds)
+    assert per_image(seeds, records)["variant"].unique().tolist() == telling_names(seeds)

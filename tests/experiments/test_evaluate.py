@@ -49,7 +49,11 @@ def test_demo_writes_its_files_and_says_where(demo: Run) -> None:
     assert str(demo.folder) in demo.out
     for method in ("K-Means-C", "K-Means-S", "DBSCAN", "DiffSeg"):
         assert f"| {method} " in demo.out
-    assert sorted(path.name for path in (demo.folder / "panels").iterdir()) == ["astronaut.png", "chelsea.png"]
+    assert sorted(path.name for path in (demo.folder / "panels").iterdir()) == [
+        "astronaut.png",
+        "chelsea.png",
+        "overview.png",
+    ]
     summary = demo.table()
     assert tuple(summary.columns) == SUMMARY
     assert len(summary) == 4 * len(PROTOCOLS)

@@ -1,0 +1,69 @@
+"""Tables as text: Markdown whose columns also line up in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from eval.protocols import ProtocolName
+
+CAPTIONS: Mapping[ProtocolName, str] = {
+    "official": "Score `official`, as in the paper: classes absent from an image are charged left-over segments",
+    "present": "Score `present`: only the classes present in an image are matched",
+}
+
+
+def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int | None = None) -> str:
+    """The summary of a run: one table a protocol.
+
+    Args:
+        overview: what `eval.tables.summary` returns.
+        names: of its variants, in order, such as `eval.tables.telling_names`.
+        official_count: images of the published evaluation, None where there is none.
+    """
+    blocks = []
+    for protocol, rows in overview.groupby("protocol", sort=False):
+        cells = {
+            "method": names,
+            "ACC % [95 %]": [with_interval(*row) for row in rows[["acc", "acc_low", "acc_high"]].to_numpy()],
+            "mIoU % [95 %]": [with_interval(*row) for row in rows[["miou", "miou_low", "miou_high"]].to_numpy()],
+            "paper ACC / mIoU": [
+                f"{fixed(row.published_acc)} / {fixed(row.published_miou)}" for row in rows.itertuples()
+            ],
+            "segments": [fixed(value) for value in rows["segments"]],
+            "s / image": [fixed(value, 2) for value in rows["seconds_per_image"]],
+            "images": [image_count(row.images, row.failed, official_count) for row in rows.itertuples()],
+        }
+        if rows[["published_acc", "published_miou"]].isna().all(axis=None):
+            del cells["paper ACC / mIoU"]
+        blocks.append(f"{CAPTIONS[protocol]}\n\n{pipe_table(cells)}")
+    return "\n".join(blocks)
+
+
+def fixed(value: float, decimals: int = 1, sign: str = "") -> str:
+    """``63.0``, never ``-0.0``; with ``sign="+"`` ``+63.0``; ``-`` where there is no number."""
+    return "-" if pd.isna(value) else f"{value:{sign}z.{decimals}f}"
+
+
+def with_interval(value: float, low: float, high: float, sign: str = "") -> str:
+    """``63.0 [60.1, 65.9]``, or ``-`` without a number."""
+    ends = f" [{fixed(low, sign=sign)}, {fixed(high, sign=sign)}]"
+    return fixed(value, sign=sign) + ("" if pd.isna(value) else ends)
+
+
+def image_count(evaluated: int, failed: int, official_count: int | None) -> str:
+    """``8``, or ``812 of 2,175`` where the published evaluation has more, and how many failed."""
+    text = f"{evaluated:,}"
+    if official_count is not None and evaluated < official_count:
+        text += f" of {official_count:,}"
+    return f"{text}, {failed:,} failed" if failed else text
+
+
+def pipe_table(columns: Mapping[str, Iterable[str]]) -> str:
+    """Markdown table, padded: the first column to the left, the others to the right."""
+    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
+    first, *others = (max(map(len, cells)) for cells in zip(*rows, strict=True))
+    lines = [[row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in rows]
+    lines.insert(1, ["-" * first, *("-" * (width - 1) + ":" for width in others)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,94 @@
+"""A picture that fails, wherever it does: recorded with its reason, and the others count."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from diffseg.aggregation import Aggregation
+from diffseg.backbones.vit_attention import ViTAttention
+from diffseg.segmenters import DiffSeg
+from tests.runs import SMALL, Run, evaluate
+
+REASON = "CUDA out of memory. Tried to allocate 9.00 GiB"
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+    def call(*overrides: str) -> Run:
+        return evaluate(tmp_path / "run", "dataset.limit=3", "panels=2", *SMALL, *overrides, capture=capsys)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"), [(ViTAttention, "attend"), (Aggregation, "__call__"), (DiffSeg, "__call__")]
+)
+@pytest.mark.usefixtures("dinov2")
+def test_no_memory_for_a_picture(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, kind: type, method: str
+) -> None:
+    """In the attention, the aggregation or the segmenting of the second picture; what had been allocated is freed."""
+    work, calls, freed = getattr(kind, method), [], []
+
+    def fails_once(self: Any, *arguments: Any) -> Any:
+        calls.append(self)
+        if len(calls) == 2:
+            held = torch.zeros(1)
+            weakref.finalize(held, freed.append, "tensor")
+            raise torch.OutOfMemoryError(REASON)
+        return work(self, *arguments)
+
+    monkeypatch.setattr(kind, method, fails_once)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append("cache"))
+    done = run()
+    assert done.status == 1
+    assert [(each["status"], each.get("reason")) for each in done.images()] == [
+        ("ok", None),
+        ("failed", REASON),
+        ("ok", None),
+    ]
+    assert freed == ["tensor", "cache"]
+    assert "2, 1 failed" in done.out
+    assert "1 evaluations failed" in done.err
+    monkeypatch.undo()
+    again = run()  # the failed one is tried again, and stands where it belongs
+    assert again.status == 0
+    ids = [each["image"] for each in again.images()]
+    assert ids == [ids[0], ids[1], ids[1], ids[3]]
+    assert [each["status"] for each in again.images()] == ["ok", "failed", "ok", "ok"]
+    assert set(again.table()["images"]) == {3}
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_a_failure_that_repeats_is_one_record(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise torch.OutOfMemoryError(REASON)
+
+    monkeypatch.setattr(ViTAttention, "attend", fails)
+    assert run("allow_failures=true").status == 0
+    assert run().status == 1
+    assert [each["status"] for each in run().images()] == ["failed"] * 3
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_a_sweep_goes_on_after_a_job_with_failures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = ViTAttention.attend
+
+    def fails_once(*arguments: Any) -> Any:
+        monkeypatch.setattr(ViTAttention, "attend", work)
+        raise torch.OutOfMemoryError(REASON)
+
+    monkeypatch.setattr(ViTAttention, "attend", fails_once)
+    overrides = ("dataset.limit=1", "segmenter.tau=0.2,0.5", "panels=0", *SMALL)
+    done = evaluate(tmp_path, *overrides, capture=capsys, multirun=True)
+    assert done.status == 1
+    tables = [Run(0, "", "", tmp_path / job).table() for job in ("0", "1")]
+    assert [set(table["images"]) for table in tables] == [{0}, {1}]

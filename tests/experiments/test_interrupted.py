@@ -1,0 +1,149 @@
+"""Runs that are killed, or whose disk is full: the same command ends with the files of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.coco_folder import image_of, write_pair
+from tests.conftest import ROOT
+from tests.forks import log, start
+from tests.runs import Run, evaluate, without_timings
+
+KILLS = 20
+PICTURES = [f"{number:012}" for number in range(1, 6)]
+SPOILT = PICTURES[1]
+# Two passes, and on the first of them two rows of one tensor.
+LARGE, LITTLE = "'backbone.size=112', 'backbone.sides=[8]'", "'backbone.size=56', 'backbone.sides=[4]'"
+ROWS = (
+    f"{{name: 'K-Means', overrides: ['segmenter=kmeans_c', 'segmenter.clusters=3', {LARGE}]}}",
+    f"{{name: 'DiffSeg', overrides: ['segmenter=diffseg', {LITTLE}]}}",
+    f"{{name: 'DiffSeg', overrides: ['segmenter=diffseg', {LARGE}]}}",
+)
+
+pytestmark = pytest.mark.usefixtures("dinov2")
+
+
+@pytest.fixture(scope="module")
+def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """A run over five pictures, of which one cannot be decoded."""
+    root = tmp_path_factory.mktemp("coco")
+    for seed, id in enumerate(PICTURES):
+        write_pair(root, id, seed)
+    image_of(root, SPOILT).write_bytes(image_of(root, SPOILT).read_bytes()[:300])
+    data = ("dataset=cocostuff27", f"dataset.root={root}")
+    return (*data, f"variants=[{','.join(ROWS)}]", "segmenter.anchors=4", "panels=3", "allow_failures=true")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    complete(folder, *overrides)
+    return folder
+
+
+def steps(folder: Path) -> int:
+    """How far a run is: every file and every record is a step."""
+    records = folder / "records.jsonl"
+    lines = records.read_bytes().count(b"\n") if records.exists() else 0
+    return lines + sum(path.is_file() for path in folder.rglob("*"))
+
+
+def test_killed_at_random_moments(undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path) -> None:
+    """Every run is killed twice and started again, until there were twenty kills."""
+    generator = random.Random(3)
+    last = steps(undisturbed)
+    killed_at: list[int] = []
+    while len(killed_at) < KILLS:
+        folder = tmp_path / f"{len(killed_at)}"
+        for _ in range(2):
+            process = start(folder, *overrides)
+            until = generator.randint(min(steps(folder) + 1, last), last)
+            while process.is_alive() and steps(folder) < until:
+                time.sleep(0.001)
+            time.sleep(generator.uniform(0, 0.1))
+            process.kill()
+            process.join()
+            if process.exitcode == -signal.SIGKILL:
+                killed_at.append(steps(folder))
+        complete(folder, *overrides)
+        assert without_timings(folder) == without_timings(undisturbed)
+    assert len(set(killed_at)) > KILLS / 3  # spread over the run
+
+
+def test_a_kill_between_two_writes_of_every_kind(
+    undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Left-overs that a kill rarely leaves: half a file beside each file, half a record, tables of an earlier state."""
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    for path in [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock")]:
+        path.with_name(f".{path.name}.tmp").write_bytes(path.read_bytes()[:100])
+        if path.suffix in (".png", ".csv", ".md"):
+            path.unlink()
+    whole = (folder / "records.jsonl").read_bytes()
+    (folder / "records.jsonl").write_bytes(whole[: len(whole) * 2 // 3])
+    (folder / ".records.jsonl.tmp").unlink()  # only ever beside a file whose lines are still to be ordered
+    assert evaluate(folder, *overrides, capture=capfd).status == 0
+    assert without_timings(folder) == without_timings(undisturbed)
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "records.jsonl", ".png"])
+def test_a_file_that_cannot_grow(undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path, file: str) -> None:
+    """The system refuses to write beyond a size, as it does on a full disk."""
+    folder = tmp_path / "run"
+    lines = (undisturbed / "records.jsonl").read_bytes().splitlines(keepends=True)
+    records, variants = len(b"".join(lines)), len(b"".join(lines[: len(ROWS)]))
+    largest = {"config.yaml": variants, "records.jsonl": records // 2, ".png": records + 1_000}
+    process = start(folder, *overrides, largest=largest[file])
+    process.join()
+    assert_stopped(Run(process.exitcode, "", log(folder).read_text(), folder), file)
+    kept = (folder / "records.jsonl").read_bytes()
+    complete(folder, *overrides)
+    assert (folder / "records.jsonl").read_bytes().startswith(kept[: kept.rindex(b"\n") + 1])
+    assert without_timings(folder) == without_timings(undisturbed)
+
+
+def test_a_full_disk(undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path) -> None:
+    """A real file system of 48 KiB, in a name space of its own."""
+    disk, kept = tmp_path / "disk", tmp_path / "run"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=48k none {disk}"
+    alone = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, mount], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets no test mount a file system")
+    command = f'{mount} && "$@"; status=$?; cp -a {disk}/run {kept}; exit $status'
+    done = subprocess.run(
+        [*alone, command, "sh", sys.executable, "-m", "experiments.evaluate", f"results_dir={disk}/run", *overrides],
+        cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert_stopped(Run(done.returncode, done.stdout, done.stderr, kept), f"{disk}/run/")
+    assert "No space left on device" in done.stderr
+    complete(kept, *overrides)
+    assert without_timings(kept) == without_timings(undisturbed)
+
+
+def complete(folder: Path, *overrides: str) -> None:
+    """A run that nothing disturbs."""
+    process = start(folder, *overrides)
+    process.join()
+    assert process.exitcode == 0, log(folder).read_text()
+
+
+def assert_stopped(run: Run, file: str) -> None:
+    """With one line that names the file, and no half file left."""
+    assert run.status == 2, run.err
+    errors = [line for line in run.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, run.err
+    assert file in errors[0]
+    assert "cannot be written" in errors[0]
+    assert "Traceback" not in run.err
+    assert not list(run.folder.rglob(".*.tmp"))
