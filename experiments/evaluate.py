@@ -17,9 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from datasets.base import DatasetError
 from diffseg.backbones import MissingWeights
-from eval.config import ConfigError, check, expand, explain
+from eval.config import ConfigError, explain
 from eval.files import WriteError
 from eval.records import PicturesFailed, RecordError
+from experiments.rows import check, expand
 
 USER_ERRORS = (
     *(ConfigError, DatasetError, MissingWeights, RecordError, WriteError),
@@ -44,9 +45,9 @@ def _evaluate(config: DictConfig) -> None:
     rows = expand(config, job.overrides.task, job.runtime.choices)
     check(rows)
     # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
-    from experiments.session import run_session
+    from experiments.runner import run_rows
 
-    failed = run_session(config, rows, Path(job.runtime.output_dir))
+    failed = run_rows(config, rows, Path(job.runtime.output_dir))
     if failed and not config.allow_failures:
         raise PicturesFailed
 

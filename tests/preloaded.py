@@ -4,4 +4,4 @@
 import sklearn.cluster
 
 import diffseg.backbones.vit_attention
-import experiments.session
+import experiments.runner

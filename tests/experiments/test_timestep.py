@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 
 from datasets.photos import Photos
 from datasets.transforms import square
-from eval.config import expand
+from experiments.rows import expand
 from tests.conftest import ROOT
 from tests.runs import evaluate
 from tests.tiny_sd import build_tiny_sd

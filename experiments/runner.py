@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 RECORDS = "records.jsonl"
 
 
-def run_session(config: DictConfig, rows: Sequence[Row], folder: Path) -> int:
+def run_rows(config: DictConfig, rows: Sequence[Row], folder: Path) -> int:
     """Evaluates the rows, writes the result files into ``folder`` and prints the table.
 
     Under torchrun each process evaluates its share of the pictures, and the first does the rest.
