@@ -63,8 +63,12 @@ def square(sample: Sample, size: int, label_size: int | None = None) -> tuple[Te
     Raises:
         DatasetError: the square has no labelled pixel.
     """
-    image = resize_image(centre_crop(sample.image), size)
-    return image, square_label(sample, size if label_size is None else label_size)
+    return square_image(sample, size), square_label(sample, size if label_size is None else label_size)
+
+
+def square_image(sample: Sample, size: int) -> Tensor:
+    """The centred square of the image alone, ``(3, size, size)`` float32 in [0, 255]."""
+    return resize_image(centre_crop(sample.image), size)
 
 
 def square_label(sample: Sample, size: int) -> Tensor:

@@ -85,7 +85,7 @@ class Row:
         name: how tables call it.
         config: the composed configuration.
         choices: group -> chosen YAML.
-        dataset, backbone, scoring: its parts. Aggregation and segmenter import torch, so `eval.run` builds them.
+        dataset, backbone, scoring: its parts. Aggregation and segmenter import torch, so `eval.methods` builds them.
         note: a footnote for tables.
     """
 

@@ -23,7 +23,7 @@ def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts about this run that repeat exactly when it is repeated on the same machine and checkout.
 
     Args:
-        settings: of each row, `eval.run.Method.settings`.
+        settings: of each row, `eval.methods.Method.settings`.
 
     Returns:
         JSON-ready: git commit (``+changes`` where the checkout differs from it), sha256 of the code that makes

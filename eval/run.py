@@ -8,25 +8,25 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from datasets.base import DatasetError, Sample
-from datasets.transforms import classes_in_square, square, square_label
-from diffseg.aggregation import Aggregation, side_weights, underflow_fraction
+from datasets.base import DatasetError
+from datasets.transforms import classes_in_square, square_image, square_label
+from diffseg.aggregation import Aggregation, underflow_fraction
 from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.merging import NoProposals
 from diffseg.pictures import write_label_map
-from diffseg.segmenters import Scene, Segmenter
-from eval.class_counts import mean_classes
-from eval.config import PROTOCOL_VERSION, ConfigError, Row, build
+from diffseg.segmenters import Scene
+from eval.config import ConfigError
 from eval.files import writing
 from eval.matching import Counts, contingency, match_contingency
+from eval.methods import Method
 from eval.metrics import accuracy, mean_iou
 from eval.progress import Progress
 from eval.protocols import PROTOCOLS
@@ -38,69 +38,6 @@ Item = TypeVar("Item")
 
 # A picture's own failure: the run records it and goes on. Anything else is a fault of ours and stops the run.
 PICTURE_ERRORS = (DatasetError, AttentionError, NoProposals, torch.OutOfMemoryError)
-
-
-@dataclass(frozen=True, eq=False)
-class Method:
-    """A row with all its parts built, and its place in the records.
-
-    Attributes:
-        row: as configured.
-        aggregation, segmenter: its parts, every open parameter filled in.
-        settings: group -> name -> value: everything that changes what the row computes, and so its key.
-    """
-
-    row: Row
-    aggregation: Aggregation
-    segmenter: Segmenter
-    settings: Mapping[str, Any]
-
-
-def prepare(row: Row) -> Method:
-    """Builds what is left of a row and checks the parts against each other.
-
-    Raises:
-        ConfigError: a value out of range for this backbone, or a parameter for which no value is known.
-    """
-    aggregation: Aggregation = build(row.config.aggregation, "aggregation")
-    segmenter: Segmenter = build(row.config.segmenter, "segmenter")
-    sides = row.backbone.sides
-    try:
-        side_weights(aggregation.weights, sides)
-    except ValueError as error:
-        raise ConfigError(f"aggregation.{error}") from None
-    values = row.tuned(type(segmenter).__name__.lower())
-    if getattr(segmenter, "clusters", 0) is None:
-        values["clusters"] = mean_classes(row.dataset)
-    try:
-        segmenter = segmenter.resolved(max(sides), values)
-    except ValueError as error:
-        raise ConfigError(f"segmenter.{error}") from None
-    return Method(row, aggregation, segmenter, _settings(row, aggregation, segmenter))
-
-
-def _settings(row: Row, aggregation: Aggregation, segmenter: Segmenter) -> dict[str, Any]:
-    backbone = asdict(cast(Any, row.backbone))
-    # Where the weights lie changes nothing: their hash is there. What suits other parts is filled in where it counts.
-    del backbone["path"], backbone["tuned"]
-    dataset = row.dataset
-    return {
-        "protocol_version": PROTOCOL_VERSION,
-        "dataset": {
-            "name": dataset.name,
-            "label_source": dataset.label_source,
-            "fingerprint": dataset.fingerprint,
-        },
-        "backbone": {
-            "kind": type(row.backbone).__name__,
-            **backbone,
-            "sides": row.backbone.sides,
-            "weights": row.backbone.fingerprint,
-        },
-        "aggregation": asdict(aggregation),
-        "segmenter": {"kind": type(segmenter).__name__, **asdict(cast(Any, segmenter))},
-        "scoring": {"size": row.size},
-    }
 
 
 def run(methods: Sequence[Method], records: RecordFile, labels: Path, device: str, panels: int, shard: Shard) -> None:
@@ -146,6 +83,21 @@ def label_path(labels: Path, method: Method, key: str, image: str) -> Path:
     return labels / f"{name}-{key[:6]}" / f"{image}.png"
 
 
+@dataclass(frozen=True)
+class _Picture:
+    """What the tasks of one picture share.
+
+    Attributes:
+        id: of the picture.
+        truths: side in pixels -> label ``(side, side)`` int16, for each side at which it is scored.
+        true_classes: classes in its ground truth.
+    """
+
+    id: str
+    truths: Mapping[int, Tensor]
+    true_classes: int
+
+
 class _Task:
     """What is left to do for one method, and its score so far."""
 
@@ -183,18 +135,17 @@ class _Task:
         logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
         self.records.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 
-    def evaluate(self, sample: Sample, aggregated: Tensor, shared: Mapping[str, Any], seconds: float) -> None:
+    def evaluate(self, picture: _Picture, aggregated: Tensor, shared: Mapping[str, Any], seconds: float) -> None:
         """Segments one picture, scores it, and appends the record.
 
         Args:
-            sample: the picture, uncropped.
+            picture: its truth.
             aggregated: ``(S*S, S*S)``.
             shared: what the record says of the tensor.
             seconds: time that the tensor took.
         """
-        image = sample.id
-        truth = square_label(sample, self.row.size)
-        scene = Scene(aggregated, self.row.size, classes_in_square(sample))
+        image, truth = picture.id, picture.truths[self.row.size]
+        scene = Scene(aggregated, self.row.size, picture.true_classes)
         start = _now(aggregated)
         prediction = self.method.segmenter(scene).cpu().numpy()
         elapsed = _now(aggregated) - start
@@ -249,24 +200,26 @@ def _run_image(image: str, tasks: Sequence[_Task], model: AttentionModel) -> Non
     row = tasks[0].row
     with _recording_failures(image, tasks):
         sample = row.dataset.load(image)
-        pixels, _ = square(sample, row.backbone.size)
+        truths = {size: square_label(sample, size) for size in {task.row.size for task in tasks}}
+        picture = _Picture(image, truths, classes_in_square(sample))
+        pixels = square_image(sample, row.backbone.size)
         start = time.perf_counter()
         maps = model.attend(pixels[None])[0]
         attended = _now(maps.maps[maps.sides[0]]) - start
         for shared in grouped(tasks, lambda task: _aggregation(task.method)):
-            _run_tensor(sample, maps, shared, attended)
+            _run_tensor(picture, maps, shared, attended)
 
 
-def _run_tensor(sample: Sample, maps: AttentionMaps, tasks: Sequence[_Task], attended: float) -> None:
+def _run_tensor(picture: _Picture, maps: AttentionMaps, tasks: Sequence[_Task], attended: float) -> None:
     """The tasks that share one aggregated tensor."""
-    with _recording_failures(sample.id, tasks):
+    with _recording_failures(picture.id, tasks):
         start = time.perf_counter()
         aggregated = tasks[0].method.aggregation(maps)
         seconds = attended + _now(aggregated) - start
         shared = {"underflow": underflow_fraction(aggregated)}
         for task in tasks:
-            with _recording_failures(sample.id, [task]):
-                task.evaluate(sample, aggregated, shared, seconds)
+            with _recording_failures(picture.id, [task]):
+                task.evaluate(picture, aggregated, shared, seconds)
 
 
 @contextmanager

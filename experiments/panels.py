@@ -14,8 +14,9 @@ from datasets.transforms import square
 from diffseg.pictures import contact_sheet, overlay, write_picture
 from eval.files import writing
 from eval.matching import contingency, match_contingency, match_present
+from eval.methods import Method
 from eval.metrics import accuracy
-from eval.run import Method, label_path
+from eval.run import label_path
 
 COLUMNS = 3
 OVERVIEW = "overview"
@@ -64,16 +65,18 @@ def write_panels(folder: Path, methods: Methods, panels: int) -> list[Path]:
 
 def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
     """Input, ground truth and each method's segments over the input; empty where there is nothing to show."""
+    dataset = methods[0][0].row.dataset
+    try:
+        sample = dataset.load(id)
+        squares = {size: square(sample, size) for size in {method.row.size for method, _ in methods}}
+    except DatasetError:
+        return []  # recorded as failed, with its reason
     tiles: Tiles = []
     for method, key in methods:
         path = label_path(folder / "labels", method, key, id)
         if not path.is_file():
             continue
-        dataset = method.row.dataset
-        try:
-            pixels, truth = (each.numpy() for each in square(dataset.load(id), method.row.size))
-        except DatasetError:
-            return []  # recorded as failed, with its reason
+        pixels, truth = (each.numpy() for each in squares[method.row.size])
         picture = pixels.transpose(1, 2, 0).round().astype(np.uint8)
         if not tiles:
             tiles = [(id, picture), ("ground truth", overlay(picture, truth))]

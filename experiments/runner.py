@@ -16,9 +16,10 @@ from transformers.utils import logging as transformers_logging
 from diffseg.backbones.device import pick_device
 from eval.config import ConfigError, Row, build
 from eval.files import write_text, writing
+from eval.methods import Method, prepare
 from eval.provenance import provenance
 from eval.records import Record, RecordFile, differences
-from eval.run import Method, prepare, record_order, run
+from eval.run import record_order, run
 from eval.shards import Shard, join_shards
 from eval.tables import Variant, write_tables
 from eval.tracking import Tracker
@@ -40,7 +41,7 @@ def run_rows(config: DictConfig, rows: Sequence[Row], folder: Path) -> int:
         Number of failures: pictures that could not be evaluated, once for each row.
 
     Raises:
-        ConfigError, RecordError: see `eval.run.prepare` and `eval.records.RecordFile`.
+        ConfigError, RecordError: see `eval.methods.prepare` and `eval.records.RecordFile`.
         WriteError: a result file could not be written; what was recorded before stays.
     """
     shard = join_shards()

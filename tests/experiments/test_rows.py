@@ -13,7 +13,7 @@ from PIL import Image
 from diffseg.backbones import MissingWeights
 from eval.class_counts import mean_classes
 from eval.config import ConfigError, Row
-from eval.run import prepare
+from eval.methods import prepare
 from experiments.rows import check, expand
 from tests.coco_folder import IDS, image_of, label_of, write_folder
 from tests.conftest import ROOT
