@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ def write_folder(root: Path) -> Path:
     for seed, id in enumerate(reversed(IDS)):
         write_pair(root, id, seed)
     return root
+
+
+def write_spoilt_folder(root: Path, ids: Sequence[str], spoilt: str) -> tuple[str, ...]:
+    """Pairs of which one picture cannot be decoded; returns the overrides that choose them."""
+    for seed, id in enumerate(ids):
+        write_pair(root, id, seed)
+    image_of(root, spoilt).write_bytes(image_of(root, spoilt).read_bytes()[:300])
+    return ("dataset=cocostuff27", f"dataset.root={root}")
 
 
 def box(top: int, left: int, bottom: int, right: int) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.coco_folder import image_of, write_pair
+from tests.coco_folder import write_spoilt_folder
 from tests.conftest import ROOT
 from tests.forks import log, start
 from tests.runs import Run, evaluate, without_timings
@@ -35,11 +35,7 @@ pytestmark = pytest.mark.usefixtures("dinov2")
 @pytest.fixture(scope="module")
 def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """A run over five pictures, of which one cannot be decoded."""
-    root = tmp_path_factory.mktemp("coco")
-    for seed, id in enumerate(PICTURES):
-        write_pair(root, id, seed)
-    image_of(root, SPOILT).write_bytes(image_of(root, SPOILT).read_bytes()[:300])
-    data = ("dataset=cocostuff27", f"dataset.root={root}")
+    data = write_spoilt_folder(tmp_path_factory.mktemp("coco"), PICTURES, SPOILT)
     return (*data, f"variants=[{','.join(ROWS)}]", "segmenter.anchors=4", "panels=3", "allow_failures=true")
 
 
