@@ -9,8 +9,8 @@ from itertools import product
 
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf, open_dict
 from pydantic import TypeAdapter, ValidationError
 
 from datasets.base import DatasetError
@@ -63,7 +63,7 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
             )
     deferred = [override for override in typed if override.key_or_group.split(".")[0] in chosen]
     common = [str(override.input_line) for override in typed if override not in deferred]
-    composed = [_compose([*each.overrides, *common]) for each in variations]
+    composed = _compose_all(variations, common)
     for override in deferred:
         _set_where_meant(override, variations, [row for row, _ in composed], config.name)
     rows = [_row(each.name, *parts, each.note) for each, parts in zip(variations, composed, strict=True)]
@@ -97,12 +97,38 @@ def _without_sweeps(variation: Variation) -> list[tuple[str, ...]]:
     return list(product(*values))
 
 
+def _compose_all(variations: Sequence[Variation], common: Sequence[str]) -> list[tuple[DictConfig, Mapping[str, str]]]:
+    """Configuration and choices of each row. Rows that choose alike are composed once: Hydra takes its time."""
+    given = {override.split("=")[0] for override in common}
+    bases: dict[tuple[str, ...], tuple[DictConfig, Mapping[str, str]]] = {}
+    rows = []
+    for each in variations:
+        values = [
+            parsed for parsed in OverridesParser.create().parse_overrides(list(each.overrides)) if _is_value(parsed)
+        ]
+        chosen = tuple(override for override in each.overrides if override not in {v.input_line for v in values})
+        if chosen not in bases:
+            bases[chosen] = _compose([*chosen, *common])
+        config, choices = bases[chosen][0].copy(), bases[chosen][1]
+        for value in values:
+            if value.key_or_group not in given:
+                OmegaConf.update(config, value.key_or_group, value.value(), merge=False)
+        OmegaConf.set_struct(config, False)
+        rows.append((config, choices))
+    return rows
+
+
+def _is_value(override: Override) -> bool:
+    """Whether an override changes a key that is there: ``group.key=value``."""
+    return "." in override.key_or_group and override.type == OverrideType.CHANGE
+
+
 def _compose(overrides: Sequence[str]) -> tuple[DictConfig, Mapping[str, str]]:
     """Configuration and choices of one row."""
     composed = compose("config", overrides=list(overrides), return_hydra_config=True)
     choices = dict(composed.hydra.runtime.choices)
-    OmegaConf.set_struct(composed, False)
-    del composed["hydra"]
+    with open_dict(composed):
+        del composed["hydra"]
     return composed, choices
 
 
