@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 
@@ -103,13 +104,12 @@ def _compose_all(variations: Sequence[Variation], common: Sequence[str]) -> list
     bases: dict[tuple[str, ...], tuple[DictConfig, Mapping[str, str]]] = {}
     rows = []
     for each in variations:
-        values = [
-            parsed for parsed in OverridesParser.create().parse_overrides(list(each.overrides)) if _is_value(parsed)
-        ]
-        chosen = tuple(override for override in each.overrides if override not in {v.input_line for v in values})
+        parsed = OverridesParser.create().parse_overrides(list(each.overrides))
+        values = [override for override in parsed if _is_value(override)]
+        chosen = tuple(str(override.input_line) for override in parsed if not _is_value(override))
         if chosen not in bases:
             bases[chosen] = _compose([*chosen, *common])
-        config, choices = bases[chosen][0].copy(), bases[chosen][1]
+        config, choices = deepcopy(bases[chosen])
         for value in values:
             if value.key_or_group not in given:
                 OmegaConf.update(config, value.key_or_group, value.value(), merge=False)
