@@ -46,6 +46,11 @@ class Dataset(Protocol):
         ...
 
     @property
+    def background(self) -> int | None:
+        """Label of the class that stands for all else and may take many segments, or None when there is none."""
+        ...
+
+    @property
     def label_source(self) -> str:
         """Where the ground truth comes from, as shown in the tables."""
         ...

@@ -23,7 +23,8 @@ class ClassTable:
 
     Attributes:
         names: class names; the position is the label.
-        label_of: value in a label file (0..255) -> label (0..len(names)-1). Values it does not hold are void.
+        label_of: value in a label file (0..255) -> label (0..len(names)-1, or `VOID`). Values it does not hold are
+            void as well.
     """
 
     names: tuple[str, ...]
@@ -44,12 +45,12 @@ class ClassTable:
 def class_table(name: str) -> ClassTable:
     """Reads ``datasets/classes/NAME.csv``.
 
-    The first column is the value in the label files, the last two are the label and its name; what stands between
-    is for the reader.
+    The first column is the value in the label files, the last two are the label (-1: void) and its name; what stands
+    between is for the reader.
     """
     with (FOLDER / f"{name}.csv").open(newline="", encoding="utf-8") as file:
         rows = [(int(row[0]), int(row[-2]), row[-1]) for row in list(csv.reader(file))[1:]]
-    names = {label: name for _, label, name in rows}
+    names = {label: name for _, label, name in rows if label != VOID}
     return ClassTable(
         names=tuple(names[label] for label in range(len(names))),
         label_of=MappingProxyType({value: label for value, label, _ in rows}),

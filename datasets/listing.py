@@ -31,6 +31,7 @@ class ListedDataset(ABC):
     name: ClassVar[str]
     official_count: ClassVar[int | None]
     table: ClassVar[ClassTable]
+    background: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:

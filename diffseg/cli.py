@@ -258,14 +258,14 @@ class _Segmenter:
         """Segments ``(h, w, 3)`` uint8: ``(h, w)`` labels 0, 1, ..., the largest segment first."""
         from diffseg.aggregation import aggregate
         from diffseg.masks import labels_from_proposals
-        from diffseg.merging import merge
+        from diffseg.merging import Merger
 
         maps = self.model.attend(_to_tensor(image, self.size))[0]
         aggregated = aggregate(maps.maps, self.weights, self.scheme, maps.layers)
         d = self.diffseg
         assert d.tau is not None  # resolved
         assert d.grid is not None
-        proposals = merge(aggregated, d.tau, d.anchors, d.iterations, d.rule, d.precision, d.grid)
+        proposals = Merger(aggregated).proposals(d.tau, d.anchors, d.iterations, d.rule, d.precision, d.grid)
         return pictures.by_area(labels_from_proposals(proposals, image.shape[:2]).cpu().numpy())
 
 

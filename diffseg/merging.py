@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from typing import Literal, get_args
 
@@ -78,46 +80,64 @@ def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
     if p.dtype != q.dtype or p.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"p, q: must both be float32 or both float64, got {p.dtype} and {q.dtype}")
     common = _log(q.mean(dim=0))
-    return _divergence(p, _log(p) - common, q, _log(q) - common)
+    if p is q:  # half the work: the cross terms are each other's transpose
+        log = _log(p).sub_(common)
+        own, half = _own(p, log), p @ log.T
+        return (own[:, None] + own).sub_(half).sub_(half.T).div_(2).clamp_(min=0)
+    log_p, log_q = _log(p) - common, _log(q) - common
+    return _divergence(p, log_p, _own(p, log_p), q, log_q, _own(q, log_q))
 
 
 def _log(maps: Tensor) -> Tensor:
     return maps.clamp(min=FLOOR).log_()
 
 
-def _divergence(p: Tensor, log_p: Tensor, q: Tensor, log_q: Tensor) -> Tensor:
-    """Symmetric divergence ``(n, m)`` of maps from their logarithms: (sum p log p + sum q log q - cross terms) / 2."""
+def _own(maps: Tensor, log: Tensor) -> Tensor:
     # Sums of d terms in float64: in float32 they alone would make the error ten times larger.
-    own_p = (p * log_p).sum(dim=1, dtype=torch.float64).to(p.dtype)
-    own_q = (q * log_q).sum(dim=1, dtype=torch.float64).to(q.dtype)
+    return (maps * log).sum(dim=1, dtype=torch.float64).to(maps.dtype)
+
+
+def _divergence(p: Tensor, log_p: Tensor, own_p: Tensor, q: Tensor, log_q: Tensor, own_q: Tensor) -> Tensor:
+    """Symmetric divergence ``(n, m)`` of maps from their logarithms: (sum p log p + sum q log q - cross terms) / 2."""
     cross = (p @ log_q.T).addmm_(log_p, q.T)
     return (own_p[:, None] + own_q - cross).div_(2).clamp_(min=0)
 
 
-def anchor_divergence(aggregated: Tensor, anchors: Tensor, precision: Precision = "float32") -> Tensor:
-    """Divergence of every anchor's attention map to every attention map, for the first iteration.
+@dataclass(frozen=True)
+class _Logarithms:
+    """What the divergences of any anchors need of all maps, in one precision.
 
-    Args:
-        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1.
-        anchors: ``(M*M,)`` int64 row numbers.
-        precision: ``float16`` rounds maps and logarithms to half precision as the authors' code does, and a map with
-            an entry that underflows (below about 3e-8) is at distance NaN from all, itself included; products are
-            summed in float32, since how half-precision sums round depends on a platform's order of summation.
-
-    Returns:
-        ``(M*M, S*S)`` nats, float64 for that precision, else float32.
+    Attributes:
+        maps, log: ``(S*S, S*S)``, the maps and their centred logarithms.
+        lost: rows at distance NaN from all (float16 only).
     """
-    if precision != "float16":
-        maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
-        log = _log(maps).sub_(_log(maps.mean(dim=0)))
-        return _divergence(maps[anchors], log[anchors], maps, log)
-    half = aggregated.to(torch.float16)
-    lost = (half == 0).any(dim=1)
-    maps, log = half.float(), half.log().float().masked_fill_(half == 0, 0)
-    divergence = _divergence(maps[anchors], log[anchors], maps, log)
-    divergence[lost[anchors]] = torch.nan
-    divergence[:, lost] = torch.nan
-    return divergence
+
+    maps: Tensor
+    log: Tensor
+    lost: Tensor | None = None
+
+    @classmethod
+    def of(cls, aggregated: Tensor, precision: Precision) -> _Logarithms:
+        if precision != "float16":
+            maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
+            return cls(maps, _log(maps).sub_(_log(maps.mean(dim=0))))
+        half = aggregated.to(torch.float16)
+        return cls(half.float(), half.log().float().masked_fill_(half == 0, 0), (half == 0).any(dim=1))
+
+    @cached_property
+    def own(self) -> Tensor:
+        """``(S*S,)``, sum of p log p of each map."""
+        return _own(self.maps, self.log)
+
+    def divergence(self, anchors: Tensor) -> Tensor:
+        """``(M*M, S*S)`` from the rows ``anchors`` to all."""
+        divergence = _divergence(
+            self.maps[anchors], self.log[anchors], self.own[anchors], self.maps, self.log, self.own
+        )
+        if self.lost is not None:
+            divergence[self.lost[anchors]] = torch.nan
+            divergence[:, self.lost] = torch.nan
+        return divergence
 
 
 def closer_than(tau: float, divergence: Tensor, aggregated: Tensor, anchors: Tensor, precision: Precision) -> Tensor:
@@ -125,7 +145,7 @@ def closer_than(tau: float, divergence: Tensor, aggregated: Tensor, anchors: Ten
 
     Args:
         tau: threshold in nats, > 0.
-        divergence, precision: ``(M*M, S*S)`` from `anchor_divergence` with that precision.
+        divergence, precision: ``(M*M, S*S)`` from `Merger.divergence` with that precision.
         aggregated, anchors: what it was computed from.
 
     Returns:
@@ -198,39 +218,76 @@ def _without_nan(proposals: Tensor) -> Tensor:
     return kept
 
 
-@torch.no_grad()
-def merge(
-    aggregated: Tensor,
-    tau: float | Sequence[float],
-    anchors: int,
-    iterations: int,
-    rule: Rule,
-    precision: Precision,
-    grid: Grid,
-) -> Tensor:
-    """All iterations of merging; arguments as in `segment`.
+class Merger:
+    """Merges one picture's attention, under as many settings as one likes: what they share is computed once.
 
-    Returns:
-        ``(K, S*S)`` float64 proposals, K >= 1.
+    Kept are the logarithm of the tensor, one a precision, and the divergences, one ``(M*M, S*S)`` a set of anchors.
+
+    Attributes:
+        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1.
 
     Raises:
-        ValueError: an argument out of range.
-        NoProposals: none was left.
+        ValueError: it has another shape, or holds NaN or infinite values.
     """
-    side = grid_side(aggregated)
-    if not bool(aggregated.sum().isfinite()):
-        raise ValueError("aggregated: holds NaN or infinite values")
-    taus = thresholds(tau, iterations)
-    for name, value, allowed in (("rule", rule, Rule), ("precision", precision, Precision)):
-        if value not in get_args(allowed):
-            raise ValueError(f"{name}: must be one of {', '.join(get_args(allowed))}, got {value!r}")
-    rows, columns = anchor_grid(side, anchors, grid).to(aggregated.device).unbind(dim=1)
-    points = rows * side + columns
-    divergence = anchor_divergence(aggregated, points, precision)
-    proposals = merge_anchors(aggregated, closer_than(taus[0], divergence, aggregated, points, precision), precision)
-    for threshold in taus[1:]:
-        proposals = merge_proposals(proposals, threshold, rule)
-    return _without_nan(proposals)
+
+    def __init__(self, aggregated: Tensor) -> None:
+        self.aggregated, self.side = aggregated, grid_side(aggregated)
+        if not bool(aggregated.sum().isfinite()):
+            raise ValueError("aggregated: holds NaN or infinite values")
+        self._logarithms: dict[Precision, _Logarithms] = {}
+        self._divergences: dict[tuple[Precision, tuple[int, ...]], Tensor] = {}
+
+    @torch.no_grad()
+    def divergence(self, anchors: Tensor, precision: Precision = "float32") -> Tensor:
+        """Divergence of every anchor's attention map to every attention map, for the first iteration.
+
+        Args:
+            anchors: ``(M*M,)`` int64 row numbers.
+            precision: ``float16`` rounds maps and logarithms to half precision as the authors' code does, and a map
+                with an entry that underflows (below about 3e-8) is at distance NaN from all, itself included; products
+                are summed in float32, since how half-precision sums round depends on a platform's order of summation.
+
+        Returns:
+            ``(M*M, S*S)`` nats, float64 for that precision, else float32. Not to be written to.
+        """
+        key = (precision, tuple(anchors.tolist()))
+        if key not in self._divergences:
+            if precision not in self._logarithms:
+                self._logarithms[precision] = _Logarithms.of(self.aggregated, precision)
+            self._divergences[key] = self._logarithms[precision].divergence(anchors)
+        return self._divergences[key]
+
+    @torch.no_grad()
+    def proposals(
+        self,
+        tau: float | Sequence[float],
+        anchors: int,
+        iterations: int,
+        rule: Rule,
+        precision: Precision,
+        grid: Grid,
+    ) -> Tensor:
+        """All iterations of merging; arguments as in `segment`.
+
+        Returns:
+            ``(K, S*S)`` float64 proposals, K >= 1.
+
+        Raises:
+            ValueError: an argument out of range.
+            NoProposals: none was left.
+        """
+        taus = thresholds(tau, iterations)
+        for name, value, allowed in (("rule", rule, Rule), ("precision", precision, Precision)):
+            if value not in get_args(allowed):
+                raise ValueError(f"{name}: must be one of {', '.join(get_args(allowed))}, got {value!r}")
+        aggregated = self.aggregated
+        rows, columns = anchor_grid(self.side, anchors, grid).to(aggregated.device).unbind(dim=1)
+        points = rows * self.side + columns
+        close = closer_than(taus[0], self.divergence(points, precision), aggregated, points, precision)
+        proposals = merge_anchors(aggregated, close, precision)
+        for threshold in taus[1:]:
+            proposals = merge_proposals(proposals, threshold, rule)
+        return _without_nan(proposals)
 
 
 def thresholds(tau: float | Sequence[float], iterations: int) -> tuple[float, ...]:
@@ -281,13 +338,12 @@ def segment(
     Raises:
         ValueError: an argument out of range; `NoProposals` when float16 loses them all.
     """
-    proposals = merge(aggregated, tau, anchors, iterations, rule, precision, grid)
-    if refine:
-        proposals = _refine(aggregated, proposals)
-    return labels_from_proposals(proposals, size)
+    proposals = Merger(aggregated).proposals(tau, anchors, iterations, rule, precision, grid)
+    return labels_from_proposals(refined(aggregated, proposals) if refine else proposals, size)
 
 
-def _refine(aggregated: Tensor, proposals: Tensor) -> Tensor:
+@torch.no_grad()
+def refined(aggregated: Tensor, proposals: Tensor) -> Tensor:
     """One run of scikit-learn's K-means from the proposals; returns the means of its clusters, ``(K, S*S)`` float64."""
     maps = aggregated.double()
     fitted = KMeans(n_clusters=len(proposals), init=proposals.cpu().numpy(), n_init=1).fit(maps.cpu().numpy())

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar, cast
 from torch import Tensor
 
 from diffseg import baselines, merging
+from diffseg.masks import labels_from_proposals
 
 # The only side for which the authors' anchor grid is published (64 cells at 512 pixels).
 OFFICIAL_GRID_SIDE = 64
@@ -23,14 +24,19 @@ class Scene:
     """What a segmenter may look at.
 
     Attributes:
-        aggregated: ``(S*S, S*S)`` float32, rows sum to 1.
+        merger: of the aggregated tensor; rows that differ only in DiffSeg's settings share its divergences.
         size: side P of the label map in pixels.
         true_classes: classes in this picture's ground truth, for segmenters that are told (K-Means-S).
     """
 
-    aggregated: Tensor
+    merger: merging.Merger
     size: int
     true_classes: int
+
+    @property
+    def aggregated(self) -> Tensor:
+        """``(S*S, S*S)`` float32, rows sum to 1."""
+        return self.merger.aggregated
 
 
 AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
@@ -96,17 +102,12 @@ class DiffSeg:
     def __call__(self, scene: Scene) -> Tensor:
         assert self.tau is not None  # resolved
         assert self.grid is not None
-        return merging.segment(
-            scene.aggregated,
-            self.tau,
-            self.anchors,
-            self.iterations,
-            self.rule,
-            self.precision,
-            self.grid,
-            scene.size,
-            self.refine,
+        proposals = scene.merger.proposals(
+            self.tau, self.anchors, self.iterations, self.rule, self.precision, self.grid
         )
+        if self.refine:
+            proposals = merging.refined(scene.aggregated, proposals)
+        return labels_from_proposals(proposals, scene.size)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Matching segments, which have no names, with the classes of the ground truth: per image, one to one.
 
-The contingency table of an image holds all a score needs; both protocols are computed from the same one.
+The background of a data set that has one, such as PASCAL VOC, may take many segments. The contingency table of an
+image holds all a score needs; both protocols are computed from the same one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from scipy.optimize import linear_sum_assignment
 from eval.protocols import PROTOCOLS, ProtocolName
 
 IntArray = NDArray[np.int64]
+
+UNMATCHED = -1
+"""Stands for the class of a segment that none is matched with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,7 @@ def match(
     truth: NDArray[np.integer],
     n_classes: int = 27,
     protocol: ProtocolName = "official",
+    background: int | None = None,
 ) -> Counts:
     """Scores one image: the best one-to-one match of its segments with the classes.
 
@@ -77,12 +82,13 @@ def match(
         truth: class of each pixel, integers of the same shape; values outside ``0..n_classes-1`` are void.
         n_classes: number of classes (27 in COCO-Stuff-27 and in Cityscapes).
         protocol: ``official`` or ``present``, see `match_contingency`.
+        background: the class that may take many segments; None where there is none.
 
     Raises:
-        ValueError: the shapes differ, an array holds no integers, a segment has a negative number, or the
-            protocol is unknown.
+        ValueError: the shapes differ, an array holds no integers, a segment has a negative number, the protocol is
+            unknown, or the background is no class.
     """
-    return match_contingency(contingency(prediction, truth, n_classes), protocol)
+    return match_contingency(contingency(prediction, truth, n_classes), protocol, background)
 
 
 def contingency(prediction: NDArray[np.integer], truth: NDArray[np.integer], n_classes: int = 27) -> IntArray:
@@ -103,46 +109,92 @@ def contingency(prediction: NDArray[np.integer], truth: NDArray[np.integer], n_c
     return np.bincount(cells, minlength=n_classes * segments).reshape(n_classes, segments)
 
 
-def match_contingency(table: IntArray, protocol: ProtocolName = "official") -> Counts:
+def match_contingency(table: IntArray, protocol: ProtocolName = "official", background: int | None = None) -> Counts:
     """Matches the rows (classes) and columns (segments) of a contingency table so that most pixels agree.
 
-    ``TP_c`` is the cell of class c and its segment, ``FN_c`` the rest of the row, ``FP_c`` the rest of the
-    column; a segment matched with no class adds only to FN.
+    ``TP_c`` are the pixels of class c in its segment (the background: in its segments), ``FN_c`` the rest of the row,
+    ``FP_c`` the rest of the column; a segment matched with no class adds only to FN.
 
     Args:
         table: what `contingency` returns.
         protocol: ``official``, as the authors score: classes absent from the image take part, and are charged
             the pixels of whatever left-over segment the solver hands them, which depends on how the segments
             are numbered. ``present``: only classes present take part, a pair without overlap is no match, and
-            the numbering cannot matter. TP, and so the accuracy, is the same in total.
+            the numbering cannot matter. Without a background, TP, and so the accuracy, is the same in total.
+        background: the class that may take many segments, see `match_official` and `match_present`.
 
     Raises:
-        ValueError: the protocol is unknown.
+        ValueError: the protocol is unknown, or the background is no class.
     """
+    if background is not None and not 0 <= background < len(table):
+        raise ValueError(f"background: must be a class, 0..{len(table) - 1}, or None, got {background}")
     if protocol == "official":
-        rows, columns = linear_sum_assignment(table, maximize=True)
+        rows, columns = match_official(table, background)
     elif protocol == "present":
-        rows, columns = match_present(table)
+        rows, columns = match_present(table, background)
     else:
         raise ValueError(f"protocol: must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
     tp = np.zeros(len(table), dtype=np.int64)
     fp = np.zeros_like(tp)
-    tp[rows] = table[rows, columns]
-    fp[rows] = table[:, columns].sum(axis=0) - tp[rows]
+    np.add.at(tp, rows, table[rows, columns])
+    np.add.at(fp, rows, table[:, columns].sum(axis=0) - table[rows, columns])
     return Counts(tp, fp, fn=table.sum(axis=1) - tp, labelled=int(table.sum()))
 
 
-def match_present(table: IntArray) -> tuple[IntArray, IntArray]:
-    """Classes ``(m,)`` and the segments ``(m,)`` they are matched with: pairs that overlap only."""
+def match_official(table: IntArray, background: int | None = None) -> tuple[IntArray, IntArray]:
+    """Classes ``(m,)`` and the segments ``(m,)`` they are matched with; no segment twice.
+
+    With a background as DiffCut (arXiv 2406.02842) scores, ``eval_diffcut.py`` of its public code: the other classes
+    are matched one to one; the segments that none of those present in the image got become one segment ("Many-to-one
+    matching for background"); then all classes are matched anew, one to one. The joined segment is the background's
+    only where that agrees best: it may go to another class as well. Void pixels, which are background there, are left
+    out here as ever.
+    """
+    if background is None:
+        return linear_sum_assignment(table, maximize=True)
+    # As there, the background is the last row and the joined segment has the next number: where the solver has a
+    # choice, both decide.
+    classes = np.append(np.delete(np.arange(len(table)), background), background)
+    joined = 1 + np.flatnonzero(table.any(axis=0)).max(initial=-1)
+    others = table[classes[:-1]]
+    _, columns = linear_sum_assignment(others, maximize=True)
+    kept = columns[others[:, columns].any(axis=1)]
+    number = np.full(table.shape[1], joined)
+    number[kept] = kept
+    renumbered = np.zeros((len(table), max(len(table), joined + 1)), dtype=np.int64)
+    np.add.at(renumbered.T, number, table[classes].T)
+    rows, columns = linear_sum_assignment(renumbered, maximize=True)
+    class_of_number = np.full(renumbered.shape[1], UNMATCHED)
+    class_of_number[columns] = classes[rows]
+    class_of = class_of_number[number]
+    matched = np.flatnonzero(class_of != UNMATCHED)
+    return class_of[matched], matched
+
+
+def match_present(table: IntArray, background: int | None = None) -> tuple[IntArray, IntArray]:
+    """Classes ``(m,)`` and the segments ``(m,)`` they are matched with, classes present only; no segment twice.
+
+    Without a background, or in an image without any of it: pairs that overlap only. With one: every segment is the
+    background's, but for those with which other classes, one segment each, agree on more pixels. Of all such ways the
+    one by which most pixels agree; no second matching is needed.
+    """
     classes = np.flatnonzero(table.sum(axis=1))
     # Between several best matches the solver chooses by position. Sorting the columns by what they hold, the
     # empty ones left out, makes the position a function of the partition alone: equal columns score alike.
     order = np.lexsort(table[::-1])
     order = order[table.sum(axis=0)[order] > 0]
-    rows, columns = linear_sum_assignment(table[np.ix_(classes, order)], maximize=True)
-    rows, columns = classes[rows], order[columns]
-    overlap = table[rows, columns] > 0
-    return rows[overlap], columns[overlap]
+    gain = table[np.ix_(classes, order)]
+    seen = background is not None and bool(table[background].any())
+    if seen:
+        # What a match gains over leaving the segment to the background.
+        gain = np.maximum(gain - table[background, order], 0)
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    better = gain[rows, columns] > 0
+    rows, columns = classes[rows[better]], order[columns[better]]
+    if seen:
+        left = np.setdiff1d(order, columns)
+        rows, columns = np.append(rows, np.full_like(left, background)), np.append(columns, left)
+    return rows, columns
 
 
 def _as_labels(name: str, labels: NDArray[np.integer]) -> IntArray:

@@ -62,6 +62,8 @@ def _settings(row: Row, aggregation: Aggregation, segmenter: Segmenter) -> dict[
             "name": dataset.name,
             "label_source": dataset.label_source,
             "fingerprint": dataset.fingerprint,
+            # Only where there is one: the keys of records without stay what they were.
+            **({} if dataset.background is None else {"background": dataset.background}),
         },
         "backbone": {
             "kind": type(row.backbone).__name__,

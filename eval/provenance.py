@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,16 @@ def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         records, versions, hardware, fingerprints of the weights and the data.
     """
     return {
+        **_process(),
+        "weights": sorted({each["backbone"]["weights"] for each in settings}),
+        "data": sorted({each["dataset"]["fingerprint"] for each in settings}),
+    }
+
+
+@cache
+def _process() -> dict[str, Any]:
+    """What stays the same while the process lives, and takes its time to find out."""
+    return {
         "git_commit": _git_commit(),
         "code": _code(),
         "python": platform.python_version(),
@@ -41,8 +52,6 @@ def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "torch_threads": torch.get_num_threads(),
             "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         },
-        "weights": sorted({each["backbone"]["weights"] for each in settings}),
-        "data": sorted({each["dataset"]["fingerprint"] for each in settings}),
     }
 
 

@@ -20,7 +20,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -146,18 +146,33 @@ class RecordFile:
             WriteError: it could not be written (full disk). What was written of it is removed by the next append
                 or the next opening.
         """
-        line = _line(record)
-        self._check(record)
-        if self._knows(record):
+        self._append_all([record])
+
+    def adopt(self, other: RecordFile, key: str) -> None:
+        """Takes over what another file holds of a variant that is declared here; a picture evaluated here stays.
+
+        Raises:
+            WriteError: see `append`.
+        """
+        done = self.done(key)
+        self._append_all([record for image, record in other._images.get(key, {}).items() if image not in done])
+
+    def _append_all(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._check(record)
+        new = [record for record in records if not self._knows(record)]
+        lines = b"".join(map(_line, new))
+        if not lines:
             return
         with writing(self.path):
             self._file.truncate(self._size)
-            rest = memoryview(line)
+            rest = memoryview(lines)
             while rest:
                 rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
-        self._size += len(line)
-        self._add(record)
+        self._size += len(lines)
+        for record in new:
+            self._add(record)
 
     def gather(self, order: Iterable[tuple[str, str]] = ()) -> None:
         """Takes in the files of other shards, and puts the lines in the order that one uninterrupted process writes.

@@ -1,4 +1,7 @@
-"""The run loop: every picture once through each backbone, every row's segmenter on the tensor they share."""
+"""The run loop: every picture once through each backbone, every row's segmenter on the tensor they share.
+
+The rows may belong to several jobs, each with records of its own: those of a sweep share passes and tensors too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 import re
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +18,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from datasets.base import DatasetError
+from datasets.base import Dataset, DatasetError
 from datasets.transforms import classes_in_square, square_image, square_label
 from diffseg.aggregation import Aggregation, underflow_fraction
 from diffseg.attention import AttentionError, AttentionMaps
-from diffseg.backbones import AttentionModel
-from diffseg.merging import NoProposals
+from diffseg.backbones import AttentionModel, Backbone
+from diffseg.merging import Merger, NoProposals
 from diffseg.pictures import write_label_map
 from diffseg.segmenters import Scene
 from eval.config import ConfigError
@@ -40,47 +43,71 @@ Item = TypeVar("Item")
 PICTURE_ERRORS = (DatasetError, AttentionError, NoProposals, torch.OutOfMemoryError)
 
 
-def run(methods: Sequence[Method], records: RecordFile, labels: Path, device: str, panels: int, shard: Shard) -> None:
-    """Evaluates every picture of every method that the records do not hold yet.
+@dataclass(frozen=True)
+class Job:
+    """What one results folder is to hold.
 
-    Args:
-        methods: those of one data set and backbone share one pass, those of one aggregation one tensor.
+    Attributes:
+        methods: its rows.
         records: where each result is appended as soon as it is there.
         labels: folder in which the label maps of the first ``panels`` pictures are kept (`label_path`).
-        device: for `diffseg.backbones.Backbone.load`.
         panels: see ``labels``.
+        watch: is shown each record that has been appended.
+    """
+
+    methods: Sequence[Method]
+    records: RecordFile
+    labels: Path
+    panels: int
+    watch: Callable[[Record], None] = lambda record: None
+
+
+def run(jobs: Sequence[Job], device: str, shard: Shard) -> None:
+    """Evaluates every picture of every method that its job's records do not hold yet.
+
+    Methods of one data set and encoder share one pass over the pictures, those of one backbone its attention, those
+    of one aggregation one tensor, whichever jobs they belong to.
+
+    Args:
+        jobs: each with its own records.
+        device: for `diffseg.backbones.Backbone.load`.
         shard: which of the pictures are this process's.
 
     Raises:
         WriteError: a record or label map could not be written.
     """
-    for shared in _passes(methods):
-        _run_pass([_Task(method, records, labels, panels) for method in shared], device, shard)
+    tasks = [_Task(method, job) for job in jobs for method in job.methods]
+    for shared in grouped(tasks, lambda task: _pass_of(task.method)):
+        _run_pass(shared, device, shard)
 
 
 def record_order(methods: Sequence[Method]) -> list[tuple[str, str]]:
-    """Key and image of every record of a run, in the order in which `run` writes them."""
+    """Key and image of every record of a job, in the order in which `run` writes them when the job is alone."""
     return [
         (variant_key(method.settings), image)
-        for shared in _passes(methods)
+        for shared in grouped(methods, _pass_of)
         for image in shared[0].row.dataset.ids
-        for tensor in grouped(shared, _aggregation)
+        for attention in grouped(shared, _backbone_of)
+        for tensor in grouped(attention, _aggregation_of)
         for method in tensor
     ]
 
 
-def _passes(methods: Sequence[Method]) -> list[list[Method]]:
-    return grouped(methods, lambda method: (method.row.dataset, method.row.backbone))
+def _pass_of(method: Method) -> tuple[Dataset, Hashable]:
+    return method.row.dataset, method.row.backbone.encoder
 
 
-def _aggregation(method: Method) -> Aggregation:
+def _backbone_of(method: Method) -> Backbone:
+    return method.row.backbone
+
+
+def _aggregation_of(method: Method) -> Aggregation:
     return method.aggregation
 
 
-def label_path(labels: Path, method: Method, key: str, image: str) -> Path:
-    """Where a method's label map of a picture is kept; enough of the key to tell namesakes apart."""
-    name = re.sub(r"[^a-z0-9]+", "-", method.row.name.lower())
-    return labels / f"{name}-{key[:6]}" / f"{image}.png"
+def label_path(labels: Path, name: str, key: str, image: str) -> Path:
+    """Where the label map of a picture is kept for the row ``name``; enough of the key to tell namesakes apart."""
+    return labels / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{key[:6]}" / f"{image}.png"
 
 
 @dataclass(frozen=True)
@@ -101,14 +128,12 @@ class _Picture:
 class _Task:
     """What is left to do for one method, and its score so far."""
 
-    def __init__(self, method: Method, records: RecordFile, labels: Path, panels: int) -> None:
-        self.method, self.row = method, method.row
-        self.records = records
-        self.labels = labels
-        self.key = records.declare(method.settings)
-        self.kept = set(self.row.dataset.ids[:panels])
+    def __init__(self, method: Method, job: Job) -> None:
+        self.method, self.row, self.job = method, method.row, job
+        self.key = job.records.declare(method.settings)
+        self.kept = set(self.row.dataset.ids[: job.panels])
         self.shown = self.row.scoring.report[0]
-        done = [record for record in records.records(self.key, self.row.dataset.ids) if self._counts(record)]
+        done = [record for record in job.records.records(self.key, self.row.dataset.ids) if self._counts(record)]
         self.total = sum(
             (Counts.from_json(record["counts"][self.shown]) for record in done),
             Counts.zeros(len(self.row.dataset.classes)),
@@ -120,35 +145,39 @@ class _Task:
 
     def recorded(self, image: str) -> bool:
         """Whether a picture need not be evaluated again."""
-        return any(self._counts(record) for record in self.records.records(self.key, [image]))
+        return any(self._counts(record) for record in self.job.records.records(self.key, [image]))
 
     def wants(self, image: str) -> bool:
         """Whether a picture has no record yet, or no label map where one is kept."""
         return not self.recorded(image) or (image in self.kept and not self.path(image).is_file())
 
     def path(self, image: str) -> Path:
-        return label_path(self.labels, self.method, self.key, image)
+        return label_path(self.job.labels, self.row.name, self.key, image)
+
+    def append(self, record: Record) -> None:
+        self.job.records.append(record)
+        self.job.watch(record)
 
     def fail(self, image: str, error: Exception) -> None:
         """Records that a picture could not be evaluated, and why."""
         reason = " ".join(str(error).split())
         logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
-        self.records.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
+        self.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 
-    def evaluate(self, picture: _Picture, aggregated: Tensor, shared: Mapping[str, Any], seconds: float) -> None:
+    def evaluate(self, picture: _Picture, merger: Merger, shared: Mapping[str, Any], seconds: float) -> None:
         """Segments one picture, scores it, and appends the record.
 
         Args:
             picture: its truth.
-            aggregated: ``(S*S, S*S)``.
+            merger: of the aggregated tensor.
             shared: what the record says of the tensor.
             seconds: time that the tensor took.
         """
         image, truth = picture.id, picture.truths[self.row.size]
-        scene = Scene(aggregated, self.row.size, picture.true_classes)
-        start = _now(aggregated)
+        scene = Scene(merger, self.row.size, picture.true_classes)
+        start = _now(merger.aggregated)
         prediction = self.method.segmenter(scene).cpu().numpy()
-        elapsed = _now(aggregated) - start
+        elapsed = _now(merger.aggregated) - start
         if image in self.kept:
             with writing(self.path(image)):
                 self.path(image).parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +185,8 @@ class _Task:
         if self.recorded(image):
             return
         table = contingency(prediction, truth.numpy(), len(self.row.dataset.classes))
-        counts = {protocol: match_contingency(table, protocol) for protocol in PROTOCOLS}
+        background = self.row.dataset.background
+        counts = {protocol: match_contingency(table, protocol, background) for protocol in PROTOCOLS}
         record: Record = {
             "type": "image",
             "key": self.key,
@@ -168,7 +198,7 @@ class _Task:
             "counts": {protocol: each.to_json() for protocol, each in counts.items()},
             "seconds": {"attention": seconds, "segment": elapsed},
         }
-        self.records.append(record)
+        self.append(record)
         self.total += counts[self.shown]
 
     def score(self) -> str:
@@ -188,6 +218,8 @@ def _run_pass(tasks: Sequence[_Task], device: str, shard: Shard) -> None:
     except ValueError as error:
         raise ConfigError(f"backbone.{error}") from error
     title = f"{row.dataset.name}, {row.choices['backbone']} {row.size} px"
+    if (jobs := len({id(task.job) for task in tasks})) > 1:
+        title += f", {jobs} jobs"
     if shard.count > 1:
         title += f", share {shard.index + 1} of {shard.count}"
     with Progress(title, len(share), len(share) - len(left), shown=shard.leads) as bar:
@@ -204,9 +236,21 @@ def _run_image(image: str, tasks: Sequence[_Task], model: AttentionModel) -> Non
         picture = _Picture(image, truths, classes_in_square(sample))
         pixels = square_image(sample, row.backbone.size)
         start = time.perf_counter()
-        maps = model.attend(pixels[None])[0]
-        attended = _now(maps.maps[maps.sides[0]]) - start
-        for shared in grouped(tasks, lambda task: _aggregation(task.method)):
+        encoded = model.encode(pixels[None])
+        seconds = _now(encoded) - start
+        for shared in grouped(tasks, lambda task: _backbone_of(task.method)):
+            _run_attention(picture, encoded, model, shared, seconds)
+
+
+def _run_attention(
+    picture: _Picture, encoded: Tensor, model: AttentionModel, tasks: Sequence[_Task], seconds: float
+) -> None:
+    """The tasks that share one backbone's attention. ``seconds``: time that the encoding took."""
+    with _recording_failures(picture.id, tasks):
+        start = time.perf_counter()
+        (maps,) = model.attend_encoded(encoded, tasks[0].row.backbone)
+        attended = seconds + _now(maps.maps[maps.sides[0]]) - start
+        for shared in grouped(tasks, lambda task: _aggregation_of(task.method)):
             _run_tensor(picture, maps, shared, attended)
 
 
@@ -217,9 +261,10 @@ def _run_tensor(picture: _Picture, maps: AttentionMaps, tasks: Sequence[_Task], 
         aggregated = tasks[0].method.aggregation(maps)
         seconds = attended + _now(aggregated) - start
         shared = {"underflow": underflow_fraction(aggregated)}
+        merger = Merger(aggregated)
         for task in tasks:
             with _recording_failures(picture.id, [task]):
-                task.evaluate(picture, aggregated, shared, seconds)
+                task.evaluate(picture, merger, shared, seconds)
 
 
 @contextmanager

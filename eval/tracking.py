@@ -1,23 +1,132 @@
-"""Trackers mirror a finished run elsewhere. No number depends on them: they read what the result files already hold."""
+"""Trackers mirror a run elsewhere while it goes on. No number depends on them: they read what the result files hold."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from eval.protocols import ProtocolName
+from eval.records import Record
+from eval.tables import Variant
+
+logger = logging.getLogger(__name__)
+
+
+class Tracking(Protocol):
+    """The mirror of one run."""
+
+    def record(self, record: Record) -> None:
+        """Is shown each image record of the run's variants: those of earlier processes, then new ones as they come."""
+        ...
+
+    def finish(self) -> None:
+        """Is told that the tables and panels have been written."""
+        ...
+
+    def close(self, failed: bool) -> None:
+        """Is told that the run has ended, however it did.
+
+        Args:
+            failed: it was interrupted, or an error stopped it.
+        """
+        ...
 
 
 class Tracker(Protocol):
     """A dataclass named by a ``conf/tracker/*.yaml``."""
 
-    def mirror(self, folder: Path) -> None:
-        """Is shown a results folder whose tables and panels have just been written."""
+    def open(
+        self,
+        folder: Path,
+        group: str,
+        variants: Sequence[Variant],
+        classes: Sequence[str],
+        report: Sequence[ProtocolName],
+    ) -> Tracking:
+        """Begins to mirror a run.
+
+        Args:
+            folder: its results folder, which exists.
+            group: name that the runs of a sweep share.
+            variants: its rows, in the order of the tables.
+            classes: names; the position is the label.
+            report: scores to show.
+        """
         ...
+
+
+class NoTracking:
+    """The mirror of a run that has none."""
+
+    def record(self, record: Record) -> None:
+        """Does nothing."""
+
+    def finish(self) -> None:
+        """Does nothing."""
+
+    def close(self, failed: bool) -> None:
+        """Does nothing."""
 
 
 @dataclass(frozen=True)
 class NoTracker:
     """Results stay in files."""
 
-    def mirror(self, folder: Path) -> None:
-        """Does nothing."""
+    def open(
+        self,
+        folder: Path,
+        group: str,
+        variants: Sequence[Variant],
+        classes: Sequence[str],
+        report: Sequence[ProtocolName],
+    ) -> Tracking:
+        """Opens nothing."""
+        return NoTracking()
+
+
+class SafeTracking:
+    """A mirror that cannot harm the run: its first failure is told in one line, and then it is left alone.
+
+    Interrupts pass.
+
+    Args:
+        begin: opens the mirror, such as ``lambda: tracker.open(...)``.
+    """
+
+    def __init__(self, begin: Callable[[], Tracking]) -> None:
+        self._mirror: Tracking = NoTracking()
+        self._stopped = False
+        self._attempt(lambda: self._open(begin))
+
+    def record(self, record: Record) -> None:
+        """See `Tracking.record`."""
+        if not self._stopped:
+            self._attempt(lambda: self._mirror.record(record))
+
+    def finish(self) -> None:
+        """See `Tracking.finish`."""
+        if not self._stopped:
+            self._attempt(self._mirror.finish)
+
+    def close(self, failed: bool) -> None:
+        """See `Tracking.close`. A mirror that has failed is closed too, as failed: it lets go of what it holds."""
+        self._attempt(lambda: self._mirror.close(failed or self._stopped))
+
+    def _open(self, begin: Callable[[], Tracking]) -> None:
+        self._mirror = begin()
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:  # whatever it is: no result may depend on a mirror
+            if not self._stopped:
+                logger.warning("tracking stopped: %s; results are unaffected", one_line(error))
+            self._stopped = True
+
+
+def one_line(error: Exception) -> str:
+    """An error as one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -20,13 +23,16 @@ from diffseg.backbones import MissingWeights
 from eval.config import ConfigError, explain
 from eval.files import WriteError
 from eval.records import PicturesFailed, RecordError
-from experiments.rows import check, expand
+from experiments.plan import plan
+from experiments.rows import check
 
 USER_ERRORS = (
     *(ConfigError, DatasetError, MissingWeights, RecordError, WriteError),
     *(HydraException, OmegaConfBaseException, OSError),
 )
 CONF = Path(__file__).resolve().parents[1] / "conf"
+# Hydra takes plugins from the namespace package hydra_plugins only: this folder holds our part of it, nothing else.
+PLUGINS = str(Path(__file__).with_name("plugins"))
 USAGE_STATUS, FAILED_STATUS, INTERRUPTED_STATUS = 2, 1, 130
 
 
@@ -41,13 +47,12 @@ def evaluate(config: DictConfig) -> None:
 
 
 def _evaluate(config: DictConfig) -> None:
-    job = HydraConfig.get()
-    rows = expand(config, job.overrides.task, job.runtime.choices)
-    check(rows)
+    planned = plan(config, group=config.name)
+    planned = replace(planned, rows=check(planned.rows))
     # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
-    from experiments.runner import run_rows
+    from experiments.runner import run_plans
 
-    failed = run_rows(config, rows, Path(job.runtime.output_dir))
+    (failed,) = run_plans([planned])
     if failed and not config.allow_failures:
         raise PicturesFailed
 
@@ -70,6 +75,9 @@ def one_line_errors() -> Iterator[None]:
 def main() -> None:
     """Runs `evaluate`, with Hydra's own errors rendered as ours."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands its errors over instead of printing them
+    if PLUGINS not in sys.path:
+        sys.path.append(PLUGINS)
+    Plugins.instance().register(importlib.import_module("hydra_plugins.one_pass").OnePassLauncher)
     with one_line_errors():
         evaluate()
 

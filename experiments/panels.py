@@ -13,10 +13,11 @@ from datasets.base import DatasetError
 from datasets.transforms import square
 from diffseg.pictures import contact_sheet, overlay, write_picture
 from eval.files import writing
-from eval.matching import contingency, match_contingency, match_present
+from eval.matching import contingency, match_contingency
 from eval.methods import Method
 from eval.metrics import accuracy
 from eval.run import label_path
+from experiments.colours import class_colours
 
 COLUMNS = 3
 OVERVIEW = "overview"
@@ -73,7 +74,7 @@ def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
         return []  # recorded as failed, with its reason
     tiles: Tiles = []
     for method, key in methods:
-        path = label_path(folder / "labels", method, key, id)
+        path = label_path(folder / "labels", method.row.name, key, id)
         if not path.is_file():
             continue
         pixels, truth = (each.numpy() for each in squares[method.row.size])
@@ -83,8 +84,10 @@ def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
         with Image.open(path) as file:
             labels = np.asarray(file).astype(np.int64)
         table = contingency(labels, truth, len(dataset.classes))
-        caption = f"{_name(method, methods)}: ACC {accuracy(match_contingency(table, 'present')):.0%}"
-        tiles.append((caption, overlay(picture, _class_colours(labels, table))))
+        caption = (
+            f"{_name(method, methods)}: ACC {accuracy(match_contingency(table, 'present', dataset.background)):.0%}"
+        )
+        tiles.append((caption, overlay(picture, class_colours(labels, table, dataset.background))))
     return tiles
 
 
@@ -92,12 +95,3 @@ def _name(method: Method, methods: Methods) -> str:
     """Its name, with the size where a namesake runs at another."""
     namesakes = [other for other, _ in methods if other.row.name == method.row.name]
     return method.row.name if len(namesakes) == 1 else f"{method.row.name} {method.row.size}"
-
-
-def _class_colours(labels: NDArray[np.int64], table: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Renumbers segments ``(P, P)``: the class each is matched with, else a number that no class has."""
-    classes = len(table)
-    number = np.arange(classes, classes + labels.max() + 1)
-    matched, segments = match_present(table)
-    number[segments] = matched
-    return number[labels]

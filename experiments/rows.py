@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from hydra import compose
@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pydantic import TypeAdapter, ValidationError
 
-from datasets.base import DatasetError
+from datasets.base import Dataset, DatasetError
 from diffseg.backbones import MissingWeights
 from eval.config import ConfigError, Row, build
 
@@ -168,13 +168,18 @@ def _row(name: str, config: DictConfig, choices: Mapping[str, str], note: str | 
     )
 
 
-def check(rows: Sequence[Row]) -> None:
+def check(rows: Sequence[Row]) -> list[Row]:
     """Looks whether data and weights are there, and all of what is missing at once. Imports no torch.
+
+    Returns:
+        The rows; those of one data set share one object, which lists its files once.
 
     Raises:
         ConfigError: something is missing; the message says what, from where, and how to get it.
         DatasetError, MissingWeights: the one thing that is.
     """
+    datasets: dict[Dataset, Dataset] = {}
+    rows = [replace(row, dataset=datasets.setdefault(row.dataset, row.dataset)) for row in rows]
     errors: list[Exception] = []
     for row in rows:
         for part in (row.dataset, row.backbone):
@@ -191,6 +196,7 @@ def check(rows: Sequence[Row]) -> None:
         raise errors[0]
     if errors:
         raise ConfigError("\n  ".join(["this is missing:", *map(str, errors)]))
+    return rows
 
 
 def _of_row(error: MissingWeights, row: Row) -> MissingWeights:

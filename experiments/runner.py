@@ -1,16 +1,21 @@
-"""One run from checked rows to result files: records, tables, panels, and what they were made with."""
+"""From checked rows to result files: records, tables, panels, and what they were made with.
+
+A run has one plan; the jobs of a sweep have one each, and are evaluated together.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from transformers.utils import logging as transformers_logging
 
 from diffseg.backbones.device import pick_device
@@ -19,26 +24,35 @@ from eval.files import write_text, writing
 from eval.methods import Method, prepare
 from eval.provenance import provenance
 from eval.records import Record, RecordFile, differences
-from eval.run import record_order, run
+from eval.run import Job, label_path, record_order, run
 from eval.shards import Shard, join_shards
 from eval.tables import Variant, write_tables
-from eval.tracking import Tracker
+from eval.tracking import Tracker, Tracking
 from experiments.audit import write_audit
 from experiments.panels import write_panels
 from experiments.paper_table import write_paper_table
+from experiments.plan import Plan
 from experiments.published import published_score
 
 logger = logging.getLogger(__name__)
 RECORDS = "records.jsonl"
+LABELS = "labels"
 
 
-def run_rows(config: DictConfig, rows: Sequence[Row], folder: Path) -> int:
-    """Evaluates the rows, writes the result files into ``folder`` and prints the table.
+def run_plans(
+    plans: Sequence[Plan], finished: Sequence[Path] = (), conclude: Callable[[], None] = lambda: None
+) -> list[int]:
+    """Evaluates the rows of all plans, each into its folder.
 
     Under torchrun each process evaluates its share of the pictures, and the first does the rest.
 
+    Args:
+        plans: of one device.
+        finished: results folders from which records of the same settings are taken over.
+        conclude: what the first process does when all files are written.
+
     Returns:
-        Number of failures: pictures that could not be evaluated, once for each row.
+        For each plan the number of failures: pictures that could not be evaluated, once for each row.
 
     Raises:
         ConfigError, RecordError: see `eval.methods.prepare` and `eval.records.RecordFile`.
@@ -47,69 +61,163 @@ def run_rows(config: DictConfig, rows: Sequence[Row], folder: Path) -> int:
     shard = join_shards()
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
     transformers_logging.disable_progress_bar()  # a bar for loading weights says nothing that ours does not
-    methods = [prepare(row) for row in rows]
+    methods = [_prepared(plan) for plan in plans]
     try:
-        device = str(pick_device(shard.device(config.device)))
+        device = str(pick_device(shard.device(plans[0].config.device)))
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    evaluate = partial(run, methods, labels=folder / "labels", device=device, panels=config.panels, shard=shard)
     if shard.leads:
-        return shard.agree(_lead(config, methods, folder, shard, evaluate))
-    shard.wait()  # until the first has opened the folder
-    with RecordFile(folder / RECORDS, shard.index) as records:
-        evaluate(records)
+        failures = _lead(plans, methods, finished, device, shard)
+        conclude()  # before the others can end: torchrun ends this process as soon as another has ended with failures
+        return [shard.agree(failed) for failed in failures]
+    shard.wait()  # until the first has opened the folders
+    with ExitStack() as stack:
+        jobs = [
+            Job(
+                of_plan,
+                stack.enter_context(RecordFile(plan.folder / RECORDS, shard.index)),
+                plan.folder / LABELS,
+                plan.config.panels,
+            )
+            for plan, of_plan in zip(plans, methods, strict=True)
+        ]
+        run(jobs, device, shard)
     shard.wait()
-    return shard.agree(0)
+    return [shard.agree(0) for _ in plans]
+
+
+def _prepared(plan: Plan) -> list[Method]:
+    try:
+        return [prepare(row) for row in plan.rows]
+    except ConfigError as error:
+        raise ConfigError(f"{plan.title}{error}") from None
 
 
 def _lead(
-    config: DictConfig, methods: Sequence[Method], folder: Path, shard: Shard, evaluate: Callable[[RecordFile], None]
-) -> int:
-    """What the first process does: its share, and all that is done once. Returns the number of failures."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with RecordFile(folder / RECORDS) as records:
-        keys = [records.declare(method.settings) for method in methods]
-        variants = [_variant(method, key) for method, key in zip(methods, keys, strict=True)]
-        _tell_of_another_list(methods[0].row)
-        _tell_of_others(records, methods, keys)
-        _describe(config, methods, folder)
-        kept = sum(len(records.records(key, method.row.dataset.ids)) for key, method in zip(keys, methods, strict=True))
-        if kept:
-            print(f"{records.path}: goes on from {kept} records", file=sys.stderr)
+    plans: Sequence[Plan], methods: Sequence[Sequence[Method]], finished: Sequence[Path], device: str, shard: Shard
+) -> list[int]:
+    """What the first process does: its share, and all that is done once. Returns the numbers of failures."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(_open(*each)) for each in zip(plans, methods, strict=True)]
+        if finished:
+            _take_over(opened, finished)
+        else:
+            _tell_of_others(opened[0])
+        _tell_of_another_list(plans[0].rows[0])
+        if kept := sum(len(records) for each in opened for records in each.results().values()):
+            print(
+                f"{plans[0].folder.parent if finished else opened[0].job.records.path}: goes on from {kept} records",
+                file=sys.stderr,
+            )
+        if changed := [each.plan.folder for each in opened if each.code_changed]:
+            logger.warning(
+                "%s: the code has changed since pictures were recorded here, and their records are kept; to evaluate "
+                "all with the code as it is, give another results_dir",
+                changed[0],
+            )
+        for each in opened:
+            each.show()
         shard.wait()
-        evaluate(records)
+        run([each.job for each in opened], device, shard)
         shard.wait()  # until the others have written theirs
-        records.gather(record_order(methods))
-        results = {key: records.records(key, method.row.dataset.ids) for key, method in zip(keys, methods, strict=True)}
-        return _report(config, methods, variants, results, folder)
+        return [_report(each) for each in opened]
 
 
-def _report(
-    config: DictConfig,
-    methods: Sequence[Method],
-    variants: Sequence[Variant],
-    results: Mapping[str, Sequence[Record]],
-    folder: Path,
-) -> int:
+@dataclass(frozen=True)
+class _Opened:
+    """A plan whose folder is open.
+
+    Attributes:
+        plan, job: what is wanted, as configured and as run.
+        variants: its rows as the tables take them.
+        tracking: its mirror.
+        code_changed: other code has recorded into the folder.
+    """
+
+    plan: Plan
+    job: Job
+    variants: Sequence[Variant]
+    tracking: Tracking
+    code_changed: bool
+
+    def results(self) -> dict[str, list[Record]]:
+        """Key -> the records so far, in the order of the data set."""
+        rows = zip(self.job.methods, self.variants, strict=True)
+        return {variant.key: self.job.records.records(variant.key, method.row.dataset.ids) for method, variant in rows}
+
+    def show(self) -> None:
+        """Shows the mirror the records that it has not seen."""
+        for records in self.results().values():
+            for record in records:
+                self.tracking.record(record)
+
+
+@contextmanager
+def _open(plan: Plan, methods: Sequence[Method]) -> Iterator[_Opened]:
+    """Opens the folder of a plan, writes what the run is made with, and begins to mirror it."""
+    with writing(plan.folder):
+        plan.folder.mkdir(parents=True, exist_ok=True)
+    row = plan.rows[0]
+    tracker: Tracker = build(plan.config.tracker, "tracker")
+    with RecordFile(plan.folder / RECORDS) as records:
+        variants = [_variant(method, records.declare(method.settings)) for method in methods]
+        code_changed = _describe(plan, methods)
+        tracking = tracker.open(plan.folder, plan.group, variants, row.dataset.classes, row.scoring.report)
+        failed = True
+        try:
+            job = Job(methods, records, plan.folder / LABELS, plan.config.panels, tracking.record)
+            yield _Opened(plan, job, variants, tracking, code_changed)
+            failed = False
+        finally:
+            tracking.close(failed)
+
+
+def _report(opened: _Opened) -> int:
     """Writes tables and panels, prints the summary. Returns the number of failures."""
-    row = methods[0].row
-    dataset = row.dataset
-    text = write_tables(folder, variants, results, dataset.classes, row.scoring.report, dataset.official_count)
+    plan, methods, variants = opened.plan, opened.job.methods, opened.variants
+    config, folder, dataset = plan.config, plan.folder, plan.rows[0].dataset
+    opened.job.records.gather(record_order(methods))
+    opened.show()  # those of other processes
+    results = opened.results()
+    text = write_tables(folder, variants, results, dataset.classes, plan.rows[0].scoring.report, dataset.official_count)
     if config.published:
         text += "\n" + write_paper_table(folder, config.published, variants, results, dataset.official_count)
     if config.audit:
         text += "\n" + write_audit(folder, variants, results)
     panels = write_panels(folder, [(m, v.key) for m, v in zip(methods, variants, strict=True)], config.panels)
-    tracker: Tracker = build(config.tracker, "tracker")
-    tracker.mirror(folder)
-    pictures = f"; pictures: {folder}/panels/overview.png and {len(panels) - 1} more" if panels else ""
-    # At once: torchrun ends this process as soon as another has ended with failures.
-    print(f"\n{text}\nTables: {folder}/summary.csv, per_class.csv, per_image.csv{pictures}", flush=True)
+    opened.tracking.finish()
+    if not plan.title:
+        pictures = f"; pictures: {folder}/panels/overview.png and {len(panels) - 1} more" if panels else ""
+        print(f"\n{text}\nTables: {folder}/summary.csv, per_class.csv, per_image.csv{pictures}", flush=True)
     failed = sum(record["status"] == "failed" for records in results.values() for record in records)
     if failed:
-        print(f"{failed} evaluations failed; their reasons stand in {folder}/per_image.csv", file=sys.stderr)
+        print(
+            f"{plan.title}{failed} evaluations failed; their reasons stand in {folder}/per_image.csv", file=sys.stderr
+        )
     return failed
+
+
+def _take_over(opened: Sequence[_Opened], finished: Sequence[Path]) -> None:
+    """Records and label maps of the same settings from other folders: a job's number moves when a sweep grows."""
+    open_files = {each.plan.folder: each.job.records for each in opened}
+    for folder in finished:
+        with ExitStack() as stack:
+            source = open_files.get(folder) or stack.enter_context(RecordFile(folder / RECORDS))
+            for each in opened:
+                for variant in each.variants:
+                    if variant.key in source.variants and source is not each.job.records:
+                        each.job.records.adopt(source, variant.key)
+                        _copy_labels(folder / LABELS, each.job.labels, variant)
+
+
+def _copy_labels(source: Path, target: Path, variant: Variant) -> None:
+    """Label maps of a variant that the target has not."""
+    wanted = label_path(target, variant.name, variant.key, "").parent
+    for path in label_path(source, variant.name, variant.key, "").parent.glob("*.png"):
+        if not (wanted / path.name).exists():
+            with writing(wanted / path.name):
+                wanted.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, wanted / path.name)
 
 
 def _variant(method: Method, key: str) -> Variant:
@@ -133,32 +241,32 @@ def _tell_of_another_list(row: Row) -> None:
         )
 
 
-def _tell_of_others(records: RecordFile, methods: Sequence[Method], keys: Sequence[str]) -> None:
+def _tell_of_others(opened: _Opened) -> None:
     """Says what sets records of earlier settings in this folder apart; they stay, and enter no table of this run."""
-    for other in records.other_settings(keys):
-        nearest = min((differences(other, method.settings) for method in methods), key=len)
+    records = opened.job.records
+    for other in records.other_settings([variant.key for variant in opened.variants]):
+        nearest = min((differences(other, method.settings) for method in opened.job.methods), key=len)
         logger.warning("%s keeps records of other settings, not used here: %s", records.path, "; ".join(nearest))
 
 
-def _describe(config: DictConfig, methods: Sequence[Method], folder: Path) -> None:
-    """Writes ``config.yaml`` and ``provenance.json``; where the results lie changes neither."""
-    given = OmegaConf.to_container(config, resolve=True)
+def _describe(plan: Plan, methods: Sequence[Method]) -> bool:
+    """Writes ``config.yaml`` and ``provenance.json``; where the results lie changes neither.
+
+    Returns:
+        Whether other code has recorded into the folder.
+    """
+    given = OmegaConf.to_container(plan.config, resolve=True)
     assert isinstance(given, dict)
     del given["results_dir"]
     given["rows"] = [{"name": method.row.name, **method.settings} for method in methods]
     plain = json.loads(json.dumps(given))  # tuples become lists
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain)))
-    _add_provenance(folder / "provenance.json", provenance([method.settings for method in methods]))
+    write_text(plan.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain)))
+    return _add_provenance(plan.folder / "provenance.json", provenance([method.settings for method in methods]))
 
 
-def _add_provenance(path: Path, facts: Mapping[str, Any]) -> None:
+def _add_provenance(path: Path, facts: Mapping[str, Any]) -> bool:
     """Keeps what earlier processes worked with that recorded into this folder: a list, each set of facts once."""
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    if any(each["code"] != facts["code"] for each in earlier):
-        logger.warning(
-            "%s: the code has changed since pictures were recorded here, and their records are kept; to evaluate all "
-            "with the code as it is, give another results_dir",
-            path.parent,
-        )
     together = earlier if facts in earlier else [*earlier, facts]
     write_text(path, json.dumps(together, indent=2) + "\n")
+    return any(each["code"] != facts["code"] for each in earlier)

@@ -7,7 +7,8 @@ cheap to build, validated when built, and free of torch, so that a wrong key or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -20,8 +21,14 @@ class MissingWeights(FileNotFoundError):
     """The weights of a backbone are not on this machine; the message says which, from where, and how to get them."""
 
 
-class AttentionModel(Protocol):
-    """A loaded backbone."""
+class AttentionModel(ABC):
+    """A loaded backbone; a new one gives `attend_encoded`.
+
+    Attributes:
+        spec: with which it was loaded.
+    """
+
+    spec: Any
 
     def attend(self, images: Tensor) -> list[AttentionMaps]:
         """Attention of a batch.
@@ -31,8 +38,24 @@ class AttentionModel(Protocol):
 
         Returns:
             One `AttentionMaps` a picture, float32, on the model's device.
+
+        Raises:
+            ValueError: the images have another shape.
         """
-        ...
+        return self.attend_encoded(self.encode(images), self.spec)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """What the specs of one `Backbone.encoder` share of a batch, such as a latent; here the images themselves."""
+        return images
+
+    @abstractmethod
+    def attend_encoded(self, encoded: Tensor, spec: Any) -> list[AttentionMaps]:
+        """The rest of `attend`.
+
+        Args:
+            encoded: from `encode`.
+            spec: this model's, or another of the same `Backbone.encoder`.
+        """
 
 
 class Backbone(Protocol):
@@ -61,6 +84,11 @@ class Backbone(Protocol):
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of the weights and what configures them, part of every record's key. Raises `MissingWeights`."""
+        ...
+
+    @property
+    def encoder(self) -> Hashable:
+        """Equal for specs that can share a loaded model and what it encodes (`AttentionModel.encode`)."""
         ...
 
     def check(self) -> None:

@@ -81,6 +81,11 @@ class StableDiffusion:
         """Sides S, S/2, S/4, S/8 of the attention maps: 64, 32, 16, 8 at 512 pixels."""
         return tuple(self.size // VAE_FACTOR // factor for factor in (1, 2, 4, UNET_FACTOR))
 
+    @property
+    def encoder(self) -> tuple[str, int, str]:
+        """Specs that differ in the time step share the weights and the latent."""
+        return self.path, self.size, self.dtype
+
     @cached_property
     def files(self) -> tuple[Path, ...]:
         """`FILES` and those of a tokenizer layout, on this machine. Raises `MissingWeights`."""

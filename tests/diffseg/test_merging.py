@@ -14,7 +14,7 @@ from torch import Tensor
 
 from diffseg import anchor_grid, dbscan, kmeans, segment, symmetric_kl
 from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
-from diffseg.merging import FLOOR, NoProposals, anchor_divergence, merge, merge_proposals
+from diffseg.merging import FLOOR, Merger, NoProposals, merge_proposals
 from tests.diffseg.test_aggregation import bilinear
 
 
@@ -83,7 +83,7 @@ def test_merge_equals_the_loops(rule: str, iterations: int, tau: float) -> None:
     rows, columns = anchor_grid(8, 4, "even").numpy().T
     expected = naive_merge(maps.double().numpy(), rows * 8 + columns, tau, iterations, rule)
     for precision in ("float32", "float64"):
-        result = merge(maps, tau, 4, iterations, rule, precision, "even")  # type: ignore[arg-type]
+        result = Merger(maps).proposals(tau, 4, iterations, rule, precision, "even")  # type: ignore[arg-type]
         np.testing.assert_allclose(result.numpy(), expected, rtol=1e-5)
 
 
@@ -139,7 +139,7 @@ def test_four_quarters() -> None:
 def test_labels_cover_the_picture(seed: int, anchors: int, tau: float, iterations: int, size: int) -> None:
     maps = blocks(6, 1.0, seed)
     labels = segment(maps, tau, anchors, iterations, grid="even", size=size)
-    proposals = merge(maps, tau, anchors, iterations, "official", "float32", "even")
+    proposals = Merger(maps).proposals(tau, anchors, iterations, "official", "float32", "even")
     assert labels.shape == (size, size)
     assert 0 <= int(labels.min()) <= int(labels.max()) < len(proposals) <= anchors**2
 
@@ -148,22 +148,22 @@ def test_float32_decides_near_ties_as_float64() -> None:
     """The threshold is put right above or below a divergence, far closer than float32's rounding."""
     maps = blocks(8, 1.0)
     anchors = torch.arange(64)
-    exact = anchor_divergence(maps, anchors, "float64")
+    exact = Merger(maps).divergence(anchors, "float64")
     for pair in range(3, 60, 6):
         tau = float(exact[pair, (pair * 5) % 64]) * (1 + (-1) ** pair * 1e-10)
-        wide = merge(maps, tau, 8, 3, "official", "float64", "even")
-        narrow = merge(maps, tau, 8, 3, "official", "float32", "even")
+        wide = Merger(maps).proposals(tau, 8, 3, "official", "float64", "even")
+        narrow = Merger(maps).proposals(tau, 8, 3, "official", "float32", "even")
         np.testing.assert_allclose(narrow.numpy(), wide.numpy(), rtol=1e-5)
 
 
 def test_float16_loses_maps() -> None:
     maps = blocks(8)
     maps[0] = torch.eye(64)[0]  # zeros underflow
-    divergence = anchor_divergence(maps, torch.tensor([0, 5]), "float16")
+    divergence = Merger(maps).divergence(torch.tensor([0, 5]), "float16")
     assert bool(divergence[0].isnan().all())
     assert bool(divergence[1, 0].isnan())
     assert not bool(divergence[1, 1:].isnan().any())
-    assert not bool(anchor_divergence(maps, torch.tensor([0, 5]), "float32").isnan().any())
+    assert not bool(Merger(maps).divergence(torch.tensor([0, 5]), "float32").isnan().any())
     with pytest.raises(NoProposals, match="float16"):
         segment(torch.eye(64), 0.5, 4, precision="float16", grid="even")
     assert segment(torch.eye(64), 0.5, 4, grid="even").max() == 15

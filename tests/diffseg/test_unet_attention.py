@@ -21,6 +21,7 @@ from diffseg.backbones.unet_attention import SelfAttentionCollector, UNetAttenti
 from tests.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
 
 SIZE = 128
+TIMESTEP = 300
 SIDES = (16, 8, 4, 2)
 LAYERS = {16: 5, 8: 5, 4: 5, 2: 1}
 
@@ -67,7 +68,7 @@ def recorded(unet: UNet2DConditionModel, *parts: str) -> Iterator[list[tuple[Any
 def reference(model: UNetAttention, images: Tensor) -> dict[int, Tensor]:
     """side -> (B, N, N): the bare U-Net's queries and keys through diffusers' ``get_attention_scores``."""
     with recorded(model.unet, "to_q", "to_k") as records:
-        model.predict(model.encode(images))
+        model.predict(model.encode(images), TIMESTEP)
     by_side = defaultdict(list)
     for layer, outputs in records:
         query, key = (layer.head_to_batch_dim(output) for output in outputs)
@@ -128,7 +129,7 @@ def test_nothing_larger_than_one_map_is_made(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_attention_times_values_is_the_output_of_every_layer(either: UNetAttention) -> None:
     with recorded(either.unet, "to_q", "to_k", "to_v", "") as records:
-        either.predict(either.encode(pictures(SIZE)))
+        either.predict(either.encode(pictures(SIZE)), TIMESTEP)
     for layer, (*projected, output) in records:
         query, key, value = (part.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for part in projected)
         heads = []
@@ -141,17 +142,17 @@ def test_attention_times_values_is_the_output_of_every_layer(either: UNetAttenti
 
 def test_collecting_leaves_the_output_bit_for_bit_the_same(either: UNetAttention) -> None:
     latents = either.encode(pictures(SIZE, 2))
-    before = either.predict(latents)
+    before = either.predict(latents, TIMESTEP)
     with collect(either.unet):
-        during = either.predict(latents)
+        during = either.predict(latents, TIMESTEP)
     assert torch.equal(before, during)
-    assert torch.equal(before, either.predict(latents))
+    assert torch.equal(before, either.predict(latents, TIMESTEP))
 
 
 def test_processors_come_back_after_an_error(model: UNetAttention) -> None:
     before = model.unet.attn_processors
     with pytest.raises(RuntimeError), collect(model.unet):
-        model.predict(torch.zeros(1, 5, 16, 16))  # 5 channels: the U-Net takes 4
+        model.predict(torch.zeros(1, 5, 16, 16), TIMESTEP)  # 5 channels: the U-Net takes 4
     assert model.unet.attn_processors == before
 
 

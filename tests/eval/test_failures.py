@@ -27,7 +27,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run
 
 
 @pytest.mark.parametrize(
-    ("kind", "method"), [(ViTAttention, "attend"), (Aggregation, "__call__"), (DiffSeg, "__call__")]
+    ("kind", "method"), [(ViTAttention, "attend_encoded"), (Aggregation, "__call__"), (DiffSeg, "__call__")]
 )
 @pytest.mark.usefixtures("dinov2")
 def test_no_memory_for_a_picture(
@@ -70,7 +70,7 @@ def test_a_failure_that_repeats_is_one_record(run: Callable[..., Run], monkeypat
     def fails(*_: Any) -> None:
         raise torch.OutOfMemoryError(REASON)
 
-    monkeypatch.setattr(ViTAttention, "attend", fails)
+    monkeypatch.setattr(ViTAttention, "attend_encoded", fails)
     assert run("allow_failures=true").status == 0
     assert run().status == 1
     assert [each["status"] for each in run().images()] == ["failed"] * 3
@@ -80,14 +80,14 @@ def test_a_failure_that_repeats_is_one_record(run: Callable[..., Run], monkeypat
 def test_a_sweep_goes_on_after_a_job_with_failures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = ViTAttention.attend
+    work = ViTAttention.attend_encoded
 
     def fails_once(*arguments: Any) -> Any:
-        monkeypatch.setattr(ViTAttention, "attend", work)
+        monkeypatch.setattr(ViTAttention, "attend_encoded", work)
         raise torch.OutOfMemoryError(REASON)
 
-    monkeypatch.setattr(ViTAttention, "attend", fails_once)
-    overrides = ("dataset.limit=1", "segmenter.tau=0.2,0.5", "panels=0", *SMALL)
+    monkeypatch.setattr(ViTAttention, "attend_encoded", fails_once)
+    overrides = ("dataset.limit=1", "segmenter.tau=0.2,0.5", "panels=0", *SMALL, "hydra/launcher=basic")
     done = evaluate(tmp_path, *overrides, capture=capsys, multirun=True)
     assert done.status == 1
     tables = [Run(0, "", "", tmp_path / job).table() for job in ("0", "1")]

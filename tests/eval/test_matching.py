@@ -1,8 +1,8 @@
-"""Matching against the authors' counts, brute force over all assignments, and invariants."""
+"""Matching against the authors' counts, DiffCut's procedure, brute force over all assignments, and invariants."""
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.optimize import linear_sum_assignment
 
 from eval.matching import Counts, contingency, match, match_contingency
 from eval.protocols import PROTOCOLS, ProtocolName
@@ -68,9 +69,9 @@ def test_the_total_is_the_best_of_all_assignments(image: tuple[np.ndarray, np.nd
         assert match_contingency(table, protocol).tp.sum() == best_total(table)
 
 
-@given(seed=st.integers(0, 2**32 - 1))
+@given(seed=st.integers(0, 2**32 - 1), background=st.sampled_from((None, 0, 5)))
 @settings(deadline=None, max_examples=500)
-def test_renumbering_the_segments_leaves_present_unchanged(seed: int) -> None:
+def test_renumbering_the_segments_leaves_present_unchanged(seed: int, background: int | None) -> None:
     # Cells of 0, 1 and 2 pixels, drawn evenly: nearly every table has several best matches. With eight classes
     # even the number of empty columns, which gaps in the numbering make, can decide between them.
     rng = np.random.default_rng(seed)
@@ -78,17 +79,18 @@ def test_renumbering_the_segments_leaves_present_unchanged(seed: int) -> None:
     table = rng.integers(0, 3, (classes, rng.integers(1, classes + 1)))
     truth, prediction = (np.repeat(axis.ravel(), table.ravel()) for axis in np.indices(table.shape))
     renumbered = rng.permutation(2 * classes)[prediction]
-    assert match(renumbered, truth, classes, "present") == match(prediction, truth, classes, "present")
+    again, once = (match(labels, truth, classes, "present", background) for labels in (renumbered, prediction))
+    assert again == once
 
 
-@given(image=images(), protocol=st.sampled_from(PROTOCOLS))
+@given(image=images(), protocol=st.sampled_from(PROTOCOLS), background=st.sampled_from((None, 0, CLASSES - 1)))
 @settings(deadline=None)
 def test_counts_add_up_and_void_pixels_do_not_count(
-    image: tuple[np.ndarray, np.ndarray], protocol: ProtocolName
+    image: tuple[np.ndarray, np.ndarray], protocol: ProtocolName, background: int | None
 ) -> None:
     prediction, truth = image
     labelled = (truth >= 0) & (truth < CLASSES)
-    counts = match(prediction, truth, CLASSES, protocol)
+    counts = match(prediction, truth, CLASSES, protocol, background)
     assert counts.tp.sum() + counts.fn.sum() == counts.labelled == labelled.sum()
     np.testing.assert_array_equal(counts.tp + counts.fn, np.bincount(truth[labelled], minlength=CLASSES))
     # Each segment goes to one class at most, so the matched segments hold no more than the labelled pixels.
@@ -97,8 +99,92 @@ def test_counts_add_up_and_void_pixels_do_not_count(
     assert (counts.fp >= 0).all()
     # What the segmentation says in void pixels, and which void value they hold, changes nothing.
     if protocol == "present":
-        assert match(np.where(labelled, prediction, 50), truth, CLASSES, protocol) == counts
-    assert match(prediction, np.where(labelled, truth, 255), CLASSES, protocol) == counts
+        assert match(np.where(labelled, prediction, 50), truth, CLASSES, protocol, background) == counts
+    assert match(prediction, np.where(labelled, truth, 255), CLASSES, protocol, background) == counts
+
+
+# With a background
+
+
+def diffcut(prediction: np.ndarray, truth: np.ndarray, n_classes: int) -> list[np.ndarray]:
+    """TP, FP and FN as DiffCut's ``eval_diffcut.py`` counts them: background is -1 at first, later the last class."""
+
+    def solve(classes: int, segments: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inside = (labels >= 0) & (labels < classes)
+        table = np.zeros((classes, max(classes, segments.max() + 1)), int)
+        np.add.at(table, (labels[inside], segments[inside]), 1)
+        return table, linear_sum_assignment(table, maximize=True)[1]
+
+    table, segment_of = solve(n_classes - 1, prediction, truth)
+    taken = {segment_of[c] for c in range(n_classes - 1) if table[c, segment_of].max() > 0}
+    joined = np.where(np.isin(prediction, list(taken)), prediction, prediction.max() + 1)
+    table, segment_of = solve(n_classes, joined, np.where(truth == -1, n_classes - 1, truth))
+    ordered = table[:, segment_of]
+    return [np.diag(ordered), ordered.sum(0) - np.diag(ordered), table.sum(1) - np.diag(ordered)]
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=500)
+def test_official_with_a_background_is_diffcuts_procedure(seed: int) -> None:
+    """Ties, absent classes, gaps in the numbering, more segments than classes and fewer: the counts are the same."""
+    rng = np.random.default_rng(seed)
+    background = rng.integers(CLASSES)
+    prediction = rng.permutation(8)[rng.integers(0, rng.integers(1, 8), rng.integers(1, 30))]
+    truth = rng.choice(rng.integers(0, CLASSES, 3), prediction.shape)
+    others = np.delete(np.arange(CLASSES), background)
+    theirs = np.full(CLASSES, -1)
+    theirs[others] = np.arange(CLASSES - 1)
+    counts = match(prediction, truth, CLASSES, "official", int(background))
+    order = [*others, background]
+    expected = diffcut(prediction, theirs[truth], CLASSES)
+    np.testing.assert_array_equal([counts.tp[order], counts.fp[order], counts.fn[order]], expected)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=200)
+def test_present_with_a_background_is_the_best_of_all_ways(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    background = int(rng.integers(CLASSES))
+    table = rng.integers(0, 6, (CLASSES, rng.integers(1, 6)))
+    table[background] *= rng.integers(0, 3)  # none of it, as much as of the others, or more
+    counts = match_contingency(table, "present", background)
+    if not table[background].any():
+        assert counts == match_contingency(table, "present")
+        return
+    others = [label for label in range(CLASSES) if label != background]
+    ways = (
+        sum(table[label, segment] for segment, label in enumerate(way))
+        for way in product(range(CLASSES), repeat=table.shape[1])
+        if all(way.count(label) <= 1 for label in others)
+    )
+    assert counts.tp.sum() == max(ways)
+    # Every labelled pixel is in the segment of some class.
+    assert counts.fp.sum() == counts.fn.sum()
+
+
+def test_many_segments_are_one_background() -> None:
+    truth, prediction = np.array([3, 3, 3, 3, 1, 1, 1]), np.array([0, 1, 2, 4, 3, 3, 4])
+    for protocol in PROTOCOLS:
+        counts = match(prediction, truth, 4, protocol, background=3)
+        assert counts.to_json() == {"tp": [0, 2, 0, 4], "fp": [0, 0, 0, 1], "fn": [0, 1, 0, 0], "labelled": 7}
+        assert match(prediction, truth, 4, protocol).tp.tolist() == [0, 2, 0, 1]
+
+
+def test_a_thing_takes_no_segment_that_is_mostly_background() -> None:
+    truth, prediction = np.array([0] * 8 + [1] * 4), np.array([0] * 4 + [1] * 4 + [0] * 3 + [1])
+    counts = match(prediction, truth, 3, "present", background=0)
+    assert counts.to_json() == {"tp": [8, 0, 0], "fp": [4, 0, 0], "fn": [0, 4, 0], "labelled": 12}
+
+
+def test_an_absent_background_is_not_charged_in_present() -> None:
+    truth, prediction = np.array([1, 1, 1, 2]), np.array([0, 0, 1, 2])
+    assert match(prediction, truth, 3, "present", background=0) == match(prediction, truth, 3, "present")
+
+
+def test_a_background_that_is_no_class_is_named() -> None:
+    for background in (-1, 3):
+        with pytest.raises(ValueError, match=rf"^background: must be a class, 0..2, or None, got {background}$"):
+            match(np.array([0]), np.array([0]), 3, background=background)
 
 
 def test_contingency_is_padded_by_labels_in_void_pixels_too() -> None:
@@ -106,9 +192,11 @@ def test_contingency_is_padded_by_labels_in_void_pixels_too() -> None:
     assert contingency(np.array([0, 7]), np.array([0, -1]), 3).shape == (3, 8)
 
 
-def test_an_image_without_labels_counts_nothing() -> None:
+@pytest.mark.parametrize("background", [None, 0])
+def test_an_image_without_labels_counts_nothing(background: int | None) -> None:
+    nothing, void = np.zeros((2, 2), int), np.full((2, 2), -1)
     for protocol in PROTOCOLS:
-        assert match(np.zeros((2, 2), int), np.full((2, 2), -1), protocol=protocol) == Counts.zeros(27)
+        assert match(nothing, void, protocol=protocol, background=background) == Counts.zeros(27)
 
 
 def test_narrow_dtypes_do_not_overflow() -> None:

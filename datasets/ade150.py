@@ -1,0 +1,43 @@
+"""ADE20K, validation split of the scene parsing challenge 2016: 2,000 pictures, 150 classes.
+
+Layout of the folder, as the official archive unpacks:
+
+    ADEChallengeData2016/images/validation/ID.jpg           pictures
+    ADEChallengeData2016/annotations/validation/ID.png      label maps: 1..150, 0 = other, not scored
+
+Value 1 is label 0 here ("reduce_zero_label"). DiffCut's public code reads the values as they are, so that *other* is a
+class there and the last class, flag, is not scored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from datasets.class_table import ClassTable, class_table
+from datasets.paired import PairedDataset
+
+HOME = "ADEChallengeData2016"
+SPLIT = "validation"
+
+
+@dataclass(frozen=True)
+class Ade150(PairedDataset):
+    """ADE20K with 150 classes. Ids look like ``ADE_val_00000001``."""
+
+    name: ClassVar[str] = "ade150"
+    official_count: ClassVar[int | None] = 2000
+    table: ClassVar[ClassTable] = class_table("ade150")
+
+    images: ClassVar[str] = f"{HOME}/images/{SPLIT}"
+    maps: ClassVar[str] = f"{HOME}/annotations/{SPLIT}"
+    values: ClassVar[str] = "0..150"
+    usual_root: ClassVar[str] = "data/ade20k"
+    source: ClassVar[str] = (
+        "download ADEChallengeData2016.zip (0.9 GB) from data.csail.mit.edu/places/ADEchallenge, unpack it in {root}"
+    )
+
+    @property
+    def label_source(self) -> str:
+        """Always "annotations"."""
+        return "annotations"

@@ -1,0 +1,44 @@
+"""PASCAL VOC 2012, segmentation ``val``: 1,449 pictures, 20 classes and background.
+
+Layout of the folder, as the official archive unpacks:
+
+    VOCdevkit/VOC2012/JPEGImages/ID.jpg                     pictures
+    VOCdevkit/VOC2012/SegmentationClass/ID.png              label maps: palette index = class, 255 = void
+    VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt        the list
+
+The void outlines are not scored, as in VOC's own evaluation. DiffCut's public code counts them as background.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from datasets.class_table import ClassTable, class_table
+from datasets.paired import PairedDataset
+
+HOME = "VOCdevkit/VOC2012"
+
+
+@dataclass(frozen=True)
+class Voc2012(PairedDataset):
+    """PASCAL VOC 2012 with 21 classes, the background among them. Ids look like ``2007_000033``."""
+
+    name: ClassVar[str] = "voc2012"
+    official_count: ClassVar[int | None] = 1449
+    table: ClassVar[ClassTable] = class_table("voc2012")
+    background: ClassVar[int | None] = 0
+
+    images: ClassVar[str] = f"{HOME}/JPEGImages"
+    maps: ClassVar[str] = f"{HOME}/SegmentationClass"
+    split_list: ClassVar[str | None] = f"{HOME}/ImageSets/Segmentation/val.txt"
+    values: ClassVar[str] = "0..20 and 255 (void)"
+    usual_root: ClassVar[str] = "data/voc"
+    source: ClassVar[str] = (
+        "download VOCtrainval_11-May-2012.tar (2 GB) from host.robots.ox.ac.uk/pascal/VOC/voc2012, unpack it in {root}"
+    )
+
+    @property
+    def label_source(self) -> str:
+        """Always "SegmentationClass"."""
+        return "SegmentationClass"

@@ -1,0 +1,169 @@
+"""Results read back: the CSVs of one run, of all jobs of a sweep, or of several such folders, as three tables.
+
+Plots, notebooks and reports are made from these alone. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from eval.tables import SETTINGS
+
+SWEEP_TABLE = "sweep.csv"
+"""Of the jobs of a sweep that its last launch had: a folder may hold older ones."""
+
+TEXT = (*SETTINGS, "variant", "protocol", "class", "image", "status", "reason", "method", "choice")
+JOINED = ("job", "setting", "name", "variant", *SETTINGS)
+
+
+class ResultsError(ValueError):
+    """A folder whose results cannot be read; the message is one line that names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Results of one run or of several.
+
+    Every table begins with the columns ``job`` (a sweep's subfolder, "" for a single run; with the path in front where
+    several folders were given), ``setting`` (what tells a row of `summary` from all others, protocol aside: what varies
+    as ``tau=0.3, anchors=8``, after the method's name where there are several), ``name`` (of the method), ``variant``
+    (the name that tells namesakes of a job apart) and the parameters (`SETTINGS`), as the command line writes them:
+    text, "" where one does not apply.
+
+    Attributes:
+        summary: columns of ``summary.csv``.
+        per_class: columns of ``per_class.csv``.
+        per_image: columns of ``per_image.csv``.
+        audit: columns of ``audit.csv`` after ``job``; empty where no run was an audit.
+        folders: job -> its folder.
+        unfinished: subfolders of a sweep that have no tables yet; they are left out.
+    """
+
+    summary: pd.DataFrame
+    per_class: pd.DataFrame
+    per_image: pd.DataFrame
+    audit: pd.DataFrame
+    folders: Mapping[str, Path]
+    unfinished: tuple[Path, ...]
+
+
+def read_results(*folders: str | Path) -> Results:
+    """Reads results folders.
+
+    Args:
+        folders: each with the CSVs of a run, or with the numbered folders of a sweep's jobs.
+
+    Raises:
+        ResultsError: a folder holds neither, or tables that do not belong together.
+    """
+    jobs: dict[str, Path] = {}
+    unfinished: list[Path] = []
+    for folder in map(Path, folders):
+        found = dict(_jobs(folder))
+        done = {job: path for job, path in found.items() if (path / "summary.csv").is_file()}
+        if not done:
+            raise ResultsError(
+                f"{folder}: no summary.csv, neither here nor in numbered subfolders; give the results_dir of a "
+                "finished python -m experiments.evaluate, or of one with -m"
+            )
+        unfinished += [path for job, path in found.items() if job not in done]
+        jobs |= done if len(folders) == 1 else {f"{folder}/{job}".rstrip("/"): path for job, path in done.items()}
+    summaries, *others = zip(*(_read_job(job, path) for job, path in jobs.items()), strict=True)
+    summary = pd.concat(summaries, ignore_index=True)
+    summary["setting"] = _settings(summary)
+    per_class, per_image = (_joined(pd.concat(frames, ignore_index=True), summary) for frames in others)
+    audits = [_read(path / "audit.csv", job) for job, path in jobs.items() if (path / "audit.csv").is_file()]
+    audit = pd.concat(audits, ignore_index=True) if audits else pd.DataFrame()
+    return Results(_in_order(summary), per_class, per_image, audit, jobs, tuple(unfinished))
+
+
+def swept(summary: pd.DataFrame) -> list[str]:
+    """Parameters that vary where they apply, each with several values at the same values of those before it.
+
+    So ``timestep`` or ``tau``, but not ``sides``, which follow from ``size``, nor ``clusters``, which follow from the
+    segmenter.
+    """
+    varying: list[str] = []
+    for column in [name for name in SETTINGS if name != "experiment"]:  # that is a mere name
+        applies = summary[summary[column] != ""]
+        groups = [list(applies[name]) for name in varying]
+        kinds = applies[column].groupby(groups).nunique() if groups else applies[[column]].nunique()
+        if (kinds > 1).any():
+            varying.append(column)
+    return varying
+
+
+def _jobs(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The folder of a run, or those of a sweep's jobs in order."""
+    if (folder / "summary.csv").is_file() or not folder.is_dir():
+        yield "", folder
+        return
+    numbered = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
+    for path in sorted(numbered, key=lambda path: int(path.name)):
+        yield path.name, path
+
+
+def _read_job(job: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The three tables of one run, with ``row``, which says to which row of the summary a line belongs.
+
+    A run may have a row twice, as an audit does whose choice is the backbone's own: the summary keeps the first.
+    """
+    summary, *others = (_read(folder / f"{name}.csv", job) for name in ("summary", "per_class", "per_image"))
+    summary = summary.rename(columns={"variant": "name"})
+    repeated = summary.duplicated()
+    for name, frame in zip(("per_class", "per_image"), others, strict=True):
+        # As many lines for each row of the summary, in its order. Names would not do: the summary's are plain.
+        lines = len(frame) // len(summary)
+        frame["row"] = np.repeat(np.arange(len(summary)), lines).tolist() + [-1] * (len(frame) % len(summary))
+        if list(frame["protocol"]) != list(summary["protocol"].reindex(frame["row"])):
+            raise ResultsError(f"{folder}/{name}.csv: does not belong to the summary.csv beside it; run again")
+        summary["variant"] = frame.groupby("row")["variant"].first()
+    summary["row"] = summary.index
+    return summary[~repeated], others[0], others[1]
+
+
+def _joined(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """Lines with what the summary says of their row; those of rows that it leaves out are left out."""
+    rows = summary[["job", "row", "setting", "name", *SETTINGS]]
+    return _in_order(frame.merge(rows, on=["job", "row"], how="inner", validate="many_to_one"))
+
+
+def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[[*JOINED, *(name for name in frame if name not in (*JOINED, "row"))]]
+
+
+def _read(path: Path, job: str) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if frame.empty:
+        raise ResultsError(f"{path}: has no rows; delete the folder and run again")
+    texts = [name for name in TEXT if name in frame]
+    frame[texts] = frame[texts].fillna("")
+    frame.insert(0, "job", job)
+    return frame
+
+
+def _settings(summary: pd.DataFrame) -> pd.Series:
+    """For each row what tells it apart, see `Results`."""
+    several = summary["name"].nunique() > 1
+    setting = summary["variant"].copy()
+    for name, namesakes in summary.groupby("name", sort=False):
+        if namesakes["job"].nunique() == 1:
+            continue  # the run has told them apart
+        varying = swept(namesakes)
+        for index, row in namesakes.iterrows():
+            parts = [f"{column}={row[column]}" for column in varying if row[column]]
+            # What has no column of its own, such as protocol.size.
+            told = row["variant"].removeprefix(name).split(", ")[1:]
+            parts += [part for part in told if part.split("=")[0] not in SETTINGS]
+            setting[index] = ", ".join([name, *parts] if several or not parts else parts)
+    # What still looks alike differs in the data, or is one run under two folders.
+    number = summary.assign(setting=setting).groupby(["setting", "protocol"]).cumcount()
+    return setting.where(number == 0, setting + " #" + (number + 1).astype(str))

@@ -1,0 +1,122 @@
+"""COCO-Object from the stuffthingmaps and painted from COCO's annotations."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.base import DatasetError
+from datasets.class_table import FOLDER
+from datasets.coco_object import INSTANCES, CocoObject
+from datasets.cocostuff27 import OFFICIAL_LIST
+from tests.coco_folder import HEIGHT, IDS, THINGS, WIDTH, image_of, label_of, write_annotations, write_folder
+
+# Fine ids of COCO-Stuff among the things that COCO never annotated.
+NEVER = {11: "street sign", 25: "hat", 28: "shoe", 29: "eye glasses", 44: "plate", 65: "mirror", 67: "window"}
+NEVER |= {68: "desk", 70: "door", 82: "blender", 90: "hair brush"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "coco")
+
+
+def failure(dataset: CocoObject, id: str | None = None) -> str:
+    with pytest.raises(DatasetError) as error:
+        dataset.check() if id is None else dataset.load(id)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_classes_are_the_things_of_coco_stuff_in_order() -> None:
+    with (FOLDER / "cocostuff27.csv").open(newline="") as file:
+        fine = {int(row["fine_id"]): row["fine_name"] for row in csv.DictReader(file)}
+    assert {value: fine[value] for value in NEVER} == NEVER
+    things = [name for value, name in sorted(fine.items()) if value <= 90 and value not in NEVER]
+    table = CocoObject.table
+    assert table.names == ("background", *things)
+    assert len(table.names) == 81
+    assert {value for value, label in table.label_of.items() if label == 0} == {*range(91, 182), 255}
+    assert not table.label_of.keys() & NEVER.keys()
+
+
+def test_the_maps_against_a_loop(root: Path) -> None:
+    dataset = CocoObject(root=str(root))
+    assert dataset.ids == IDS
+    assert (dataset.label_source, dataset.official_count, dataset.background) == ("stuffthingmaps", 5000, 0)
+    for id in IDS:
+        sample, fine = dataset.load(id), np.asarray(Image.open(label_of(root, id)))
+        expected = {0: "person", 61: "chair", 181: "background", 255: "background"}
+        assert expected.keys() == set(np.unique(fine).tolist())
+        named = np.array(dataset.classes)[sample.label]
+        np.testing.assert_array_equal(named, np.vectorize(expected.__getitem__)(fine))
+
+
+def test_painted_against_a_loop(root: Path) -> None:
+    write_annotations(root)
+    (root / "annotations" / "stuff_val2017.json").unlink()  # not needed
+    dataset = CocoObject(root=str(root), labels="json")
+    assert (dataset.label_source, dataset.ids) == ("json", IDS)
+    names = np.full((HEIGHT, WIDTH), "background", dtype=object)
+    coco = {1: "person", 3: "car", 17: "cat", 44: "bottle"}  # COCO's own category ids
+    for category, top, left, bottom, right in sorted(
+        THINGS, key=lambda each: -(each[3] - each[1]) * (each[4] - each[2])
+    ):
+        for row in range(top, bottom):
+            for column in range(left, right):
+                names[row, column] = coco[category]
+    label = dataset.load(IDS[1]).label
+    np.testing.assert_array_equal(np.array(dataset.classes, dtype=object)[label], names)
+    assert len(np.unique(label)) == 5
+    # A picture without any thing is all background, which is a class.
+    assert not dataset.load(IDS[0]).label.any()
+
+
+def test_auto_takes_the_maps_where_they_are(root: Path) -> None:
+    write_annotations(root)
+    maps = CocoObject(root=str(root))
+    assert maps.label_source == "stuffthingmaps"
+    assert maps.fingerprint != CocoObject(root=str(root), labels="json").fingerprint
+    shutil.rmtree(root / "stuffthingmaps")
+    assert CocoObject(root=str(root)).label_source == "json"
+    assert "DIR=" in failure(CocoObject(root=str(root), labels="png"))
+
+
+def test_all_pictures_whatever_list_cocostuff_27_has(root: Path) -> None:
+    (root / OFFICIAL_LIST).write_text(IDS[1])
+    assert CocoObject(root=str(root)).ids == IDS
+    assert CocoObject(root=str(root), split_file=str(root / OFFICIAL_LIST)).ids == IDS[1:2]
+
+
+def test_real_samples(shared: Path) -> None:
+    folder = shared / "data" / "cocostuff"
+    dataset = CocoObject(root=str(folder))
+    seen: set[str] = set()
+    for id in dataset.ids:
+        label, fine = dataset.load(id).label, np.asarray(Image.open(label_of(folder, id)))
+        np.testing.assert_array_equal(label == 0, fine > 90)
+        seen |= {dataset.classes[value] for value in np.unique(label)}
+    assert {"background", "person"} < seen
+
+
+def test_missing_and_bad_files_are_named(root: Path, tmp_path: Path) -> None:
+    for labels in ("auto", "png", "json"):
+        message = failure(CocoObject(root=str(tmp_path / "absent"), labels=labels))
+        for part in (str(tmp_path / "absent" / "val2017"), "make data-cocostuff DIR=", "dataset.root="):
+            assert part in message
+    message = failure(CocoObject(root=str(root), labels="json"))
+    assert message.startswith(f"{root / INSTANCES}: no labels there; ")
+    assert 'ARGS="--labels json"' in message
+    Image.fromarray(np.full((HEIGHT, WIDTH), 11, np.uint8)).save(label_of(root, IDS[0]))
+    message = failure(CocoObject(root=str(root)), IDS[0])
+    assert message.startswith(f"{label_of(root, IDS[0])}: unknown class id 11; ")
+    write_annotations(root)
+    image = Image.fromarray(np.zeros((4, 5, 3), np.uint8))
+    image.save(image_of(root, IDS[1]))
+    message = failure(CocoObject(root=str(root), labels="json"), IDS[1])
+    assert str(root / INSTANCES) in message

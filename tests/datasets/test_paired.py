@@ -1,0 +1,133 @@
+"""PASCAL VOC, PASCAL Context and ADE20K on small folders in their layouts: what the three share."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.ade150 import Ade150
+from datasets.base import DatasetError
+from datasets.context60 import Context60
+from datasets.paired import PairedDataset
+from datasets.voc2012 import Voc2012
+from tests.paired_folder import HEIGHT, WIDTH, image_of, label_of, write_label, write_list, write_pair
+
+IDS = ("2007_000033", "2007_000042", "2008_000120")
+OTHER = "2009_000001"  # its picture is there; in the list it is not
+
+Kind = type[PairedDataset]
+
+
+@pytest.fixture(params=[Voc2012, Context60, Ade150], ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param
+
+
+@pytest.fixture
+def root(kind: Kind, tmp_path: Path) -> Path:
+    """The `IDS`, written in the wrong order."""
+    folder = tmp_path / "data"
+    for seed, id in enumerate(reversed(IDS)):
+        write_pair(folder, kind, id, seed)
+    write_list(folder, kind, IDS)
+    return folder
+
+
+def failure(dataset: PairedDataset, id: str | None = None) -> str:
+    with pytest.raises(DatasetError) as error:
+        dataset.check() if id is None else dataset.load(id)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_labels_are_those_of_the_table(kind: Kind, root: Path) -> None:
+    values = write_pair(root, kind, IDS[0], seed=5)
+    sample = kind(root=str(root)).load(IDS[0])
+    for value, label in kind.table.label_of.items():
+        assert set(sample.label[values == value].tolist()) <= {label}
+    assert (sample.label.dtype, sample.image.shape) == (np.int16, (HEIGHT, WIDTH, 3))
+    assert sample.label.max() < len(kind.table.names)
+    np.testing.assert_array_equal(sample.image, np.asarray(Image.open(image_of(root, kind, IDS[0]))))
+
+
+def test_palettes_are_read_as_indices(kind: Kind, root: Path) -> None:
+    grey = kind(root=str(root)).load(IDS[0]).label
+    path = label_of(root, kind, IDS[0])
+    write_label(path, np.asarray(Image.open(path)), palette=True)
+    assert Image.open(path).mode == "P"
+    np.testing.assert_array_equal(kind(root=str(root)).load(IDS[0]).label, grey)
+
+
+def test_the_published_list_chooses(kind: Kind, root: Path, tmp_path: Path) -> None:
+    write_pair(root, kind, OTHER)
+    listed = IDS if kind.split_list else (*IDS, OTHER)
+    assert kind(root=str(root)).ids == listed
+    assert kind(root=str(root), limit=2).ids == IDS[:2]
+    # A part of the data: the list has more.
+    write_list(root, kind, [*IDS, "2011_003271"])
+    assert kind(root=str(root)).ids == listed
+    split = tmp_path / "split.txt"
+    split.write_text(f"{OTHER}\n{IDS[1]}\n")
+    assert kind(root=str(root), split_file=str(split)).ids == (IDS[1], OTHER)
+    split.write_text("2011_003271\n")
+    assert failure(kind(root=str(root), split_file=str(split))).startswith(str(image_of(root, kind, "2011_003271")))
+
+
+def test_a_missing_list_is_named_unless_another_is_given(kind: Kind, root: Path, tmp_path: Path) -> None:
+    split = tmp_path / "split.txt"
+    split.write_text(IDS[0])
+    if kind.split_list is not None:
+        (root / kind.split_list).unlink()
+        message = failure(kind(root=str(root)))
+        assert message.startswith(f"{root / kind.split_list}: the list of the split is missing; ")
+    assert kind(root=str(root), split_file=str(split)).ids == IDS[:1]
+
+
+def test_fingerprint_and_state(kind: Kind, root: Path, tmp_path: Path) -> None:
+    dataset = kind(root=str(root))
+    first, before = dataset.fingerprint, {id: dataset.state(id) for id in IDS}
+    shutil.copytree(root, tmp_path / "copy")
+    assert kind(root=str(tmp_path / "copy"), limit=1).fingerprint == first
+    label = label_of(root, kind, IDS[0])
+    label.write_bytes(label.read_bytes() + b"\0")
+    assert [id for id in IDS if dataset.state(id) != before[id]] == [IDS[0]]
+
+
+def test_missing_data_say_where_to_get_them(kind: Kind, root: Path, tmp_path: Path) -> None:
+    assert failure(kind(root=None)).startswith("dataset.root: not set")
+    assert f"dataset.root={kind.usual_root}" in failure(kind(root=None))
+    absent = tmp_path / "absent"
+    message = failure(kind(root=str(absent)))
+    assert message.startswith(str(absent / kind.images))
+    assert f"in {absent}" in message
+    assert f"dataset.root={absent}" in message
+    # The archive's inner folder is not the root.
+    assert failure(kind(root=str(root / Path(kind.images).parts[0]))).startswith(str(root))
+    shutil.rmtree(root / kind.maps)
+    assert failure(kind(root=str(root))).startswith(f"{root / kind.maps}: no label maps there; ")
+
+
+def test_bad_files_are_named(kind: Kind, root: Path) -> None:
+    dataset = kind(root=str(root))
+    image, label = image_of(root, kind, IDS[0]), label_of(root, kind, IDS[0])
+    values = np.asarray(Image.open(label))
+    # The colours of a palette, as some conversions store them.
+    Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(label)
+    assert failure(dataset, IDS[0]).startswith(f"{label}: a label map has one 8-bit channel")
+    unknown = max(set(range(256)) - kind.table.label_of.keys())
+    write_label(label, np.where(np.arange(WIDTH) == 3, np.uint8(unknown), values), palette=False)
+    message = failure(dataset, IDS[0])
+    assert message.startswith(f"{label}: unknown class id {unknown}; ")
+    assert kind.values in message
+    write_label(label, values.T.copy(), palette=False)
+    message = failure(dataset, IDS[0])
+    assert str(image) in message
+    assert str(label) in message
+    label.write_bytes(label.read_bytes()[:50])
+    assert failure(dataset, IDS[0]).startswith(str(label))
+    label.unlink()
+    assert failure(kind(root=str(root))).startswith(f"{label}: the file is missing, though its picture is there")

@@ -1,0 +1,67 @@
+"""PASCAL VOC 2012: what the palette indices mean, and the whole way to the records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.base import VOID
+from datasets.transforms import square_label
+from datasets.voc2012 import Voc2012
+from eval.matching import Counts, match
+from eval.protocols import PROTOCOLS
+from tests.paired_folder import image_of, label_of, write_label, write_list, write_pair
+from tests.runs import SMALL, evaluate
+
+IDS = ("2007_000033", "2007_000042")
+SIDE = 112  # pixels, of SMALL
+
+
+def test_indices_are_classes_and_255_is_void(tmp_path: Path) -> None:
+    write_pair(tmp_path, Voc2012, IDS[0], shape=(2, 11))
+    write_list(tmp_path, Voc2012, IDS[:1])
+    values = np.append(np.arange(21), 255).astype(np.uint8).reshape(2, 11)
+    write_label(label_of(tmp_path, Voc2012, IDS[0]), values, palette=True)
+    dataset = Voc2012(root=str(tmp_path))
+    assert dataset.load(IDS[0]).label.ravel().tolist() == [*range(21), VOID]
+    assert (dataset.label_source, dataset.official_count, dataset.background) == ("SegmentationClass", 1449, 0)
+
+
+def test_classes_of_the_devkit() -> None:
+    assert len(Voc2012.table.names) == 21
+    assert [Voc2012.table.names[label] for label in (0, 1, 7, 11, 15, 20)] == [
+        *("background", "aeroplane", "car", "diningtable", "person", "tvmonitor"),
+    ]
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_the_whole_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The records hold the scores of the label maps by the background rule, whose class is part of the key."""
+    root = tmp_path / "voc"
+    for seed, id in enumerate(IDS):
+        write_pair(root, Voc2012, id, seed, (SIDE, SIDE))
+        values, pixels = np.zeros((SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE, 3), np.uint8)
+        values[:, SIDE // 2 :], pixels[:, SIDE // 2 :] = 12, (200, 120, 40)
+        values[:, SIDE // 2 - 2 : SIDE // 2 + 2] = 255
+        pixels[: SIDE // 2, : SIDE // 2] = (0, 90, 250)
+        write_label(label_of(root, Voc2012, id), values, palette=True)
+        Image.fromarray(pixels).save(image_of(root, Voc2012, id))
+    write_list(root, Voc2012, IDS)
+    options = ("dataset=voc2012", f"dataset.root={root}", "segmenter=kmeans_c", "segmenter.clusters=5")
+    run = evaluate(tmp_path / "run", *options, *SMALL[:2], capture=capsys)
+    assert run.status == 0, run.err
+    variant, *_ = run.records()
+    assert variant["settings"]["dataset"]["background"] == 0
+    dataset = Voc2012(root=str(root))
+    for record in run.images():
+        (path,) = (run.folder / "labels").glob(f"*/{record['image']}.png")
+        labels, truth = np.asarray(Image.open(path)), square_label(dataset.load(record["image"]), SIDE).numpy()
+        for protocol in PROTOCOLS:
+            counts = match(labels, truth, 21, protocol, background=0)
+            assert Counts.from_json(record["counts"][protocol]) == counts
+            assert counts != match(labels, truth, 21, protocol)
+    assert list(run.table()["images"]) == [2, 2]
+    assert run.table("per_class")["class"].iloc[0] == "background"

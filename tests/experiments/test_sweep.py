@@ -1,0 +1,197 @@
+"""Sweeps in one pass: every job's files are those of a run of its own, and nothing is computed twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import eval.run
+from diffseg.aggregation import Aggregation
+from diffseg.backbones.unet_attention import UNetAttention
+from diffseg.backbones.vit_attention import ViTAttention
+from diffseg.merging import Merger, _Logarithms
+from tests.coco_folder import write_spoilt_folder
+from tests.conftest import ROOT
+from tests.forks import log, start
+from tests.runs import SMALL, Run, evaluate, without_timings
+from tests.tiny_sd import build_tiny_sd
+
+Sweep = Callable[..., Run]
+VIT = ("backbone.size=112", "backbone.sides=[8,4]")
+
+pytestmark = pytest.mark.usefixtures("dinov2")
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
+    def call(*overrides: str, folder: str = "sweep") -> Run:
+        return evaluate(tmp_path / folder, *overrides, capture=capsys, multirun=True)
+
+    return call
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often the steps that jobs share were taken."""
+    counted: Counter[str] = Counter()
+
+    def count(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counting(*arguments: Any, **keywords: Any) -> Any:
+            counted[name] += 1
+            return original(*arguments, **keywords)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    for owner, name in (
+        (ViTAttention, "attend_encoded"),
+        (UNetAttention, "encode"),
+        (UNetAttention, "predict"),
+        (Aggregation, "__call__"),
+        (_Logarithms, "of"),
+        (_Logarithms, "divergence"),
+        (Merger, "proposals"),
+        (eval.run, "square_image"),
+    ):
+        count(owner, name)
+    return counted
+
+
+def jobs(run: Run) -> dict[str, Any]:
+    """Every job's files."""
+    return {path.name: without_timings(path) for path in sorted(run.folder.iterdir()) if path.is_dir()}
+
+
+def test_files_are_those_of_jobs_of_their_own(sweep: Sweep, calls: Counter[str]) -> None:
+    points = ("segmenter.tau=0.3,0.5", "segmenter.anchors=4,2", "aggregation.weights=proportional,finest")
+    overrides = (*VIT, "dataset.limit=2", "panels=1", *points)
+    together = sweep(*overrides)
+    assert together.status == 0, together.err
+    assert calls == {
+        **{"square_image": 2, "attend_encoded": 2},  # pictures
+        **{"__call__": 4, "of": 4},  # weights each
+        "divergence": 8,  # and numbers of anchors
+        "proposals": 16,  # and thresholds
+    }
+    apart = sweep(*overrides, "hydra/launcher=basic", folder="apart")
+    assert apart.status == 0, apart.err
+    assert jobs(together) == jobs(apart)
+    assert sorted(jobs(together)) == sorted(map(str, range(8)))
+    assert list(together.table("sweep")["job"].unique()) == list(range(8))
+
+
+def test_time_steps_share_the_latent(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:
+    sd = build_tiny_sd(tmp_path / "sd")
+    overrides = (
+        *("backbone=sd14", "backbone.size=64", f"backbone.path={sd}", "segmenter.tau=0.1", "segmenter.anchors=4"),
+        *("dataset.limit=2", "panels=0", "backbone.timestep=1,300,900", "aggregation.weights=proportional,finest"),
+    )
+    together = sweep(*overrides)
+    assert together.status == 0, together.err
+    assert (calls["encode"], calls["predict"], calls["__call__"]) == (2, 6, 12)
+    apart = sweep(*overrides, "hydra/launcher=basic", folder="apart")
+    assert calls["encode"] == 2 + 12
+    assert jobs(together) == jobs(apart)
+
+
+def test_experiments_and_methods_share_too(sweep: Sweep, calls: Counter[str]) -> None:
+    overrides = (*SMALL, "experiment=demo", "dataset.limit=1", "panels=0", "protocol=official,present")
+    together = sweep(*overrides)
+    assert together.status == 0, together.err
+    assert (calls["attend_encoded"], calls["__call__"]) == (1, 1)
+    assert jobs(together) == jobs(sweep(*overrides, "hydra/launcher=basic", folder="apart"))
+
+
+def test_a_sweep_that_grows_evaluates_its_new_points_alone(sweep: Sweep, calls: Counter[str]) -> None:
+    overrides = (*SMALL[:2], "dataset.limit=2", "panels=1")
+    sweep(*overrides, "segmenter.anchors=2,4", "segmenter.tau=0.3,0.4")
+    calls.clear()
+    grown = sweep(*overrides, "segmenter.anchors=2,3,4", "segmenter.tau=0.3,0.35,0.4")
+    assert calls["proposals"] == 2 * (9 - 4)
+    assert "goes on from 8 records" in grown.err
+    afresh = sweep(*overrides, "segmenter.anchors=2,3,4", "segmenter.tau=0.3,0.35,0.4", folder="afresh")
+    for job in range(9):
+        old_and_new, new = (without_timings(run.folder / str(job)) for run in (grown, afresh))
+        stays = {name for name in old_and_new if name == "records.jsonl" or name.startswith("labels/")} - new.keys()
+        assert {name for name in old_and_new if old_and_new[name] != new.get(name)} <= stays | {"records.jsonl"}
+    calls.clear()
+    sweep(*overrides, "segmenter.anchors=4,2", "segmenter.tau=0.4,0.3")
+    assert calls["attend_encoded"] == 0
+    assert len(grown.table("sweep")) == 2 * 4  # of the jobs of the last launch
+
+
+def test_a_killed_sweep_goes_on(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:
+    overrides = (*SMALL[:2], "dataset.limit=6", "panels=1", "segmenter.anchors=2,4", "segmenter.tau=0.3,0.4")
+    folder = tmp_path / "killed"
+    process = start(folder, *overrides, "-m")
+    while process.is_alive() and _records(folder) < 10:
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, log(folder).read_text()
+    done = _records(folder)
+    assert 10 <= done < 24
+    sweep(*overrides, folder="killed")
+    assert calls["proposals"] <= 24 - done + 4  # and, at most, the label maps of one picture
+    assert jobs(Run(0, "", "", folder)) == jobs(sweep(*overrides, folder="undisturbed"))
+
+
+def _records(folder: Path) -> int:
+    return sum(path.read_text().count('"image",') for path in folder.glob("*/records.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("segmenter.anchors=4,2,40", "job 2 (segmenter.anchors=40): segmenter.anchors: must be 1..8"),
+        ("segmenter.tau=0.3,-1", "job 1 (segmenter.tau=-1): segmenter.tau: must be a finite number above 0"),
+        ("backbone.timestep=1,2", "backbone.timestep: there is no such key; known: dtype, layers"),
+    ],
+)
+def test_a_point_that_cannot_be_is_told_before_any_is_run(
+    sweep: Sweep, calls: Counter[str], override: str, message: str
+) -> None:
+    run = sweep(*(SMALL[:2] if "anchors" in override else SMALL), "dataset.limit=1", override)
+    assert run.status == 2
+    assert run.err.startswith("error: ")
+    assert message in run.err
+    assert len(run.err.splitlines()) == 1
+    assert not calls["attend_encoded"]
+    assert not list(run.folder.rglob("summary.csv"))
+
+
+def test_failed_pictures_are_counted_a_job(sweep: Sweep, tmp_path: Path) -> None:
+    data = write_spoilt_folder(tmp_path / "coco", ["000000000001", "000000000002"], "000000000001")
+    overrides = (*SMALL[:2], *data, "panels=0", "segmenter.anchors=2,4")
+    run = sweep(*overrides)
+    assert run.status == 1
+    assert run.err.count("1 evaluations failed") == 2
+    assert [int(failed) for failed in run.table("sweep")["failed"]] == [1] * 4
+    assert sweep(*overrides, "allow_failures=true").status == 0
+
+
+def test_batches_share_one_table(sweep: Sweep) -> None:
+    run = sweep(*SMALL[:2], "dataset.limit=1", "panels=0", "segmenter.anchors=2,3,4", "hydra.sweeper.max_batch_size=2")
+    assert run.status == 0, run.err
+    assert list(run.table("sweep")["anchors"]) == [2, 2, 3, 3, 4, 4]
+
+
+def test_processes_share_a_sweep(sweep: Sweep, tmp_path: Path) -> None:
+    overrides = (*SMALL[:2], "dataset.limit=3", "panels=1", "segmenter.anchors=2,4")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, "-m", "experiments.evaluate", "-m", f"results_dir={tmp_path / 'shared'}", *overrides]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Score `official`") == 1
+    assert jobs(Run(0, "", "", tmp_path / "shared")) == jobs(sweep(*overrides))
