@@ -1,0 +1,199 @@
+"use strict";
+// The tables of numbers are in the page; this sorts them and makes what depends on a choice: gallery, legend, pictures.
+const find = (id) => document.getElementById(id);
+const data = JSON.parse(find("data").textContent);
+const METRICS = ["ACC", "mIoU"];
+const fixed = (value) => (Number.isFinite(value) ? value.toFixed(1) : "–");
+const protocol = () => document.querySelector("#protocol :checked").value;
+let columns = data.columns; // numbers of the settings that are compared
+let shown = []; // pictures of the gallery, in its order
+let large = [0, 0]; // numbers of the enlarged picture and tile
+
+/** An element with attributes, listeners (on...) and children. Text stays text: nothing is parsed as HTML. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** ACC (metric 0), mIoU (1) or "segments" of a picture under a setting; NaN where there is none. */
+function score(picture, setting, metric) {
+  const own = picture.scores[setting];
+  return (metric === "segments" ? own?.segments : own?.[protocol()]?.[metric]) ?? NaN;
+}
+
+const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
+
+/** What stands below a method's tile. */
+function caption(picture, setting) {
+  const own = picture.scores[setting];
+  if (own === null || typeof own === "string") return own ?? "not evaluated";
+  const scores = METRICS.map((name, metric) => `${name} ${fixed(score(picture, setting, metric))}`);
+  return `${scores.join(" · ")}\n${counted(own.segments, "segment", "segments")}`;
+}
+
+/** Tiles of a picture: name, text below, and the layer over the photograph, if any. */
+function tilesOf(picture) {
+  return [
+    { name: "Input", text: picture.id },
+    { name: "Ground truth", text: counted(picture.classes.length, "class", "classes"), layer: picture.truth },
+    ...columns.map((setting) => ({
+      name: data.settings[setting],
+      text: caption(picture, setting),
+      layer: picture.labels[setting],
+      missing: !(setting in picture.labels),
+    })),
+  ];
+}
+
+function stack(picture, { name, layer, missing }) {
+  if (missing) return make("span", { class: "stack missing" }, "no label map");
+  const layers = [make("img", { src: picture.photo, alt: layer ? "" : `${picture.id}, input` })];
+  if (layer) layers.push(make("img", { src: layer, alt: `${picture.id}, ${name}`, class: "layer" }));
+  return make("span", { class: "stack" }, ...layers);
+}
+
+function figure(tile, content) {
+  return make("figure", {}, content, make("figcaption", {}, make("b", {}, tile.name), make("span", {}, tile.text)));
+}
+
+function row(picture, place) {
+  const tiles = tilesOf(picture).map((tile, index) => {
+    const open = () => enlarge(place, index);
+    const label = `Enlarge ${tile.name} of ${picture.id}`;
+    return figure(tile, make("button", { type: "button", "aria-label": label, onclick: open }, stack(picture, tile)));
+  });
+  return make("article", {}, make("h3", {}, picture.id, " ", ...chips(picture.classes)), make("div", { class: "row" }, ...tiles));
+}
+
+const swatch = (colour) => make("i", { class: "swatch", style: `background:${colour}` });
+const chips = (classes) => classes.map(([name, colour]) => make("span", { class: "chip" }, swatch(colour), name));
+
+/** What the gallery is sorted by: a number, or the picture's place in the data set for its name. */
+function sortValue(picture) {
+  const metric = find("sort").value;
+  if (metric === "name") return data.pictures.indexOf(picture);
+  if (find("of").value !== "spread") return score(picture, find("of").value, metric);
+  const values = columns.map((setting) => score(picture, setting, metric)).filter(Number.isFinite);
+  return Math.max(...values) - Math.min(...values);
+}
+
+function drawGallery() {
+  const order = Number(find("order").value);
+  const chosen = find("class").value;
+  shown = data.pictures
+    .filter((picture) => picture.photo && (!chosen || picture.classes.some(([name]) => name === chosen)))
+    .map((picture) => [picture, sortValue(picture)])
+    .sort(([, a], [, b]) => compare(a, b, order))
+    .map(([picture]) => picture);
+  find("tiles").style.setProperty("--tiles", columns.length + 2);
+  find("tiles").replaceChildren(...shown.map(row));
+  const classes = new Map(shown.flatMap((picture) => picture.classes).map((each) => [each.join(), each]));
+  find("legend").replaceChildren(...chips([...classes.values()].sort()), "other colours: segments matched with no class");
+  find("count").textContent = `${shown.length} of ${data.pictures.length} pictures`;
+}
+
+/** The table of pictures: three columns a method. */
+function drawScores() {
+  const shows = columns.flatMap((setting) => [0, 1, "segments"].map((metric) => [setting, metric]));
+  const heading = (text, column, kind) =>
+    make("th", { scope: "col", "data-column": column, class: kind }, make("button", { type: "button" }, text));
+  const names = columns.map((setting) => make("th", { colspan: 3, scope: "colgroup" }, data.settings[setting]));
+  const heads = shows.map(([, metric], index) => heading(METRICS[metric] ?? metric, index + 1, "number"));
+  const body = data.pictures.map((picture) => {
+    const cells = shows.map(([setting, metric]) => {
+      const value = score(picture, setting, metric);
+      const text = metric === "segments" && Number.isFinite(value) ? value : fixed(value);
+      return make("td", { class: "number", "data-value": Number.isFinite(value) ? value : "", title: caption(picture, setting) }, text);
+    });
+    return make("tr", {}, make("th", { scope: "row" }, picture.id), ...cells);
+  });
+  const head = make("thead", {}, make("tr", {}, make("td"), ...names), make("tr", {}, heading("Picture", 0, ""), ...heads));
+  find("scores").replaceChildren(head, make("tbody", {}, ...body));
+}
+
+/** Drop-downs for the compared methods; the last one cannot be taken away. */
+function drawColumns() {
+  const selects = columns.map((chosen, place) => {
+    const options = data.settings.map((name, setting) => make("option", { value: setting }, name));
+    if (columns.length > 1) options.push(make("option", { value: "" }, "(remove)"));
+    const select = make("select", { "aria-label": `Method ${place + 1}` }, ...options);
+    select.value = chosen;
+    select.addEventListener("change", () => {
+      columns.splice(place, 1, ...(select.value === "" ? [] : [Number(select.value)]));
+      drawAll();
+      find("columns").querySelectorAll("select")[Math.min(place, columns.length - 1)].focus();
+    });
+    return select;
+  });
+  find("columns").replaceChildren(...selects);
+}
+
+function drawAll() {
+  for (const part of document.querySelectorAll("[data-for]")) part.hidden = part.dataset.for !== protocol();
+  for (const name of document.querySelectorAll("b.protocol")) name.textContent = protocol();
+  drawColumns();
+  drawGallery();
+  drawScores();
+}
+
+/** Shows a tile large; the arrow keys flip through the tiles and pictures in place. */
+function enlarge(place, index) {
+  large = [(place + shown.length) % shown.length, (index + columns.length + 2) % (columns.length + 2)];
+  const picture = shown[large[0]];
+  const tile = tilesOf(picture)[large[1]];
+  const title = make("h3", {}, picture.id, " ", ...chips(picture.classes));
+  find("large").firstElementChild.replaceChildren(title, figure(tile, stack(picture, tile)));
+  if (!find("large").open) find("large").showModal();
+}
+
+const flip = (pictures, tiles) => enlarge(large[0] + pictures, large[1] + tiles);
+
+/** Numbers by value, all else as text; what is missing comes last, whatever the order. */
+function compare(a, b, order) {
+  const missing = (value) => value === "" || Number.isNaN(value);
+  if (missing(a) || missing(b)) return missing(a) - missing(b);
+  if (Number.isFinite(Number(a)) && Number.isFinite(Number(b))) return order * (a - b);
+  return order * String(a).localeCompare(String(b), undefined, { numeric: true });
+}
+
+/** Sorts a table by the column whose heading was clicked: numbers from the highest at first, names from A. */
+function sortTable(head) {
+  const rows = [...head.closest("table").tBodies[0].rows];
+  const first = head.classList.contains("number") ? "descending" : "ascending";
+  const turned = first === "ascending" ? "descending" : "ascending";
+  const direction = head.getAttribute("aria-sort") === first ? turned : first;
+  const value = ({ cells: { [head.dataset.column]: cell } }) => cell.dataset.value ?? cell.textContent.trim();
+  rows.sort((a, b) => compare(value(a), value(b), direction === "ascending" ? 1 : -1));
+  for (const other of head.closest("thead").querySelectorAll("[aria-sort]")) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", direction);
+  head.closest("table").tBodies[0].append(...rows);
+}
+
+document.addEventListener("click", (event) => {
+  const head = event.target.closest("th[data-column]");
+  if (head) sortTable(head);
+  if (event.target.dataset.step) flip(0, Number(event.target.dataset.step));
+  if ("close" in event.target.dataset) find("large").close();
+});
+find("large").addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+  if (!step) return;
+  event.preventDefault(); // or the page would scroll
+  flip(...step);
+});
+find("protocol").addEventListener("change", drawAll);
+find("add").addEventListener("click", () => {
+  columns.push(Math.max(0, data.settings.findIndex((_, setting) => !columns.includes(setting))));
+  drawAll();
+});
+for (const id of ["sort", "of", "order", "class"]) find(id).addEventListener("change", drawGallery);
+find("opacity").addEventListener("input", (event) => document.body.style.setProperty("--opacity", event.target.value));
+const classNames = new Set(data.pictures.flatMap((picture) => (picture.classes ?? []).map(([name]) => name)));
+find("class").append(...[...classNames].sort().map((name) => make("option", { value: name }, name)));
+find("of").value = data.columns.at(-1);
+drawAll();
