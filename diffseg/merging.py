@@ -140,24 +140,24 @@ class _Logarithms:
         return divergence
 
 
-def closer_than(tau: float, divergence: Tensor, aggregated: Tensor, anchors: Tensor, precision: Precision) -> Tensor:
-    """Which maps are closer than tau to which anchor; in float32 the same as in float64 (not with TF32 products).
+def closer_than(tau: float, divergence: Tensor, maps: Tensor, anchors: Tensor) -> Tensor:
+    """Which maps are closer than tau to which anchor, from float32 divergences as from float64 ones (without TF32).
 
     Args:
         tau: threshold in nats, > 0.
-        divergence, precision: ``(M*M, S*S)`` from `Merger.divergence` with that precision.
-        aggregated, anchors: what it was computed from.
+        divergence: ``(n, m)`` float32, of which what is too close to tau is decided again.
+        maps: ``(m, d)`` from which it was computed.
+        anchors: ``(n,)`` int64 row numbers in ``maps``.
 
     Returns:
-        ``(M*M, S*S)`` bool.
+        ``(n, m)`` bool.
     """
     close = divergence < tau
-    if precision == "float32":
-        near_ties = ((divergence - tau).abs() < NEAR_TIE * max(1.0, tau)).nonzero()
-        for pairs in near_ties.split(PAIRS_AT_ONCE):
-            anchor, other = pairs.unbind(dim=1)
-            p, q = aggregated[anchors[anchor]].double(), aggregated[other].double()
-            close[anchor, other] = ((p - q) * (_log(p) - _log(q))).sum(dim=1) < 2 * tau
+    near_ties = ((divergence - tau).abs_() < NEAR_TIE * max(1.0, tau)).nonzero()
+    for pairs in near_ties.split(PAIRS_AT_ONCE):
+        anchor, other = pairs.unbind(dim=1)
+        p, q = maps[anchors[anchor]].double(), maps[other].double()
+        close[anchor, other] = ((p - q) * (_log(p) - _log(q))).sum(dim=1) < 2 * tau
     return close
 
 
@@ -194,15 +194,17 @@ def merge_proposals(proposals: Tensor, tau: float, rule: Rule = "official") -> T
         NoProposals: all are NaN.
     """
     proposals = _without_nan(proposals)
-    close = (symmetric_kl(proposals, proposals) < tau).cpu()
-    free = torch.ones(len(proposals), dtype=torch.bool)
+    rounded = proposals.float()
+    everyone = torch.arange(len(proposals), device=proposals.device)
+    close = closer_than(tau, symmetric_kl(rounded, rounded), proposals, everyone).cpu().numpy()
+    free = np.ones(len(proposals), dtype=bool)
     groups = []
     for index in range(len(proposals)):
         if not free[index]:
             continue
         groups.append(close[index] & free if rule == "paper" else close[index])
         free &= ~close[index]
-    members = torch.stack(groups).to(proposals)
+    members = torch.from_numpy(np.stack(groups)).to(proposals)
     return (members @ proposals) / members.sum(dim=1, keepdim=True)
 
 
@@ -283,7 +285,9 @@ class Merger:
         aggregated = self.aggregated
         rows, columns = anchor_grid(self.side, anchors, grid).to(aggregated.device).unbind(dim=1)
         points = rows * self.side + columns
-        close = closer_than(taus[0], self.divergence(points, precision), aggregated, points, precision)
+        divergence = self.divergence(points, precision)
+        refine = precision == "float32"  # of the others, float64 needs no second look, and float16 is as published
+        close = closer_than(taus[0], divergence, aggregated, points) if refine else divergence < taus[0]
         proposals = merge_anchors(aggregated, close, precision)
         for threshold in taus[1:]:
             proposals = merge_proposals(proposals, threshold, rule)

@@ -63,6 +63,22 @@ def bootstrap(
     return _interval(acc, level), _interval(miou, level)
 
 
+def bootstrap_iou(
+    tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> FloatArray:
+    """Percentile interval of each class's `iou` over images drawn with replacement; arguments as in `bootstrap`.
+
+    A resample in which the class is undefined is left out, as if the draw had been of images that have the class.
+
+    Returns:
+        ``(n_classes, 2)`` lower and upper ends, fractions; NaN where the IoU is undefined.
+    """
+    tp, fp, fn = (np.asarray(counts, dtype=np.float64) for counts in (tp, fp, fn))
+    weights = resample_weights(len(tp), resamples, seed)
+    resampled = _iou(weights @ tp, weights @ fp, weights @ fn)
+    return np.array([_interval(values, level) for values in resampled.T]).reshape(-1, 2)
+
+
 def bootstrap_change(
     before: Sequence[Counts], after: Sequence[Counts], resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> tuple[Interval, Interval]:

@@ -116,11 +116,13 @@ class _Picture:
 
     Attributes:
         id: of the picture.
+        image: the square that enters the backbone, ``(3, P, P)`` float32 in [0, 255].
         truths: side in pixels -> label ``(side, side)`` int16, for each side at which it is scored.
         true_classes: classes in its ground truth.
     """
 
     id: str
+    image: Tensor
     truths: Mapping[int, Tensor]
     true_classes: int
 
@@ -164,17 +166,20 @@ class _Task:
         logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
         self.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 
-    def evaluate(self, picture: _Picture, merger: Merger, shared: Mapping[str, Any], seconds: float) -> None:
+    def evaluate(
+        self, picture: _Picture, merger: Merger, features: Tensor | None, shared: Mapping[str, Any], seconds: float
+    ) -> None:
         """Segments one picture, scores it, and appends the record.
 
         Args:
-            picture: its truth.
+            picture: its pixels and truth.
             merger: of the aggregated tensor.
+            features: of its attention.
             shared: what the record says of the tensor.
             seconds: time that the tensor took.
         """
         image, truth = picture.id, picture.truths[self.row.size]
-        scene = Scene(merger, self.row.size, picture.true_classes)
+        scene = Scene(merger, self.row.size, picture.true_classes, features, picture.image, truth)
         start = _now(merger.aggregated)
         prediction = self.method.segmenter(scene).cpu().numpy()
         elapsed = _now(merger.aggregated) - start
@@ -233,10 +238,9 @@ def _run_image(image: str, tasks: Sequence[_Task], model: AttentionModel) -> Non
     with _recording_failures(image, tasks):
         sample = row.dataset.load(image)
         truths = {size: square_label(sample, size) for size in {task.row.size for task in tasks}}
-        picture = _Picture(image, truths, classes_in_square(sample))
-        pixels = square_image(sample, row.backbone.size)
+        picture = _Picture(image, square_image(sample, row.backbone.size), truths, classes_in_square(sample))
         start = time.perf_counter()
-        encoded = model.encode(pixels[None])
+        encoded = model.encode(picture.image[None])
         seconds = _now(encoded) - start
         for shared in grouped(tasks, lambda task: _backbone_of(task.method)):
             _run_attention(picture, encoded, model, shared, seconds)
@@ -264,7 +268,7 @@ def _run_tensor(picture: _Picture, maps: AttentionMaps, tasks: Sequence[_Task], 
         merger = Merger(aggregated)
         for task in tasks:
             with _recording_failures(picture.id, [task]):
-                task.evaluate(picture, merger, shared, seconds)
+                task.evaluate(picture, merger, maps.features, shared, seconds)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import pandas as pd
 from eval.files import write_text
 from eval.markdown import markdown
 from eval.matching import Counts
-from eval.metrics import accuracy, bootstrap, iou, mean_iou
+from eval.metrics import accuracy, bootstrap, bootstrap_iou, iou, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
 from eval.records import Record, normalise
 
@@ -47,7 +47,7 @@ SUMMARY = (
 )
 # What tells namesakes apart; the side of the scored label map has no column.
 TELLING: Mapping[str, tuple[str, ...]] = {**SETTINGS, "protocol.size": ("scoring", "size")}
-PER_CLASS = ("variant", "protocol", "class_id", "class", "iou", "tp", "fp", "fn", "images")
+PER_CLASS = ("variant", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
 PER_IMAGE = (
     *("variant", "protocol", "image", "status", "reason"),
     *("segments", "labelled", "acc", "miou", "seconds"),
@@ -180,7 +180,8 @@ def per_class(
 ) -> pd.DataFrame:
     """One row a variant (`telling_names`), protocol and class, columns `PER_CLASS`. Arguments as in `write_tables`.
 
-    ``tp``, ``fp`` and ``fn`` are pixels, ``images`` the number of images in which the class is present.
+    ``iou_low`` and ``iou_high`` bound the 95 % bootstrap interval over the images. ``tp``, ``fp`` and ``fn`` are
+    pixels, ``images`` the number of images in which the class is present.
     """
     parts = []
     for name, variant in zip(telling_names(variants), variants, strict=True):
@@ -188,12 +189,16 @@ def per_class(
         for protocol in protocols:
             counts = [_counts(record, protocol) for record in evaluated]
             total = sum(counts, Counts.zeros(len(classes)))
+            ends = np.full((len(classes), 2), np.nan)
+            if counts:
+                ends = bootstrap_iou(*([getattr(image, name) for image in counts] for name in ("tp", "fp", "fn")))
             columns = {
                 "variant": name,
                 "protocol": protocol,
                 "class_id": np.arange(len(classes)),
                 "class": list(classes),
                 "iou": PERCENT * iou(total),
+                **dict(zip(("iou_low", "iou_high"), PERCENT * ends.T, strict=True)),
                 "tp": total.tp,
                 "fp": total.fp,
                 "fn": total.fn,

@@ -24,6 +24,7 @@ from eval.config import ConfigError, explain
 from eval.files import WriteError
 from eval.records import PicturesFailed, RecordError
 from experiments.plan import plan
+from experiments.results import SWEEP_TABLE
 from experiments.rows import check
 
 USER_ERRORS = (
@@ -40,6 +41,7 @@ USAGE_STATUS, FAILED_STATUS, INTERRUPTED_STATUS = 2, 1, 130
 def evaluate(config: DictConfig) -> None:
     """One run, or one job of a multirun."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
+        (Path(config.results_dir) / SWEEP_TABLE).unlink(missing_ok=True)  # of another launcher; its jobs are not these
         _evaluate(config)  # what goes wrong reaches `main` when the other jobs have run
         return
     with one_line_errors():
@@ -47,7 +49,7 @@ def evaluate(config: DictConfig) -> None:
 
 
 def _evaluate(config: DictConfig) -> None:
-    planned = plan(config, group=config.name)
+    planned = plan(config, group=Path(config.results_dir).name)
     planned = replace(planned, rows=check(planned.rows))
     # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
     from experiments.runner import run_plans
@@ -77,7 +79,9 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands its errors over instead of printing them
     if PLUGINS not in sys.path:
         sys.path.append(PLUGINS)
-    Plugins.instance().register(importlib.import_module("hydra_plugins.one_pass").OnePassLauncher)
+    one_pass = importlib.import_module("hydra_plugins.one_pass")
+    Plugins.instance().register(one_pass.OnePassLauncher)
+    Plugins.instance().register(one_pass.OnePassSweeper)
     with one_line_errors():
         evaluate()
 

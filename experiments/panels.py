@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.base import DatasetError
+from datasets.base import Dataset, DatasetError
 from datasets.transforms import square
 from diffseg.pictures import contact_sheet, overlay, write_picture
 from eval.files import writing
@@ -67,20 +68,17 @@ def write_panels(folder: Path, methods: Methods, panels: int) -> list[Path]:
 def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
     """Input, ground truth and each method's segments over the input; empty where there is nothing to show."""
     dataset = methods[0][0].row.dataset
-    try:
-        sample = dataset.load(id)
-        squares = {size: square(sample, size) for size in {method.row.size for method, _ in methods}}
-    except DatasetError:
-        return []  # recorded as failed, with its reason
     tiles: Tiles = []
     for method, key in methods:
         path = label_path(folder / "labels", method.row.name, key, id)
         if not path.is_file():
             continue
-        pixels, truth = (each.numpy() for each in squares[method.row.size])
-        picture = pixels.transpose(1, 2, 0).round().astype(np.uint8)
+        try:
+            picture, truth, shown = _ground_truth(dataset, id, dataset.state(id), method.row.size)
+        except (DatasetError, OSError):
+            return []  # recorded as failed, with its reason
         if not tiles:
-            tiles = [(id, picture), ("ground truth", overlay(picture, truth))]
+            tiles = [(id, picture), ("ground truth", shown)]
         with Image.open(path) as file:
             labels = np.asarray(file).astype(np.int64)
         table = contingency(labels, truth, len(dataset.classes))
@@ -89,6 +87,16 @@ def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
         )
         tiles.append((caption, overlay(picture, class_colours(labels, table, dataset.background))))
     return tiles
+
+
+@lru_cache(maxsize=32)  # the jobs of a sweep show the same pictures: 3 MB each at 512 pixels
+def _ground_truth(
+    dataset: Dataset, id: str, state: str, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.uint8]]:
+    """Picture ``(size, size, 3)``, labels ``(size, size)`` and the one over the other; ``state``: of the files."""
+    pixels, truth = (each.numpy() for each in square(dataset.load(id), size))
+    picture = pixels.transpose(1, 2, 0).round().astype(np.uint8)
+    return picture, truth, overlay(picture, truth)
 
 
 def _name(method: Method, methods: Methods) -> str:

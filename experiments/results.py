@@ -30,10 +30,10 @@ class Results:
     """Results of one run or of several.
 
     Every table begins with the columns ``job`` (a sweep's subfolder, "" for a single run; with the path in front where
-    several folders were given), ``setting`` (what tells a row of `summary` from all others, protocol aside: what varies
-    as ``tau=0.3, anchors=8``, after the method's name where there are several), ``name`` (of the method), ``variant``
-    (the name that tells namesakes of a job apart) and the parameters (`SETTINGS`), as the command line writes them:
-    text, "" where one does not apply.
+    several folders were given), ``setting`` (what tells a row of `summary` from all others, protocol aside: of a single
+    run ``variant``; of a sweep what varies, as ``tau=0.3, anchors=8``, after the method's name where there are
+    several), ``name`` (of the method), ``variant`` (the name that tells namesakes of a job apart) and the parameters
+    (`SETTINGS`) as the command line writes them: text, "" where one does not apply.
 
     Attributes:
         summary: columns of ``summary.csv``.
@@ -99,11 +99,14 @@ def swept(summary: pd.DataFrame) -> list[str]:
 
 
 def _jobs(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The folder of a run, or those of a sweep's jobs in order."""
+    """The folder of a run, or those of a sweep's jobs in order: those of its last launch, where that left a table."""
     if (folder / "summary.csv").is_file() or not folder.is_dir():
         yield "", folder
         return
     numbered = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
+    if (table := folder / SWEEP_TABLE).is_file():
+        launched = set(pd.read_csv(table, dtype=str)["job"])
+        numbered = [path for path in numbered if path.name in launched]
     for path in sorted(numbered, key=lambda path: int(path.name)):
         yield path.name, path
 

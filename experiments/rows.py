@@ -105,8 +105,8 @@ def _compose_all(variations: Sequence[Variation], common: Sequence[str]) -> list
     rows = []
     for each in variations:
         parsed = OverridesParser.create().parse_overrides(list(each.overrides))
-        values = [override for override in parsed if _is_value(override)]
-        chosen = tuple(str(override.input_line) for override in parsed if not _is_value(override))
+        values = [override for override in parsed if is_value(override)]
+        chosen = tuple(str(override.input_line) for override in parsed if not is_value(override))
         if chosen not in bases:
             bases[chosen] = _compose([*chosen, *common])
         config, choices = deepcopy(bases[chosen])
@@ -118,7 +118,7 @@ def _compose_all(variations: Sequence[Variation], common: Sequence[str]) -> list
     return rows
 
 
-def _is_value(override: Override) -> bool:
+def is_value(override: Override) -> bool:
     """Whether an override changes a key that is there: ``group.key=value``."""
     return "." in override.key_or_group and override.type == OverrideType.CHANGE
 

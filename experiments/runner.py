@@ -27,7 +27,7 @@ from eval.records import Record, RecordFile, differences
 from eval.run import Job, label_path, record_order, run
 from eval.shards import Shard, join_shards
 from eval.tables import Variant, write_tables
-from eval.tracking import Tracker, Tracking
+from eval.tracking import SafeTracking, Tracker, Tracking
 from experiments.audit import write_audit
 from experiments.panels import write_panels
 from experiments.paper_table import write_paper_table
@@ -162,7 +162,9 @@ def _open(plan: Plan, methods: Sequence[Method]) -> Iterator[_Opened]:
     with RecordFile(plan.folder / RECORDS) as records:
         variants = [_variant(method, records.declare(method.settings)) for method in methods]
         code_changed = _describe(plan, methods)
-        tracking = tracker.open(plan.folder, plan.group, variants, row.dataset.classes, row.scoring.report)
+        tracking = SafeTracking(
+            lambda: tracker.open(plan.folder, plan.group, variants, row.dataset.classes, row.scoring.report)
+        )
         failed = True
         try:
             job = Job(methods, records, plan.folder / LABELS, plan.config.panels, tracking.record)

@@ -9,7 +9,7 @@ import pytest
 
 from diffseg import aggregate, segment
 from diffseg.aggregation import underflow_fraction
-from diffseg.merging import Merger, anchor_grid, closer_than, merge_anchors
+from diffseg.merging import Merger, anchor_grid, merge_anchors
 from tests.golden import IMAGES, Golden, read_golden, same_partition
 
 
@@ -67,8 +67,7 @@ def test_float16_drops_the_maps_that_underflow(golden: Golden) -> None:
     lost = (golden.aggregated.numpy().astype(np.float16) == 0).any(axis=1)
     divergence = Merger(golden.aggregated).divergence(anchors, "float16")
     np.testing.assert_array_equal(divergence.isnan().numpy(), lost[anchors.numpy()][:, None] | lost)
-    close = closer_than(0.6, divergence, golden.aggregated, anchors, "float16")
-    proposals = merge_anchors(golden.aggregated, close, "float16")
+    proposals = merge_anchors(golden.aggregated, divergence < 0.6, "float16")
     np.testing.assert_array_equal(proposals.isnan().any(dim=1).numpy(), lost[anchors.numpy()])
     for tau, per_side, expected in golden.masks("float16"):
         labels = segment(golden.aggregated, tau, per_side, precision="float16").numpy()

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
 
 from eval.matching import Counts, match
-from eval.metrics import accuracy, bootstrap, bootstrap_change, iou, mean_iou, resample_weights
+from eval.metrics import accuracy, bootstrap, bootstrap_change, bootstrap_iou, iou, mean_iou, resample_weights
 
 
 def some_counts(images: int, classes: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -77,6 +77,21 @@ def test_bootstrap_is_the_slow_loop(level: float) -> None:
     tails = [(1 - level) / 2, (1 + level) / 2]
     expected = np.quantile(resamples, tails, axis=0).T
     np.testing.assert_allclose(bootstrap(**arrays, resamples=200, seed=3, level=level), expected, rtol=1e-12)
+
+
+def test_bootstrap_iou_is_the_slow_loop() -> None:
+    arrays = some_counts(images=12, classes=4)
+    for name in ("tp", "fp", "fn"):
+        arrays[name][1:, 2] = 0  # a class of one image alone
+        arrays[name][:, 3] = 0  # and one of none
+    resamples = [
+        iou(counts_of(arrays, np.repeat(np.arange(12), weights.astype(int))))
+        for weights in resample_weights(12, resamples=200, seed=3)
+    ]
+    low, high = np.nanquantile(resamples, [0.1, 0.9], axis=0)
+    ends = bootstrap_iou(arrays["tp"], arrays["fp"], arrays["fn"], resamples=200, seed=3, level=0.8)
+    np.testing.assert_allclose(ends[:3], np.stack([low, high], axis=1)[:3], rtol=1e-12)
+    assert np.isnan(ends[3]).all()
 
 
 def test_resamples_draw_images_with_replacement() -> None:

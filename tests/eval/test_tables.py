@@ -117,15 +117,20 @@ def test_the_intervals_are_those_of_the_bootstrap() -> None:
 
 def test_per_class_holds_the_counts(written: dict[str, pd.DataFrame]) -> None:
     table = written["per_class"]
-    assert list(table.columns) == ["variant", "protocol", "class_id", "class", "iou", "tp", "fp", "fn", "images"]
+    assert list(table.columns) == [
+        *("variant", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
+    ]
     assert len(table) == 2 * 2 * len(CLASSES)
-    present = table[(table["variant"] == "DiffSeg") & (table["protocol"] == "present")].drop(columns="variant")
+    present = table[(table["variant"] == "DiffSeg") & (table["protocol"] == "present")]
+    assert (present["iou_low"] == present["iou"]).all()  # of one image
+    assert (present["iou_high"] == present["iou"]).all()
+    present = present.drop(columns=["variant", "iou_low", "iou_high"])
     assert present.to_numpy().tolist() == [
         ["present", "0", "sky", "75.0000", "3", "0", "1", "1"],
         ["present", "1", "grass", "66.6667", "2", "1", "0", "1"],
         ["present", "2", "road", "50.0000", "1", "0", "1", "1"],
     ]
-    assert table.iloc[-1].tolist() == ["DBSCAN", "present", "2", "road", "", "0", "0", "0", "0"]
+    assert table.iloc[-1].tolist() == ["DBSCAN", "present", "2", "road", "", "", "", "0", "0", "0", "0"]
 
 
 def test_a_class_present_but_not_matched_counts_as_present() -> None:

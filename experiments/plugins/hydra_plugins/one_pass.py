@@ -1,17 +1,20 @@
-"""Hydra launcher of sweeps: what jobs have in common is computed once (``hydra/launcher=one_pass``, the default)."""
+"""Hydra plugins for sweeps: what jobs have in common is computed once (``hydra/launcher=one_pass``, the default)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pandas as pd
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from eval.config import ConfigError, explain
@@ -20,7 +23,7 @@ from eval.records import PicturesFailed
 from eval.tables import write_csv
 from experiments.plan import Plan, plan
 from experiments.results import SWEEP_TABLE, read_results
-from experiments.rows import check
+from experiments.rows import check, is_value
 
 
 class OnePassLauncher(Launcher):
@@ -31,12 +34,10 @@ class OnePassLauncher(Launcher):
     sweep that grows evaluates its new points alone.
     """
 
-    config: DictConfig
-    hydra_context: HydraContext
-
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra, once. The task function, which evaluates one job, is not needed."""
         self.hydra_context, self.config = hydra_context, config
+        self.bases: dict[tuple[str, ...], DictConfig] = {}
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Called by Hydra with the overrides of each job.
@@ -77,10 +78,32 @@ class OnePassLauncher(Launcher):
             except (ConfigError, OmegaConfBaseException) as error:
                 return ConfigError(f"{title}{explain(error)}")  # Hydra would print more than this if it were raised
 
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        config = self._config(overrides)
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
         return run_job(task, config, "hydra.sweep.dir", "hydra.sweep.subdir", self.hydra_context)
+
+    def _config(self, overrides: Sequence[str]) -> DictConfig:
+        """Configuration of a job. Jobs that choose alike are composed once: Hydra takes its time."""
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        chosen = tuple(str(override.input_line) for override in parsed if not is_value(override))
+        if chosen not in self.bases:
+            self.bases[chosen] = self.hydra_context.config_loader.load_sweep_config(self.config, list(chosen))
+        config = deepcopy(self.bases[chosen])
+        with open_dict(config.hydra):
+            config.hydra.overrides.task = list(overrides)
+        for value in filter(is_value, parsed):
+            OmegaConf.update(config, value.key_or_group, value.value(), merge=True)
+        return config
+
+
+class OnePassSweeper(BasicSweeper):
+    """Hydra's own sweeper, without composing all jobs in order to see whether they can be: the launcher does that."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Called by Hydra with the overrides of each job."""
+        if not isinstance(self.launcher, OnePassLauncher):
+            super().validate_batch_is_legal(batch)
 
 
 def _conclude(sweep: Path, first: int, plans: Sequence[Plan]) -> None:

@@ -1,0 +1,142 @@
+"""``python -m experiments.figures``: the same plots as PNG and PDF, and the paper's figures from a real backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from diffseg.attention import AttentionMaps
+from diffseg.pictures import colourise
+from experiments import paper_figures
+from experiments.figures import main, save
+from experiments.paper_setups import setups
+from experiments.plots import all_plots
+from experiments.results import read_results
+from tests.runs import SMALL, evaluate
+from tests.tiny_sd import build_tiny_sd
+
+PAPER = ("attention_maps", "aggregation_weights", "examples")
+
+
+def halves(side: int) -> Tensor:
+    """Attention of a picture whose left and right half attend to themselves alone."""
+    left = (torch.arange(side * side) % side) < side // 2
+    same = (left[:, None] == left[None, :]).float()
+    return same / same.sum(dim=1, keepdim=True)
+
+
+MAPS = AttentionMaps({side: halves(side) for side in (16, 8, 4, 2)})
+PHOTO = np.zeros((paper_figures.SHOWN, paper_figures.SHOWN, 3), np.uint8)
+
+
+def test_attention_maps_are_those_of_the_location() -> None:
+    figure = paper_figures.attention_maps(PHOTO, MAPS, 0.5, (0.3, 0.8), "title")
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["overlay", "2 x 2", "4 x 4", "8 x 8", "16 x 16", "aggregated"]
+    for axis, side in zip(figure.axes[1:], (2, 4, 8, 16, 16), strict=True):
+        shown = axis.images[0].get_array()
+        right = np.broadcast_to(np.arange(side) >= side // 2, (side, side))
+        assert shown.shape == (side, side)
+        assert (np.asarray(shown)[:, side // 2 + 1 :] > 0).all()  # the location is on the right
+        if axis.get_title() != "aggregated":  # whose coarse maps are blurred
+            assert np.array_equal(np.asarray(shown) > 0, right)
+        (cell,) = axis.patches
+        assert cell.get_x() <= 0.8 < cell.get_x() + cell.get_width() == cell.get_x() + 1 / side
+        assert cell.get_y() <= 0.3 < cell.get_y() + cell.get_height()
+
+
+def test_aggregation_weights_are_the_panels_of_figure_4() -> None:
+    figure = paper_figures.aggregation_weights(PHOTO, MAPS, 0.5, "title")
+    assert [axis.get_title() for axis in figure.axes] == [
+        "input",
+        *("(a) proportional\n2 segments", "(b) 16 x 16 alone\n2 segments"),
+        *("(c) 8 x 8 alone\n2 segments", "(d) 4 x 4 alone\n2 segments"),
+    ]
+    one = AttentionMaps({**MAPS.maps, 4: torch.full((16, 16), 1 / 16)})  # this side alone has nothing to tell apart
+    figure = paper_figures.aggregation_weights(PHOTO, one, 0.5, "title")
+    assert figure.axes[4].get_title() == "(d) 4 x 4 alone\n1 segment"
+
+
+def test_triples_are_in_the_order_of_the_paper() -> None:
+    labels = np.zeros(PHOTO.shape[:2], np.int64)
+    labels[:, :100] = 1
+    examples = {name: (PHOTO, labels) for name in ("one", "two", "three")}
+    axes = np.reshape(paper_figures.triples(examples, "title").axes, (2, 6))
+    overlay, photo, segmentation = (axis.images[0].get_array() for axis in axes[1, :3])
+    assert np.array_equal(photo, PHOTO)
+    assert np.array_equal(segmentation, colourise(labels))
+    assert not np.array_equal(overlay, PHOTO)
+    assert [axes[1, 1].get_title(), axes[1, 2].get_title()] == ["three", "2 segments"]
+    assert not any(axis.images for axis in axes[1, 3:])
+
+
+def test_setups_are_those_of_the_paper() -> None:
+    usual, fig4 = setups("sd14", None, None)
+    assert (usual.spec.timestep, usual.tau) == (300, 1.1)
+    assert (fig4.spec.timestep, fig4.tau) == (100, 1.0)
+    usual, fig4 = setups("dinov2_small", None, None)
+    assert usual.spec.sides == fig4.spec.sides == (64, 32, 16, 8)
+    assert usual.tau == fig4.tau == usual.spec.tuned["diffseg"]["tau"]["default"]
+    assert "its own" in fig4.title
+
+
+def test_figures_of_a_run(tmp_path: Path, dinov2: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = evaluate(tmp_path / "run", "experiment=demo", *SMALL, "dataset.limit=2", "panels=0", capture=capsys)
+    assert run.status == 0, run.err
+    out = tmp_path / "deep" / "figures"
+    photo = tmp_path / "wide.jpg"
+    Image.new("RGB", (90, 60), "teal").save(photo)
+    arguments = [str(run.folder), "-o", str(out), "--size", "112", "--photo", str(photo), "--photo", "coffee"]
+    assert main(arguments) == 0
+    names = {*all_plots(read_results(run.folder)), *PAPER}
+    assert {path.name for path in out.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("png", "pdf")}
+    assert capsys.readouterr().out.startswith(f"{2 * len(names)} files in {out}: ")
+    for path in out.glob("*.png"):
+        with Image.open(path) as image:
+            assert min(image.size) > 200
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 10
+
+
+def test_the_same_figures_are_the_same_bytes(tmp_path: Path) -> None:
+    def draw(folder: str) -> list[bytes]:
+        figure = paper_figures.attention_maps(PHOTO, MAPS, 0.5, (0.3, 0.8), "title")
+        return [path.read_bytes() for path in save({"name": figure}, tmp_path / folder)]
+
+    assert draw("one") == draw("two")
+
+
+def test_figures_from_stable_diffusion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+    monkeypatch.setattr(
+        paper_figures, "aggregation_weights", lambda photo, maps, tau, title: seen.update(maps=maps, tau=tau) or "4"
+    )
+    usual, fig4 = setups("sd14", str(build_tiny_sd(tmp_path)), 128)
+    photos = {"grey": np.full((80, 100, 3), 99, np.uint8)}
+    drawn = paper_figures.draw(photos, (usual, fig4), (0.5, 0.5), "cpu")
+    assert set(drawn) == set(PAPER)
+    assert seen["tau"] == 1.0
+    assert seen["maps"].provenance["timestep"] == 100
+    assert drawn["attention_maps"].axes[1].get_title() == "2 x 2"
+
+
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def error(*arguments: str) -> str:
+        assert main(["-o", str(tmp_path / "out"), *arguments]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("figures: ")
+        return line
+
+    assert "no summary.csv" in error(str(tmp_path))
+    assert "nowhere.jpg is no file and none of astronaut" in error("--photo", "nowhere.jpg")
+    assert "size: must be" in error("--size", "100")
+    assert "path" in error("--backbone", "sd14", "--path", str(tmp_path))
+    assert "RESULTS" in error("--only", "plots")
+    (tmp_path / "out").write_text("")
+    with pytest.raises(SystemExit, match="2"):
+        main(["-o", "out", "--at", "1,0"])
+    assert "ROW,COL" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""The notebooks, executed on small real results of which they are given the CSVs alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.conftest import ROOT
+from tests.runs import SMALL, evaluate
+from tests.tiny_sd import build_tiny_sd
+
+NOTEBOOKS = ROOT / "experiments" / "notebooks"
+FEW = ("dataset.limit=2", "panels=0")
+SIDES = ("backbone.size=112", "backbone.sides=[8,4]")
+
+# Notebook -> overrides of the results it reads, and how many figures it shows.
+SWEEP = (
+    *("segmenter.tau=0.2,0.6", "segmenter.anchors=2,4", "segmenter.iterations=2,3"),
+    *("aggregation.weights=proportional,finest", *SIDES, *FEW),
+)
+TIMESTEPS = (
+    *("backbone=sd14", "backbone.size=128", "backbone.timestep=1,300", "aggregation.weights=proportional,finest"),
+    *("segmenter.tau=0.1", *FEW),
+)
+CASES = {
+    "ablation_tau": (SWEEP, 4),
+    "ablation_anchors": (SWEEP, 6),
+    "ablation_weights": (SWEEP, 4),
+    "ablation_timestep": (TIMESTEPS, 4),
+    "baselines": (("experiment=demo", *SMALL, *FEW), 4),
+    "protocol": (("experiment=protocol_audit", *SMALL, *FEW), 3),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("notebooks")
+
+
+def tables(folder: Path, overrides: tuple[str, ...], capture: pytest.CaptureFixture[str]) -> Path:
+    """A copy of the CSVs of real results; notebooks on the same results share them."""
+    number = list(dict.fromkeys(overrides for overrides, _ in CASES.values())).index(overrides)
+    run, copy = folder / f"run{number}", folder / f"csv{number}"
+    if not copy.is_dir():
+        weights = [f"backbone.path={build_tiny_sd(folder / 'sd')}"] if "backbone=sd14" in overrides else []
+        multirun = not overrides[0].startswith("experiment")
+        done = evaluate(run, *overrides, *weights, capture=capture, multirun=multirun)
+        assert done.status == 0, done.err
+        for path in run.rglob("*.csv"):
+            (copy / path.relative_to(run)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy / path.relative_to(run))
+    return copy
+
+
+def test_every_notebook_is_tested() -> None:
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_stored_without_output(name: str) -> None:
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert [cell.metadata.get("tags") for cell in code].count(["parameters"]) == 1
+    # Before each plot, what one should see.
+    for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
+        if "plots." in cell.source and "import" not in cell.source:
+            assert before.cell_type == "markdown" or "contrast(" in cell.source
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.usefixtures("dinov2")
+def test_runs_on_real_results(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides, figures = CASES[name]
+    monkeypatch.setenv("RESULTS", str(tables(folder, overrides, capsys)))
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    # "python3" is the kernel of the Python that runs the tests, whatever else is installed. Started where the notebook
+    # lies, as Jupyter does.
+    NotebookClient(notebook, kernel_name="python3", timeout=120, resources={"metadata": {"path": NOTEBOOKS}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == figures
+    assert any("text/html" in output.get("data", {}) for output in outputs)
+    assert not [output for output in outputs if output.get("name") == "stderr"]

@@ -1,0 +1,94 @@
+"""What an offline wandb run recorded: its ``.wandb`` file, read without wandb's reader.
+
+The file is a log as LevelDB writes it: a header, then blocks in which records lie whole or in parts, each part with its
+checksum. A record is a protocol buffer of the type that wandb sends to its server.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wandb.proto import wandb_internal_pb2 as pb
+
+FILE_HEADER = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
+BLOCK = 32768
+PART = struct.Struct("<IHB")  # checksum, length, kind
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+@dataclass
+class WandbFile:
+    """Contents of a file: the run, its settings, rows of the history in order, summary, artifacts, exit code."""
+
+    run: pb.RunRecord = field(default_factory=pb.RunRecord)
+    config: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    artifacts: list[pb.ArtifactRecord] = field(default_factory=list)
+    kinds: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Kind of record -> how many there are."""
+    exit_code: int | None = None
+
+
+def read_wandb_file(path: Path) -> WandbFile:
+    """Reads a ``run-ID.wandb``.
+
+    Raises:
+        AssertionError: it is damaged.
+    """
+    found = WandbFile()
+    for data in _records(path.read_bytes()):
+        record = pb.Record.FromString(data)
+        kind = record.WhichOneof("record_type")
+        found.kinds[kind] += 1
+        match kind:
+            case "run":
+                found.run = record.run
+                _update(found.config, record.run.config.update)
+            case "config":
+                _update(found.config, record.config.update)
+            case "history":
+                found.history.append(_update({}, record.history.item))
+            case "summary":
+                _update(found.summary, record.summary.update)
+            case "artifact":
+                found.artifacts.append(record.artifact)
+            case "exit":
+                found.exit_code = record.exit.exit_code
+    return found
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    """Records put together from their parts, checksums verified."""
+    assert data.startswith(FILE_HEADER)
+    position, parts = len(FILE_HEADER), b""
+    while position < len(data):
+        if BLOCK - position % BLOCK < PART.size:  # no part begins in the last bytes of a block
+            position += BLOCK - position % BLOCK
+            continue
+        checksum, length, kind = PART.unpack_from(data, position)
+        content = data[position + PART.size : position + PART.size + length]
+        assert len(content) == length, "the file ends inside a record"
+        assert checksum == zlib.crc32(bytes([kind]) + content), "a checksum is wrong"
+        assert (kind in (FULL, FIRST)) == (not parts), "a part is missing"
+        parts += content
+        position += PART.size + length
+        if kind in (FULL, LAST):
+            yield parts
+            parts = b""
+    assert not parts, "the last record is incomplete"
+
+
+def _update(values: dict[str, Any], items: Any) -> dict[str, Any]:
+    """Adds items of the file, whose keys may be paths: ``nested_key`` ("final", "acc")."""
+    for item in items:
+        key = item.key or ".".join(item.nested_key)
+        values[key] = json.loads(item.value_json)
+    return values
