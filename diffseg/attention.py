@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isqrt
 from types import MappingProxyType
 
 import torch
@@ -43,6 +44,12 @@ def check_sides(maps: Mapping[int, Tensor], layers: Mapping[int, int]) -> None:
         raise AttentionError(f"layers: must give at least 1 for each of the sides {sorted(maps)}, got {dict(layers)}")
 
 
+def check_features(features: Tensor) -> None:
+    """Raises AttentionError unless these are finite features of a square grid."""
+    if features.ndim != 2 or isqrt(len(features)) ** 2 != len(features) or not bool(features.sum().isfinite()):
+        raise AttentionError(f"features: must be finite and of shape (n*n, C), got {tuple(features.shape)}")
+
+
 @dataclass(frozen=True)
 class AttentionMaps:
     """Self-attention of one picture at one or several resolutions, heads and layers averaged.
@@ -53,14 +60,18 @@ class AttentionMaps:
             (paper, Eq. 1, after the mean over heads and over the layers of that side).
         layers: side -> number of layers averaged in that side's map (>= 1). Default: 1 each.
         provenance: what made the maps (model, time step, layers, dtype), for records and messages.
+        features: ``(n*n, C)`` float32, one layer's features of each location, row-major like the maps; the layer, and
+            so the side n, is the backbone's choice. None: it has none to give.
 
     Raises:
-        AttentionError: see `check_sides`; a map holds NaN or negative values, or its rows do not sum to 1.
+        AttentionError: see `check_sides`; a map holds NaN or negative values, or its rows do not sum to 1; features
+            of a grid that is no square, or not finite.
     """
 
     maps: Mapping[int, Tensor]
     layers: Mapping[int, int] = field(default_factory=dict)
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+    features: Tensor | None = None
 
     def __post_init__(self) -> None:
         layers = dict(self.layers) or dict.fromkeys(self.maps, 1)
@@ -70,6 +81,8 @@ class AttentionMaps:
             sums = attention.sum(dim=1, dtype=torch.float32)
             if not bool((attention.amin() >= 0) & ((sums - 1).abs().amax() <= ROW_SUM_TOLERANCE)):
                 raise AttentionError(f"maps: rows of side {side} are negative, NaN or do not sum to 1")
+        if self.features is not None:
+            check_features(self.features)
         # Finest side first, whatever the order they came in: the order of weights and tables.
         object.__setattr__(self, "maps", MappingProxyType({side: self.maps[side] for side in self.sides}))
         object.__setattr__(self, "layers", MappingProxyType({side: layers[side] for side in self.sides}))

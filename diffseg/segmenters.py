@@ -27,11 +27,17 @@ class Scene:
         merger: of the aggregated tensor; rows that differ only in DiffSeg's settings share its divergences.
         size: side P of the label map in pixels.
         true_classes: classes in this picture's ground truth, for segmenters that are told (K-Means-S).
+        features: see `diffseg.attention.AttentionMaps`.
+        image: the picture itself, ``(3, side, side)`` float32 RGB in [0, 255], for segmenters without a network.
+        truth: its ground truth, ``(P, P)``, negative where there is none: for the oracle alone.
     """
 
     merger: merging.Merger
     size: int
     true_classes: int
+    features: Tensor | None = None
+    image: Tensor | None = None
+    truth: Tensor | None = None
 
     @property
     def aggregated(self) -> Tensor:

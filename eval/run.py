@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.base import Dataset, DatasetError
@@ -167,44 +169,49 @@ class _Task:
         self.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 
     def evaluate(
-        self, picture: _Picture, merger: Merger, features: Tensor | None, shared: Mapping[str, Any], seconds: float
-    ) -> None:
-        """Segments one picture, scores it, and appends the record.
+        self, picture: _Picture, merger: Merger, features: Tensor | None, seconds: float
+    ) -> tuple[NDArray[np.int64], Record]:
+        """Segments one picture and scores it.
 
         Args:
             picture: its pixels and truth.
             merger: of the aggregated tensor.
             features: of its attention.
-            shared: what the record says of the tensor.
             seconds: time that the tensor took.
+
+        Returns:
+            Label map ``(P, P)`` and record.
         """
         image, truth = picture.id, picture.truths[self.row.size]
         scene = Scene(merger, self.row.size, picture.true_classes, features, picture.image, truth)
         start = _now(merger.aggregated)
         prediction = self.method.segmenter(scene).cpu().numpy()
         elapsed = _now(merger.aggregated) - start
-        if image in self.kept:
-            with writing(self.path(image)):
-                self.path(image).parent.mkdir(parents=True, exist_ok=True)
-                write_label_map(self.path(image), prediction)
-        if self.recorded(image):
-            return
         table = contingency(prediction, truth.numpy(), len(self.row.dataset.classes))
         background = self.row.dataset.background
         counts = {protocol: match_contingency(table, protocol, background) for protocol in PROTOCOLS}
-        record: Record = {
+        return prediction, {
             "type": "image",
             "key": self.key,
             "image": image,
             "status": "ok",
             "data": self.row.dataset.state(image),
-            "segments": len(set(prediction.ravel().tolist())),
-            **shared,
+            "segments": len(np.unique(prediction)),
+            "underflow": underflow_fraction(merger.aggregated),
             "counts": {protocol: each.to_json() for protocol, each in counts.items()},
             "seconds": {"attention": seconds, "segment": elapsed},
         }
-        self.append(record)
-        self.total += counts[self.shown]
+
+    def keep(self, prediction: NDArray[np.int64], record: Record) -> None:
+        """Takes what `evaluate` returned, of this task or of another of the same key."""
+        image = record["image"]
+        if image in self.kept:
+            with writing(self.path(image)):
+                self.path(image).parent.mkdir(parents=True, exist_ok=True)
+                write_label_map(self.path(image), prediction)
+        if not self.recorded(image):
+            self.append(record)
+            self.total += Counts.from_json(record["counts"][self.shown])
 
     def score(self) -> str:
         """ACC and mIoU so far, for the progress bar."""
@@ -264,11 +271,13 @@ def _run_tensor(picture: _Picture, maps: AttentionMaps, tasks: Sequence[_Task], 
         start = time.perf_counter()
         aggregated = tasks[0].method.aggregation(maps)
         seconds = attended + _now(aggregated) - start
-        shared = {"underflow": underflow_fraction(aggregated)}
         merger = Merger(aggregated)
-        for task in tasks:
-            with _recording_failures(picture.id, [task]):
-                task.evaluate(picture, merger, maps.features, shared, seconds)
+        # Jobs may have rows in common, such as the baselines beside a sweep over tau.
+        for same in grouped(tasks, lambda task: task.key):
+            with _recording_failures(picture.id, same):
+                result = same[0].evaluate(picture, merger, maps.features, seconds)
+                for task in same:
+                    task.keep(*result)
 
 
 @contextmanager

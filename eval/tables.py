@@ -191,7 +191,8 @@ def per_class(
             total = sum(counts, Counts.zeros(len(classes)))
             ends = np.full((len(classes), 2), np.nan)
             if counts:
-                ends = bootstrap_iou(*([getattr(image, name) for image in counts] for name in ("tp", "fp", "fn")))
+                tp, fp, fn = zip(*((image.tp, image.fp, image.fn) for image in counts), strict=True)
+                ends = bootstrap_iou(tp, fp, fn)
             columns = {
                 "variant": name,
                 "protocol": protocol,

@@ -40,8 +40,8 @@ USAGE_STATUS, FAILED_STATUS, INTERRUPTED_STATUS = 2, 1, 130
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def evaluate(config: DictConfig) -> None:
     """One run, or one job of a multirun."""
+    (Path(config.results_dir) / SWEEP_TABLE).unlink(missing_ok=True)  # its jobs are not what is evaluated now
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        (Path(config.results_dir) / SWEEP_TABLE).unlink(missing_ok=True)  # of another launcher; its jobs are not these
         _evaluate(config)  # what goes wrong reaches `main` when the other jobs have run
         return
     with one_line_errors():

@@ -12,7 +12,7 @@ from PIL import Image
 
 from datasets.base import Dataset, DatasetError
 from datasets.transforms import square
-from diffseg.pictures import contact_sheet, overlay, write_picture
+from diffseg.pictures import contact_sheet, fit, overlay, write_picture
 from eval.files import writing
 from eval.matching import contingency, match_contingency
 from eval.methods import Method
@@ -74,11 +74,11 @@ def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
         if not path.is_file():
             continue
         try:
-            picture, truth, shown = _ground_truth(dataset, id, dataset.state(id), method.row.size)
+            picture, truth, shown = _given(dataset, id, dataset.state(id), method.row.size)
         except (DatasetError, OSError):
             return []  # recorded as failed, with its reason
         if not tiles:
-            tiles = [(id, picture), ("ground truth", shown)]
+            tiles = [(id, shown[0]), ("ground truth", shown[1])]
         with Image.open(path) as file:
             labels = np.asarray(file).astype(np.int64)
         table = contingency(labels, truth, len(dataset.classes))
@@ -89,14 +89,14 @@ def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
     return tiles
 
 
-@lru_cache(maxsize=32)  # the jobs of a sweep show the same pictures: 3 MB each at 512 pixels
-def _ground_truth(
+@lru_cache(maxsize=16)  # the jobs of a sweep show the same pictures: 3 MB each at 512 pixels
+def _given(
     dataset: Dataset, id: str, state: str, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.uint8]]:
-    """Picture ``(size, size, 3)``, labels ``(size, size)`` and the one over the other; ``state``: of the files."""
+) -> tuple[NDArray[np.uint8], NDArray[np.int16], tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Picture ``(size, size, 3)``, labels ``(size, size)``, and the tiles of both; ``state``: of the files."""
     pixels, truth = (each.numpy() for each in square(dataset.load(id), size))
     picture = pixels.transpose(1, 2, 0).round().astype(np.uint8)
-    return picture, truth, overlay(picture, truth)
+    return picture, truth, (fit(picture), fit(overlay(picture, truth)))
 
 
 def _name(method: Method, methods: Methods) -> str:

@@ -68,7 +68,9 @@ def all_plots(results: Results) -> dict[str, Figure]:
 
 def _plots(results: Results) -> dict[str, Figure]:
     """Those of one data set."""
-    plots = {}
+    plots: dict[str, Figure] = {}
+    if not results.summary["images"].any():  # all failed
+        return plots
     for parameter in swept(results.summary):
         if parameter not in NOT_AN_AXIS and comparable(results.summary, parameter)[parameter].nunique() > 1:
             plots[f"score_{parameter}"] = scores(results, parameter)
@@ -114,7 +116,9 @@ def segments(results: Results, parameter: str, line: str | None = None) -> Figur
     figure, (axis,) = new_figure(1)
     rows = _once(results.per_image)
     draw_lines(axis, _lines(rows, parameter, line, lambda own: mean_interval(own.groupby("image")["segments"].mean())))
-    truth = _once(results.per_class).groupby("setting")["images"].sum().iloc[0] / results.summary["images"].iloc[0]
+    classes = _once(results.per_class).groupby("setting")["images"].sum()
+    images = _once(results.summary).set_index("setting")["images"]
+    truth = (classes / images)[images.idxmax()]  # of the setting with the fewest failures
     axis.axhline(truth, color=GREY, linestyle="--", zorder=0, label="classes in the truth")
     label(axis, "", LABELS.get(parameter, parameter), "segments an image")
     legend(figure, axis, LABELS.get(line, line) if line else "")

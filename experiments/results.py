@@ -75,7 +75,15 @@ def read_results(*folders: str | Path) -> Results:
         jobs |= done if len(folders) == 1 else {f"{folder}/{job}".rstrip("/"): path for job, path in done.items()}
     summaries, *others = zip(*(_read_job(job, path) for job, path in jobs.items()), strict=True)
     summary = pd.concat(summaries, ignore_index=True)
+    # Jobs may have rows in common, such as the baselines beside a sweep over tau.
+    summary = summary[
+        ~summary.duplicated([name for name in summary if name not in ("job", "row", "seconds_per_image")])
+    ]
     summary["setting"] = _settings(summary)
+    common = set.intersection(*summary.groupby("setting")["protocol"].agg(set))
+    if not common:
+        raise ResultsError(f"{', '.join(map(str, folders))}: no score is reported of all settings; plot them apart")
+    summary = summary[summary["protocol"].isin(common)]
     per_class, per_image = (_joined(pd.concat(frames, ignore_index=True), summary) for frames in others)
     audits = [_read(path / "audit.csv", job) for job, path in jobs.items() if (path / "audit.csv").is_file()]
     audit = pd.concat(audits, ignore_index=True) if audits else pd.DataFrame()
@@ -100,11 +108,12 @@ def swept(summary: pd.DataFrame) -> list[str]:
 
 def _jobs(folder: Path) -> Iterator[tuple[str, Path]]:
     """The folder of a run, or those of a sweep's jobs in order: those of its last launch, where that left a table."""
-    if (folder / "summary.csv").is_file() or not folder.is_dir():
+    table = folder / SWEEP_TABLE
+    if not table.is_file() and ((folder / "summary.csv").is_file() or not folder.is_dir()):
         yield "", folder
         return
     numbered = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
-    if (table := folder / SWEEP_TABLE).is_file():
+    if table.is_file():
         launched = set(pd.read_csv(table, dtype=str)["job"])
         numbered = [path for path in numbered if path.name in launched]
     for path in sorted(numbered, key=lambda path: int(path.name)):

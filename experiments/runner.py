@@ -61,6 +61,11 @@ def run_plans(
     shard = join_shards()
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
     transformers_logging.disable_progress_bar()  # a bar for loading weights says nothing that ours does not
+    if len(devices := {plan.config.device for plan in plans}) > 1:
+        raise ConfigError(
+            f"device: the jobs of a sweep share one, got {', '.join(sorted(devices))}; add hydra/launcher=basic to run "
+            "them one after the other"
+        )
     methods = [_prepared(plan) for plan in plans]
     try:
         device = str(pick_device(shard.device(plans[0].config.device)))
@@ -88,6 +93,7 @@ def run_plans(
 
 def _prepared(plan: Plan) -> list[Method]:
     try:
+        build(plan.config.tracker, "tracker")
         return [prepare(row) for row in plan.rows]
     except ConfigError as error:
         raise ConfigError(f"{plan.title}{error}") from None
@@ -201,7 +207,7 @@ def _report(opened: _Opened) -> int:
 
 def _take_over(opened: Sequence[_Opened], finished: Sequence[Path]) -> None:
     """Records and label maps of the same settings from other folders: a job's number moves when a sweep grows."""
-    open_files = {each.plan.folder: each.job.records for each in opened}
+    open_files = {each.plan.folder.resolve(): each.job.records for each in opened}
     for folder in finished:
         with ExitStack() as stack:
             source = open_files.get(folder) or stack.enter_context(RecordFile(folder / RECORDS))
@@ -219,7 +225,8 @@ def _copy_labels(source: Path, target: Path, variant: Variant) -> None:
         if not (wanted / path.name).exists():
             with writing(wanted / path.name):
                 wanted.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, wanted / path.name)
+                shutil.copyfile(path, partial := wanted / f".{path.name}.tmp")
+                partial.replace(wanted / path.name)
 
 
 def _variant(method: Method, key: str) -> Variant:
@@ -262,7 +269,10 @@ def _describe(plan: Plan, methods: Sequence[Method]) -> bool:
     del given["results_dir"]
     given["rows"] = [{"name": method.row.name, **method.settings} for method in methods]
     plain = json.loads(json.dumps(given))  # tuples become lists
-    write_text(plan.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain)))
+    text, path = OmegaConf.to_yaml(OmegaConf.create(plain)), plan.folder / "config.yaml"
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        (plan.folder / "summary.csv").unlink(missing_ok=True)  # of other settings: not finished until written anew
+    write_text(path, text)
     return _add_provenance(plan.folder / "provenance.json", provenance([method.settings for method in methods]))
 
 

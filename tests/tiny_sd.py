@@ -40,7 +40,7 @@ def build_tiny_sd(folder: Path, version: Literal["1.4", "2.1"] = "1.4", seed: in
             layer.weight.data *= 4  # a fresh layer attends to everything alike, which would hide mistakes
     vae.save_pretrained(folder / "vae")
     unet.save_pretrained(folder / "unet")
-    vocabulary = _save_tokenizer(folder / "tokenizer", PAD_TOKEN[version])
+    vocabulary = save_tokenizer(folder / "tokenizer", PAD_TOKEN[version])
     text = CLIPTextConfig(
         vocab_size=len(vocabulary),
         hidden_size=PROMPT_WIDTH,
@@ -60,10 +60,15 @@ def pictures(size: int, count: int = 1) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(size)) * 255
 
 
-def _save_tokenizer(folder: Path, pad: str) -> dict[str, int]:
-    """The four files of the published tokenizers, with a vocabulary of five tokens, which is returned."""
+def save_tokenizer(folder: Path, pad: str) -> dict[str, int]:
+    """The four files of the published tokenizers, with a vocabulary of 18 tokens, which is returned.
+
+    It holds "a", "cat", "on" and the comma as one token each, and "sofa" as two, "so" and "fa".
+    """
     folder.mkdir(parents=True)
     tokens = ["!", "a</w>", "cat</w>", "<|startoftext|>", "<|endoftext|>"]
+    tokens += [",</w>", "c", "ca", "t</w>", "o", "n</w>", "on</w>", "s", "so", "f", "fa</w>", "a", "n"]
+    merges = ["c a", "ca t</w>", "o n</w>", "s o", "f a</w>"]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     special = {
         "bos_token": {"content": "<|startoftext|>", "lstrip": False, "normalized": True, "rstrip": False},
@@ -72,7 +77,7 @@ def _save_tokenizer(folder: Path, pad: str) -> dict[str, int]:
     }
     config = {"model_max_length": PROMPT_LENGTH, "pad_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
     (folder / "special_tokens_map.json").write_text(json.dumps(special))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return vocabulary

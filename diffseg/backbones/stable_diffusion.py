@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.weights import locate, sha256_of
@@ -14,27 +14,26 @@ from diffseg.backbones.weights import locate, sha256_of
 if TYPE_CHECKING:
     from diffseg.backbones.unet_attention import UNetAttention
 
-FILES = (
+MODEL_FILES = (
     "vae/config.json",
     "vae/diffusion_pytorch_model.safetensors",
     "unet/config.json",
     "unet/diffusion_pytorch_model.safetensors",
-    "text_encoder/config.json",
-    "text_encoder/model.safetensors",
-    "tokenizer/tokenizer_config.json",
 )
 """What is read of a folder or repository in the diffusers layout; it has no other effect on the attention."""
 
+TEXT_FILES = ("text_encoder{}/config.json", "text_encoder{}/model.safetensors", "tokenizer{}/tokenizer_config.json")
+"""And these for each text encoder, {} its suffix in `StableDiffusion.TEXT_ENCODERS`."""
+
 TOKENIZER_LAYOUTS = (
-    ("tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/special_tokens_map.json"),
-    ("tokenizer/tokenizer.json",),
+    ("tokenizer{}/vocab.json", "tokenizer{}/merges.txt", "tokenizer{}/special_tokens_map.json"),
+    ("tokenizer{}/tokenizer.json",),
 )
 """And either of these: the published repositories' files, or the one that transformers writes today."""
 
-PUBLISHED_FILES = (*FILES, *TOKENIZER_LAYOUTS[0])
+PUBLISHED_FILES = (*MODEL_FILES, *(name.format("") for name in (*TEXT_FILES, *TOKENIZER_LAYOUTS[0])))
 
-VAE_FACTOR = 8  # pixels along one side of a latent: the finest attention map has one row a latent
-UNET_FACTOR = 8  # latents along one side of a location of the coarsest map: the U-Net halves three times
+VAE_FACTOR = 8  # pixels along one side of a latent
 TRAINED_TIMESTEPS = 1000
 
 
@@ -46,6 +45,8 @@ class StableDiffusion:
     the sides S, S/2, S/4 (5 each) and S/8 (1), S = size / 8.
 
     Attributes:
+        FACTORS: latents along one side of a location, at each side with self-attention; the U-Net halves three times.
+        TEXT_ENCODERS: suffixes of the folders of text encoders and tokenizers.
         path: hub id, looked up in the local cache only, or local folder. safetensors only, one file a part.
         size: side P in pixels of the square that enters the VAE, a positive multiple of 64.
         timestep: time step t given to the U-Net, 0..999. No noise is added, whatever it is.
@@ -57,6 +58,9 @@ class StableDiffusion:
     Raises:
         ValueError: ``size`` or ``timestep`` is out of range.
     """
+
+    FACTORS: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
+    TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)
 
     path: str = "CompVis/stable-diffusion-v1-4"
     size: int = 512
@@ -70,7 +74,7 @@ class StableDiffusion:
     )
 
     def __post_init__(self) -> None:
-        step = VAE_FACTOR * UNET_FACTOR
+        step = VAE_FACTOR * max(self.FACTORS)
         if self.size < step or self.size % step:
             raise ValueError(f"size: must be a positive multiple of {step}, got {self.size}")
         if not 0 <= self.timestep < TRAINED_TIMESTEPS:
@@ -78,8 +82,8 @@ class StableDiffusion:
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Sides S, S/2, S/4, S/8 of the attention maps: 64, 32, 16, 8 at 512 pixels."""
-        return tuple(self.size // VAE_FACTOR // factor for factor in (1, 2, 4, UNET_FACTOR))
+        """Sides of the attention maps, finest first: 64, 32, 16, 8 at 512 pixels."""
+        return tuple(self.size // VAE_FACTOR // factor for factor in self.FACTORS)
 
     @property
     def encoder(self) -> tuple[str, int, str]:
@@ -88,19 +92,22 @@ class StableDiffusion:
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """`FILES` and those of a tokenizer layout, on this machine. Raises `MissingWeights`."""
+        """`MODEL_FILES`, `TEXT_FILES` and a tokenizer layout, on this machine. Raises `MissingWeights`."""
+        files = [*MODEL_FILES, *(name.format(suffix) for suffix in self.TEXT_ENCODERS for name in TEXT_FILES)]
         try:
-            folder = locate(self.path, FILES)
+            folder = locate(self.path, files)
         except MissingWeights as missing:
             if ".safetensors" not in str(missing):
                 raise
             raise MissingWeights(f"{missing} (sharded, .fp16. and .bin weights are not read)") from None
-        whole = (layout for layout in TOKENIZER_LAYOUTS if all((folder / name).is_file() for name in layout))
-        layout = next(whole, None)
-        if layout is None:
-            locate(self.path, TOKENIZER_LAYOUTS[0])  # says which is missing
-            raise MissingWeights(f"path: {self.path} has no whole tokenizer")
-        return tuple(folder / name for name in (*FILES, *layout))
+        for suffix in self.TEXT_ENCODERS:
+            layouts = [[name.format(suffix) for name in layout] for layout in TOKENIZER_LAYOUTS]
+            whole = next((layout for layout in layouts if all((folder / name).is_file() for name in layout)), None)
+            if whole is None:
+                locate(self.path, layouts[0])  # says which is missing
+                raise MissingWeights(f"path: {self.path} has no whole tokenizer")
+            files += whole
+        return tuple(folder / name for name in files)
 
     @property
     def folder(self) -> Path:

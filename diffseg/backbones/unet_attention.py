@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,22 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
-from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import pick_device
-from diffseg.backbones.stable_diffusion import UNET_FACTOR, VAE_FACTOR, StableDiffusion
+from diffseg.backbones.stable_diffusion import VAE_FACTOR, StableDiffusion
 
-# Probabilities computed at a time, over all heads: two buffers of 16 MB. Measured at S = 64 on 2 cores: 0.20 s a layer,
-# 0.35 s with 2 MB (more waiting for each other), 0.5 s with memory allocated anew for each block.
-BLOCK = 2**22
+# Probabilities computed at a time, of one head: 8 MB, small enough to stay in the cache. Measured at S = 64: 0.13 s a
+# layer on 2 cores; 0.22 s on one, a sixth less than all heads of a block at once. A GPU needs more to be busy.
+BLOCK = 2**21
+BLOCK_CUDA = 2**25
+
+
+class _AllCollected(Exception):
+    """Ends a pass of the U-Net: nothing after the last self-attention's queries and keys changes the attention."""
 
 
 class SelfAttentionCollector:
@@ -36,11 +41,15 @@ class SelfAttentionCollector:
         maps: one ``side -> (side*side, side*side)`` float32 mapping a picture. Inside `collect` the sum over the layers
             of a side, afterwards the mean.
         layers: side -> number of layers.
+        features: ``(B, N, C)``, output of the encoder's last self-attention layer: DiffCut's features.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, last: int | None = None) -> None:
+        """``last``: number of the layer, counted from 1, at which the pass ends; None lets it go on."""
+        self.last = last
         self.maps: list[dict[int, Tensor]] = []
         self.layers: Counter[int] = Counter()
+        self.features: Tensor | None = None
 
     def __call__(
         self,
@@ -50,12 +59,15 @@ class SelfAttentionCollector:
         attention_mask: Tensor | None = None,
     ) -> Tensor:
         """``(B, N, C)`` to ``(B, N, C)``, as diffusers calls it; the last two arguments are None in self-attention."""
-        query, key, value = (
-            projection(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for projection in (attn.to_q, attn.to_k, attn.to_v)
-        )
+
+        def projected(projection: nn.Module) -> Tensor:
+            return projection(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+        query, key = projected(attn.to_q), projected(attn.to_k)
         self.add(query, key)
-        heads = F.scaled_dot_product_attention(query, key, value)
+        if self.layers.total() == self.last:
+            raise _AllCollected
+        heads = F.scaled_dot_product_attention(query, key, projected(attn.to_v))
         output = attn.to_out[0](heads.transpose(1, 2).flatten(2))
         return attn.to_out[1](output) / attn.rescale_output_factor
 
@@ -63,8 +75,8 @@ class SelfAttentionCollector:
     def add(self, query: Tensor, key: Tensor) -> None:
         """Adds one layer's ``softmax(query key^T / sqrt(d))``, averaged over heads; both ``(B, heads, N, d)``.
 
-        In float32 whatever the dtype of the layer, as ``upcast_attention`` of some models demands, and in blocks of
-        rows: all heads of one layer at once would take 512 MB a picture at S = 64.
+        In float32 whatever the dtype of the layer, as ``upcast_attention`` of some models demands, head by head and in
+        blocks of rows: all heads of one layer at once would take 512 MB a picture at S = 64.
 
         Raises:
             ValueError: ``N`` is no square number.
@@ -76,33 +88,43 @@ class SelfAttentionCollector:
         self.layers[side] += 1
         if not self.maps:
             self.maps = [{} for _ in range(batch)]
-        rows = min(tokens, max(1, BLOCK // (heads * tokens)))
-        buffers = torch.empty(2, heads, rows, tokens, device=query.device)
+        rows = min(tokens, max(1, (BLOCK_CUDA if query.is_cuda else BLOCK) // tokens))
+        buffer = torch.empty(rows, tokens, device=query.device)
         for maps, queries, keys in zip(self.maps, query, key, strict=True):
             if side not in maps:
                 maps[side] = torch.zeros(tokens, tokens, device=query.device)
             scaled = keys.float().mT / math.sqrt(width)
-            for total, part in zip(maps[side].split(rows), queries.split(rows, dim=1), strict=True):
-                scores, probabilities = buffers[:, :, : len(total)]
-                torch.matmul(part.float(), scaled, out=scores)
-                torch.softmax(scores, dim=-1, out=probabilities)
-                total += probabilities.mean(dim=0)
+            for total, part in zip(maps[side].split(rows), queries.float().split(rows, dim=1), strict=True):
+                scores = buffer[: len(total)]
+                for head in range(heads):
+                    torch.mm(part[head], scaled[head], out=scores)
+                    total.add_(torch.softmax(scores, dim=-1, out=scores), alpha=1 / heads)
 
 
 @contextmanager
-def collect(unet: UNet2DConditionModel) -> Iterator[SelfAttentionCollector]:
-    """Collects the self-attention (``attn1``) of the pass made inside the block; the pass's output stays the same.
+def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAttentionCollector]:
+    """Collects the self-attention (``attn1``) of the pass made inside the block.
 
-    Several passes over the same batch are averaged.
+    Args:
+        unet: makes the pass.
+        stop: leaves the block, and the pass, once the last layer's attention is collected: the rest of the U-Net does
+            not change it. Else the pass's output is what it is without collecting, and several passes over the same
+            batch are averaged.
     """
     original = unet.attn_processors
-    collector = SelfAttentionCollector()
+    collector = SelfAttentionCollector(sum(name.endswith("attn1.processor") for name in original) if stop else None)
     unet.set_attn_processor(
         {name: collector if name.endswith("attn1.processor") else kept for name, kept in original.items()}
     )
+    encoder = [block for block in unet.down_blocks if hasattr(block, "attentions")]
+    last = encoder[-1].attentions[-1].transformer_blocks[-1].attn1
+    hook = last.register_forward_hook(lambda _layer, _inputs, output: setattr(collector, "features", output))
     try:
         yield collector
+    except _AllCollected:
+        pass
     finally:
+        hook.remove()
         unet.set_attn_processor(original)
     for maps in collector.maps:
         for side, total in maps.items():
@@ -116,6 +138,7 @@ class UNetAttention(AttentionModel):
         vae: encodes the picture, float32.
         unet: whose attention is collected.
         prompt: ``(1, T, C)``, text embedding of the empty prompt.
+        pooled: ``(1, C')``, and of the prompt as a whole, which Stable Diffusion XL takes too; else None.
     """
 
     def __init__(
@@ -125,20 +148,31 @@ class UNetAttention(AttentionModel):
         prompt: Tensor,
         spec: StableDiffusion,
         device: torch.device,
+        pooled: Tensor | None = None,
     ) -> None:
         """Moves the modules to ``device``. Raises ValueError where they are not of Stable Diffusion's shape."""
         check_shape(vae, unet, spec)
         self.vae = vae.to(device)
         self.unet = unet.to(device)
         self.prompt = prompt.to(device, unet.dtype)
+        self.pooled = None if pooled is None else pooled.to(self.prompt)
         self.spec = spec
 
-    def attend_encoded(self, latents: Tensor, spec: StableDiffusion) -> list[AttentionMaps]:
-        """One pass of the U-Net at the spec's time step; see `AttentionModel.attend`."""
-        with collect(self.unet) as collected:
-            self.predict(latents, spec.timestep)
+    def attend_encoded(
+        self, latents: Tensor, spec: StableDiffusion, prompt: Tensor | None = None
+    ) -> list[AttentionMaps]:
+        """One pass of the U-Net at the spec's time step; see `AttentionModel.attend`, and `predict` for the prompt.
+
+        Without a prompt the pass ends early; with one it goes on for those who collect the cross-attention too.
+        """
+        with collect(self.unet, stop=prompt is None) as collected:
+            self.predict(latents, spec.timestep, prompt)
         provenance = {name: getattr(spec, name) for name in ("size", "timestep", "dtype")}
-        return [AttentionMaps(maps, collected.layers, {"model": spec.path, **provenance}) for maps in collected.maps]
+        assert collected.features is not None  # the pass has run
+        return [
+            AttentionMaps(maps, collected.layers, {"model": spec.path, **provenance}, features.float())
+            for maps, features in zip(collected.maps, collected.features, strict=True)
+        ]
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -150,16 +184,24 @@ class UNetAttention(AttentionModel):
         return self.vae.encode(pixels).latent_dist.mean * self.vae.config.scaling_factor
 
     @torch.no_grad()
-    def predict(self, latents: Tensor, timestep: int) -> Tensor:
-        """One pass of the U-Net with the empty prompt: latents to noise of the same shape."""
-        prompts = self.prompt.expand(len(latents), -1, -1)
-        return self.unet(latents.to(self.unet.dtype), timestep, prompts).sample
+    def predict(self, latents: Tensor, timestep: int, prompt: Tensor | None = None) -> Tensor:
+        """One pass of the U-Net with an embedded prompt, or the empty one: latents to noise of the same shape."""
+        prompts = (self.prompt if prompt is None else prompt.to(self.prompt)).expand(len(latents), -1, -1)
+        added = None
+        if self.pooled is not None:
+            size = self.spec.size  # of the original, then its crop's corner, then the size of what is to be made of it
+            times = self.pooled.new_tensor([size, size, 0, 0, size, size]).expand(len(latents), -1)
+            added = {"text_embeds": self.pooled.expand(len(latents), -1), "time_ids": times}
+        return self.unet(latents.to(self.unet.dtype), timestep, prompts, added_cond_kwargs=added).sample
 
 
 def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion) -> None:
     """Raises ValueError where the spec's sides are not those of this model, or the model takes more than a latent."""
     vae_factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    unet_factor = 2 ** (len(unet.config.down_block_types) - 1)
+    kinds = unet.config.down_block_types
+    factors = {2**number for number, kind in enumerate(kinds) if "CrossAttn" in kind}
+    if "CrossAttn" in (unet.config.mid_block_type or ""):
+        factors.add(2 ** (len(kinds) - 1))
     model = f"path: the model of {spec.path}"
     if vae_factor != VAE_FACTOR:
         raise ValueError(f"{model} encodes {vae_factor} pixels to a latent; only {VAE_FACTOR} are supported")
@@ -168,10 +210,13 @@ def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiff
             f"{model} takes {unet.config.in_channels} channels where its VAE gives {vae.config.latent_channels}: "
             "inpainting, depth and upscaling models are not supported"
         )
-    if "CrossAttn" not in unet.config.down_block_types[0]:
-        raise ValueError(f"{model} has no attention at the finest side; use Stable Diffusion 1.x or 2.x")
-    if unet_factor != UNET_FACTOR:
-        raise ValueError(f"{model} halves a latent by {unet_factor} in all; only {UNET_FACTOR} is supported")
+    if min(spec.FACTORS) not in factors:
+        raise ValueError(
+            f"{model} has no attention at the finest side of a {type(spec).__name__}; use Stable Diffusion 1.x or 2.x "
+            "with backbone=sd14, sd15 or sd21, XL with backbone=sdxl or ssd1b"
+        )
+    if factors != set(spec.FACTORS):
+        raise ValueError(f"{model} halves a latent by {max(factors)} in all; only {max(spec.FACTORS)} is supported")
 
 
 def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
@@ -182,16 +227,32 @@ def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
     vae = _read(AutoencoderKL, folder / "vae", torch.float32, low_cpu_mem_usage=False)
     del vae.decoder  # half of the VAE's weights, and nothing here decodes
     unet = _read(UNet2DConditionModel, folder / "unet", getattr(torch, spec.dtype), low_cpu_mem_usage=False)
-    return UNetAttention(vae, unet, empty_prompt(folder), spec, target)
+    prompt, pooled = empty_prompt(folder, spec.TEXT_ENCODERS)
+    return UNetAttention(vae, unet, prompt, spec, target, pooled)
 
 
 @torch.no_grad()
-def empty_prompt(folder: Path) -> Tensor:
-    """``(1, T, C)`` float32: embedding of the empty prompt, padded to the tokenizer's length T (77)."""
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    encoder = _read(CLIPTextModel, folder / "text_encoder", torch.float32)
-    tokens = tokenizer("", padding="max_length", max_length=tokenizer.model_max_length, return_tensors="pt")
-    return encoder(tokens.input_ids).last_hidden_state
+def empty_prompt(folder: Path, suffixes: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+    """Embedding of the empty prompt, padded to the tokenizers' length T (77).
+
+    Args:
+        folder: of the weights.
+        suffixes: of the text encoders' folders.
+
+    Returns:
+        ``(1, T, C)`` float32: one encoder's last states, or what enters the last layers of two, side by side; and
+        ``(1, C')``, the second one's embedding of the prompt as a whole, None where there is no second.
+    """
+    outputs = []
+    for suffix in suffixes:
+        tokenizer = CLIPTokenizer.from_pretrained(folder / f"tokenizer{suffix}", local_files_only=True)
+        kind = CLIPTextModelWithProjection if suffix else CLIPTextModel
+        encoder = _read(kind, folder / f"text_encoder{suffix}", torch.float32)
+        tokens = tokenizer("", padding="max_length", max_length=tokenizer.model_max_length, return_tensors="pt")
+        outputs.append(encoder(tokens.input_ids, output_hidden_states=True))
+    if len(outputs) == 1:
+        return outputs[0].last_hidden_state, None
+    return torch.cat([each.hidden_states[-2] for each in outputs], dim=-1), outputs[-1].text_embeds
 
 
 def _read(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:

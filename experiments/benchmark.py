@@ -1,0 +1,122 @@
+"""Measures this code against the alternatives and its goals: ``make bench``, or ``python -m experiments.benchmark``.
+
+Needs no network. A line whose hardware or weights are absent says so. The table, and the same as JSON, go to
+``experiments/benchmarks/DATE-DEVICE.txt`` and ``.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from eval.files import write_text
+from eval.provenance import provenance
+from experiments.bench import clustering, merging, precision, sweep, unet, vit
+from experiments.bench.measuring import Line, Settings
+
+FOLDER = Path(__file__).with_name("benchmarks")
+GROUPS: dict[str, Callable[[Settings], list[Line]]] = {
+    "merging": merging.lines,
+    "kmeans": clustering.kmeans_lines,
+    "dbscan": clustering.dbscan_lines,
+    "dinov2": vit.picture_lines,
+    "memory": vit.memory_lines,
+    "sweep": sweep.lines,
+    "precision": precision.lines,
+    "unet": unet.collecting_lines,
+    "pictures": unet.picture_lines,
+    "scaling": merging.scaling,
+}
+HEADER = ("line", "ours", "alternative", "ours/alt.", "goal", "met", "floor", "note")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the chosen lines, prints the table and writes it."""
+    options = _parse(arguments)
+    settings = Settings(options.quick, 1 if options.quick else options.repeats, options.golden)
+    lines: list[Line] = []
+    for name in options.only or GROUPS:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        lines += GROUPS[name](settings)
+    if settings.quick:  # the goals are of other sizes
+        lines = [replace(line, goal=None, goal_ratio=None) for line in lines]
+    text = f"{_headline(settings)}\n\n{table(lines)}\n"
+    print(text, end="")
+    stem = options.out / f"{datetime.date.today().isoformat()}-{_slug(_device())}{'-quick' * options.quick}"
+    facts = {"headline": _headline(settings), "settings": {"quick": settings.quick, "repeats": settings.repeats}}
+    record = {**facts, **provenance([]), "lines": [asdict(line) | {"met": line.met} for line in lines]}
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_text(stem.with_suffix(".txt"), text)
+    write_text(stem.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    print(f"written to {stem}.txt and .json", file=sys.stderr)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small inputs, once: shows that it runs, not how fast")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, metavar="NAME", help=f"of {', '.join(GROUPS)}")
+    parser.add_argument("--repeats", type=int, default=5, help="of each timing, of which the median counts (5)")
+    parser.add_argument("--golden", type=Path, metavar="DIR", help="reference results of the authors' code")
+    parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="where the results go")
+    return parser.parse_args(arguments)
+
+
+def table(lines: Sequence[Line]) -> str:
+    """Aligned columns, one line each."""
+    rows = [HEADER, *(_cells(line) for line in lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([text[0], "-" * sum(widths), *text[1:]])
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    bound = ">=" if line.more_is_better else "<="
+    goal = "" if line.goal is None else f"{bound} {_figure(line.goal)} {line.unit}"
+    if line.goal_ratio is not None:
+        goal = f"<= {line.goal_ratio:g} x alt."
+    return (
+        line.name,
+        "" if line.ours is None else f"{_figure(line.ours)} {line.unit}",
+        "" if line.theirs is None else f"{_figure(line.theirs)} {line.unit} ({line.against})",
+        "" if line.ratio is None else f"{line.ratio:.2f}",
+        goal,
+        {True: "yes", False: "NO", None: ""}[line.met],
+        "" if line.floor is None else f"{_figure(line.floor)} {line.unit}",
+        line.note,
+    )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _headline(settings: Settings) -> str:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    quick = ", QUICK: not for comparison" if settings.quick else ""
+    return f"{now}, {_device()}, {torch.get_num_threads()} threads, torch {torch.__version__}{quick}"
+
+
+def _device() -> str:
+    """Name of the GPU, or of the processor."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    cpuinfo = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.+)", cpuinfo.read_text(encoding="utf-8")) if cpuinfo.exists() else []
+    return f"{names[0] if names else platform.machine()}, {len(names) or '?'} cores"
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Every backbone's YAML builds, and random weights of each architecture run through the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    Dinov2Config,
+    Dinov2Model,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+    PreTrainedModel,
+    ViTConfig,
+    ViTModel,
+)
+
+from diffseg.backbones import MissingWeights
+from tests.conftest import ROOT
+from tests.experiments.test_rows import rows_of
+from tests.runs import evaluate
+from tests.tiny_sd import build_tiny_sd
+from tests.tiny_sdxl import build_tiny_sdxl
+
+SIDES = {  # of the attention, as configured
+    "dino_vits8": (28,),
+    "dinov2_base": (32, 16, 8),
+    "dinov2_large": (32, 16, 8),
+    "dinov2_small": (32, 16, 8),
+    "dinov3_base": (32, 16, 8),
+    "dinov3_small": (32, 16, 8),
+    "sd14": (64, 32, 16, 8),
+    "sd15": (64, 32, 16, 8),
+    "sd21": (64, 32, 16, 8),
+    "sdxl": (64, 32),
+    "ssd1b": (64, 32),
+}
+VITS: dict[str, tuple[type[PreTrainedModel], type[Any], int]] = {  # with the side of a patch
+    "dino": (ViTModel, ViTConfig, 8),
+    "dinov2": (Dinov2Model, Dinov2Config, 14),
+    "dinov3": (DINOv3ViTModel, DINOv3ViTConfig, 16),
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "backbone").glob("*.yaml")))
+def test_every_yaml_builds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    (row,) = rows_of(f"backbone={name}")
+    assert row.backbone.sides == SIDES[name]
+    with pytest.raises(MissingWeights, match=row.backbone.path):
+        row.backbone.check()
+
+
+def build(name: str, folder: Path) -> Path:
+    """Random weights of a backbone's architecture, tiny but for the number of layers."""
+    if name in ("sdxl", "ssd1b"):
+        return build_tiny_sdxl(folder, name)  # type: ignore[arg-type]
+    if name.startswith("sd"):
+        return build_tiny_sd(folder, "2.1" if name == "sd21" else "1.4")
+    torch.manual_seed(0)
+    kind, config, patch = VITS[name.partition("_")[0]]
+    values = {"hidden_size": 32, "num_attention_heads": 2, "image_size": 64, "intermediate_size": 64}
+    layers = 24 if name.endswith("large") else 12
+    kind(config(**values, num_hidden_layers=layers, patch_size=patch)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(SIDES))
+def test_random_weights_run(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = build(name, tmp_path / "weights")
+    if name.startswith("s"):
+        size: tuple[str, ...] = ("backbone.size=64",)
+    else:
+        size = (f"backbone.size={8 * VITS[name.partition('_')[0]][2]}", "backbone.sides=[8]")
+    rows = (
+        "variants=[{name: DiffSeg, overrides: ['segmenter=diffseg', 'segmenter.anchors=4']},"
+        "{name: NCut, overrides: ['segmenter=ncut']}, {name: DiffCut, overrides: ['segmenter=diffcut']}]"
+    )
+    path = (f"backbone.path={folder}", "dataset.limit=1", "panels=0")
+    run = evaluate(tmp_path / "results", f"backbone={name}", *size, *path, rows, capture=capsys)
+    assert run.status == 0, run.err
+    assert list(run.table()["failed"]) == [0] * 6

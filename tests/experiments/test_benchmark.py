@@ -1,0 +1,138 @@
+"""The benchmark runs in one call, says what it could not measure, and measures what it says."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from diffseg.backbones.unet_attention import UNetAttention
+from experiments import benchmark
+from experiments.bench import merging, precision, unet, vit
+from experiments.bench.inputs import attention_maps
+from experiments.bench.measuring import NO_CUDA, Line, Settings, peak_bytes, seconds
+from experiments.benchmark import GROUPS, main, table
+
+WITHOUT_MODELS = ["merging", "kmeans", "dbscan", "pictures", "scaling"]
+
+
+def test_quick_run_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--quick", "--out", str(tmp_path / "new"), "--only", *WITHOUT_MODELS])
+    (text,), (record,) = (list((tmp_path / "new").glob(f"*-quick.{kind}")) for kind in ("txt", "json"))
+    printed = capsys.readouterr().out
+    assert text.read_text() == printed
+    assert "QUICK: not for comparison" in printed
+    facts = json.loads(record.read_text())
+    assert {line["name"].partition(":")[0] for line in facts["lines"]} == set(WITHOUT_MODELS)
+    assert facts["hardware"]["torch_threads"] == torch.get_num_threads()
+    for line in facts["lines"]:
+        assert (line["ours"] is None) == line["note"].startswith("unmeasured")
+        assert line["met"] is None  # goals are of the full sizes
+    same = next(line for line in facts["lines"] if line["name"].startswith("dbscan"))
+    assert "100.00% of the labels are the same" in same["note"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the lines are measured")
+def test_absent_hardware_is_told() -> None:
+    assert [line.note.partition(";")[0] for line in unet.picture_lines(Settings())] == [NO_CUDA]
+    names = [line.name for line in merging.lines(Settings(quick=True, repeats=1)) if line.ours is None]
+    assert len(names) == 1
+    assert names[0].endswith("cuda")
+
+
+def test_absent_weights_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
+    for lines in (vit.picture_lines, vit.memory_lines, precision.lines):
+        found = lines(Settings(quick=True))
+        assert {line.ours for line in found} == {None}
+        assert "make setup" in found[0].note
+
+
+def test_a_group_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--only", "speed"])
+    assert "speed" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    helped = capsys.readouterr().out
+    assert all(name in helped for name in (*GROUPS, "--quick", "--only", "--golden"))
+
+
+def test_goals() -> None:
+    assert Line("a", ours=1.0, goal=1.0).met
+    assert Line("a", ours=1.1, goal=1.0).met is False
+    assert Line("a", ours=40.0, goal=50.0, more_is_better=True).met is False
+    assert Line("a", ours=3.0, theirs=2.5, goal_ratio=1.25).met
+    assert Line("a", ours=3.0, theirs=2.0, goal_ratio=1.25).met is False
+    assert Line("a", ours=1.0).met is None
+    assert Line("a", goal=1.0).met is None
+
+
+def test_table_shows_goal_and_reason() -> None:
+    text = table([Line("fast", "s", 0.5, 2.0, "plain", goal=0.35, floor=0.2), Line("gpu", goal=0.1, note=NO_CUDA)])
+    fast, gpu = text.splitlines()[2:]
+    assert fast.split() == ["fast", "0.5", "s", "2", "s", "(plain)", "0.25", "<=", "0.35", "s", "NO", "0.2", "s"]
+    assert gpu.split("  ")[0] == "gpu"
+    assert gpu.endswith(NO_CUDA)
+
+
+def test_plain_version_gives_the_same_mask() -> None:
+    maps = attention_maps(32)
+    labels = merging.ours(maps, 0.5, 8, 64)
+    assert len(labels.unique()) > 3
+    assert float((merging.plain(maps, 0.5, 8, 64) == labels).float().mean()) > 0.999
+
+
+def test_exponents_of_a_power_law() -> None:
+    sizes = np.array([[s, m] for s in (32, 64, 128) for m in (8, 16)])
+    times = 3e-6 * sizes[:, 0] ** 3.5 * sizes[:, 1] ** 0.5
+    assert merging.exponents(sizes, times) == pytest.approx([3.5, 0.5])
+    assert merging.exponents(sizes[:, :1], 2.0 * sizes[:, 0] ** 4) == pytest.approx([4.0])
+
+
+def test_seconds_takes_turns_after_a_warm_up() -> None:
+    order: list[str] = []
+
+    def slow_at_first() -> None:
+        order.append("a")
+        time.sleep(0.2 if len(order) == 1 else 0.01)
+
+    took = seconds({"a": slow_at_first, "b": lambda: order.append("b")}, repeats=2)
+    assert "".join(order) == "ababab"
+    assert took["b"] < 0.01 <= took["a"] < 0.2
+
+
+def test_peak_memory_is_that_of_the_call() -> None:
+    size = 2**26
+    nothing, peak = peak_bytes(lambda: None), peak_bytes(lambda: torch.ones(size, dtype=torch.uint8))
+    if nothing is None or peak is None:
+        pytest.skip("no Linux /proc")
+    assert peak - nothing == pytest.approx(size, rel=0.1)
+
+
+def test_collecting_line_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffseg.backbones.stable_diffusion import StableDiffusion
+    from tests.tiny_sd import build_tiny_sd
+
+    folder = build_tiny_sd(tmp_path / "sd")
+
+    def tiny(spec: StableDiffusion, device: str) -> UNetAttention:
+        return StableDiffusion(str(folder), spec.size).load(device)
+
+    monkeypatch.setattr(unet, "stable_diffusion", tiny)
+    took, memory, *absent = unet.collecting_lines(Settings(quick=True, repeats=1))
+    assert took.ratio is not None
+    assert 0.5 < took.ratio < 5
+    assert memory.ours is not None or "no Linux" in memory.note
+    assert "11 MB" not in memory.note  # the tiny model's heads, not the full one's
+    assert len(absent) == 2
+
+
+def test_benchmark_needs_no_arguments() -> None:
+    options = benchmark._parse([])
+    assert (options.quick, options.only, options.golden) == (False, None, None)
+    assert options.out == Path(benchmark.__file__).parent / "benchmarks"

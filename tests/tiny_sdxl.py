@@ -1,0 +1,75 @@
+"""A random Stable Diffusion XL on disk in the layout of the published ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from tests.tiny_sd import HEADS, PROMPT_LENGTH, save_tokenizer
+
+WIDTHS = (32, 48)  # of the two text encoders
+TIME_WIDTH = 8  # of the embedding of each of the six time ids
+
+# Transformer blocks in each attention of the U-Net: fewer than SDXL's (1, 2, 10), as unevenly spread as SSD-1B's.
+BLOCKS: dict[str, dict[str, Any]] = {
+    "sdxl": {"transformer_layers_per_block": (1, 2, 3)},
+    "ssd1b": {
+        "transformer_layers_per_block": [[1, 1], [2, 2], [1, 1]],
+        "reverse_transformer_layers_per_block": [[1, 1, 2], [2, 1, 1], [1, 1, 1]],
+        "mid_block_type": None,
+    },
+}
+LAYERS = {  # side / that of the latent -> self-attention layers
+    "sdxl": {2: 2 * 2 + 3 * 2, 4: 2 * 3 + 3 + 3 * 3},
+    "ssd1b": {2: 2 + 2 + 2 + 1 + 1, 4: 1 + 1 + 1 + 1 + 2},
+}
+
+
+def build_tiny_sdxl(folder: Path, version: Literal["sdxl", "ssd1b"] = "sdxl", seed: int = 0) -> Path:
+    """Writes VAE, U-Net, both text encoders and tokenizers to ``folder`` and returns it."""
+    torch.manual_seed(seed)
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+        scaling_factor=0.13025,
+    )
+    unet = UNet2DConditionModel(
+        block_out_channels=(16, 16, 32),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+        cross_attention_dim=sum(WIDTHS),
+        attention_head_dim=(1, 2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=TIME_WIDTH,
+        projection_class_embeddings_input_dim=6 * TIME_WIDTH + WIDTHS[1],
+        **BLOCKS[version],
+    )
+    for name, layer in unet.named_modules():
+        if name.endswith(("attn1.to_q", "attn1.to_k")):
+            layer.weight.data *= 4  # a fresh layer attends to everything alike, which would hide mistakes
+    vae.save_pretrained(folder / "vae")
+    unet.save_pretrained(folder / "unet")
+    encoders = (("", "<|endoftext|>", CLIPTextModel), ("_2", "!", CLIPTextModelWithProjection))
+    for (suffix, pad, kind), width in zip(encoders, WIDTHS, strict=True):
+        vocabulary = save_tokenizer(folder / f"tokenizer{suffix}", pad)
+        config = CLIPTextConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=width,
+            projection_dim=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=3,
+            num_attention_heads=HEADS,
+            max_position_embeddings=PROMPT_LENGTH,
+            bos_token_id=vocabulary["<|startoftext|>"],
+            eos_token_id=vocabulary["<|endoftext|>"],
+        )
+        kind(config).save_pretrained(folder / f"text_encoder{suffix}")
+    return folder
