@@ -16,7 +16,7 @@ from PIL import Image
 
 import diffseg
 from datasets.transforms import centre_crop, resize_image
-from diffseg import cli
+from diffseg import cli, cli_options
 from diffseg.aggregation import Scheme, side_weights
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
@@ -218,7 +218,7 @@ def test_a_folder_gives_its_photographs_sorted(
 
 
 def test_contact_sheets_are_filled_in_turn(tmp_path: Path, halves: list[NDArray[np.uint8]]) -> None:
-    count = 2 * cli.ROWS_A_SHEET + 1
+    count = 2 * cli_options.ROWS_A_SHEET + 1
     photos = [save(tmp_path / f"{i:02}.png") for i in range(count)]
     broken = tmp_path / "zz.png"  # the last, so that the last sheet must not wait for it
     broken.write_bytes(b"no picture")
@@ -228,7 +228,7 @@ def test_contact_sheets_are_filled_in_turn(tmp_path: Path, halves: list[NDArray[
     ]
     assert not (tmp_path / "out" / "contact_sheet_4.png").exists()
     assert sheets[0].shape == sheets[1].shape
-    assert sheets[2].shape[0] < sheets[0].shape[0] / cli.ROWS_A_SHEET * 1.5
+    assert sheets[2].shape[0] < sheets[0].shape[0] / cli_options.ROWS_A_SHEET * 1.5
 
 
 @pytest.mark.parametrize("shape", [(6, 9, 3), (10, 7, 3), (5, 5, 3)])
@@ -346,7 +346,7 @@ def test_help_and_missing_weights_answer_without_torch(tmp_path: Path) -> None:
 
 def test_help_names_every_option_and_its_default() -> None:
     text = " ".join(run("--help").stdout.split())
-    for option in cli._parser()._actions:
+    for option in cli_options.parser()._actions:
         for name in option.option_strings:
             assert name in text
     for expected in ("448 (dinov2_small), 512 (sd14)", "0.3 (dinov2_small), 1.1 (sd14)", "default: 16", "examples:"):
@@ -354,8 +354,8 @@ def test_help_names_every_option_and_its_default() -> None:
 
 
 def test_the_choices_are_those_of_the_library() -> None:
-    assert get_args(Scheme) == cli.SCHEMES
-    for name in cli.WEIGHTS:
+    assert get_args(Scheme) == cli_options.SCHEMES
+    for name in cli_options.WEIGHTS:
         assert set(side_weights(name, (64, 32, 16, 8))) == {64, 32, 16, 8}
-    with pytest.raises(ValueError, match=re.escape(", ".join(cli.WEIGHTS))):
+    with pytest.raises(ValueError, match=re.escape(", ".join(cli_options.WEIGHTS))):
         side_weights("another", (64, 32, 16, 8))

@@ -1,0 +1,149 @@
+"""The words that name segments: the nouns of a photograph's caption (paper, Section 5), or the user's own.
+
+Importing this imports neither torch nor transformers: what is missing on this machine is said without them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.weights import locate
+from diffseg.pictures import Picture
+
+if TYPE_CHECKING:
+    import torch
+
+CAPTIONER = "Salesforce/blip-image-captioning-base"
+FILES = ("config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.txt")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""Either of them: the published repository has the latter, of which transformers reads tensors and nothing else."""
+
+PUBLISHED_FILES = (*FILES, WEIGHTS[1])
+
+MAX_TOKENS = 20  # of a caption, as in the authors' code (the default of transformers then); prompts take 77
+
+# Words keep their inner hyphens; a genitive 's and everything else that is not space are tokens of their own.
+TOKEN = re.compile(r"[^\W_]+(?:-[^\W_]+)*|'s|[^\w\s]")
+NOUN_TAGS = ("NN", "NP")  # of the C5 tag set: common (NN0, NN1, NN2) and proper nouns (NP0)
+
+Span = tuple[int, int]
+
+
+class NoNouns(ValueError):
+    """A caption without a noun: nothing can be named after it."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What conditions the U-Net, and the words in it that may name a segment.
+
+    Attributes:
+        text: the prompt.
+        words: word or phrase -> (start, end) of each of its occurrences in ``text``, in the order of the first ones.
+    """
+
+    text: str
+    words: Mapping[str, tuple[Span, ...]]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", MappingProxyType(dict(self.words)))
+
+    @classmethod
+    def of_words(cls, words: Iterable[str]) -> Prompt:
+        """The user's own words and phrases, each once, with commas between.
+
+        Raises:
+            ValueError: there are none.
+        """
+        chosen: dict[str, str] = {}
+        for word in words:
+            if cleaned := " ".join(word.split()):
+                chosen.setdefault(cleaned.casefold(), cleaned)
+        if not chosen:
+            raise ValueError("must hold at least one word")
+        spans: dict[str, tuple[Span, ...]] = {}
+        start = 0
+        for word in chosen.values():
+            spans[word] = ((start, start + len(word)),)
+            start += len(f"{word}, ")
+        return cls(", ".join(spans), spans)
+
+    @classmethod
+    def of_caption(cls, caption: str) -> Prompt:
+        """The nouns of a caption. Nouns beside each other are one name: "tennis racket", "fire hydrant".
+
+        Raises:
+            NoNouns: it has none.
+        """
+        tokens = list(TOKEN.finditer(caption))
+        tags = [tag for _, _, tag in _tagger().tag_sent([token.group() for token in tokens])]
+        spans: dict[str, tuple[Span, ...]] = {}
+        for is_noun, run in groupby(zip(tokens, tags, strict=True), lambda pair: pair[1].startswith(NOUN_TAGS)):
+            if is_noun:
+                found = [token for token, _ in run]
+                name = " ".join(token.group().casefold() for token in found)
+                spans[name] = (*spans.get(name, ()), (found[0].start(), found[-1].end()))
+        if not spans:
+            raise NoNouns(f'the caption "{caption}" has no noun; give your own words with --words')
+        return cls(caption, spans)
+
+
+@cache
+def _tagger() -> Any:
+    """HanTa (Wartena 2019): a hidden Markov model whose English parameters, 2 MB, come with the package."""
+    from HanTa.HanoverTagger import HanoverTagger
+
+    return HanoverTagger("morphmodel_en.pgz")
+
+
+def locate_captioner(path: str) -> Path:
+    """Folder of a BLIP captioning model on this machine.
+
+    Args:
+        path: folder, or hub id, looked up in the local cache only.
+
+    Raises:
+        MissingWeights: a file is not there.
+    """
+    for weights in WEIGHTS:
+        try:
+            return locate(path, (*FILES, weights))
+        except MissingWeights:
+            continue
+    raise MissingWeights(
+        f"captioner: {path} is not on this machine, or lacks one of {', '.join(FILES)} and {' or '.join(WEIGHTS)}: "
+        "run `make weights`, give its folder with --captioner DIR, or your own words with --words"
+    )
+
+
+class Captioner:
+    """A loaded BLIP (Li et al., ICML 2022), float32."""
+
+    def __init__(self, path: str, device: torch.device) -> None:
+        """Raises `MissingWeights`, see `locate_captioner`, or ValueError for weights that are not BLIP's."""
+        # Pillow's preprocessing, whether or not torchvision is installed: the same caption on every machine.
+        from transformers import BertTokenizer, BlipForConditionalGeneration, BlipImageProcessorPil
+
+        folder = locate_captioner(path)
+        self.processor = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        self.tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
+        self.model, info = BlipForConditionalGeneration.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True
+        )
+        if missing := sorted(info["missing_keys"]):
+            raise ValueError(f"captioner: the weights in {folder} lack {len(missing)} tensors, {missing[0]} for one")
+        self.model.eval().requires_grad_(False).to(device)
+
+    def __call__(self, image: Picture) -> str:
+        """Caption of ``(h, w, 3)`` uint8: the most probable next token at each step, so always the same."""
+        pixels = self.processor(image, return_tensors="pt").pixel_values.to(self.model.device)
+        tokens = self.model.generate(pixels, max_length=MAX_TOKENS, num_beams=1, do_sample=False)
+        return self.tokenizer.decode(tokens[0], skip_special_tokens=True).strip()

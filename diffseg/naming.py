@@ -1,0 +1,111 @@
+"""Names for segments, from how each pixel attends to the words of a prompt (paper, Section 5; authors' code)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isqrt
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffseg.pictures import Labels, by_area
+
+Vote = Literal["majority", "median", "mean"]
+
+
+@torch.no_grad()
+def responses(maps: Mapping[int, Tensor], positions: Sequence[Sequence[int]], size: int) -> Tensor:
+    """Where each word is: its cross-attention at one size, of unit L2 norm over space.
+
+    Sides are brought to one size bilinearly and count alike. A word of several tokens, or of several occurrences, has
+    the sum of their attention: the probability of attending to any of them. (Their mean would give the same: the norm
+    takes the factor away.) That norm makes words comparable that get very different amounts of attention.
+
+    The authors' code divides by the sum over the tokens after resizing. A softmax over the tokens has sum 1, and so
+    has every bilinear mixture of them, so that step is only in the choice of ``maps``.
+
+    Args:
+        maps: side -> ``(side*side, T)`` floating point, rows sum to 1.
+        positions: for each of N words the numbers of its tokens, 0..T-1.
+        size: side P of the result in pixels.
+
+    Returns:
+        ``(N, P, P)`` float32 >= 0.
+    """
+    total = torch.zeros(())
+    for attention in maps.values():
+        words = torch.stack([attention[:, list(tokens)].sum(dim=1) for tokens in positions])
+        grid = words.float().unflatten(1, (isqrt(len(attention)), -1))[None]
+        total = total.to(grid) + F.interpolate(grid, (size, size), mode="bilinear", align_corners=False)[0]
+    return F.normalize(total.flatten(1), dim=1).view_as(total)
+
+
+def vote(labels: Labels, responses: NDArray[np.floating], rule: Vote) -> NDArray[np.int64]:
+    """The word of each segment.
+
+    Args:
+        labels: ``(h, w)`` segments 0..K-1, every number used.
+        responses: ``(N, P, P)``. A pixel of the label map has the responses of the cell that its centre lies in.
+        rule: ``majority``: the word that is best at most of the segment's pixels. ``median``: the median of the numbers
+            of its pixels' best words, rounded down, which depends on the order of the words (what the authors' code
+            does for "majority"). ``mean``: the word of the largest mean response.
+
+    Returns:
+        ``(K,)`` word numbers 0..N-1; of equal ones the first.
+
+    Raises:
+        ValueError: an unknown rule.
+    """
+    if rule not in get_args(Vote):
+        raise ValueError(f"vote: must be one of {', '.join(get_args(Vote))}, got {rule!r}")
+    words, side = responses.shape[:2]
+    cells = np.ix_(*((2 * np.arange(length) + 1) * side // (2 * length) for length in labels.shape))
+    segments = labels.ravel()
+    if rule == "mean":
+        sums = [np.bincount(segments, response[cells].ravel()) for response in responses]
+        return np.argmax(sums, axis=0)  # a segment's sums are its means times its area
+    best = responses.argmax(axis=0)[cells].ravel()
+    votes = np.bincount(segments * words + best, minlength=words * (segments.max() + 1)).reshape(-1, words)
+    if rule == "majority":
+        return votes.argmax(axis=1)
+    # Sorted, the pixels' words are 0 `votes[0]` times, then 1 `votes[1]` times, ...: the two in the middle.
+    up_to = votes.cumsum(axis=1)
+    lower, upper = ((up_to <= (up_to[:, -1:] + shift) // 2).sum(axis=1) for shift in (-1, 0))
+    return (lower + upper) // 2
+
+
+@dataclass(frozen=True)
+class Named:
+    """A label map whose labels have names.
+
+    Attributes:
+        labels: ``(h, w)`` int64 0..n-1, one number a name, the largest area first.
+        names: of the labels, each one once.
+        parts: for each name the segments that were merged into it.
+    """
+
+    labels: Labels
+    names: tuple[str, ...]
+    parts: tuple[tuple[int, ...], ...]
+
+
+def merge(labels: Labels, words: Sequence[str], chosen: NDArray[np.integer]) -> Named:
+    """Merges the segments of one word.
+
+    Args:
+        labels: ``(h, w)`` segments 0..K-1, every number used.
+        words: N names.
+        chosen: ``(K,)`` number of each segment's word, from `vote`.
+    """
+    merged = by_area(chosen[labels])
+    # A segment and its word's number in the new label map: any pixel of the segment tells.
+    new = np.zeros(len(chosen), np.int64)
+    new[labels] = merged
+    order = range(new.max() + 1)
+    names = tuple(words[chosen[np.flatnonzero(new == number)[0]]] for number in order)
+    return Named(merged, names, tuple(tuple(np.flatnonzero(new == number).tolist()) for number in order))
