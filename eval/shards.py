@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,4 +63,5 @@ def join_shards() -> Shard:
         return Shard()
     if not distributed.is_initialized():  # the next job of a multirun finds it so
         distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
+        atexit.register(distributed.destroy_process_group)  # its threads must have ended before the process does
     return Shard(distributed.get_rank(), count)

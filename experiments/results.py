@@ -75,10 +75,9 @@ def read_results(*folders: str | Path) -> Results:
         jobs |= done if len(folders) == 1 else {f"{folder}/{job}".rstrip("/"): path for job, path in done.items()}
     summaries, *others = zip(*(_read_job(job, path) for job, path in jobs.items()), strict=True)
     summary = pd.concat(summaries, ignore_index=True)
-    # Jobs may have rows in common, such as the baselines beside a sweep over tau.
-    summary = summary[
-        ~summary.duplicated([name for name in summary if name not in ("job", "row", "seconds_per_image")])
-    ]
+    if len(folders) == 1:  # jobs of one sweep may have rows in common, such as the baselines beside a sweep over tau
+        told = [name for name in summary if name not in ("job", "row", "seconds_per_image")]
+        summary = summary[~summary.duplicated(told)]
     summary["setting"] = _settings(summary)
     common = set.intersection(*summary.groupby("setting")["protocol"].agg(set))
     if not common:
