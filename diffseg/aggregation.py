@@ -103,21 +103,23 @@ def aggregate(
     """
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)
-    total: Tensor | None = None
-    for side in sorted(share, reverse=True):
-        upsampled = _upsample(maps[side].float(), side, finest)
-        if scheme == "paper":
-            upsampled *= share[side]
-        else:
-            upsampled *= share[side] / upsampled.sum(dim=1, keepdim=True)
-        if total is None:
-            total = upsampled.new_zeros(finest * finest, finest * finest)
-        # Repeating each query row over its block, without the (S*S, S*S) tensor that repeat_interleave would make.
-        block = finest // side
-        blocks = total.view(side, block, side, block, -1)
-        blocks += upsampled.view(side, 1, side, 1, -1)
-    assert total is not None  # _shares leaves at least one side
-    return total.div_(total.sum(dim=1, keepdim=True))
+    # Coarsest first: what is summed so far goes into the next side that it divides, so that little is done at full
+    # size. Memory is what costs here: one (S*S, S*S) tensor is made, and everything is added to it in place.
+    sums: dict[int, Tensor] = {}
+    for side in sorted({*share, finest}):
+        total = _scaled(maps[side], side, finest, share[side], scheme) if side in share else None
+        for coarse in [each for each in sums if side % each == 0]:
+            block = side // coarse
+            blocks = sums.pop(coarse).view(coarse, 1, coarse, 1, -1)
+            if total is None:
+                total = blocks.expand(-1, block, -1, block, -1).reshape(side * side, -1)
+            else:
+                total.view(coarse, block, coarse, block, -1).add_(blocks)
+        assert total is not None  # the finest side alone can have no share, and then others have one
+        sums[side] = total
+    aggregated = sums[finest]
+    # Of normalised maps whose shares sum to 1 the rows do, too.
+    return aggregated.div_(aggregated.sum(dim=1, keepdim=True)) if scheme == "paper" else aggregated
 
 
 def _shares(
@@ -142,12 +144,13 @@ def _shares(
     return {side: weight / sum(raw.values()) for side, weight in raw.items() if weight}
 
 
-def _upsample(attention: Tensor, side: int, finest: int) -> Tensor:
-    """``(side*side, side*side)`` -> a new ``(side*side, S*S)``: each attention map bilinearly, half-pixel centres."""
-    if side == finest:
-        return attention.clone()
-    grid = attention.view(side * side, 1, side, side)
-    return F.interpolate(grid, size=(finest, finest), mode="bilinear", align_corners=False).view(side * side, -1)
+def _scaled(attention: Tensor, side: int, finest: int, share: float, scheme: Scheme) -> Tensor:
+    """``(side*side, side*side)`` -> ``(side*side, S*S)`` float32, new: maps upsampled bilinearly, times share."""
+    maps = attention.float()
+    if side < finest:
+        grid = maps.view(side * side, 1, side, side)
+        maps = F.interpolate(grid, size=(finest, finest), mode="bilinear", align_corners=False).view(side * side, -1)
+    return maps * (share if scheme == "paper" else share / maps.sum(dim=1, keepdim=True))
 
 
 def underflow_fraction(aggregated: Tensor) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isqrt
 
 import torch
 from torch import Tensor
 
-# Proposals x rows x columns held at once; keeps the working set of the arg-max in tens of megabytes.
-BLOCK_ELEMENTS = 1 << 22
+# Numbers worked on at once. On a CPU 1 MB of float32: what fits its cache needs no trip to memory. On a GPU 256 MB: few
+# launches, and no more memory than other steps take.
+CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 26
 
 
 def grid_side(aggregated: Tensor) -> int:
@@ -30,6 +32,12 @@ def check_size(size: int) -> None:
     """Raises ValueError unless a label map can have this side."""
     if size < 1:
         raise ValueError(f"size: must be at least 1 pixel, got {size}")
+
+
+def row_blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
+    """Slices that cut so many rows into blocks of at most `CPU_BLOCK` or `GPU_BLOCK` numbers, or of one row."""
+    step = max(1, (CPU_BLOCK if device.type == "cpu" else GPU_BLOCK) // columns)
+    return (slice(start, start + step) for start in range(0, rows, step))
 
 
 def labels_from_proposals(proposals: Tensor, size: int | tuple[int, int]) -> Tensor:
@@ -54,11 +62,9 @@ def labels_from_proposals(proposals: Tensor, size: int | tuple[int, int]) -> Ten
     columns = torch.lerp(grid[:, :, left], grid[:, :, right], weight)
     top, bottom, weight = _taps(side, height, grid.device)
     labels = torch.empty(height, width, dtype=torch.int64, device=grid.device)
-    step = max(1, BLOCK_ELEMENTS // (count * width))
-    for start in range(0, height, step):
-        rows = slice(start, start + step)
+    for rows in row_blocks(height, count * width, grid.device):
         block = torch.lerp(columns[:, top[rows]], columns[:, bottom[rows]], weight[rows, None])
-        labels[rows] = block.argmax(dim=0)
+        labels[rows] = block.max(dim=0).indices  # as argmax, which takes ten times as long on a CPU
     return labels
 
 

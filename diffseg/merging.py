@@ -13,7 +13,7 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from diffseg.masks import cluster_means, grid_side, labels_from_proposals
+from diffseg.masks import cluster_means, grid_side, labels_from_proposals, row_blocks
 
 Grid = Literal["official", "even"]
 Rule = Literal["official", "paper"]
@@ -93,8 +93,12 @@ def _log(maps: Tensor) -> Tensor:
 
 
 def _own(maps: Tensor, log: Tensor) -> Tensor:
-    # Sums of d terms in float64: in float32 they alone would make the error ten times larger.
-    return (maps * log).sum(dim=1, dtype=torch.float64).to(maps.dtype)
+    own = maps.new_empty(len(maps))
+    # In blocks, since the product of all maps would be another tensor of their size.
+    for rows in row_blocks(len(maps), maps.shape[1], maps.device):
+        # Sums of d terms in float64: in float32 they alone would make the error ten times larger.
+        own[rows] = (maps[rows] * log[rows]).sum(dim=1, dtype=torch.float64)
+    return own
 
 
 def _divergence(p: Tensor, log_p: Tensor, own_p: Tensor, q: Tensor, log_q: Tensor, own_q: Tensor) -> Tensor:

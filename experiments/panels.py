@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -47,22 +48,28 @@ def write_panels(folder: Path, methods: Methods, panels: int) -> list[Path]:
     methods = list({(method.row.name, method.row.size): (method, key) for method, key in reversed(methods)}.values())
     methods.reverse()
     ids = methods[0][0].row.dataset.ids[:panels]
-    tiles = {id: drawn for id in ids if (drawn := _tiles(folder, methods, id))}
-    if not tiles:
-        return []
-    (folder / "panels").mkdir(exist_ok=True)
-    for stale in set((folder / "panels").glob("*.png")) - {folder / "panels" / f"{name}.png" for name in tiles}:
-        stale.unlink()  # of earlier settings
-    sheets = {
-        id: contact_sheet([row[start : start + COLUMNS] for start in range(0, len(row), COLUMNS)])
-        for id, row in tiles.items()
-    }
-    sheets[OVERVIEW] = contact_sheet(list(tiles.values()), OVERVIEW_TILE)
-    paths = {name: folder / "panels" / f"{name}.png" for name in sheets}
-    for name, sheet in sheets.items():
-        with writing(paths[name]):
-            write_picture(paths[name], sheet)
-    return list(paths.values())
+    with ThreadPoolExecutor() as pool:  # resizing and compressing, most of the work, run side by side
+        drawn = zip(ids, pool.map(lambda id: _tiles(folder, methods, id), ids), strict=True)
+        tiles = {id: row for id, row in drawn if row}
+        if not tiles:
+            return []
+        (folder / "panels").mkdir(exist_ok=True)
+        for stale in set((folder / "panels").glob("*.png")) - {folder / "panels" / f"{name}.png" for name in tiles}:
+            stale.unlink()  # of earlier settings
+        return list(pool.map(lambda name: _draw(folder, name, tiles), [*tiles, OVERVIEW]))
+
+
+def _draw(folder: Path, name: str, tiles: Mapping[str, Tiles]) -> Path:
+    """Writes one picture's sheet, or the overview."""
+    if name == OVERVIEW:
+        sheet = contact_sheet(list(tiles.values()), OVERVIEW_TILE)
+    else:
+        row = tiles[name]
+        sheet = contact_sheet([row[start : start + COLUMNS] for start in range(0, len(row), COLUMNS)])
+    path = folder / "panels" / f"{name}.png"
+    with writing(path):
+        write_picture(path, sheet)
+    return path
 
 
 def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
@@ -85,7 +92,7 @@ def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
         caption = (
             f"{_name(method, methods)}: ACC {accuracy(match_contingency(table, 'present', dataset.background)):.0%}"
         )
-        tiles.append((caption, overlay(picture, class_colours(labels, table, dataset.background))))
+        tiles.append((caption, fit(overlay(picture, class_colours(labels, table, dataset.background)))))
     return tiles
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffseg import AttentionMaps, aggregate
-from diffseg.aggregation import Aggregation, side_weights, underflow_fraction
+from diffseg.aggregation import Aggregation, Scheme, side_weights, underflow_fraction
 
 SIDES = (8, 4, 2)
 LAYERS = {8: 5, 4: 5, 2: 1}
@@ -53,11 +53,12 @@ def naive(maps: dict[int, Tensor], weights: dict[int, float], scheme: str, layer
     return rows / rows.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.parametrize("sides", [SIDES, (12, 6, 4, 2)])  # of the latter, 4 does not divide 6
 @pytest.mark.parametrize("scheme", ["official", "paper", "paper_normalised"])
-def test_equals_brute_force(scheme: str) -> None:
-    maps = random_maps()
-    expected = naive(maps, {side: side for side in SIDES}, scheme, LAYERS)
-    result = aggregate(maps, "proportional", scheme, LAYERS)  # type: ignore[arg-type]
+def test_equals_brute_force(scheme: Scheme, sides: tuple[int, ...]) -> None:
+    maps, layers = random_maps(sides), {side: 1 + side % 5 for side in sides}
+    expected = naive(maps, {side: side for side in sides}, scheme, layers)
+    result = aggregate(maps, "proportional", scheme, layers)
     assert result.dtype == torch.float32
     np.testing.assert_allclose(result.numpy(), expected, rtol=2e-5)
 

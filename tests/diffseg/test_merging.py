@@ -193,7 +193,7 @@ def test_first_of_equal_proposals_wins_in_every_block(monkeypatch: pytest.Monkey
     twice = torch.cat([proposals, proposals])
     whole = labels_from_proposals(twice, 40)
     assert whole.max() < 3
-    monkeypatch.setattr("diffseg.masks.BLOCK_ELEMENTS", 6 * 40 * 7)
+    monkeypatch.setattr("diffseg.masks.CPU_BLOCK", 6 * 40 * 7)
     assert torch.equal(labels_from_proposals(twice, 40), whole)
 
 
