@@ -13,6 +13,7 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from diffseg.aggregation import underflow_fraction
 from diffseg.masks import cluster_means, grid_side, labels_from_proposals, row_blocks
 
 Grid = Literal["official", "even"]
@@ -242,6 +243,11 @@ class Merger:
             raise ValueError("aggregated: holds NaN or infinite values")
         self._logarithms: dict[Precision, _Logarithms] = {}
         self._divergences: dict[tuple[Precision, tuple[int, ...]], Tensor] = {}
+
+    @cached_property
+    def underflow(self) -> float:
+        """`diffseg.aggregation.underflow_fraction` of the tensor."""
+        return underflow_fraction(self.aggregated)
 
     @torch.no_grad()
     def divergence(self, anchors: Tensor, precision: Precision = "float32") -> Tensor:

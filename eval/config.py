@@ -49,6 +49,8 @@ class RunConfig:
     name: str = "run"
     results_dir: str = "results/run"
     device: str = "auto"
+    batch_size: int | None = None
+    """Pictures that pass the backbone together; None: one on a CPU, several on a GPU. Halved where memory runs out."""
     panels: int = 8
     """Pictures of which label maps and a panel are kept: the first so many."""
     allow_failures: bool = False

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 from eval.protocols import PROTOCOLS, ProtocolName
 
 IntArray = NDArray[np.int64]
+Labels = NDArray[np.integer] | Tensor
 
 UNMATCHED = -1
 """Stands for the class of a segment that none is matched with."""
@@ -69,8 +72,8 @@ class Counts:
 
 
 def match(
-    prediction: NDArray[np.integer],
-    truth: NDArray[np.integer],
+    prediction: Labels,
+    truth: Labels,
     n_classes: int = 27,
     protocol: ProtocolName = "official",
     background: int | None = None,
@@ -78,7 +81,8 @@ def match(
     """Scores one image: the best one-to-one match of its segments with the classes.
 
     Args:
-        prediction: segment of each pixel, integers >= 0 of any shape; gaps in the numbering are allowed.
+        prediction: segment of each pixel, integers >= 0 of any shape, an array or a tensor; gaps in the numbering are
+            allowed.
         truth: class of each pixel, integers of the same shape; values outside ``0..n_classes-1`` are void.
         n_classes: number of classes (27 in COCO-Stuff-27 and in Cityscapes).
         protocol: ``official`` or ``present``, see `match_contingency`.
@@ -91,8 +95,10 @@ def match(
     return match_contingency(contingency(prediction, truth, n_classes), protocol, background)
 
 
-def contingency(prediction: NDArray[np.integer], truth: NDArray[np.integer], n_classes: int = 27) -> IntArray:
+def contingency(prediction: Labels, truth: Labels, n_classes: int = 27) -> IntArray:
     """Pixels of each class in each segment, void pixels left out. Arguments and errors as in `match`.
+
+    Counted on the device of the labels, so that label maps made on a GPU need not leave it.
 
     Returns:
         ``(n_classes, K)`` int64, ``K = max(n_classes, largest segment number + 1)``. As in the authors' code
@@ -100,13 +106,17 @@ def contingency(prediction: NDArray[np.integer], truth: NDArray[np.integer], n_c
     """
     prediction, truth = _as_labels("prediction", prediction), _as_labels("truth", truth)
     if prediction.shape != truth.shape:
-        raise ValueError(f"prediction: must have the shape of truth, {truth.shape}, got {prediction.shape}")
-    if prediction.min(initial=0) < 0:
-        raise ValueError(f"prediction: segments are numbered from 0, got {prediction.min()}")
-    segments = max(n_classes, int(prediction.max(initial=0)) + 1)
-    labelled = (truth >= 0) & (truth < n_classes)
-    cells = truth[labelled] * segments + prediction[labelled]
-    return np.bincount(cells, minlength=n_classes * segments).reshape(n_classes, segments)
+        raise ValueError(
+            f"prediction: must have the shape of truth, {tuple(truth.shape)}, got {tuple(prediction.shape)}"
+        )
+    lowest, highest = map(int, prediction.aminmax()) if prediction.numel() else (0, 0)
+    if lowest < 0:
+        raise ValueError(f"prediction: segments are numbered from 0, got {lowest}")
+    segments = max(n_classes, highest + 1)
+    # Void is one more row, which is left out afterwards.
+    rows = truth.where((truth >= 0) & (truth < n_classes), n_classes)
+    cells = (rows * segments + prediction).flatten()
+    return cells.bincount(minlength=(n_classes + 1) * segments).view(-1, segments)[:-1].cpu().numpy()
 
 
 def match_contingency(table: IntArray, protocol: ProtocolName = "official", background: int | None = None) -> Counts:
@@ -197,8 +207,8 @@ def match_present(table: IntArray, background: int | None = None) -> tuple[IntAr
     return rows, columns
 
 
-def _as_labels(name: str, labels: NDArray[np.integer]) -> IntArray:
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu":
+def _as_labels(name: str, labels: Labels) -> Tensor:
+    tensor = labels if isinstance(labels, Tensor) else torch.from_numpy(np.array(labels))
+    if tensor.is_floating_point() or tensor.dtype == torch.bool:
         raise ValueError(f"{name}: must hold integers, got {labels.dtype}")
-    return labels.astype(np.int64)
+    return tensor.long()

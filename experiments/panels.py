@@ -18,7 +18,7 @@ from eval.files import writing
 from eval.matching import contingency, match_contingency
 from eval.methods import Method
 from eval.metrics import accuracy
-from eval.run import label_path
+from eval.tasks import label_path
 from experiments.colours import class_colours
 
 COLUMNS = 3

@@ -24,9 +24,10 @@ from eval.files import write_text, writing
 from eval.methods import Method, prepare
 from eval.provenance import provenance
 from eval.records import Record, RecordFile, differences
-from eval.run import Job, label_path, record_order, run
+from eval.run import record_order, run
 from eval.shards import Shard, join_shards
 from eval.tables import Variant, write_tables
+from eval.tasks import Job, label_path
 from eval.tracking import SafeTracking, Tracker, Tracking
 from experiments.audit import write_audit
 from experiments.panels import write_panels
@@ -61,18 +62,22 @@ def run_plans(
     shard = join_shards()
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
     transformers_logging.disable_progress_bar()  # a bar for loading weights says nothing that ours does not
-    if len(devices := {plan.config.device for plan in plans}) > 1:
-        raise ConfigError(
-            f"device: the jobs of a sweep share one, got {', '.join(sorted(devices))}; add hydra/launcher=basic to run "
-            "them one after the other"
-        )
+    for key in ("device", "batch_size"):
+        if len(given := {str(plan.config[key]) for plan in plans}) > 1:
+            raise ConfigError(
+                f"{key}: the jobs of a sweep share one, got {', '.join(sorted(given))}; add hydra/launcher=basic to "
+                "run them one after the other"
+            )
+    batch_size = plans[0].config.batch_size
+    if batch_size is not None and batch_size < 1:
+        raise ConfigError(f"batch_size: must be at least 1, or null, got {batch_size}")
     methods = [_prepared(plan) for plan in plans]
     try:
         device = str(pick_device(shard.device(plans[0].config.device)))
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if shard.leads:
-        failures = _lead(plans, methods, finished, device, shard)
+        failures = _lead(plans, methods, finished, device, shard, batch_size)
         conclude()  # before the others can end: torchrun ends this process as soon as another has ended with failures
         return [shard.agree(failed) for failed in failures]
     shard.wait()  # until the first has opened the folders
@@ -86,7 +91,7 @@ def run_plans(
             )
             for plan, of_plan in zip(plans, methods, strict=True)
         ]
-        run(jobs, device, shard)
+        run(jobs, device, shard, batch_size)
     shard.wait()
     return [shard.agree(0) for _ in plans]
 
@@ -100,7 +105,12 @@ def _prepared(plan: Plan) -> list[Method]:
 
 
 def _lead(
-    plans: Sequence[Plan], methods: Sequence[Sequence[Method]], finished: Sequence[Path], device: str, shard: Shard
+    plans: Sequence[Plan],
+    methods: Sequence[Sequence[Method]],
+    finished: Sequence[Path],
+    device: str,
+    shard: Shard,
+    batch_size: int | None,
 ) -> list[int]:
     """What the first process does: its share, and all that is done once. Returns the numbers of failures."""
     with ExitStack() as stack:
@@ -124,7 +134,7 @@ def _lead(
         for each in opened:
             each.show()
         shard.wait()
-        run([each.job for each in opened], device, shard)
+        run([each.job for each in opened], device, shard, batch_size)
         shard.wait()  # until the others have written theirs
         return [_report(each) for each in opened]
 

@@ -37,6 +37,6 @@ def decoded(id: str, size: int) -> Picture:
 
 def score(labels: Tensor, picture: Picture) -> None:
     """Matches ``(P, P)`` labels to the truth under each protocol."""
-    table = contingency(labels.cpu().numpy(), picture.truth.numpy(), len(PHOTOS.classes))
+    table = contingency(labels, picture.truth.to(labels.device), len(PHOTOS.classes))
     for protocol in PROTOCOLS:
         match_contingency(table, protocol)

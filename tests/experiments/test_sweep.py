@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import eval.run
+import eval.decoding
 from diffseg import baselines
 from diffseg.aggregation import Aggregation
 from diffseg.backbones.unet_attention import UNetAttention
@@ -66,7 +66,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         (_Logarithms, "divergence"),
         (Merger, "proposals"),
         (baselines, "kmeans"),
-        (eval.run, "square_image"),
+        (eval.decoding, "square_image"),
     ):
         count(owner, name)
     return counted

@@ -1,0 +1,75 @@
+"""Pictures decoded ahead: threads read and resize the next ones while the backbone works on these."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from datasets.base import Dataset
+from datasets.transforms import classes_in_square, square_image, square_label
+
+# Decoding a photograph of COCO and its labels takes some 20 ms of a core.
+WORKERS = min(4, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What all rows need of one picture.
+
+    Attributes:
+        id: of the picture.
+        image: the square that enters the backbone, ``(3, P, P)`` float32 in [0, 255].
+        truths: side in pixels -> label ``(side, side)`` int16, for each side at which it is scored.
+        true_classes: classes in its ground truth.
+    """
+
+    id: str
+    image: Tensor
+    truths: Mapping[int, Tensor]
+    true_classes: int
+
+    def to(self, device: torch.device) -> Picture:
+        """The same with its tensors there."""
+        truths = {size: truth.to(device) for size, truth in self.truths.items()}
+        return replace(self, image=self.image.to(device), truths=truths)
+
+
+def decode(dataset: Dataset, id: str, size: int, scored: Collection[int]) -> Picture:
+    """Reads one picture.
+
+    Args:
+        dataset: that lists it.
+        id: of the picture.
+        size: side P of the square that enters the backbone, in pixels.
+        scored: sides of the labels, in pixels.
+
+    Raises:
+        DatasetError: a file cannot be read, or the square has no labelled pixel.
+    """
+    sample = dataset.load(id)
+    truths = {side: square_label(sample, side) for side in scored}
+    return Picture(id, square_image(sample, size), truths, classes_in_square(sample))
+
+
+def decoded_ahead(
+    dataset: Dataset, ids: Sequence[str], size: int, scored: Collection[int], ahead: int
+) -> Iterator[tuple[str, Future[Picture]]]:
+    """Each picture in turn with the future of what `decode` returns or raises; ``ahead`` more are being decoded."""
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
+        waiting: deque[tuple[str, Future[Picture]]] = deque()
+        try:
+            for id in ids:
+                waiting.append((id, pool.submit(decode, dataset, id, size, scored)))
+                if len(waiting) > ahead:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            for _, future in waiting:  # the run ends early: it need not wait for these
+                future.cancel()

@@ -1,0 +1,146 @@
+"""What is left to do for one row of a results folder, and how one picture of it is evaluated and recorded."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from diffseg.merging import Merger
+from diffseg.pictures import write_label_map
+from diffseg.segmenters import Scene
+from eval.decoding import Picture
+from eval.files import writing
+from eval.matching import Counts, contingency, match_contingency
+from eval.methods import Method
+from eval.metrics import accuracy, mean_iou
+from eval.protocols import PROTOCOLS
+from eval.records import Record, RecordFile
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one results folder is to hold.
+
+    Attributes:
+        methods: its rows.
+        records: where each result is appended as soon as it is there.
+        labels: folder in which the label maps of the first ``panels`` pictures are kept (`label_path`).
+        panels: see ``labels``.
+        watch: is shown each record that has been appended.
+    """
+
+    methods: Sequence[Method]
+    records: RecordFile
+    labels: Path
+    panels: int
+    watch: Callable[[Record], None] = lambda record: None
+
+
+def label_path(labels: Path, name: str, key: str, image: str) -> Path:
+    """Where the label map of a picture is kept for the row ``name``; enough of the key to tell namesakes apart."""
+    return labels / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{key[:6]}" / f"{image}.png"
+
+
+class Task:
+    """What is left to do for one method, and its score so far."""
+
+    def __init__(self, method: Method, job: Job) -> None:
+        self.method, self.row, self.job = method, method.row, job
+        self.key = job.records.declare(method.settings)
+        self.kept = set(self.row.dataset.ids[: job.panels])
+        self.shown = self.row.scoring.report[0]
+        done = [record for record in job.records.records(self.key, self.row.dataset.ids) if self._counts(record)]
+        self.total = sum(
+            (Counts.from_json(record["counts"][self.shown]) for record in done),
+            Counts.zeros(len(self.row.dataset.classes)),
+        )
+
+    def _counts(self, record: Record) -> bool:
+        """Whether a record is of an evaluated picture whose files have not changed since."""
+        return record["status"] == "ok" and record["data"] == self.row.dataset.state(record["image"])
+
+    def recorded(self, image: str) -> bool:
+        """Whether a picture need not be evaluated again."""
+        return any(self._counts(record) for record in self.job.records.records(self.key, [image]))
+
+    def wants(self, image: str) -> bool:
+        """Whether a picture has no record yet, or no label map where one is kept."""
+        return not self.recorded(image) or (image in self.kept and not self.path(image).is_file())
+
+    def path(self, image: str) -> Path:
+        return label_path(self.job.labels, self.row.name, self.key, image)
+
+    def append(self, record: Record) -> None:
+        self.job.records.append(record)
+        self.job.watch(record)
+
+    def fail(self, image: str, error: Exception) -> None:
+        """Records that a picture could not be evaluated, and why."""
+        reason = " ".join(str(error).split())
+        logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
+        self.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
+
+    def evaluate(
+        self, picture: Picture, merger: Merger, features: Tensor | None, seconds: float
+    ) -> tuple[Tensor, Record]:
+        """Segments one picture and scores it, all on the device of its tensors but for the matching.
+
+        Args:
+            picture: its pixels and truth.
+            merger: of the aggregated tensor.
+            features: of its attention.
+            seconds: time that the tensor took.
+
+        Returns:
+            Label map ``(P, P)`` int64 and record.
+        """
+        image, truth = picture.id, picture.truths[self.row.size]
+        scene = Scene(merger, self.row.size, picture.true_classes, features, picture.image, truth)
+        start = now(merger.aggregated)
+        prediction = self.method.segmenter(scene)
+        elapsed = now(merger.aggregated) - start
+        table = contingency(prediction, truth, len(self.row.dataset.classes))
+        background = self.row.dataset.background
+        counts = {protocol: match_contingency(table, protocol, background) for protocol in PROTOCOLS}
+        return prediction, {
+            "type": "image",
+            "key": self.key,
+            "image": image,
+            "status": "ok",
+            "data": self.row.dataset.state(image),
+            "segments": int(prediction.flatten().bincount().count_nonzero()),
+            "underflow": merger.underflow,
+            "counts": {protocol: each.to_json() for protocol, each in counts.items()},
+            "seconds": {"attention": seconds, "segment": elapsed},
+        }
+
+    def keep(self, prediction: Tensor, record: Record) -> None:
+        """Takes what `evaluate` returned, of this task or of another of the same key."""
+        image = record["image"]
+        if image in self.kept:
+            with writing(self.path(image)):
+                self.path(image).parent.mkdir(parents=True, exist_ok=True)
+                write_label_map(self.path(image), prediction.cpu().numpy())
+        if not self.recorded(image):
+            self.append(record)
+            self.total += Counts.from_json(record["counts"][self.shown])
+
+    def score(self) -> str:
+        """ACC and mIoU so far, for the progress bar."""
+        return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
+
+
+def now(tensor: Tensor) -> float:
+    """Time in seconds once the work queued on the tensor's device is done."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)
+    return time.perf_counter()

@@ -1,0 +1,126 @@
+"""Pictures that pass the backbone together are evaluated as those that pass it alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from datasets.base import DatasetError
+from datasets.photos import Photos
+from diffseg.attention import AttentionError
+from diffseg.backbones.vit_attention import ViTAttention
+from eval.decoding import WORKERS, decode, decoded_ahead
+from tests.runs import SMALL, Run, evaluate, without_timings
+
+pytestmark = pytest.mark.usefixtures("dinov2")
+ATTEND = ViTAttention.attend_encoded
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+    def call(size: int | str, *overrides: str) -> Run:
+        return evaluate(tmp_path / str(size), f"batch_size={size}", "panels=2", *SMALL, *overrides, capture=capsys)
+
+    return call
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the batches that the backbone has been given."""
+    seen: list[int] = []
+
+    def attend(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
+        seen.append(len(encoded))
+        return ATTEND(self, encoded, spec)
+
+    monkeypatch.setattr(ViTAttention, "attend_encoded", attend)
+    return seen
+
+
+def files(run: Run) -> dict[str, Any]:
+    contents = without_timings(run.folder)
+    del contents["config.yaml"]  # names the batch size
+    return contents
+
+
+def test_files_are_those_of_batches_of_one(run: Callable[..., Run], batches: list[int]) -> None:
+    together, alone = run(3), run(1)
+    assert batches == [3, 3, 2] + [1] * 8
+    assert (together.status, alone.status) == (0, 0)
+    assert files(together) == files(alone)
+
+
+def test_a_batch_that_memory_does_not_hold_is_halved(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def attend(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
+        seen.append(len(encoded))
+        if len(encoded) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return ATTEND(self, encoded, spec)
+
+    monkeypatch.setattr(ViTAttention, "attend_encoded", attend)
+    done = run(4)
+    assert done.status == 0
+    assert seen == [4, 2, 1, 1, 2, 1, 1, 2, 1, 1, 1, 1]  # then batches of two are tried, then of one
+    assert [each["status"] for each in done.images()] == ["ok"] * 8
+
+
+def test_what_fails_in_a_batch_fails_alone(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = decode(Photos(), Photos().ids[2], 112, [112]).image
+
+    def attend(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
+        if any(torch.equal(each, reference) for each in encoded):
+            raise AttentionError("maps: rows of side 8 are negative, NaN or do not sum to 1")
+        return ATTEND(self, encoded, spec)
+
+    load = Photos.load
+
+    def unreadable(self: Photos, id: str) -> Any:
+        if id == self.ids[5]:
+            raise DatasetError(f"{id}: cut short")
+        return load(self, id)
+
+    monkeypatch.setattr(ViTAttention, "attend_encoded", attend)
+    monkeypatch.setattr(Photos, "load", unreadable)
+    done = run(4)
+    assert done.status == 1
+    failed = {each["image"]: each["reason"] for each in done.images() if each["status"] == "failed"}
+    assert failed == {
+        Photos().ids[2]: "maps: rows of side 8 are negative, NaN or do not sum to 1",
+        Photos().ids[5]: f"{Photos().ids[5]}: cut short",
+    }
+    assert len(done.images()) == 8
+
+
+@pytest.mark.parametrize("size", [0, -1, "many"])
+def test_a_batch_size_that_cannot_be(run: Callable[..., Run], size: int | str) -> None:
+    done = run(size)
+    assert done.status == 2
+    assert len(done.err.strip().splitlines()) == 1
+    assert "batch_size" in done.err
+
+
+def test_pictures_are_decoded_ahead_but_not_all() -> None:
+    """In order, by other threads; when the run ends early, what was not begun is not decoded."""
+    started: list[str] = []
+
+    class Slow:
+        def load(self, id: str) -> Any:
+            started.append(id)
+            assert threading.current_thread() is not threading.main_thread()
+            time.sleep(0.01)
+            return Photos().load(Photos().ids[0])
+
+    ids = [str(number) for number in range(50)]
+    pictures = decoded_ahead(Slow(), ids, 56, [56], ahead=4)  # type: ignore[arg-type]
+    taken = [next(pictures)[0] for _ in range(3)]
+    assert taken == ids[:3]
+    pictures.close()  # type: ignore[attr-defined]
+    assert len(started) <= 3 + 4 + WORKERS
