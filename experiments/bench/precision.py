@@ -10,8 +10,9 @@ from torch import Tensor
 
 from diffseg import AttentionMaps, aggregate, segment
 from diffseg.merging import Precision
+from eval.decoding import Picture
 from experiments.bench.measuring import Line, Settings
-from experiments.bench.pictures import PHOTOS, Picture, decoded
+from experiments.bench.pictures import PHOTOS, decoded
 from experiments.bench.vit import METHODS, NO_WEIGHTS, loaded
 from tests.golden import IMAGES, read_golden, same_partition
 
@@ -53,7 +54,7 @@ def _pictures(settings: Settings, size: int) -> list[Picture]:
 
 def _labels(maps: AttentionMaps, picture: Picture) -> dict[str, Tensor]:
     aggregated = aggregate(maps.maps)
-    return {name: method(aggregated, picture, picture.truth.shape[0]) for name, method in METHODS.items()}
+    return {name: method(aggregated, picture, picture.image.shape[-1]) for name, method in METHODS.items()}
 
 
 def _changed(reference: Tensor, labels: Tensor) -> float:

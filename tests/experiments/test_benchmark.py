@@ -15,6 +15,7 @@ from experiments import benchmark
 from experiments.bench import merging, precision, unet, vit
 from experiments.bench.inputs import attention_maps
 from experiments.bench.measuring import NO_CUDA, Line, Settings, peak_bytes, seconds
+from experiments.bench.pictures import PHOTOS
 from experiments.benchmark import GROUPS, main, table
 
 WITHOUT_MODELS = ["merging", "kmeans", "dbscan", "pictures", "scaling"]
@@ -130,6 +131,27 @@ def test_collecting_line_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.Mon
     assert memory.ours is not None or "no Linux" in memory.note
     assert "11 MB" not in memory.note  # the tiny model's heads, not the full one's
     assert len(absent) == 2
+
+
+def test_pictures_are_scored_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffseg.backbones.stable_diffusion import StableDiffusion
+    from tests.tiny_sd import build_tiny_sd
+
+    model = StableDiffusion(str(build_tiny_sd(tmp_path / "sd")), 128).load("cpu")
+    encode, batches, scored = UNetAttention.encode, [], []
+
+    def encoded(self: UNetAttention, images: torch.Tensor) -> torch.Tensor:
+        batches.append(len(images))
+        return encode(self, images)
+
+    monkeypatch.setattr(unet, "ROUNDS", 1)
+    monkeypatch.setattr(unet, "score", lambda labels, picture: scored.append((picture.id, tuple(labels.shape))))
+    monkeypatch.setattr(
+        UNetAttention, "encode", lambda self, images: (batches.append(len(images)), encode(self, images))[1]
+    )
+    unet.pictures(model, 3)
+    assert batches == [3, 3, 2]
+    assert scored == [(id, (128, 128)) for id in PHOTOS.ids]
 
 
 def test_benchmark_needs_no_arguments() -> None:
