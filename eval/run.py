@@ -147,12 +147,12 @@ def _attend(pictures: Sequence[Picture], tasks: Sequence[Task], model: Attention
     start = time.perf_counter()
     encoded = model.encode(torch.stack([picture.image for picture in pictures]))
     encoding = now(encoded) - start
-    pictures = [picture.to(encoded.device) for picture in pictures]
     for shared in grouped(tasks, lambda task: _backbone_of(task.method)):
         start = time.perf_counter()
         batch = model.attend_encoded(encoded, shared[0].row.backbone)
-        attending = now(batch[0].maps[batch[0].sides[0]]) - start
-        for picture, maps in zip(pictures, batch, strict=True):
+        attention = batch[0].maps[batch[0].sides[0]]
+        attending = now(attention) - start
+        for picture, maps in zip([each.to(attention.device) for each in pictures], batch, strict=True):
             wanting = [task for task in shared if task.wants(picture.id)]
             for alike in grouped(wanting, lambda task: _aggregation_of(task.method)):
                 _run_tensor(picture, maps, alike, (encoding + attending) / len(pictures))

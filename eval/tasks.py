@@ -106,7 +106,7 @@ class Task:
         image, truth = picture.id, picture.truths[self.row.size]
         scene = Scene(merger, self.row.size, picture.true_classes, features, picture.image, truth)
         start = now(merger.aggregated)
-        prediction = self.method.segmenter(scene)
+        prediction = self.method.segmenter(scene).to(truth.device)  # some work on the CPU
         elapsed = now(merger.aggregated) - start
         table = contingency(prediction, truth, len(self.row.dataset.classes))
         background = self.row.dataset.background
