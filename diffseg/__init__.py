@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from diffseg.aggregation import aggregate
     from diffseg.attention import AttentionMaps
     from diffseg.baselines import dbscan, kmeans
-    from diffseg.merging import anchor_grid, segment, symmetric_kl
+    from diffseg.divergence import symmetric_kl
+    from diffseg.merging import anchor_grid, segment
 
 __all__ = ["AttentionMaps", "aggregate", "anchor_grid", "dbscan", "kmeans", "segment", "symmetric_kl"]
 
@@ -25,7 +26,7 @@ _HOME = {
     "dbscan": "baselines",
     "kmeans": "baselines",
     "segment": "merging",
-    "symmetric_kl": "merging",
+    "symmetric_kl": "divergence",
 }
 
 

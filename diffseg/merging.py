@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from typing import Literal, get_args
@@ -14,19 +13,11 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from diffseg.aggregation import underflow_fraction
-from diffseg.masks import cluster_means, grid_side, labels_from_proposals, row_blocks
+from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
+from diffseg.masks import cluster_means, grid_side, labels_from_proposals
 
 Grid = Literal["official", "even"]
 Rule = Literal["official", "paper"]
-Precision = Literal["float16", "float32", "float64"]
-
-# 0 log 0 = 0, and log 0 = log FLOOR elsewhere: the smallest normal float32, in both precisions, so that they agree.
-FLOOR = torch.finfo(torch.float32).tiny
-
-# Float32 divergences this close to the threshold are decided in float64. Their error was 1e-6 at most on the reference
-# images (2e-7 rms), so the window holds every pair that rounding could move across, a few dozen of a million.
-NEAR_TIE = 1e-5
-PAIRS_AT_ONCE = 256  # of the pairs decided again, so that a picture full of ties needs no more memory
 
 
 class NoProposals(ValueError):
@@ -60,110 +51,6 @@ def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
         step = (side - 1) // (anchors - 1) if anchors > 1 else 0
         line = (side - 1 - step * (anchors - 1)) // 2 + index * step
     return torch.cartesian_prod(line, line).view(-1, 2)
-
-
-def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
-    """Symmetric Kullback-Leibler divergence between all pairs, (KL(p||q) + KL(q||p)) / 2 (paper, Eq. 5).
-
-    Through two matrix products. One map, the logarithm of the mean map, is subtracted from both logarithms first: only
-    their difference counts, so the divergence stays, while what cancels, and with it the rounding error, shrinks.
-
-    Args:
-        p: ``(n, d)`` float32 or float64, rows >= 0 that sum to 1.
-        q: ``(m, d)`` of the same dtype and device.
-
-    Returns:
-        ``(n, m)`` nats, >= 0, of the same dtype. Zeros are safe: 0 log 0 = 0, log 0 elsewhere is log 1.2e-38.
-
-    Raises:
-        ValueError: another dtype, or two of them.
-    """
-    if p.dtype != q.dtype or p.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"p, q: must both be float32 or both float64, got {p.dtype} and {q.dtype}")
-    common = _log(q.mean(dim=0))
-    if p is q:  # half the work: the cross terms are each other's transpose
-        log = _log(p).sub_(common)
-        own, half = _own(p, log), p @ log.T
-        return (own[:, None] + own).sub_(half).sub_(half.T).div_(2).clamp_(min=0)
-    log_p, log_q = _log(p) - common, _log(q) - common
-    return _divergence(p, log_p, _own(p, log_p), q, log_q, _own(q, log_q))
-
-
-def _log(maps: Tensor) -> Tensor:
-    return maps.clamp(min=FLOOR).log_()
-
-
-def _own(maps: Tensor, log: Tensor) -> Tensor:
-    own = maps.new_empty(len(maps))
-    # In blocks, since the product of all maps would be another tensor of their size.
-    for rows in row_blocks(len(maps), maps.shape[1], maps.device):
-        # Sums of d terms in float64: in float32 they alone would make the error ten times larger.
-        own[rows] = (maps[rows] * log[rows]).sum(dim=1, dtype=torch.float64)
-    return own
-
-
-def _divergence(p: Tensor, log_p: Tensor, own_p: Tensor, q: Tensor, log_q: Tensor, own_q: Tensor) -> Tensor:
-    """Symmetric divergence ``(n, m)`` of maps from their logarithms: (sum p log p + sum q log q - cross terms) / 2."""
-    cross = (p @ log_q.T).addmm_(log_p, q.T)
-    return (own_p[:, None] + own_q - cross).div_(2).clamp_(min=0)
-
-
-@dataclass(frozen=True)
-class _Logarithms:
-    """What the divergences of any anchors need of all maps, in one precision.
-
-    Attributes:
-        maps, log: ``(S*S, S*S)``, the maps and their centred logarithms.
-        lost: rows at distance NaN from all (float16 only).
-    """
-
-    maps: Tensor
-    log: Tensor
-    lost: Tensor | None = None
-
-    @classmethod
-    def of(cls, aggregated: Tensor, precision: Precision) -> _Logarithms:
-        if precision != "float16":
-            maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
-            return cls(maps, _log(maps).sub_(_log(maps.mean(dim=0))))
-        half = aggregated.to(torch.float16)
-        return cls(half.float(), half.log().float().masked_fill_(half == 0, 0), (half == 0).any(dim=1))
-
-    @cached_property
-    def own(self) -> Tensor:
-        """``(S*S,)``, sum of p log p of each map."""
-        return _own(self.maps, self.log)
-
-    def divergence(self, anchors: Tensor) -> Tensor:
-        """``(M*M, S*S)`` from the rows ``anchors`` to all."""
-        divergence = _divergence(
-            self.maps[anchors], self.log[anchors], self.own[anchors], self.maps, self.log, self.own
-        )
-        if self.lost is not None:
-            divergence[self.lost[anchors]] = torch.nan
-            divergence[:, self.lost] = torch.nan
-        return divergence
-
-
-def closer_than(tau: float, divergence: Tensor, maps: Tensor, anchors: Tensor) -> Tensor:
-    """Which maps are closer than tau to which anchor, from float32 divergences as from float64 ones (without TF32).
-
-    Args:
-        tau: threshold in nats, > 0.
-        divergence: ``(n, m)`` float32, of which what is too close to tau is decided again.
-        maps: ``(m, d)`` from which it was computed.
-        anchors: ``(n,)`` int64 row numbers in ``maps``.
-
-    Returns:
-        ``(n, m)`` bool.
-    """
-    close = divergence < tau
-    near_ties = ((divergence - tau).abs_() < NEAR_TIE * max(1.0, tau)).nonzero()
-    for pairs in near_ties.split(PAIRS_AT_ONCE):
-        anchor, other = pairs.unbind(dim=1)
-        p, q = maps[anchors[anchor]].double(), maps[other].double()
-        close[anchor, other] = ((p - q) * (_log(p) - _log(q))).sum(dim=1) < 2 * tau
-    return close
 
 
 def merge_anchors(aggregated: Tensor, close: Tensor, precision: Precision) -> Tensor:
@@ -241,7 +128,7 @@ class Merger:
         self.aggregated, self.side = aggregated, grid_side(aggregated)
         if not bool(aggregated.sum().isfinite()):
             raise ValueError("aggregated: holds NaN or infinite values")
-        self._logarithms: dict[Precision, _Logarithms] = {}
+        self._logarithms: dict[Precision, Logarithms] = {}
         self._divergences: dict[tuple[Precision, tuple[int, ...]], Tensor] = {}
 
     @cached_property
@@ -265,7 +152,7 @@ class Merger:
         key = (precision, tuple(anchors.tolist()))
         if key not in self._divergences:
             if precision not in self._logarithms:
-                self._logarithms[precision] = _Logarithms.of(self.aggregated, precision)
+                self._logarithms[precision] = Logarithms.of(self.aggregated, precision)
             self._divergences[key] = self._logarithms[precision].divergence(anchors)
         return self._divergences[key]
 
@@ -340,7 +227,7 @@ def segment(
         anchors: M, anchors along one side, 1..S (`anchor_grid`).
         iterations: N >= 1, the first (from anchors to proposals) included.
         rule: how the later iterations average (`merge_proposals`).
-        precision: of the first iteration's divergence (`anchor_divergence`); the later ones are float64.
+        precision: of the first iteration's divergence (`Merger.divergence`); the later ones are float64.
         grid: where the anchors stand (`anchor_grid`).
         size: side P of the label map in pixels.
         refine: K-means on the attention maps started from the proposals, which then become cluster means (an option of

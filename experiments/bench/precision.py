@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from diffseg import AttentionMaps, aggregate, segment
-from diffseg.merging import Precision
+from diffseg.divergence import Precision
 from eval.decoding import Picture
 from experiments.bench.measuring import Line, Settings
 from experiments.bench.pictures import PHOTOS, decoded

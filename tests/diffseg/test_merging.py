@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffseg import anchor_grid, dbscan, kmeans, segment, symmetric_kl
+from diffseg.divergence import FLOOR
 from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
-from diffseg.merging import FLOOR, Merger, NoProposals, merge_proposals
+from diffseg.merging import Merger, NoProposals, merge_proposals
 from tests.diffseg.test_aggregation import bilinear
 
 
@@ -250,7 +251,7 @@ def test_symmetric_kl_refuses_other_dtypes() -> None:
 
 def test_many_near_ties_need_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Maps that differ by nothing but rounding: every pair is decided again, a few at a time."""
-    monkeypatch.setattr("diffseg.merging.PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr("diffseg.divergence.PAIRS_AT_ONCE", 7)
     maps = torch.full((64, 64), 1 / 64)
     assert segment(maps, 1e-6, 8, grid="even", size=8).unique().tolist() == [0]
 

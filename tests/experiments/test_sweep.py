@@ -20,7 +20,8 @@ from diffseg import baselines
 from diffseg.aggregation import Aggregation
 from diffseg.backbones.unet_attention import UNetAttention
 from diffseg.backbones.vit_attention import ViTAttention
-from diffseg.merging import Merger, _Logarithms
+from diffseg.divergence import Logarithms
+from diffseg.merging import Merger
 from experiments.plots import all_plots
 from experiments.results import ResultsError, read_results
 from tests.coco_folder import write_spoilt_folder
@@ -62,8 +63,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         (UNetAttention, "encode"),
         (UNetAttention, "predict"),
         (Aggregation, "__call__"),
-        (_Logarithms, "of"),
-        (_Logarithms, "divergence"),
+        (Logarithms, "of"),
+        (Logarithms, "divergence"),
         (Merger, "proposals"),
         (baselines, "kmeans"),
         (eval.decoding, "square_image"),
