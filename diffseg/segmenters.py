@@ -127,6 +127,7 @@ class KMeans:
     seed: int = 0
     n_init: int = 10
     upsample: baselines.Upsample = "soft"
+    impl: baselines.Impl = "torch"
 
     def __post_init__(self) -> None:
         if isinstance(self.clusters, int) and self.clusters < 1:
@@ -144,7 +145,9 @@ class KMeans:
     def __call__(self, scene: Scene) -> Tensor:
         assert self.clusters is not None  # resolved
         clusters = scene.true_classes if self.clusters == "truth" else self.clusters
-        return baselines.kmeans(scene.aggregated, clusters, self.seed, self.n_init, scene.size, self.upsample)
+        return baselines.kmeans(
+            scene.aggregated, clusters, self.seed, self.n_init, scene.size, self.upsample, self.impl
+        )
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ class DBSCAN:
     min_samples: int | None = None
     noise: baselines.Noise = "own"
     upsample: baselines.Upsample = "soft"
+    impl: baselines.Impl = "torch"
 
     def __post_init__(self) -> None:
         if self.eps is not None and not self.eps > 0:
@@ -168,4 +172,6 @@ class DBSCAN:
     def __call__(self, scene: Scene) -> Tensor:
         assert self.eps is not None  # resolved
         assert self.min_samples is not None
-        return baselines.dbscan(scene.aggregated, self.eps, self.min_samples, self.noise, scene.size, self.upsample)
+        return baselines.dbscan(
+            scene.aggregated, self.eps, self.min_samples, self.noise, scene.size, self.upsample, self.impl
+        )

@@ -24,7 +24,8 @@ from eval.records import Record, normalise
 
 PERCENT = 100
 
-# Column of summary.csv -> where the settings of a variant hold it.
+# Column of summary.csv -> where the settings of a variant hold it. What else a segmenter can be told has a column of
+# its own behind these, see `setting_columns`.
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "experiment": ("experiment",),
     "dataset": ("dataset", "name"),
@@ -45,13 +46,13 @@ SUMMARY = (
     *PUBLISHED,
     "seconds_per_image",
 )
-# What tells namesakes apart; the side of the scored label map has no column.
-TELLING: Mapping[str, tuple[str, ...]] = {**SETTINGS, "protocol.size": ("scoring", "size")}
 PER_CLASS = ("variant", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
 PER_IMAGE = (
     *("variant", "protocol", "image", "status", "reason"),
     *("segments", "labelled", "acc", "miou", "seconds"),
 )
+RESULTS = ("job", "row", "setting", "name")  # added where the tables of several runs are read together
+NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *RESULTS}) - SETTINGS.keys()
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,25 @@ def write_tables(
     return text
 
 
+def setting_columns(variants: Iterable[Variant]) -> dict[str, tuple[str, ...]]:
+    """`SETTINGS`, and one more column for each setting of the variants' segmenters that has none there.
+
+    Such a column is called what the setting is called, such as ``alpha``; ``segmenter.NAME`` where NAME is taken.
+    """
+    columns = dict(SETTINGS)
+    for variant in variants:
+        for name in variant.settings.get("segmenter", {}):
+            path = ("segmenter", name)
+            if name not in ("kind", "name") and SETTINGS.get(name) != path:
+                columns[f"segmenter.{name}" if name in SETTINGS or name in NOT_A_SETTING else name] = path
+    return columns
+
+
+def setting_names(columns: Iterable[str]) -> list[str]:
+    """Those of the columns of a table of results that hold settings, in their order."""
+    return [name for name in columns if name not in NOT_A_SETTING]
+
+
 def telling_names(variants: Sequence[Variant]) -> list[str]:
     """Names with the settings that tell namesakes apart, such as ``K-Means-C, seed=3``.
 
@@ -116,42 +136,46 @@ def telling_names(variants: Sequence[Variant]) -> list[str]:
     for variant in variants:
         namesakes = [other for other in variants if other.name == variant.name]
         parts = [variant.name]
-        for column in _telling_columns(namesakes):
-            values = [_setting(other.settings, TELLING[column]) for other in namesakes]
-            value = _setting(variant.settings, TELLING[column])
+        for column, path in _telling_columns(namesakes).items():
+            values = [_setting(other.settings, path) for other in namesakes]
+            value = _setting(variant.settings, path)
             if 2 * values.count(value) <= len(values):
                 parts.append(f"{column}={value}")
         names.append(", ".join(parts))
     return names
 
 
-def _telling_columns(namesakes: Sequence[Variant]) -> list[str]:
-    """Columns of `TELLING` that tell namesakes apart, each where those before it do not."""
-    columns: list[str] = []
+def _telling_columns(namesakes: Sequence[Variant]) -> dict[str, tuple[str, ...]]:
+    """Columns that tell namesakes apart, each where those before it do not, and where the settings hold them."""
+    columns: dict[str, tuple[str, ...]] = {}
     apart = 1
-    for column in TELLING:
-        paths = [TELLING[name] for name in (*columns, column)]
+    # The side of the scored label map has no column.
+    for column, path in {**setting_columns(namesakes), "protocol.size": ("scoring", "size")}.items():
+        paths = [*columns.values(), path]
         kinds = len({tuple(_setting(each.settings, path) for path in paths) for each in namesakes})
         if kinds > apart:
-            columns.append(column)
+            columns[column] = path
             apart = kinds
     return columns
 
 
 def summary(
-    variants: Iterable[Variant], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS
+    variants: Sequence[Variant], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS
 ) -> pd.DataFrame:
-    """One row a variant and protocol, columns `SUMMARY`. Arguments as in `write_tables`.
+    """One row a variant and protocol, columns `SUMMARY` and then those that `setting_columns` adds.
+
+    Arguments as in `write_tables`.
 
     ``images`` counts those evaluated, ``failed`` those that could not be; ``*_low`` and ``*_high`` bound the 95 %
     bootstrap interval over the images. Published numbers stand in the ``official`` rows alone: they were scored so.
     """
     rows = []
+    columns = setting_columns(variants)
     for variant in variants:
         evaluated, failed = _split(records[variant.key])
         shared: dict[str, Any] = {
             "variant": variant.name,
-            **{name: _setting(variant.settings, path) for name, path in SETTINGS.items()},
+            **{name: _setting(variant.settings, path) for name, path in columns.items()},
             "images": len(evaluated),
             "failed": len(failed),
         }
@@ -169,7 +193,8 @@ def summary(
                 }
             )
     numbers = dict.fromkeys([*SCORES, *PUBLISHED, "seconds_per_image"], float)
-    return pd.DataFrame(rows, columns=SUMMARY).astype(numbers)
+    further = [name for name in columns if name not in SETTINGS]
+    return pd.DataFrame(rows, columns=[*SUMMARY, *further]).astype(numbers)
 
 
 def per_class(

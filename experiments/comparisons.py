@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from eval.metrics import resample_weights
 from eval.protocols import PROTOCOLS
-from eval.tables import SETTINGS
+from eval.tables import setting_names
 from experiments.results import swept
 
 MOST_ROWS = 20
@@ -83,7 +83,7 @@ def seeds_together(summary: pd.DataFrame) -> pd.DataFrame:
         ", ".join(part for part in setting.split(", ") if not part.startswith("seed=")) or name
         for setting, name in zip(summary["setting"], summary["name"], strict=True)
     ]
-    keys = ["setting", "name", *(name for name in SETTINGS if name != "seed"), "protocol"]
+    keys = ["setting", "name", *(name for name in setting_names(summary) if name != "seed"), "protocol"]
     return summary.assign(setting=settings).groupby(keys, sort=False).mean(numeric_only=True).reset_index()
 
 

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.tables import SETTINGS
+from eval.tables import setting_names
 
 SWEEP_TABLE = "sweep.csv"
 """Of the jobs of a sweep that its last launch had: a folder may hold older ones."""
 
-TEXT = (*SETTINGS, "variant", "protocol", "class", "image", "status", "reason", "method", "choice")
-JOINED = ("job", "setting", "name", "variant", *SETTINGS)
+TEXT = ("variant", "protocol", "class", "image", "status", "reason", "method", "choice")
 
 
 class ResultsError(ValueError):
@@ -33,7 +32,7 @@ class Results:
     several folders were given), ``setting`` (what tells a row of `summary` from all others, protocol aside: of a single
     run ``variant``; of a sweep what varies, as ``tau=0.3, anchors=8``, after the method's name where there are
     several), ``name`` (of the method), ``variant`` (the name that tells namesakes of a job apart) and the parameters
-    (`SETTINGS`) as the command line writes them: text, "" where one does not apply.
+    (`eval.tables.setting_columns`) as the command line writes them: text, "" where one does not apply.
 
     Attributes:
         summary: columns of ``summary.csv``.
@@ -75,6 +74,8 @@ def read_results(*folders: str | Path) -> Results:
         jobs |= done if len(folders) == 1 else {f"{folder}/{job}".rstrip("/"): path for job, path in done.items()}
     summaries, *others = zip(*(_read_job(job, path) for job, path in jobs.items()), strict=True)
     summary = pd.concat(summaries, ignore_index=True)
+    parameters = setting_names(summary)
+    summary[parameters] = summary[parameters].fillna("")  # one job may have a segmenter that another has not
     if len(folders) == 1:  # jobs of one sweep may have rows in common, such as the baselines beside a sweep over tau
         told = [name for name in summary if name not in ("job", "row", "seconds_per_image")]
         summary = summary[~summary.duplicated(told)]
@@ -96,7 +97,7 @@ def swept(summary: pd.DataFrame) -> list[str]:
     segmenter.
     """
     varying: list[str] = []
-    for column in [name for name in SETTINGS if name != "experiment"]:  # that is a mere name
+    for column in [name for name in setting_names(summary) if name != "experiment"]:  # that is a mere name
         applies = summary[summary[column] != ""]
         groups = [list(applies[name]) for name in varying]
         kinds = applies[column].groupby(groups).nunique() if groups else applies[[column]].nunique()
@@ -140,22 +141,25 @@ def _read_job(job: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Da
 
 def _joined(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     """Lines with what the summary says of their row; those of rows that it leaves out are left out."""
-    rows = summary[["job", "row", "setting", "name", *SETTINGS]]
+    rows = summary[["job", "row", "setting", "name", *setting_names(summary)]]
     return _in_order(frame.merge(rows, on=["job", "row"], how="inner", validate="many_to_one"))
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[[*JOINED, *(name for name in frame if name not in (*JOINED, "row"))]]
+    first = ["job", "setting", "name", "variant", *setting_names(frame)]
+    return frame[[*first, *(name for name in frame if name not in (*first, "row"))]]
 
 
 def _read(path: Path, job: str) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+        columns = pd.read_csv(path, nrows=0)
+        texts = [*TEXT, *(setting_names(columns) if path.stem == "summary" else ())]
+        frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if frame.empty:
         raise ResultsError(f"{path}: has no rows; delete the folder and run again")
-    texts = [name for name in TEXT if name in frame]
+    texts = [name for name in texts if name in frame]
     frame[texts] = frame[texts].fillna("")
     frame.insert(0, "job", job)
     return frame
@@ -173,7 +177,7 @@ def _settings(summary: pd.DataFrame) -> pd.Series:
             parts = [f"{column}={row[column]}" for column in varying if row[column]]
             # What has no column of its own, such as protocol.size.
             told = row["variant"].removeprefix(name).split(", ")[1:]
-            parts += [part for part in told if part.split("=")[0] not in SETTINGS]
+            parts += [part for part in told if part.split("=")[0] not in summary]
             setting[index] = ", ".join([name, *parts] if several or not parts else parts)
     # What still looks alike differs in the data, or is one run under two folders.
     number = summary.assign(setting=setting).groupby(["setting", "protocol"]).cumcount()

@@ -12,7 +12,7 @@ from eval.markdown import markdown
 from eval.matching import contingency, match_contingency
 from eval.metrics import bootstrap
 from eval.protocols import PROTOCOLS
-from eval.tables import Variant, per_class, per_image, summary, telling_names, write_tables
+from eval.tables import Variant, per_class, per_image, setting_names, summary, telling_names, write_tables
 
 # fmt: off
 COLUMNS = [
@@ -195,6 +195,27 @@ def test_published_numbers_stand_beside_the_official_score_only() -> None:
     assert "72.5 / -" in official
     assert "| 2, 1 failed |" in official
     assert "paper" not in present
+
+
+def test_every_setting_of_a_segmenter_has_a_column() -> None:
+    """Whichever segmenter it is: nothing lists them all."""
+    settings = {"kind": "Cut", "name": "cut", "tau": 0.5, "alpha": 10.0, "size": 32, "miou": None, "way": "soft"}
+    cut = Variant("Cut", "c", {"backbone": {"size": 448}, "segmenter": settings})
+    table = summary([DIFFSEG, cut, DBSCAN], {"c": [], **RECORDS})
+    assert list(table.columns) == [*COLUMNS, "alpha", "segmenter.size", "segmenter.miou", "way"]
+    further = table.query("protocol == 'present'")[["tau", "alpha", "size", "segmenter.size", "segmenter.miou", "way"]]
+    assert further.to_numpy().tolist() == [
+        ["0.3", "", "448", "", "", ""],
+        ["0.5", "10", "448", "32", "", "soft"],
+        ["", "", "", "", "", ""],
+    ]
+    assert list(summary([DIFFSEG, DBSCAN], RECORDS).columns) == COLUMNS
+    assert setting_names(table) == [*COLUMNS[1:25], "alpha", "segmenter.size", "segmenter.miou", "way"]
+
+
+def test_namesakes_are_told_apart_by_what_has_no_column_elsewhere() -> None:
+    powers = [Variant("NCut", "", {"segmenter": {"tau": 0.6, "power": power}}) for power in (1, 2)]
+    assert telling_names(powers) == ["NCut, power=1", "NCut, power=2"]
 
 
 def test_namesakes_are_told_apart() -> None:

@@ -55,7 +55,8 @@ def test_demo_writes_its_files_and_says_where(demo: Run) -> None:
         "overview.png",
     ]
     summary = demo.table()
-    assert tuple(summary.columns) == SUMMARY
+    # Then what else these segmenters can be told.
+    assert tuple(summary.columns) == (*SUMMARY, "impl", "refine")
     assert len(summary) == 4 * len(PROTOCOLS)
     assert set(summary["images"]) == {3}
     assert summary["acc"].between(5, 100).all()

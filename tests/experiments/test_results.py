@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from eval.tables import SETTINGS
+from eval.tables import setting_names
 from experiments.results import Results, ResultsError, read_results, swept
 from tests.conftest import ROOT
 from tests.runs import SMALL, evaluate
@@ -46,7 +46,7 @@ def _like_the_files(results: Results) -> None:
         for job, folder in results.folders.items():
             own = table[table["job"] == job]
             file = pd.read_csv(folder / f"{name}.csv", dtype=str).fillna("")
-            renamed = own.drop(columns=["name", *([] if name == "summary" else SETTINGS)])
+            renamed = own.drop(columns=["name", *([] if name == "summary" else setting_names(own))])
             if name == "summary":
                 renamed["variant"] = own["name"]
             for column in file:

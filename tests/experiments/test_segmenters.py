@@ -4,22 +4,63 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from omegaconf import OmegaConf
+from sklearn.cluster import DBSCAN, KMeans
 
+from experiments.results import read_results, swept
 from tests.conftest import ROOT
 from tests.runs import evaluate
+
+SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
 
 
 def test_one_experiment_compares_them_all(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     variants = OmegaConf.load(ROOT / "conf" / "experiment" / "segmenters.yaml").variants
     chosen = [each.overrides[0].removeprefix("segmenter=") for each in variants]
     assert sorted(chosen) == sorted(path.stem for path in (ROOT / "conf" / "segmenter").glob("*.yaml"))
-    small = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
-    run = evaluate(tmp_path, "experiment=segmenters", *small, capture=capsys)
+    run = evaluate(tmp_path, "experiment=segmenters", *SMALL, capture=capsys)
     assert run.status == 0, run.err
     table = run.table().query("protocol == 'official'").set_index("segmenter")
     assert list(table.index) == chosen
     assert (table["failed"] == 0).all()
+    # Every key of a segmenter's YAML has its column, as it is typed, and a value.
+    for name in chosen:
+        for key in OmegaConf.load(ROOT / "conf" / "segmenter" / f"{name}.yaml").keys() - {"_target_", "defaults"}:
+            assert not pd.isna(table.loc[name, str(key)]), f"{name}.{key}"
     assert table["acc"].idxmax() == "oracle"
     assert table["acc"].max() < 100  # 16 x 16 cells do not hold the picture's borders
+
+
+def test_a_sweep_over_a_segmenter_s_own_key(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Plots, reports and notebooks find it as they find tau; jobs whose segmenter has no such key leave it empty."""
+    sweep = ("segmenter=ncut", "segmenter.power=1,2", "segmenter.tau=0.6,0.8")
+    assert evaluate(tmp_path / "ncut", *sweep, *SMALL, capture=capsys, multirun=True).status == 0
+    results = read_results(tmp_path / "ncut")
+    assert swept(results.summary) == ["tau", "power"]
+    assert set(results.per_image["setting"]) == {f"tau={tau}, power={power}" for tau in (0.6, 0.8) for power in (1, 2)}
+    assert set(results.per_class["power"]) == {"1", "2"}
+    assert evaluate(tmp_path / "dbscan", "segmenter=dbscan", *SMALL, capture=capsys).status == 0
+    both = read_results(tmp_path / "ncut", tmp_path / "dbscan").per_image
+    assert set(both.query("segmenter == 'dbscan'")["power"]) == {""}
+    assert set(both.query("segmenter == 'ncut'")["impl"]) == {""}
+
+
+@pytest.mark.parametrize("segmenter", ["kmeans_c", "kmeans_s", "dbscan"])
+def test_scikit_learn_can_do_the_work(
+    segmenter: str, dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[object] = []
+    for kind in (KMeans, DBSCAN):
+        fit = kind.fit
+        monkeypatch.setattr(kind, "fit", lambda self, *data, fit=fit: fitted.append(self) or fit(self, *data))
+    run = evaluate(tmp_path, f"segmenter={segmenter}", *SMALL, capture=capsys)
+    assert (run.status, fitted) == (0, [])
+    other = evaluate(tmp_path, f"segmenter={segmenter}", "segmenter.impl=sklearn", *SMALL, capture=capsys)
+    assert len(fitted) == 1  # not a record of the other, whose values it need not share
+    assert set(other.table()["impl"]) == {"sklearn"}
+    assert list(other.table()["acc"]) == list(run.table()["acc"])
+    wrong = evaluate(tmp_path, f"segmenter={segmenter}", "segmenter.impl=scipy", *SMALL, capture=capsys)
+    assert wrong.status == 2
+    assert "segmenter.impl: input should be 'torch' or 'sklearn', got 'scipy'" in wrong.err
