@@ -15,7 +15,7 @@ from sklearn.cluster import DBSCAN, KMeans
 from torch import Tensor
 
 from diffseg import density, lloyd
-from diffseg.masks import cluster_means, grid_side, labels_from_proposals, upsample_nearest
+from diffseg.masks import Size, cluster_means, grid_side, labels_from_proposals, upsample_nearest
 
 Upsample = Literal["soft", "nearest"]
 Noise = Literal["own", "nearest"]
@@ -28,7 +28,7 @@ def kmeans(
     clusters: int,
     seed: int = 0,
     n_init: int = 10,
-    size: int = 512,
+    size: Size = 512,
     upsample: Upsample = "soft",
     impl: Impl = "torch",
 ) -> Tensor:
@@ -40,7 +40,7 @@ def kmeans(
             COCO-Stuff; K-Means-S the number in this very picture's ground truth.
         seed: of the random starts.
         n_init: number of starts, of which the one with the least inertia is kept, >= 1.
-        size: side P of the label map in pixels.
+        size: side P of the label map in pixels, or (height, width).
         upsample: ``soft``: the clusters' mean maps compete for each pixel, as DiffSeg's proposals do. ``nearest``: each
             pixel takes the cluster of its cell.
         impl: ``torch``, or ``sklearn``, the reference.
@@ -72,7 +72,7 @@ def dbscan(
     eps: float,
     min_samples: int,
     noise: Noise = "own",
-    size: int = 512,
+    size: Size = 512,
     upsample: Upsample = "soft",
     impl: Impl = "torch",
 ) -> Tensor:
@@ -84,7 +84,7 @@ def dbscan(
         min_samples: neighbours, itself included, that make a core point, >= 1.
         noise: points of no cluster become a segment of their ``own``, the last label, or join the cluster with the
             ``nearest`` mean map.
-        size: side P of the label map in pixels.
+        size: side P of the label map in pixels, or (height, width).
         upsample: as for `kmeans`.
         impl: as for `kmeans`.
 
@@ -131,8 +131,8 @@ def _check_choices(upsample: str, impl: str) -> None:
             raise ValueError(f"{name}: must be one of {', '.join(get_args(allowed))}, got {value!r}")
 
 
-def to_pixels(aggregated: Tensor, labels: Tensor, size: int, upsample: Upsample) -> Tensor:
-    """Cluster numbers of the S*S cells -> ``(size, size)``. Numbers are not interpolated: between 2 and 4 lies no 3."""
+def to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsample) -> Tensor:
+    """Cluster numbers of the S*S cells -> a label map. Numbers are not interpolated: between 2 and 4 lies no 3."""
     if upsample == "nearest":
         side = grid_side(aggregated)
         return upsample_nearest(labels.view(side, side), size)

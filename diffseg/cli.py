@@ -18,7 +18,7 @@ from tqdm import tqdm
 from diffseg import cli_label, pictures
 from diffseg.backbones import Backbone, MissingWeights
 from diffseg.captioning import NoNouns
-from diffseg.cli_options import BACKBONES, ROWS_A_SHEET, parser, tau_of
+from diffseg.cli_options import ROWS_A_SHEET, parser, spec_of, tau_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _spec(args: argparse.Namespace) -> Backbone:
-    chosen = {key: getattr(args, key) for key in ("path", "size") if getattr(args, key) is not None}
-    spec = BACKBONES[args.backbone](**chosen)
+    spec = spec_of(args)
     if args.anchors > (side := max(spec.sides)):
         raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {args.anchors}")
     return spec

@@ -56,9 +56,10 @@ others are done; 2 wrong arguments or no weights
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
     def error(self, message: str) -> NoReturn:
-        """One line instead of the whole usage."""
         self.exit(2, f"{self.prog}: {message} (--help shows all options)\n")
 
 
@@ -107,7 +108,7 @@ def tau_of(spec: Backbone) -> float:
 
 def parser() -> argparse.ArgumentParser:
     """All options, with their defaults."""
-    parser = _Parser(
+    parser = Parser(
         prog="diffseg",
         usage="python -m diffseg PHOTO [PHOTO ...] -o OUT [options]",
         description=DESCRIPTION,
@@ -119,13 +120,14 @@ def parser() -> argparse.ArgumentParser:
     add("photos", nargs="+", type=Path, metavar="PHOTO", help="a photograph, or a folder of them")
     add("-o", "--out", type=Path, required=True, metavar="OUT", help="folder for the results, made if missing")
     add("--crop", action="store_true", help="keep only the centred square, as in the benchmark; default: the whole")
-    _add_model(parser)
+    add_model(parser)
     _add_method(parser)
     _add_names(parser)
     return parser
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a backbone; `spec_of` reads them."""
     sizes = ", ".join(f"{backbone().size} ({name})" for name, backbone in BACKBONES.items())
     add = parser.add_argument_group("model").add_argument
     add("--backbone", choices=BACKBONES, default="dinov2_small", help="default: %(default)s")
@@ -138,6 +140,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         f"of 64; default: {sizes}",
     )
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...; default: auto, which is CUDA if there is one")
+
+
+def spec_of(args: argparse.Namespace) -> Backbone:
+    """The backbone that the options of `add_model` describe. Raises ValueError for a value out of range."""
+    chosen = {key: getattr(args, key) for key in ("path", "size") if getattr(args, key) is not None}
+    return BACKBONES[args.backbone](**chosen)
 
 
 def _add_method(parser: argparse.ArgumentParser) -> None:

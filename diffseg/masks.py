@@ -12,6 +12,9 @@ from torch import Tensor
 # launches, and no more memory than other steps take.
 CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 26
 
+Size = int | tuple[int, int]
+"""Of a label map in pixels: the side of a square, or (height, width)."""
+
 
 def grid_side(aggregated: Tensor) -> int:
     """Side S of a ``(S*S, S*S)`` tensor.
@@ -28,10 +31,12 @@ def grid_side(aggregated: Tensor) -> int:
     return side
 
 
-def check_size(size: int) -> None:
-    """Raises ValueError unless a label map can have this side."""
-    if size < 1:
+def height_width(size: Size) -> tuple[int, int]:
+    """(height, width) of a label map. Raises ValueError unless there can be one."""
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1:
         raise ValueError(f"size: must be at least 1 pixel, got {size}")
+    return height, width
 
 
 def row_blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
@@ -40,7 +45,7 @@ def row_blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def labels_from_proposals(proposals: Tensor, size: int | tuple[int, int]) -> Tensor:
+def labels_from_proposals(proposals: Tensor, size: Size) -> Tensor:
     """Gives each pixel the proposal with the largest attention there (paper, Eq. 6).
 
     Args:
@@ -55,8 +60,7 @@ def labels_from_proposals(proposals: Tensor, size: int | tuple[int, int]) -> Ten
         ValueError: the size is below 1.
     """
     count, side = proposals.shape[0], isqrt(proposals.shape[1])
-    height, width = (size, size) if isinstance(size, int) else size
-    check_size(min(height, width))
+    height, width = height_width(size)
     grid = proposals.float().view(count, side, side)
     left, right, weight = _taps(side, width, grid.device)
     columns = torch.lerp(grid[:, :, left], grid[:, :, right], weight)
@@ -77,12 +81,13 @@ def _taps(side: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, T
     return first, (first + 1).clamp_(max=side - 1), position - first
 
 
-def upsample_nearest(labels: Tensor, size: int) -> Tensor:
-    """``(S, S)`` labels -> ``(P, P)``: each pixel takes the cell that its centre lies in."""
-    check_size(size)
+def upsample_nearest(labels: Tensor, size: Size) -> Tensor:
+    """``(S, S)`` labels -> ``(P, P)``, or (height, width): each pixel takes the cell that its centre lies in."""
     side = labels.shape[0]
-    cell = ((torch.arange(size, device=labels.device) * 2 + 1) * side) // (2 * size)
-    return labels[cell][:, cell]
+    rows, columns = (
+        ((torch.arange(length, device=labels.device) * 2 + 1) * side) // (2 * length) for length in height_width(size)
+    )
+    return labels[rows][:, columns]
 
 
 def cluster_means(aggregated: Tensor, labels: Tensor, clusters: int) -> Tensor:

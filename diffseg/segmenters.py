@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar, cast
 from torch import Tensor
 
 from diffseg import baselines, merging
-from diffseg.masks import labels_from_proposals
+from diffseg.masks import Size, labels_from_proposals
 
 # The only side for which the authors' anchor grid is published (64 cells at 512 pixels).
 OFFICIAL_GRID_SIDE = 64
@@ -25,7 +25,7 @@ class Scene:
 
     Attributes:
         merger: of the aggregated tensor; rows that differ only in DiffSeg's settings share its divergences.
-        size: side P of the label map in pixels.
+        size: side P of the label map in pixels, or (height, width).
         true_classes: classes in this picture's ground truth, for segmenters that are told (K-Means-S).
         features: see `diffseg.attention.AttentionMaps`.
         image: the picture itself, ``(3, side, side)`` float32 RGB in [0, 255], for segmenters without a network.
@@ -33,7 +33,7 @@ class Scene:
     """
 
     merger: merging.Merger
-    size: int
+    size: Size
     true_classes: int
     features: Tensor | None = None
     image: Tensor | None = None

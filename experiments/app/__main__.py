@@ -1,0 +1,82 @@
+"""``python -m experiments.app [--backbone NAME] [--path DIR] [--port N]``: serves the page on 127.0.0.1, and only there.
+
+What is wrong with the arguments or the weights is said before the server starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from diffseg.backbones import MissingWeights
+from diffseg.cli_options import Parser, add_model, spec_of
+
+HOST, PORT = "127.0.0.1", 8501
+PAGE = Path(__file__).with_name("page.py")
+
+SETTINGS = {
+    "server_address": HOST,
+    # Another site's page cannot reach the server under a name of its own that leads here.
+    "server_allowedHosts": [HOST, "localhost"],
+    "server_headless": True,  # opens no browser, and asks for no address of mail
+    "server_fileWatcherType": "none",
+    "server_runOnSave": False,
+    "browser_gatherUsageStats": False,
+    "client_toolbarMode": "minimal",
+    "logger_hideWelcomeMessage": True,
+}
+"""Streamlit's options; those of its configuration file that are not named here stay."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options, with their defaults."""
+    parser = Parser(
+        prog="app",
+        usage="python -m experiments.app [options]",
+        description="A page on this machine alone: drop a picture, move the parameters, see segments and attention.",
+        allow_abbrev=False,
+    )
+    add_model(parser)
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="of 127.0.0.1; default: %(default)s")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line. Raises SystemExit with status 2, after one line on stderr, where it cannot start."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser()
+    args = options.parse_args(arguments)
+    try:
+        if find_spec("streamlit") is None:
+            raise ValueError("needs the package streamlit: pip install -e '.[app]' (make app does)")
+        spec_of(args).check()
+        _check_port(args.port)
+    except (ValueError, MissingWeights) as error:
+        options.exit(2, f"{options.prog}: {error}\n")
+
+    from streamlit.web import bootstrap
+
+    flags = {**SETTINGS, "server_port": args.port}
+    bootstrap.load_config_options(flags)
+    print(f"http://{HOST}:{args.port} (Ctrl+C ends it)", flush=True)
+    bootstrap.run(str(PAGE), False, arguments, flags)
+
+
+def _check_port(port: int) -> None:
+    """Raises ValueError unless the server can listen there."""
+    with socket.socket() as probe:
+        # As the server's own socket: one that was closed a moment ago is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "must be 0..65535"
+            raise ValueError(f"--port: cannot listen on {HOST}:{port} ({reason}); give another") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The segmenters that the page offers, and what of each can be moved, and how far. Knows nothing of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from diffseg import segmenters
+from diffseg.backbones import Backbone
+from diffseg.cli_options import tau_of
+from diffseg.clusterings import HDBSCAN, Spectral
+from diffseg.diffcut import DiffCut
+from diffseg.ncut import NCut
+from diffseg.pixels import SLIC, KMeansRGBXY
+
+ITERATIONS = 8
+CLUSTERS = 20
+SPAN = 4  # a threshold goes up to so many times the backbone's value
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A parameter that can be moved.
+
+    Attributes:
+        field: of the segmenter.
+        label: what the page calls it.
+        low, high, step: its range; all int, or all float.
+        default: within the range.
+        about: what it does, in a sentence.
+    """
+
+    field: str
+    label: str
+    low: float
+    high: float
+    step: float
+    default: float
+    about: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """A kind of segmenter.
+
+    Attributes:
+        name: what the page calls it.
+        kind: its class.
+        about: what it does, in a sentence.
+        knobs: what can be moved; all else is as the class and the backbone have it.
+    """
+
+    name: str
+    kind: Any
+    about: str
+    knobs: tuple[Knob, ...]
+
+    def segmenter(self, values: Mapping[str, float], spec: Backbone) -> segmenters.Segmenter:
+        """The segmenter of these parameters, for this backbone. Raises ValueError for a value out of range."""
+        return self.kind(**values).resolved(max(spec.sides), tuned(self.kind, spec))
+
+
+def tuned(kind: type, spec: Backbone) -> dict[str, Any]:
+    """Parameter -> the backbone's own value."""
+    if kind is segmenters.DiffSeg:
+        return {"tau": tau_of(spec)}
+    return dict(spec.tuned.get("dbscan", {})) if kind is segmenters.DBSCAN else {}
+
+
+def methods(spec: Backbone) -> dict[str, Method]:
+    """Name -> method, DiffSeg first, of all that need nothing but a picture and this backbone."""
+    side = max(spec.sides)
+    tau, density = tau_of(spec), tuned(segmenters.DBSCAN, spec)
+    k = Knob("clusters", "k, clusters", 1, min(CLUSTERS, side * side - 1), 1, 6, "How many segments.")
+    listed = (
+        Method(
+            "DiffSeg",
+            segmenters.DiffSeg,
+            "Merges attention maps that are alike (Tian et al., 2024).",
+            (
+                Knob("tau", "τ, threshold", 0.01, SPAN * tau, 0.01, tau, "Maps that differ by less are merged."),
+                Knob("anchors", "M, anchors a side", 1, side, 1, min(16, side), "M × M maps start the merging."),
+                Knob("iterations", "N, iterations", 1, ITERATIONS, 1, 3, "Of the merging, the first included."),
+            ),
+        ),
+        Method("K-Means", segmenters.KMeans, "Clusters attention maps around k means.", (k,)),
+        Method(
+            "DBSCAN",
+            segmenters.DBSCAN,
+            "Clusters attention maps that lie densely.",
+            (
+                Knob("eps", "ε, radius", 0.001, SPAN * density["eps"], 0.001, density["eps"], "Of a neighbourhood."),
+                Knob("min_samples", "neighbours", 1, 100, 1, density["min_samples"], "That make a core point."),
+            ),
+        ),
+        Method(
+            "Normalised cut",
+            NCut,
+            "Cuts the attention in two, again and again (Shi and Malik, 2000).",
+            (
+                Knob("tau", "largest cut", 0.05, 1.5, 0.05, NCut.tau, "Cuts below this value are made."),
+                Knob("power", "steps of the walk", 1, 4, 1, NCut.power, "Longer walks see larger segments."),
+            ),
+        ),
+        Method(
+            "DiffCut",
+            DiffCut,
+            "Cuts the features of the last layer in two, again and again (Couairon et al., 2024).",
+            (
+                Knob("tau", "largest cut", 0.05, 1.5, 0.05, DiffCut.tau, "Cuts below this value are made."),
+                Knob("alpha", "α, exponent", 1.0, 20.0, 0.5, DiffCut.alpha, "Of the similarity."),
+            ),
+        ),
+        Method("Spectral", Spectral, "K-means of the attention's eigenvectors.", (k,)),
+        Method(
+            "HDBSCAN",
+            HDBSCAN,
+            "DBSCAN over all radii.",
+            (
+                Knob("min_cluster_size", "smallest cluster", 2, 100, 1, HDBSCAN.min_cluster_size, "Attention maps."),
+                Knob("min_samples", "neighbours", 1, 100, 1, HDBSCAN.min_samples, "Within the core distance."),
+            ),
+        ),
+        Method("SLIC", SLIC, "Superpixels of the colours alone: no network.", (k,)),
+        Method("K-Means of colour and place", KMeansRGBXY, "Pixels alone: no network.", (k,)),
+    )
+    return {method.name: method for method in listed}

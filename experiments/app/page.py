@@ -1,0 +1,287 @@
+"""The page, run from top to bottom by Streamlit whenever something on it is touched; `experiments.app` serves it.
+
+What belongs to a browser tab is in `st.session_state`; the loaded backbone alone is shared.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import torch
+from PIL import Image
+
+from datasets.base import DatasetError
+from datasets.photos import SOURCES, Photos
+from diffseg.backbones import AttentionModel, Backbone, MissingWeights
+from diffseg.cli_options import spec_of
+from diffseg.pictures import PhotoError, Picture
+from diffseg.segmenters import Segmenter
+from experiments.app import drawing, files
+from experiments.app.__main__ import parser
+from experiments.app.methods import Knob, Method, methods
+from experiments.app.study import Result, Study, Weights
+
+HERE = Path(__file__).parent
+PHOTOGRAPH = "the photograph alone"
+SINGLE_SIDES = ("finest", "half", "quarter", "eighth")
+THUMBNAIL = 120
+ATTENTION_COLUMNS = 4
+
+STYLE = """<style>
+  .stMainBlockContainer { padding: 1.5rem 2rem 2rem; max-width: 1700px; }
+  [data-testid="stSidebarHeader"] { height: 2.2rem; padding-bottom: 0; margin-bottom: 0; }
+  [data-testid="stSidebarUserContent"] { padding-bottom: 2rem; }
+  h1 { font-size: 1.5rem !important; padding: 0 !important; }
+  h3 { font-size: 1.05rem !important; padding: .4rem 0 0 !important; }
+</style>"""
+
+VIEW = """<div class="view"><label class="opacity">colours
+  <input type="range" min="0" max="1" step="0.05" value="0.5" aria-label="opacity of the colours"></label>
+  <div class="row"></div></div>"""
+
+
+def _text(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+CSS = _text("view.css")
+view = st.components.v2.component("view", html=VIEW, css=CSS, js=_text("view.js"), isolate_styles=False)
+gallery = st.components.v2.component(
+    "gallery", html='<div class="gallery"></div>', css=CSS, js=_text("gallery.js"), isolate_styles=False
+)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What all tabs share."""
+
+    spec: Backbone
+    model: AttentionModel
+    lock: Lock
+    methods: dict[str, Method]
+
+
+@st.cache_resource(show_spinner="Loading the backbone")
+def backend() -> Backend:
+    """The backbone of the command line, loaded once. Raises ValueError or MissingWeights."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    args = parser().parse_args(sys.argv[1:])
+    spec = spec_of(args)
+    return Backend(spec, spec.load(args.device), Lock(), methods(spec))
+
+
+@st.cache_resource(show_spinner=False)
+def thumbnails() -> dict[str, str]:
+    """Built-in photograph -> data URI. Raises DatasetError where one is missing."""
+    photos, small = Photos(), {}
+    for id in SOURCES:
+        image = Image.fromarray(photos.load(id).image)
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.crop((left, top, left + side, top + side)).resize((THUMBNAIL, THUMBNAIL))
+        small[id] = drawing.photo(np.array(square))
+    return small
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the picture comes from: a built-in photograph, or a file that was dropped."""
+
+    name: str
+    content: bytes | None = None
+
+    def read(self) -> Picture:
+        """Raises PhotoError or DatasetError."""
+        return Photos().load(self.name).image if self.content is None else files.read_upload(self.name, self.content)
+
+
+def choose_photo() -> None:
+    if name := st.session_state.gallery.name:
+        st.session_state.source = Source(name)
+        st.session_state.uploads += 1  # an uploader of another key is empty
+
+
+def choose_upload() -> None:
+    if upload := st.session_state[f"upload-{st.session_state.uploads}"]:
+        st.session_state.source = Source(upload.name, upload.getvalue())
+
+
+def choose_point(key: str) -> Callable[[], None]:
+    def chosen() -> None:
+        if point := st.session_state[key].point:
+            st.session_state.point = tuple(point)
+
+    return chosen
+
+
+def picture_controls() -> None:
+    st.subheader("Picture")
+    key = f"upload-{st.session_state.uploads}"
+    st.file_uploader("Drop a picture", key=key, on_change=choose_upload, label_visibility="collapsed")
+    try:
+        small = thumbnails()
+    except DatasetError as error:
+        st.caption(str(error))
+        return
+    source = st.session_state.source
+    chosen = source.name if source and source.content is None else None
+    gallery(key="gallery", data={"pictures": small, "chosen": chosen}, on_name_change=choose_photo)
+
+
+def knob(slot: str, method: Method, each: Knob) -> float:
+    digits = max(0, len(f"{each.step:g}".partition(".")[2]))
+    return st.slider(
+        each.label,
+        each.low,
+        each.high,
+        each.default,
+        each.step,
+        format=f"%.{digits}f" if digits else "%d",
+        key=f"{slot}-{method.name}-{each.field}".replace(" ", "-"),
+        help=each.about,
+    )
+
+
+def method_controls(slot: str, title: str, known: dict[str, Method], first: str) -> Method | None:
+    st.subheader(title)
+    names = [*known] if slot == "left" else [PHOTOGRAPH, *known]
+    name = st.selectbox(title, names, names.index(first), key=slot, label_visibility="collapsed")
+    return known.get(name)
+
+
+def side_controls(sides: tuple[int, ...]) -> Weights:
+    """R, and buttons that set it."""
+    presets = {"proportional": tuple(side / sides[0] for side in sides)}
+    for name, fraction in zip(SINGLE_SIDES, (1, 2, 4, 8), strict=True):
+        if sides[0] % fraction == 0 and sides[0] // fraction in sides:
+            presets[name] = tuple(float(side * fraction == sides[0]) for side in sides)
+    keys = [f"R-{side}" for side in sides]
+    for key, weight in zip(keys, presets["proportional"], strict=True):
+        st.session_state.setdefault(key, weight)
+
+    def preset() -> None:
+        if name := st.session_state.preset:
+            st.session_state.update(zip(keys, presets[name], strict=True))
+
+    def own() -> None:
+        now = tuple(st.session_state[key] for key in keys)
+        st.session_state.preset = next((name for name, weights in presets.items() if weights == now), None)
+
+    st.subheader("R, weight of each resolution")
+    st.session_state.setdefault("preset", "proportional")
+    st.pills("R", [*presets], key="preset", on_change=preset, label_visibility="collapsed")
+    weights = []
+    for column, side, key in zip(st.columns(len(sides)), sides, keys, strict=True):
+        with column:
+            step = presets["proportional"][-1] / 5
+            weights.append(st.slider(f"{side} × {side}", 0.0, 1.0, step=step, format="%.2f", key=key, on_change=own))
+    return tuple(weights)
+
+
+def study(shared: Backend) -> tuple[Source, Study]:
+    """The tab's picture; the backbone runs where it is another one than before. Raises PhotoError or DatasetError."""
+    source = st.session_state.source
+    if st.session_state.get("studied") is not source:
+        st.session_state.pop("study", None)
+        with st.spinner("Reading the picture, running the backbone"):
+            image = source.read()
+            with shared.lock:  # one at a time: two passes at once take twice the memory and no less time
+                st.session_state.study = Study(image, shared.model)
+        st.session_state.studied = source
+        st.session_state.point = (0.5, 0.5)
+    return source, st.session_state.study
+
+
+def panel(title: str, result: Result | None) -> dict[str, str]:
+    if result is None:
+        return {"title": title, "note": ""}
+    segments = "1 segment" if result.segments == 1 else f"{result.segments} segments"
+    note = f"{segments} · {1000 * result.seconds:.0f} ms"
+    labels = result.labels
+    return {"title": title, "note": note, "colours": drawing.colours(labels), "lines": drawing.lines(labels)}
+
+
+def downloads(source: Source, picture: Study, method: Method, segmenter: Segmenter, weights: Weights) -> None:
+    stem = f"{Path(source.name).stem}.{re.sub(r'[^a-z0-9]+', '_', method.name.lower())}"
+
+    def labels() -> Any:
+        return picture.full(segmenter, weights)
+
+    kinds: tuple[tuple[str, str, str, Callable[[], bytes]], ...] = (
+        ("Label map", "labels.png", "image/png", lambda: files.label_map(labels())),
+        ("Overlay", "overlay.png", "image/png", lambda: files.overlaid(picture.image, labels())),
+        ("COCO JSON", "segments.json", "application/json", lambda: files.coco(labels())),
+    )
+    with st.container(horizontal=True, gap="small"):
+        for label, ending, kind, make in kinds:
+            st.download_button(
+                label,
+                make,
+                f"{stem}.{ending}",
+                kind,
+                key=f"{stem}.{ending}",
+                on_click="ignore",
+                icon=":material/download:",
+                type="tertiary",
+            )
+
+
+def main() -> None:
+    st.set_page_config("DiffSeg", page_icon="🧩", layout="wide")
+    st.html(STYLE)
+    state = st.session_state
+    state.setdefault("uploads", 0)
+    state.setdefault("source", Source("astronaut"))
+    shared = backend()
+    spec = shared.spec
+    with st.sidebar:
+        picture_controls()
+        left = method_controls("left", "Segmenter", shared.methods, "DiffSeg")
+        assert left is not None
+        left_values = {each.field: knob("left", left, each) for each in left.knobs}
+        weights = side_controls(spec.sides)
+        right = method_controls("right", "Compare with", shared.methods, PHOTOGRAPH)
+        right_values = {each.field: knob("right", right, each) for each in right.knobs} if right else {}
+    st.title("What a pretrained model's attention says about a picture")
+    source, picture = study(shared)
+    shown = [(left, left.segmenter(left_values, spec))]
+    if right:
+        shown.append((right, right.segmenter(right_values, spec)))
+    height, width = picture.image.shape[:2]
+    st.caption(
+        f"{source.name}, {width} × {height} pixels. The backbone ran once, {picture.seconds:.1f} s; "
+        "what a slider changes is computed anew. Click a place in any picture to see what it attends to."
+    )
+    panels = [panel(method.name, picture.segment(segmenter, weights)) for method, segmenter in shown]
+    photo = drawing.photo(picture.shown)
+    data = {"photo": photo, "point": state.point, "columns": 2, "opacity": True}
+    if not right:
+        panels.append(panel("Photograph", None))
+    view(key="segments", data={**data, "panels": panels}, on_point_change=choose_point("segments"))
+    for column, (method, segmenter) in zip(st.columns(2), shown, strict=False):
+        with column:
+            downloads(source, picture, method, segmenter, weights)
+    x, y = state.point
+    st.subheader(f"Attention of the place {x:.0%} from the left, {y:.0%} from the top")
+    maps = [
+        {"title": name, "note": f"largest {attention.max():.1%}", "heat": drawing.heat(attention)}
+        for name, attention in picture.attention(x, y, weights).items()
+    ]
+    data |= {"columns": max(ATTENTION_COLUMNS, len(maps)), "opacity": False}
+    view(key="attention", data={**data, "panels": maps}, on_point_change=choose_point("attention"))
+
+
+try:
+    main()
+except (PhotoError, DatasetError, MissingWeights, ValueError, torch.OutOfMemoryError) as error:
+    st.error(str(error))
