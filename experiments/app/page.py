@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -22,7 +21,7 @@ from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
 from diffseg.backbones import AttentionModel, Backbone, MissingWeights
 from diffseg.cli_options import spec_of
-from diffseg.pictures import PhotoError, Picture
+from diffseg.pictures import Labels, PhotoError, Picture
 from diffseg.segmenters import Segmenter
 from experiments.app import drawing, files
 from experiments.app.__main__ import parser
@@ -127,7 +126,7 @@ def choose_point(key: str) -> Callable[[], None]:
 def picture_controls() -> None:
     st.subheader("Picture")
     key = f"upload-{st.session_state.uploads}"
-    st.file_uploader("Drop a picture", key=key, on_change=choose_upload, label_visibility="collapsed")
+    st.file_uploader("Drop one here, or pick one below", key=key, on_change=choose_upload)
     try:
         small = thumbnails()
     except DatasetError as error:
@@ -140,7 +139,7 @@ def picture_controls() -> None:
 
 def knob(slot: str, method: Method, each: Knob) -> float:
     digits = max(0, len(f"{each.step:g}".partition(".")[2]))
-    return st.slider(
+    value = st.slider(
         each.label,
         each.low,
         each.high,
@@ -150,6 +149,7 @@ def knob(slot: str, method: Method, each: Knob) -> float:
         key=f"{slot}-{method.name}-{each.field}".replace(" ", "-"),
         help=each.about,
     )
+    return round(value, digits) if digits else value  # the browser counts in steps: 0.31 comes as 0.31000000000000005
 
 
 def method_controls(slot: str, title: str, known: dict[str, Method], first: str) -> Method | None:
@@ -184,7 +184,7 @@ def side_controls(sides: tuple[int, ...]) -> Weights:
     for column, side, key in zip(st.columns(len(sides)), sides, keys, strict=True):
         with column:
             step = presets["proportional"][-1] / 5
-            weights.append(st.slider(f"{side} × {side}", 0.0, 1.0, step=step, format="%.2f", key=key, on_change=own))
+            weights.append(st.slider(f"{side} x {side}", 0.0, 1.0, step=step, format="%.2f", key=key, on_change=own))
     return tuple(weights)
 
 
@@ -211,10 +211,12 @@ def panel(title: str, result: Result | None) -> dict[str, str]:
     return {"title": title, "note": note, "colours": drawing.colours(labels), "lines": drawing.lines(labels)}
 
 
-def downloads(source: Source, picture: Study, method: Method, segmenter: Segmenter, weights: Weights) -> None:
+def downloads(
+    slot: str, source: Source, picture: Study, method: Method, segmenter: Segmenter, weights: Weights
+) -> None:
     stem = f"{Path(source.name).stem}.{re.sub(r'[^a-z0-9]+', '_', method.name.lower())}"
 
-    def labels() -> Any:
+    def labels() -> Labels:
         return picture.full(segmenter, weights)
 
     kinds: tuple[tuple[str, str, str, Callable[[], bytes]], ...] = (
@@ -229,7 +231,7 @@ def downloads(source: Source, picture: Study, method: Method, segmenter: Segment
                 make,
                 f"{stem}.{ending}",
                 kind,
-                key=f"{stem}.{ending}",
+                key=f"{slot}-{ending}".replace(".", "-"),
                 on_click="ignore",
                 icon=":material/download:",
                 type="tertiary",
@@ -252,33 +254,34 @@ def main() -> None:
         weights = side_controls(spec.sides)
         right = method_controls("right", "Compare with", shared.methods, PHOTOGRAPH)
         right_values = {each.field: knob("right", right, each) for each in right.knobs} if right else {}
-    st.title("What a pretrained model's attention says about a picture")
+    st.title("Segments from attention")
     source, picture = study(shared)
     shown = [(left, left.segmenter(left_values, spec))]
     if right:
         shown.append((right, right.segmenter(right_values, spec)))
     height, width = picture.image.shape[:2]
     st.caption(
-        f"{source.name}, {width} × {height} pixels. The backbone ran once, {picture.seconds:.1f} s; "
+        f"{source.name}, {width} x {height} pixels. The backbone ran once, {picture.seconds:.1f} s; "
         "what a slider changes is computed anew. Click a place in any picture to see what it attends to."
     )
     panels = [panel(method.name, picture.segment(segmenter, weights)) for method, segmenter in shown]
     photo = drawing.photo(picture.shown)
-    data = {"photo": photo, "point": state.point, "columns": 2, "opacity": True}
+    data = {"photo": photo, "point": state.point, "aspect": width / height}
+    segments = {"columns": 2, "height": "46vh", "opacity": True}
     if not right:
         panels.append(panel("Photograph", None))
-    view(key="segments", data={**data, "panels": panels}, on_point_change=choose_point("segments"))
-    for column, (method, segmenter) in zip(st.columns(2), shown, strict=False):
+    view(key="segments", data={**data, **segments, "panels": panels}, on_point_change=choose_point("segments"))
+    for slot, column, (method, segmenter) in zip(("left", "right"), st.columns(2), shown, strict=False):
         with column:
-            downloads(source, picture, method, segmenter, weights)
+            downloads(slot, source, picture, method, segmenter, weights)
     x, y = state.point
     st.subheader(f"Attention of the place {x:.0%} from the left, {y:.0%} from the top")
     maps = [
-        {"title": name, "note": f"largest {attention.max():.1%}", "heat": drawing.heat(attention)}
-        for name, attention in picture.attention(x, y, weights).items()
+        {"title": name, "note": f"largest {values.max():.1%}", "heat": drawing.heat(values)}
+        for name, values in picture.attention(x, y, weights).items()
     ]
-    data |= {"columns": max(ATTENTION_COLUMNS, len(maps)), "opacity": False}
-    view(key="attention", data={**data, "panels": maps}, on_point_change=choose_point("attention"))
+    attention = {"columns": max(ATTENTION_COLUMNS, len(maps)), "height": "26vh", "opacity": False}
+    view(key="attention", data={**data, **attention, "panels": maps}, on_point_change=choose_point("attention"))
 
 
 try:

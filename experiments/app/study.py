@@ -119,9 +119,9 @@ class Study:
             weights: R, for the aggregated map.
 
         Returns:
-            "S × S" of each side, finest first, then "aggregated" -> ``(side, side)`` float32, which sums to 1.
+            "S x S" of each side, finest first, then "aggregated" -> ``(side, side)`` float32, which sums to 1.
         """
-        maps = {f"{side} × {side}": self.maps.maps[side] for side in self.sides}
+        maps = {f"{side} x {side}": self.maps.maps[side] for side in self.sides}
         maps["aggregated"] = self._kept(tuple(weights)).merger.aggregated
         found = {}
         for name, attention in maps.items():

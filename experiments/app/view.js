@@ -35,7 +35,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const control = view.querySelector(".opacity");
   control.hidden = !data.opacity;
   control.querySelector("input").oninput = (event) => view.style.setProperty("--opacity", event.target.value);
-  row.style.setProperty("--columns", data.columns);
+  for (const name of ["columns", "height", "aspect"]) row.style.setProperty(`--${name}`, data[name]);
   while (row.children.length > data.panels.length) row.lastChild.remove();
   while (row.children.length < data.panels.length) row.append(figure());
   data.panels.forEach((panel, index) => {
