@@ -51,6 +51,8 @@ AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
 class Segmenter(Protocol):
     """A segmenter with its parameters."""
 
+    def __hash__(self) -> int: ...
+
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         """The same with every parameter that was left open filled in, for attention of this finest side.
 

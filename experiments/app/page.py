@@ -38,6 +38,9 @@ STYLE = """<style>
   .stMainBlockContainer { padding: 1.5rem 2rem 2rem; max-width: 1700px; }
   [data-testid="stSidebarHeader"] { height: 2.2rem; padding-bottom: 0; margin-bottom: 0; }
   [data-testid="stSidebarUserContent"] { padding-bottom: 2rem; }
+  [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { gap: .5rem; }
+  [data-testid="stSidebarUserContent"] h3 { padding-bottom: .8rem !important; }
+  @media (max-width: 640px) { .stMainBlockContainer { padding: 3.5rem 1rem 2rem; } }
   h1 { font-size: 1.5rem !important; padding: 0 !important; }
   h3 { font-size: 1.05rem !important; padding: .4rem 0 0 !important; }
 </style>"""
@@ -124,7 +127,7 @@ def choose_point(key: str) -> Callable[[], None]:
 
 
 def picture_controls() -> None:
-    st.subheader("Picture")
+    st.subheader("Picture", anchor=False)
     key = f"upload-{st.session_state.uploads}"
     st.file_uploader("Drop one here, or pick one below", key=key, on_change=choose_upload)
     try:
@@ -153,7 +156,7 @@ def knob(slot: str, method: Method, each: Knob) -> float:
 
 
 def method_controls(slot: str, title: str, known: dict[str, Method], first: str) -> Method | None:
-    st.subheader(title)
+    st.subheader(title, anchor=False)
     names = [*known] if slot == "left" else [PHOTOGRAPH, *known]
     name = st.selectbox(title, names, names.index(first), key=slot, label_visibility="collapsed")
     return known.get(name)
@@ -177,7 +180,7 @@ def side_controls(sides: tuple[int, ...]) -> Weights:
         now = tuple(st.session_state[key] for key in keys)
         st.session_state.preset = next((name for name, weights in presets.items() if weights == now), None)
 
-    st.subheader("R, weight of each resolution")
+    st.subheader("R, weight of each resolution", anchor=False)
     st.session_state.setdefault("preset", "proportional")
     st.pills("R", [*presets], key="preset", on_change=preset, label_visibility="collapsed")
     weights = []
@@ -254,7 +257,7 @@ def main() -> None:
         weights = side_controls(spec.sides)
         right = method_controls("right", "Compare with", shared.methods, PHOTOGRAPH)
         right_values = {each.field: knob("right", right, each) for each in right.knobs} if right else {}
-    st.title("Segments from attention")
+    st.title("Segments from attention", anchor=False)
     source, picture = study(shared)
     shown = [(left, left.segmenter(left_values, spec))]
     if right:
@@ -275,7 +278,7 @@ def main() -> None:
         with column:
             downloads(slot, source, picture, method, segmenter, weights)
     x, y = state.point
-    st.subheader(f"Attention of the place {x:.0%} from the left, {y:.0%} from the top")
+    st.subheader(f"Attention of the place {x:.0%} from the left, {y:.0%} from the top", anchor=False)
     maps = [
         {"title": name, "note": f"largest {values.max():.1%}", "heat": drawing.heat(values)}
         for name, values in picture.attention(x, y, weights).items()
