@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import product
 
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf, open_dict
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
 from datasets.base import Dataset, DatasetError
 from diffseg.backbones import MissingWeights
 from eval.config import ConfigError, Row, build
+from experiments.composing import Composer
 
 
 @dataclass(frozen=True)
@@ -99,37 +99,18 @@ def _without_sweeps(variation: Variation) -> list[tuple[str, ...]]:
 
 
 def _compose_all(variations: Sequence[Variation], common: Sequence[str]) -> list[tuple[DictConfig, Mapping[str, str]]]:
-    """Configuration and choices of each row. Rows that choose alike are composed once: Hydra takes its time."""
+    """Configuration and choices of each row; what is ``common`` to all beats what a row says."""
+    composer = Composer(lambda overrides: compose("config", overrides=overrides, return_hydra_config=True))
     given = {override.split("=")[0] for override in common}
-    bases: dict[tuple[str, ...], tuple[DictConfig, Mapping[str, str]]] = {}
     rows = []
     for each in variations:
-        parsed = OverridesParser.create().parse_overrides(list(each.overrides))
-        values = [override for override in parsed if is_value(override)]
-        chosen = tuple(str(override.input_line) for override in parsed if not is_value(override))
-        if chosen not in bases:
-            bases[chosen] = _compose([*chosen, *common])
-        config, choices = deepcopy(bases[chosen])
-        for value in values:
-            if value.key_or_group not in given:
-                OmegaConf.update(config, value.key_or_group, value.value(), merge=False)
+        own = [override for override in each.overrides if override.split("=")[0] not in given]
+        config = composer([*own, *common])
+        choices = dict(config.hydra.runtime.choices)
         OmegaConf.set_struct(config, False)
+        del config["hydra"]
         rows.append((config, choices))
     return rows
-
-
-def is_value(override: Override) -> bool:
-    """Whether an override changes a key that is there: ``group.key=value``."""
-    return "." in override.key_or_group and override.type == OverrideType.CHANGE
-
-
-def _compose(overrides: Sequence[str]) -> tuple[DictConfig, Mapping[str, str]]:
-    """Configuration and choices of one row."""
-    composed = compose("config", overrides=list(overrides), return_hydra_config=True)
-    choices = dict(composed.hydra.runtime.choices)
-    with open_dict(composed):
-        del composed["hydra"]
-    return composed, choices
 
 
 def _set_where_meant(
