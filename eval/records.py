@@ -148,14 +148,31 @@ class RecordFile:
         """
         self._append_all([record])
 
-    def adopt(self, other: RecordFile, key: str) -> None:
+    def adopt(self, other: RecordFile, key: str, images: Collection[str]) -> None:
         """Takes over what another file holds of a variant that is declared here; a picture evaluated here stays.
+
+        Args:
+            other: open as well.
+            key: of the variant.
+            images: of which pictures.
 
         Raises:
             WriteError: see `append`.
         """
-        done = self.done(key)
-        self._append_all([record for image, record in other._images.get(key, {}).items() if image not in done])
+        wanted = set(images) - self.done(key)
+        self._append_all([record for image, record in other._images.get(key, {}).items() if image in wanted])
+
+    def keep(self, keys: Collection[str], images: Collection[str]) -> None:
+        """Removes the lines of all other variants and images.
+
+        Raises:
+            WriteError: the file could not be written; it is as it was.
+        """
+        lines = [each for each in self._lines if each["key"] in keys and each.get("image") in {None, *images}]
+        self._rewrite(lines)
+        self.variants, self._lines, self._images = {}, [], {}
+        for record in lines:
+            self._add(record)
 
     def _append_all(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -196,6 +213,10 @@ class RecordFile:
             for shard in shards:
                 _lock_of(shard).unlink()
                 shard.unlink()
+
+    def images(self, key: str) -> set[str]:
+        """Ids of the images of which a variant has a record."""
+        return set(self._images.get(key, {}))
 
     def done(self, key: str) -> set[str]:
         """Ids of the images evaluated for a variant. Failed ones are not among them: they are tried again."""

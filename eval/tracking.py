@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,31 @@ from eval.records import Record
 from eval.tables import Variant
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run that is to be mirrored.
+
+    Attributes:
+        folder: of its results, which exists.
+        variants: its rows, in the order of the tables.
+        classes: names; the position is the label.
+        report: scores to show.
+        pictures: how many are evaluated.
+        sweep: folder of the sweep of which the run is a job, None where it is alone.
+        point: what tells it from the sweep's other jobs.
+        shared: keys of variants that other jobs of the sweep have as well, and whether one of those mirrors it.
+    """
+
+    folder: Path
+    variants: Sequence[Variant]
+    classes: Sequence[str]
+    report: Sequence[ProtocolName]
+    pictures: int
+    sweep: Path | None = None
+    point: str = ""
+    shared: Mapping[str, bool] = field(default_factory=dict)
 
 
 class Tracking(Protocol):
@@ -38,23 +63,8 @@ class Tracking(Protocol):
 class Tracker(Protocol):
     """A dataclass named by a ``conf/tracker/*.yaml``."""
 
-    def open(
-        self,
-        folder: Path,
-        group: str,
-        variants: Sequence[Variant],
-        classes: Sequence[str],
-        report: Sequence[ProtocolName],
-    ) -> Tracking:
-        """Begins to mirror a run.
-
-        Args:
-            folder: its results folder, which exists.
-            group: name that the runs of a sweep share.
-            variants: its rows, in the order of the tables.
-            classes: names; the position is the label.
-            report: scores to show.
-        """
+    def open(self, run: Facts) -> Tracking:
+        """Begins to mirror a run."""
         ...
 
 
@@ -75,14 +85,7 @@ class NoTracking:
 class NoTracker:
     """Results stay in files."""
 
-    def open(
-        self,
-        folder: Path,
-        group: str,
-        variants: Sequence[Variant],
-        classes: Sequence[str],
-        report: Sequence[ProtocolName],
-    ) -> Tracking:
+    def open(self, run: Facts) -> Tracking:
         """Opens nothing."""
         return NoTracking()
 

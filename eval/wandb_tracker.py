@@ -5,14 +5,15 @@ Only what stands in the results folder is sent: no code, console output, git sta
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shlex
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,10 +21,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from eval.files import write_text
-from eval.protocols import ProtocolName
 from eval.records import Record
 from eval.tables import Variant, telling_names
-from eval.tracking import Tracking, one_line
+from eval.tracking import Facts, Tracking, one_line
 from eval.wandb_run import VariantRun
 
 if TYPE_CHECKING:
@@ -67,15 +67,11 @@ class WandbTracker:
         if not 0 < self.timeout < float("inf"):
             raise ValueError(f"timeout: must be a positive number of seconds, got {self.timeout}")
 
-    def open(
-        self,
-        folder: Path,
-        group: str,
-        variants: Sequence[Variant],
-        classes: Sequence[str],
-        report: Sequence[ProtocolName],
-    ) -> Tracking:
-        """Begins a wandb run a variant, with its files under ``folder/wandb``. Arguments as in `eval.tracking.Tracker`.
+    def open(self, run: Facts) -> Tracking:
+        """Begins a wandb run a variant, with its files under ``wandb`` in the results folder, of a job in the sweep's.
+
+        The id of a wandb run begins with one of that folder, and goes on with the variant's key and, in a sweep, the
+        number of pictures: it stays the same when a job's number moves because its sweep grows.
 
         Raises:
             RuntimeError: wandb is not installed.
@@ -85,24 +81,29 @@ class WandbTracker:
             import wandb
         except ImportError:
             raise RuntimeError("wandb is not installed (pip install wandb)") from None
-        if _sweep() and len(variants) > 1:
-            raise ValueError(f"a run of a wandb sweep has one variant, this one has {len(variants)}")
+        if _agent() and len(run.variants) > 1:
+            raise ValueError(f"a run of a wandb sweep has one variant, this one has {len(run.variants)}")
         wandb.setup(wandb.Settings(silent=True))
-        folder = folder.resolve()  # a later upload, from wherever, finds the files
+        # Resolved: a later upload, from wherever, finds the files.
+        run = replace(run, folder=run.folder.resolve(), sweep=run.sweep and run.sweep.resolve())
         mode = self._mode()
-        token = _token(folder)
+        token = _token(_home(run))
+        ids = {each.key: f"{token}-{each.key}" + (f"-{run.pictures}" if run.sweep else "") for each in run.variants}
         runs: dict[str, VariantRun] = {}
+        address = ""
         with ExitStack() as opened:
-            for row, (name, variant) in enumerate(zip(telling_names(variants), variants, strict=True)):
-                if variant.key in runs:  # the same settings under another name
+            for row, (name, variant) in enumerate(zip(telling_names(run.variants), run.variants, strict=True)):
+                if variant.key in runs or run.shared.get(variant.key):  # under another name, or in another job
                     continue
-                run, mode = self._begin(mode, folder, group, f"{token}-{variant.key}", name, variant)
-                opened.callback(run.finish, exit_code=1)
-                runs[variant.key] = VariantRun(run, row, name, classes, report)
+                begun, mode = self._begin(mode, run, ids[variant.key], name, variant)
+                opened.callback(begun.finish, exit_code=1)
+                runs[variant.key] = VariantRun(begun, row, name, run.classes, run.report)
+                address = (begun.url if len(runs) == 1 else begun.project_url) or ""
             opened.pop_all()
-        if mode == "online":
-            _say(f"{run.url if len(runs) == 1 else run.project_url}")
-        return _WandbTracking(folder, f"results-{token}", runs, together=_is_job(folder, group))
+        if mode == "online" and address:
+            _say(address)
+        artifact = f"results-{hashlib.sha256(' '.join(ids.values()).encode()).hexdigest()[:16]}"
+        return _WandbTracking(run, artifact, runs)
 
     def _mode(self) -> Mode:
         """Online where there is a login; whether the server takes it shows when a run begins."""
@@ -120,21 +121,19 @@ class WandbTracker:
             logger.warning("tracker.mode=online: %s; wandb records offline", problem)
         return "offline"
 
-    def _begin(
-        self, mode: Mode, folder: Path, group: str, id: str, name: str, variant: Variant
-    ) -> tuple[wandb.Run, Mode]:
-        """Begins one run, offline where the server does not take it in time. Returns it and how it was begun."""
+    def _begin(self, mode: Mode, run: Facts, id: str, name: str, variant: Variant) -> tuple[wandb.Run, Mode]:
+        """Begins one wandb run, offline where the server does not take it in time. Returns it and how it was begun."""
         import wandb
 
-        sweep = _sweep()  # its agent has chosen project, entity and id, by environment variables
+        agent = _agent()  # it has chosen project, entity and id, by environment variables
         try:
-            run = wandb.init(
-                project=None if sweep else self.project,
-                entity=None if sweep else self.entity,
-                id=None if sweep else id,
-                dir=str(folder),
-                group=sweep or group,
-                name=f"{name} {folder.name}" if _is_job(folder, group) else name,  # jobs have rows of one name
+            begun = wandb.init(
+                project=None if agent else self.project,
+                entity=None if agent else self.entity,
+                id=None if agent else id,
+                dir=str(_home(run)),
+                group=agent or _home(run).name,
+                name=f"{name}, {run.point}" if run.sweep and variant.key not in run.shared else name,
                 mode=mode,
                 job_type=variant.settings["segmenter"]["name"],
                 config=dict(variant.settings),
@@ -145,31 +144,33 @@ class WandbTracker:
                 settings=wandb.Settings(**PLAIN, init_timeout=self.timeout, finish_timeout=self.timeout),
             )
         except Exception as error:
-            if mode == "offline" or sweep:
+            if mode == "offline" or agent:
                 raise
             logger.warning("wandb: %s; recording offline", one_line(error))
             wandb.setup(wandb.Settings(mode="offline"))  # no other run of this process waits for that server again
             # The failed attempt keeps its id in this process.
-            return self._begin("offline", folder, group, f"{id}-offline", name, variant)
-        return run, mode
+            return self._begin("offline", run, f"{id}-offline", name, variant)
+        return begun, mode
 
 
 class _WandbTracking:
-    """The wandb runs of one run of ours, by the keys of its variants; ``together`` with others it is a sweep's job."""
+    """The wandb runs of one run of ours, by the keys of its variants; ``artifact``: name of its result files."""
 
-    def __init__(self, folder: Path, artifact: str, runs: Mapping[str, VariantRun], together: bool) -> None:
-        self.folder, self.artifact, self.runs, self.together = folder, artifact, runs, together
+    def __init__(self, run: Facts, artifact: str, runs: Mapping[str, VariantRun]) -> None:
+        self.run, self.artifact, self.runs = run, artifact, runs
 
     def record(self, record: Record) -> None:
-        self.runs[record["key"]].record(record)
+        if record["key"] in self.runs:  # or another job mirrors it
+            self.runs[record["key"]].record(record)
 
     def finish(self) -> None:
-        summary = pd.read_csv(self.folder / "summary.csv")
+        folder = self.run.folder
+        summary = pd.read_csv(folder / "summary.csv")
         names = {"variant": str, "class": str}
-        per_class = pd.read_csv(self.folder / "per_class.csv", dtype=names, na_values=[""], keep_default_na=False)
-        with _staging(self.folder):
-            for run in self.runs.values():
-                run.finish(self.folder, self.artifact, summary, per_class)
+        per_class = pd.read_csv(folder / "per_class.csv", dtype=names, na_values=[""], keep_default_na=False)
+        with _staging(_home(self.run)):
+            for each in self.runs.values():
+                each.finish(folder, self.artifact, summary, per_class)
 
     def close(self, failed: bool) -> None:
         left = []
@@ -185,8 +186,8 @@ class _WandbTracking:
         if left:
             option = " --include-online" if any(not each.run.offline for each in left) else ""
             folders = shlex.join(each.run.settings.sync_dir for each in left)
-            if self.together:  # one command for all jobs
-                folders = f"{shlex.quote(str(self.folder.parent))}/*/wandb"
+            if self.run.sweep:  # one command for all jobs
+                folders = shlex.quote(str(_home(self.run) / "wandb"))
             _say(f"to upload: wandb sync{option} {folders}")
 
 
@@ -196,22 +197,26 @@ def _say(line: str) -> None:
     print(f"wandb: {line}", file=sys.stderr)
 
 
-def _sweep() -> str | None:
+def _agent() -> str | None:
     """The wandb sweep whose agent started this process."""
     return os.environ.get("WANDB_SWEEP_ID")
 
 
-def _is_job(folder: Path, group: str) -> bool:
-    """Whether a results folder is that of a sweep's job: it lies in the sweep's, which the group is named after."""
-    return folder.parent.name == group
+def _home(run: Facts) -> Path:
+    """In which folder wandb's files lie: the sweep's, so that a job's holds what it would without a mirror."""
+    return run.sweep or run.folder
 
 
 def _token(folder: Path) -> str:
-    """What the ids of this folder's wandb runs begin with. It lies in the folder, so that they end with it."""
+    """What the ids of all wandb runs of this folder begin with. It lies in the folder, so that they end with it."""
     path = folder / "wandb" / "id"
+    path.parent.mkdir(exist_ok=True)
     if not path.is_file():
-        path.parent.mkdir(exist_ok=True)
-        write_text(path, uuid.uuid4().hex[:8])
+        token = uuid.uuid4().hex[:8]
+        write_text(own := path.with_name(token), token)
+        with suppress(FileExistsError):  # another job was faster: its token is that of all
+            os.link(own, path)
+        own.unlink()
     return path.read_text(encoding="utf-8")
 
 

@@ -40,16 +40,16 @@ USAGE_STATUS, FAILED_STATUS, INTERRUPTED_STATUS = 2, 1, 130
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def evaluate(config: DictConfig) -> None:
     """One run, or one job of a multirun."""
-    (Path(config.results_dir) / SWEEP_TABLE).unlink(missing_ok=True)  # its jobs are not what is evaluated now
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _evaluate(config)  # what goes wrong reaches `main` when the other jobs have run
         return
+    (Path(config.results_dir) / SWEEP_TABLE).unlink(missing_ok=True)  # its jobs are not what is evaluated now
     with one_line_errors():
         _evaluate(config)
 
 
 def _evaluate(config: DictConfig) -> None:
-    planned = plan(config, group=Path(config.results_dir).name)
+    planned = plan(config)
     planned = replace(planned, rows=check(planned.rows))
     # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
     from experiments.runner import run_plans

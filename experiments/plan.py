@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from eval.config import Row
@@ -21,19 +22,24 @@ class Plan:
         config: the composed configuration.
         rows: as configured; `experiments.rows.check` looks after data and weights.
         folder: results folder.
-        group: name under which a tracker shows it together with others.
-        title: of a job of a sweep, in front of what is said of it; empty where it is alone.
+        sweep: folder of the sweep of which it is a job, None where it is alone.
+        point: what tells it from the sweep's other jobs.
+        title: of a job that runs together with others, in front of what is said of it.
     """
 
     config: DictConfig
     rows: Sequence[Row]
     folder: Path
-    group: str
+    sweep: Path | None = None
+    point: str = ""
     title: str = ""
 
 
-def plan(config: DictConfig, group: str, title: str = "") -> Plan:
+def plan(config: DictConfig, point: str = "", title: str = "") -> Plan:
     """The plan of the job that Hydra is running. Raises ConfigError, see `experiments.rows.expand`."""
     job = HydraConfig.get()
     rows = expand(config, job.overrides.task, job.runtime.choices)
-    return Plan(config, rows, Path(job.runtime.output_dir), group, title)
+    folder = Path(job.runtime.output_dir)
+    if job.mode != RunMode.MULTIRUN:
+        return Plan(config, rows, folder)
+    return Plan(config, rows, folder, Path(job.sweep.dir).absolute(), point or str(job.job.num), title)

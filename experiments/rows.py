@@ -102,7 +102,7 @@ def _compose_all(variations: Sequence[Variation], common: Sequence[str]) -> list
     """Configuration and choices of each row; what is ``common`` to all beats what a row says."""
     composer = Composer(lambda overrides: compose("config", overrides=overrides, return_hydra_config=True))
     given = {override.split("=")[0] for override in common}
-    rows = []
+    rows: list[tuple[DictConfig, Mapping[str, str]]] = []
     for each in variations:
         own = [override for override in each.overrides if override.split("=")[0] not in given]
         config = composer([*own, *common])

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,32 @@ from eval.config import ConfigError, Row, build
 from eval.files import write_text, writing
 from eval.methods import Method, prepare
 from eval.provenance import provenance
-from eval.records import Record, RecordFile, differences
+from eval.records import Record, RecordFile, differences, variant_key
 from eval.run import record_order, run
 from eval.shards import Shard, join_shards
 from eval.tables import Variant, write_tables
-from eval.tasks import Job, label_path
-from eval.tracking import SafeTracking, Tracker, Tracking
+from eval.tasks import Job
+from eval.tracking import Facts, SafeTracking, Tracker, Tracking
 from experiments.audit import write_audit
 from experiments.panels import write_panels
 from experiments.paper_table import write_paper_table
 from experiments.plan import Plan
 from experiments.published import published_score
+from experiments.sweep_folders import LABELS, RECORDS, settle
 
 logger = logging.getLogger(__name__)
-RECORDS = "records.jsonl"
-LABELS = "labels"
+# Files of a results folder that are made from its records and label maps: every run writes its own anew.
+COMPUTED = (
+    *("summary.csv", "summary.md", "per_class.csv", "per_image.csv", "audit.csv", "audit.md"),
+    *("table.csv", "table.md", "table.tex", "panels/*.png"),
+)
 
 
 def run_plans(
-    plans: Sequence[Plan], finished: Sequence[Path] = (), conclude: Callable[[], None] = lambda: None
+    plans: Sequence[Plan],
+    sweep: Path | None = None,
+    begin: Callable[[], None] = lambda: None,
+    conclude: Callable[[], None] = lambda: None,
 ) -> list[int]:
     """Evaluates the rows of all plans, each into its folder.
 
@@ -49,8 +57,8 @@ def run_plans(
 
     Args:
         plans: of one device.
-        finished: results folders from which records of the same settings are taken over.
-        conclude: what the first process does when all files are written.
+        sweep: whose jobs they are: `settle` moves records of the same settings into their folders.
+        begin, conclude: what the first process does when all folders are open, and when all files are written.
 
     Returns:
         For each plan the number of failures: pictures that could not be evaluated, once for each row.
@@ -76,8 +84,9 @@ def run_plans(
         device = str(pick_device(shard.device(plans[0].config.device)))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    evaluate = partial(run, device=device, shard=shard, batch_size=batch_size)
     if shard.leads:
-        failures = _lead(plans, methods, finished, device, shard, batch_size)
+        failures = _lead(plans, methods, sweep, begin, evaluate, shard)
         conclude()  # before the others can end: torchrun ends this process as soon as another has ended with failures
         return [shard.agree(failed) for failed in failures]
     shard.wait()  # until the first has opened the folders
@@ -91,7 +100,7 @@ def run_plans(
             )
             for plan, of_plan in zip(plans, methods, strict=True)
         ]
-        run(jobs, device, shard, batch_size)
+        evaluate(jobs)
     shard.wait()
     return [shard.agree(0) for _ in plans]
 
@@ -107,25 +116,28 @@ def _prepared(plan: Plan) -> list[Method]:
 def _lead(
     plans: Sequence[Plan],
     methods: Sequence[Sequence[Method]],
-    finished: Sequence[Path],
-    device: str,
+    sweep: Path | None,
+    begin: Callable[[], None],
+    evaluate: Callable[[Sequence[Job]], None],
     shard: Shard,
-    batch_size: int | None,
 ) -> list[int]:
     """What the first process does: its share, and all that is done once. Returns the numbers of failures."""
     with ExitStack() as stack:
-        opened = [stack.enter_context(_open(*each)) for each in zip(plans, methods, strict=True)]
-        if finished:
-            _take_over(opened, finished)
+        opened = [stack.enter_context(_open(*each)) for each in zip(plans, methods, _shared(methods), strict=True)]
+        begin()
+        if sweep:
+            origins = settle([(each.job, each.variants) for each in opened], sweep)
         else:
+            origins = [{plans[0].folder}]
             _tell_of_others(opened[0])
+        earlier = [_provenance(came) for came in origins]  # all, before the first is written anew
+        changed = [
+            each.plan.folder for each, facts in zip(opened, earlier, strict=True) if _add_provenance(each, facts)
+        ]
         _tell_of_another_list(plans[0].rows[0])
         if kept := sum(len(records) for each in opened for records in each.results().values()):
-            print(
-                f"{plans[0].folder.parent if finished else opened[0].job.records.path}: goes on from {kept} records",
-                file=sys.stderr,
-            )
-        if changed := [each.plan.folder for each in opened if each.code_changed]:
+            print(f"{sweep or opened[0].job.records.path}: goes on from {kept} records", file=sys.stderr)
+        if changed:
             logger.warning(
                 "%s: the code has changed since pictures were recorded here, and their records are kept; to evaluate "
                 "all with the code as it is, give another results_dir",
@@ -134,7 +146,7 @@ def _lead(
         for each in opened:
             each.show()
         shard.wait()
-        run([each.job for each in opened], device, shard, batch_size)
+        evaluate([each.job for each in opened])
         shard.wait()  # until the others have written theirs
         return [_report(each) for each in opened]
 
@@ -147,14 +159,12 @@ class _Opened:
         plan, job: what is wanted, as configured and as run.
         variants: its rows as the tables take them.
         tracking: its mirror.
-        code_changed: other code has recorded into the folder.
     """
 
     plan: Plan
     job: Job
     variants: Sequence[Variant]
     tracking: Tracking
-    code_changed: bool
 
     def results(self) -> dict[str, list[Record]]:
         """Key -> the records so far, in the order of the data set."""
@@ -168,23 +178,35 @@ class _Opened:
                 self.tracking.record(record)
 
 
+def _shared(methods: Sequence[Sequence[Method]]) -> list[dict[str, bool]]:
+    """For each job the keys of the rows that it has in common with others, and whether one of those before has it."""
+    rows = [{(variant_key(each.settings), len(each.row.dataset.ids)) for each in job} for job in methods]
+    jobs = Counter(row for job in rows for row in job)
+    seen: set[tuple[str, int]] = set()
+    found = []
+    for job in rows:
+        found.append({key: (key, pictures) in seen for key, pictures in job if jobs[key, pictures] > 1})
+        seen |= job
+    return found
+
+
 @contextmanager
-def _open(plan: Plan, methods: Sequence[Method]) -> Iterator[_Opened]:
-    """Opens the folder of a plan, writes what the run is made with, and begins to mirror it."""
+def _open(plan: Plan, methods: Sequence[Method], shared: Mapping[str, bool]) -> Iterator[_Opened]:
+    """Opens the folder of a plan, writes what the run is made with, and begins to mirror it; ``shared``: its rows."""
     with writing(plan.folder):
         plan.folder.mkdir(parents=True, exist_ok=True)
-    row = plan.rows[0]
+    dataset = plan.rows[0].dataset
     tracker: Tracker = build(plan.config.tracker, "tracker")
     with RecordFile(plan.folder / RECORDS) as records:
         variants = [_variant(method, records.declare(method.settings)) for method in methods]
-        code_changed = _describe(plan, methods)
-        tracking = SafeTracking(
-            lambda: tracker.open(plan.folder, plan.group, variants, row.dataset.classes, row.scoring.report)
-        )
+        _describe(plan, methods)
+        report, pictures = plan.rows[0].scoring.report, len(dataset.ids)
+        facts = Facts(plan.folder, variants, dataset.classes, report, pictures, plan.sweep, plan.point, shared)
+        tracking = SafeTracking(lambda: tracker.open(facts))
         failed = True
         try:
             job = Job(methods, records, plan.folder / LABELS, plan.config.panels, tracking.record)
-            yield _Opened(plan, job, variants, tracking, code_changed)
+            yield _Opened(plan, job, variants, tracking)
             failed = False
         finally:
             tracking.close(failed)
@@ -194,7 +216,7 @@ def _report(opened: _Opened) -> int:
     """Writes tables and panels, prints the summary. Returns the number of failures."""
     plan, methods, variants = opened.plan, opened.job.methods, opened.variants
     config, folder, dataset = plan.config, plan.folder, plan.rows[0].dataset
-    opened.job.records.gather(record_order(methods))
+    opened.job.records.gather([*((variant.key, "") for variant in variants), *record_order(methods)])
     opened.show()  # those of other processes
     results = opened.results()
     text = write_tables(folder, variants, results, dataset.classes, plan.rows[0].scoring.report, dataset.official_count)
@@ -213,30 +235,6 @@ def _report(opened: _Opened) -> int:
             f"{plan.title}{failed} evaluations failed; their reasons stand in {folder}/per_image.csv", file=sys.stderr
         )
     return failed
-
-
-def _take_over(opened: Sequence[_Opened], finished: Sequence[Path]) -> None:
-    """Records and label maps of the same settings from other folders: a job's number moves when a sweep grows."""
-    open_files = {each.plan.folder.resolve(): each.job.records for each in opened}
-    for folder in finished:
-        with ExitStack() as stack:
-            source = open_files.get(folder) or stack.enter_context(RecordFile(folder / RECORDS))
-            for each in opened:
-                for variant in each.variants:
-                    if variant.key in source.variants and source is not each.job.records:
-                        each.job.records.adopt(source, variant.key)
-                        _copy_labels(folder / LABELS, each.job.labels, variant)
-
-
-def _copy_labels(source: Path, target: Path, variant: Variant) -> None:
-    """Label maps of a variant that the target has not."""
-    wanted = label_path(target, variant.name, variant.key, "").parent
-    for path in label_path(source, variant.name, variant.key, "").parent.glob("*.png"):
-        if not (wanted / path.name).exists():
-            with writing(wanted / path.name):
-                wanted.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, partial := wanted / f".{path.name}.tmp")
-                partial.replace(wanted / path.name)
 
 
 def _variant(method: Method, key: str) -> Variant:
@@ -268,12 +266,8 @@ def _tell_of_others(opened: _Opened) -> None:
         logger.warning("%s keeps records of other settings, not used here: %s", records.path, "; ".join(nearest))
 
 
-def _describe(plan: Plan, methods: Sequence[Method]) -> bool:
-    """Writes ``config.yaml`` and ``provenance.json``; where the results lie changes neither.
-
-    Returns:
-        Whether other code has recorded into the folder.
-    """
+def _describe(plan: Plan, methods: Sequence[Method]) -> None:
+    """Writes ``config.yaml``, and removes what was computed for another; where the results lie changes nothing."""
     given = OmegaConf.to_container(plan.config, resolve=True)
     assert isinstance(given, dict)
     del given["results_dir"]
@@ -281,14 +275,22 @@ def _describe(plan: Plan, methods: Sequence[Method]) -> bool:
     plain = json.loads(json.dumps(given))  # tuples become lists
     text, path = OmegaConf.to_yaml(OmegaConf.create(plain)), plan.folder / "config.yaml"
     if path.is_file() and path.read_text(encoding="utf-8") != text:
-        (plan.folder / "summary.csv").unlink(missing_ok=True)  # of other settings: not finished until written anew
+        for stale in (each for pattern in COMPUTED for each in plan.folder.glob(pattern)):
+            with writing(stale):
+                stale.unlink()
     write_text(path, text)
-    return _add_provenance(plan.folder / "provenance.json", provenance([method.settings for method in methods]))
 
 
-def _add_provenance(path: Path, facts: Mapping[str, Any]) -> bool:
-    """Keeps what earlier processes worked with that recorded into this folder: a list, each set of facts once."""
-    earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+def _provenance(origins: Iterable[Path]) -> list[dict[str, Any]]:
+    """What those worked with that made the records which came from these folders, each set of facts once."""
+    paths = [folder / "provenance.json" for folder in sorted(origins)]
+    found = [each for path in paths if path.is_file() for each in json.loads(path.read_text(encoding="utf-8"))]
+    return [each for number, each in enumerate(found) if each not in found[:number]]
+
+
+def _add_provenance(opened: _Opened, earlier: Sequence[Mapping[str, Any]]) -> bool:
+    """Writes ``provenance.json``: ``earlier``, and what this process works with. Returns whether the code differs."""
+    facts = provenance([method.settings for method in opened.job.methods])
     together = earlier if facts in earlier else [*earlier, facts]
-    write_text(path, json.dumps(together, indent=2) + "\n")
+    write_text(opened.plan.folder / "provenance.json", json.dumps(together, indent=2) + "\n")
     return any(each["code"] != facts["code"] for each in earlier)

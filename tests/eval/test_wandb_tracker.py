@@ -27,8 +27,8 @@ from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.records import Record, variant_key
 from eval.tables import Variant, telling_names
-from eval.tracking import SafeTracking, Tracker, Tracking
-from eval.wandb_tracker import WandbTracker
+from eval.tracking import Facts, SafeTracking, Tracker, Tracking
+from eval.wandb_tracker import WandbTracker, _say
 from tests.conftest import ROOT
 from tests.runs import SMALL, Run, evaluate
 from tests.wandb_file import BLOCK, WandbFile, read_wandb_file
@@ -88,9 +88,9 @@ def images(folder: Path, key: str | None = None) -> list[Record]:
     return [record for record in records if record["type"] == "image" and key in (None, record["key"])]
 
 
-def begin(tracker: Tracker, folder: Path, rows: slice = slice(None), group: str = "run") -> Tracking:
+def begin(tracker: Tracker, folder: Path, rows: slice = slice(None), **job: Any) -> Tracking:
     classes = list(pd.read_csv(folder / "per_class.csv")["class"].drop_duplicates())
-    return tracker.open(folder, group, variants(folder)[rows], classes, PROTOCOLS)
+    return tracker.open(Facts(folder, variants(folder)[rows], classes, PROTOCOLS, pictures=2, **job))
 
 
 def mirror(tracking: Tracking, folder: Path) -> None:
@@ -200,14 +200,48 @@ def test_says_how_to_upload_once_and_nothing_else(folder: Path, capfd: pytest.Ca
 
 
 def test_the_jobs_of_a_sweep_are_uploaded_by_one_command(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    jobs = [Path(shutil.copytree(folder, folder.parent / "my sweep" / str(number))) for number in range(2)]
-    for job in jobs:
-        begin(OFFLINE, job, slice(1), group="my sweep").close(failed=False)
+    sweep = folder.parent / "my sweep"
+    for number in range(2):
+        job = Path(shutil.copytree(folder, sweep / str(number)))
+        begin(OFFLINE, job, slice(number, number + 1), sweep=sweep, point=f"tau=0.{number}").close(failed=False)
+        assert not (job / "wandb").exists()
     (line,) = capfd.readouterr().err.splitlines()
-    runs = [run for job in jobs for run in recorded(job)]
-    assert would_upload(line) == [place for place, _ in runs]
-    assert [file.run.run_group for _, file in runs] == ["my sweep"] * 2
-    assert len({file.run.display_name for _, file in runs}) == 2
+    assert sorted(would_upload(line)) == sorted(place for place, _ in recorded(sweep))
+    assert [file.run.run_group for _, file in recorded(sweep)] == ["my sweep"] * 2
+    assert [file.run.display_name.rpartition(", ")[2] for _, file in recorded(sweep)] == ["tau=0.0", "tau=0.1"]
+
+
+@pytest.mark.parametrize("launcher", ["one_pass", "basic"])
+def test_a_point_keeps_its_run_when_its_sweep_grows(
+    launcher: str, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A run a row, though jobs share one; numbers of jobs move, ids and scores do not; the last upload has all."""
+    overrides = (*SMALL, f"variants={ROWS.replace('0.2,0.4', '0.2')}", "dataset.limit=2", "tracker=wandb")
+    overrides += ("tracker.mode=offline", "panels=0", f"hydra/launcher={launcher}")
+
+    def launch(weights: str) -> dict[str, WandbFile]:
+        """Run id -> what the last file of that run holds, as an upload leaves it."""
+        sweep = folder.parent / "sweep"
+        _say.cache_clear()  # in a process of its own it would be told anew
+        run = evaluate(sweep, *overrides, f"segmenter.tau={weights}", capture=capfd, multirun=True)
+        assert run.status == 0, run.err
+        assert not list(sweep.glob("*/wandb"))
+        line = next(line for line in run.err.splitlines() if "wandb sync" in line)
+        order = [place.name for place in would_upload(line)]
+        assert [name[:27] for name in order] == sorted(name[:27] for name in order), "not in the order of time"
+        files = dict(sorted(recorded(sweep), key=lambda each: order.index(each[0].name)))
+        return {file.run.run_id: file for file in files.values()}
+
+    before, after = launch("0.3,0.5"), launch("0.2,0.3,0.5")
+    assert len(before) == 3
+    assert len(after) == 4
+    for id, file in before.items():
+        for name in [name for name in file.summary if name.startswith(("final/official", "final/present"))]:
+            assert after[id].summary[name] == file.summary[name]
+        assert after[id].config == file.config
+    assert all((len(file.history), file.exit_code) == (2, 0) for file in after.values())
+    names = {file.run.display_name for file in after.values()}
+    assert launcher == "basic" or names == {"K-Means", *(f"DiffSeg, tau={tau}" for tau in (0.2, 0.3, 0.5))}
 
 
 def would_upload(line: str) -> list[Path]:
@@ -295,7 +329,7 @@ def test_records_offline_when_the_server_does_not_answer(
     start = time.monotonic()
     jobs = [folder, Path(shutil.copytree(folder, folder.with_name("job")))]
     for job in jobs:
-        mirror(begin(WandbTracker(timeout=0.5), job, group=job.name), job)
+        mirror(begin(WandbTracker(timeout=0.5), job), job)
     assert time.monotonic() - start < 10, "it gives up once, not for each variant and job"
     (message,) = told(caplog)
     assert message.endswith("; recording offline")

@@ -24,6 +24,7 @@ from diffseg.divergence import Logarithms
 from diffseg.merging import Merger
 from experiments.plots import all_plots
 from experiments.results import ResultsError, read_results
+from experiments.sweep_folders import EARLIER
 from tests.coco_folder import write_spoilt_folder
 from tests.conftest import ROOT
 from tests.forks import log, start
@@ -75,7 +76,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def jobs(run: Run) -> dict[str, Any]:
     """Every job's files."""
-    return {path.name: without_timings(path) for path in sorted(run.folder.iterdir()) if path.is_dir()}
+    return {path.name: without_timings(path) for path in sorted(run.folder.iterdir()) if path.name.isdecimal()}
 
 
 def test_files_are_those_of_jobs_of_their_own(sweep: Sweep, calls: Counter[str]) -> None:
@@ -128,14 +129,54 @@ def test_a_sweep_that_grows_evaluates_its_new_points_alone(sweep: Sweep, calls: 
     assert calls["proposals"] == 2 * (9 - 4)
     assert "goes on from 8 records" in grown.err
     afresh = sweep(*overrides, "segmenter.anchors=2,3,4", "segmenter.tau=0.3,0.35,0.4", folder="afresh")
-    for job in range(9):
-        old_and_new, new = (without_timings(run.folder / str(job)) for run in (grown, afresh))
-        stays = {name for name in old_and_new if name == "records.jsonl" or name.startswith("labels/")} - new.keys()
-        assert {name for name in old_and_new if old_and_new[name] != new.get(name)} <= stays | {"records.jsonl"}
+    assert jobs(grown) == jobs(afresh)  # whatever was there under their numbers
+    assert not (grown.folder / EARLIER).exists()  # nothing is left over
     calls.clear()
     sweep(*overrides, "segmenter.anchors=4,2", "segmenter.tau=0.4,0.3")
     assert calls["attend_encoded"] == 0
-    assert len(grown.table("sweep")) == 2 * 4  # of the jobs of the last launch
+    assert list(grown.table("sweep")["job"].unique()) == list(range(4))  # of the jobs of the last launch
+
+
+def test_what_a_sweep_has_no_longer_is_put_away(sweep: Sweep, calls: Counter[str]) -> None:
+    """Other points, another experiment, fewer pictures: folders hold their jobs' own, and nothing is computed twice."""
+    overrides = (*SMALL[:2], "segmenter.anchors=4")
+    first = ("dataset.limit=2", "panels=2", "experiment=demo", "segmenter.tau=0.3,0.4")
+    sweep(*overrides, *first)
+    before = jobs(Run(0, "", "", sweep(*overrides, *first, folder="first").folder))
+    other = ("dataset.limit=1", "panels=0", "segmenter.tau=0.4,0.5,0.6")
+    changed = sweep(*overrides, *other)
+    assert changed.status == 0, changed.err
+    assert jobs(changed) == jobs(sweep(*overrides, *other, folder="other"))
+    calls.clear()
+    assert {name: files for name, files in jobs(sweep(*overrides, *first)).items() if name in before} == before
+    assert not calls["attend_encoded"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_other_launchers_list_their_own_jobs_alone(sweep: Sweep, fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = (*SMALL, "dataset.limit=1", "panels=0")
+    together = sweep(*overrides, "segmenter.tau=0.3,0.4,0.5")
+    if fails:  # in the second job
+        original, taus = Merger.proposals, set[object]()
+
+        def interrupted(merger: Merger, tau: object, *rest: Any) -> Any:
+            taus.add(tau)
+            if len(taus) > 1:
+                raise KeyboardInterrupt
+            return original(merger, tau, *rest)
+
+        monkeypatch.setattr(Merger, "proposals", interrupted)
+    apart = sweep(*overrides, "segmenter.tau=0.6,0.7", "hydra/launcher=basic")
+    assert apart.status == (130 if fails else 0), apart.err
+    expected = ["0.6"] if fails else ["0.6", "0.7"]
+    assert list(read_results(together.folder).summary["tau"].unique()) == expected
+    assert [str(tau) for tau in apart.table("sweep")["tau"].dropna().unique()] == expected
+    assert list(apart.table("sweep")["job"].unique()) == [0, 1]
+    assert "Tables: " in apart.out
+    monkeypatch.undo()
+    again = sweep(*overrides, "segmenter.tau=0.6,0.7")
+    assert list(again.table("sweep")["tau"].unique()) == [0.6, 0.7]
+    assert jobs(again)["0"] == jobs(sweep(*overrides, "segmenter.tau=0.6,0.7", folder="afresh"))["0"]
 
 
 def test_a_killed_sweep_goes_on(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:
