@@ -14,8 +14,8 @@ from pathlib import Path
 
 from eval.files import writing
 from eval.records import RecordFile
-from eval.tasks import Job, label_path
 from eval.tables import Variant
+from eval.tasks import Job, label_path
 
 RECORDS, LABELS, EARLIER = "records.jsonl", "labels", "earlier"
 Occupant = tuple[Job, Sequence[Variant]]

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from tests.tiny_sd import HEADS, PROMPT_LENGTH, save_tokenizer
+from experiments.bench.tiny_sd import HEADS, PROMPT_LENGTH, save_tokenizer
 
 WIDTHS = (32, 48)  # of the two text encoders
 TIME_WIDTH = 8  # of the embedding of each of the six time ids

@@ -11,10 +11,10 @@ from torch import Tensor
 from diffseg import AttentionMaps, aggregate, segment
 from diffseg.divergence import Precision
 from eval.decoding import Picture
+from experiments.bench.golden import IMAGES, read_golden, same_partition
 from experiments.bench.measuring import Line, Settings
 from experiments.bench.pictures import PHOTOS, decoded
 from experiments.bench.vit import METHODS, NO_WEIGHTS, loaded
-from tests.golden import IMAGES, read_golden, same_partition
 
 Half = Literal["bfloat16", "float16"]
 UNIT = "% of the pixels"

@@ -1,39 +1,57 @@
-"""Sweeps: what 24 points cost in one pass against one point alone: whole processes, from start to tables."""
+"""Sweeps: what their points cost in one pass against one point alone: whole processes, from start to tables."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+
+from transformers.utils import logging
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.vit import ViT
-from experiments.bench.measuring import Line, Settings
+from experiments.bench.measuring import Line, Settings, seconds
+from experiments.bench.tiny_sd import build_tiny_sd
 
 RATIO_GOAL = 2.5
+REPEATS = 3
 GRID = ("segmenter.tau=0.2,0.3,0.4,0.5", "segmenter.anchors=8,16,32", "aggregation.weights=proportional,finest")
+TINY = ("backbone=sd14", "segmenter.tau=0.1")  # at which its random attention makes several segments
+STEPS = ("backbone.timestep=100,300,500", "aggregation.weights=proportional,finest")
 QUICK = ("dataset.limit=1", "panels=1")
+QUICK_TINY = (*QUICK, "backbone.size=64", "segmenter.anchors=4")
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def lines(settings: Settings) -> list[Line]:
-    """4 tau x 3 M x 2 R of DINOv2 on ``dataset=photos``, all other settings the defaults."""
+    """4 tau x 3 M x 2 R of DINOv2, and 3 t x 2 R of a tiny Stable Diffusion; all other settings the defaults."""
     name = "sweep: 24 points (4 tau x 3 M x 2 R), DINOv2-S, eight photographs"
     try:
         ViT().check()
+        found = [_line(name, settings, QUICK if settings.quick else (), GRID)]
     except MissingWeights:
-        return [Line(name, goal_ratio=RATIO_GOAL, note="unmeasured: no DINOv2 weights, run `make setup`")]
-    few = QUICK if settings.quick else ()
-    one, many = _run(*few), _run("-m", *few, *GRID)
-    return [Line(name, "s", many, one, "one point", goal_ratio=RATIO_GOAL, note="once each, from start to tables")]
+        found = [Line(name, goal_ratio=RATIO_GOAL, note="unmeasured: no DINOv2 weights, run `make setup`")]
+    logging.disable_progress_bar()  # of writing weights
+    name = "sweep: 6 points (3 time steps x 2 R), tiny Stable Diffusion, eight photographs"
+    with tempfile.TemporaryDirectory() as folder:
+        given = (*TINY, f"backbone.path={build_tiny_sd(Path(folder))}", *(QUICK_TINY if settings.quick else ()))
+        return [*found, _line(name, settings, given, STEPS)]
 
 
-def _run(*arguments: str) -> float:
-    """Seconds of ``python -m experiments.evaluate ...``."""
+def _line(name: str, settings: Settings, given: Sequence[str], points: Sequence[str]) -> Line:
+    """The sweep over the ``points`` against a run without them."""
+    repeats = 1 if settings.quick else REPEATS
+    calls = {"one": partial(_run, *given), "many": partial(_run, "-m", *given, *points)}
+    took = seconds(calls, repeats)
+    note = f"median of {repeats} in turn, from start to tables"
+    return Line(name, "s", took["many"], took["one"], "one point", goal_ratio=RATIO_GOAL, note=note)
+
+
+def _run(*arguments: str) -> None:
+    """``python -m experiments.evaluate ...`` into a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "experiments.evaluate", *arguments, f"results_dir={folder}/run"]
-        start = time.perf_counter()
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-        return time.perf_counter() - start

@@ -15,8 +15,8 @@ from torch import Tensor
 from diffseg import dbscan, density, kmeans, lloyd, segment
 from diffseg.merging import Merger
 from diffseg.segmenters import DBSCAN, DiffSeg, KMeans, Scene
+from experiments.bench.golden import IMAGES, read_golden
 from tests.diffseg.test_merging import blocks
-from tests.golden import IMAGES, read_golden
 
 
 @pytest.mark.parametrize("impl", ["torch", "sklearn"])

@@ -22,8 +22,8 @@ from diffseg.backbones import MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
 from diffseg.pictures import by_area, colourise, read_photo
+from experiments.bench.tiny_sd import build_tiny_sd
 from tests.conftest import ROOT
-from tests.tiny_sd import build_tiny_sd
 
 FLOWER, COFFEE = ("sklearn", "datasets/images/flower.jpg"), ("skimage", "data/coffee.png")
 

@@ -20,9 +20,9 @@ from diffseg.backbones import cross_attention
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.naming import Vote, merge, responses, vote
 from diffseg.pictures import by_area
+from experiments.bench.tiny_sd import build_tiny_sd
 from tests.conftest import ROOT
 from tests.tiny_blip import build_tiny_blip
-from tests.tiny_sd import build_tiny_sd
 
 SIZE = 128
 CAPTION = ("a", "cat", "on", "a", "sofa")

@@ -13,7 +13,7 @@ from torch import Tensor
 from diffseg.backbones.cross_attention import CrossAttentionCollector, PromptEncoder, collect
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
-from tests.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
+from experiments.bench.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
 
 SIZE = 128
 SIDES = {16: 5, 8: 5, 4: 5, 2: 1}  # side -> layers

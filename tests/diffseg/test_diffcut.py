@@ -16,9 +16,9 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.diffcut import DiffCut, affinity_of
 from diffseg.merging import Merger
 from diffseg.segmenters import Scene
+from experiments.bench.tiny_sd import build_tiny_sd, pictures
 from tests.diffseg.test_merging import blocks
 from tests.diffseg.test_ncut import naive_cut, same_parts
-from tests.tiny_sd import build_tiny_sd, pictures
 
 
 def regions(side: int, noise: float, seed: int = 0) -> tuple[Tensor, Tensor]:

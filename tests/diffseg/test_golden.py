@@ -10,7 +10,7 @@ import pytest
 from diffseg import aggregate, segment
 from diffseg.aggregation import underflow_fraction
 from diffseg.merging import Merger, anchor_grid, merge_anchors
-from tests.golden import IMAGES, Golden, read_golden, same_partition
+from experiments.bench.golden import IMAGES, Golden, read_golden, same_partition
 
 
 @pytest.fixture(scope="module", params=IMAGES)

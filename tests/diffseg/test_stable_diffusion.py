@@ -20,8 +20,8 @@ from diffseg.backbones import MissingWeights
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.stable_diffusion import PUBLISHED_FILES, StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
+from experiments.bench.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
 from tests.conftest import ROOT
-from tests.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
 
 SIZE = 128
 

@@ -15,8 +15,8 @@ from diffseg.backbones import MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.stable_diffusion_xl import StableDiffusionXL
 from diffseg.backbones.unet_attention import UNetAttention
+from experiments.bench.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
 from tests.diffseg.test_unet_attention import TIMESTEP, reference
-from tests.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
 from tests.tiny_sdxl import LAYERS, WIDTHS, build_tiny_sdxl
 
 SIZE = 128

@@ -19,7 +19,7 @@ from diffseg.backbones import unet_attention
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import SelfAttentionCollector, UNetAttention, collect
 from experiments.bench.inputs import stable_diffusion
-from tests.tiny_sd import build_tiny_sd, pictures
+from experiments.bench.tiny_sd import build_tiny_sd, pictures
 
 SIZE = 128
 TIMESTEP = 300

@@ -20,10 +20,10 @@ from transformers import (
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.weights import BY_MAKE
+from experiments.bench.tiny_sd import build_tiny_sd
 from tests.conftest import ROOT
 from tests.experiments.test_rows import rows_of
 from tests.runs import evaluate
-from tests.tiny_sd import build_tiny_sd
 from tests.tiny_sdxl import build_tiny_sdxl
 
 SIDES = {  # of the attention, as configured

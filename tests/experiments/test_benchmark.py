@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments import benchmark
-from experiments.bench import merging, precision, unet, vit
+from experiments.bench import merging, precision, sweep, unet, vit
 from experiments.bench.inputs import attention_maps
 from experiments.bench.measuring import NO_CUDA, Line, Settings, peak_bytes, seconds
 from experiments.bench.pictures import PHOTOS
+from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.benchmark import GROUPS, main, table
 
 WITHOUT_MODELS = ["merging", "kmeans", "dbscan", "pictures", "scaling"]
@@ -116,9 +119,6 @@ def test_peak_memory_is_that_of_the_call() -> None:
 
 
 def test_collecting_line_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from diffseg.backbones.stable_diffusion import StableDiffusion
-    from tests.tiny_sd import build_tiny_sd
-
     folder = build_tiny_sd(tmp_path / "sd")
 
     def tiny(spec: StableDiffusion, device: str) -> UNetAttention:
@@ -134,9 +134,6 @@ def test_collecting_line_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_pictures_are_scored_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from diffseg.backbones.stable_diffusion import StableDiffusion
-    from tests.tiny_sd import build_tiny_sd
-
     model = StableDiffusion(str(build_tiny_sd(tmp_path / "sd")), 128).load("cpu")
     encode, batches, scored = UNetAttention.encode, [], []
 
@@ -146,12 +143,30 @@ def test_pictures_are_scored_in_batches(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(unet, "ROUNDS", 1)
     monkeypatch.setattr(unet, "score", lambda labels, picture: scored.append((picture.id, tuple(labels.shape))))
-    monkeypatch.setattr(
-        UNetAttention, "encode", lambda self, images: (batches.append(len(images)), encode(self, images))[1]
-    )
+    monkeypatch.setattr(UNetAttention, "encode", encoded)
     unet.pictures(model, 3)
     assert batches == [3, 3, 2]
     assert scored == [(id, (128, 128)) for id in PHOTOS.ids]
+
+
+def test_sweeps_are_measured_against_one_of_their_points(dinov2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[str, ...]] = []
+
+    def run(*arguments: str) -> None:
+        started.append(arguments)
+        folders = [each.removeprefix("backbone.path=") for each in arguments if each.startswith("backbone.path=")]
+        assert all(Path(folder, "unet").is_dir() for folder in folders)
+        time.sleep(0.03 if "-m" in arguments else 0.02)
+
+    monkeypatch.setattr(sweep, "_run", run)
+    found = sweep.lines(Settings())
+    assert [line.goal_ratio for line in found] == [2.5, 2.5]
+    assert all(1.2 < line.ratio < 2 for line in found if line.ratio)
+    for line, calls, points in zip(found, (started[:8], started[8:]), (24, 6), strict=True):
+        assert f"{points} points" in line.name
+        (one,), (many,) = ({each for each in calls if ("-m" in each) is swept} for swept in (False, True))
+        values = [each.partition("=")[2].split(",") for each in many if each not in one and each != "-m"]
+        assert math.prod(map(len, values)) == points
 
 
 def test_benchmark_needs_no_arguments() -> None:

@@ -13,12 +13,12 @@ from torch import Tensor
 from diffseg.attention import AttentionMaps
 from diffseg.pictures import colourise
 from experiments import paper_figures
+from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.figures import main, save
 from experiments.paper_setups import setups
 from experiments.plots import all_plots
 from experiments.results import read_results
 from tests.runs import SMALL, evaluate
-from tests.tiny_sd import build_tiny_sd
 
 PAPER = ("attention_maps", "aggregation_weights", "examples")
 

@@ -9,9 +9,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from experiments.bench.tiny_sd import build_tiny_sd
 from tests.conftest import ROOT
 from tests.runs import SMALL, evaluate
-from tests.tiny_sd import build_tiny_sd
 
 NOTEBOOKS = ROOT / "experiments" / "notebooks"
 FEW = ("dataset.limit=2", "panels=0")

@@ -16,12 +16,12 @@ from transformers import ViTConfig, ViTModel
 
 from datasets import prepare
 from datasets.cocostuff27 import OFFICIAL_LIST
+from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.published import published_table
 from tests.archives import pack
 from tests.conftest import ROOT
 from tests.datasets.test_prepare import ZIPS, sources_for
 from tests.file_server import Behaviour, running
-from tests.tiny_sd import build_tiny_sd
 
 SEEDS = 5
 

@@ -22,6 +22,7 @@ from diffseg.backbones.unet_attention import UNetAttention
 from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.divergence import Logarithms
 from diffseg.merging import Merger
+from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.plots import all_plots
 from experiments.results import ResultsError, read_results
 from experiments.sweep_folders import EARLIER
@@ -29,7 +30,6 @@ from tests.coco_folder import write_spoilt_folder
 from tests.conftest import ROOT
 from tests.forks import log, start
 from tests.runs import SMALL, Run, evaluate, without_timings
-from tests.tiny_sd import build_tiny_sd
 
 Sweep = Callable[..., Run]
 VIT = ("backbone.size=112", "backbone.sides=[8,4]")

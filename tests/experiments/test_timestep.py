@@ -10,10 +10,10 @@ from hydra import compose, initialize_config_dir
 
 from datasets.photos import Photos
 from datasets.transforms import square
+from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.rows import expand
 from tests.conftest import ROOT
 from tests.runs import evaluate
-from tests.tiny_sd import build_tiny_sd
 
 SD = ("backbone=sd14", "backbone.size=128")
 

@@ -1,4 +1,4 @@
-"""A random Stable Diffusion of 0.7 million weights, on disk in the layout of the published ones."""
+"""A random Stable Diffusion of 0.7 million weights on disk, in the layout of the published ones; tests use it too."""
 
 from __future__ import annotations
 
