@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
 
 from eval.protocols import PROTOCOLS, ProtocolName
 
+if TYPE_CHECKING:  # what reads results imports this module, and needs no torch
+    from torch import Tensor
+
+    Labels = NDArray[np.integer] | Tensor
+
 IntArray = NDArray[np.int64]
-Labels = NDArray[np.integer] | Tensor
 
 UNMATCHED = -1
 """Stands for the class of a segment that none is matched with."""
@@ -208,7 +210,9 @@ def match_present(table: IntArray, background: int | None = None) -> tuple[IntAr
 
 
 def _as_labels(name: str, labels: Labels) -> Tensor:
-    tensor = labels if isinstance(labels, Tensor) else torch.from_numpy(np.array(labels))
+    import torch
+
+    tensor = labels if isinstance(labels, torch.Tensor) else torch.from_numpy(np.array(labels))
     if tensor.is_floating_point() or tensor.dtype == torch.bool:
         raise ValueError(f"{name}: must hold integers, got {labels.dtype}")
     return tensor.long()
