@@ -8,11 +8,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from experiments.comparisons import Point
@@ -36,10 +39,13 @@ LABELS = {
 PANEL, ROW, MARGIN, LETTER = 2.9, 0.22, 1.0, 0.07  # inches
 FONT = 8  # points
 CHARACTERS = 14  # of a title, an inch
+ALONG = 36  # characters along a panel
 TICKS = 8
 DODGE = 0.012  # of the axis, between lines, so that their intervals do not cover each other
-NAME = 0.045  # of the axis, the height of a name
-LEFT_FROM = 0.7  # of the axis: points beyond have their names on the left
+APART = 0.5  # of the distance between values that are no numbers, for the points at one of them
+NAME = 0.055  # of the axis, the height of a name
+LEFT_FROM = 0.9  # of the axis: points beyond have their names on the left
+DECADE = 10
 
 Lines = Mapping[str, Mapping[str, Point]]
 """Value of the one parameter -> value of the other, along the axis -> point; "" for the only line."""
@@ -68,6 +74,11 @@ def label(axis: Axes, title: str = "", x: str = "", y: str = "") -> None:
     axis.set_ylabel(y, fontsize=FONT)
 
 
+def wrapped(name: str) -> str:
+    """A name as long as it may be, in lines that fit along a square panel."""
+    return textwrap.fill(name, ALONG)
+
+
 def head(figure: Figure, *parts: str) -> Figure:
     """The figure under a line that says what it shows; empty parts are left out."""
     text = textwrap.fill("; ".join(filter(None, parts)), int(CHARACTERS * figure.get_figwidth()))
@@ -75,46 +86,65 @@ def head(figure: Figure, *parts: str) -> Figure:
     return figure
 
 
-def name_points(axis: Axes, points: Mapping[str, tuple[float, float]], low: float, high: float) -> None:
-    """Names points inside the limits ``low..high`` of both axes, none on top of another."""
-    for left in (True, False):
-        side = {name: point for name, point in points.items() if (point[0] > low + LEFT_FROM * (high - low)) == left}
-        height = -np.inf
-        for name, (x, y) in sorted(side.items(), key=lambda item: item[1][1]):
-            height = max(y, height + NAME * (high - low))
-            axis.text(
-                x + (-1 if left else 1) * NAME / 2 * (high - low), height, name, fontsize=FONT - 2,
-                ha="right" if left else "left", va="center",
-            )  # fmt: skip
+def number_points(axis: Axes, points: Sequence[tuple[float, float]], high: float) -> None:
+    """Writes 1, 2, ... beside points, none on top of another; both axes run from 0 to ``high``."""
+    apart, written = NAME * high, list[tuple[float, float]]()
+    for number, (x, y) in sorted(enumerate(points, 1), key=lambda item: item[1][1]):
+        x += (-1 if x > LEFT_FROM * high else 1) * 0.7 * apart
+        for other_x, other_y in written:  # from below
+            if abs(x - other_x) < apart and y - other_y < apart:
+                y = other_y + apart
+        written.append((x, y))
+        axis.text(x, y, str(number), fontsize=FONT - 1, ha="center", va="center")
+
+
+def scale_counts(axis: Axes, which: Literal["x", "y"], values: ArrayLike) -> None:
+    """A logarithmic axis where counts differ more than `DECADE` times."""
+    known = np.asarray(values, dtype=float)
+    known = known[known > 0]
+    if len(known) and known.max() > DECADE * known.min():
+        axis.set(**{f"{which}scale": "log"})
+        scaled = axis.xaxis if which == "x" else axis.yaxis
+        scaled.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        scaled.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        scaled.set_minor_formatter(NullFormatter())
 
 
 def draw_lines(axis: Axes, lines: Lines) -> None:
-    """Lines with intervals; along the axis numbers to scale, other values evenly spaced."""
+    """Lines with intervals along numbers to scale; points with intervals along other values, evenly spaced."""
     ticks = in_order(list(dict.fromkeys(x for points in lines.values() for x in points)))
     numbers = pd.to_numeric(pd.Series(ticks), errors="coerce")
     scaled = not numbers.isna().any()
     position = dict(zip(ticks, numbers if scaled else range(len(ticks)), strict=True))
-    step = DODGE * ((max(position.values()) - min(position.values())) or 1)
+    step = DODGE * ((max(position.values()) - min(position.values())) or 1) if scaled else APART / len(lines)
     styles = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
     for number, ((value, points), (colour, marker)) in enumerate(zip(lines.items(), styles, strict=False)):
         x = [position[each] + (number - (len(lines) - 1) / 2) * step for each in in_order(list(points))]
         mean, low, high = np.array([points[each] for each in in_order(list(points))]).T
         axis.errorbar(
-            x, mean, ends(mean, low, high), label=value, color=colour, marker=marker, markersize=4, linewidth=1.2,
-            elinewidth=0.7, capsize=2,
+            x, mean, ends(mean, low, high), label=value, color=colour, marker=marker, markersize=4,
+            linestyle="-" if scaled else "", linewidth=1.2, elinewidth=0.7, capsize=2,
         )  # fmt: skip
     if len(ticks) <= TICKS or not scaled:
-        axis.set_xticks(
-            list(position.values()), ticks, rotation=0 if scaled else 30, ha="center" if scaled else "right"
-        )
+        slanted = not scaled and len(" ".join(ticks)) > ALONG
+        axis.set_xticks(list(position.values()), ticks, rotation=30 * slanted, ha="right" if slanted else "center")
 
 
-def legend(figure: Figure, axis: Axes, title: str) -> None:
-    """The legend of the lines, beside the panels."""
+def legend(figure: Figure, axis: Axes, title: str, below: bool = False) -> None:
+    """The legend of what the axis shows, beside the panels or below them."""
     handles, labels = axis.get_legend_handles_labels()
+    place = "outside lower center" if below else "outside right center"
+    figure.legend(handles, labels, title=title, loc=place, fontsize=FONT, title_fontsize=FONT, frameon=False)
+
+
+def list_numbers(figure: Figure, names: Sequence[str], title: str) -> None:
+    """What `number_points` has numbered, beside the panels."""
+    handles = [Line2D([], [], linestyle="") for _ in names]
+    texts = [f"{number}  {name}" for number, name in enumerate(names, 1)]
     figure.legend(
-        handles, labels, title=title, loc="outside right center", fontsize=FONT, title_fontsize=FONT, frameon=False
-    )
+        handles, texts, title=title, loc="outside right center", fontsize=FONT, title_fontsize=FONT, frameon=False,
+        handlelength=0, handletextpad=0,
+    )  # fmt: skip
 
 
 def draw_rows(

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from eval.protocols import PROTOCOLS
 from eval.tables import PERCENT
 from experiments.comparisons import (
+    MOST_ROWS,
     Point,
     best,
     by_image,
@@ -41,13 +42,17 @@ from experiments.drawing import (
     in_order,
     label,
     legend,
-    name_points,
+    list_numbers,
     new_figure,
+    number_points,
+    scale_counts,
+    wrapped,
 )
 from experiments.results import Results, swept
 
 NOT_AN_AXIS = ("dataset", "label_source", "segmenter", "seed")
 OUTLIERS = 6
+ROUND = 20  # percent: the scatter plots end at a multiple
 INTERVALS = "95 % intervals"
 TABLES = ("summary", "per_class", "per_image")
 
@@ -62,7 +67,7 @@ def all_plots(results: Results) -> dict[str, Figure]:
         prefix = f"{dataset}_" if len(datasets) > 1 else ""
         plots |= {f"{prefix}{name}": figure for name, figure in _plots(own).items()}
     if not results.audit.empty:
-        plots["audit"] = audit(results.audit)
+        plots["audit"] = audit(results)
     return plots
 
 
@@ -71,10 +76,13 @@ def _plots(results: Results) -> dict[str, Figure]:
     plots: dict[str, Figure] = {}
     if not results.summary["images"].any():  # all failed
         return plots
-    for parameter in swept(results.summary):
-        if parameter not in NOT_AN_AXIS and comparable(results.summary, parameter)[parameter].nunique() > 1:
-            plots[f"score_{parameter}"] = scores(results, parameter)
-            plots[f"segments_{parameter}"] = segments(results, parameter)
+    axes = [
+        parameter
+        for parameter in swept(results.summary)
+        if parameter not in NOT_AN_AXIS and comparable(results.summary, parameter)[parameter].nunique() > 1
+    ]
+    plots |= {f"score_{parameter}": scores(results, parameter) for parameter in axes}
+    plots |= {f"segments_{parameter}": segments(results, parameter) for parameter in axes}
     if results.summary["setting"].nunique() > 1:
         first, second = contrast(results.summary)
         plots["methods"] = methods(results)
@@ -120,6 +128,7 @@ def segments(results: Results, parameter: str, line: str | None = None) -> Figur
     images = _once(results.summary).set_index("setting")["images"]
     truth = (classes / images)[images.idxmax()]  # of the setting with the fewest failures
     axis.axhline(truth, color=GREY, linestyle="--", zorder=0, label="classes in the truth")
+    scale_counts(axis, "y", rows.groupby("setting")["segments"].mean())
     label(axis, "", LABELS.get(parameter, parameter), "segments an image")
     legend(figure, axis, LABELS.get(line, line) if line else "")
     return head(figure, _about(results), INTERVALS, _averaged(results.summary, parameter, line))
@@ -163,21 +172,28 @@ def paired(results: Results, reference: str) -> Figure:
 
 
 def images(results: Results, first: str, second: str) -> Figure:
-    """Where two settings disagree: each image's own ACC and mIoU under both, those furthest apart by name."""
+    """Where two settings disagree: each image's own ACC and mIoU under both, those furthest apart by mIoU numbered."""
     panels = _panels(results.summary)
+    tables = {
+        title: by_image(results.per_image, protocol, metric)[[first, second]].dropna()
+        for title, protocol, metric in panels
+    }
+    last = tables[panels[-1][0]]
+    furthest = (last[second] - last[first]).sort_values(key=abs, ascending=False, kind="stable")[:OUTLIERS]
     figure, axes = new_figure(len(panels))
-    for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
-        table = by_image(results.per_image, protocol, metric)[[first, second]].dropna()
-        change = table[second] - table[first]
+    for axis, (title, table) in zip(axes, tables.items(), strict=True):
+        end = min(PERCENT, ROUND * (1 + table.to_numpy().max(initial=0) // ROUND))
         axis.axline((0, 0), slope=1, color=GREY, zorder=0)
         axis.plot(table[first], table[second], "o", color=COLOURS[0], markersize=4, alpha=0.6, clip_on=False)
-        furthest = table.loc[change.abs().nlargest(OUTLIERS).index]
-        name_points(axis, {str(image): (x, y) for image, x, y in furthest.itertuples(name=None)}, 0, PERCENT)
-        mean, low, high = mean_interval(change)
-        label(axis, f"{panel}\nmean change {mean:+.1f} [{low:+.1f}, {high:+.1f}]", f"{first} (%)")
-        axis.set(xlim=(0, PERCENT), ylim=(0, PERCENT), aspect="equal")
-    axes[0].set_ylabel(f"{second} (%)", fontsize=FONT)
-    return head(figure, _about(results), f"each point an image; named: the {min(OUTLIERS, len(change))} furthest apart")
+        number_points(axis, list(table.loc[furthest.index].itertuples(index=False, name=None)), end)
+        mean, low, high = mean_interval(table[second] - table[first])
+        label(axis, f"{title}\nmean change {mean:+.1f} [{low:+.1f}, {high:+.1f}]", wrapped(f"{first} (%)"))
+        axis.set(xlim=(0, end), ylim=(0, end), aspect="equal")
+        ticks = np.arange(0, end + 1, ROUND if end > 2 * ROUND else ROUND / 2)
+        axis.set(xticks=ticks, yticks=ticks)
+    axes[0].set_ylabel(wrapped(f"{second} (%)"), fontsize=FONT)
+    list_numbers(figure, list(furthest.index), "image")
+    return head(figure, _about(results), f"each point an image; numbered: the {len(furthest)} furthest apart by mIoU")
 
 
 def classes(results: Results, first: str, second: str) -> Figure:
@@ -199,7 +215,7 @@ def classes(results: Results, first: str, second: str) -> Figure:
             own = tables[protocol, setting].loc[order]
             draw_rows(axis, own["iou"], own["iou_low"], own["iou_high"], number, setting)
         label(axis, f"IoU {protocol}", "IoU (%)")
-    axes[0].legend(fontsize=FONT - 1, loc="lower right")
+    legend(figure, axes[0], "", below=True)
     return head(figure, _about(results), INTERVALS, "in brackets: images with the class; ordered by the change")
 
 
@@ -211,17 +227,20 @@ def protocols(results: Results) -> Figure:
     (x_ends, y_ends) = (ends(each["miou"], each["miou_low"], each["miou_high"]) for each in (x, y))
     figure, (left, right) = new_figure(2)
     left.axline((x["miou"].mean(), x["miou"].mean()), slope=1, color=GREY, zorder=0)
-    left.errorbar(x["miou"], y["miou"], y_ends, x_ends, "o", color=COLOURS[0], elinewidth=0.5, markersize=4)
+    drawn = left.errorbar(x["miou"], y["miou"], y_ends, x_ends, "o", color=COLOURS[0], elinewidth=0.5, markersize=4)
+    for bars in drawn.lines[2]:
+        bars.set_alpha(min(1, MOST_ROWS / len(table)))  # many would hide the points
     label(left, "", "mIoU official (%)", "mIoU present (%)")
     right.plot(x["segments"], y["miou"] - x["miou"], "o", color=COLOURS[0], markersize=4)
     right.set_ylim(bottom=0)
+    scale_counts(right, "x", x["segments"])
     label(right, "", "segments an image", "mIoU present - official (points)")
     return head(figure, _about(results), INTERVALS, "each point a setting")
 
 
-def audit(table: pd.DataFrame) -> Figure:
+def audit(results: Results) -> Figure:
     """How far each choice of the protocol moves the scores of its method, from ``audit.csv``."""
-    table = table[table["choice"] != ""]
+    table = results.audit[results.audit["choice"] != ""]
     several = table["job"].nunique() > 1
     names = table["method"] + ", " + table["choice"] + (" (" + table["job"] + ")" if several else "")
     order = list(names.unique())
@@ -233,7 +252,7 @@ def audit(table: pd.DataFrame) -> Figure:
         axis.axvline(0, color="black", linewidth=0.8)
         draw_rows(axis, *(own[f"{metric}_change{end}"] for end in ("", "_low", "_high")))
         label(axis, panel, "change (points)")
-    return head(figure, INTERVALS, "change from the first row of the method, on the same images")
+    return head(figure, _about(results), INTERVALS, "change from the first row of the method, on the same images")
 
 
 def _about(results: Results) -> str:

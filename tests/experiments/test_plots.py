@@ -170,14 +170,28 @@ def test_class_differences() -> None:
             assert (x, segment[0, 0], segment[1, 0]) == pytest.approx((own["iou"], own["iou_low"], own["iou_high"]))
 
 
-def test_images_names_those_furthest_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_numbers_those_furthest_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "OUTLIERS", 2)
     results = made_up(*grid(tau=("0.5", "0.9")))
-    axis = plots.images(results, "DiffSeg, tau=0.5", "DiffSeg, tau=0.9").axes[0]
+    first, second = "DiffSeg, tau=0.5", "DiffSeg, tau=0.9"
+    figure = plots.images(results, first, second)
+    scores = results.per_image.pivot(index="image", columns=["protocol", "setting"], values="miou")["present"]
+    furthest = (scores[second] - scores[first]).abs().nlargest(2).index
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"{n}  {image}" for n, image in enumerate(furthest, 1)]
+    axis = figure.axes[0]
     table = results.per_image.query("protocol == 'official'").pivot(index="image", columns="setting", values="acc")
-    change = (table["DiffSeg, tau=0.9"] - table["DiffSeg, tau=0.5"]).abs()
-    assert {text.get_text() for text in axis.texts} == set(change.nlargest(2).index)
-    assert set(axis.get_lines()[1].get_xdata()) == set(table["DiffSeg, tau=0.5"])
+    assert set(axis.get_lines()[1].get_xdata()) == set(table[first])
+    for text in axis.texts:  # beside its point, in every panel the same image
+        x, y = table.loc[furthest[int(text.get_text()) - 1], [first, second]]
+        assert text.get_position() == pytest.approx((x, y), abs=6)
+
+
+def test_segments_that_differ_much_are_to_scale() -> None:
+    results = made_up(*grid(iterations=("1", "3")))
+    assert plots.segments(results, "iterations").axes[0].get_yscale() == "linear"
+    results.per_image.loc[results.per_image["iterations"] == "1", "segments"] = 100
+    assert plots.segments(results, "iterations").axes[0].get_yscale() == "log"
 
 
 def test_methods_average_seeds_and_show_what_was_published() -> None:
