@@ -8,9 +8,9 @@ from math import isqrt
 import torch
 from torch import Tensor
 
-# Numbers worked on at once. On a CPU 1 MB of float32: what fits its cache needs no trip to memory. On a GPU 256 MB: few
-# launches, and no more memory than other steps take.
-CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 26
+# Numbers worked on at once. On a CPU 1 MB of float32: what fits its cache needs no trip to memory. On a GPU 64 MB: few
+# launches, and, a few such tensors at a time, no more memory than other steps take.
+CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 24
 
 Size = int | tuple[int, int]
 """Of a label map in pixels: the side of a square, or (height, width)."""

@@ -111,6 +111,8 @@ def contingency(prediction: Labels, truth: Labels, n_classes: int = 27) -> IntAr
         raise ValueError(
             f"prediction: must have the shape of truth, {tuple(truth.shape)}, got {tuple(prediction.shape)}"
         )
+    if prediction.device != truth.device:
+        raise ValueError(f"prediction: must be on the device of truth, {truth.device}, got {prediction.device}")
     lowest, highest = map(int, prediction.aminmax()) if prediction.numel() else (0, 0)
     if lowest < 0:
         raise ValueError(f"prediction: segments are numbered from 0, got {lowest}")
@@ -212,7 +214,11 @@ def match_present(table: IntArray, background: int | None = None) -> tuple[IntAr
 def _as_labels(name: str, labels: Labels) -> Tensor:
     import torch
 
-    tensor = labels if isinstance(labels, torch.Tensor) else torch.from_numpy(np.array(labels))
-    if tensor.is_floating_point() or tensor.dtype == torch.bool:
-        raise ValueError(f"{name}: must hold integers, got {labels.dtype}")
-    return tensor.long()
+    if isinstance(labels, torch.Tensor):
+        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+            raise ValueError(f"{name}: must hold integers, got {labels.dtype}")
+        return labels.long()
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name}: must hold integers, got {array.dtype}")
+    return torch.from_numpy(array.astype(np.int64))

@@ -9,10 +9,12 @@ import time
 import traceback
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from datasets.base import Dataset, DatasetError
 from diffseg.aggregation import Aggregation
@@ -61,7 +63,10 @@ def run(jobs: Sequence[Job], device: str, shard: Shard, batch_size: int | None =
 
 
 def record_order(methods: Sequence[Method]) -> list[tuple[str, str]]:
-    """Key and image of every record of a job, in the order in which `run` writes them when the job is alone."""
+    """Key and image of every record of a job, in the order in which `run` writes them where it is alone.
+
+    Picture by picture, that is: within a batch of several, `run` goes backbone by backbone.
+    """
     return [
         (variant_key(method.settings), image)
         for shared in grouped(methods, _pass_of)
@@ -101,10 +106,11 @@ def _run_pass(tasks: Sequence[Task], device: str, shard: Shard, batch_size: int)
     if shard.count > 1:
         title += f", share {shard.index + 1} of {shard.count}"
     scored = {task.row.size for task in tasks}
+    backbones = grouped(tasks, lambda task: _backbone_of(task.method))
     pictures = decoded_ahead(row.dataset, left, row.backbone.size, scored, ahead=2 * batch_size)
     with Progress(title, len(share), len(share) - len(left), shown=shard.leads) as bar:
         while batch := list(islice(pictures, batch_size)):
-            if not _run_batch(_decoded(batch, tasks), tasks, model):
+            if not _run_batch(_decoded(batch, tasks), backbones, model):
                 batch_size = max(1, batch_size // 2)
             for _ in batch:
                 bar.advance(tasks[-1].score())
@@ -121,61 +127,95 @@ def _decoded(batch: Iterable[tuple[str, Future[Picture]]], tasks: Sequence[Task]
     return pictures
 
 
-def _run_batch(pictures: Sequence[Picture], tasks: Sequence[Task], model: AttentionModel) -> bool:
-    """Pictures that pass the backbone together; where one fails, or memory, each half does so alone.
+def _run_batch(pictures: Sequence[Picture], backbones: Sequence[Sequence[Task]], model: AttentionModel) -> bool:
+    """Encodes decoded pictures once for all tasks, grouped by backbone. Returns whether memory sufficed."""
+    sufficed = []
 
-    Returns:
-        Whether memory held them all.
-    """
-    if not pictures:
+    def encode(pictures: Sequence[Picture]) -> None:
+        start = time.perf_counter()
+        encoded = model.encode(torch.stack([picture.image for picture in pictures]))
+        seconds = (now(encoded) - start) / len(pictures)
+        for tasks in backbones:
+            pairs = zip(pictures, encoded, strict=True)
+            wanted = [pair for pair in pairs if any(task.wants(pair[0].id) for task in tasks)]
+            attend = partial(_attend, tasks=tasks, model=model, seconds=seconds)
+            sufficed.append(_in_halves(wanted, attend, lambda pair, error: _fail(pair[0].id, tasks, error)))  # noqa: B023
+
+    everyone = [task for tasks in backbones for task in tasks]
+    sufficed.append(_in_halves(pictures, encode, lambda picture, error: _fail(picture.id, everyone, error)))
+    return all(sufficed)
+
+
+def _in_halves(
+    batch: Sequence[Item], work: Callable[[Sequence[Item]], None], fail: Callable[[Item, Exception], None]
+) -> bool:
+    """Works on a batch; where one of it fails, or memory, on each half alone. Returns whether memory sufficed."""
+    if not batch:
         return True
     try:
-        _attend(pictures, tasks, model)
+        work(batch)
     except PICTURE_ERRORS as error:
-        if len(pictures) == 1:
-            _fail(pictures[0].id, tasks, error)
+        if len(batch) == 1:
+            fail(batch[0], error)
         else:
             _release(error)
-            for half in (pictures[: len(pictures) // 2], pictures[len(pictures) // 2 :]):
-                _run_batch(half, tasks, model)
+            middle = len(batch) // 2
+            for half in (batch[:middle], batch[middle:]):
+                _in_halves(half, work, fail)
         return not isinstance(error, torch.OutOfMemoryError)
     return True
 
 
-def _attend(pictures: Sequence[Picture], tasks: Sequence[Task], model: AttentionModel) -> None:
-    """Encodes pictures once, attends once a backbone, and hands each picture's attention to the tasks that want it."""
+def _attend(
+    batch: Sequence[tuple[Picture, Tensor]], tasks: Sequence[Task], model: AttentionModel, seconds: float
+) -> None:
+    """Attends a batch and hands each picture's attention to the tasks that want it.
+
+    Args:
+        batch: pictures, and what the encoder made of each.
+        tasks: of one backbone.
+        model: loaded for it.
+        seconds: a picture, that the encoding took.
+    """
     start = time.perf_counter()
-    encoded = model.encode(torch.stack([picture.image for picture in pictures]))
-    encoding = now(encoded) - start
-    for shared in grouped(tasks, lambda task: _backbone_of(task.method)):
-        start = time.perf_counter()
-        batch = model.attend_encoded(encoded, shared[0].row.backbone)
-        attention = batch[0].maps[batch[0].sides[0]]
-        attending = now(attention) - start
-        for picture, maps in zip([each.to(attention.device) for each in pictures], batch, strict=True):
-            wanting = [task for task in shared if task.wants(picture.id)]
-            for alike in grouped(wanting, lambda task: _aggregation_of(task.method)):
-                _run_tensor(picture, maps, alike, (encoding + attending) / len(pictures))
+    attention = model.attend_encoded(torch.stack([encoded for _, encoded in batch]), tasks[0].row.backbone)
+    finest = attention[0].maps[attention[0].sides[0]]
+    seconds += (now(finest) - start) / len(batch)
+    for (picture, _), maps in zip(batch, attention, strict=True):
+        wanting = [task for task in tasks if task.wants(picture.id)]
+        for alike in grouped(wanting, lambda task: _aggregation_of(task.method)):
+            _run_tensor(picture.to(finest.device), maps, alike, seconds, alone=len(batch) == 1)
 
 
-def _run_tensor(picture: Picture, maps: AttentionMaps, tasks: Sequence[Task], seconds: float) -> None:
-    """The tasks that share one aggregated tensor. ``seconds``: time that the attention took."""
+def _run_tensor(
+    picture: Picture, maps: AttentionMaps, tasks: Sequence[Task], seconds: float, alone: bool = True
+) -> None:
+    """The tasks that share one aggregated tensor.
+
+    Args:
+        picture, maps: the picture and its attention.
+        tasks: of one aggregation.
+        seconds: that the attention took.
+        alone: whether no other picture's attention takes memory; else running out of it is the batch's failure.
+    """
+    own_errors = tuple(kind for kind in PICTURE_ERRORS if alone or kind is not torch.OutOfMemoryError)
     try:
         start = time.perf_counter()
         aggregated = tasks[0].method.aggregation(maps)
         seconds += now(aggregated) - start
         merger = Merger(aggregated)
-        # Jobs may have rows in common, such as the baselines beside a sweep over tau.
-        for same in grouped(tasks, lambda task: task.key):
-            try:
-                result = same[0].evaluate(picture, merger, maps.features, seconds)
-            except PICTURE_ERRORS as error:
-                _fail(picture.id, same, error)
-                continue
-            for task in same:
-                task.keep(*result)
-    except PICTURE_ERRORS as error:
+    except own_errors as error:
         _fail(picture.id, tasks, error)
+        return
+    # Jobs may have rows in common, such as the baselines beside a sweep over tau.
+    for same in grouped(tasks, lambda task: task.key):
+        try:
+            result = same[0].evaluate(picture, merger, maps.features, seconds)
+        except own_errors as error:
+            _fail(picture.id, same, error)
+            continue
+        for task in same:
+            task.keep(*result)
 
 
 def _fail(image: str, tasks: Iterable[Task], error: Exception) -> None:

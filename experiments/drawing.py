@@ -133,6 +133,7 @@ def draw_lines(axis: Axes, lines: Lines) -> None:
 def legend(figure: Figure, axis: Axes, title: str, below: bool = False) -> None:
     """The legend of what the axis shows, beside the panels or below them."""
     handles, labels = axis.get_legend_handles_labels()
+    place: Literal["outside lower center", "outside right center"]
     place = "outside lower center" if below else "outside right center"
     figure.legend(handles, labels, title=title, loc=place, fontsize=FONT, title_fontsize=FONT, frameon=False)
 

@@ -13,8 +13,10 @@ import torch
 
 from datasets.base import DatasetError
 from datasets.photos import Photos
+from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionError
 from diffseg.backbones.vit_attention import ViTAttention
+from diffseg.segmenters import DiffSeg
 from eval.decoding import WORKERS, decode, decoded_ahead
 from tests.runs import SMALL, Run, evaluate, without_timings
 
@@ -69,6 +71,25 @@ def test_a_batch_that_memory_does_not_hold_is_halved(run: Callable[..., Run], mo
     done = run(4)
     assert done.status == 0
     assert seen == [4, 2, 1, 1, 2, 1, 1, 2, 1, 1, 1, 1]  # then batches of two are tried, then of one
+    assert [each["status"] for each in done.images()] == ["ok"] * 8
+
+
+@pytest.mark.parametrize(("kind", "method"), [(Aggregation, "__call__"), (DiffSeg, "__call__")])
+def test_memory_that_runs_out_behind_the_attention_halves_the_batch_too(
+    run: Callable[..., Run], batches: list[int], monkeypatch: pytest.MonkeyPatch, kind: type, method: str
+) -> None:
+    """The attention of the batch's other pictures is what fills it."""
+    work = getattr(kind, method)
+
+    def crowded(self: Any, *arguments: Any) -> Any:
+        if batches[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return work(self, *arguments)
+
+    monkeypatch.setattr(kind, method, crowded)
+    done = run(4)
+    assert done.status == 0
+    assert batches == [4, 2, 2, 2, 2]
     assert [each["status"] for each in done.images()] == ["ok"] * 8
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from torch import Tensor
 
 from datasets.photos import Photos
 from datasets.transforms import square
+from diffseg.attention import AttentionError
+from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.rows import expand
 from tests.conftest import ROOT
-from tests.runs import evaluate
+from tests.runs import Run, evaluate
 
 SD = ("backbone=sd14", "backbone.size=128")
 
@@ -46,3 +52,49 @@ def test_stable_diffusion_from_end_to_end(tiny: Path, tmp_path: Path, capsys: py
     assert (row["sides"], row["timestep"], row["images"]) == ("[16,8,4,2]", 300, 2)
     again = evaluate(tmp_path / "run", *overrides, "backbone.timestep=301", capture=capsys)
     assert len(again.images()) == 4  # another time step is another variant
+
+
+@pytest.fixture
+def steps(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], Run]:
+    """A sweep over time steps of two pictures."""
+
+    def sweep(values: str) -> Run:
+        overrides = (*SD, f"backbone.path={tiny}", "segmenter.tau=0.1", "dataset.limit=2", "panels=0", "batch_size=2")
+        return evaluate(tmp_path / "run", *overrides, f"backbone.timestep={values}", capture=capsys, multirun=True)
+
+    return sweep
+
+
+def test_a_time_step_that_fails_takes_no_other_with_it(
+    steps: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attend = UNetAttention.attend_encoded
+
+    def fails(self: UNetAttention, latents: Tensor, spec: StableDiffusion, prompt: Tensor | None = None) -> Any:
+        if spec.timestep == 100:
+            raise AttentionError("maps: rows of side 16 are negative, NaN or do not sum to 1")
+        return attend(self, latents, spec, prompt)
+
+    monkeypatch.setattr(UNetAttention, "attend_encoded", fails)
+    done = steps("100,300")
+    assert done.status == 1
+    jobs = [[each["status"] for each in Run(0, "", "", done.folder / job).images()] for job in ("0", "1")]
+    assert jobs == [["failed"] * 2, ["ok"] * 2]
+
+
+def test_a_sweep_that_grows_attends_its_new_time_steps_alone(
+    steps: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attended: list[tuple[int, int]] = []
+    predict = UNetAttention.predict
+
+    def counting(self: UNetAttention, latents: Tensor, timestep: int, prompt: Tensor | None = None) -> Tensor:
+        attended.append((timestep, len(latents)))
+        return predict(self, latents, timestep, prompt)
+
+    monkeypatch.setattr(UNetAttention, "predict", counting)
+    assert steps("100,300").status == 0
+    assert attended == [(100, 2), (300, 2)]
+    attended.clear()
+    assert steps("100,300,500").status == 0
+    assert attended == [(500, 2)]
