@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import torch
@@ -66,6 +66,8 @@ def decoded_ahead(
         try:
             for id in ids:
                 waiting.append((id, pool.submit(decode, dataset, id, size, scored)))
+                if id == ids[0]:
+                    wait([waiting[0][1]])  # a data set that reads a file for all its pictures reads it once
                 if len(waiting) > ahead:
                     yield waiting.popleft()
             while waiting:

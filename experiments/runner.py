@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +35,7 @@ from experiments.panels import write_panels
 from experiments.paper_table import write_paper_table
 from experiments.plan import Plan
 from experiments.published import published_score
-from experiments.sweep_folders import LABELS, RECORDS, settle
+from experiments.sweep_folders import LABELS, PROVENANCE, RECORDS, recorded_with, settle
 
 logger = logging.getLogger(__name__)
 # Files of a results folder that are made from its records and label maps: every run writes its own anew.
@@ -130,7 +130,7 @@ def _lead(
         else:
             origins = [{plans[0].folder}]
             _tell_of_others(opened[0])
-        earlier = [_provenance(came) for came in origins]  # all, before the first is written anew
+        earlier = [recorded_with(came) for came in origins]  # all, before the first is written anew
         changed = [
             each.plan.folder for each, facts in zip(opened, earlier, strict=True) if _add_provenance(each, facts)
         ]
@@ -281,16 +281,9 @@ def _describe(plan: Plan, methods: Sequence[Method]) -> None:
     write_text(path, text)
 
 
-def _provenance(origins: Iterable[Path]) -> list[dict[str, Any]]:
-    """What those worked with that made the records which came from these folders, each set of facts once."""
-    paths = [folder / "provenance.json" for folder in sorted(origins)]
-    found = [each for path in paths if path.is_file() for each in json.loads(path.read_text(encoding="utf-8"))]
-    return [each for number, each in enumerate(found) if each not in found[:number]]
-
-
 def _add_provenance(opened: _Opened, earlier: Sequence[Mapping[str, Any]]) -> bool:
     """Writes ``provenance.json``: ``earlier``, and what this process works with. Returns whether the code differs."""
     facts = provenance([method.settings for method in opened.job.methods])
     together = earlier if facts in earlier else [*earlier, facts]
-    write_text(opened.plan.folder / "provenance.json", json.dumps(together, indent=2) + "\n")
+    write_text(opened.plan.folder / PROVENANCE, json.dumps(together, indent=2) + "\n")
     return any(each["code"] != facts["code"] for each in earlier)

@@ -6,18 +6,20 @@ longer wait in the folder `EARLIER` for a sweep that has them again.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
+from typing import Any
 
-from eval.files import writing
+from eval.files import write_text, writing
 from eval.records import RecordFile
 from eval.tables import Variant
 from eval.tasks import Job, label_path
 
-RECORDS, LABELS, EARLIER = "records.jsonl", "labels", "earlier"
+RECORDS, LABELS, PROVENANCE, EARLIER = "records.jsonl", "labels", "provenance.json", "earlier"
 Occupant = tuple[Job, Sequence[Variant]]
 """What is to fill a folder, with its rows as the tables take them."""
 
@@ -58,6 +60,13 @@ def settle(occupants: Sequence[Occupant], sweep: Path) -> list[set[Path]]:
     return origins
 
 
+def recorded_with(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """What those worked with that recorded into these folders, each set of facts once."""
+    paths = [folder / PROVENANCE for folder in sorted(folders)]
+    found = [each for path in paths if path.is_file() for each in json.loads(path.read_text(encoding="utf-8"))]
+    return [each for number, each in enumerate(found) if each not in found[:number]]
+
+
 def _take_over(job: Job, variant: Variant, source: RecordFile, labels: Path) -> bool:
     """Records and label maps of a variant that the job wants and has not. Returns whether the source has some."""
     images = source.images(variant.key) & set(_ids(job))
@@ -82,7 +91,9 @@ def _put_records_away(job: Job, variants: Sequence[Variant], held: Collection[tu
     own, ids = {each.key for each in variants}, set(_ids(job))
     here = {(key, image) for key in job.records.variants for image in job.records.images(key)}
     if left := here - set(held):
+        facts = recorded_with([earlier.parent, job.records.path.parent])
         with RecordFile(earlier) as file:
+            write_text(earlier.parent / PROVENANCE, json.dumps(facts, indent=2) + "\n")
             for key, settings in job.records.variants.items():
                 if images := {image for other, image in left if other == key}:
                     file.declare(settings)

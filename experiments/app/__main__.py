@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ValueError("needs the package streamlit: pip install -e '.[app]' (make app does)")
         spec_of(args).check()
         _check_port(args.port)
+        from diffseg.backbones.device import pick_device  # imports torch, which takes seconds
+
+        pick_device(args.device)
     except (ValueError, MissingWeights) as error:
         options.exit(2, f"{options.prog}: {error}\n")
 

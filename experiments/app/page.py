@@ -50,6 +50,11 @@ VIEW = """<div class="view"><label class="opacity">colours
   <div class="row"></div></div>"""
 
 
+def _plain(text: str) -> str:
+    """Shown as it is: Streamlit's captions are Markdown."""
+    return re.sub(r"([^\w\s])", r"\\\1", text)
+
+
 def _text(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
@@ -108,17 +113,21 @@ class Source:
 
 
 def choose_photo() -> None:
+    """A built-in photograph was clicked."""
     if name := st.session_state.gallery.name:
         st.session_state.source = Source(name)
         st.session_state.uploads += 1  # an uploader of another key is empty
 
 
 def choose_upload() -> None:
+    """A file was dropped."""
     if upload := st.session_state[f"upload-{st.session_state.uploads}"]:
         st.session_state.source = Source(upload.name, upload.getvalue())
 
 
 def choose_point(key: str) -> Callable[[], None]:
+    """What happens when a place in the pictures of that component is clicked."""
+
     def chosen() -> None:
         if point := st.session_state[key].point:
             st.session_state.point = tuple(point)
@@ -127,6 +136,7 @@ def choose_point(key: str) -> Callable[[], None]:
 
 
 def picture_controls() -> None:
+    """Where the picture is chosen."""
     st.subheader("Picture", anchor=False)
     key = f"upload-{st.session_state.uploads}"
     st.file_uploader("Drop one here, or pick one below", key=key, on_change=choose_upload)
@@ -141,6 +151,7 @@ def picture_controls() -> None:
 
 
 def knob(slot: str, method: Method, each: Knob) -> float:
+    """A slider; slots have their own."""
     digits = max(0, len(f"{each.step:g}".partition(".")[2]))
     value = st.slider(
         each.label,
@@ -156,6 +167,7 @@ def knob(slot: str, method: Method, each: Knob) -> float:
 
 
 def method_controls(slot: str, title: str, known: dict[str, Method], first: str) -> Method | None:
+    """Which segmenter a slot shows; None: the photograph."""
     st.subheader(title, anchor=False)
     names = [*known] if slot == "left" else [PHOTOGRAPH, *known]
     name = st.selectbox(title, names, names.index(first), key=slot, label_visibility="collapsed")
@@ -206,6 +218,7 @@ def study(shared: Backend) -> tuple[Source, Study]:
 
 
 def panel(title: str, result: Result | None) -> dict[str, str]:
+    """What the component shows of a segmentation, or of the photograph alone."""
     if result is None:
         return {"title": title, "note": ""}
     segments = "1 segment" if result.segments == 1 else f"{result.segments} segments"
@@ -217,6 +230,7 @@ def panel(title: str, result: Result | None) -> dict[str, str]:
 def downloads(
     slot: str, source: Source, picture: Study, method: Method, segmenter: Segmenter, weights: Weights
 ) -> None:
+    """Buttons; the files are made when they are clicked."""
     stem = f"{Path(source.name).stem}.{re.sub(r'[^a-z0-9]+', '_', method.name.lower())}"
 
     def labels() -> Labels:
@@ -242,6 +256,7 @@ def downloads(
 
 
 def main() -> None:
+    """The page."""
     st.set_page_config("DiffSeg", page_icon="🧩", layout="wide")
     st.html(STYLE)
     state = st.session_state
@@ -264,7 +279,7 @@ def main() -> None:
         shown.append((right, right.segmenter(right_values, spec)))
     height, width = picture.image.shape[:2]
     st.caption(
-        f"{source.name}, {width} x {height} pixels. The backbone ran once, {picture.seconds:.1f} s; "
+        f"{_plain(source.name)}, {width} x {height} pixels. The backbone ran once, {picture.seconds:.1f} s; "
         "what a slider changes is computed anew. Click a place in any picture to see what it attends to."
     )
     panels = [panel(method.name, picture.segment(segmenter, weights)) for method, segmenter in shown]

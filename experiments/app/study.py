@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from datasets.transforms import resize_image
 from diffseg.aggregation import Aggregation
@@ -80,7 +81,9 @@ class Study:
         start = time.perf_counter()
         self.maps: AttentionMaps = model.attend(self._square[None])[0]
         self.seconds = time.perf_counter() - start
-        self._kept = lru_cache(MERGERS)(self._aggregate)
+        # Functions of what they need alone: a cache that held the study would keep it, a GB or so, after its time.
+        self._kept = lru_cache(MERGERS)(partial(_aggregate, self.maps))
+        self._segment = partial(_segment, self._kept, self.maps.features, self._square)
         self._result = lru_cache(RESULTS)(self._segment)
 
     @property
@@ -130,15 +133,23 @@ class Study:
             found[name] = attention[row * side + column].view(side, side).float().cpu().numpy()
         return found
 
-    def _aggregate(self, weights: Weights) -> _Kept:
-        return _Kept(Merger(Aggregation(weights)(self.maps)))
 
-    def _segment(self, segmenter: Segmenter, weights: Weights, size: Size) -> Result:
-        start = time.perf_counter()
-        merger = self._kept(weights).ready(getattr(segmenter, "anchors", None))
-        scene = Scene(merger, size, 1, self.maps.features, self._square)
-        labels = by_area(segmenter(scene).cpu().numpy())
-        return Result(labels, time.perf_counter() - start)
+def _aggregate(maps: AttentionMaps, weights: Weights) -> _Kept:
+    return _Kept(Merger(Aggregation(weights)(maps)))
+
+
+def _segment(
+    kept: Callable[[Weights], _Kept],
+    features: Tensor | None,
+    square: Tensor,
+    segmenter: Segmenter,
+    weights: Weights,
+    size: Size,
+) -> Result:
+    start = time.perf_counter()
+    merger = kept(weights).ready(getattr(segmenter, "anchors", None))
+    labels = by_area(segmenter(Scene(merger, size, 1, features, square)).cpu().numpy())
+    return Result(labels, time.perf_counter() - start)
 
 
 def _shrink(image: Picture) -> Picture:

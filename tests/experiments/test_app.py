@@ -287,6 +287,7 @@ def test_tabs_do_not_mix_their_pictures(browser: Chrome, address: str) -> None:
         (["--path", "/nowhere"], "path: /nowhere is not a folder"),
         (["--size", "100"], "size: must be a positive multiple of the patch, 14, got 100"),
         (["--port", "99999"], "--port: cannot listen on 127.0.0.1:99999"),
+        (["--device", "gpu"], "device: must be auto, cpu, cuda"),
         (["--port", "many"], "argument --port: invalid int value"),
     ],
 )
