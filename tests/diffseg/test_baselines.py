@@ -199,3 +199,15 @@ def test_segmenters_call_the_functions() -> None:
 def test_official_grid_where_it_was_published() -> None:
     assert DiffSeg().resolved(64, {"tau": 1.1}).grid == "official"
     assert DiffSeg(grid="official").resolved(28, {"tau": 1.1}).grid == "official"
+
+
+@pytest.mark.parametrize("upsample", ["soft", "nearest"])
+def test_a_label_map_need_not_be_square(upsample: Any) -> None:
+    aggregated = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
+    aggregated /= aggregated.sum(dim=1, keepdim=True)
+    square = kmeans(aggregated, 3, size=24, upsample=upsample)
+    # A third of the rows, or of the columns: their centres are those of every third one.
+    for size, expected in (((8, 24), square[1::3]), ((24, 8), square[:, 1::3])):
+        assert torch.equal(kmeans(aggregated, 3, size=size, upsample=upsample), expected)
+    with pytest.raises(ValueError, match="size: must be at least 1 pixel"):
+        kmeans(aggregated, 3, size=(24, 0), upsample=upsample)

@@ -22,6 +22,7 @@ from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
+from diffseg.divergence import Logarithms
 from diffseg.masks import labels_from_proposals
 from diffseg.merging import Merger
 from diffseg.pictures import PhotoError, by_area, overlay, write_label_map
@@ -83,7 +84,7 @@ def test_only_what_changed_is_computed_anew(monkeypatch: pytest.MonkeyPatch) -> 
         return wrapper
 
     monkeypatch.setattr(study, "Merger", counted("aggregate", Merger))
-    monkeypatch.setattr(merging._Logarithms, "divergence", counted("divergence", merging._Logarithms.divergence))
+    monkeypatch.setattr(Logarithms, "divergence", counted("divergence", Logarithms.divergence))
     monkeypatch.setattr(merging, "merge_anchors", counted("merge", merging.merge_anchors))
     found = Study(picture(), model)
     steps = [
