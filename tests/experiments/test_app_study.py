@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import json
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,6 +57,19 @@ def picture(height: int = 40, width: int = 40) -> NDArray[np.uint8]:
 
 def diffseg_of(**values: float) -> DiffSeg:
     return DiffSeg(**({"tau": TAU, "anchors": 4} | values)).resolved(SIDES[0], {})  # type: ignore[arg-type]
+
+
+def test_a_study_is_gone_when_the_next_picture_comes() -> None:
+    """Its tensors are a GB at S = 64, which no later garbage collection may have to find."""
+    gc.disable()
+    try:
+        found = Study(picture(), Random())
+        found.segment(diffseg_of(), PROPORTIONAL)
+        maps = weakref.ref(found.maps.maps[SIDES[0]])
+        del found
+        assert maps() is None
+    finally:
+        gc.enable()
 
 
 def test_segments_are_those_of_the_library() -> None:

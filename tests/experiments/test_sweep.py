@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from diffseg.backbones.unet_attention import UNetAttention
 from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.divergence import Logarithms
 from diffseg.merging import Merger
+from eval.provenance import provenance
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.plots import all_plots
 from experiments.results import ResultsError, read_results
@@ -135,6 +137,17 @@ def test_a_sweep_that_grows_evaluates_its_new_points_alone(sweep: Sweep, calls: 
     sweep(*overrides, "segmenter.anchors=4,2", "segmenter.tau=0.4,0.3")
     assert calls["attend_encoded"] == 0
     assert list(grown.table("sweep")["job"].unique()) == list(range(4))  # of the jobs of the last launch
+
+
+def test_what_was_put_away_keeps_the_facts_of_its_making(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = (*SMALL, "dataset.limit=1", "panels=0")
+    sweep(*overrides, "segmenter.tau=0.3,0.4")
+    other = {"code": "0" * 64}
+    monkeypatch.setattr("experiments.runner.provenance", lambda settings: provenance(settings) | other)
+    sweep(*overrides, "segmenter.tau=0.4,0.5")  # 0.3 is put away
+    again = sweep(*overrides, "segmenter.tau=0.3,0.5")
+    facts = json.loads((again.folder / "0/provenance.json").read_text())
+    assert [each["code"] == other["code"] for each in facts] == [False, True]
 
 
 def test_what_a_sweep_has_no_longer_is_put_away(sweep: Sweep, calls: Counter[str]) -> None:
