@@ -77,16 +77,18 @@ class Settings:
     golden: Path | None = None
 
 
-def seconds(calls: Mapping[str, Callable[[], Any]], repeats: int, device: str = "cpu") -> dict[str, float]:
+def seconds(
+    calls: Mapping[str, Callable[[], Any]], repeats: int, device: str = "cpu", warm_up: bool = True
+) -> dict[str, float]:
     """Median time of each call: once to warm up, then all of them in turn, so that what slows the machine slows all."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(repeats + 1):
+    for number in range(repeats + warm_up):
         for name, call in calls.items():
             _wait(device)
             start = time.perf_counter()
             call()
             _wait(device)
-            if number:
+            if number >= warm_up:
                 times[name].append(time.perf_counter() - start)
     return {name: median(values) for name, values in times.items()}
 

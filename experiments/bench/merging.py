@@ -108,7 +108,7 @@ def scaling(settings: Settings) -> list[Line]:
         calls |= {
             str(each): partial(segment, aggregated, TAU, each, ITERATIONS, grid="even", size=size) for each in per_side
         }
-        took = seconds(calls, repeats)
+        took = seconds(calls, repeats, warm_up=side == sides[0])  # the largest takes minutes
         for name, values in alone.items():
             values[side] = took[name]
             found.append(Line(f"scaling: {name}, S = {side}", "s", took[name]))
