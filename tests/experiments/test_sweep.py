@@ -221,6 +221,7 @@ def _records(folder: Path) -> int:
         ("hydra.sweep.subdir=job-${hydra.job.num}", "job 0: its results would lie in"),
         ("tracker=wandb tracker.timeout=5,-1", "job 1 (tracker.timeout=-1): tracker.timeout: must be"),
         ("backbone.timestep=1,2", "backbone.timestep: there is no such key; known: dtype, layers"),
+        ("segmenter=diffseg,dbscan", "job 1 (segmenter=dbscan): segmenter.anchors: there is no such key; known: eps"),
     ],
 )
 def test_a_point_that_cannot_be_is_told_before_any_is_run(

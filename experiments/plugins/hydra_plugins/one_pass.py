@@ -14,6 +14,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -90,7 +91,10 @@ class OnePassLauncher(Launcher):
             except (ConfigError, OmegaConfBaseException) as error:
                 return ConfigError(f"{title}{explain(error)}")  # Hydra would print more than this if it were raised
 
-        config = self.composer(overrides)
+        try:
+            config = self.composer(overrides)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(f"{title}{explain(error)}") from error
         with open_dict(config):
             config.hydra.overrides.task = list(overrides)
             config.hydra.job.id = config.hydra.job.num = number
