@@ -40,6 +40,7 @@ STYLE = """<style>
   [data-testid="stSidebarUserContent"] { padding-bottom: 2rem; }
   [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { gap: .5rem; }
   [data-testid="stSidebarUserContent"] h3 { padding-bottom: .8rem !important; }
+  .st-key-preset button { min-height: 0; padding: .1rem .5rem; border-radius: 1rem; }
   @media (max-width: 640px) { .stMainBlockContainer { padding: 3.5rem 1rem 2rem; } }
   h1 { font-size: 1.5rem !important; padding: 0 !important; }
   h3 { font-size: 1.05rem !important; padding: .4rem 0 0 !important; }
@@ -184,22 +185,20 @@ def side_controls(sides: tuple[int, ...]) -> Weights:
     for key, weight in zip(keys, presets["proportional"], strict=True):
         st.session_state.setdefault(key, weight)
 
-    def preset() -> None:
-        if name := st.session_state.preset:
-            st.session_state.update(zip(keys, presets[name], strict=True))
-
-    def own() -> None:
-        now = tuple(st.session_state[key] for key in keys)
-        st.session_state.preset = next((name for name, weights in presets.items() if weights == now), None)
+    def preset(name: str) -> None:
+        st.session_state.update(zip(keys, presets[name], strict=True))
 
     st.subheader("R, weight of each resolution", anchor=False)
-    st.session_state.setdefault("preset", "proportional")
-    st.pills("R", [*presets], key="preset", on_change=preset, label_visibility="collapsed")
+    now = tuple(st.session_state[key] for key in keys)
+    # Buttons, which keep no state: what the browser still thinks is chosen would undo moves of the sliders.
+    with st.container(horizontal=True, gap="xxsmall", key="preset"):
+        for name, values in presets.items():
+            st.button(name, type="primary" if values == now else "secondary", on_click=preset, args=(name,))
     weights = []
     for column, side, key in zip(st.columns(len(sides)), sides, keys, strict=True):
         with column:
             step = presets["proportional"][-1] / 5
-            weights.append(st.slider(f"{side} x {side}", 0.0, 1.0, step=step, format="%.2f", key=key, on_change=own))
+            weights.append(st.slider(f"{side} x {side}", 0.0, 1.0, step=step, format="%.2f", key=key))
     return tuple(weights)
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 import diffseg
@@ -86,6 +87,11 @@ def settle(browser: Chrome) -> None:
     wait(browser, lambda: browser.execute_script(state) == "notRunning")
 
 
+def find(browser: Chrome, selector: str) -> WebElement:
+    """The element, as soon as it is there."""
+    return wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, selector))[0]
+
+
 def texts(browser: Chrome, selector: str) -> list[str]:
     return browser.execute_script(
         "return [...document.querySelectorAll(arguments[0])].map(each => each.textContent)", selector
@@ -110,12 +116,13 @@ def sources(browser: Chrome, selector: str) -> list[str]:
 
 def move(browser: Chrome, key: str, presses: int) -> None:
     """Moves a slider by so many steps."""
-    thumb = browser.find_element(By.CSS_SELECTOR, f".st-key-{key} [role=slider], .st-key-{key} input[type=range]")
+    thumb = find(browser, f".st-key-{key} [role=slider], .st-key-{key} input[type=range]")
     thumb.send_keys(*([Keys.ARROW_RIGHT if presses > 0 else Keys.ARROW_LEFT] * abs(presses)))
 
 
 def press(browser: Chrome, preset: str) -> None:
     """One of the buttons that set R."""
+    settle(browser)
     buttons = browser.find_elements(By.CSS_SELECTOR, ".st-key-preset button")
     next(each for each in buttons if each.text == preset).click()
 
@@ -127,7 +134,7 @@ def heats(browser: Chrome) -> list[str]:
 def pick(browser: Chrome, photo: str) -> None:
     before = sources(browser, f"{SEGMENTS} .photo")
     settle(browser)
-    browser.find_element(By.CSS_SELECTOR, f".gallery [title={photo}]").click()
+    find(browser, f".gallery [title={photo}]").click()
     wait(browser, lambda: f"{photo}, " in caption(browser))
     wait(browser, lambda: sources(browser, f"{SEGMENTS} .photo") not in (before, []))  # what went before stays a while
 
@@ -151,7 +158,7 @@ def download(browser: Chrome, folder: Path, key: str) -> Path:
     settings = {"behavior": "allow", "downloadPath": str(folder)}
     browser.execute_cdp_cmd("Browser.setDownloadBehavior", settings)
     settle(browser)
-    browser.find_element(By.CSS_SELECTOR, f".st-key-{key} button").click()
+    find(browser, f".st-key-{key} button").click()
 
     def whole() -> list[Path]:
         return [file for file in folder.iterdir() if file.suffix in (".png", ".json")]
@@ -191,7 +198,7 @@ def test_the_result_follows_and_a_click_shows_attention(browser: Chrome, tmp_pat
     # A click on the segments.
     assert texts(browser, f"{ATTENTION} b") == [*(f"{side} x {side}" for side in SIDES), "aggregated"]
     before = heats(browser)
-    stack = browser.find_element(By.CSS_SELECTOR, f"{SEGMENTS} .stack")
+    stack = find(browser, f"{SEGMENTS} .stack")
     width, height = stack.size["width"], stack.size["height"]
     ActionChains(browser).move_to_element_with_offset(stack, -width // 4, height // 4).click().perform()
     wait(browser, lambda: "25% from the left, 75% from the top" in " ".join(texts(browser, "h3")))
@@ -210,7 +217,7 @@ def test_the_result_follows_and_a_click_shows_attention(browser: Chrome, tmp_pat
 def test_two_segmenters_side_by_side(browser: Chrome, tmp_path: Path) -> None:
     assert texts(browser, f"{SEGMENTS} b") == ["DiffSeg", "Photograph"]
     for name in ("K-Means", "Normalised cut"):
-        field = browser.find_element(By.CSS_SELECTOR, ".st-key-right input")
+        field = find(browser, ".st-key-right input")
         field.send_keys(name, Keys.ENTER)
         wait(browser, lambda name=name: texts(browser, f"{SEGMENTS} b") == ["DiffSeg", name])
         wait(browser, lambda: len(notes(browser)) == 2 and "segment" in notes(browser)[1])
@@ -230,7 +237,7 @@ def test_two_segmenters_side_by_side(browser: Chrome, tmp_path: Path) -> None:
 def test_a_dropped_photograph_gets_the_segments_of_the_command_line(browser: Chrome, tmp_path: Path) -> None:
     image = Image.fromarray(Photos().load("chelsea").image).resize((1000, 640))
     image.save(tmp_path / "my cat.png")
-    browser.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(tmp_path / "my cat.png"))
+    find(browser, "input[type=file]").send_keys(str(tmp_path / "my cat.png"))
     wait(browser, lambda: "my cat.png, 1000 x 640 pixels" in caption(browser))
     wait(browser, lambda: notes(browser) and "segment" in notes(browser)[0])
     file = download(browser, tmp_path / "downloads", "left-labels-png")
@@ -241,7 +248,7 @@ def test_a_dropped_photograph_gets_the_segments_of_the_command_line(browser: Chr
 
 def test_what_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chrome, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
-    browser.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(tmp_path / "notes.txt"))
+    find(browser, "input[type=file]").send_keys(str(tmp_path / "notes.txt"))
     alerts = ".stMain [data-testid=stAlert]"
     (line,) = wait(browser, lambda: texts(browser, alerts))
     assert line.strip() == "notes.txt: not a picture in a format that Pillow reads"
