@@ -83,6 +83,7 @@ class Logarithms:
 
     @classmethod
     def of(cls, aggregated: Tensor, precision: Precision) -> Logarithms:
+        """Those of ``(S*S, S*S)`` floating point, rows sum to 1."""
         if precision != "float16":
             maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
             return cls(maps, _log(maps).sub_(_log(maps.mean(dim=0))))

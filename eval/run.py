@@ -25,7 +25,7 @@ from eval.config import ConfigError
 from eval.decoding import Picture, decoded_ahead
 from eval.methods import Method
 from eval.progress import Progress
-from eval.records import variant_key
+from eval.settings import variant_key
 from eval.shards import Shard
 from eval.tasks import Job, Task, now
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from eval.columns import Variant
 from eval.protocols import ProtocolName
 from eval.records import Record
-from eval.tables import Variant
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from eval.columns import SCORES
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import ProtocolName
 from eval.records import Record
-from eval.tables import PERCENT, SCORES
+from eval.tables import PERCENT
 
 if TYPE_CHECKING:
     import wandb

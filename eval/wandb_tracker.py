@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from eval.columns import Variant, telling_names
 from eval.files import write_text
 from eval.records import Record
-from eval.tables import Variant, telling_names
 from eval.tracking import Facts, Tracking, one_line
 from eval.wandb_run import VariantRun
 

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eval.columns import Variant
 from eval.files import write_text
 from eval.markdown import fixed, image_count, pipe_table, with_interval
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap_change, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
-from eval.records import Record, differences
-from eval.tables import PERCENT, Records, Variant, write_csv
+from eval.records import Record
+from eval.settings import differences
+from eval.tables import PERCENT, Records, write_csv
 
 METRICS = {"acc": "ACC", "miou": "mIoU"}
 CHANGE = ("change", "change_low", "change_high")

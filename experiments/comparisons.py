@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from eval.columns import setting_names
 from eval.metrics import resample_weights
 from eval.protocols import PROTOCOLS
-from eval.tables import setting_names
 from experiments.results import swept
 
 MOST_ROWS = 20

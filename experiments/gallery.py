@@ -20,7 +20,7 @@ from diffseg.palette import palette
 from diffseg.pictures import boundaries, colourise
 from eval.config import ConfigError, build
 from eval.matching import contingency
-from eval.records import variant_key
+from eval.settings import variant_key
 from eval.tasks import label_path
 from experiments.colours import class_colours
 from experiments.results import Results

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from eval.columns import Variant
 from eval.files import write_text
 from eval.markdown import fixed, image_count, pipe_table, with_interval
-from eval.records import variant_key
-from eval.tables import Records, Variant, summary, write_csv
+from eval.settings import variant_key
+from eval.tables import Records, summary, write_csv
 from experiments.published import published_table
 
 REQUIREMENTS = {"LD": "language_dependency", "AX": "auxiliary_images", "UA": "unsupervised_adaptation"}

@@ -99,7 +99,7 @@ def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
 
     Args:
         results: of one data set.
-        parameter: column of the summary, see `eval.tables.setting_columns`.
+        parameter: column of the summary, see `eval.columns.setting_columns`.
         line: another, or ``name``, the method: a line for each of its values. "": one line. None: the methods, or
             the next parameter that varies with this one. Over what else varies, the mean is taken.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.tables import setting_names
+from eval.columns import setting_names
 
 SWEEP_TABLE = "sweep.csv"
 """Of the jobs of a sweep that its last launch had: a folder may hold older ones."""
@@ -32,7 +32,7 @@ class Results:
     several folders were given), ``setting`` (what tells a row of `summary` from all others, protocol aside: of a single
     run ``variant``; of a sweep what varies, as ``tau=0.3, anchors=8``, after the method's name where there are
     several), ``name`` (of the method), ``variant`` (the name that tells namesakes of a job apart) and the parameters
-    (`eval.tables.setting_columns`) as the command line writes them: text, "" where one does not apply.
+    (`eval.columns.setting_columns`) as the command line writes them: text, "" where one does not apply.
 
     Attributes:
         summary: columns of ``summary.csv``.

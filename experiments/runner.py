@@ -20,14 +20,16 @@ from omegaconf import OmegaConf
 from transformers.utils import logging as transformers_logging
 
 from diffseg.backbones.device import pick_device
+from eval.columns import Variant
 from eval.config import ConfigError, Row, build
 from eval.files import write_text, writing
 from eval.methods import Method, prepare
 from eval.provenance import provenance
-from eval.records import Record, RecordFile, differences, variant_key
+from eval.records import Record, RecordFile
 from eval.run import record_order, run
+from eval.settings import differences, variant_key
 from eval.shards import Shard, join_shards
-from eval.tables import Variant, write_tables
+from eval.tables import write_tables
 from eval.tasks import Job
 from eval.tracking import Facts, SafeTracking, Tracker, Tracking
 from experiments.audit import write_audit

@@ -14,9 +14,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from eval.columns import Variant
 from eval.files import write_text, writing
 from eval.records import RecordFile
-from eval.tables import Variant
 from eval.tasks import Job, label_path
 
 RECORDS, LABELS, PROVENANCE, EARLIER = "records.jsonl", "labels", "provenance.json", "earlier"

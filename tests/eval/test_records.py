@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.records import RecordError, RecordFile, differences, variant_key
+from eval.records import RecordError, RecordFile
+from eval.settings import differences, variant_key
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"experiment": "table1", "segmenter": {"name": "diffseg", "tau": 1.0, "layers": (8, 9)}}

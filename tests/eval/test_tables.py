@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from eval.columns import Variant, setting_names, telling_names
 from eval.markdown import markdown
 from eval.matching import contingency, match_contingency
 from eval.metrics import bootstrap
 from eval.protocols import PROTOCOLS
-from eval.tables import Variant, per_class, per_image, setting_names, summary, telling_names, write_tables
+from eval.tables import per_class, per_image, summary, write_tables
 
 # fmt: off
 COLUMNS = [

@@ -22,11 +22,12 @@ import pytest
 import yaml
 from PIL import Image
 
+from eval.columns import Variant, telling_names
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
-from eval.records import Record, variant_key
-from eval.tables import Variant, telling_names
+from eval.records import Record
+from eval.settings import variant_key
 from eval.tracking import Facts, SafeTracking, Tracker, Tracking
 from eval.wandb_tracker import WandbTracker, _say
 from tests.conftest import ROOT

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from eval.columns import Variant
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
-from eval.tables import Variant
 from experiments.audit import COLUMNS, audit, write_audit
 from tests.experiments.test_paper_table import records
 from tests.runs import SMALL, evaluate

@@ -14,10 +14,10 @@ from PIL import Image
 
 from datasets.photos import Photos
 from datasets.transforms import square
+from eval.columns import SUMMARY
 from eval.matching import Counts, match
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
-from eval.tables import SUMMARY
 from tests.conftest import ROOT
 from tests.runs import SMALL, Run, evaluate, without_timings
 

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eval.columns import Variant
 from eval.matching import contingency, match_contingency
 from eval.protocols import PROTOCOLS
-from eval.tables import Variant, summary
+from eval.tables import summary
 from experiments.paper_table import COLUMNS, paper_table, write_paper_table
 from experiments.published import published_table
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
+from eval.columns import SETTINGS
 from eval.metrics import resample_weights
-from eval.tables import SETTINGS
 from experiments import plots
 from experiments.comparisons import MOST_ROWS, best, comparable, contrast, mean_interval, overview, seeds_together
 from experiments.results import Results

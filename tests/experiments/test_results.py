@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from eval.tables import setting_names
+from eval.columns import setting_names
 from experiments.results import Results, ResultsError, read_results, swept
 from tests.conftest import ROOT
 from tests.runs import SMALL, evaluate
