@@ -181,15 +181,13 @@ def _attend(
     attention = model.attend_encoded(torch.stack([encoded for _, encoded in batch]), tasks[0].row.backbone)
     finest = attention[0].maps[attention[0].sides[0]]
     seconds += (now(finest) - start) / len(batch)
-    for (picture, _), maps in zip(batch, attention, strict=True):
+    for picture, maps in zip([each.to(finest.device) for each, _ in batch], attention, strict=True):
         wanting = [task for task in tasks if task.wants(picture.id)]
         for alike in grouped(wanting, lambda task: _aggregation_of(task.method)):
-            _run_tensor(picture.to(finest.device), maps, alike, seconds, alone=len(batch) == 1)
+            _run_tensor(picture, maps, alike, seconds, alone=len(batch) == 1)
 
 
-def _run_tensor(
-    picture: Picture, maps: AttentionMaps, tasks: Sequence[Task], seconds: float, alone: bool = True
-) -> None:
+def _run_tensor(picture: Picture, maps: AttentionMaps, tasks: Sequence[Task], seconds: float, alone: bool) -> None:
     """The tasks that share one aggregated tensor.
 
     Args:
