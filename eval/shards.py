@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from itertools import count
 
 import torch
 from torch import distributed
 
 # One process may have work for days after another has ended; torchrun ends all of them when one dies.
 LONGEST_WAIT = timedelta(days=100)
+
+
+class Meetings:
+    """Where the processes of a run wait for one another: all must come to the same meetings in the same order.
+
+    torchrun's own key-value store is all it takes. A process group would start threads, and one that still frees a
+    tensor while Python shuts down aborts the process.
+    """
+
+    def __init__(self) -> None:
+        self.store, self.index, self.count = next(distributed.rendezvous("env://", timeout=LONGEST_WAIT))
+        self._numbers = count()
+
+    def wait(self) -> None:
+        """Until all processes have come."""
+        self.store.barrier(f"meeting {next(self._numbers)}", self.count)
+
+    def agree(self, number: int) -> int:
+        """The number of process 0, once it has come."""
+        key = f"agreed {next(self._numbers)}"
+        if self.index == 0:
+            self.store.set(key, str(number))
+        agreed = int(self.store.get(key))
+        self.wait()  # process 0 may keep the store: it must not end before the others have read
+        return agreed
+
+
+# The next job of a multirun goes on with the same store.
+_meetings = cache(Meetings)
 
 
 @dataclass(frozen=True)
@@ -39,15 +69,11 @@ class Shard:
     def wait(self) -> None:
         """Waits until all processes have come here."""
         if self.count > 1:
-            distributed.barrier()
+            _meetings().wait()
 
     def agree(self, number: int) -> int:
         """The number that the leading process gives, once it gives it."""
-        if self.count == 1:
-            return number
-        agreed = torch.tensor(number)
-        distributed.broadcast(agreed, src=0)
-        return int(agreed)
+        return _meetings().agree(number) if self.count > 1 else number
 
     def device(self, name: str) -> str:
         """With several processes, ``auto`` is the GPU of this one's number; where GPUs are fewer, some share one."""
@@ -58,10 +84,7 @@ class Shard:
 
 def join_shards() -> Shard:
     """Meets the other processes that torchrun started; without torchrun, this process is the only one."""
-    count = int(os.environ.get("WORLD_SIZE", 1))
-    if count == 1:
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return Shard()
-    if not distributed.is_initialized():  # the next job of a multirun finds it so
-        distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
-        atexit.register(distributed.destroy_process_group)  # its threads must have ended before the process does
-    return Shard(distributed.get_rank(), count)
+    meetings = _meetings()
+    return Shard(meetings.index, meetings.count)
