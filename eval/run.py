@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -33,6 +34,9 @@ Item = TypeVar("Item")
 
 # A picture's own failure: the run records it and goes on. Anything else is a fault of ours and stops the run.
 PICTURE_ERRORS = (DatasetError, AttentionError, NoProposals, torch.OutOfMemoryError)
+
+# What torch's plain errors say where its CPU allocator, CUDA, cuBLAS or cuDNN got no memory.
+NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 
 # Pictures that pass the backbone together where the user gives no number. One leaves a GPU waiting for its next kernel;
 # on a CPU more would only take more memory.
@@ -153,7 +157,8 @@ def _in_halves(
     if not batch:
         return True
     try:
-        work(batch)
+        with _one_memory_error():
+            work(batch)
     except PICTURE_ERRORS as error:
         if len(batch) == 1:
             fail(batch[0], error)
@@ -164,6 +169,17 @@ def _in_halves(
                 _in_halves(half, work, fail)
         return not isinstance(error, torch.OutOfMemoryError)
     return True
+
+
+@contextmanager
+def _one_memory_error() -> Iterator[None]:
+    """Raises torch.OutOfMemoryError however torch has said that memory ran out."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or not any(said in str(error) for said in NO_MEMORY):
+            raise
+        raise torch.OutOfMemoryError(str(error)).with_traceback(error.__traceback__) from None
 
 
 def _attend(
@@ -198,17 +214,19 @@ def _run_tensor(picture: Picture, maps: AttentionMaps, tasks: Sequence[Task], se
     """
     own_errors = tuple(kind for kind in PICTURE_ERRORS if alone or kind is not torch.OutOfMemoryError)
     try:
-        start = time.perf_counter()
-        aggregated = tasks[0].method.aggregation(maps)
-        seconds += now(aggregated) - start
-        merger = Merger(aggregated)
+        with _one_memory_error():
+            start = time.perf_counter()
+            aggregated = tasks[0].method.aggregation(maps)
+            seconds += now(aggregated) - start
+            merger = Merger(aggregated)
     except own_errors as error:
         _fail(picture.id, tasks, error)
         return
     # Jobs may have rows in common, such as the baselines beside a sweep over tau.
     for same in grouped(tasks, lambda task: task.key):
         try:
-            result = same[0].evaluate(picture, merger, maps.features, seconds)
+            with _one_memory_error():
+                result = same[0].evaluate(picture, merger, maps.features, seconds)
         except own_errors as error:
             _fail(picture.id, same, error)
             continue

@@ -58,13 +58,29 @@ def test_files_are_those_of_batches_of_one(run: Callable[..., Run], batches: lis
     assert files(together) == files(alone)
 
 
-def test_a_batch_that_memory_does_not_hold_is_halved(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def no_memory() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def no_memory_of_the_cpu() -> None:
+    """As torch's own allocator says it: this one error is real."""
+    torch.empty(2**60, dtype=torch.uint8)
+
+
+def no_memory_for_a_library() -> None:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+@pytest.mark.parametrize("allocate", [no_memory, no_memory_of_the_cpu, no_memory_for_a_library])
+def test_a_batch_that_memory_does_not_hold_is_halved(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, allocate: Callable[[], None]
+) -> None:
     seen = []
 
     def attend(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
         seen.append(len(encoded))
         if len(encoded) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            allocate()
         return ATTEND(self, encoded, spec)
 
     monkeypatch.setattr(ViTAttention, "attend_encoded", attend)
