@@ -25,26 +25,34 @@ def kmeans_lines(settings: Settings) -> list[Line]:
     points = aggregated_attention(side)
     found = []
     theirs = seconds({"sklearn": lambda: _sklearn(points, 0)}, 1)["sklearn"]
+    iterations = _sklearn(points, 0).n_iter_
     for device, goal in KMEANS_GOALS.items():
         name = f"kmeans: {STARTS} starts, k = {CLUSTERS}, S = {side}, {device}"
         if absent(device):
             found.append(Line(name, goal=goal, note=NO_CUDA))
             continue
         moved = points.to(device)
-        took = seconds({"ours": lambda: lloyd.cluster(moved, CLUSTERS, 0, STARTS)}, settings.repeats, device)  # noqa: B023
-        found.append(Line(name, "s", took["ours"], theirs, "scikit-learn", goal))
+        centres = moved[: STARTS * CLUSTERS]
+        calls = {
+            "ours": lambda: lloyd.cluster(moved, CLUSTERS, 0, STARTS),  # noqa: B023
+            "floor": lambda: [centres @ moved.T for _ in range(iterations)],  # noqa: B023
+        }
+        took = seconds(calls, settings.repeats, device)
+        note = f"floor: the distances of {iterations} iterations, which scikit-learn's best start takes"
+        found.append(Line(name, "s", took["ours"], theirs, "scikit-learn", goal, floor=took["floor"], note=note))
     excess, same = [], 0
     for seed in range(SEEDS):
         points = aggregated_attention(side, seed)
-        labels, reference = lloyd.cluster(points, CLUSTERS, seed, STARTS), _sklearn(points, seed)
+        labels = lloyd.cluster(points, CLUSTERS, seed, STARTS)
+        reference = torch.from_numpy(_sklearn(points, seed).labels_).long()
         excess.append(inertia(points, labels) / inertia(points, reference) - 1)
         same += torch.equal(labels, reference)
     note = f"largest of {SEEDS} pictures, a seed each; the same labels in {same} of them"
     return [*found, Line("kmeans: inertia above scikit-learn's", "fraction", max(excess), goal=INERTIA, note=note)]
 
 
-def _sklearn(points: Tensor, seed: int) -> Tensor:
-    return torch.from_numpy(KMeans(CLUSTERS, n_init=STARTS, random_state=seed).fit_predict(points.numpy())).long()
+def _sklearn(points: Tensor, seed: int) -> KMeans:
+    return KMeans(CLUSTERS, n_init=STARTS, random_state=seed).fit(points.numpy())
 
 
 def inertia(points: Tensor, labels: Tensor) -> float:

@@ -63,7 +63,7 @@ def picture_lines(settings: Settings) -> list[Line]:
     whole, bare = typical.pop("whole"), typical.pop("bare")
     parts = ", ".join(f"{stage} {MILLISECONDS * time:.0f}" for stage, time in typical.items())
     note = f"median of {len(ids)} pictures; of it, in ms: {parts}"
-    return [Line(name, "s", whole, bare, "bare passes", goal_ratio=RATIO_GOAL, note=note)]
+    return [Line(name, "s", whole, bare, "bare passes", goal_ratio=RATIO_GOAL, floor=bare, note=note)]
 
 
 def _calls(model: ViTAttention, id: str) -> dict[str, Callable[[], Any]]:
