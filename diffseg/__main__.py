@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from diffseg.cli import main
+from diffseg.interrupts import end_at_once, interruptible
 
-sys.exit(main())
+
+def main() -> int:
+    """Runs the command line. Returns the exit status."""
+    end_at_once()
+    from diffseg import cli
+
+    return interruptible(cli.main)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

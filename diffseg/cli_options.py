@@ -49,7 +49,7 @@ examples:
   python -m diffseg holiday/ -o out --tau 0.4         fewer, larger segments
   python -m diffseg cat.jpg -o out --weights finest   finest attention maps alone
   python -m diffseg cat.jpg -o out --backbone sd14 --path DIR --device cuda
-  python -m diffseg cat.jpg -o out --backbone sd14 --label --words "cat,sofa"
+  python -m diffseg cat.jpg -o out --backbone sd14 --words "cat,sofa"
 
 exit status: 0 all done; 1 some photographs could not be read (or named), the
 others are done; 2 wrong arguments or no weights
@@ -63,7 +63,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help shows all options)\n")
 
 
-def _positive_int(text: str) -> int:
+def positive_int(text: str) -> int:
+    """An argument's number. Raises ArgumentTypeError unless it is whole and at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number, at least 1, got {text}")
     return int(text)
@@ -134,7 +135,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add("--path", metavar="DIR", help="folder, or hub id in the local cache, of its weights; default: its usual ones")
     add(
         "--size",
-        type=_positive_int,
+        type=positive_int,
         metavar="N",
         help="side in pixels of the square into which a photograph is squeezed for the backbone; for sd14 a multiple "
         f"of 64; default: {sizes}",
@@ -157,8 +158,8 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help=f"attention maps that differ by less are merged: the larger, the fewer segments; default: {taus}",
     )
-    add("--anchors", type=_positive_int, default=16, metavar="M", help="anchors along one side; default: %(default)s")
-    add("--iterations", type=_positive_int, default=3, metavar="N", help="of the merging; default: %(default)s")
+    add("--anchors", type=positive_int, default=16, metavar="M", help="anchors along one side; default: %(default)s")
+    add("--iterations", type=positive_int, default=3, metavar="N", help="of the merging; default: %(default)s")
     add(
         "--weights",
         type=_weights,
@@ -182,7 +183,7 @@ def _add_names(parser: argparse.ArgumentParser) -> None:
         "--words",
         type=_words,
         metavar="W",
-        help='your own names instead of a caption, with commas between: "cat,remote control"',
+        help='--label with your own names instead of a caption, with commas between: "cat,remote control"',
     )
     add(
         "--vote",

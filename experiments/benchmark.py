@@ -12,29 +12,32 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-import torch
-
+from diffseg.cli_options import Parser, positive_int
+from diffseg.interrupts import interruptible
 from eval.files import write_text
-from eval.provenance import provenance
-from experiments.bench import clustering, merging, precision, sweep, unet, vit
-from experiments.bench.measuring import Line, Settings
+
+if TYPE_CHECKING:  # torch takes seconds to import: what is wrong with the arguments is said before
+    from experiments.bench.measuring import Line, Settings
 
 FOLDER = Path(__file__).with_name("benchmarks")
-GROUPS: dict[str, Callable[[Settings], list[Line]]] = {
-    "merging": merging.lines,
-    "kmeans": clustering.kmeans_lines,
-    "dbscan": clustering.dbscan_lines,
-    "dinov2": vit.picture_lines,
-    "memory": vit.memory_lines,
-    "sweep": sweep.lines,
-    "precision": precision.lines,
-    "unet": unet.collecting_lines,
-    "pictures": unet.picture_lines,
-    "scaling": merging.scaling,
+# Name -> what measures its lines, within experiments.bench: a function of `Settings` that returns a list of `Line`.
+GROUPS = {
+    "merging": "merging:lines",
+    "kmeans": "clustering:kmeans_lines",
+    "dbscan": "clustering:dbscan_lines",
+    "dinov2": "vit:picture_lines",
+    "memory": "vit:memory_lines",
+    "sweep": "sweep:lines",
+    "precision": "precision:lines",
+    "unet": "unet:collecting_lines",
+    "pictures": "unet:picture_lines",
+    "scaling": "merging:scaling",
 }
 HEADER = ("line", "ours", "alternative", "ours/alt.", "goal", "met", "floor", "note")
 
@@ -42,11 +45,14 @@ HEADER = ("line", "ours", "alternative", "ours/alt.", "goal", "met", "floor", "n
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the chosen lines, prints the table and writes it."""
     options = _parse(arguments)
+    from eval.provenance import provenance
+    from experiments.bench.measuring import Settings
+
     settings = Settings(options.quick, 1 if options.quick else options.repeats, options.golden)
     lines: list[Line] = []
     for name in options.only or GROUPS:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        lines += GROUPS[name](settings)
+        lines += resolve_name(f"experiments.bench.{GROUPS[name]}")(settings)
     if settings.quick:  # the goals are of other sizes
         lines = [replace(line, goal=None, goal_ratio=None) for line in lines]
     text = f"{_headline(settings)}\n\n{table(lines)}\n"
@@ -61,10 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=__doc__)
+    parser = Parser(prog="python -m experiments.benchmark", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small inputs, once: shows that it runs, not how fast")
     parser.add_argument("--only", nargs="+", choices=GROUPS, metavar="NAME", help=f"of {', '.join(GROUPS)}")
-    parser.add_argument("--repeats", type=int, default=5, help="of each timing, of which the median counts (5)")
+    parser.add_argument(
+        "--repeats", type=positive_int, default=5, metavar="N", help="of a timing, of which the median counts (5)"
+    )
     parser.add_argument("--golden", type=Path, metavar="DIR", help="reference results of the authors' code")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="where the results go")
     return parser.parse_args(arguments)
@@ -100,6 +108,8 @@ def _figure(value: float) -> str:
 
 
 def _headline(settings: Settings) -> str:
+    import torch
+
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     quick = ", QUICK: not for comparison" if settings.quick else ""
     return f"{now}, {_device()}, {torch.get_num_threads()} threads, torch {torch.__version__}{quick}"
@@ -107,6 +117,8 @@ def _headline(settings: Settings) -> str:
 
 def _device() -> str:
     """Name of the GPU, or of the processor."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     cpuinfo = Path("/proc/cpuinfo")
@@ -119,4 +131,4 @@ def _slug(name: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    interruptible(main)

@@ -60,6 +60,11 @@ def test_a_group_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "speed"])
     assert "speed" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        main(["--repeats", "0"])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "argument --repeats: must be a whole number, at least 1, got 0" in line
     with pytest.raises(SystemExit):
         main(["--help"])
     helped = capsys.readouterr().out
