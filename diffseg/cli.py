@@ -45,11 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parser()
     args = options.parse_args(argv)
+    args.label |= args.words is not None
     try:
         spec = _spec(args)
-        cli_label.check(args, spec)
         photos = _find(args.photos, args.out)
-        spec.check()
+        if problems := [*cli_label.problems(args, spec), *_missing(spec)]:
+            options.exit(2, "".join(f"{options.prog}: {problem}\n" for problem in problems))
         _make_folder(args.out)
         segmenter = _Segmenter(spec, args)
         labeller = cli_label.Labeller(segmenter, args) if args.label else None
@@ -66,6 +67,15 @@ def _spec(args: argparse.Namespace) -> Backbone:
     if args.anchors > (side := max(spec.sides)):
         raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {args.anchors}")
     return spec
+
+
+def _missing(spec: Backbone) -> list[str]:
+    """Which weights are not on this machine."""
+    try:
+        spec.check()
+    except MissingWeights as error:
+        return [str(error)]
+    return []
 
 
 def _find(given: Sequence[Path], out: Path) -> dict[Path, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from diffseg import pictures
-from diffseg.backbones import Backbone
+from diffseg.backbones import Backbone, MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.captioning import CAPTIONER, Captioner, Prompt, locate_captioner
 
@@ -20,27 +20,30 @@ if TYPE_CHECKING:
     from diffseg.attention import AttentionMaps
     from diffseg.naming import Named
 
-DEFAULTS = {"words": None, "vote": "majority", "unconditional": False, "captioner": CAPTIONER}
+DEFAULTS = {"vote": "majority", "unconditional": False, "captioner": CAPTIONER}
 
 
-def check(args: argparse.Namespace, spec: Backbone) -> None:
-    """Whether names can be given, without importing torch.
+def problems(args: argparse.Namespace, spec: Backbone) -> list[str]:
+    """What keeps names from being given, without importing torch.
 
-    Raises:
-        ValueError: an option that needs another one, a backbone without words, or a package that is not installed.
-        MissingWeights: the captioner is not on this machine.
+    An option that needs another one, a backbone without words, packages that are not installed, and a captioner that
+    is not on this machine: a line each.
     """
     if not args.label:
-        if given := [name for name, value in DEFAULTS.items() if getattr(args, name) != value]:
-            raise ValueError(f"argument --{given[0]}: needs --label")
-        return
+        given = [f"--{name}" for name, value in DEFAULTS.items() if getattr(args, name) != value]
+        return [f"argument {name}: needs --label" for name in given]
+    found = []
     if not isinstance(spec, StableDiffusion):
-        raise ValueError(f"argument --label: {args.backbone} attends to no words, give --backbone sd14")
+        found.append(f"argument --label: {args.backbone} attends to no words, give --backbone sd14")
     for package in ("pycocotools", *(() if args.words else ("HanTa",))):
         if find_spec(package) is None:
-            raise ValueError(f"argument --label: needs the package {package}: pip install 'diffseg[label]'")
+            found.append(f"argument --label: needs the package {package}: pip install 'diffseg[label]'")
     if not args.words:
-        locate_captioner(args.captioner)
+        try:
+            locate_captioner(args.captioner)
+        except MissingWeights as error:
+            found.append(str(error))
+    return found
 
 
 class Segmenter(Protocol):

@@ -170,14 +170,12 @@ def test_a_caption_without_nouns_does_not_end_the_run(
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--words", "cat"], "argument --words: needs --label"),
+        (["--words", "cat"], "argument --label: dinov2_small attends to no words, give --backbone sd14"),
         (["--unconditional"], "argument --unconditional: needs --label"),
         (["--vote", "mean"], "argument --vote: needs --label"),
         (["--captioner", "./blip"], "argument --captioner: needs --label"),
-        (["--label"], "argument --label: dinov2_small attends to no words, give --backbone sd14"),
         (["--label", "--words", " ,"], "argument --words: must hold at least one word"),
         (["--label", "--vote", "best"], "argument --vote: invalid choice: 'best'"),
-        (["--label", "--backbone", "sd14", "--captioner", "./nowhere"], "captioner: ./nowhere is not on this machine"),
     ],
 )
 def test_wrong_arguments_are_told_in_one_line(
@@ -206,10 +204,38 @@ def test_a_package_that_is_not_installed(
     find_spec = cli_label.find_spec
     monkeypatch.setattr(cli_label, "find_spec", lambda name: None if name == package else find_spec(name))
     with pytest.raises(SystemExit) as caught:
-        run(models, tmp_path / "out", "--label", *words)
+        run(models, tmp_path / "out", "--label", "--captioner", str(models / "blip"), *words)
     assert caught.value.code == 2
     expected = f"diffseg: argument --label: needs the package {package}: pip install 'diffseg[label]'\n"
     assert capsys.readouterr().err == expected
+
+
+def test_what_is_missing_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Packages, captioner and the backbone's weights: nobody wants to hear of them one after the other."""
+    find_spec = cli_label.find_spec
+    monkeypatch.setattr(cli_label, "find_spec", lambda name: None if name == "HanTa" else find_spec(name))
+    options = ["--label", "--backbone", "sd14", "--path", "./none", "--captioner", "./nowhere"]
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["photo.png", "-o", str(tmp_path / "out"), *options])
+    assert caught.value.code == 2
+    package, captioner, backbone = capsys.readouterr().err.splitlines()
+    assert package.startswith("diffseg: argument --label: needs the package HanTa")
+    assert captioner.startswith("diffseg: captioner: ./nowhere is not on this machine")
+    assert backbone.startswith("diffseg: ")
+    assert "./none" in backbone
+    assert not list(tmp_path.iterdir())
+
+
+def test_words_imply_label(models: Path, tmp_path: Path) -> None:
+    assert run(models, tmp_path / "implied", "--words", "cat,sofa") == 0
+    assert run(models, tmp_path / "told", "--label", "--words", "cat,sofa") == 0
+    names = {path.name for path in (tmp_path / "told").iterdir()}
+    assert "photo.named.json" in names
+    assert {path.name for path in (tmp_path / "implied").iterdir()} == names
+    for name in names:
+        assert (tmp_path / "implied" / name).read_bytes() == (tmp_path / "told" / name).read_bytes()
 
 
 def test_more_words_than_a_prompt_holds(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
