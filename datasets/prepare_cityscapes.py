@@ -30,9 +30,9 @@ def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: M
         names: their names, with the size of each in GB.
 
     Raises:
-        DatasetError: there is neither an archive nor a picture; or a file is damaged or does not fit the others.
+        DatasetError: there is neither an archive nor a picture, or not the archive that is named; or a file is
+            damaged or does not fit the others.
     """
-    root.mkdir(parents=True, exist_ok=True)
     dataset = Cityscapes27(root=str(root))
     if not _is_complete(dataset):
         archives = archives or [root / name for name in names if (root / name).is_file()]
@@ -44,6 +44,11 @@ def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: M
             )
         if folders := [path for path in archives if path.is_dir()]:
             raise DatasetError(f"{folders[0]}: a folder, no archive; if the data are unpacked there, give it as DIR")
+        if gone := [str(path) for path in archives if not path.exists()]:
+            raise DatasetError(
+                f"{', '.join(gone)}: there is no such archive; name those that you have downloaded with "
+                'ARCHIVES="A.zip B.zip" (--archives A.zip B.zip)'
+            )
         selections = [select(archive, MEMBERS, LIMITS) for archive in archives]
         for selection in selections:
             count, size = len(selection.entries), selection.bytes / GB
