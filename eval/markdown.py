@@ -14,6 +14,10 @@ CAPTIONS: Mapping[ProtocolName, str] = {
 }
 
 
+FEW_IMAGES = 10
+"""Fewer than these hardly bound what other images would give: their resamples are few, and alike."""
+
+
 def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int | None = None) -> str:
     """The summary of a run: one table a protocol.
 
@@ -38,7 +42,14 @@ def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int |
         if rows[["published_acc", "published_miou"]].isna().all(axis=None):
             del cells["paper ACC / mIoU"]
         blocks.append(f"{CAPTIONS[protocol]}\n\n{pipe_table(cells)}")
-    return "\n".join(blocks)
+    caveats = [f"{caveat}\n" for caveat in coarse(overview["images"])]
+    return "\n".join([*blocks, *caveats])
+
+
+def coarse(images: Iterable[int]) -> list[str]:
+    """The caveat of a table one of whose intervals is over few images, by their numbers; else none."""
+    fewest = min((int(count) for count in images if count), default=FEW_IMAGES)
+    return [f"Intervals over {fewest} {'image' if fewest == 1 else 'images'}: coarse."] if fewest < FEW_IMAGES else []
 
 
 def fixed(value: float, decimals: int = 1, sign: str = "") -> str:

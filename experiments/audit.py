@@ -11,7 +11,7 @@ import pandas as pd
 
 from eval.columns import Variant
 from eval.files import write_text
-from eval.markdown import fixed, image_count, pipe_table, with_interval
+from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap_change, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
@@ -55,7 +55,7 @@ def write_audit(folder: Path, variants: Sequence[Variant], records: Records) -> 
         cells[f"Δ {title}"] = [with_interval(value, low, high, sign="+") for value, low, high in changes]
     cells["underflow"] = [fixed(value, 2) for value in table["underflow"]]
     cells["images"] = [image_count(row["images"], row["failed"], None) for row in rows]
-    text = f"{CAPTION}\n\n{pipe_table(cells)}"
+    text = "".join([f"{CAPTION}\n\n{pipe_table(cells)}", *(f"\n{caveat}\n" for caveat in coarse(table["images"]))])
     write_csv(folder / "audit.csv", table)
     write_text(folder / "audit.md", text)
     return text

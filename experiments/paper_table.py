@@ -10,7 +10,7 @@ import pandas as pd
 
 from eval.columns import Variant
 from eval.files import write_text
-from eval.markdown import fixed, image_count, pipe_table, with_interval
+from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
 from eval.settings import variant_key
 from eval.tables import Records, summary, write_csv
 from experiments.published import published_table
@@ -56,7 +56,8 @@ def write_paper_table(
         "LD, AX, UA: needs language, auxiliary images, unsupervised adaptation."
     )
     cells = _cells(table)
-    footnotes = [*_notes(table), *_shortcomings(table), *_failures(variants, records)]
+    caveats = coarse(table["images"].dropna())
+    footnotes = [*_notes(table), *_shortcomings(table), *caveats, *_failures(variants, records)]
     text = "\n".join([caption, "", pipe_table(cells), *(f"{note}\n" for note in footnotes)])
     write_csv(folder / "table.csv", table)
     write_text(folder / "table.md", text)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import pandas as pd
@@ -23,12 +23,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from diffseg.interrupts import interruptible
 from diffseg.palette import palette
 from eval.files import WriteError, write_text
-from eval.markdown import CAPTIONS, fixed
-from experiments.gallery import Shown, read_gallery
+from eval.markdown import CAPTIONS, coarse, fixed
 from experiments.plots import all_plots
 from experiments.results import Results, ResultsError, read_results, swept
+
+if TYPE_CHECKING:
+    from experiments.gallery import Shown
 
 PAGE = Path(__file__).with_name("page")
 USAGE_STATUS = 2
@@ -72,6 +75,7 @@ def report(results: Results, shown: Sequence[Shown], reasons: Sequence[str]) -> 
         parameters=[name for name in swept(summary) if name != "segmenter"],
         published=bool(summary["published_acc"].notna().any()),
         rows=_rows(summary),
+        caveats=coarse(summary["images"]),
         classes=_classes(results.per_class),
         plots={name.replace("_", " "): _svg(figure) for name, figure in all_plots(results).items()},
         reasons=reasons,
@@ -202,6 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = options.output or options.results / "report.html"
     try:
         results = read_results(options.results)
+        from experiments.gallery import read_gallery  # imports torch, which takes seconds
+
         shown, reasons = read_gallery(results)
         write_text(output, report(results, shown, reasons))
     except (ResultsError, WriteError) as error:
@@ -213,4 +219,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    interruptible(main)

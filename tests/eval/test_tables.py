@@ -188,6 +188,7 @@ def test_the_text_reads_like_the_table_of_the_paper(tmp_path: Path) -> None:
         "| ------- | ----------------: | ----------------: | -------: | --------: | -------------------: |\n"
         "| DiffSeg | 75.0 [75.0, 75.0] | 63.9 [58.3, 75.0] |      2.0 |      1.25 | 2 of 2,175, 1 failed |\n"
         "| DBSCAN  |                 - |                 - |        - |         - |           0 of 2,175 |\n"
+        "\nIntervals over 2 images: coarse.\n"
     )
 
 
@@ -196,6 +197,17 @@ def test_published_numbers_stand_beside_the_official_score_only() -> None:
     assert "72.5 / -" in official
     assert "| 2, 1 failed |" in official
     assert "paper" not in present
+
+
+def test_few_images_are_told() -> None:
+    record = RECORDS[VARIANTS[0].key][0]
+    for count, caveat in (
+        (1, ["Intervals over 1 image: coarse."]),
+        (9, ["Intervals over 9 images: coarse."]),
+        (10, []),
+    ):
+        lines = markdown(summary(VARIANTS[:1], {VARIANTS[0].key: [record] * count}), ["a"]).splitlines()
+        assert [line for line in lines if "coarse" in line] == caveat
 
 
 def test_every_setting_of_a_segmenter_has_a_column() -> None:

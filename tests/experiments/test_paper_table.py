@@ -111,6 +111,7 @@ def test_the_text_says_what_is_missing_and_untuned(written: Path) -> None:
     assert "† k is ours." in text
     assert lines["K-Means-C, own k†"]
     assert "a partial run (6 of 2,175 images)" in text
+    assert "Intervals over 6 images: coarse." in text
     assert "000000000098 (DBSCAN), 000000000099 (DBSCAN)" in text
     assert re.search(r"\d\d\.\d ± \d\.\d \[\d\d\.\d, \d\d\.\d\]", lines["K-Means-C"])
     assert re.search(r"[+-]\d+\.\d", lines["K-Means-C"])
