@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from hydra.utils import get_class
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
@@ -127,19 +127,30 @@ def build(node: DictConfig, key: str) -> Any:
     known = [each.name for each in fields(kind)]
     for name in values:
         if name not in known:
-            raise ConfigError(unknown_key(f"{key}.{name}", known))
+            raise ConfigError(unknown_key(f"{key}.{name}", known, kind.__name__))
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, key)) from error
 
 
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """One line for a key that does not exist, with the nearest that does."""
+def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:
+    """One line for a key that does not exist, or that its part, ``owner``, has not, with the nearest that does."""
     parent, _, name = key.rpartition(".")
+    lacks = f"{owner} has no such key" if owner else "there is no such key"
+    return f"{key}: {lacks}{_near(f'{parent}.' if parent else '', name, known)}"
+
+
+def _unknown_choice(path: str, known: Iterable[str]) -> str:
+    """The same for the YAML of a group, by its path."""
+    group, _, name = path.rpartition("/")
+    return f"{group}={name}: there is no such choice{_near(f'{group}=', name, known)}"
+
+
+def _near(prefix: str, name: str, known: Iterable[str]) -> str:
+    """What may have been meant; all there is, where nothing is near."""
     near = difflib.get_close_matches(name, known := sorted(known), n=1)
-    hint = f"; did you mean {f'{parent}.' if parent else ''}{near[0]}?" if near else f"; known: {', '.join(known)}"
-    return f"{key}: there is no such key{hint}"
+    return f"; did you mean {prefix}{near[0]}?" if near else f"; known: {', '.join(known)}"
 
 
 def _explain(error: ValidationError, key: str) -> str:
@@ -155,7 +166,13 @@ def explain(error: Exception) -> str:
     """What a user reads of an error: one line that names the key or file."""
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) else error
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key and cause.parent_node is not None:
-        return unknown_key(cause.full_key, [str(name) for name in cause.parent_node if name != "_target_"])
+        owner = str(cause.parent_node.get("_target_", "")).rpartition(".")[2]
+        return unknown_key(cause.full_key, [str(name) for name in cause.parent_node if name != "_target_"], owner)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        return _unknown_choice(error.missing_cfg_file, error.options)
+    if isinstance(error, OverrideParseException):
+        reasons = [line for line in str(error).splitlines() if not line.startswith(("Error parsing", "See "))]
+        return f"{error.override}: is neither group=choice nor key=value ({' '.join(reasons)})"
     if isinstance(error, ConfigError):
         return str(error)
     message = str(error).split("Config search path")[0]  # Hydra's folders are no news to a user

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -20,11 +21,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from datasets.base import DatasetError
 from diffseg.backbones import MissingWeights
+from diffseg.interrupts import INTERRUPTED_STATUS, interruptible
 from eval.config import ConfigError, explain
 from eval.files import WriteError
 from eval.records import PicturesFailed, RecordError
+from experiments.arguments import arranged
 from experiments.plan import plan
-from experiments.results import SWEEP_TABLE
 from experiments.rows import check
 
 USER_ERRORS = (
@@ -34,7 +36,7 @@ USER_ERRORS = (
 CONF = Path(__file__).resolve().parents[1] / "conf"
 # Hydra takes plugins from the namespace package hydra_plugins only: this folder holds our part of it, nothing else.
 PLUGINS = str(Path(__file__).with_name("plugins"))
-USAGE_STATUS, FAILED_STATUS, INTERRUPTED_STATUS = 2, 1, 130
+USAGE_STATUS, FAILED_STATUS = 2, 1
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -43,7 +45,6 @@ def evaluate(config: DictConfig) -> None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _evaluate(config)  # what goes wrong reaches `main` when the other jobs have run
         return
-    (Path(config.results_dir) / SWEEP_TABLE).unlink(missing_ok=True)  # its jobs are not what is evaluated now
     with one_line_errors():
         _evaluate(config)
 
@@ -53,8 +54,9 @@ def _evaluate(config: DictConfig) -> None:
     planned = replace(planned, rows=check(planned.rows))
     # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
     from experiments.runner import run_plans
+    from experiments.sweep_table import give_way
 
-    (failed,) = run_plans([planned])
+    (failed,) = run_plans([planned], conclude=partial(give_way, planned.folder))
     if failed and not config.allow_failures:
         raise PicturesFailed
 
@@ -83,8 +85,9 @@ def main() -> None:
     Plugins.instance().register(one_pass.OnePassLauncher)
     Plugins.instance().register(one_pass.OnePassSweeper)
     with one_line_errors():
+        sys.argv[1:] = arranged(sys.argv[1:])
         evaluate()
 
 
 if __name__ == "__main__":
-    main()
+    interruptible(main)

@@ -39,7 +39,7 @@ def plan(config: DictConfig, point: str = "", title: str = "") -> Plan:
     """The plan of the job that Hydra is running. Raises ConfigError, see `experiments.rows.expand`."""
     job = HydraConfig.get()
     rows = expand(config, job.overrides.task, job.runtime.choices)
-    folder = Path(job.runtime.output_dir)
     if job.mode != RunMode.MULTIRUN:
-        return Plan(config, rows, folder)
-    return Plan(config, rows, folder, Path(job.sweep.dir).absolute(), point or str(job.job.num), title)
+        return Plan(config, rows, Path(config.results_dir).absolute())
+    sweep = Path(job.sweep.dir).absolute()
+    return Plan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title)

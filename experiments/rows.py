@@ -44,7 +44,7 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
     Args:
         config: the composed configuration of the run.
         overrides: what the user typed, Hydra's grammar.
-        choices: group -> chosen YAML, for a run of one row.
+        choices: group -> chosen YAML.
 
     Raises:
         ConfigError: see `build`.
@@ -55,21 +55,22 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
         return [_row(choices["segmenter"], config, choices)]
     variations = _variations(config)
     chosen = {group for each in variations for group in _groups(each) if group in choices}
+    table = f"experiment={choices['experiment']}" if choices.get("experiment") else "variants"
     typed = OverridesParser.create().parse_overrides(list(overrides))
     for override in typed:
         if override.key_or_group in chosen:
             raise ConfigError(
-                f"{override.input_line}: the rows of experiment={config.name} choose their {override.key_or_group} "
+                f"{override.input_line}: the rows of {table} choose their {override.key_or_group} "
                 "themselves; leave out one of the two"
             )
     deferred = [override for override in typed if override.key_or_group.split(".")[0] in chosen]
     common = [str(override.input_line) for override in typed if override not in deferred]
     composed = _compose_all(variations, common)
     for override in deferred:
-        _set_where_meant(override, variations, [row for row, _ in composed], config.name)
+        _set_where_meant(override, variations, [row for row, _ in composed], table)
     rows = [_row(each.name, *parts, each.note) for each, parts in zip(variations, composed, strict=True)]
     if any((row.dataset, row.scoring.report) != (rows[0].dataset, rows[0].scoring.report) for row in rows):
-        raise ConfigError(f"variants: the rows of experiment={config.name} must share dataset and protocol.report")
+        raise ConfigError(f"variants: the rows of {table} must share dataset and protocol.report")
     # What the user gives can make rows equal, such as those of a sweep over it.
     return [row for index, row in enumerate(rows) if row not in rows[:index]]
 
@@ -114,13 +115,13 @@ def _compose_all(variations: Sequence[Variation], common: Sequence[str]) -> list
 
 
 def _set_where_meant(
-    override: Override, variations: Sequence[Variation], configs: Sequence[DictConfig], experiment: str
+    override: Override, variations: Sequence[Variation], configs: Sequence[DictConfig], table: str
 ) -> None:
     """Sets a key of a group that rows choose themselves, see `expand`."""
     key = override.key_or_group
     having = [index for index, config in enumerate(configs) if _has(config, key)]
     if not having:
-        raise ConfigError(f"{key}: no row of experiment={experiment} has this key")
+        raise ConfigError(f"{key}: no row of {table} has this key")
     leaving = [index for index in having if key.split(".")[0] not in _groups(variations[index])]
     for index in leaving or having:
         OmegaConf.update(configs[index], key, override.value(), merge=False)

@@ -36,7 +36,7 @@ from experiments.audit import write_audit
 from experiments.panels import write_panels
 from experiments.paper_table import write_paper_table
 from experiments.plan import Plan
-from experiments.published import published_score
+from experiments.published import published_score, published_table
 from experiments.sweep_folders import LABELS, PROVENANCE, RECORDS, recorded_with, settle
 
 logger = logging.getLogger(__name__)
@@ -110,6 +110,8 @@ def run_plans(
 def _prepared(plan: Plan) -> list[Method]:
     try:
         build(plan.config.tracker, "tracker")
+        if plan.config.published:
+            published_table(plan.config.published)
         return [prepare(row) for row in plan.rows]
     except ConfigError as error:
         raise ConfigError(f"{plan.title}{error}") from None

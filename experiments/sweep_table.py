@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.markdown import fixed, pipe_table, with_interval
+from eval.files import writing
+from eval.markdown import coarse, fixed, pipe_table, with_interval
 from eval.tables import write_csv
 from experiments.results import SWEEP_TABLE, ResultsError, read_results
 
@@ -29,6 +30,28 @@ def conclude(sweep: Path, first: int, count: int) -> None:
     except ResultsError:  # no job has finished, or they report no score in common
         overview = "\n"
     print(f"{overview}Tables: {sweep / SWEEP_TABLE}, and in each job's folder", flush=True)
+
+
+def give_way(folder: Path) -> None:
+    """Removes the table of a sweep from the folder of a single run whose own tables are written: those are read now."""
+    path = folder / SWEEP_TABLE
+    if path.is_file():
+        with writing(path):
+            path.unlink()
+        print(f"{path}: removed, so that this run's tables are read; the sweep's jobs stay in their folders")
+
+
+def tell_of_others(sweep: Path, count: int) -> None:
+    """Says what lies in the folder of a sweep beside the ``count`` jobs of its last launch."""
+    from experiments.sweep_folders import EARLIER  # imports torch, as the jobs have by now
+
+    numbers = sorted(int(path.name) for path in sweep.iterdir() if path.name.isdecimal())
+    others = [str(number) for number in numbers if number >= count]
+    kept = [f"jobs of earlier launches, in the folders {', '.join(others)}"] if others else []
+    if (sweep / EARLIER).is_dir():
+        kept.append(f"records of other points, in {sweep / EARLIER}")
+    if kept:
+        print(f"Kept, and not in these tables: {'; '.join(kept)}", flush=True)
 
 
 def _write(sweep: Path, first: int, count: int, finished: bool) -> None:
@@ -60,4 +83,5 @@ def _overview(summary: pd.DataFrame) -> str:
             "segments": [fixed(value) for value in rows["segments"]],
         }
         blocks.append(f"\nScore `{protocol}`\n\n{pipe_table(cells)}")
+    blocks += [f"\n{caveat}\n" for caveat in coarse(summary["images"])]
     return "".join(blocks)

@@ -105,7 +105,7 @@ def test_configs_are_the_defaults(name: str, kind: Callable[[], object]) -> None
         ("project", "", r"tracker.project: must have 1..128 characters, none of /\#?%:, got ''"),
         ("timeout", 0, "tracker.timeout: must be a positive number of seconds, got 0.0"),
         ("timeout", float("inf"), "tracker.timeout: must be a positive number of seconds, got inf"),
-        ("projekt", "x", "tracker.projekt: there is no such key; did you mean tracker.project?"),
+        ("projekt", "x", "tracker.projekt: WandbTracker has no such key; did you mean tracker.project?"),
     ],
 )
 def test_settings_are_checked(key: str, value: object, message: str) -> None:

@@ -36,10 +36,18 @@ def coco(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("segmenter.tua=0.3", "segmenter.tua: there is no such key; did you mean segmenter.tau?"),
-        ("segmnter.tau=0.3", "segmnter"),
+        ("segmenter.tua=0.3", "segmenter.tua: DiffSeg has no such key; did you mean segmenter.tau?"),
+        ("segmnter.tau=0.3", "segmnter: there is no such key; did you mean segmenter?"),
         ("colour=red", "colour: there is no such key"),
-        ("segmenter=kmeens", "Could not find 'segmenter/kmeens'"),
+        ("segmenter=kmean_c", "segmenter=kmean_c: there is no such choice; did you mean segmenter=kmeans_c?"),
+        ("experiment=dmo", "experiment=dmo: there is no such choice; did you mean experiment=demo?"),
+        ("segmenter=watershed", "segmenter=watershed: there is no such choice; known: dbscan, diffcut, diffseg"),
+        ("segmenter.tau=0.5,0.7", "segmenter.tau=0.5,0.7: several values are a sweep, which needs -m: python -m"),
+        ("segmenter.tau=0.5,0.7", "a list is typed segmenter.tau=[0.5,0.7]"),
+        ("segmenter=dbscan,diffseg", "which needs -m: python -m experiments.evaluate -m segmenter=dbscan,diffseg ..."),
+        ("segmenter.tau=[0.3", "segmenter.tau=[0.3: is neither group=choice nor key=value"),
+        ("demo", "demo: is neither group=choice nor key=value (missing EQUAL"),
+        ("--limit", "unrecognized arguments: --limit; options come before group=choice"),
         ("segmenter.tau=0", "segmenter.tau: must be a finite number above 0, got 0"),
         ("segmenter.tau=high", "segmenter.tau: input should be a valid number"),
         ("segmenter.tau=[0.1,0.2]", "segmenter.tau: need one value, or one for each of the 3 iterations"),
@@ -73,14 +81,17 @@ def test_settings(run: Evaluate, override: str, message: str) -> None:
     assert len(errors) == 1, done.err
     assert message in errors[0]
     assert "Traceback" not in done.err
-    assert not (done.folder / "summary.csv").exists()
+    assert not done.folder.exists()
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("experiment=demo", "segmenter=dbscan"), "the rows of experiment=demo choose their segmenter themselves"),
+        (("experiment=demo", "segmenter=dbscan", "name=mine"), "the rows of experiment=demo choose their segmenter"),
         (("experiment=demo", "+segmenter.colour=1"), "segmenter.colour: no row of experiment=demo has this key"),
+        (("variants=[{name: A, overrides: ['segmenter=slic']}]", "segmenter=dbscan"), "the rows of variants choose"),
+        (("segmenter=kmeans_c", "segmenter.tau=0.3"), "segmenter.tau: KMeans has no such key; known: clusters, impl"),
+        (("--cfg", "job", "-m"), "-m: evaluates a sweep; leave it out, or --run, --cfg or --info"),
         (("backbone=sd14", "backbone.size=500"), "backbone.size: must be a positive multiple of 64, got 500"),
         (("backbone=sd14", "backbone.timestep=1000"), "backbone.timestep: must be 0..999, got 1000"),
         (("segmenter=kmeans_c", "segmenter.clusters=0"), "segmenter.clusters: must be at least 1, or truth, got 0"),

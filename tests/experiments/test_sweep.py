@@ -220,8 +220,8 @@ def _records(folder: Path) -> int:
         ("device=cpu,cuda", "device: the jobs of a sweep share one, got cpu, cuda"),
         ("hydra.sweep.subdir=job-${hydra.job.num}", "job 0: its results would lie in"),
         ("tracker=wandb tracker.timeout=5,-1", "job 1 (tracker.timeout=-1): tracker.timeout: must be"),
-        ("backbone.timestep=1,2", "backbone.timestep: there is no such key; known: dtype, layers"),
-        ("segmenter=diffseg,dbscan", "job 1 (segmenter=dbscan): segmenter.anchors: there is no such key; known: eps"),
+        ("backbone.timestep=1,2", "backbone.timestep: ViT has no such key; known: dtype, layers"),
+        ("segmenter=diffseg,dbscan", "job 1 (segmenter=dbscan): segmenter.anchors: DBSCAN has no such key; known: eps"),
     ],
 )
 def test_a_point_that_cannot_be_is_told_before_any_is_run(
@@ -233,7 +233,21 @@ def test_a_point_that_cannot_be_is_told_before_any_is_run(
     assert message in run.err
     assert len(run.err.splitlines()) == 1
     assert not calls["attend_encoded"]
-    assert not list(run.folder.rglob("summary.csv"))
+    assert not run.folder.exists()
+
+
+def test_a_sweep_that_is_refused_leaves_the_folder_as_it_was(sweep: Sweep) -> None:
+    overrides = (*SMALL, "dataset.limit=1", "panels=0")
+    before = _contents(sweep(*overrides, "segmenter.tau=0.3").folder)
+    run = sweep(*overrides, "segmenter.tau=0.3,0.4,-1")
+    assert run.status == 2
+    assert _contents(run.folder) == before
+
+
+def _contents(folder: Path) -> dict[str, bytes | None]:
+    """Files and folders, but for what Hydra notes of every launch."""
+    paths = [path for path in folder.rglob("*") if path.name != "multirun.yaml"]
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in paths}
 
 
 def test_failed_pictures_are_counted_a_job(sweep: Sweep, tmp_path: Path) -> None:
@@ -271,8 +285,48 @@ def test_a_folder_of_a_single_run(sweep: Sweep, tmp_path: Path, capsys: pytest.C
     run = sweep(*overrides, "segmenter.tau=0.3,0.5")
     assert "tau=0.5" in run.out
     assert list(read_results(folder).summary["tau"].unique()) == ["0.3", "0.5"]
-    evaluate(folder, *overrides, "segmenter.tau=0.9", capture=capsys)
+    for refused in ("segmenter.tau=-1", "segmenter.tua=0.9", "device=tpu9"):
+        assert evaluate(folder, *overrides, refused, capture=capsys).status == 2
+        assert list(read_results(folder).summary["tau"].unique()) == ["0.3", "0.5"]
+    alone = evaluate(folder, *overrides, "segmenter.tau=0.9", capture=capsys)
+    assert alone.out.splitlines()[-1] == (
+        f"{folder / 'sweep.csv'}: removed, so that this run's tables are read; the sweep's jobs stay in their folders"
+    )
     assert list(read_results(folder).summary["tau"].unique()) == ["0.9"]
+    assert "removed" not in evaluate(folder, *overrides, "segmenter.tau=0.9", capture=capsys).out
+
+
+def test_a_sweep_of_a_folder_stays_until_a_single_run_has_tables(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = (*SMALL, "dataset.limit=1", "panels=0")
+    sweep(*overrides, "segmenter.tau=0.3,0.5")
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ViTAttention, "attend_encoded", interrupted)
+    assert evaluate(tmp_path / "sweep", *overrides, "segmenter.tau=0.9", capture=capsys).status == 130
+    assert list(read_results(tmp_path / "sweep").summary["tau"].unique()) == ["0.3", "0.5"]
+
+
+def test_what_a_smaller_sweep_leaves_is_told(sweep: Sweep) -> None:
+    overrides = (*SMALL, "dataset.limit=1", "panels=0")
+    kept = "Kept, and not in these tables: "
+    assert kept not in sweep(*overrides, "segmenter.tau=0.3,0.4,0.5,0.6").out
+    run = sweep(*overrides, "segmenter.tau=0.5,0.6", "hydra.sweeper.max_batch_size=1")
+    assert run.out.splitlines()[-1] == (
+        f"{kept}jobs of earlier launches, in the folders 2, 3; "
+        f"records of other points, in {run.folder / EARLIER}"
+    )
+    assert run.out.count(kept) == 1
+
+
+def test_m_may_be_typed_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = (*SMALL, "dataset.limit=1", "panels=0")
+    run = evaluate(tmp_path / "sweep", *overrides, "segmenter.tau=0.3,0.4", "-m", capture=capsys)
+    assert run.status == 0, run.err
+    assert list(run.table("sweep")["tau"].unique()) == [0.3, 0.4]
 
 
 def test_a_folder_behind_a_link(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -25,7 +26,8 @@ from eval.records import PicturesFailed
 from experiments.composing import Composer
 from experiments.plan import Plan, plan
 from experiments.rows import check
-from experiments.sweep_table import begin, conclude
+
+MULTIRUN_FILE = "multirun.yaml"
 
 
 class OnePassLauncher(Launcher):
@@ -69,6 +71,7 @@ class OnePassLauncher(Launcher):
         plans = [replace(each, rows=list(islice(rows, len(each.rows)))) for each in plans]
         # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
         from experiments.runner import run_plans
+        from experiments.sweep_table import begin, conclude
 
         _allow_open_files(2 * len(plans))  # every job's records and their lock
         failed = run_plans(
@@ -98,7 +101,7 @@ class OnePassLauncher(Launcher):
         with open_dict(config):
             config.hydra.overrides.task = list(overrides)
             config.hydra.job.id = config.hydra.job.num = number
-        return run_job(task, config, "hydra.sweep.dir", "hydra.sweep.subdir", self.hydra_context)
+        return run_job(task, config, "hydra.run.dir", None, self.hydra_context)  # makes no folder, as no job runs yet
 
 
 class OnePassSweeper(BasicSweeper):
@@ -115,6 +118,8 @@ class OnePassSweeper(BasicSweeper):
             return
         super().validate_batch_is_legal(batch)
         if _leads() and not self.listed:
+            from experiments.sweep_table import begin
+
             sweep, self.listed = _folder(self.config), True
             begin(sweep, 0, self._count())
             for number in range(self._count()):  # not finished until written anew
@@ -122,11 +127,22 @@ class OnePassSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Called by Hydra. Raises PicturesFailed when all batches have run."""
+        sweep = _folder(self.config)
+        made = [path for path in (sweep, *sweep.parents) if not path.exists()]
         try:
             returns = super().sweep(arguments)
+        except BaseException:
+            _remove_if_empty(made)
+            raise
         finally:  # those that have finished, where others could not
             if self.listed:
-                conclude(_folder(self.config), 0, self._count())
+                from experiments.sweep_table import conclude
+
+                conclude(sweep, 0, self._count())
+        if _leads():
+            from experiments.sweep_table import tell_of_others
+
+            tell_of_others(sweep, self._count())
         if isinstance(self.launcher, OnePassLauncher) and self.launcher.failed:
             raise PicturesFailed
         return returns
@@ -140,6 +156,15 @@ def _folder(config: DictConfig | None) -> Path:
     """That of the sweep."""
     assert config is not None
     return Path(config.hydra.sweep.dir).absolute()
+
+
+def _remove_if_empty(folders: Sequence[Path]) -> None:
+    """Removes folders of a sweep that has not begun, innermost first; what Hydra writes before all else is nothing."""
+    for folder in folders:
+        if {path.name for path in folder.glob("*")} == {MULTIRUN_FILE}:
+            (folder / MULTIRUN_FILE).unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _leads() -> bool:
