@@ -141,8 +141,8 @@ def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:
     return f"{key}: {lacks}{_near(f'{parent}.' if parent else '', name, known)}"
 
 
-def _unknown_choice(path: str, known: Iterable[str]) -> str:
-    """The same for the YAML of a group, by its path."""
+def unknown_choice(path: str, known: Iterable[str]) -> str:
+    """The same for a choice that its group has not, by the path of its YAML, ``GROUP/CHOICE``."""
     group, _, name = path.rpartition("/")
     return f"{group}={name}: there is no such choice{_near(f'{group}=', name, known)}"
 
@@ -169,7 +169,7 @@ def explain(error: Exception) -> str:
         owner = str(cause.parent_node.get("_target_", "")).rpartition(".")[2]
         return unknown_key(cause.full_key, [str(name) for name in cause.parent_node if name != "_target_"], owner)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        return _unknown_choice(error.missing_cfg_file, error.options)
+        return unknown_choice(error.missing_cfg_file, error.options)
     if isinstance(error, OverrideParseException):
         reasons = [line for line in str(error).splitlines() if not line.startswith(("Error parsing", "See "))]
         return f"{error.override}: is neither group=choice nor key=value ({' '.join(reasons)})"

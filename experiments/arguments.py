@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from eval.config import ConfigError
+from eval.config import ConfigError, unknown_choice
 
+CONF = Path(__file__).resolve().parents[1] / "conf"
 COMMAND = "python -m experiments.evaluate"
 MULTIRUN = ("-m", "--multirun")
 
@@ -22,7 +24,7 @@ def arranged(arguments: Sequence[str]) -> list[str]:
         arguments: options, ``group=choice`` and ``key=value``.
 
     Raises:
-        ConfigError: there is no such option, or a key is given several values without ``-m``.
+        ConfigError: there is no such option or choice, or a key is given several values without ``-m``.
         OverrideParseException: an argument is none.
     """
     swept = any(each in MULTIRUN for each in arguments)
@@ -33,6 +35,11 @@ def arranged(arguments: Sequence[str]) -> list[str]:
     if swept and (options.run or options.cfg or options.info):
         raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")
     overrides = OverridesParser.create().parse_overrides(options.overrides)
+    for each in overrides:
+        choices = [path.stem for path in (CONF / each.key_or_group).glob("*.yaml")]
+        if choices and not each.is_delete() and isinstance(each.value(), bool | int | float | dict | None):
+            name = str(each.input_line).partition("=")[2]  # what reads as no text makes Hydra fail
+            raise ConfigError(unknown_choice(f"{each.key_or_group}/{name}", choices))
     if not swept and not any(each.key_or_group == "hydra.mode" for each in overrides):
         for each in overrides:
             if each.is_sweep_override():

@@ -25,7 +25,7 @@ from diffseg.interrupts import INTERRUPTED_STATUS, interruptible
 from eval.config import ConfigError, explain
 from eval.files import WriteError
 from eval.records import PicturesFailed, RecordError
-from experiments.arguments import arranged
+from experiments.arguments import CONF, arranged
 from experiments.plan import plan
 from experiments.rows import check
 
@@ -33,7 +33,6 @@ USER_ERRORS = (
     *(ConfigError, DatasetError, MissingWeights, RecordError, WriteError),
     *(HydraException, OmegaConfBaseException, OSError),
 )
-CONF = Path(__file__).resolve().parents[1] / "conf"
 # Hydra takes plugins from the namespace package hydra_plugins only: this folder holds our part of it, nothing else.
 PLUGINS = str(Path(__file__).with_name("plugins"))
 USAGE_STATUS, FAILED_STATUS = 2, 1

@@ -46,6 +46,7 @@ def coco(tmp_path: Path) -> Path:
         ("segmenter.tau=0.5,0.7", "a list is typed segmenter.tau=[0.5,0.7]"),
         ("segmenter=dbscan,diffseg", "which needs -m: python -m experiments.evaluate -m segmenter=dbscan,diffseg ..."),
         ("segmenter.tau=[0.3", "segmenter.tau=[0.3: is neither group=choice nor key=value"),
+        ("segmenter=3", "segmenter=3: there is no such choice; known: dbscan, diffcut"),
         ("demo", "demo: is neither group=choice nor key=value (missing EQUAL"),
         ("--limit", "unrecognized arguments: --limit; options come before group=choice"),
         ("segmenter.tau=0", "segmenter.tau: must be a finite number above 0, got 0"),

@@ -316,10 +316,10 @@ def test_what_a_smaller_sweep_leaves_is_told(sweep: Sweep) -> None:
     assert kept not in sweep(*overrides, "segmenter.tau=0.3,0.4,0.5,0.6").out
     run = sweep(*overrides, "segmenter.tau=0.5,0.6", "hydra.sweeper.max_batch_size=1")
     assert run.out.splitlines()[-1] == (
-        f"{kept}jobs of earlier launches, in the folders 2, 3; "
-        f"records of other points, in {run.folder / EARLIER}"
+        f"{kept}jobs of earlier launches, in the folders 2, 3; records of other points, in {run.folder / EARLIER}"
     )
     assert run.out.count(kept) == 1
+    assert run.out.count("\nIntervals over 1 image: coarse.\n") == 2  # a table a batch
 
 
 def test_m_may_be_typed_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
