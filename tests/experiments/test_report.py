@@ -68,6 +68,7 @@ def test_the_gallery_sorts_filters_compares_and_enlarges(
     run = evaluate(tmp_path / "run", "experiment=demo", "dataset.limit=4", "panels=3", *SMALL, capture=capsys)
     assert run.status == 0, run.err
     page = page_of(run)
+    assert "Intervals over 4 images: coarse." in page.read_text("utf-8")
     ids, photos = run.table("per_image")["image"].unique().tolist(), Photos(limit=3)
     scores = run.table("per_image").set_index(["variant", "protocol", "image"]).sort_index()
     with chromium(tmp_path / "profile") as browser:
