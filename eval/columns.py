@@ -35,6 +35,7 @@ PER_CLASS = ("variant", "protocol", "class_id", "class", "iou", "iou_low", "iou_
 PER_IMAGE = (
     *("variant", "protocol", "image", "status", "reason"),
     *("segments", "labelled", "acc", "miou", "seconds"),
+    *("tp", "fp", "fn"),
 )
 RESULTS = ("job", "row", "setting", "name")  # added where the tables of several runs are read together
 NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *RESULTS}) - SETTINGS.keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -117,10 +118,13 @@ def _resampled(
     return _ratio(tp.sum(axis=1), labelled), _mean(_iou(tp, fp, fn))
 
 
+@lru_cache(maxsize=1)  # the rows of a table share their images, and so their resamples: 35 MB of 2,175 images
 def resample_weights(images: int, resamples: int, seed: int) -> FloatArray:
-    """How often each resample holds each image: ``(resamples, images)``, whole numbers in float64."""
+    """How often each resample holds each image: ``(resamples, images)``, whole numbers in float64, read-only."""
     draw = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
-    return draw.astype(np.float64)
+    weights = draw.astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 def _iou(tp: NDArray, fp: NDArray, fn: NDArray) -> FloatArray:

@@ -6,12 +6,14 @@ only the columns ``seconds_per_image`` and ``seconds`` hold timings.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from eval.columns import (
     PER_CLASS,
@@ -149,7 +151,9 @@ def per_image(
 ) -> pd.DataFrame:
     """One row a variant (`telling_names`), protocol and image, columns `PER_IMAGE`. Arguments as in `write_tables`.
 
-    A failed image has its ``reason`` and no numbers.
+    ``acc`` and ``miou`` are the image's own. Those of a set of images, which `summary` has, are no mean of them: they
+    come from sums of ``tp``, ``fp`` and ``fn``, the pixels by class, lists such as ``[0,512,0]`` in the order of
+    ``class_id``. A failed image has its ``reason`` and no numbers.
     """
     rows = []
     for name, variant in zip(telling_names(variants), variants, strict=True):
@@ -167,6 +171,7 @@ def per_image(
                         "acc": PERCENT * accuracy(counts),
                         "miou": PERCENT * mean_iou(counts),
                         "seconds": _seconds(record),
+                        **{name: _listed(getattr(counts, name)) for name in ("tp", "fp", "fn")},
                     }
                 rows.append(row)
     numbers = {"segments": "Int64", "labelled": "Int64", "acc": float, "miou": float, "seconds": float}
@@ -188,6 +193,10 @@ def _split(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
 
 def _counts(record: Record, protocol: ProtocolName) -> Counts:
     return Counts.from_json(record["counts"][protocol])
+
+
+def _listed(pixels: NDArray[np.int64]) -> str:
+    return json.dumps(pixels.tolist(), separators=(",", ":"))
 
 
 def _seconds(record: Record) -> float:

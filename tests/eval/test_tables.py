@@ -144,13 +144,24 @@ def test_a_class_present_but_not_matched_counts_as_present() -> None:
 def test_per_image_holds_failures_too(written: dict[str, pd.DataFrame]) -> None:
     table = written["per_image"]
     assert table.columns.tolist() == [
-        *("variant", "protocol", "image", "status", "reason", "segments", "labelled", "acc", "miou", "seconds")
+        *("variant", "protocol", "image", "status", "reason", "segments", "labelled", "acc", "miou", "seconds"),
+        *("tp", "fp", "fn"),
     ]
     assert len(table) == 2 * 3
     assert table[table["protocol"] == "present"].to_numpy().tolist() == [
-        ["DiffSeg", "present", "a", "ok", "", "2", "4", "75.0000", "75.0000", "0.7500"],
-        ["DiffSeg", "present", "b", "failed", "no proposal, at all", "", "", "", "", ""],
-        ["DiffSeg", "present", "c", "ok", "", "2", "4", "75.0000", "58.3333", "1.7500"],
+        [
+            *("DiffSeg", "present", "a", "ok", "", "2", "4", "75.0000", "75.0000", "0.7500"),
+            "[3,0,0]",
+            "[0,0,0]",
+            "[1,0,0]",
+        ],
+        [*("DiffSeg", "present", "b", "failed", "no proposal, at all"), *[""] * 8],
+        [
+            *("DiffSeg", "present", "c", "ok", "", "2", "4", "75.0000", "58.3333", "1.7500"),
+            "[0,2,1]",
+            "[0,1,0]",
+            "[0,0,1]",
+        ],
     ]
 
 
