@@ -13,11 +13,12 @@ from eval.columns import Variant
 from eval.files import write_text
 from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
 from eval.matching import Counts
-from eval.metrics import accuracy, bootstrap_change, mean_iou
+from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
 from eval.records import Record
 from eval.settings import differences
 from eval.tables import PERCENT, Records, write_csv
+from experiments.comparisons import change
 
 METRICS = {"acc": "ACC", "miou": "mIoU"}
 CHANGE = ("change", "change_low", "change_high")
@@ -108,25 +109,19 @@ def _compared(
 ) -> dict[str, Any]:
     """Scores, and how far they are from ``before`` in ``old_protocol`` on the images of both."""
     row = {"protocol": protocol} | _scores(_counts(after, protocol))
-    old = _counts({image: record for image, record in before.items() if image in after}, old_protocol)
-    new = _counts({image: after[image] for image in before if image in after}, protocol)
-    if not new:
-        return row
-    old_scores, new_scores = _scores(old), _scores(new)
-    for metric, interval in zip(METRICS, bootstrap_change(old, new), strict=True):
-        row[f"{metric}_change"] = new_scores[metric] - old_scores[metric]
-        row[f"{metric}_change_low"] = PERCENT * interval.low
-        row[f"{metric}_change_high"] = PERCENT * interval.high
+    for metric, point in change(_counts(before, old_protocol), _counts(after, protocol)).items():
+        row |= zip((f"{metric}_{part}" for part in CHANGE), point, strict=True)
     return row
 
 
-def _counts(evaluated: Evaluated, protocol: ProtocolName) -> list[Counts]:
-    return [Counts.from_json(record["counts"][protocol]) for record in evaluated.values()]
+def _counts(evaluated: Evaluated, protocol: ProtocolName) -> dict[str, Counts]:
+    return {image: Counts.from_json(record["counts"][protocol]) for image, record in evaluated.items()}
 
 
-def _scores(counts: Sequence[Counts]) -> dict[str, float]:
+def _scores(counts: Mapping[str, Counts]) -> dict[str, float]:
     """ACC and mIoU in percent; nothing without images."""
     if not counts:
         return {}
-    total = sum(counts[1:], counts[0])
+    first, *others = counts.values()
+    total = sum(others, first)
     return {"acc": PERCENT * accuracy(total), "miou": PERCENT * mean_iou(total)}

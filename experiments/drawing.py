@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +37,7 @@ LABELS = {
     "eps": "radius of a neighbourhood, eps",
     "min_samples": "neighbours of a core point",
 }
-PANEL, ROW, MARGIN, LETTER = 2.9, 0.22, 1.0, 0.07  # inches
+PANEL, ROW, MARGIN, LETTER, LINE = 2.9, 0.22, 1.0, 0.07, 0.16  # inches
 FONT = 8  # points
 CHARACTERS = 14  # of a title, an inch
 ALONG = 36  # characters along a panel
@@ -44,7 +45,7 @@ TICKS = 8
 DODGE = 0.012  # of the axis, between lines, so that their intervals do not cover each other
 APART = 0.5  # of the distance between values that are no numbers, for the points at one of them
 NAME = 0.055  # of the axis, the height of a name
-LEFT_FROM = 0.9  # of the axis: points beyond have their names on the left
+BESIDE = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, -1), (-1, 1))  # where a name stands, by preference
 DECADE = 10
 
 Lines = Mapping[str, Mapping[str, Point]]
@@ -81,21 +82,38 @@ def wrapped(name: str) -> str:
 
 def head(figure: Figure, *parts: str) -> Figure:
     """The figure under a line that says what it shows; empty parts are left out."""
-    text = textwrap.fill("; ".join(filter(None, parts)), int(CHARACTERS * figure.get_figwidth()))
-    figure.suptitle(text, fontsize=FONT + 1, x=0.01, ha="left")
+    lines = textwrap.wrap("; ".join(filter(None, parts)), int(CHARACTERS * figure.get_figwidth()))
+    figure.set_figheight(figure.get_figheight() + LINE * (len(lines) - 1))
+    figure.suptitle("\n".join(lines), fontsize=FONT + 1, x=0.01, ha="left")
     return figure
 
 
-def number_points(axis: Axes, points: Sequence[tuple[float, float]], high: float) -> None:
-    """Writes 1, 2, ... beside points, none on top of another; both axes run from 0 to ``high``."""
-    apart, written = NAME * high, list[tuple[float, float]]()
-    for number, (x, y) in sorted(enumerate(points, 1), key=lambda item: item[1][1]):
-        x += (-1 if x > LEFT_FROM * high else 1) * 0.7 * apart
-        for other_x, other_y in written:  # from below
-            if abs(x - other_x) < apart and y - other_y < apart:
-                y = other_y + apart
-        written.append((x, y))
+def number_points(axis: Axes, points: ArrayLike, high: float, crowd: ArrayLike) -> None:
+    """Writes 1, 2, ... beside points, where there is room on none of a crowd and on no other number.
+
+    Args:
+        axis: both of whose axes run from 0 to ``high``.
+        points: ``(n, 2)``, those to number.
+        high: where the axes end.
+        crowd: ``(m, 2)``, all points drawn.
+    """
+    apart = NAME * high
+    taken = [(np.asarray(crowd, dtype=float), 0.7 * apart)]  # points are smaller than numbers
+    written: list[NDArray[np.float64]] = []
+    for number, point in enumerate(np.asarray(points, dtype=float), 1):
+        places = point + 0.8 * apart * np.array(BESIDE)
+        room = np.array([min(_room(place, *each) for each in taken) for place in places])
+        room[(places > high).any(axis=1) | (places < 0).any(axis=1)] = -np.inf
+        best = int(np.argmax(np.minimum(room, 0)))  # the first with room, else the one with the most
+        written.append(places[best])
+        taken[1:] = [(np.array(written), apart)]
+        x, y = places[best]
         axis.text(x, y, str(number), fontsize=FONT - 1, ha="center", va="center")
+
+
+def _room(place: NDArray[np.float64], others: NDArray[np.float64], apart: float) -> float:
+    """How much further than ``apart`` a place is from the nearest of others, negative where it is nearer."""
+    return float(np.abs(others - place).max(axis=1).min() - apart) if len(others) else np.inf
 
 
 def scale_counts(axis: Axes, which: Literal["x", "y"], values: ArrayLike) -> None:
@@ -126,7 +144,7 @@ def draw_lines(axis: Axes, lines: Lines) -> None:
             linestyle="-" if scaled else "", linewidth=1.2, elinewidth=0.7, capsize=2,
         )  # fmt: skip
     if len(ticks) <= TICKS or not scaled:
-        slanted = not scaled and len(" ".join(ticks)) > ALONG
+        slanted = not scaled and len(ticks) * max(map(len, ticks)) > ALONG
         axis.set_xticks(list(position.values()), ticks, rotation=30 * slanted, ha="right" if slanted else "center")
 
 
@@ -135,17 +153,28 @@ def legend(figure: Figure, axis: Axes, title: str, below: bool = False) -> None:
     handles, labels = axis.get_legend_handles_labels()
     place: Literal["outside lower center", "outside right center"]
     place = "outside lower center" if below else "outside right center"
-    figure.legend(handles, labels, title=title, loc=place, fontsize=FONT, title_fontsize=FONT, frameon=False)
+    drawn = figure.legend(handles, labels, title=title, loc=place, fontsize=FONT, title_fontsize=FONT, frameon=False)
+    if not below:
+        _make_room(figure, drawn)
 
 
 def list_numbers(figure: Figure, names: Sequence[str], title: str) -> None:
-    """What `number_points` has numbered, beside the panels."""
+    """What `number_points` has numbered, if anything, beside the panels."""
+    if not names:
+        return
     handles = [Line2D([], [], linestyle="") for _ in names]
     texts = [f"{number}  {name}" for number, name in enumerate(names, 1)]
-    figure.legend(
+    drawn = figure.legend(
         handles, texts, title=title, loc="outside right center", fontsize=FONT, title_fontsize=FONT, frameon=False,
         handlelength=0, handletextpad=0,
     )  # fmt: skip
+    _make_room(figure, drawn)
+
+
+def _make_room(figure: Figure, beside: Legend) -> None:
+    """Widens a figure by as much as this legend would take from its panels."""
+    width = beside.get_window_extent().width / figure.dpi
+    figure.set_figwidth(figure.get_figwidth() + max(width - MARGIN, 0))
 
 
 def draw_rows(
@@ -164,6 +193,28 @@ def draw_rows(
         elinewidth=1,
         capsize=2,
     )
+
+
+def draw_points(
+    axis: Axes, x: pd.DataFrame, y: pd.DataFrame, score: str, number: int = 0, name: str = "", faint: float = 1
+) -> None:
+    """Points with intervals along both axes, of the columns ``score``, ``score_low`` and ``score_high``.
+
+    Args:
+        axis: where to draw.
+        x, y: a row a point.
+        score: name of the columns.
+        number: which colour and marker.
+        name: for the legend.
+        faint: opacity of the intervals.
+    """
+    x_ends, y_ends = (ends(*(each[f"{score}{end}"] for end in ("", "_low", "_high"))) for each in (x, y))
+    drawn = axis.errorbar(
+        x[score], y[score], y_ends, x_ends, MARKERS[number], color=COLOURS[number], elinewidth=0.5, markersize=4,
+        label=name,
+    )  # fmt: skip
+    for bars in drawn.lines[2]:
+        bars.set_alpha(faint)
 
 
 def ends(mean: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:

@@ -1,14 +1,14 @@
 """Plots of results (`experiments.results`): scores against parameters, methods side by side, images, classes.
 
-Scores are in percent with their 95 % bootstrap intervals over the images. Where a point is the mean over settings, the
-title says so, and the ends of its interval are means as well. Every function returns a figure that belongs to nobody
-else: no pyplot, no display.
+Scores are in percent with their 95 % bootstrap intervals over the images, and those of the tables: of the pixels of all
+images together. Only `images` shows each image's own. Where a point is the mean over settings, the title says so, and
+the ends of its interval are means as well. Which settings are shown or compared is said above each plot, and so is by
+which score (`experiments.comparisons.criterion`). Every function returns a figure that belongs to nobody else: no
+pyplot, no display.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,27 +17,30 @@ from matplotlib.figure import Figure
 
 from eval.protocols import PROTOCOLS
 from eval.tables import PERCENT
+from experiments import curves
 from experiments.comparisons import (
     MOST_ROWS,
-    Point,
     best,
     by_image,
-    comparable,
-    contrast,
+    change,
+    check_settings,
+    counts_by_image,
+    criterion,
     mean_interval,
     reported,
     seeds_together,
     shown_settings,
+    told_apart_by,
 )
 from experiments.drawing import (
     COLOURS,
     FONT,
     GREY,
     LABELS,
-    Lines,
+    MARKERS,
     draw_lines,
+    draw_points,
     draw_rows,
-    ends,
     head,
     in_order,
     label,
@@ -48,50 +51,11 @@ from experiments.drawing import (
     scale_counts,
     wrapped,
 )
-from experiments.results import Results, swept
+from experiments.results import Results
 
-NOT_AN_AXIS = ("dataset", "label_source", "segmenter", "seed")
 OUTLIERS = 6
 ROUND = 20  # percent: the scatter plots end at a multiple
 INTERVALS = "95 % intervals"
-TABLES = ("summary", "per_class", "per_image")
-
-
-def all_plots(results: Results) -> dict[str, Figure]:
-    """Every plot that the results allow, by name (fit for a file); for each data set, where there are several."""
-    datasets = list(results.summary["dataset"].unique())
-    plots: dict[str, Figure] = {}
-    for dataset in datasets:
-        tables = {name: getattr(results, name) for name in TABLES}
-        own = replace(results, **{name: table[table["dataset"] == dataset] for name, table in tables.items()})
-        prefix = f"{dataset}_" if len(datasets) > 1 else ""
-        plots |= {f"{prefix}{name}": figure for name, figure in _plots(own).items()}
-    if not results.audit.empty:
-        plots["audit"] = audit(results)
-    return plots
-
-
-def _plots(results: Results) -> dict[str, Figure]:
-    """Those of one data set."""
-    plots: dict[str, Figure] = {}
-    if not results.summary["images"].any():  # all failed
-        return plots
-    axes = [
-        parameter
-        for parameter in swept(results.summary)
-        if parameter not in NOT_AN_AXIS and comparable(results.summary, parameter)[parameter].nunique() > 1
-    ]
-    plots |= {f"score_{parameter}": scores(results, parameter) for parameter in axes}
-    plots |= {f"segments_{parameter}": segments(results, parameter) for parameter in axes}
-    if results.summary["setting"].nunique() > 1:
-        first, second = contrast(results.summary)
-        plots["methods"] = methods(results)
-        plots["paired"] = paired(results, best(results.summary))
-        plots["images"] = images(results, first, second)
-        plots["classes"] = classes(results, first, second)
-        if set(results.summary["protocol"]) == set(PROTOCOLS):
-            plots["protocols"] = protocols(results)
-    return plots
 
 
 def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
@@ -104,34 +68,38 @@ def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
             the next parameter that varies with this one. Over what else varies, the mean is taken.
 
     Raises:
-        ValueError: the parameter has fewer than two values.
+        ResultsError: the parameter has fewer than two values.
     """
-    line = _line(results.summary, parameter) if line is None else line
+    line = curves.usual_line(results.summary, parameter) if line is None else line
     panels = _panels(results.summary)
     figure, axes = new_figure(len(panels))
     for axis, (title, protocol, metric) in zip(axes, panels, strict=True):
         rows = results.summary[results.summary["protocol"] == protocol]
-        draw_lines(axis, _lines(rows, parameter, line, partial(_mean_score, metric)))
+        draw_lines(axis, curves.lines(rows, parameter, line, partial(curves.mean_score, metric)))
         label(axis, title, LABELS.get(parameter, parameter), "%")
     if line:
         legend(figure, axes[0], LABELS.get(line, line))
-    return head(figure, _about(results), INTERVALS, _averaged(results.summary, parameter, line))
+    return head(figure, _about(results), INTERVALS, curves.averaged(results.summary, parameter, line))
 
 
 def segments(results: Results, parameter: str, line: str | None = None) -> Figure:
     """Segments an image against a parameter, as `scores`; dashed, the classes an image has in the ground truth."""
-    line = _line(results.summary, parameter) if line is None else line
+    line = curves.usual_line(results.summary, parameter) if line is None else line
     figure, (axis,) = new_figure(1)
     rows = _once(results.per_image)
-    draw_lines(axis, _lines(rows, parameter, line, lambda own: mean_interval(own.groupby("image")["segments"].mean())))
     classes = _once(results.per_class).groupby("setting")["images"].sum()
     images = _once(results.summary).set_index("setting")["images"]
     truth = (classes / images)[images.idxmax()]  # of the setting with the fewest failures
-    axis.axhline(truth, color=GREY, linestyle="--", zorder=0, label="classes in the truth")
+    axis.axhline(truth, color=GREY, linestyle="--", zorder=0)
+    draw_lines(
+        axis, curves.lines(rows, parameter, line, lambda own: mean_interval(own.groupby("image")["segments"].mean()))
+    )
     scale_counts(axis, "y", rows.groupby("setting")["segments"].mean())
     label(axis, "", LABELS.get(parameter, parameter), "segments an image")
-    legend(figure, axis, LABELS.get(line, line) if line else "")
-    return head(figure, _about(results), INTERVALS, _averaged(results.summary, parameter, line))
+    if line:
+        legend(figure, axis, LABELS.get(line, line))
+    dashed = "dashed: the classes an image has in the truth"
+    return head(figure, _about(results), INTERVALS, dashed, curves.averaged(results.summary, parameter, line))
 
 
 def methods(results: Results) -> Figure:
@@ -154,25 +122,46 @@ def methods(results: Results) -> Figure:
 
 
 def paired(results: Results, reference: str) -> Figure:
-    """How far each setting is from a reference on the same images; of many settings, the best by mIoU.
+    """How far the scores of each setting are from those of a reference; of many settings, the best by mIoU.
 
-    The mean over the images of the change in an image's own ACC and mIoU, with its 95 % bootstrap interval: what makes
-    an image hard cancels out. Where the interval holds 0, the change may be chance.
+    The change of the tables' scores with its paired 95 % bootstrap interval (`experiments.comparisons.change`): both
+    settings are scored on the same resamples, so what makes an image hard cancels out. Where the interval holds 0, the
+    change may be chance. Images on which either of the two failed are left out.
+
+    Raises:
+        ResultsError: the results do not have the reference.
     """
+    check_settings(results.summary, [reference])
     shown, title = shown_settings(results.summary[results.summary["setting"] != reference])
     panels = _panels(results.summary)
+    counts = {
+        (protocol, setting): counts_by_image(results.per_image, protocol, setting)
+        for protocol in reported(results.summary)
+        for setting in (reference, *shown)
+    }
+    changes = {
+        protocol: [change(counts[protocol, reference], counts[protocol, setting]) for setting in shown]
+        for protocol in reported(results.summary)
+    }
     figure, axes = new_figure(len(panels), shown)
     for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
-        table = by_image(results.per_image, protocol, metric)
-        points = [mean_interval(table[setting] - table[reference]) for setting in shown]
         axis.axvline(0, color="black", linewidth=0.8)
-        draw_rows(axis, *np.array(points).T)
-        label(axis, panel, "mean change (points)")
-    return head(figure, _about(results), INTERVALS, f"change from {reference}", title)
+        draw_rows(axis, *np.array([each[metric] for each in changes[protocol]]).T)
+        label(axis, panel, "change (points)")
+    why = f", the best by {criterion(results.summary)}" if reference == best(results.summary) else ""
+    return head(figure, _about(results), f"change from {reference}{why}", f"paired {INTERVALS}", title)
 
 
-def images(results: Results, first: str, second: str) -> Figure:
-    """Where two settings disagree: each image's own ACC and mIoU under both, those furthest apart by mIoU numbered."""
+def images(results: Results, first: str, second: str, chosen: str = "") -> Figure:
+    """Where two settings disagree: each image's own ACC and mIoU under both.
+
+    No mean of these is a score of the tables (see `paired`). Those furthest apart by mIoU are numbered.
+
+    Args:
+        results: of one data set.
+        first, second: settings.
+        chosen: says how they were, see `experiments.comparisons.contrast`.
+    """
     panels = _panels(results.summary)
     tables = {
         title: by_image(results.per_image, protocol, metric)[[first, second]].dropna()
@@ -184,20 +173,24 @@ def images(results: Results, first: str, second: str) -> Figure:
     for axis, (title, table) in zip(axes, tables.items(), strict=True):
         end = min(PERCENT, ROUND * (1 + table.to_numpy().max(initial=0) // ROUND))
         axis.axline((0, 0), slope=1, color=GREY, zorder=0)
-        axis.plot(table[first], table[second], "o", color=COLOURS[0], markersize=4, alpha=0.6, clip_on=False)
-        number_points(axis, list(table.loc[furthest.index].itertuples(index=False, name=None)), end)
-        mean, low, high = mean_interval(table[second] - table[first])
-        label(axis, f"{title}\nmean change {mean:+.1f} [{low:+.1f}, {high:+.1f}]", wrapped(f"{first} (%)"))
+        clip = table.empty  # matplotlib finds no layout for no points that may stick out
+        axis.plot(table[first], table[second], "o", color=COLOURS[0], markersize=4, alpha=0.6, clip_on=clip)
+        number_points(axis, table.loc[furthest.index], end, table)
+        label(axis, f"an image's own {title}", wrapped(f"{first} (%)"))
         axis.set(xlim=(0, end), ylim=(0, end), aspect="equal")
         ticks = np.arange(0, end + 1, ROUND if end > 2 * ROUND else ROUND / 2)
         axis.set(xticks=ticks, yticks=ticks)
     axes[0].set_ylabel(wrapped(f"{second} (%)"), fontsize=FONT)
     list_numbers(figure, list(furthest.index), "image")
-    return head(figure, _about(results), f"each point an image; numbered: the {len(furthest)} furthest apart by mIoU")
+    numbered = f"numbered: the {len(furthest)} furthest apart by {criterion(results.summary)}"
+    return head(figure, _about(results), "each point an image", chosen, numbered)
 
 
-def classes(results: Results, first: str, second: str) -> Figure:
-    """IoU of each class in two settings, ordered by the change; in brackets, the images that have the class."""
+def classes(results: Results, first: str, second: str, chosen: str = "") -> Figure:
+    """IoU of each class in two settings, ordered by the change; in brackets, the images that have the class.
+
+    Arguments as in `images`.
+    """
     rows = results.per_class[results.per_class["images"] > 0]
     own = _once(rows)
     counts = own.groupby("class")["images"].first()
@@ -216,25 +209,34 @@ def classes(results: Results, first: str, second: str) -> Figure:
             draw_rows(axis, own["iou"], own["iou_low"], own["iou_high"], number, setting)
         label(axis, f"IoU {protocol}", "IoU (%)")
     legend(figure, axes[0], "", below=True)
-    return head(figure, _about(results), INTERVALS, "in brackets: images with the class; ordered by the change")
+    return head(figure, _about(results), chosen, INTERVALS, "in brackets: images with the class; ordered by the change")
 
 
 def protocols(results: Results) -> Figure:
-    """mIoU of each setting in score ``official`` and in ``present``, and the gap between them against the segments."""
+    """mIoU of each setting in score ``official`` and in ``present``, and the gap between them against the segments.
+
+    A setting has a colour of its own where they are few, else that of its method, else of its value of a parameter.
+    """
     columns = ["miou", "miou_low", "miou_high", "segments"]
-    table = results.summary.pivot(index="setting", columns="protocol", values=columns).dropna()
-    x, y = (table.xs(protocol, axis=1, level="protocol") for protocol in PROTOCOLS)
-    (x_ends, y_ends) = (ends(each["miou"], each["miou_low"], each["miou_high"]) for each in (x, y))
+    order = results.summary["setting"].unique()
+    table = results.summary.pivot(index="setting", columns="protocol", values=columns).loc[order].dropna()
+    by = told_apart_by(results.summary, min(len(COLOURS), len(MARKERS)))
+    rows = results.summary.drop_duplicates("setting").set_index("setting", drop=False).loc[table.index]
+    groups = {name: table[rows[by] == name] for name in in_order(list(rows[by].unique()))} if by else {"": table}
     figure, (left, right) = new_figure(2)
-    left.axline((x["miou"].mean(), x["miou"].mean()), slope=1, color=GREY, zorder=0)
-    drawn = left.errorbar(x["miou"], y["miou"], y_ends, x_ends, "o", color=COLOURS[0], elinewidth=0.5, markersize=4)
-    for bars in drawn.lines[2]:
-        bars.set_alpha(min(1, MOST_ROWS / len(table)))  # many would hide the points
+    middle = table["miou"].mean().mean()
+    left.axline((middle, middle), slope=1, color=GREY, zorder=0)
+    faint = min(1, MOST_ROWS / max(len(table), 1))  # many bars would hide the points
+    for number, (name, own) in enumerate(groups.items()):
+        x, y = (own.xs(protocol, axis=1, level="protocol") for protocol in PROTOCOLS)
+        draw_points(left, x, y, "miou", number, name, faint)
+        right.plot(x["segments"], y["miou"] - x["miou"], MARKERS[number], color=COLOURS[number], markersize=4)
     label(left, "", "mIoU official (%)", "mIoU present (%)")
-    right.plot(x["segments"], y["miou"] - x["miou"], "o", color=COLOURS[0], markersize=4)
     right.set_ylim(bottom=0)
-    scale_counts(right, "x", x["segments"])
+    scale_counts(right, "x", table["segments", PROTOCOLS[0]])
     label(right, "", "segments an image", "mIoU present - official (points)")
+    if by:
+        legend(figure, left, LABELS.get(by, by))
     return head(figure, _about(results), INTERVALS, "each point a setting")
 
 
@@ -266,38 +268,6 @@ def _panels(table: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Title, protocol and metric of each panel. The protocols have the same ACC."""
     names = reported(table)
     return [("ACC", names[0], "acc"), *((f"mIoU {name}", name, "miou") for name in names)]
-
-
-def _line(summary: pd.DataFrame, parameter: str) -> str:
-    """What to draw lines of when nothing is said, see `scores`."""
-    rows = comparable(summary, parameter)
-    if rows["name"].nunique() > 1:
-        return "name"
-    return next((name for name in swept(rows) if name not in (parameter, *NOT_AN_AXIS)), "")
-
-
-def _lines(table: pd.DataFrame, parameter: str, line: str, point: Callable[[pd.DataFrame], Point]) -> Lines:
-    """The point of every group of rows, see `Lines`."""
-    rows = comparable(table, parameter)
-    if len(values := rows[parameter].unique()) < 2:
-        raise ValueError(f"{parameter}: these results have {' '.join(values) or 'no value'} alone; sweep it with -m")
-    groups = {value: rows[rows[line] == value] for value in in_order(list(rows[line].unique()))} if line else {"": rows}
-    return {
-        value: {str(x): point(group) for x, group in own.groupby(parameter, sort=False)}
-        for value, own in groups.items()
-    }
-
-
-def _mean_score(metric: str, rows: pd.DataFrame) -> Point:
-    """A score and the ends of its interval, each the mean over the rows."""
-    value, low, high = rows[[metric, f"{metric}_low", f"{metric}_high"]].mean()
-    return value, low, high
-
-
-def _averaged(summary: pd.DataFrame, parameter: str, line: str) -> str:
-    """Says over what a plot against a parameter takes the mean."""
-    others = [name for name in swept(comparable(summary, parameter)) if name not in (parameter, line, "segmenter")]
-    return f"mean over {', '.join(others)}" if others else ""
 
 
 def _once(table: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from diffseg.interrupts import interruptible
 from diffseg.palette import palette
 from eval.files import WriteError, write_text
 from eval.markdown import CAPTIONS, coarse, fixed
-from experiments.plots import all_plots
+from experiments.all_plots import all_plots
 from experiments.results import Results, ResultsError, read_results, swept
 
 if TYPE_CHECKING:

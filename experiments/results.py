@@ -21,7 +21,11 @@ TEXT = ("variant", "protocol", "class", "image", "status", "reason", "method", "
 
 
 class ResultsError(ValueError):
-    """A folder whose results cannot be read; the message is one line that names it and says what to do."""
+    """Results that cannot be read or compared; the message is one line that names them and says what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a traceback: IPython asks for it by this name."""
+        return [f"error: {self}"]
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,11 @@ def _read(path: Path, job: str) -> pd.DataFrame:
         raise ResultsError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if frame.empty:
         raise ResultsError(f"{path}: has no rows; delete the folder and run again")
+    if path.stem == "per_image" and "tp" not in frame:
+        raise ResultsError(
+            f"{path}: has no pixels by class, which older versions did not write; type the command of this run again: "
+            "it writes the tables anew from its records"
+        )
     texts = [name for name in texts if name in frame]
     frame[texts] = frame[texts].fillna("")
     frame.insert(0, "job", job)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from itertools import product
 from pathlib import Path
 
@@ -11,13 +13,17 @@ import pytest
 from matplotlib.axes import Axes
 
 from eval.columns import SETTINGS
-from eval.metrics import resample_weights
+from eval.matching import Counts
+from eval.metrics import accuracy, bootstrap_change, mean_iou, resample_weights
 from experiments import plots
+from experiments.all_plots import all_plots
 from experiments.comparisons import MOST_ROWS, best, comparable, contrast, mean_interval, overview, seeds_together
-from experiments.results import Results
+from experiments.drawing import COLOURS, new_figure, number_points
+from experiments.results import Results, ResultsError
 
 IMAGES = ("a", "b", "c", "d")
 CLASSES = ("sky", "person", "boat")
+NUMBERS = ["acc", "miou", "segments", "tp", "fp", "fn", "labelled"]
 
 
 def made_up(*parameters: dict[str, str]) -> Results:
@@ -49,6 +55,9 @@ def made_up(*parameters: dict[str, str]) -> Results:
             for image in IMAGES:
                 acc, miou = random.uniform(0, 100, 2)
                 per_image.append(row | {"image": image, "acc": acc, "miou": miou, "segments": random.integers(1, 9)})
+                tp, fp, fn = random.integers(0, 1000, (3, len(CLASSES)))
+                per_image[-1] |= {"tp": json.dumps(tp.tolist()), "fp": json.dumps(fp.tolist())}
+                per_image[-1] |= {"fn": json.dumps(fn.tolist()), "labelled": (tp + fn).sum()}
     return Results(*map(pd.DataFrame, (summary, per_class, per_image)), pd.DataFrame(), {"": Path()}, ())
 
 
@@ -111,7 +120,7 @@ def test_methods_are_lines_where_there_are_several() -> None:
 
 
 def test_a_parameter_that_does_not_vary_is_named() -> None:
-    with pytest.raises(ValueError, match=r"tau: these results have 0\.5 alone"):
+    with pytest.raises(ResultsError, match=r"tau: these results have 0\.5 alone"):
         plots.scores(made_up(*grid(tau=("0.5",), anchors=("8", "16"))), "tau")
 
 
@@ -135,21 +144,70 @@ def test_mean_interval_is_a_bootstrap_over_the_known_images() -> None:
     assert mean_interval(values) == pytest.approx((4.25, *np.quantile(means, [0.025, 0.975])))
 
 
-def test_paired_changes_are_taken_image_by_image() -> None:
-    results = made_up(*grid(tau=("0.5", "0.9", "1.1")))
-    reference = "DiffSeg, tau=0.9"
-    table = results.per_image.pivot(index="image", columns=["protocol", "setting"], values="miou")["present"]
-    axis = plots.paired(results, reference).axes[2]
-    assert [label.get_text() for label in axis.figure.axes[0].get_yticklabels()] == [
-        "DiffSeg, tau=0.5",
-        "DiffSeg, tau=1.1",
+def counts(results: Results, setting: str, protocol: str) -> list[Counts]:
+    rows = results.per_image[(results.per_image["setting"] == setting) & (results.per_image["protocol"] == protocol)]
+    return [
+        Counts(*(np.array(json.loads(row[name])) for name in ("tp", "fp", "fn")), row["labelled"])
+        for _, row in rows.dropna(subset=["tp"]).iterrows()
     ]
-    line, _, (bars,) = axis.containers[0].lines
-    for setting, x, segment in zip(
-        ("DiffSeg, tau=0.5", "DiffSeg, tau=1.1"), line.get_xdata(), bars.get_segments(), strict=True
-    ):
-        mean, low, high = mean_interval(table[setting] - table[reference])
-        assert (x, segment[0, 0], segment[1, 0]) == pytest.approx((mean, low, high))
+
+
+def test_paired_changes_are_those_of_the_score_of_all_images() -> None:
+    results = made_up(*grid(tau=("0.5", "0.9", "1.1")))
+    reference, *others = "DiffSeg, tau=0.9", "DiffSeg, tau=0.5", "DiffSeg, tau=1.1"
+    figure = plots.paired(results, reference)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == others
+    for axis, protocol, which in zip(figure.axes, ("official", "official", "present"), (0, 1, 1), strict=True):
+        old = counts(results, reference, protocol)
+        line, _, (bars,) = axis.containers[0].lines
+        for setting, x, segment in zip(others, line.get_xdata(), bars.get_segments(), strict=True):
+            new = counts(results, setting, protocol)
+            score = (accuracy, mean_iou)[which]
+            change = score(sum(new[1:], new[0])) - score(sum(old[1:], old[0]))
+            interval = bootstrap_change(old, new)[which]
+            drawn = (x, segment[0, 0], segment[1, 0])
+            assert drawn == pytest.approx((100 * change, 100 * interval.low, 100 * interval.high))
+
+
+def test_paired_changes_are_of_the_images_that_both_have() -> None:
+    results = made_up(*grid(tau=("0.5", "0.9")))
+    reference, other = "DiffSeg, tau=0.5", "DiffSeg, tau=0.9"
+    rows = results.per_image
+    rows.loc[(rows["image"] == "a") & (rows["tau"] == "0.5"), NUMBERS] = np.nan
+    old, new = counts(results, reference, "official"), counts(results, other, "official")[1:]
+    assert len(old) == len(new) == len(IMAGES) - 1
+    (x,) = plots.paired(results, reference).axes[0].containers[0].lines[0].get_xdata()
+    assert x == pytest.approx(100 * (accuracy(sum(new[1:], new[0])) - accuracy(sum(old[1:], old[0]))))
+
+
+def test_what_is_compared_and_why_stands_above() -> None:
+    results = made_up(*grid(tau=("0.5", "0.9", "1.1")))
+    leader = best(results.summary)
+    assert f"change from {leader}, the best by mIoU present" in plots.paired(results, leader).get_suptitle()
+    first, second, chosen = contrast(results.summary)
+    assert chosen == "the worst and the best setting by mIoU present"
+    for plot in (plots.images, plots.classes):
+        assert chosen in plot(results, first, second, chosen).get_suptitle().replace("\n", " ")
+        assert "worst" not in plot(results, *contrast(results.summary, (first, leader))).get_suptitle()
+    assert "best" not in plots.paired(results, first).get_suptitle()
+    official = results.summary[results.summary["protocol"] == "official"]
+    assert contrast(official)[2].endswith("by mIoU official")
+
+
+def test_the_user_may_choose_what_is_compared() -> None:
+    results = made_up(*grid(tau=("0.5", "0.9", "1.1")))
+    wanted = ["DiffSeg, tau=0.9", "DiffSeg, tau=0.5"]
+    figures = all_plots(results, wanted)
+    assert "change from DiffSeg, tau=0.9" in figures["paired"].get_suptitle()
+    axis = figures["images"].axes[0]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == tuple(f"{name} (%)" for name in wanted)
+    assert [text.get_text() for text in figures["classes"].legends[0].get_texts()] == wanted
+    with pytest.raises(ResultsError, match="tau=7: no such setting; there are: DiffSeg, "):
+        all_plots(results, [wanted[0], "tau=7"])
+    with pytest.raises(ResultsError, match="cannot be compared with itself"):
+        all_plots(results, [wanted[0], wanted[0]])
+    with pytest.raises(ResultsError, match="no such setting"):
+        plots.paired(results, "tau=7")
 
 
 def test_class_differences() -> None:
@@ -185,6 +243,23 @@ def test_images_numbers_those_furthest_apart(monkeypatch: pytest.MonkeyPatch) ->
     for text in axis.texts:  # beside its point, in every panel the same image
         x, y = table.loc[furthest[int(text.get_text()) - 1], [first, second]]
         assert text.get_position() == pytest.approx((x, y), abs=6)
+    # Nobody may take a mean of an image's own scores for what the tables say.
+    assert [axis.get_title() for axis in figure.axes] == [
+        f"an image's own {score}" for score in ("ACC", "mIoU official", "mIoU present")
+    ]
+    assert "mean" not in figure.get_suptitle()
+
+
+def test_numbers_stand_on_no_point_and_on_no_other_number() -> None:
+    crowd = np.array([(50, 50), (54, 50), (46, 50), (99, 99), (1, 1)])
+    (axis,) = new_figure(1)[1]
+    number_points(axis, crowd, 100, crowd)
+    places = np.array([text.get_position() for text in axis.texts])
+    assert [text.get_text() for text in axis.texts] == ["1", "2", "3", "4", "5"]
+    assert np.abs(places[:, None] - crowd).max(axis=2).min() > 3
+    between = np.abs(places[:, None] - places).max(axis=2)
+    assert between[~np.eye(5, dtype=bool)].min() > 4
+    assert ((places > 0) & (places < 100)).all()
 
 
 def test_segments_that_differ_much_are_to_scale() -> None:
@@ -212,52 +287,84 @@ def test_of_many_settings_the_best_are_shown() -> None:
     figure = plots.methods(results)
     ranked = results.summary.query("protocol == 'present'").sort_values("miou", ascending=False)["setting"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(ranked[:MOST_ROWS])
-    assert f"the {MOST_ROWS} best of {MOST_ROWS + 4}" in figure.get_suptitle()
+    assert f"the {MOST_ROWS} best of {MOST_ROWS + 4} settings by mIoU present" in figure.get_suptitle()
     assert best(results.summary) == ranked.iloc[0]
-    assert contrast(results.summary) == (ranked.iloc[-1], ranked.iloc[0])
+    assert contrast(results.summary)[:2] == (ranked.iloc[-1], ranked.iloc[0])
 
 
 def test_protocols_and_overview() -> None:
     results = made_up(*grid(tau=("0.5", "0.9", "1.1")))
     left, right = plots.protocols(results).axes
     table = overview(results.summary)
-    line, *_ = left.containers[0].lines
-    assert sorted(line.get_xdata()) == pytest.approx(sorted(table["mIoU official"]))
+    drawn = {each.get_label(): each.lines[0].get_xdata() for each in left.containers}
+    assert drawn == {setting: [score] for setting, score in table["mIoU official"].items()}  # each has its name
     gap = table["mIoU present"] - table["mIoU official"]
-    assert sorted(right.get_lines()[0].get_ydata()) == pytest.approx(sorted(gap))
+    assert [line.get_ydata()[0] for line in right.get_lines()] == pytest.approx(list(gap))
+    assert len({line.get_color() for line in right.get_lines()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "title", "names"),
+    [
+        (grid(name=("K-Means-C", "DBSCAN"), weights=("a", "b", "c", "d")), "method", ["K-Means-C", "DBSCAN"]),
+        (grid(tau=("0.9", "0.5"), anchors=("1", "2", "3", "4")), "threshold τ (nats)", ["0.5", "0.9"]),
+        (grid(tau=tuple(f"0.{digit}{digit}" for digit in range(len(COLOURS) + 1))), None, []),
+    ],
+)
+def test_many_settings_are_told_apart_by_method_or_parameter(
+    settings: list[dict[str, str]], title: str | None, names: list[str]
+) -> None:
+    figure = plots.protocols(made_up(*settings))
+    assert sum(len(each.lines[0].get_xdata()) for each in figure.axes[0].containers) == len(settings)
+    assert [legend.get_title().get_text() for legend in figure.legends] == ([title] if title else [])
+    assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == names
+
+
+def test_long_names_beside_the_panels_do_not_shrink_them() -> None:
+    def width(name: str) -> float:
+        figure = plots.protocols(made_up({"name": name, "tau": "0.5"}, {"name": name, "tau": "0.9"}))
+        figure.draw_without_rendering()
+        return figure.axes[0].get_window_extent().width
+
+    assert width("a method with quite a long name") == pytest.approx(width("short"), rel=0.05)
 
 
 def test_k_means_against_diffseg() -> None:
     kinds = {"kmeans_c": "K-Means-C", "kmeans_s": "K-Means-S", "dbscan": "DBSCAN", "diffseg": "DiffSeg"}
     results = made_up(*({"name": name, "segmenter": segmenter} for segmenter, name in kinds.items()))
     scores = results.summary.query("protocol == 'present'").set_index("segmenter")["miou"]
-    kmeans, diffseg = contrast(results.summary)
+    kmeans, diffseg, chosen = contrast(results.summary)
+    assert chosen == "the best K-Means and the best DiffSeg by mIoU present"
     assert f"segmenter={scores[['kmeans_c', 'kmeans_s']].idxmax()}" in kmeans
     assert "segmenter=diffseg" in diffseg
 
 
 def test_all_plots_are_those_that_the_results_allow() -> None:
-    one = set(plots.all_plots(made_up({"tau": "0.5"})))
+    one = set(all_plots(made_up({"tau": "0.5"})))
     assert one == set()
     general = {"methods", "paired", "images", "classes", "protocols"}
-    swept = plots.all_plots(made_up(*grid(tau=("0.5", "0.9"), seed=("0", "1"))))
+    swept = all_plots(made_up(*grid(tau=("0.5", "0.9"), seed=("0", "1"))))
     assert set(swept) == {"score_tau", "segments_tau", *general}
-    several = plots.all_plots(made_up(*grid(dataset=("photos", "cityscapes27"), tau=("0.5", "0.9"))))
+    several = all_plots(made_up(*grid(dataset=("photos", "cityscapes27"), tau=("0.5", "0.9"))))
     assert set(several) == {f"{name}_{plot}" for name in ("photos", "cityscapes27") for plot in swept}
     official = made_up(*grid(tau=("0.5", "0.9")))
     for table in (official.summary, official.per_class, official.per_image):
         table.drop(table[table["protocol"] == "present"].index, inplace=True)
-    assert set(plots.all_plots(official)) == {"score_tau", "segments_tau", *general} - {"protocols"}
+    assert set(all_plots(official)) == {"score_tau", "segments_tau", *general} - {"protocols"}
 
 
 def test_failed_images_and_settings_are_left_out() -> None:
     results = made_up(*grid(tau=("0.5", "0.9", "1.1")))
     rows = results.per_image
-    rows.loc[(rows["image"] == "a") & (rows["tau"] == "0.5"), ["acc", "miou", "segments"]] = np.nan
-    rows.loc[rows["tau"] == "1.1", ["acc", "miou", "segments"]] = np.nan
+    rows.loc[(rows["image"] == "a") & (rows["tau"] == "0.5"), NUMBERS] = np.nan
+    rows.loc[rows["tau"] == "1.1", NUMBERS] = np.nan
     numbers = [name for name in results.summary if name.startswith(("acc", "miou", "segments"))]
     results.summary.loc[results.summary["tau"] == "1.1", numbers] = np.nan
-    for figure in plots.all_plots(results).values():
-        figure.canvas.draw()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as of panels without room
+        for figure in all_plots(results).values():
+            figure.draw_without_rendering()
+        plots.images(results, "DiffSeg, tau=1.1", "DiffSeg, tau=0.9").draw_without_rendering()  # no image in common
+    assert "DiffSeg, tau=1.1" not in contrast(results.summary)
     axis = plots.images(results, "DiffSeg, tau=0.5", "DiffSeg, tau=0.9").axes[0]
     assert len(axis.get_lines()[1].get_xdata()) == len(IMAGES) - 1

@@ -140,11 +140,16 @@ def test_what_is_wrong_is_said_in_one_line(sweep: Path, tmp_path: Path) -> None:
         lines = (sweep / "0" / f"{name}.csv").read_text().splitlines(keepends=True)
         (tmp_path / f"{name}.csv").write_text("".join(lines[:-1]))
     assert error(tmp_path).startswith(f"{tmp_path}/per_class.csv: does not belong to the summary.csv beside it")
+    for name in ("per_class", "per_image"):
+        (tmp_path / f"{name}.csv").write_bytes((sweep / "0" / f"{name}.csv").read_bytes())
+    read_results(tmp_path)
+    pd.read_csv(tmp_path / "per_image.csv").drop(columns=["tp", "fp", "fn"]).to_csv(tmp_path / "per_image.csv")
+    assert error(tmp_path).startswith(f"{tmp_path}/per_image.csv: has no pixels by class, which older versions did not")
     (tmp_path / "summary.csv").write_text("")
     assert error(tmp_path).startswith(f"{tmp_path}/summary.csv: cannot be read")
 
 
 def test_reading_imports_no_torch() -> None:
-    code = "import sys, experiments.plots; print(*({'torch', 'matplotlib.pyplot', 'hydra'} & set(sys.modules)))"
+    code = "import sys, experiments.all_plots; print(*({'torch', 'matplotlib.pyplot', 'hydra'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
