@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -74,17 +76,62 @@ def test_stored_without_output(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_reads_what_the_command_at_its_top_writes(name: str) -> None:
+    top, *cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+    written = re.search(r"results_dir=(\S+)", top.source) or re.search(r"experiment=(\S+)", top.source)
+    default = next(
+        found[1] for cell in cells if (found := re.search(r'environ\.get\("RESULTS", "results/(.+)"\)', cell.source))
+    )
+    assert written
+    assert written[1].removeprefix("results/") == default
+    if default == "sweep":
+        assert "results_dir=results/sweep" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def execute(name: str, compare: str = "None", allow_errors: bool = False) -> list[Any]:
+    """Runs a notebook and returns its outputs."""
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("COMPARE = None", f"COMPARE = {compare}")
+    # "python3" is the kernel of the Python that runs the tests, whatever else is installed. Started where the notebook
+    # lies, as Jupyter does.
+    client = NotebookClient(notebook, kernel_name="python3", timeout=120, resources={"metadata": {"path": NOTEBOOKS}})
+    client.allow_errors = allow_errors
+    client.execute()
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+@pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("dinov2")
 def test_runs_on_real_results(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overrides, figures = CASES[name]
     monkeypatch.setenv("RESULTS", str(tables(folder, overrides, capsys)))
-    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    # "python3" is the kernel of the Python that runs the tests, whatever else is installed. Started where the notebook
-    # lies, as Jupyter does.
-    NotebookClient(notebook, kernel_name="python3", timeout=120, resources={"metadata": {"path": NOTEBOOKS}}).execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    outputs = execute(name)
     assert sum("image/png" in output.get("data", {}) for output in outputs) == figures
     assert any("text/html" in output.get("data", {}) for output in outputs)
     assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+def test_a_wrong_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESULTS", str(tmp_path / "nowhere"))
+    error = next(output for output in execute("protocol", allow_errors=True) if output["output_type"] == "error")
+    (line,) = error["traceback"]
+    assert line.startswith(f"error: {tmp_path}/nowhere: no summary.csv")
+    assert "\n" not in line
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_two_settings_of_the_users(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESULTS", str(tables(folder, CASES["baselines"][0], capsys)))
+    outputs = execute("baselines", '("DBSCAN", "K-Means-S")')
+    tables_shown = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
+    assert "<th>DBSCAN</th>" in tables_shown[-1]
+    assert "<th>K-Means-S</th>" in tables_shown[-1]
+    outputs = execute("baselines", '("DBSCAN", "K-Means-X")', allow_errors=True)
+    error = next(output for output in outputs if output["output_type"] == "error")
+    (line,) = error["traceback"]
+    assert line.startswith("error: K-Means-X: no such setting; there are: K-Means-C; ")
