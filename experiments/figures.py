@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+from PIL import Image
 
 from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
@@ -16,12 +17,14 @@ from diffseg.backbones import MissingWeights
 from diffseg.pictures import PhotoError, Picture, read_photo
 from eval.files import WriteError, writing
 from eval.progress import Progress
-from experiments.paper_setups import BACKBONES, setups
-from experiments.plots import all_plots
+from experiments.all_plots import all_plots
+from experiments.paper_setups import BACKBONES, FIGURES, origin, setups
 from experiments.results import ResultsError, read_results
 
 USAGE_STATUS = 2
 DPI = 200
+KINDS = ("png", "pdf")
+ORIGIN = "Description"  # the text of a PNG that says what it is made from
 
 DESCRIPTION = """\
 Draws figures as PNG and PDF into OUT.
@@ -29,7 +32,9 @@ Draws figures as PNG and PDF into OUT.
 RESULTS are results folders, of single runs or of sweeps (-m): of their tables,
 the plots of experiments.plots.
 
-From photographs, the paper's figures (Tian et al., CVPR 2024):
+From photographs, the paper's figures (Tian et al., CVPR 2024). They show no
+RESULTS, and are drawn once: where a folder has them, made from the same
+photographs, weights, settings and code, they are kept.
 
   attention_maps       Fig. 2: one location's attention at each resolution
   aggregation_weights  Fig. 4: one resolution alone, or all in proportion
@@ -40,6 +45,7 @@ EPILOG = """\
 examples:
   python -m experiments.figures results/demo -o results/figures
   python -m experiments.figures results/sweep -o figures --only plots
+  python -m experiments.figures results/demo -o figures --compare DBSCAN DiffSeg
   python -m experiments.figures -o figures --photo holiday.jpg --at 0.3,0.6
   python -m experiments.figures -o figures --backbone sd14 --path DIR
 
@@ -47,51 +53,106 @@ time: about 15 core-seconds a photograph with dinov2_small, 35 with sd14
 """
 
 
-def save(figures: Mapping[str, Figure], out: Path) -> list[Path]:
-    """Writes each figure as ``NAME.png`` and ``NAME.pdf``: the same figures, the same bytes.
+def save(figures: Mapping[str, Figure], out: Path, made_from: str | None = None) -> list[Path]:
+    """Writes each figure as ``NAME.png`` and ``NAME.pdf``, whole or not at all: the same figures, the same bytes.
+
+    Args:
+        figures: name -> figure.
+        out: folder, made if missing.
+        made_from: what `kept` looks for.
 
     Raises:
         WriteError: a file cannot be written.
     """
     # Fonts as TrueType, which publishers ask for; no date, no version.
-    unchanging = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+    unchanging = {
+        "png": {"Software": None, ORIGIN: made_from},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }
     paths = []
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context({"pdf.fonttype": 42}), Progress("drawing", len(figures)) as bar:
+    with matplotlib.rc_context({"pdf.fonttype": 42}), Progress("drawing", len(figures), unit="figure") as bar:
         for name, figure in figures.items():
             for kind, metadata in unchanging.items():
                 paths.append(out / f"{name}.{kind}")
+                partial = out / f".{name}.{kind}.tmp"
                 with writing(paths[-1]):
-                    figure.savefig(paths[-1], dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.05)
+                    try:
+                        figure.savefig(
+                            partial, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.05
+                        )
+                        partial.replace(paths[-1])
+                    finally:
+                        partial.unlink(missing_ok=True)
             bar.advance(name)
     return paths
+
+
+def kept(out: Path, made_from: str) -> bool:
+    r"""Whether a folder has the paper's figures, `save`\ d with the same ``made_from``."""
+    try:
+        if not all((out / f"{name}.{kind}").is_file() for name in FIGURES for kind in KINDS):
+            return False
+        for name in FIGURES:
+            with Image.open(out / f"{name}.png") as image:
+                if image.info.get(ORIGIN) != made_from:
+                    return False
+    except OSError:  # no picture, or none that may be read
+        return False
+    return True
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line: 0, or 2 after one line that says what is wrong."""
     args = _parser().parse_args(argv)
     try:
-        if args.only == "plots" and not args.results:
-            raise ValueError("--only plots: give RESULTS, the folders to plot")
-        paths: list[Path] = []
+        for option, given in {"--only plots": args.only == "plots", "--compare": args.compare}.items():
+            if given and not args.results:
+                raise ValueError(f"{option}: give RESULTS, the folders to plot")
         if args.results and args.only != "paper":
-            results = read_results(*args.results)
-            for folder in results.unfinished:
-                print(f"{folder}: has no tables yet, left out", file=sys.stderr)
-            paths += save(all_plots(results), args.out)
+            _plot(args)
         if args.only != "plots":
-            chosen = setups(args.backbone, args.path, args.size)
-            chosen[0].spec.check()
-            photos = {Path(name).stem: read(name) for name in args.photo or SOURCES}
-            from experiments.paper_figures import draw  # torch takes seconds: what is wrong has been said by now
-
-            paths += save(draw(photos, chosen, args.at, args.device), args.out)
+            _draw_papers(args)
     except (ResultsError, PhotoError, DatasetError, MissingWeights, WriteError, ValueError) as error:
         print(f"figures: {error}", file=sys.stderr)
         return USAGE_STATUS
-    print(f"{len(paths)} files in {args.out}: {', '.join(path.name for path in paths)}")
     return 0
+
+
+def _plot(args: argparse.Namespace) -> None:
+    """The plots of results."""
+    results = read_results(*args.results)
+    for folder in results.unfinished:
+        print(f"{folder}: has no tables yet, left out", file=sys.stderr)
+    figures = all_plots(results, args.compare)
+    if not figures:
+        print("no plots: a single setting, or none that could be evaluated", file=sys.stderr)
+        return
+    _tell("plots", save(figures, args.out))
+
+
+def _draw_papers(args: argparse.Namespace) -> None:
+    """The paper's figures, where the folder has them not."""
+    chosen = setups(args.backbone, args.path, args.size)
+    chosen[0].spec.check()
+    photos = {Path(name).stem: read(name) for name in args.photo or SOURCES}
+    made_from, out = origin(photos, chosen, args.at), args.paper_out or args.out
+    if kept(out, made_from):
+        print(f"The paper's figures are in {out} already: {', '.join(FIGURES)}")
+        return
+    # torch takes seconds: what is wrong has been said by now
+    from transformers.utils.logging import disable_progress_bar
+
+    from experiments.paper_figures import draw
+
+    disable_progress_bar()  # a bar for loading weights says nothing that ours does not
+    _tell("the paper's figures", save(draw(photos, chosen, args.at, args.device), out, made_from))
+
+
+def _tell(what: str, paths: Sequence[Path]) -> None:
+    names = ", ".join(dict.fromkeys(path.stem for path in paths))
+    print(f"{len(paths)} files in {paths[0].parent}, {what} as PNG and PDF: {names}", flush=True)
 
 
 def read(photo: str) -> Picture:
@@ -136,7 +197,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("-o", "--out", type=Path, required=True, metavar="OUT", help="folder for the figures, made if missing")
     add("--only", choices=("plots", "paper"), help="only the plots of RESULTS, or only the paper's figures")
+    add(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="two settings, as the plots and summary.md call them: all others are compared with A, and B image by "
+        "image and class by class; default: stands above each plot",
+    )
     paper = parser.add_argument_group("the paper's figures").add_argument
+    paper("--paper-out", type=Path, metavar="DIR", help="folder for them; default: OUT")
     paper(
         "--photo",
         action="append",

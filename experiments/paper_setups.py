@@ -1,13 +1,19 @@
-"""With which backbone, time step and threshold the paper's figures are drawn. Imports no torch."""
+"""With which backbone, time step and threshold the paper's figures are drawn, and from what. Imports no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
 
 from diffseg.backbones import Backbone
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
+from diffseg.pictures import Picture
 
+FIGURES = ("attention_maps", "aggregation_weights", "examples")
 BACKBONES = ("dinov2_small", "sd14")
 FIG4_TIMESTEP, FIG4_TAU = 100, 1.0  # Section 4.2 of the paper
 
@@ -39,6 +45,32 @@ def setups(backbone: str, path: str | None, size: int | None) -> tuple[Setup, Se
     title = f"DINOv2 ViT-S/14, {spec.size} px, τ = {_tau(spec)}"
     own = f"its own (the paper's figure: Stable Diffusion, t = {FIG4_TIMESTEP}, M = 16, N = 3, τ = {FIG4_TAU})"
     return Setup(spec, _tau(spec), title), Setup(spec, _tau(spec), f"{title}, {own}")
+
+
+def origin(photos: Mapping[str, Picture], setups: tuple[Setup, Setup], where: tuple[float, float]) -> str:
+    """sha256 (hex) of what the paper's figures are made from: photographs, weights, settings and code.
+
+    Args:
+        photos, setups, where: as `experiments.paper_figures.draw` takes them.
+
+    Raises:
+        MissingWeights: the weights are not there.
+    """
+    root = Path(__file__).resolve().parents[1]
+    code = [*sorted((root / "diffseg").rglob("*.py")), root / "datasets/transforms.py"]
+    code += [root / "experiments" / name for name in ("paper_figures.py", "paper_setups.py", "drawing.py")]
+    digest = hashlib.sha256()
+    for name, photo in photos.items():
+        digest.update(f"{name} {photo.shape}".encode())
+        digest.update(photo.tobytes())
+    for setup in setups:
+        keys = {
+            key: value for key, value in asdict(cast(Any, setup.spec)).items() if key != "path"
+        }  # the same files anywhere
+        digest.update(f"{setup.spec.fingerprint} {keys} {setup.tau} {setup.title} {where}".encode())
+    for file in code:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _of_diffusion(spec: StableDiffusion, tau: float) -> Setup:

@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from diffseg.attention import AttentionMaps
 from diffseg.pictures import colourise
 from experiments import paper_figures
+from experiments.all_plots import all_plots
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.figures import main, save
+from experiments.figures import KINDS, main, save
+from experiments.paper_setups import FIGURES as PAPER
 from experiments.paper_setups import setups
-from experiments.plots import all_plots
+from experiments.plots import paired as paired_plot
 from experiments.results import read_results
 from tests.runs import SMALL, evaluate
-
-PAPER = ("attention_maps", "aggregation_weights", "examples")
 
 
 def halves(side: int) -> Tensor:
@@ -93,13 +94,62 @@ def test_figures_of_a_run(tmp_path: Path, dinov2: Path, capsys: pytest.CaptureFi
     Image.new("RGB", (90, 60), "teal").save(photo)
     arguments = [str(run.folder), "-o", str(out), "--size", "112", "--photo", str(photo), "--photo", "coffee"]
     assert main(arguments) == 0
-    names = {*all_plots(read_results(run.folder)), *PAPER}
-    assert {path.name for path in out.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("png", "pdf")}
-    assert capsys.readouterr().out.startswith(f"{2 * len(names)} files in {out}: ")
+    results = read_results(run.folder)
+    plots = [*all_plots(results)]
+    assert {path.name for path in out.iterdir()} == {f"{name}.{kind}" for name in (*plots, *PAPER) for kind in KINDS}
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        f"{2 * len(plots)} files in {out}, plots as PNG and PDF: {', '.join(plots)}",
+        f"{2 * len(PAPER)} files in {out}, the paper's figures as PNG and PDF: {', '.join(PAPER)}",
+    ]
+    assert "Loading weights" not in printed.err
+    assert " figure/s" in printed.err
+    assert printed.err.count(" img/s") == 1  # of the photographs
+    # The tables and the plot of changes say the same.
+    paired = paired_plot(results, "DBSCAN")
+    scores = results.summary.set_index(["protocol", "setting"])
+    others = [text.get_text() for text in paired.axes[0].get_yticklabels()]
+    assert others == ["K-Means-C", "K-Means-S", "DiffSeg"]
+    for axis, (protocol, metric) in zip(
+        paired.axes, (("official", "acc"), ("official", "miou"), ("present", "miou")), strict=True
+    ):
+        own = scores.loc[protocol][metric]
+        drawn = axis.containers[0].lines[0].get_xdata()
+        assert list(drawn) == pytest.approx(list(own[others] - own["DBSCAN"]), abs=2e-4)
     for path in out.glob("*.png"):
         with Image.open(path) as image:
             assert min(image.size) > 200
             assert len(image.convert("RGB").getcolors(1 << 24)) > 10
+
+
+def test_the_papers_figures_are_drawn_once(
+    tmp_path: Path, dinov2: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = []
+
+    def draw(photos: dict[str, np.ndarray], *others: object) -> dict[str, Figure]:
+        drawn.append(list(photos))
+        return {name: Figure((1, 1)) for name in PAPER}
+
+    def figures(*arguments: str) -> int:
+        assert main(["-o", str(tmp_path / "plots"), "--paper-out", str(tmp_path / "paper"), *arguments]) == 0
+        return len(drawn)
+
+    monkeypatch.setattr(paper_figures, "draw", draw)
+    assert figures("--photo", "coffee") == 1
+    assert not (tmp_path / "plots").exists()
+    capsys.readouterr()
+    assert figures("--photo", "coffee") == 1
+    assert capsys.readouterr().out == f"The paper's figures are in {tmp_path / 'paper'} already: {', '.join(PAPER)}\n"
+    assert figures("--photo", "coffee", "--at", "0.1,0.1") == 2
+    assert figures("--photo", "coffee", "--photo", "rocket", "--at", "0.1,0.1") == 3
+    assert figures("--photo", "coffee", "--photo", "rocket", "--at", "0.1,0.1", "--size", "112") == 4
+    last = ("--photo", "coffee", "--photo", "rocket", "--at", "0.1,0.1", "--size", "112")
+    assert figures(*last) == 4
+    (tmp_path / "paper" / "examples.pdf").unlink()
+    assert figures(*last) == 5
+    (tmp_path / "paper" / "examples.png").write_bytes(b"cut short")
+    assert figures(*last) == 6
 
 
 def test_the_same_figures_are_the_same_bytes(tmp_path: Path) -> None:
@@ -135,7 +185,8 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, capsys: pytest.Captur
     assert "nowhere.jpg is no file and none of astronaut" in error("--photo", "nowhere.jpg")
     assert "size: must be" in error("--size", "100")
     assert "path" in error("--backbone", "sd14", "--path", str(tmp_path))
-    assert "RESULTS" in error("--only", "plots")
+    assert "--only plots: give RESULTS" in error("--only", "plots")
+    assert "--compare: give RESULTS" in error("--compare", "A", "B")
     (tmp_path / "out").write_text("")
     with pytest.raises(SystemExit, match="2"):
         main(["-o", "out", "--at", "1,0"])
