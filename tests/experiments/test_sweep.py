@@ -24,8 +24,8 @@ from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.divergence import Logarithms
 from diffseg.merging import Merger
 from eval.provenance import provenance
+from experiments.all_plots import all_plots
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.plots import all_plots
 from experiments.results import ResultsError, read_results
 from experiments.sweep_folders import EARLIER
 from tests.coco_folder import write_spoilt_folder
