@@ -14,6 +14,7 @@ from PIL import Image
 from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
 from diffseg.backbones import MissingWeights
+from diffseg.interrupts import interruptible
 from diffseg.pictures import PhotoError, Picture, read_photo
 from eval.files import WriteError, writing
 from eval.progress import Progress
@@ -228,4 +229,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interruptible(main))

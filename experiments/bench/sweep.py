@@ -23,7 +23,9 @@ GRID = ("segmenter.tau=0.2,0.3,0.4,0.5", "segmenter.anchors=8,16,32", "aggregati
 TINY = ("backbone=sd14", "segmenter.tau=0.2")
 STEPS = ("backbone.timestep=100,300,500", "aggregation.weights=proportional,finest")
 QUICK = ("dataset.limit=1", "panels=1")
-QUICK_TINY = (*QUICK, "backbone.size=64", "segmenter.anchors=4")
+TINY_SIZES = (256, 512)  # pixels: at 512 the three passes and six merges outweigh what the points share
+QUICK_TINY = (*QUICK, "segmenter.anchors=4")
+QUICK_TINY_SIZES = (64,)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -36,10 +38,13 @@ def lines(settings: Settings) -> list[Line]:
     except MissingWeights:
         found = [Line(name, goal_ratio=RATIO_GOAL, note="unmeasured: no DINOv2 weights, run `make setup`")]
     logging.disable_progress_bar()  # of writing weights
-    name = "sweep: 6 points (3 time steps x 2 R), tiny Stable Diffusion, eight photographs"
+    sizes = QUICK_TINY_SIZES if settings.quick else TINY_SIZES
     with tempfile.TemporaryDirectory() as folder:
         given = (*TINY, f"backbone.path={build_tiny_sd(Path(folder))}", *(QUICK_TINY if settings.quick else ()))
-        return [*found, _line(name, settings, given, STEPS)]
+        for size in sizes:
+            name = f"sweep: 6 points (3 time steps x 2 R), tiny Stable Diffusion, {size} px, eight photographs"
+            found.append(_line(name, settings, (*given, f"backbone.size={size}"), STEPS))
+    return found
 
 
 def _line(name: str, settings: Settings, given: Sequence[str], points: Sequence[str]) -> Line:
