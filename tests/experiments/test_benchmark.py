@@ -165,13 +165,16 @@ def test_sweeps_are_measured_against_one_of_their_points(dinov2: Path, monkeypat
 
     monkeypatch.setattr(sweep, "_run", run)
     found = sweep.lines(Settings())
-    assert [line.goal_ratio for line in found] == [2.5, 2.5]
+    assert [line.goal_ratio for line in found] == [2.5, 2.5, 2.5]
     assert all(line.ratio > 1 for line in found if line.ratio)
-    for line, calls, points in zip(found, (started[:8], started[8:]), (24, 6), strict=True):
+    for line, calls, points in zip(found, (started[:8], started[8:16], started[16:]), (24, 6, 6), strict=True):
         assert f"{points} points" in line.name
         (one,), (many,) = ({each for each in calls if ("-m" in each) is swept} for swept in (False, True))
         values = [each.partition("=")[2].split(",") for each in many if each not in one and each != "-m"]
         assert math.prod(map(len, values)) == points
+        sizes = [each.removeprefix("backbone.size=") for each in one if each.startswith("backbone.size=")]
+        assert all(f"{size} px" in line.name for size in sizes)
+        assert len(sizes) == (points == 6)
 
 
 def test_benchmark_needs_no_arguments() -> None:
