@@ -43,7 +43,7 @@ def setups(backbone: str, path: str | None, size: int | None) -> tuple[Setup, Se
     finest = whole.sides[0]
     spec = replace(whole, sides=tuple(finest // step for step in (1, 2, 4, 8) if finest % step == 0))
     title = f"DINOv2 ViT-S/14, {spec.size} px, τ = {_tau(spec)}"
-    own = f"its own (the paper's figure: Stable Diffusion, t = {FIG4_TIMESTEP}, M = 16, N = 3, τ = {FIG4_TAU})"
+    own = f"its own\n(the paper's figure: Stable Diffusion, t = {FIG4_TIMESTEP}, M = 16, N = 3, τ = {FIG4_TAU})"
     return Setup(spec, _tau(spec), title), Setup(spec, _tau(spec), f"{title}, {own}")
 
 
