@@ -12,26 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
 import streamlit as st
 import torch
-from PIL import Image
 
 from datasets.base import DatasetError
-from datasets.photos import SOURCES, Photos
 from diffseg.backbones import AttentionModel, Backbone, MissingWeights
 from diffseg.cli_options import spec_of
-from diffseg.pictures import Labels, PhotoError, Picture
+from diffseg.pictures import Labels, PhotoError
 from diffseg.segmenters import Segmenter
 from experiments.app import drawing, files
 from experiments.app.__main__ import parser
-from experiments.app.methods import Knob, Method, methods
+from experiments.app.components import view
+from experiments.app.controls import PHOTOGRAPH, Source, knob, method_controls, picture_controls, side_controls
+from experiments.app.methods import Method, methods
 from experiments.app.study import Result, Study, Weights
 
-HERE = Path(__file__).parent
-PHOTOGRAPH = "the photograph alone"
-SINGLE_SIDES = ("finest", "half", "quarter", "eighth")
-THUMBNAIL = 120
 ATTENTION_COLUMNS = 4
 
 STYLE = """<style>
@@ -46,25 +41,10 @@ STYLE = """<style>
   h3 { font-size: 1.05rem !important; padding: .4rem 0 0 !important; }
 </style>"""
 
-VIEW = """<div class="view"><label class="opacity">colours
-  <input type="range" min="0" max="1" step="0.05" value="0.5" aria-label="opacity of the colours"></label>
-  <div class="row"></div></div>"""
-
 
 def _plain(text: str) -> str:
     """Shown as it is: Streamlit's captions are Markdown."""
     return re.sub(r"([^\w\s])", r"\\\1", text)
-
-
-def _text(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
-
-
-CSS = _text("view.css")
-view = st.components.v2.component("view", html=VIEW, css=CSS, js=_text("view.js"), isolate_styles=False)
-gallery = st.components.v2.component(
-    "gallery", html='<div class="gallery"></div>', css=CSS, js=_text("gallery.js"), isolate_styles=False
-)
 
 
 @dataclass(frozen=True)
@@ -88,44 +68,6 @@ def backend() -> Backend:
     return Backend(spec, spec.load(args.device), Lock(), methods(spec))
 
 
-@st.cache_resource(show_spinner=False)
-def thumbnails() -> dict[str, str]:
-    """Built-in photograph -> data URI. Raises DatasetError where one is missing."""
-    photos, small = Photos(), {}
-    for id in SOURCES:
-        image = Image.fromarray(photos.load(id).image)
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = image.crop((left, top, left + side, top + side)).resize((THUMBNAIL, THUMBNAIL))
-        small[id] = drawing.photo(np.array(square))
-    return small
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the picture comes from: a built-in photograph, or a file that was dropped."""
-
-    name: str
-    content: bytes | None = None
-
-    def read(self) -> Picture:
-        """Raises PhotoError or DatasetError."""
-        return Photos().load(self.name).image if self.content is None else files.read_upload(self.name, self.content)
-
-
-def choose_photo() -> None:
-    """A built-in photograph was clicked."""
-    if name := st.session_state.gallery.name:
-        st.session_state.source = Source(name)
-        st.session_state.uploads += 1  # an uploader of another key is empty
-
-
-def choose_upload() -> None:
-    """A file was dropped."""
-    if upload := st.session_state[f"upload-{st.session_state.uploads}"]:
-        st.session_state.source = Source(upload.name, upload.getvalue())
-
-
 def choose_point(key: str) -> Callable[[], None]:
     """What happens when a place in the pictures of that component is clicked."""
 
@@ -134,72 +76,6 @@ def choose_point(key: str) -> Callable[[], None]:
             st.session_state.point = tuple(point)
 
     return chosen
-
-
-def picture_controls() -> None:
-    """Where the picture is chosen."""
-    st.subheader("Picture", anchor=False)
-    key = f"upload-{st.session_state.uploads}"
-    st.file_uploader("Drop one here, or pick one below", key=key, on_change=choose_upload)
-    try:
-        small = thumbnails()
-    except DatasetError as error:
-        st.caption(str(error))
-        return
-    source = st.session_state.source
-    chosen = source.name if source and source.content is None else None
-    gallery(key="gallery", data={"pictures": small, "chosen": chosen}, on_name_change=choose_photo)
-
-
-def knob(slot: str, method: Method, each: Knob) -> float:
-    """A slider; slots have their own."""
-    digits = max(0, len(f"{each.step:g}".partition(".")[2]))
-    value = st.slider(
-        each.label,
-        each.low,
-        each.high,
-        each.default,
-        each.step,
-        format=f"%.{digits}f" if digits else "%d",
-        key=f"{slot}-{method.name}-{each.field}".replace(" ", "-"),
-        help=each.about,
-    )
-    return round(value, digits) if digits else value  # the browser counts in steps: 0.31 comes as 0.31000000000000005
-
-
-def method_controls(slot: str, title: str, known: dict[str, Method], first: str) -> Method | None:
-    """Which segmenter a slot shows; None: the photograph."""
-    st.subheader(title, anchor=False)
-    names = [*known] if slot == "left" else [PHOTOGRAPH, *known]
-    name = st.selectbox(title, names, names.index(first), key=slot, label_visibility="collapsed")
-    return known.get(name)
-
-
-def side_controls(sides: tuple[int, ...]) -> Weights:
-    """R, and buttons that set it."""
-    presets = {"proportional": tuple(side / sides[0] for side in sides)}
-    for name, fraction in zip(SINGLE_SIDES, (1, 2, 4, 8), strict=True):
-        if sides[0] % fraction == 0 and sides[0] // fraction in sides:
-            presets[name] = tuple(float(side * fraction == sides[0]) for side in sides)
-    keys = [f"R-{side}" for side in sides]
-    for key, weight in zip(keys, presets["proportional"], strict=True):
-        st.session_state.setdefault(key, weight)
-
-    def preset(name: str) -> None:
-        st.session_state.update(zip(keys, presets[name], strict=True))
-
-    st.subheader("R, weight of each resolution", anchor=False)
-    now = tuple(st.session_state[key] for key in keys)
-    # Buttons, which keep no state: what the browser still thinks is chosen would undo moves of the sliders.
-    with st.container(horizontal=True, gap="xxsmall", key="preset"):
-        for name, values in presets.items():
-            st.button(name, type="primary" if values == now else "secondary", on_click=preset, args=(name,))
-    weights = []
-    for column, side, key in zip(st.columns(len(sides)), sides, keys, strict=True):
-        with column:
-            step = presets["proportional"][-1] / 5
-            weights.append(st.slider(f"{side} x {side}", 0.0, 1.0, step=step, format="%.2f", key=key))
-    return tuple(weights)
 
 
 def study(shared: Backend) -> tuple[Source, Study]:
