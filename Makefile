@@ -11,7 +11,7 @@ PY   := $(VENV)/bin/python
 DONE := $(VENV)/.installed
 RUN  := $(PY) -m experiments.evaluate
 DEMO := $(filter results/demo/summary.csv,$(RESULTS)/summary.csv)
-BLIP_FILES = $(shell $(PY) -c 'from diffseg.captioning import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
+BLIP_FILES = $(shell $(PY) -c 'from diffseg.labelling.captioning import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 
 .DEFAULT_GOAL := help

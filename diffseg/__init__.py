@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diffseg.aggregation import aggregate
     from diffseg.attention import AttentionMaps
-    from diffseg.baselines import dbscan, kmeans
     from diffseg.divergence import symmetric_kl
     from diffseg.merging import anchor_grid, segment
+    from diffseg.segmenters.dbscan import dbscan
+    from diffseg.segmenters.kmeans import kmeans
 
 __all__ = ["AttentionMaps", "aggregate", "anchor_grid", "dbscan", "kmeans", "segment", "symmetric_kl"]
 
@@ -23,8 +24,8 @@ _HOME = {
     "AttentionMaps": "attention",
     "aggregate": "aggregation",
     "anchor_grid": "merging",
-    "dbscan": "baselines",
-    "kmeans": "baselines",
+    "dbscan": "segmenters.dbscan",
+    "kmeans": "segmenters.kmeans",
     "segment": "merging",
     "symmetric_kl": "divergence",
 }

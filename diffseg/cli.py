@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from diffseg import cli_label, pictures
+from diffseg import pictures
 from diffseg.backbones import Backbone, MissingWeights
-from diffseg.captioning import NoNouns
 from diffseg.cli_options import ROWS_A_SHEET, parser, spec_of, tau_of
+from diffseg.labelling import cli_label
+from diffseg.labelling.captioning import NoNouns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,7 +126,7 @@ class _Segmenter:
         from transformers.utils.logging import disable_progress_bar
 
         from diffseg.aggregation import side_weights
-        from diffseg.segmenters import DiffSeg
+        from diffseg.segmenters.diffseg import DiffSeg
 
         self.weights = side_weights(args.weights, spec.sides)
         self.scheme = args.scheme

@@ -10,10 +10,10 @@ from typing import NoReturn
 from diffseg.backbones import Backbone
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
-from diffseg.captioning import CAPTIONER, Prompt
+from diffseg.labelling.captioning import CAPTIONER, Prompt
 
 BACKBONES: dict[str, type[ViT] | type[StableDiffusion]] = {"dinov2_small": ViT, "sd14": StableDiffusion}
-# As in `diffseg.aggregation` and `diffseg.naming`, which import torch.
+# As in `diffseg.aggregation` and `diffseg.labelling.naming`, which import torch.
 WEIGHTS = ("proportional", "finest", "half", "quarter", "eighth")
 SCHEMES = ("official", "paper", "paper_normalised")
 VOTES = ("majority", "median", "mean")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import isqrt
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +15,10 @@ CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 24
 
 Size = int | tuple[int, int]
 """Of a label map in pixels: the side of a square, or (height, width)."""
+
+Upsample = Literal["soft", "nearest"]
+"""How cluster numbers of cells become pixels: ``soft``: the clusters' mean maps compete for each pixel, as DiffSeg's
+proposals do; ``nearest``: each pixel takes the cluster of its cell."""
 
 
 def grid_side(aggregated: Tensor) -> int:
@@ -111,3 +116,11 @@ def cluster_means(aggregated: Tensor, labels: Tensor, clusters: int) -> Tensor:
     one_hot = torch.zeros(clusters, labels.numel(), dtype=aggregated.dtype, device=aggregated.device)
     one_hot[labels, torch.arange(labels.numel(), device=labels.device)] = 1
     return (one_hot @ aggregated) / counts[:, None]
+
+
+def to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsample) -> Tensor:
+    """Cluster numbers of the S*S cells -> a label map. Numbers are not interpolated: between 2 and 4 lies no 3."""
+    if upsample == "nearest":
+        side = grid_side(aggregated)
+        return upsample_nearest(labels.view(side, side), size)
+    return labels_from_proposals(cluster_means(aggregated.float(), labels, int(labels.max()) + 1), size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from math import isfinite
 from typing import Literal, get_args
 
@@ -12,9 +11,11 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from diffseg.aggregation import underflow_fraction
 from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
 from diffseg.masks import cluster_means, grid_side, labels_from_proposals
+
+# Sets of anchors whose divergences a `Merger` keeps; at S = 64 and M = 64 each takes 67 MB.
+KEPT_DIVERGENCES = 8
 
 Grid = Literal["official", "even"]
 Rule = Literal["official", "paper"]
@@ -115,7 +116,8 @@ def _without_nan(proposals: Tensor) -> Tensor:
 class Merger:
     """Merges one picture's attention, under as many settings as one likes: what they share is computed once.
 
-    Kept are the logarithm of the tensor, one a precision, and the divergences, one ``(M*M, S*S)`` a set of anchors.
+    It keeps the logarithm of the tensor for each precision, and the divergences, ``(M*M, S*S)``, of the last
+    `KEPT_DIVERGENCES` sets of anchors.
 
     Attributes:
         aggregated: ``(S*S, S*S)`` floating point, rows sum to 1.
@@ -130,11 +132,6 @@ class Merger:
             raise ValueError("aggregated: holds NaN or infinite values")
         self._logarithms: dict[Precision, Logarithms] = {}
         self._divergences: dict[tuple[Precision, tuple[int, ...]], Tensor] = {}
-
-    @cached_property
-    def underflow(self) -> float:
-        """`diffseg.aggregation.underflow_fraction` of the tensor."""
-        return underflow_fraction(self.aggregated)
 
     @torch.no_grad()
     def divergence(self, anchors: Tensor, precision: Precision = "float32") -> Tensor:
@@ -153,6 +150,8 @@ class Merger:
         if key not in self._divergences:
             if precision not in self._logarithms:
                 self._logarithms[precision] = Logarithms.of(self.aggregated, precision)
+            if len(self._divergences) == KEPT_DIVERGENCES:
+                del self._divergences[next(iter(self._divergences))]  # the oldest
             self._divergences[key] = self._logarithms[precision].divergence(anchors)
         return self._divergences[key]
 

@@ -43,7 +43,7 @@ class RunConfig:
     variants: Any = None
     """Rows of an experiment, see `Variation`; None: the one that the keys above describe."""
     published: str | None = None
-    """CSV under experiments/published/ whose rows stand beside those of the same method and resolution."""
+    """CSV under experiments/paper/published/ whose rows stand beside those of the same method and resolution."""
     audit: bool = False
     """Write how far every row is from the first one of its name: ``audit.csv``, ``audit.md``."""
     name: str = "run"

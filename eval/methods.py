@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from diffseg.aggregation import Aggregation, side_weights
-from diffseg.segmenters import Segmenter
+from diffseg.segmenters.base import Segmenter
 from eval.class_counts import mean_classes
 from eval.config import PROTOCOL_VERSION, ConfigError, Row, build
 

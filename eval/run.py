@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from datasets.base import Dataset, DatasetError
-from diffseg.aggregation import Aggregation
+from diffseg.aggregation import Aggregation, underflow_fraction
 from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel, Backbone
-from diffseg.merging import Merger, NoProposals
+from diffseg.merging import NoProposals
 from eval.config import ConfigError
 from eval.decoding import Picture, decoded_ahead
 from eval.methods import Method
@@ -218,15 +218,16 @@ def _run_tensor(picture: Picture, maps: AttentionMaps, tasks: Sequence[Task], se
             start = time.perf_counter()
             aggregated = tasks[0].method.aggregation(maps)
             seconds += now(aggregated) - start
-            merger = Merger(aggregated)
+            underflow = underflow_fraction(aggregated)
     except own_errors as error:
         _fail(picture.id, tasks, error)
         return
+    shared: dict[str, Any] = {}
     # Jobs may have rows in common, such as the baselines beside a sweep over tau.
     for same in grouped(tasks, lambda task: task.key):
         try:
             with _one_memory_error():
-                result = same[0].evaluate(picture, merger, maps.features, seconds)
+                result = same[0].evaluate(picture, aggregated, maps.features, shared, underflow, seconds)
         except own_errors as error:
             _fail(picture.id, same, error)
             continue

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from diffseg.merging import Merger
 from diffseg.pictures import write_label_map
-from diffseg.segmenters import Scene
+from diffseg.segmenters.base import Scene
 from eval.decoding import Picture
 from eval.files import writing
 from eval.matching import Counts, contingency, match_contingency
@@ -90,24 +90,40 @@ class Task:
         self.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 
     def evaluate(
-        self, picture: Picture, merger: Merger, features: Tensor | None, seconds: float
+        self,
+        picture: Picture,
+        aggregated: Tensor,
+        features: Tensor | None,
+        shared: dict[str, Any],
+        underflow: float,
+        seconds: float,
     ) -> tuple[Tensor, Record]:
         """Segments one picture and scores it, all on the device of its tensors but for the matching.
 
         Args:
             picture: its pixels and truth.
-            merger: of the aggregated tensor.
+            aggregated: the tensor.
             features: of its attention.
+            shared: what the rows of this tensor share.
+            underflow: `diffseg.aggregation.underflow_fraction` of the tensor.
             seconds: time that the tensor took.
 
         Returns:
             Label map ``(P, P)`` int64 and record.
         """
         image, truth = picture.id, picture.truths[self.row.size]
-        scene = Scene(merger, self.row.size, picture.true_classes, features, picture.image, truth)
-        start = now(merger.aggregated)
+        scene = Scene(
+            aggregated=aggregated,
+            size=self.row.size,
+            true_classes=picture.true_classes,
+            features=features,
+            image=picture.image,
+            truth=truth,
+            shared=shared,
+        )
+        start = now(aggregated)
         prediction = self.method.segmenter(scene).to(truth.device)  # some work on the CPU
-        elapsed = now(merger.aggregated) - start
+        elapsed = now(aggregated) - start
         table = contingency(prediction, truth, len(self.row.dataset.classes))
         background = self.row.dataset.background
         counts = {protocol: match_contingency(table, protocol, background) for protocol in PROTOCOLS}
@@ -118,7 +134,7 @@ class Task:
             "status": "ok",
             "data": self.row.dataset.state(image),
             "segments": int(prediction.flatten().bincount().count_nonzero()),
-            "underflow": merger.underflow,
+            "underflow": underflow,
             "counts": {protocol: each.to_json() for protocol, each in counts.items()},
             "seconds": {"attention": seconds, "segment": elapsed},
         }

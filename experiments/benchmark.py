@@ -1,7 +1,7 @@
 """Measures this code against the alternatives and its goals: ``make bench``, or ``python -m experiments.benchmark``.
 
 Needs no network. A line whose hardware or weights are absent says so. The table, and the same as JSON, go to
-``experiments/benchmarks/DATE-DEVICE.txt`` and ``.json``.
+``experiments/bench/results/DATE-DEVICE.txt`` and ``.json``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from eval.files import write_text
 if TYPE_CHECKING:  # torch takes seconds to import: what is wrong with the arguments is said before
     from experiments.bench.measuring import Line, Settings
 
-FOLDER = Path(__file__).with_name("benchmarks")
+FOLDER = Path(__file__).parent / "bench" / "results"
 # Name -> what measures its lines, within experiments.bench: a function of `Settings` that returns a list of `Line`.
 GROUPS = {
     "merging": "merging:lines",

@@ -25,9 +25,9 @@ from diffseg.interrupts import INTERRUPTED_STATUS, interruptible
 from eval.config import ConfigError, explain
 from eval.files import WriteError
 from eval.records import PicturesFailed, RecordError
-from experiments.arguments import CONF, arranged
-from experiments.plan import plan
-from experiments.rows import check
+from experiments.running.arguments import CONF, arranged
+from experiments.running.plan import plan
+from experiments.running.rows import check
 
 USER_ERRORS = (
     *(ConfigError, DatasetError, MissingWeights, RecordError, WriteError),
@@ -52,8 +52,8 @@ def _evaluate(config: DictConfig) -> None:
     planned = plan(config)
     planned = replace(planned, rows=check(planned.rows))
     # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
-    from experiments.runner import run_plans
-    from experiments.sweep_table import give_way
+    from experiments.running.runner import run_plans
+    from experiments.running.sweep_table import give_way
 
     (failed,) = run_plans([planned], conclude=partial(give_way, planned.folder))
     if failed and not config.allow_failures:

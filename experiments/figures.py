@@ -18,9 +18,9 @@ from diffseg.interrupts import interruptible
 from diffseg.pictures import PhotoError, Picture, read_photo
 from eval.files import WriteError, writing
 from eval.progress import Progress
-from experiments.all_plots import all_plots
-from experiments.paper_setups import BACKBONES, FIGURES, origin, setups
-from experiments.results import ResultsError, read_results
+from eval.results import ResultsError, read_results
+from experiments.paper.setups import BACKBONES, FIGURES, origin, setups
+from experiments.plotting.all_plots import all_plots
 
 USAGE_STATUS = 2
 DPI = 200
@@ -31,7 +31,7 @@ DESCRIPTION = """\
 Draws figures as PNG and PDF into OUT.
 
 RESULTS are results folders, of single runs or of sweeps (-m): of their tables,
-the plots of experiments.plots.
+the plots of experiments.plotting.plots.
 
 From photographs, the paper's figures (Tian et al., CVPR 2024). They show no
 RESULTS, and are drawn once: where a folder has them, made from the same
@@ -145,7 +145,7 @@ def _draw_papers(args: argparse.Namespace) -> None:
     # torch takes seconds: what is wrong has been said by now
     from transformers.utils.logging import disable_progress_bar
 
-    from experiments.paper_figures import draw
+    from experiments.paper.figures import draw
 
     disable_progress_bar()  # a bar for loading weights says nothing that ours does not
     _tell("the paper's figures", save(draw(photos, chosen, args.at, args.device), out, made_from))

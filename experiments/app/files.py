@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from diffseg.named_pictures import coco_segments
-from diffseg.naming import Named
+from diffseg.labelling.named_pictures import coco_segments
+from diffseg.labelling.naming import Named
 from diffseg.pictures import Labels, PhotoError, Picture, overlay, read_photo, write_label_map, write_picture
 
 

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from diffseg import segmenters
 from diffseg.backbones import Backbone
 from diffseg.cli_options import tau_of
-from diffseg.clusterings import HDBSCAN, Spectral
-from diffseg.diffcut import DiffCut
-from diffseg.ncut import NCut
-from diffseg.pixels import SLIC, KMeansRGBXY
+from diffseg.segmenters.base import Segmenter
+from diffseg.segmenters.dbscan import DBSCAN
+from diffseg.segmenters.diffcut import DiffCut
+from diffseg.segmenters.diffseg import DiffSeg
+from diffseg.segmenters.hdbscan import HDBSCAN
+from diffseg.segmenters.kmeans import KMeans
+from diffseg.segmenters.kmeans_rgbxy import KMeansRGBXY
+from diffseg.segmenters.ncut import NCut
+from diffseg.segmenters.slic import SLIC
+from diffseg.segmenters.spectral import Spectral
 
 ITERATIONS = 8
 CLUSTERS = 20
@@ -57,28 +62,28 @@ class Method:
     about: str
     knobs: tuple[Knob, ...]
 
-    def segmenter(self, values: Mapping[str, float], spec: Backbone) -> segmenters.Segmenter:
+    def segmenter(self, values: Mapping[str, float], spec: Backbone) -> Segmenter:
         """The segmenter of these parameters, for this backbone. Raises ValueError for a value out of range."""
         return self.kind(**values).resolved(max(spec.sides), tuned(self.kind, spec))
 
 
 def tuned(kind: type, spec: Backbone) -> dict[str, Any]:
     """Parameter -> the backbone's own value."""
-    if kind is segmenters.DiffSeg:
+    if kind is DiffSeg:
         return {"tau": tau_of(spec)}
-    return dict(spec.tuned.get("dbscan", {})) if kind is segmenters.DBSCAN else {}
+    return dict(spec.tuned.get("dbscan", {})) if kind is DBSCAN else {}
 
 
 def methods(spec: Backbone) -> dict[str, Method]:
     """Name -> method, DiffSeg first, of all that need nothing but a picture and this backbone."""
     side = max(spec.sides)
     most = min(NEIGHBOURS, side * side)
-    tau, density = tau_of(spec), tuned(segmenters.DBSCAN, spec)
+    tau, density = tau_of(spec), tuned(DBSCAN, spec)
     k = Knob("clusters", "k, clusters", 1, min(CLUSTERS, side * side - 1), 1, 6, "How many segments.")
     listed = (
         Method(
             "DiffSeg",
-            segmenters.DiffSeg,
+            DiffSeg,
             "Merges attention maps that are alike (Tian et al., 2024).",
             (
                 Knob("tau", "τ, threshold", 0.01, SPAN * tau, 0.01, tau, "Maps that differ by less are merged."),
@@ -86,10 +91,10 @@ def methods(spec: Backbone) -> dict[str, Method]:
                 Knob("iterations", "N, iterations", 1, ITERATIONS, 1, 3, "Of the merging, the first included."),
             ),
         ),
-        Method("K-Means", segmenters.KMeans, "Clusters attention maps around k means.", (k,)),
+        Method("K-Means", KMeans, "Clusters attention maps around k means.", (k,)),
         Method(
             "DBSCAN",
-            segmenters.DBSCAN,
+            DBSCAN,
             "Clusters attention maps that lie densely.",
             (
                 Knob("eps", "ε, radius", 0.001, SPAN * density["eps"], 0.001, density["eps"], "Of a neighbourhood."),

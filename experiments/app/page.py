@@ -19,7 +19,7 @@ from datasets.base import DatasetError
 from diffseg.backbones import AttentionModel, Backbone, MissingWeights
 from diffseg.cli_options import spec_of
 from diffseg.pictures import Labels, PhotoError
-from diffseg.segmenters import Segmenter
+from diffseg.segmenters.base import Segmenter
 from experiments.app import drawing, files
 from experiments.app.__main__ import parser
 from experiments.app.components import view

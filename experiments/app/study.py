@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,11 @@ from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.masks import Size
-from diffseg.merging import Merger
 from diffseg.pictures import Labels, Picture, by_area
-from diffseg.segmenters import Scene, Segmenter
+from diffseg.segmenters.base import Scene, Segmenter
 
 LONGEST = 800  # pixels of the longer side of what is shown; files have the picture's own size
-MERGERS = 2  # kept: the last two R, so that going back and forth costs nothing
-GRIDS = 8  # of anchors whose divergences one merger may keep; at 64 x 64 each takes up to 67 MB
+TENSORS = 2  # kept: those of the last two R, so that going back and forth costs nothing
 RESULTS = 16
 
 Weights = tuple[float, ...]
@@ -47,20 +46,12 @@ class Result:
         return int(self.labels.max()) + 1
 
 
-@dataclass
-class _Kept:
-    """A merger, and the numbers of anchors whose divergences it keeps."""
+@dataclass(frozen=True)
+class _Aggregated:
+    """An aggregated tensor, and what segmentations of it share (`diffseg.segmenters.base.Scene`)."""
 
-    merger: Merger
-    grids: set[int] = field(default_factory=set)
-
-    def ready(self, anchors: int | None) -> Merger:
-        """The merger, replaced by one that keeps nothing where it would keep too much."""
-        if anchors is not None and anchors not in self.grids:
-            if len(self.grids) == GRIDS:
-                self.merger, self.grids = Merger(self.merger.aggregated), set()
-            self.grids.add(anchors)
-        return self.merger
+    tensor: Tensor
+    shared: dict[str, Any] = field(default_factory=dict)
 
 
 class Study:
@@ -82,18 +73,14 @@ class Study:
         self.maps: AttentionMaps = model.attend(self._square[None])[0]
         self.seconds = time.perf_counter() - start
         # Functions of what they need alone: a cache that held the study would keep it, a GB or so, after its time.
-        self._kept = lru_cache(MERGERS)(partial(_aggregate, self.maps))
-        self._segment = partial(_segment, self._kept, self.maps.features, self._square)
+        self._aggregated = lru_cache(TENSORS)(partial(_aggregate, self.maps))
+        self._segment = partial(_segment, self._aggregated, self.maps.features, self._square)
         self._result = lru_cache(RESULTS)(self._segment)
 
     @property
     def sides(self) -> tuple[int, ...]:
         """Of the attention maps, finest first."""
         return self.maps.sides
-
-    def proportional(self) -> Weights:
-        """R of the paper: a side weighs its own length; the finest is 1."""
-        return tuple(side / self.sides[0] for side in self.sides)
 
     def segment(self, segmenter: Segmenter, weights: Sequence[float]) -> Result:
         """Segments the picture as it is shown.
@@ -125,7 +112,7 @@ class Study:
             "S x S" of each side, finest first, then "aggregated" -> ``(side, side)`` float32, which sums to 1.
         """
         maps = {f"{side} x {side}": self.maps.maps[side] for side in self.sides}
-        maps["aggregated"] = self._kept(tuple(weights)).merger.aggregated
+        maps["aggregated"] = self._aggregated(tuple(weights)).tensor
         found = {}
         for name, attention in maps.items():
             side = round(len(attention) ** 0.5)
@@ -134,12 +121,12 @@ class Study:
         return found
 
 
-def _aggregate(maps: AttentionMaps, weights: Weights) -> _Kept:
-    return _Kept(Merger(Aggregation(weights)(maps)))
+def _aggregate(maps: AttentionMaps, weights: Weights) -> _Aggregated:
+    return _Aggregated(Aggregation(weights)(maps))
 
 
 def _segment(
-    kept: Callable[[Weights], _Kept],
+    aggregated: Callable[[Weights], _Aggregated],
     features: Tensor | None,
     square: Tensor,
     segmenter: Segmenter,
@@ -147,8 +134,9 @@ def _segment(
     size: Size,
 ) -> Result:
     start = time.perf_counter()
-    merger = kept(weights).ready(getattr(segmenter, "anchors", None))
-    labels = by_area(segmenter(Scene(merger, size, 1, features, square)).cpu().numpy())
+    kept = aggregated(weights)
+    scene = Scene(aggregated=kept.tensor, size=size, features=features, image=square, shared=kept.shared)
+    labels = by_area(segmenter(scene).cpu().numpy())
     return Result(labels, time.perf_counter() - start)
 
 

@@ -6,7 +6,7 @@ import torch
 from sklearn.cluster import DBSCAN, KMeans
 from torch import Tensor
 
-from diffseg import density, lloyd
+from diffseg.segmenters import density, lloyd
 from experiments.bench.inputs import aggregated_attention
 from experiments.bench.measuring import NO_CUDA, Line, Settings, absent, seconds
 

@@ -9,7 +9,7 @@ import pytest
 
 from datasets.ade150 import Ade150
 from datasets.base import VOID, DatasetError
-from tests.paired_folder import label_of, write_label, write_pair
+from tests.helpers.paired_folder import label_of, write_label, write_pair
 
 ID = "ADE_val_00000001"
 

@@ -14,7 +14,7 @@ from datasets.base import DatasetError
 from datasets.class_table import FOLDER
 from datasets.coco_object import INSTANCES, CocoObject
 from datasets.cocostuff27 import OFFICIAL_LIST
-from tests.coco_folder import HEIGHT, IDS, THINGS, WIDTH, image_of, label_of, write_annotations, write_folder
+from tests.helpers.coco_folder import HEIGHT, IDS, THINGS, WIDTH, image_of, label_of, write_annotations, write_folder
 
 # Fine ids of COCO-Stuff among the things that COCO never annotated.
 NEVER = {11: "street sign", 25: "hat", 28: "shoe", 29: "eye glasses", 44: "plate", 65: "mirror", 67: "window"}

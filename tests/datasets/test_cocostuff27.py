@@ -15,7 +15,7 @@ from PIL import Image
 from datasets.base import DatasetError
 from datasets.class_table import ClassTable
 from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
-from tests.coco_folder import IDS, image_of, label_of, write_annotations, write_folder, write_pair
+from tests.helpers.coco_folder import IDS, image_of, label_of, write_annotations, write_folder, write_pair
 
 
 @pytest.fixture

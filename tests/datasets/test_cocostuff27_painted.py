@@ -13,7 +13,7 @@ from PIL import Image
 
 from datasets.base import VOID, DatasetError
 from datasets.cocostuff27 import CocoStuff27
-from tests.coco_folder import (
+from tests.helpers.coco_folder import (
     HEIGHT,
     IDS,
     STUFF,

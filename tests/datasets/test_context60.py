@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.context60 import Context60
-from tests.paired_folder import label_of, write_label, write_list, write_pair
+from tests.helpers.paired_folder import label_of, write_label, write_list, write_pair
 
 ID = "2008_000002"
 

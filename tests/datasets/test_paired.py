@@ -14,7 +14,7 @@ from datasets.base import DatasetError
 from datasets.context60 import Context60
 from datasets.paired import PairedDataset
 from datasets.voc2012 import Voc2012
-from tests.paired_folder import HEIGHT, WIDTH, image_of, label_of, write_label, write_list, write_pair
+from tests.helpers.paired_folder import HEIGHT, WIDTH, image_of, label_of, write_label, write_list, write_pair
 
 IDS = ("2007_000033", "2007_000042", "2008_000120")
 OTHER = "2009_000001"  # its picture is there; in the list it is not

@@ -13,8 +13,8 @@ from datasets.transforms import square_label
 from datasets.voc2012 import Voc2012
 from eval.matching import Counts, match
 from eval.protocols import PROTOCOLS
-from tests.paired_folder import image_of, label_of, write_label, write_list, write_pair
-from tests.runs import SMALL, evaluate
+from tests.helpers.paired_folder import image_of, label_of, write_label, write_list, write_pair
+from tests.helpers.runs import SMALL, evaluate
 
 IDS = ("2007_000033", "2007_000042")
 SIDE = 112  # pixels, of SMALL

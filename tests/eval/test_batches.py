@@ -16,9 +16,9 @@ from datasets.photos import Photos
 from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionError
 from diffseg.backbones.vit_attention import ViTAttention
-from diffseg.segmenters import DiffSeg
+from diffseg.segmenters.diffseg import DiffSeg
 from eval.decoding import WORKERS, decode, decoded_ahead
-from tests.runs import SMALL, Run, evaluate, without_timings
+from tests.helpers.runs import SMALL, Run, evaluate, without_timings
 
 pytestmark = pytest.mark.usefixtures("dinov2")
 ATTEND = ViTAttention.attend_encoded

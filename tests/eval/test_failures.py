@@ -12,8 +12,8 @@ import torch
 
 from diffseg.aggregation import Aggregation
 from diffseg.backbones.vit_attention import ViTAttention
-from diffseg.segmenters import DiffSeg
-from tests.runs import SMALL, Run, evaluate
+from diffseg.segmenters.diffseg import DiffSeg
+from tests.helpers.runs import SMALL, Run, evaluate
 
 REASON = "CUDA out of memory. Tried to allocate 9.00 GiB"
 

@@ -22,9 +22,9 @@ from diffseg.backbones import MissingWeights
 from diffseg.backbones.weights import BY_MAKE
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.conftest import ROOT
-from tests.experiments.test_rows import rows_of
-from tests.runs import evaluate
-from tests.tiny_sdxl import build_tiny_sdxl
+from tests.experiments.running.test_rows import rows_of
+from tests.helpers.runs import evaluate
+from tests.helpers.tiny_sdxl import build_tiny_sdxl
 
 SIDES = {  # of the attention, as configured
     "dino_vits8": (28,),

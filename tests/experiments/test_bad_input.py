@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.coco_folder import IDS, image_of, label_of, write_folder
 from tests.conftest import ROOT
-from tests.runs import SMALL, Run, evaluate
+from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
+from tests.helpers.runs import SMALL, Run, evaluate
 
 Evaluate = Callable[..., Run]
 

@@ -180,4 +180,4 @@ def test_sweeps_are_measured_against_one_of_their_points(dinov2: Path, monkeypat
 def test_benchmark_needs_no_arguments() -> None:
     options = benchmark._parse([])
     assert (options.quick, options.only, options.golden) == (False, None, None)
-    assert options.out == Path(benchmark.__file__).parent / "benchmarks"
+    assert options.out == Path(benchmark.__file__).parent / "bench" / "results"

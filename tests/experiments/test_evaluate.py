@@ -19,7 +19,7 @@ from eval.matching import Counts, match
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from tests.conftest import ROOT
-from tests.runs import SMALL, Run, evaluate, without_timings
+from tests.helpers.runs import SMALL, Run, evaluate, without_timings
 
 pytestmark = pytest.mark.usefixtures("dinov2")
 Evaluate = Callable[..., Run]

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from diffseg.attention import AttentionMaps
 from diffseg.pictures import colourise
-from experiments import paper_figures
-from experiments.all_plots import all_plots
+from eval.results import read_results
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.figures import KINDS, main, save
-from experiments.paper_setups import FIGURES as PAPER
-from experiments.paper_setups import setups
-from experiments.plots import paired as paired_plot
-from experiments.results import read_results
-from tests.runs import SMALL, evaluate
+from experiments.paper import figures as paper_figures
+from experiments.paper.setups import FIGURES as PAPER
+from experiments.paper.setups import setups
+from experiments.plotting.all_plots import all_plots
+from experiments.plotting.plots import paired as paired_plot
+from tests.helpers.runs import SMALL, evaluate
 
 
 def halves(side: int) -> Tensor:

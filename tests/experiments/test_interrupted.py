@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.coco_folder import write_spoilt_folder
 from tests.conftest import ROOT
-from tests.forks import log, start
-from tests.runs import Run, evaluate, without_timings
+from tests.helpers.coco_folder import write_spoilt_folder
+from tests.helpers.forks import log, start
+from tests.helpers.runs import Run, evaluate, without_timings
 
 KILLS = 20
 PICTURES = [f"{number:012}" for number in range(1, 6)]

@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.conftest import ROOT
-from tests.runs import SMALL, evaluate
+from tests.helpers.runs import SMALL, evaluate
 
 NOTEBOOKS = ROOT / "experiments" / "notebooks"
 FEW = ("dataset.limit=2", "panels=0")

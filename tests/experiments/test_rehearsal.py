@@ -14,14 +14,14 @@ import torch
 from PIL import Image
 from transformers import ViTConfig, ViTModel
 
-from datasets import prepare
 from datasets.cocostuff27 import OFFICIAL_LIST
+from datasets.prepare import __main__ as prepare
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.published import published_table
-from tests.archives import pack
+from experiments.paper.published import published_table
 from tests.conftest import ROOT
-from tests.datasets.test_prepare import ZIPS, sources_for
-from tests.file_server import Behaviour, running
+from tests.datasets.prepare.test_cocostuff import ZIPS, sources_for
+from tests.helpers.archives import pack
+from tests.helpers.file_server import Behaviour, running
 
 SEEDS = 5
 

@@ -11,13 +11,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from sklearn.cluster import DBSCAN, KMeans
 
-from diffseg.merging import Merger
-from diffseg.segmenters import Scene, Segmenter
+from diffseg.segmenters.base import Scene, Segmenter
 from eval.config import build
-from experiments.results import read_results, swept
+from eval.results import read_results, swept
 from tests.conftest import ROOT
-from tests.diffseg.test_baselines import smooth
-from tests.runs import evaluate
+from tests.diffseg.segmenters.test_baselines import smooth
+from tests.helpers.runs import evaluate
 
 SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
 
@@ -84,7 +83,7 @@ def test_the_same_again(name: str) -> None:
     truth = torch.randint(-1, 5, (64, 64), generator=random)
 
     def scene(seed: int) -> Scene:
-        return Scene(Merger(smooth(16, seed)), 64, 5, features, image, truth)
+        return Scene(aggregated=smooth(16, seed), size=64, true_classes=5, features=features, image=image, truth=truth)
 
     first = segmenter(scene(1))
     np.random.seed(1)  # noqa: NPY002 - what scikit-learn falls back to

@@ -17,9 +17,9 @@ from diffseg.attention import AttentionError
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.rows import expand
+from experiments.running.rows import expand
 from tests.conftest import ROOT
-from tests.runs import Run, evaluate
+from tests.helpers.runs import Run, evaluate
 
 SD = ("backbone=sd14", "backbone.size=128")
 

@@ -23,9 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from eval.config import ConfigError, explain
 from eval.records import PicturesFailed
-from experiments.composing import Composer
-from experiments.plan import Plan, plan
-from experiments.rows import check
+from experiments.running.composing import Composer
+from experiments.running.plan import Plan, plan
+from experiments.running.rows import check
 
 MULTIRUN_FILE = "multirun.yaml"
 
@@ -70,8 +70,8 @@ class OnePassLauncher(Launcher):
         rows = iter(check([row for each in plans for row in each.rows]))
         plans = [replace(each, rows=list(islice(rows, len(each.rows)))) for each in plans]
         # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
-        from experiments.runner import run_plans
-        from experiments.sweep_table import begin, conclude
+        from experiments.running.runner import run_plans
+        from experiments.running.sweep_table import begin, conclude
 
         _allow_open_files(2 * len(plans))  # every job's records and their lock
         failed = run_plans(
@@ -118,7 +118,7 @@ class OnePassSweeper(BasicSweeper):
             return
         super().validate_batch_is_legal(batch)
         if _leads() and not self.listed:
-            from experiments.sweep_table import begin
+            from experiments.running.sweep_table import begin
 
             sweep, self.listed = _folder(self.config), True
             begin(sweep, 0, self._count())
@@ -136,11 +136,11 @@ class OnePassSweeper(BasicSweeper):
             raise
         finally:  # those that have finished, where others could not
             if self.listed:
-                from experiments.sweep_table import conclude
+                from experiments.running.sweep_table import conclude
 
                 conclude(sweep, 0, self._count())
         if _leads():
-            from experiments.sweep_table import tell_of_others
+            from experiments.running.sweep_table import tell_of_others
 
             tell_of_others(sweep, self._count())
         if isinstance(self.launcher, OnePassLauncher) and self.launcher.failed:

@@ -1,0 +1,111 @@
+"""Gets a data set into the layout that its module reads, and checks that all of it is there.
+
+    python -m datasets.prepare cocostuff --dir DIR
+    python -m datasets.prepare cityscapes --dir DIR --archives leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip
+
+Running it again goes on where it stopped; what is complete is only checked. An archive that lies in DIR/archives
+(COCO-Stuff) or DIR (Cityscapes) is taken from there. Exit status: 0 ready, 1 incomplete, 2 an error, which is one
+line on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import yaml  # type: ignore[import-untyped]
+
+from datasets.base import DatasetError
+from datasets.cityscapes27 import Cityscapes27
+from datasets.cocostuff27 import CocoStuff27
+from datasets.prepare.cityscapes import prepare_cityscapes
+from datasets.prepare.cocostuff import ARCHIVES, prepare_cocostuff, sources_of
+from datasets.prepare.download import SCHEMES
+
+SOURCES: Final = Path(__file__).with_name("sources.yaml")
+
+INCOMPLETE_STATUS, ERROR_STATUS, INTERRUPTED_STATUS = 1, 2, 130
+
+
+def report(root: Path, dataset: CocoStuff27 | Cityscapes27, allow_partial: bool) -> int:
+    """Says what is there. Returns the exit status."""
+    count, official = len(dataset.listed), dataset.official_count
+    found = f"{root}: {count:,} of {official:,} pictures"
+    if count != official and not allow_partial:
+        print(
+            f"error: {found}, so this is not the published evaluation; get complete archives, or accept this part of "
+            "the data with --allow-partial (the tables show the count)",
+            file=sys.stderr,
+        )
+        return INCOMPLETE_STATUS
+    labels = f" dataset.labels={dataset.labels}" if isinstance(dataset, CocoStuff27) else ""
+    print(f"{found}, labels from {dataset.label_source}: ready; evaluate with dataset.root={root}{labels}")
+    if (root / ARCHIVES).is_dir():
+        print(f"{root / ARCHIVES}: not read in an evaluation; delete it to free its space")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m datasets.prepare", description=__doc__.splitlines()[0])
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--dir", type=Path, required=True, help="folder of the data set; made if need be")
+    common.add_argument("--allow-partial", action="store_true", help="accept fewer pictures than the published number")
+    sets = parser.add_subparsers(dest="dataset", required=True)
+    coco = sets.add_parser("cocostuff", parents=[common], help="download COCO-Stuff-27")
+    coco.add_argument(
+        "--labels",
+        choices=("png", "json"),
+        default="png",
+        help="png: the stuffthingmaps; json: COCO's instances and stuff annotations (default: %(default)s)",
+    )
+    coco.add_argument(
+        "--source",
+        type=_override,
+        action="append",
+        default=[],
+        metavar="NAME=URL",
+        help=f"take a file from another address ({', '.join(SCHEMES)}); names are in {SOURCES.name}; repeatable",
+    )
+    cityscapes = sets.add_parser("cityscapes", parents=[common], help="unpack Cityscapes, which needs an account")
+    cityscapes.add_argument(
+        "--archives", type=Path, nargs="+", default=[], metavar="ZIP", help="downloaded files (default: those in DIR)"
+    )
+    return parser.parse_args(arguments)
+
+
+def _override(text: str) -> tuple[str, str]:
+    name, _, url = text.partition("=")
+    if not url.startswith(SCHEMES):
+        raise argparse.ArgumentTypeError(f"{text}: must be NAME=URL with {', '.join(SCHEMES)}")
+    return name, url
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line. Returns the exit status."""
+    options = parse(arguments)
+    root = options.dir.expanduser()
+    try:
+        home = yaml.safe_load(SOURCES.read_text(encoding="utf-8"))[options.dataset]
+        dataset: CocoStuff27 | Cityscapes27
+        if options.dataset == "cocostuff":
+            dataset = prepare_cocostuff(root, options.labels, sources_of(home, dict(options.source)))
+        else:
+            dataset = prepare_cityscapes(root, options.archives, home["page"], home["archives"])
+        return report(root, dataset, options.allow_partial)
+    except DatasetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ERROR_STATUS
+    except OSError as error:  # a full disk, a folder that may not be written: the system's own words
+        print(f"error: {root}: {error}", file=sys.stderr)
+        return ERROR_STATUS
+    except KeyboardInterrupt:
+        print("interrupted; run again to go on", file=sys.stderr)
+        return INTERRUPTED_STATUS
+
+
+if __name__ == "__main__":
+    sys.exit(main())

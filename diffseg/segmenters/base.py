@@ -1,0 +1,107 @@
+"""What a segmenter is, and what it is given.
+
+A segmenter is a function of one picture's aggregated attention. A new one is a frozen dataclass in a module like those
+beside this one, with a ``conf/segmenter/NAME.yaml`` that names it; the fields of the class are the keys of the YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol, Self, TypeVar, cast, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffseg.masks import Size, upsample_nearest
+
+CHANNEL_MAX = 255  # of a pixel's values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What a segmenter may look at.
+
+    Attributes:
+        aggregated: ``(S*S, S*S)`` float32, rows sum to 1.
+        size: side P of the label map in pixels, or (height, width).
+        true_classes: classes in this picture's ground truth, for segmenters that are told (K-Means-S); None: unknown.
+        features: see `diffseg.attention.AttentionMaps`.
+        image: the picture itself, ``(3, side, side)`` float32 RGB in [0, 255], for segmenters without a network.
+        truth: its ground truth, ``(P, P)``, negative where there is none: for the oracle alone.
+        shared: intermediate results by name. Scenes of one aggregated tensor share it, so that rows of a table which
+            differ in a few settings compute what they have in common once.
+    """
+
+    aggregated: Tensor
+    size: Size
+    true_classes: int | None = None
+    features: Tensor | None = None
+    image: Tensor | None = None
+    truth: Tensor | None = None
+    shared: dict[str, Any] = field(default_factory=dict)
+
+
+AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
+
+
+class Segmenter(Protocol):
+    """A segmenter with its parameters."""
+
+    def __hash__(self) -> int: ...
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        """The same with every parameter that was left open filled in, for attention of this finest side.
+
+        Args:
+            side: S.
+            tuned: parameter -> value that suits the backbone and the data set.
+
+        Raises:
+            ValueError: a parameter stays open or does not fit the side.
+        """
+        ...
+
+    def __call__(self, scene: Scene) -> Tensor:
+        """Labels ``(P, P)`` int64 >= 0."""
+        ...
+
+
+def fill_in(segmenter: AnySegmenter, values: Mapping[str, Any]) -> AnySegmenter:
+    """Replaces the fields that are None by ``values``.
+
+    Raises:
+        ValueError: a field is still None.
+    """
+    open_ones = [each.name for each in fields(cast(Any, segmenter)) if getattr(segmenter, each.name) is None]
+    if missing := [name for name in open_ones if values.get(name) is None]:
+        raise ValueError(f"{missing[0]}: no value is known for this backbone, give one")
+    return replace(cast(Any, segmenter), **{name: values[name] for name in open_ones})
+
+
+def check_choices(**given: tuple[str, Any]) -> None:
+    """Checks arguments that have a few allowed values.
+
+    Args:
+        given: name of the argument -> its value and the `Literal` type that lists what is allowed.
+
+    Raises:
+        ValueError: a value is not allowed.
+    """
+    for name, (value, allowed) in given.items():
+        if value not in get_args(allowed):
+            raise ValueError(f"{name}: must be one of {', '.join(get_args(allowed))}, got {value!r}")
+
+
+def picture_of(scene: Scene) -> NDArray[np.float32]:
+    """The picture, ``(side, side, 3)`` in [0, 1]. Raises ValueError where the scene has none."""
+    if scene.image is None:
+        raise ValueError("image: there is none, and nothing else is segmented")
+    return scene.image.permute(1, 2, 0).float().div(CHANNEL_MAX).cpu().numpy()
+
+
+def to_scored_size(labels: NDArray[np.integer[Any]], scene: Scene) -> Tensor:
+    """Labels ``(h, w)`` of a picture's pixels -> ``(P, P)`` int64, nearest."""
+    return upsample_nearest(torch.from_numpy(labels.astype(np.int64)).to(scene.aggregated.device), scene.size)

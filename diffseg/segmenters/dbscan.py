@@ -1,0 +1,100 @@
+"""DBSCAN over the attention maps, a baseline of the paper (Section 4.1).
+
+`diffseg.segmenters.density` follows scikit-learn's definition and order in torch, several times faster and on any
+device; ``impl="sklearn"`` is scikit-learn itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from sklearn.cluster import DBSCAN as SklearnDBSCAN
+from torch import Tensor
+
+from diffseg.masks import Size, Upsample, cluster_means, grid_side, to_pixels
+from diffseg.segmenters import density
+from diffseg.segmenters.base import Scene, check_choices, fill_in
+from diffseg.segmenters.kmeans import Impl
+
+Noise = Literal["own", "nearest"]
+
+
+@torch.no_grad()
+def dbscan(
+    aggregated: Tensor,
+    eps: float,
+    min_samples: int,
+    noise: Noise = "own",
+    size: Size = 512,
+    upsample: Upsample = "soft",
+    impl: Impl = "torch",
+) -> Tensor:
+    """DBSCAN (Euclidean) over the attention maps.
+
+    Args:
+        aggregated: ``(S*S, S*S)`` floating point; each row is a point.
+        eps: radius of a neighbourhood, > 0, in the units of the attention maps.
+        min_samples: neighbours, itself included, that make a core point, >= 1.
+        noise: points of no cluster become a segment of their ``own``, the last label, or join the cluster with the
+            ``nearest`` mean map.
+        size: side P of the label map in pixels, or (height, width).
+        upsample: as for `kmeans`.
+        impl: as for `kmeans`.
+
+    Returns:
+        ``(size, size)`` int64 labels on the device of ``aggregated``; a picture that is all noise is one segment.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    grid_side(aggregated)
+    if not eps > 0:
+        raise ValueError(f"eps: must be above 0, got {eps}")
+    if min_samples < 1:
+        raise ValueError(f"min_samples: must be at least 1, got {min_samples}")
+    check_choices(noise=(noise, Noise), upsample=(upsample, Upsample), impl=(impl, Impl))
+    points = aggregated.float()
+    if impl == "torch":
+        labels = density.cluster(points, eps, min_samples)
+    else:
+        fitted = SklearnDBSCAN(eps=eps, min_samples=min_samples).fit(points.cpu().numpy())
+        labels = torch.from_numpy(fitted.labels_).to(points.device)
+    return to_pixels(aggregated, settle_noise(points, labels, noise), size, upsample)
+
+
+def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
+    """Cluster numbers ``(n,)`` of ``(n, d)`` points with -1, noise, replaced as `dbscan` says."""
+    stray = labels == -1
+    clusters = int(labels.max()) + 1
+    if noise == "own" or not clusters:
+        return labels.masked_fill(stray, clusters)
+    means = cluster_means(points[~stray], labels[~stray], clusters)
+    return labels.masked_scatter(stray, torch.cdist(points[stray].double(), means.double()).argmin(dim=1))
+
+
+@dataclass(frozen=True)
+class DBSCAN:
+    """DBSCAN; None is the value tuned for the backbone (the paper's own stand only in its appendix)."""
+
+    eps: float | None = None
+    min_samples: int | None = None
+    noise: Noise = "own"
+    upsample: Upsample = "soft"
+    impl: Impl = "torch"
+
+    def __post_init__(self) -> None:
+        if self.eps is not None and not self.eps > 0:
+            raise ValueError(f"eps: must be above 0, got {self.eps}")
+        if self.min_samples is not None and self.min_samples < 1:
+            raise ValueError(f"min_samples: must be at least 1, got {self.min_samples}")
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        return fill_in(self, tuned)
+
+    def __call__(self, scene: Scene) -> Tensor:
+        assert self.eps is not None  # resolved
+        assert self.min_samples is not None
+        return dbscan(scene.aggregated, self.eps, self.min_samples, self.noise, scene.size, self.upsample, self.impl)

@@ -1,0 +1,100 @@
+"""K-means over the attention maps: the paper's K-Means-C and K-Means-S (Section 4.1).
+
+`diffseg.segmenters.lloyd` follows scikit-learn's definition, order and random numbers in torch, several times faster
+and on any device; ``impl="sklearn"`` is scikit-learn itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from sklearn.cluster import KMeans as SklearnKMeans
+from torch import Tensor
+
+from diffseg.masks import Size, Upsample, grid_side, to_pixels
+from diffseg.segmenters import lloyd
+from diffseg.segmenters.base import Scene, check_choices, fill_in
+
+Impl = Literal["torch", "sklearn"]
+
+
+@torch.no_grad()
+def kmeans(
+    aggregated: Tensor,
+    clusters: int,
+    seed: int = 0,
+    n_init: int = 10,
+    size: Size = 512,
+    upsample: Upsample = "soft",
+    impl: Impl = "torch",
+) -> Tensor:
+    """K-means (k-means++, Lloyd) over the attention maps.
+
+    Args:
+        aggregated: ``(S*S, S*S)`` floating point; each row is a point.
+        clusters: k, 1..S*S. The paper's K-Means-C takes the data set's mean number of classes in a picture, 6 on
+            COCO-Stuff; K-Means-S the number in this very picture's ground truth.
+        seed: of the random starts.
+        n_init: number of starts, of which the one with the least inertia is kept, >= 1.
+        size: side P of the label map in pixels, or (height, width).
+        upsample: ``soft``: the clusters' mean maps compete for each pixel, as DiffSeg's proposals do. ``nearest``: each
+            pixel takes the cluster of its cell.
+        impl: ``torch``, or ``sklearn``, the reference.
+
+    Returns:
+        ``(size, size)`` int64 labels on the device of ``aggregated``: 0..clusters-1, or fewer where fewer maps differ.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    maps = grid_side(aggregated) ** 2
+    if not 1 <= clusters <= maps:
+        raise ValueError(f"clusters: must be 1..{maps}, the number of attention maps, got {clusters}")
+    if n_init < 1:
+        raise ValueError(f"n_init: must be at least 1, got {n_init}")
+    check_choices(upsample=(upsample, Upsample), impl=(impl, Impl))
+    if impl == "torch":
+        labels = lloyd.cluster(aggregated.float(), clusters, seed, n_init)
+    else:
+        points = aggregated.float().cpu().numpy()
+        fitted = SklearnKMeans(clusters, init="k-means++", n_init=n_init, random_state=seed).fit(points)
+        labels = torch.from_numpy(fitted.labels_).to(aggregated.device, torch.int64)
+    # Where fewer maps differ than there are clusters, some stay empty; the others close ranks.
+    return to_pixels(aggregated, labels.unique(return_inverse=True)[1], size, upsample)
+
+
+@dataclass(frozen=True)
+class KMeans:
+    """K-Means-C (a number of ``clusters``) or K-Means-S (``clusters: truth``, as many as the picture has classes).
+
+    ``clusters`` None is the data set's own mean number of classes in a picture.
+    """
+
+    clusters: int | Literal["truth"] | None = 6
+    seed: int = 0
+    n_init: int = 10
+    upsample: Upsample = "soft"
+    impl: Impl = "torch"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.clusters, int) and self.clusters < 1:
+            raise ValueError(f"clusters: must be at least 1, or truth, got {self.clusters}")
+        if self.n_init < 1:
+            raise ValueError(f"n_init: must be at least 1, got {self.n_init}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed: must be 0..2^32-1, got {self.seed}")
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        if isinstance(self.clusters, int) and self.clusters > side * side:
+            raise ValueError(f"clusters: must be 1..{side * side}, the number of attention maps, got {self.clusters}")
+        return fill_in(self, tuned)
+
+    def __call__(self, scene: Scene) -> Tensor:
+        assert self.clusters is not None  # resolved
+        clusters = scene.true_classes if self.clusters == "truth" else self.clusters
+        if clusters is None:
+            raise ValueError("clusters: truth needs a ground truth, and this picture has none")
+        return kmeans(scene.aggregated, clusters, self.seed, self.n_init, scene.size, self.upsample, self.impl)

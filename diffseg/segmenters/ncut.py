@@ -1,0 +1,154 @@
+"""Recursive normalised cuts (Shi and Malik, PAMI 2000), here of the attention, read as a random walk between locations.
+
+After Ivanova et al., *Unsupervised Segmentation by Diffusing, Walking and Cutting* (arXiv 2412.04678), without their
+automatic threshold. `diffseg.segmenters.diffcut` cuts features with the same recursion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor
+
+from diffseg.masks import Upsample, to_pixels
+from diffseg.segmenters.base import Scene
+
+# Thresholds of the eigenvector that are tried, evenly spaced, and how far into its range they reach: DiffCut's code.
+THRESHOLDS = 100
+REACH = 0.99
+
+# Up to so many nodes the eigenvector is solved for densely: Lanczos needs more than a few, and is no faster there.
+DENSE = 64
+TOLERANCE = 1e-5  # of Lanczos: the eigenvalue's relative error; the products are float32
+TINY = torch.finfo(torch.float32).tiny
+
+
+def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
+    """Cuts a graph in two, and each half again, for as long as the normalised cut is below tau.
+
+    Args:
+        affinity: ``(n, n)`` float32, symmetric, values >= 0.
+        tau: largest cut value, exclusive: 0 cuts nothing, and no cut costs more than 2.
+
+    Returns:
+        ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
+    """
+    labels = torch.zeros(len(affinity), dtype=torch.int64, device=affinity.device)
+    pending, segments = [torch.arange(len(affinity), device=affinity.device)], 0
+    while pending:
+        members = pending.pop()
+        if len(members) > 1:
+            part = affinity if len(members) == len(affinity) else affinity[members][:, members]
+            inside, value = bipartition(part)
+            if value < tau:
+                pending += [members[~inside], members[inside]]
+                continue
+        labels[members] = segments
+        segments += 1
+    return labels
+
+
+def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
+    """The best cut along the second eigenvector.
+
+    Args:
+        affinity: ``(n, n)`` as in `recursive_cut`, n > 1.
+
+    Returns:
+        ``(n,)`` bool, the side on which the eigenvector is largest in magnitude; and the value of the cut, 0..2, or
+        infinity where no threshold parts the nodes.
+    """
+    vector = second_eigenvector(affinity)
+    vector = vector * vector[vector.abs().argmax()].sign()
+    low, high = (float(end) * REACH for end in vector.aminmax())
+    sides = vector > torch.linspace(low, high, THRESHOLDS, device=vector.device)[:, None]
+    # By its definition the eigenvector has both signs; beside a node of tiny degree, rounding may lose one.
+    one_sided = sides.all(dim=1) | ~sides.any(dim=1)
+    values = cut_values(affinity, sides).masked_fill_(one_sided, torch.inf)
+    best = int(values.argmin())
+    return sides[best], float(values[best])
+
+
+def cut_values(affinity: Tensor, sides: Tensor) -> Tensor:
+    """Normalised cut of each way to part the nodes: cut(A, B) / vol(A) + cut(A, B) / vol(B) (Shi and Malik, Eq. 2).
+
+    Args:
+        affinity: ``(n, n)`` as in `recursive_cut`.
+        sides: ``(m, n)`` bool, which nodes are in A.
+
+    Returns:
+        ``(m,)`` in 0..2, of the affinity's dtype.
+    """
+    degree, chosen = affinity.sum(dim=1), sides.to(affinity.dtype)
+    volume = chosen @ degree
+    cut = (volume - ((chosen @ affinity) * chosen).sum(dim=1)).clamp_(min=0)
+    return cut / volume.clamp(min=TINY) + cut / (degree.sum() - volume).clamp(min=TINY)
+
+
+def second_eigenvector(affinity: Tensor) -> Tensor:
+    """Solution of ``(D - W) y = lambda D y`` with the second smallest lambda (Shi and Malik, Eq. 6), ``(n,)`` float32.
+
+    That is ``D^-1/2 z`` of the second largest eigenvector z of ``D^-1/2 W D^-1/2``, whose largest, ``D^1/2 1``, is
+    known and moved to the other end of the spectrum.
+    """
+    root = affinity.sum(dim=1).clamp(min=TINY).sqrt()
+    first = root / torch.linalg.vector_norm(root)
+
+    if len(affinity) <= DENSE:
+        matrix = affinity / root / root[:, None] - 2 * torch.outer(first, first)
+        return torch.linalg.eigh(matrix.double())[1][:, -1].to(affinity.dtype) / root
+
+    def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        z = torch.from_numpy(vector).ravel().to(root)
+        return (affinity @ (z / root) / root - 2 * first * (first @ z)).cpu().double().numpy()
+
+    # Lanczos on the host, its products on the device of the graph. A fixed start makes it repeatable.
+    operator = LinearOperator(affinity.shape, matvec=product, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(len(affinity))
+    vector = eigsh(operator, k=1, which="LA", v0=start, tol=TOLERANCE)[1][:, 0]
+    return torch.from_numpy(vector).to(root) / root
+
+
+def check_threshold(tau: float) -> None:
+    """Raises ValueError unless a normalised cut can be compared with it."""
+    if not (isfinite(tau) and tau > 0):
+        raise ValueError(f"tau: must be a finite number above 0, got {tau}")
+
+
+@dataclass(frozen=True)
+class NCut:
+    """Recursive normalised cut of the aggregated attention.
+
+    The attention P is the transition matrix of a random walk; W = (P^k + (P^k)^T) / 2 is cut.
+
+    Attributes:
+        tau: a cut is made when its value is below, > 0; no cut costs more than 2. The default is the best on the eight
+            photographs with DINOv2 (experiment=tune_segmenters); longer walks need a larger one (0.8 at k = 2).
+        power: k >= 1, steps of the walk. Longer walks see fewer, larger segments.
+        upsample: as for `diffseg.segmenters.kmeans.kmeans`.
+    """
+
+    tau: float = 0.6
+    power: int = 1
+    upsample: Upsample = "soft"
+
+    def __post_init__(self) -> None:
+        check_threshold(self.tau)
+        if self.power < 1:
+            raise ValueError(f"power: must be at least 1, got {self.power}")
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        return self
+
+    @torch.no_grad()
+    def __call__(self, scene: Scene) -> Tensor:
+        walk = torch.linalg.matrix_power(scene.aggregated.float(), self.power)
+        labels = recursive_cut((walk + walk.T) / 2, self.tau)
+        return to_pixels(scene.aggregated, labels, scene.size, self.upsample)

@@ -1,0 +1,48 @@
+"""SLIC superpixels of the pixels alone, without a network: a floor under the segmenters that read attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from torch import Tensor
+
+from diffseg.segmenters.base import Scene, fill_in, picture_of, to_scored_size
+
+
+@dataclass(frozen=True)
+class SLIC:
+    """SLIC superpixels of scikit-image (Achanta et al., 2012), which the library itself does not need.
+
+    Attributes:
+        clusters: superpixels to start from, >= 1, of which many are merged for their size; None is the data set's own
+            mean number of classes in a picture.
+        compactness: weight of the position against the colour in CIELAB, > 0.
+    """
+
+    clusters: int | None = 9
+    compactness: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.clusters is not None and self.clusters < 1:
+            raise ValueError(f"clusters: must be at least 1, got {self.clusters}")
+        if not self.compactness > 0:
+            raise ValueError(f"compactness: must be above 0, got {self.compactness}")
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        """Raises ValueError where scikit-image is not installed, before a run starts."""
+        _ = _slic()
+        return fill_in(self, tuned)
+
+    def __call__(self, scene: Scene) -> Tensor:
+        image = picture_of(scene)
+        return to_scored_size(_slic()(image, self.clusters, self.compactness, start_label=0), scene)
+
+
+def _slic() -> Any:
+    try:
+        from skimage.segmentation import slic
+    except ImportError:
+        raise ValueError("slic: scikit-image is not installed: pip install scikit-image") from None
+    return slic

@@ -1,0 +1,48 @@
+"""Spectral clustering of the aggregated attention, with scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from sklearn.cluster import SpectralClustering
+from torch import Tensor
+
+from diffseg.masks import Upsample, to_pixels
+from diffseg.segmenters.base import Scene, fill_in
+
+
+@dataclass(frozen=True)
+class Spectral:
+    """Spectral clustering (Ng, Jordan and Weiss, 2001) of the graph whose weights are the symmetrised attention.
+
+    Attributes:
+        clusters: k; None is the data set's own mean number of classes in a picture.
+        seed: of the K-means in the space of the first k eigenvectors.
+        upsample: as for `diffseg.segmenters.kmeans.kmeans`.
+    """
+
+    clusters: int | None = 6
+    seed: int = 0
+    upsample: Upsample = "soft"
+
+    def __post_init__(self) -> None:
+        if self.clusters is not None and self.clusters < 1:
+            raise ValueError(f"clusters: must be at least 1, got {self.clusters}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed: must be 0..2^32-1, got {self.seed}")
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        if self.clusters is not None and self.clusters >= side * side:
+            raise ValueError(f"clusters: must be 1..{side * side - 1}, below the attention maps, got {self.clusters}")
+        return fill_in(self, tuned)
+
+    def __call__(self, scene: Scene) -> Tensor:
+        attention = scene.aggregated.float().cpu().numpy()
+        clustering = SpectralClustering(self.clusters, affinity="precomputed", random_state=self.seed)
+        labels = torch.from_numpy(clustering.fit((attention + attention.T) / 2).labels_)
+        # K-means may leave a cluster empty; the others close ranks.
+        labels = labels.to(scene.aggregated.device).unique(return_inverse=True)[1]
+        return to_pixels(scene.aggregated, labels, scene.size, self.upsample)

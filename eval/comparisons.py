@@ -1,0 +1,65 @@
+"""How far two rows of results are apart on the same images, with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from eval.matching import Counts
+from eval.metrics import accuracy, bootstrap_change, mean_iou, resample_weights
+from eval.tables import PERCENT
+
+RESAMPLES, LEVEL = 2000, 0.95
+
+Point = tuple[float, float, float]
+"""A value and the ends of its interval."""
+
+
+def counts_by_image(per_image: pd.DataFrame, protocol: str, setting: str) -> dict[str, Counts]:
+    """Image -> its pixels by class, in the order of the table; those that failed are left out."""
+    rows = per_image[(per_image["protocol"] == protocol) & (per_image["setting"] == setting)].dropna(subset=["tp"])
+    columns = (rows["image"], *(rows[name].map(json.loads) for name in ("tp", "fp", "fn")), rows["labelled"])
+    return {
+        image: Counts.from_json({"tp": tp, "fp": fp, "fn": fn, "labelled": labelled})
+        for image, tp, fp, fn, labelled in zip(*columns, strict=True)
+    }
+
+
+def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[str, Point]:
+    """How far ACC and mIoU of the images that both have are apart, in points, with the paired 95 % interval.
+
+    Each score is that of the tables, of the pixels of all images together (`eval.metrics.bootstrap_change`).
+
+    Args:
+        before, after: image -> its counts.
+
+    Returns:
+        ``acc`` and ``miou``; NaN where no image is in both.
+    """
+    images = [image for image in before if image in after]
+    if not images:
+        return dict.fromkeys(("acc", "miou"), (np.nan, np.nan, np.nan))
+    old, new = ([counts[image] for image in images] for counts in (before, after))
+    old_total, new_total = (sum(counts, Counts.zeros(len(counts[0].tp))) for counts in (old, new))
+    intervals = dict(zip(("acc", "miou"), bootstrap_change(old, new, RESAMPLES, level=LEVEL), strict=True))
+    return {
+        name: (
+            PERCENT * (score(new_total) - score(old_total)),
+            PERCENT * intervals[name].low,
+            PERCENT * intervals[name].high,
+        )
+        for name, score in {"acc": accuracy, "miou": mean_iou}.items()
+    }
+
+
+def mean_interval(values: pd.Series) -> Point:
+    """Mean over the images and its 95 % bootstrap interval (resamples as in `eval.metrics.bootstrap`), NaN left out."""
+    known = values.dropna().to_numpy(dtype=float)
+    if not len(known):
+        return np.nan, np.nan, np.nan
+    means = resample_weights(len(known), RESAMPLES, seed=0) @ known / len(known)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(known.mean()), float(low), float(high)

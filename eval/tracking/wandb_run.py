@@ -1,0 +1,122 @@
+"""What is logged of a variant in its wandb run: see `eval.tracking.wandb_tracker`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from eval.columns import SCORES
+from eval.matching import Counts
+from eval.metrics import accuracy, mean_iou
+from eval.protocols import ProtocolName
+from eval.records import Record
+from eval.tables import PERCENT
+
+if TYPE_CHECKING:
+    import wandb
+
+ByProtocol = dict[ProtocolName, Counts]
+
+PANELS = 8  # pictures shown beside the overview
+RESULTS = ("*.csv", "records.jsonl", "config.yaml", "provenance.json")
+
+
+class VariantRun:
+    """A variant's wandb run. A record that has been shown before adds nothing.
+
+    Args:
+        run: open.
+        row, name: the variant's place and name in the tables.
+        classes: names.
+        report: scores to show.
+    """
+
+    def __init__(
+        self, run: wandb.Run, row: int, name: str, classes: Sequence[str], report: Sequence[ProtocolName]
+    ) -> None:
+        self.run, self.row, self.name, self.report = run, row, name, report
+        self.none = dict.fromkeys(report, Counts.zeros(len(classes)))
+        self.total = self.none
+        self.images: dict[str, Record] = {}  # the newest of each
+        self.step = 0  # records so far
+        run.define_metric("image/*", summary="none")  # the last image says nothing of the run
+
+    def record(self, record: Record) -> None:
+        """Logs an image, and the scores of all so far."""
+        if self.images.get(record["image"]) == record:
+            return
+        row = self._row(record)
+        # A resumed run has the earlier ones: records come in the same order, one a step.
+        if self.step >= self.run.starting_step:
+            self.run.log(row, step=self.step)
+        self.step += 1
+
+    def finish(self, folder: Path, artifact: str, summary: pd.DataFrame, per_class: pd.DataFrame) -> None:
+        """Adds the final scores, the table of the classes, the panels and the result files.
+
+        Args:
+            folder: results folder.
+            artifact: name of the result files, the same for all variants, so that wandb keeps them once.
+            summary, per_class: tables of all variants.
+        """
+        import wandb
+
+        first = self.row * len(self.report)  # a line a protocol
+        self.run.summary.update(_final(summary.iloc[first : first + len(self.report)]))
+        classes = per_class[per_class["variant"] == self.name].drop(columns="variant")
+        overview = folder / "panels" / "overview.png"
+        panels = sorted(set(overview.parent.glob("*.png")) - {overview})[:PANELS]
+        media: dict[str, Any] = {"per_class": wandb.Table(dataframe=classes)}
+        if panels:
+            media["overview"] = wandb.Image(str(overview))
+            media["panels"] = [wandb.Image(str(path), caption=path.stem) for path in panels]
+        self.run.log(media)  # in the last record's row: the next record of a resumed run finds its step free
+        files = wandb.Artifact(artifact, "results")
+        for path in sorted(path for pattern in RESULTS for path in folder.glob(pattern)):
+            files.add_file(str(path), policy="immutable")  # not copied once more for each variant
+        self.run.log_artifact(files)
+
+    def _row(self, record: Record) -> dict[str, Any]:
+        """What is logged of one image: its own scores, and those of all images so far, in percent."""
+        before = self.images.get(record["image"])
+        self.images[record["image"]] = record
+        own: dict[str, Any] = {"image/id": record["image"]}
+        if record["status"] == "ok":
+            counts = self._counts(record)
+            self.total = _sum(self.total, counts)
+            own |= {"image/segments": record["segments"], "image/seconds": sum(record["seconds"].values())}
+            own |= _scores("image", counts)
+        if before and before["status"] == "ok":  # evaluated once more, because the picture has changed: count anew
+            self.total = self.none
+            for each in self.images.values():
+                if each["status"] == "ok":
+                    self.total = _sum(self.total, self._counts(each))
+        failed = sum(each["status"] == "failed" for each in self.images.values())
+        return own | _scores("running", self.total) | {"images": len(self.images) - failed, "failed": failed}
+
+    def _counts(self, record: Record) -> ByProtocol:
+        return {protocol: Counts.from_json(record["counts"][protocol]) for protocol in self.report}
+
+
+def _sum(first: ByProtocol, second: ByProtocol) -> ByProtocol:
+    return {protocol: first[protocol] + second[protocol] for protocol in first}
+
+
+def _scores(prefix: str, counts: ByProtocol) -> dict[str, float]:
+    return {
+        f"{prefix}/{protocol}/{metric}": PERCENT * score(each)
+        for protocol, each in counts.items()
+        for metric, score in (("acc", accuracy), ("miou", mean_iou))
+    }
+
+
+def _final(summary: pd.DataFrame) -> dict[str, float]:
+    """``final/...`` -> number, from a variant's rows of ``summary.csv``; what they leave empty is left out."""
+    rows = summary.to_dict("records")
+    final = {f"final/{name}": rows[0][name] for name in ("images", "failed", "segments", "seconds_per_image")}
+    for row in rows:
+        final |= {f"final/{row['protocol']}/{name}": row[name] for name in SCORES if name != "segments"}
+    return {name: value for name, value in final.items() if pd.notna(value)}

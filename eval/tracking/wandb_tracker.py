@@ -1,0 +1,233 @@
+"""Mirrors a run in Weights & Biases: a wandb run a variant, written live. Settings: ``conf/tracker/wandb.yaml``.
+
+Only what stands in the results folder is sent: no code, console output, git state, environment or machine statistics.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shlex
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from eval.columns import Variant, telling_names
+from eval.files import write_text
+from eval.records import Record
+from eval.tracking.base import Facts, Tracking, one_line
+from eval.tracking.wandb_run import VariantRun
+
+if TYPE_CHECKING:
+    import wandb
+
+Mode = Literal["online", "offline"]
+
+PROJECT_LIMIT, PROJECT_TABOO = 128, "/\\#?%:"  # as wandb checks them, when the run has begun
+# Nothing is collected besides what is logged.
+PLAIN: dict[str, Any] = {
+    **{"console": "off", "save_code": False, "disable_code": True, "disable_git": True, "x_save_requirements": False},
+    **{"x_disable_meta": True, "x_disable_machine_info": True, "x_disable_stats": True},
+    **{"use_dot_wandb": False, "symlink": False, "finish_timeout_raises": True},
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WandbTracker:
+    """Tracker for wandb.
+
+    Attributes:
+        project: that the runs belong to.
+        entity: user or team; None: wandb's default.
+        mode: ``auto`` sends where there is a login (``wandb login``, or the environment variable WANDB_API_KEY) and
+            else records into files; ``online`` says so when there is none; ``offline`` records into files.
+        timeout: seconds that the server may take to begin a run, and to receive what is left when it ends.
+    """
+
+    project: str = "diffseg"
+    entity: str | None = None
+    mode: Literal["auto", "online", "offline"] = "auto"
+    timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.project) <= PROJECT_LIMIT or set(self.project) & set(PROJECT_TABOO):
+            raise ValueError(
+                f"project: must have 1..{PROJECT_LIMIT} characters, none of {PROJECT_TABOO}, got {self.project!r}"
+            )
+        if not 0 < self.timeout < float("inf"):
+            raise ValueError(f"timeout: must be a positive number of seconds, got {self.timeout}")
+
+    def open(self, run: Facts) -> Tracking:
+        """Begins a wandb run a variant, with its files under ``wandb`` in the results folder, of a job in the sweep's.
+
+        The id of a wandb run begins with one of that folder, and goes on with the variant's key and, in a sweep, the
+        number of pictures: it stays the same when a job's number moves because its sweep grows.
+
+        Raises:
+            RuntimeError: wandb is not installed.
+            ValueError: an agent of a wandb sweep started this run, and it has several variants.
+        """
+        try:
+            import wandb
+        except ImportError:
+            raise RuntimeError("wandb is not installed (pip install wandb)") from None
+        if _agent() and len(run.variants) > 1:
+            raise ValueError(f"a run of a wandb sweep has one variant, this one has {len(run.variants)}")
+        wandb.setup(wandb.Settings(silent=True))
+        # Resolved: a later upload, from wherever, finds the files.
+        run = replace(run, folder=run.folder.resolve(), sweep=run.sweep and run.sweep.resolve())
+        mode = self._mode()
+        token = _token(_home(run))
+        ids = {each.key: f"{token}-{each.key}" + (f"-{run.pictures}" if run.sweep else "") for each in run.variants}
+        runs: dict[str, VariantRun] = {}
+        address = ""
+        with ExitStack() as opened:
+            for row, (name, variant) in enumerate(zip(telling_names(run.variants), run.variants, strict=True)):
+                if variant.key in runs or run.shared.get(variant.key):  # under another name, or in another job
+                    continue
+                begun, mode = self._begin(mode, run, ids[variant.key], name, variant)
+                opened.callback(begun.finish, exit_code=1)
+                runs[variant.key] = VariantRun(begun, row, name, run.classes, run.report)
+                address = (begun.url if len(runs) == 1 else begun.project_url) or ""
+            opened.pop_all()
+        if mode == "online" and address:
+            _say(address)
+        artifact = f"results-{hashlib.sha256(' '.join(ids.values()).encode()).hexdigest()[:16]}"
+        return _WandbTracking(run, artifact, runs)
+
+    def _mode(self) -> Mode:
+        """Online where there is a login; whether the server takes it shows when a run begins."""
+        import wandb
+
+        if self.mode == "offline":
+            return "offline"
+        try:
+            if wandb.login(prompt=False, verify=False):
+                return "online"
+            problem = "there is no login (wandb login, or the environment variable WANDB_API_KEY)"
+        except wandb.Error as error:
+            problem = one_line(error)
+        if self.mode == "online":
+            logger.warning("tracker.mode=online: %s; wandb records offline", problem)
+        return "offline"
+
+    def _begin(self, mode: Mode, run: Facts, id: str, name: str, variant: Variant) -> tuple[wandb.Run, Mode]:
+        """Begins one wandb run, offline where the server does not take it in time. Returns it and how it was begun."""
+        import wandb
+
+        agent = _agent()  # it has chosen project, entity and id, by environment variables
+        try:
+            begun = wandb.init(
+                project=None if agent else self.project,
+                entity=None if agent else self.entity,
+                id=None if agent else id,
+                dir=str(_home(run)),
+                group=agent or _home(run).name,
+                name=f"{name}, {run.point}" if run.sweep and variant.key not in run.shared else name,
+                mode=mode,
+                job_type=variant.settings["segmenter"]["name"],
+                config=dict(variant.settings),
+                # Online, the run goes on where the last process was. Offline, each process records the run from its
+                # beginning, and what is synced last replaces what was there.
+                resume="allow" if mode == "online" else None,
+                reinit="create_new",
+                settings=wandb.Settings(**PLAIN, init_timeout=self.timeout, finish_timeout=self.timeout),
+            )
+        except Exception as error:
+            if mode == "offline" or agent:
+                raise
+            logger.warning("wandb: %s; recording offline", one_line(error))
+            wandb.setup(wandb.Settings(mode="offline"))  # no other run of this process waits for that server again
+            # The failed attempt keeps its id in this process.
+            return self._begin("offline", run, f"{id}-offline", name, variant)
+        return begun, mode
+
+
+class _WandbTracking:
+    """The wandb runs of one run of ours, by the keys of its variants; ``artifact``: name of its result files."""
+
+    def __init__(self, run: Facts, artifact: str, runs: Mapping[str, VariantRun]) -> None:
+        self.run, self.artifact, self.runs = run, artifact, runs
+
+    def record(self, record: Record) -> None:
+        if record["key"] in self.runs:  # or another job mirrors it
+            self.runs[record["key"]].record(record)
+
+    def finish(self) -> None:
+        folder = self.run.folder
+        summary = pd.read_csv(folder / "summary.csv")
+        names = {"variant": str, "class": str}
+        per_class = pd.read_csv(folder / "per_class.csv", dtype=names, na_values=[""], keep_default_na=False)
+        with _staging(_home(self.run)):
+            for each in self.runs.values():
+                each.finish(folder, self.artifact, summary, per_class)
+
+    def close(self, failed: bool) -> None:
+        left = []
+        for each in self.runs.values():
+            try:
+                each.run.finish(exit_code=int(failed))
+                sent = not each.run.offline
+            except Exception as error:  # the others are to be closed too; what this one recorded lies on the disk
+                logger.warning("wandb: %s", one_line(error))
+                sent = False
+            if not sent:
+                left.append(each)
+        if left:
+            option = " --include-online" if any(not each.run.offline for each in left) else ""
+            folders = shlex.join(each.run.settings.sync_dir for each in left)
+            if self.run.sweep:  # one command for all jobs
+                folders = shlex.quote(str(_home(self.run) / "wandb"))
+            _say(f"to upload: wandb sync{option} {folders}")
+
+
+@cache
+def _say(line: str) -> None:
+    """Tells the user; what the jobs of a sweep have in common is told once."""
+    print(f"wandb: {line}", file=sys.stderr)
+
+
+def _agent() -> str | None:
+    """The wandb sweep whose agent started this process."""
+    return os.environ.get("WANDB_SWEEP_ID")
+
+
+def _home(run: Facts) -> Path:
+    """In which folder wandb's files lie: the sweep's, so that a job's holds what it would without a mirror."""
+    return run.sweep or run.folder
+
+
+def _token(folder: Path) -> str:
+    """What the ids of all wandb runs of this folder begin with. It lies in the folder, so that they end with it."""
+    path = folder / "wandb" / "id"
+    path.parent.mkdir(exist_ok=True)
+    if not path.is_file():
+        token = uuid.uuid4().hex[:8]
+        write_text(own := path.with_name(token), token)
+        with suppress(FileExistsError):  # another job was faster: its token is that of all
+            os.link(own, path)
+        own.unlink()
+    return path.read_text(encoding="utf-8")
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[None]:
+    """Has wandb put the copies of tables that an upload needs into the folder too, not into the user's home."""
+    name = "WANDB_DATA_DIR"
+    given = os.environ.get(name)
+    os.environ[name] = given or str(folder / "wandb")
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[name]

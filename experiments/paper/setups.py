@@ -1,0 +1,81 @@
+"""With which backbone, time step and threshold the paper's figures are drawn, and from what. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from diffseg.backbones import Backbone
+from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.backbones.vit import ViT
+from diffseg.pictures import Picture
+
+FIGURES = ("attention_maps", "aggregation_weights", "examples")
+BACKBONES = ("dinov2_small", "sd14")
+FIG4_TIMESTEP, FIG4_TAU = 100, 1.0  # Section 4.2 of the paper
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A backbone, the threshold tau in nats that suits its attention, and what the title of a figure says of both."""
+
+    spec: Backbone
+    tau: float
+    title: str
+
+
+def setups(backbone: str, path: str | None, size: int | None) -> tuple[Setup, Setup]:
+    """How Fig. 2 and 5 to 9 are made, and how Fig. 4, for which the paper has another time step and threshold.
+
+    A ViT is seen at four sizes, so that it has four resolutions as Stable Diffusion has, and keeps its own tau.
+
+    Raises:
+        ValueError: ``size`` does not fit the backbone.
+    """
+    if backbone == "sd14":
+        usual = StableDiffusion(path or StableDiffusion.path, size or StableDiffusion.size)
+        early = replace(usual, timestep=FIG4_TIMESTEP)
+        return _of_diffusion(usual, _tau(usual)), _of_diffusion(early, FIG4_TAU)
+    whole = ViT(path or ViT.path, size or 2 * ViT.size)
+    finest = whole.sides[0]
+    spec = replace(whole, sides=tuple(finest // step for step in (1, 2, 4, 8) if finest % step == 0))
+    title = f"DINOv2 ViT-S/14, {spec.size} px, τ = {_tau(spec)}"
+    own = f"its own\n(the paper's figure: Stable Diffusion, t = {FIG4_TIMESTEP}, M = 16, N = 3, τ = {FIG4_TAU})"
+    return Setup(spec, _tau(spec), title), Setup(spec, _tau(spec), f"{title}, {own}")
+
+
+def origin(photos: Mapping[str, Picture], setups: tuple[Setup, Setup], where: tuple[float, float]) -> str:
+    """sha256 (hex) of what the paper's figures are made from: photographs, weights, settings and code.
+
+    Args:
+        photos, setups, where: as `experiments.paper.figures.draw` takes them.
+
+    Raises:
+        MissingWeights: the weights are not there.
+    """
+    root = Path(__file__).resolve().parents[2]
+    code = [*sorted((root / "diffseg").rglob("*.py")), root / "datasets/transforms.py"]
+    code += [root / "experiments" / name for name in ("paper/figures.py", "paper/setups.py", "plotting/drawing.py")]
+    digest = hashlib.sha256()
+    for name, photo in photos.items():
+        digest.update(f"{name} {photo.shape}".encode())
+        digest.update(photo.tobytes())
+    for setup in setups:
+        keys = {
+            key: value for key, value in asdict(cast(Any, setup.spec)).items() if key != "path"
+        }  # the same files anywhere
+        digest.update(f"{setup.spec.fingerprint} {keys} {setup.tau} {setup.title} {where}".encode())
+    for file in code:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _of_diffusion(spec: StableDiffusion, tau: float) -> Setup:
+    return Setup(spec, tau, f"Stable Diffusion, {spec.size} px, t = {spec.timestep}, τ = {tau}")
+
+
+def _tau(spec: Backbone) -> float:
+    return spec.tuned["diffseg"]["tau"]["default"]

@@ -1,0 +1,208 @@
+"""The table of a paper with our rows beside its own: ``table.csv``, ``table.md`` and ``table.tex``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eval.columns import Variant
+from eval.files import write_text
+from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
+from eval.settings import variant_key
+from eval.tables import Records, summary, write_csv
+from experiments.paper.published import published_table
+
+REQUIREMENTS = {"LD": "language_dependency", "AX": "auxiliary_images", "UA": "unsupervised_adaptation"}
+MEASURED = ("acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high")
+COLUMNS = (
+    *("method", "resolution", *REQUIREMENTS.values(), "published_acc", "published_miou"),
+    *(*MEASURED, "acc_deviation", "miou_deviation", "acc_difference", "miou_difference", "present_miou"),
+    *("seeds", "images", "official_images", "failed", "note"),
+)
+MARKS = ("†", "‡", "§", "¶")
+FAILED_SHOWN = 10
+LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "%&#_$"},
+        **{"±": r"$\pm$", "Δ": r"$\Delta$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$", "¶": r"$^\P$"},
+    }
+)
+
+
+def write_paper_table(
+    folder: Path, published: str, variants: Sequence[Variant], records: Records, official_count: int | None
+) -> str:
+    """Writes the three files, each whole or not at all.
+
+    Args:
+        folder: where to, must exist.
+        published: name of the paper's table, see `published_table`.
+        variants: our rows, in order. Those that differ in the seed alone become one.
+        records: image records of each variant.
+        official_count: images of the published evaluation, None where there is none.
+
+    Returns:
+        The text of ``table.md``, fit for a terminal.
+    """
+    table = paper_table(published, variants, records, official_count)
+    dataset = variants[0].settings["dataset"]
+    caption = (
+        f"{published}: published numbers, and ours on {dataset['name']} (labels: {dataset['label_source']}). In %, "
+        "score official; ours with the 95 % interval over the images, of several seeds mean ± standard deviation. "
+        "Δ: ours - published. mIoU present: ours, where only the classes present in an image are matched. "
+        "LD, AX, UA: needs language, auxiliary images, unsupervised adaptation."
+    )
+    cells = _cells(table)
+    caveats = coarse(table["images"].dropna())
+    footnotes = [*_notes(table), *_shortcomings(table), *caveats, *_failures(variants, records)]
+    text = "\n".join([caption, "", pipe_table(cells), *(f"{note}\n" for note in footnotes)])
+    write_csv(folder / "table.csv", table)
+    write_text(folder / "table.md", text)
+    write_text(folder / "table.tex", _latex(caption, cells, int(table["images"].isna().sum()), footnotes))
+    return text
+
+
+def paper_table(
+    published: str, variants: Sequence[Variant], records: Records, official_count: int | None
+) -> pd.DataFrame:
+    """One row a method and resolution, columns `COLUMNS`: published ones that we do not run, then ours in their order.
+
+    Arguments as in `write_paper_table`. ``acc`` and ``miou`` are ours in percent. Of several seeds they and the ends
+    of their intervals are means, ``*_deviation`` is the standard deviation, and ``images`` those of the shortest.
+    """
+    prior = {(row["method"], row["resolution"]): row for row in published_table(published).to_dict("records")}
+    ours = []
+    for seeds in _seeds_together(variants):
+        method, resolution = seeds[0].name, str(seeds[0].settings["backbone"]["size"])
+        # A method that the paper does not list is one of this project's, which need none of the three.
+        unlisted = {"method": method, "resolution": resolution, **dict.fromkeys(REQUIREMENTS.values(), "no")}
+        row = prior.pop((method, resolution), unlisted)
+        ours.append({**row, **_measured(seeds, records), "official_images": official_count, "note": seeds[0].note})
+    table = pd.DataFrame([*prior.values(), *ours], columns=COLUMNS)
+    for metric in ("acc", "miou"):
+        table[f"{metric}_difference"] = table[metric] - table[f"published_{metric}"]
+    return table.astype(dict.fromkeys(("seeds", "images", "official_images", "failed"), "Int64"))
+
+
+def _seeds_together(variants: Iterable[Variant]) -> list[list[Variant]]:
+    """Variants that differ in the seed alone, in order."""
+    groups: dict[str, list[Variant]] = {}
+    for variant in variants:
+        segmenter = {name: value for name, value in variant.settings["segmenter"].items() if name != "seed"}
+        key = variant_key({**variant.settings, "segmenter": segmenter, "variant": variant.name})
+        groups.setdefault(key, []).append(variant)
+    return list(groups.values())
+
+
+def _measured(seeds: Sequence[Variant], records: Records) -> dict[str, Any]:
+    """What one method scored, over its seeds."""
+    scores = summary(seeds, records)
+    official, present = (scores[scores["protocol"] == protocol] for protocol in ("official", "present"))
+    return {
+        **official[list(MEASURED)].mean(),
+        **{f"{metric}_deviation": official[metric].std() for metric in ("acc", "miou")},
+        "present_miou": present["miou"].mean(),
+        "seeds": len(seeds),
+        "images": official["images"].min(),
+        "failed": official["failed"].max(),
+    }
+
+
+def _cells(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Columns of the readable table."""
+    rows = [row for _, row in table.iterrows()]
+    marks = _marks(table)
+    return {
+        "method": [row["method"] + marks.get(row["note"], "") for row in rows],
+        "size": list(table["resolution"]),
+        **{short: list(table[name]) for short, name in REQUIREMENTS.items()},
+        "paper ACC": [fixed(value) for value in table["published_acc"]],
+        "paper mIoU": [fixed(value) for value in table["published_miou"]],
+        "our ACC": [_score(row, "acc") for row in rows],
+        "our mIoU": [_score(row, "miou") for row in rows],
+        "Δ ACC": [fixed(value, sign="+") for value in table["acc_difference"]],
+        "Δ mIoU": [fixed(value, sign="+") for value in table["miou_difference"]],
+        "mIoU present": [fixed(value) for value in table["present_miou"]],
+        "images": [_images(row) for row in rows],
+    }
+
+
+def _score(row: pd.Series, metric: str) -> str:
+    """``58.9 [57.9, 59.9]``, of several seeds ``58.9 ± 0.2 [57.9, 59.9]``."""
+    value, deviation = row[metric], row[f"{metric}_deviation"]
+    text = with_interval(value, row[f"{metric}_low"], row[f"{metric}_high"])
+    return text if pd.isna(deviation) else text.replace(" ", f" ± {fixed(deviation)} ", 1)
+
+
+def _images(row: pd.Series) -> str:
+    if pd.isna(row["images"]):
+        return ""
+    return image_count(
+        row["images"], row["failed"], None if pd.isna(row["official_images"]) else row["official_images"]
+    )
+
+
+def _marks(table: pd.DataFrame) -> dict[str, str]:
+    """Note -> the mark of its footnote."""
+    return dict(zip(table["note"].dropna().unique(), MARKS, strict=False))
+
+
+def _notes(table: pd.DataFrame) -> list[str]:
+    return [f"{mark} {note}." for note, mark in _marks(table).items()]
+
+
+def _shortcomings(table: pd.DataFrame) -> list[str]:
+    """Why rows cannot be compared with the published ones."""
+    ours = table[table["images"].notna()]
+    if ours["official_images"].isna().all():
+        return ["Not comparable with the published numbers: these are of other images."]
+    partial = ours[ours["images"] < ours["official_images"]]
+    if partial.empty:
+        return []
+    count = image_count(partial["images"].min(), 0, partial["official_images"].iloc[0])
+    return [f"Not comparable with the published numbers: a partial run ({count} images)."]
+
+
+def _failures(variants: Sequence[Variant], records: Records) -> list[str]:
+    """Names the images that failed, and in which rows."""
+    methods: dict[str, list[str]] = {}
+    for variant in variants:
+        for record in records[variant.key]:
+            if record["status"] == "failed":
+                methods.setdefault(record["image"], []).append(variant.name)
+    if not methods:
+        return []
+    named = [f"{image} ({', '.join(dict.fromkeys(names))})" for image, names in list(methods.items())[:FAILED_SHOWN]]
+    more = f" and {len(methods) - FAILED_SHOWN} more" if len(methods) > FAILED_SHOWN else ""
+    return [f"Failed, see per_image.csv: {', '.join(named)}{more}."]
+
+
+def _latex(caption: str, cells: Mapping[str, Sequence[str]], prior: int, footnotes: Sequence[str]) -> str:
+    """A table for a document that uses booktabs; a rule under the first ``prior`` rows."""
+    lines = [" & ".join(map(_escape, row)) + r" \\" for row in zip(*cells.values(), strict=True)]
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table}\small",
+            rf"\caption{{{_escape(caption)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(cells) - 1)}}}",
+            r"\toprule",
+            " & ".join(map(_escape, cells)) + r" \\",
+            r"\midrule",
+            *lines[:prior],
+            *([r"\midrule"] if 0 < prior < len(lines) else []),
+            *lines[prior:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(rf"\par\footnotesize {_escape(note)}" for note in footnotes),
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _escape(text: str) -> str:
+    return text.translate(LATEX)

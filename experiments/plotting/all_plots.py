@@ -1,0 +1,60 @@
+"""Every plot that results allow: what ``make figures`` and ``make report`` draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from matplotlib.figure import Figure
+
+from eval.protocols import PROTOCOLS
+from eval.results import Results
+from experiments.plotting import curves, plots
+from experiments.plotting.selection import best, check_settings, contrast
+
+TABLES = ("summary", "per_class", "per_image")
+
+
+def all_plots(results: Results, compare: Sequence[str] | None = None) -> dict[str, Figure]:
+    """Every plot that the results allow, by name (fit for a file); for each data set, where there are several.
+
+    Args:
+        results: of any number of data sets.
+        compare: two settings: all others are compared with the first, and the second image by image and class by class,
+            in the data sets that have both. None: what `experiments.plotting.selection` takes, `best` and `contrast`.
+
+    Raises:
+        ResultsError: the results do not have these two.
+    """
+    check_settings(results.summary, compare or ())
+    datasets = list(results.summary["dataset"].unique())
+    figures: dict[str, Figure] = {}
+    for dataset in datasets:
+        tables = {name: getattr(results, name) for name in TABLES}
+        own = replace(results, **{name: table[table["dataset"] == dataset] for name, table in tables.items()})
+        wanted = compare if set(compare or ()) <= set(own.summary["setting"]) else None
+        prefix = f"{dataset}_" if len(datasets) > 1 else ""
+        figures |= {f"{prefix}{name}": figure for name, figure in _figures(own, wanted).items()}
+    if not results.audit.empty:
+        figures["audit"] = plots.audit(results)
+    return figures
+
+
+def _figures(results: Results, compare: Sequence[str] | None) -> dict[str, Figure]:
+    """Those of one data set."""
+    summary = results.summary
+    figures: dict[str, Figure] = {}
+    if not summary["images"].any():  # all failed
+        return figures
+    axes = curves.parameters(summary)
+    figures |= {f"score_{parameter}": plots.scores(results, parameter) for parameter in axes}
+    figures |= {f"segments_{parameter}": plots.segments(results, parameter) for parameter in axes}
+    if summary["setting"].nunique() > 1:
+        two = contrast(summary, compare)
+        figures["methods"] = plots.methods(results)
+        figures["paired"] = plots.paired(results, compare[0] if compare else best(summary))
+        figures["images"] = plots.images(results, *two)
+        figures["classes"] = plots.classes(results, *two)
+        if set(summary["protocol"]) == set(PROTOCOLS):
+            figures["protocols"] = plots.protocols(results)
+    return figures

@@ -1,0 +1,232 @@
+"""How `experiments.plotting.plots` draws: lines against a parameter, rows of points with intervals, colours and sizes.
+
+The colours are Okabe and Ito's, which the colour-blind tell apart; each line has a marker of its own as well.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from eval.comparisons import Point
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+GREY = "0.6"
+LABELS = {
+    "name": "method",
+    "tau": "threshold τ (nats)",
+    "anchors": "anchors along one side, M",
+    "iterations": "iterations, N",
+    "weights": "aggregation weights, R",
+    "scheme": "aggregation scheme",
+    "timestep": "time step, t",
+    "size": "side of the input (pixels)",
+    "clusters": "clusters, k",
+    "eps": "radius of a neighbourhood, eps",
+    "min_samples": "neighbours of a core point",
+}
+PANEL, ROW, MARGIN, LETTER, LINE = 2.9, 0.22, 1.0, 0.07, 0.16  # inches
+FONT = 8  # points
+CHARACTERS = 14  # of a title, an inch
+ALONG = 36  # characters along a panel
+TICKS = 8
+DODGE = 0.012  # of the axis, between lines, so that their intervals do not cover each other
+APART = 0.5  # of the distance between values that are no numbers, for the points at one of them
+NAME = 0.055  # of the axis, the height of a name
+BESIDE = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, -1), (-1, 1))  # where a name stands, by preference
+DECADE = 10
+
+Lines = Mapping[str, Mapping[str, Point]]
+"""Value of the one parameter -> value of the other, along the axis -> point; "" for the only line."""
+
+
+def new_figure(panels: int, rows: Sequence[str] = ()) -> tuple[Figure, list[Axes]]:
+    """A figure of panels side by side: square ones, or of rows whose names stand on the left, the first on top."""
+    margin = LETTER * max(map(len, rows)) if rows else MARGIN
+    figure = Figure((PANEL * panels + margin, ROW * len(rows) + MARGIN if rows else PANEL), layout="constrained")
+    axes = figure.subplots(1, panels, sharey=bool(rows), squeeze=False)[0]
+    if rows:
+        axes[0].set_yticks(range(len(rows)), rows)
+        axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    for axis in axes:
+        axis.tick_params(labelsize=FONT)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(color="0.9", linewidth=0.5)
+        axis.set_axisbelow(True)
+    return figure, list(axes)
+
+
+def label(axis: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Title and axis labels."""
+    axis.set_title(title, fontsize=FONT + 1)
+    axis.set_xlabel(x, fontsize=FONT)
+    axis.set_ylabel(y, fontsize=FONT)
+
+
+def wrapped(name: str) -> str:
+    """A name as long as it may be, in lines that fit along a square panel."""
+    return textwrap.fill(name, ALONG)
+
+
+def head(figure: Figure, *parts: str) -> Figure:
+    """The figure under a line that says what it shows; empty parts are left out."""
+    lines = textwrap.wrap("; ".join(filter(None, parts)), int(CHARACTERS * figure.get_figwidth()))
+    figure.set_figheight(figure.get_figheight() + LINE * (len(lines) - 1))
+    figure.suptitle("\n".join(lines), fontsize=FONT + 1, x=0.01, ha="left")
+    return figure
+
+
+def number_points(axis: Axes, points: ArrayLike, high: float, crowd: ArrayLike) -> None:
+    """Writes 1, 2, ... beside points, where there is room on none of a crowd and on no other number.
+
+    Args:
+        axis: both of whose axes run from 0 to ``high``.
+        points: ``(n, 2)``, those to number.
+        high: where the axes end.
+        crowd: ``(m, 2)``, all points drawn.
+    """
+    apart = NAME * high
+    taken = [(np.asarray(crowd, dtype=float), 0.7 * apart)]  # points are smaller than numbers
+    written: list[NDArray[np.float64]] = []
+    for number, point in enumerate(np.asarray(points, dtype=float), 1):
+        places = point + 0.8 * apart * np.array(BESIDE)
+        room = np.array([min(_room(place, *each) for each in taken) for place in places])
+        room[(places > high).any(axis=1) | (places < 0).any(axis=1)] = -np.inf
+        best = int(np.argmax(np.minimum(room, 0)))  # the first with room, else the one with the most
+        written.append(places[best])
+        taken[1:] = [(np.array(written), apart)]
+        x, y = places[best]
+        axis.text(x, y, str(number), fontsize=FONT - 1, ha="center", va="center")
+
+
+def _room(place: NDArray[np.float64], others: NDArray[np.float64], apart: float) -> float:
+    """How much further than ``apart`` a place is from the nearest of others, negative where it is nearer."""
+    return float(np.abs(others - place).max(axis=1).min() - apart) if len(others) else np.inf
+
+
+def scale_counts(axis: Axes, which: Literal["x", "y"], values: ArrayLike) -> None:
+    """A logarithmic axis where counts differ more than `DECADE` times."""
+    known = np.asarray(values, dtype=float)
+    known = known[known > 0]
+    if len(known) and known.max() > DECADE * known.min():
+        axis.set(**{f"{which}scale": "log"})
+        scaled = axis.xaxis if which == "x" else axis.yaxis
+        scaled.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        scaled.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        scaled.set_minor_formatter(NullFormatter())
+
+
+def draw_lines(axis: Axes, lines: Lines) -> None:
+    """Lines with intervals along numbers to scale; points with intervals along other values, evenly spaced."""
+    ticks = in_order(list(dict.fromkeys(x for points in lines.values() for x in points)))
+    numbers = pd.to_numeric(pd.Series(ticks), errors="coerce")
+    scaled = not numbers.isna().any()
+    position = dict(zip(ticks, numbers if scaled else range(len(ticks)), strict=True))
+    step = DODGE * ((max(position.values()) - min(position.values())) or 1) if scaled else APART / len(lines)
+    styles = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
+    for number, ((value, points), (colour, marker)) in enumerate(zip(lines.items(), styles, strict=False)):
+        x = [position[each] + (number - (len(lines) - 1) / 2) * step for each in in_order(list(points))]
+        mean, low, high = np.array([points[each] for each in in_order(list(points))]).T
+        axis.errorbar(
+            x, mean, ends(mean, low, high), label=value, color=colour, marker=marker, markersize=4,
+            linestyle="-" if scaled else "", linewidth=1.2, elinewidth=0.7, capsize=2,
+        )  # fmt: skip
+    if len(ticks) <= TICKS or not scaled:
+        slanted = not scaled and len(ticks) * max(map(len, ticks)) > ALONG
+        axis.set_xticks(list(position.values()), ticks, rotation=30 * slanted, ha="right" if slanted else "center")
+
+
+def legend(figure: Figure, axis: Axes, title: str, below: bool = False) -> None:
+    """The legend of what the axis shows, beside the panels or below them."""
+    handles, labels = axis.get_legend_handles_labels()
+    place: Literal["outside lower center", "outside right center"]
+    place = "outside lower center" if below else "outside right center"
+    drawn = figure.legend(handles, labels, title=title, loc=place, fontsize=FONT, title_fontsize=FONT, frameon=False)
+    if not below:
+        _make_room(figure, drawn)
+
+
+def list_numbers(figure: Figure, names: Sequence[str], title: str) -> None:
+    """What `number_points` has numbered, if anything, beside the panels."""
+    if not names:
+        return
+    handles = [Line2D([], [], linestyle="") for _ in names]
+    texts = [f"{number}  {name}" for number, name in enumerate(names, 1)]
+    drawn = figure.legend(
+        handles, texts, title=title, loc="outside right center", fontsize=FONT, title_fontsize=FONT, frameon=False,
+        handlelength=0, handletextpad=0,
+    )  # fmt: skip
+    _make_room(figure, drawn)
+
+
+def _make_room(figure: Figure, beside: Legend) -> None:
+    """Widens a figure by as much as this legend would take from its panels."""
+    width = beside.get_window_extent().width / figure.dpi
+    figure.set_figwidth(figure.get_figwidth() + max(width - MARGIN, 0))
+
+
+def draw_rows(
+    axis: Axes, mean: ArrayLike, low: ArrayLike, high: ArrayLike, number: int = 0, name: str | None = None
+) -> None:
+    """Points with intervals, a row each, the first on top; those with a higher ``number`` a little lower."""
+    mean = np.asarray(mean, dtype=float)
+    axis.errorbar(
+        mean,
+        np.arange(len(mean)) + 0.25 * number,
+        xerr=ends(mean, low, high),
+        fmt=MARKERS[number],
+        label=name,
+        color=COLOURS[number],
+        markersize=4,
+        elinewidth=1,
+        capsize=2,
+    )
+
+
+def draw_points(
+    axis: Axes, x: pd.DataFrame, y: pd.DataFrame, score: str, number: int = 0, name: str = "", faint: float = 1
+) -> None:
+    """Points with intervals along both axes, of the columns ``score``, ``score_low`` and ``score_high``.
+
+    Args:
+        axis: where to draw.
+        x, y: a row a point.
+        score: name of the columns.
+        number: which colour and marker.
+        name: for the legend.
+        faint: opacity of the intervals.
+    """
+    x_ends, y_ends = (ends(*(each[f"{score}{end}"] for end in ("", "_low", "_high"))) for each in (x, y))
+    drawn = axis.errorbar(
+        x[score], y[score], y_ends, x_ends, MARKERS[number], color=COLOURS[number], elinewidth=0.5, markersize=4,
+        label=name,
+    )  # fmt: skip
+    for bars in drawn.lines[2]:
+        bars.set_alpha(faint)
+
+
+def ends(mean: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
+    """``(2, n)``: how far the ends of the intervals are from the mean, as matplotlib wants it.
+
+    Where resamples miss classes, an mIoU can lie outside its own percentile interval: that side then has no bar.
+    """
+    mean, low, high = (np.asarray(values, dtype=float) for values in (mean, low, high))
+    return np.maximum([mean - low, high - mean], 0)
+
+
+def in_order(values: Sequence[str]) -> list[str]:
+    """Numbers by size, other values as they come."""
+    numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce")
+    return list(values) if numbers.isna().any() else [values[index] for index in np.argsort(numbers, kind="stable")]

@@ -1,0 +1,273 @@
+"""Plots of results (`eval.results`): scores against parameters, methods side by side, images, classes.
+
+Scores are in percent with their 95 % bootstrap intervals over the images, and those of the tables: of the pixels of all
+images together. Only `images` shows each image's own. Where a point is the mean over settings, the title says so, and
+the ends of its interval are means as well. The title says which settings are shown or compared, and by which score they
+were chosen (`experiments.plotting.selection.criterion`). Every function returns a new figure, without pyplot or a
+display.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from eval.comparisons import change, counts_by_image, mean_interval
+from eval.protocols import PROTOCOLS
+from eval.results import Results
+from eval.tables import PERCENT
+from experiments.plotting import curves
+from experiments.plotting.drawing import (
+    COLOURS,
+    FONT,
+    GREY,
+    LABELS,
+    MARKERS,
+    draw_lines,
+    draw_points,
+    draw_rows,
+    head,
+    in_order,
+    label,
+    legend,
+    list_numbers,
+    new_figure,
+    number_points,
+    scale_counts,
+    wrapped,
+)
+from experiments.plotting.selection import (
+    MOST_ROWS,
+    best,
+    by_image,
+    check_settings,
+    criterion,
+    reported,
+    seeds_together,
+    shown_settings,
+    told_apart_by,
+)
+
+OUTLIERS = 6
+ROUND = 20  # percent: the scatter plots end at a multiple
+INTERVALS = "95 % intervals"
+
+
+def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
+    """ACC and mIoU against a parameter.
+
+    Args:
+        results: of one data set.
+        parameter: column of the summary, see `eval.columns.setting_columns`.
+        line: another, or ``name``, the method: a line for each of its values. "": one line. None: the methods, or
+            the next parameter that varies with this one. Over what else varies, the mean is taken.
+
+    Raises:
+        ResultsError: the parameter has fewer than two values.
+    """
+    line = curves.usual_line(results.summary, parameter) if line is None else line
+    panels = _panels(results.summary)
+    figure, axes = new_figure(len(panels))
+    for axis, (title, protocol, metric) in zip(axes, panels, strict=True):
+        rows = results.summary[results.summary["protocol"] == protocol]
+        draw_lines(axis, curves.lines(rows, parameter, line, partial(curves.mean_score, metric)))
+        label(axis, title, LABELS.get(parameter, parameter), "%")
+    if line:
+        legend(figure, axes[0], LABELS.get(line, line))
+    return head(figure, _about(results), INTERVALS, curves.averaged(results.summary, parameter, line))
+
+
+def segments(results: Results, parameter: str, line: str | None = None) -> Figure:
+    """Segments an image against a parameter, as `scores`; dashed, the classes an image has in the ground truth."""
+    line = curves.usual_line(results.summary, parameter) if line is None else line
+    figure, (axis,) = new_figure(1)
+    rows = _once(results.per_image)
+    classes = _once(results.per_class).groupby("setting")["images"].sum()
+    images = _once(results.summary).set_index("setting")["images"]
+    truth = (classes / images)[images.idxmax()]  # of the setting with the fewest failures
+    axis.axhline(truth, color=GREY, linestyle="--", zorder=0)
+    draw_lines(
+        axis, curves.lines(rows, parameter, line, lambda own: mean_interval(own.groupby("image")["segments"].mean()))
+    )
+    scale_counts(axis, "y", rows.groupby("setting")["segments"].mean())
+    label(axis, "", LABELS.get(parameter, parameter), "segments an image")
+    if line:
+        legend(figure, axis, LABELS.get(line, line))
+    dashed = "dashed: the classes an image has in the truth"
+    return head(figure, _about(results), INTERVALS, dashed, curves.averaged(results.summary, parameter, line))
+
+
+def methods(results: Results) -> Figure:
+    """Every setting with its intervals, seeds averaged; hollow, what the paper publishes.
+
+    Of more than `MOST_ROWS` settings, the best by mIoU.
+    """
+    summary = seeds_together(results.summary)
+    shown, title = shown_settings(summary)
+    panels = _panels(summary)
+    figure, axes = new_figure(len(panels), shown)
+    for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
+        own = summary[summary["protocol"] == protocol].set_index("setting").loc[shown]
+        draw_rows(axis, own[metric], own[f"{metric}_low"], own[f"{metric}_high"])
+        if protocol == "official":
+            axis.plot(own[f"published_{metric}"], range(len(own)), "D", color=COLOURS[1], fillstyle="none")
+        label(axis, panel, "%")
+    hollow = "hollow: published" if summary["published_acc"].notna().any() else ""
+    return head(figure, _about(results), INTERVALS, title, hollow)
+
+
+def paired(results: Results, reference: str) -> Figure:
+    """How far the scores of each setting are from those of a reference; of many settings, the best by mIoU.
+
+    The change of the tables' scores with its paired 95 % bootstrap interval (`eval.comparisons.change`): both
+    settings are scored on the same resamples, so what makes an image hard cancels out. Where the interval holds 0, the
+    change may be chance. Images on which either of the two failed are left out.
+
+    Raises:
+        ResultsError: the results do not have the reference.
+    """
+    check_settings(results.summary, [reference])
+    shown, title = shown_settings(results.summary[results.summary["setting"] != reference])
+    panels = _panels(results.summary)
+    counts = {
+        (protocol, setting): counts_by_image(results.per_image, protocol, setting)
+        for protocol in reported(results.summary)
+        for setting in (reference, *shown)
+    }
+    changes = {
+        protocol: [change(counts[protocol, reference], counts[protocol, setting]) for setting in shown]
+        for protocol in reported(results.summary)
+    }
+    figure, axes = new_figure(len(panels), shown)
+    for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
+        axis.axvline(0, color="black", linewidth=0.8)
+        draw_rows(axis, *np.array([each[metric] for each in changes[protocol]]).T)
+        label(axis, panel, "change (points)")
+    why = f", the best by {criterion(results.summary)}" if reference == best(results.summary) else ""
+    return head(figure, _about(results), f"change from {reference}{why}", f"paired {INTERVALS}", title)
+
+
+def images(results: Results, first: str, second: str, chosen: str = "") -> Figure:
+    """Where two settings disagree: each image's own ACC and mIoU under both.
+
+    No mean of these is a score of the tables (see `paired`). Those furthest apart by mIoU are numbered.
+
+    Args:
+        results: of one data set.
+        first, second: settings.
+        chosen: says how they were, see `experiments.plotting.selection.contrast`.
+    """
+    panels = _panels(results.summary)
+    tables = {
+        title: by_image(results.per_image, protocol, metric)[[first, second]].dropna()
+        for title, protocol, metric in panels
+    }
+    last = tables[panels[-1][0]]
+    furthest = (last[second] - last[first]).sort_values(key=abs, ascending=False, kind="stable")[:OUTLIERS]
+    figure, axes = new_figure(len(panels))
+    for axis, (title, table) in zip(axes, tables.items(), strict=True):
+        end = min(PERCENT, ROUND * (1 + table.to_numpy().max(initial=0) // ROUND))
+        axis.axline((0, 0), slope=1, color=GREY, zorder=0)
+        clip = table.empty  # matplotlib finds no layout for no points that may stick out
+        axis.plot(table[first], table[second], "o", color=COLOURS[0], markersize=4, alpha=0.6, clip_on=clip)
+        number_points(axis, table.loc[furthest.index], end, table)
+        label(axis, f"an image's own {title}", wrapped(f"{first} (%)"))
+        axis.set(xlim=(0, end), ylim=(0, end), aspect="equal")
+        ticks = np.arange(0, end + 1, ROUND if end > 2 * ROUND else ROUND / 2)
+        axis.set(xticks=ticks, yticks=ticks)
+    axes[0].set_ylabel(wrapped(f"{second} (%)"), fontsize=FONT)
+    list_numbers(figure, list(furthest.index), "image")
+    numbered = f"numbered: the {len(furthest)} furthest apart by {criterion(results.summary)}"
+    return head(figure, _about(results), "each point an image", chosen, numbered)
+
+
+def classes(results: Results, first: str, second: str, chosen: str = "") -> Figure:
+    """IoU of each class in two settings, ordered by the change; in brackets, the images that have the class.
+
+    Arguments as in `images`.
+    """
+    rows = results.per_class[results.per_class["images"] > 0]
+    own = _once(rows)
+    counts = own.groupby("class")["images"].first()
+    names = reported(rows)
+    tables = {
+        (protocol, setting): rows[(rows["protocol"] == protocol) & (rows["setting"] == setting)].set_index("class")
+        for protocol in names
+        for setting in (first, second)
+    }
+    change = tables[names[-1], second]["iou"] - tables[names[-1], first]["iou"]
+    order = list(change.sort_values(ascending=False).index)
+    figure, axes = new_figure(len(names), [f"{name} ({counts[name]})" for name in order])
+    for axis, protocol in zip(axes, names, strict=True):
+        for number, setting in enumerate((first, second)):
+            own = tables[protocol, setting].loc[order]
+            draw_rows(axis, own["iou"], own["iou_low"], own["iou_high"], number, setting)
+        label(axis, f"IoU {protocol}", "IoU (%)")
+    legend(figure, axes[0], "", below=True)
+    return head(figure, _about(results), chosen, INTERVALS, "in brackets: images with the class; ordered by the change")
+
+
+def protocols(results: Results) -> Figure:
+    """mIoU of each setting in score ``official`` and in ``present``, and the gap between them against the segments.
+
+    A setting has a colour of its own where they are few, else that of its method, else of its value of a parameter.
+    """
+    columns = ["miou", "miou_low", "miou_high", "segments"]
+    order = results.summary["setting"].unique()
+    table = results.summary.pivot(index="setting", columns="protocol", values=columns).loc[order].dropna()
+    by = told_apart_by(results.summary, min(len(COLOURS), len(MARKERS)))
+    rows = results.summary.drop_duplicates("setting").set_index("setting", drop=False).loc[table.index]
+    groups = {name: table[rows[by] == name] for name in in_order(list(rows[by].unique()))} if by else {"": table}
+    figure, (left, right) = new_figure(2)
+    middle = table["miou"].mean().mean()
+    left.axline((middle, middle), slope=1, color=GREY, zorder=0)
+    faint = min(1, MOST_ROWS / max(len(table), 1))  # many bars would hide the points
+    for number, (name, own) in enumerate(groups.items()):
+        x, y = (own.xs(protocol, axis=1, level="protocol") for protocol in PROTOCOLS)
+        draw_points(left, x, y, "miou", number, name, faint)
+        right.plot(x["segments"], y["miou"] - x["miou"], MARKERS[number], color=COLOURS[number], markersize=4)
+    label(left, "", "mIoU official (%)", "mIoU present (%)")
+    right.set_ylim(bottom=0)
+    scale_counts(right, "x", table["segments", PROTOCOLS[0]])
+    label(right, "", "segments an image", "mIoU present - official (points)")
+    if by:
+        legend(figure, left, LABELS.get(by, by))
+    return head(figure, _about(results), INTERVALS, "each point a setting")
+
+
+def audit(results: Results) -> Figure:
+    """How far each choice of the protocol moves the scores of its method, from ``audit.csv``."""
+    table = results.audit[results.audit["choice"] != ""]
+    several = table["job"].nunique() > 1
+    names = table["method"] + ", " + table["choice"] + (" (" + table["job"] + ")" if several else "")
+    order = list(names.unique())
+    panels = _panels(table)
+    figure, axes = new_figure(len(panels), order)
+    for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
+        chosen = table["protocol"] == protocol
+        own = table[chosen].set_axis(names[chosen]).reindex(order)
+        axis.axvline(0, color="black", linewidth=0.8)
+        draw_rows(axis, *(own[f"{metric}_change{end}"] for end in ("", "_low", "_high")))
+        label(axis, panel, "change (points)")
+    return head(figure, _about(results), INTERVALS, "change from the first row of the method, on the same images")
+
+
+def _about(results: Results) -> str:
+    """Of which data the plots are."""
+    summary = results.summary
+    names = ", ".join(dict.fromkeys([*summary["dataset"], *summary["backbone"]]))
+    return f"{names}, {summary['images'].max()} images"
+
+
+def _panels(table: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Title, protocol and metric of each panel. The protocols have the same ACC."""
+    names = reported(table)
+    return [("ACC", names[0], "acc"), *((f"mIoU {name}", name, "miou") for name in names)]
+
+
+def _once(table: pd.DataFrame) -> pd.DataFrame:
+    """What does not depend on the protocol, once."""
+    return table[table["protocol"] == table["protocol"].iloc[0]]

@@ -1,0 +1,222 @@
+"""One HTML page of a results folder: ``python -m experiments.report RESULTS [-o FILE]`` (a run, or a sweep's parent).
+
+The page holds all it shows, opens from a disk, and reaches no network: its own policy forbids it to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from diffseg.interrupts import interruptible
+from diffseg.palette import palette
+from eval.files import WriteError, write_text
+from eval.markdown import CAPTIONS, coarse, fixed
+from eval.results import Results, ResultsError, read_results, swept
+from experiments.plotting.all_plots import all_plots
+
+if TYPE_CHECKING:
+    from experiments.report.gallery import Shown
+
+PAGE = Path(__file__).with_name("page")
+USAGE_STATUS = 2
+FACTS = {
+    "dataset": "Data set",
+    "label_source": "Ground truth",
+    "backbone": "Backbone",
+    "size": "Input side in pixels",
+    "sides": "Sides of the attention maps",
+    "layers": "Layers",
+    "timestep": "Time step",
+}
+PICTURE = ["dataset", "label_source", "image"]
+MOST_COLUMNS = 4  # that the gallery shows at first
+
+
+def report(results: Results, shown: Sequence[Shown], reasons: Sequence[str]) -> str:
+    """The page.
+
+    Args:
+        results: what `read_results` returns.
+        shown, reasons: what `read_gallery` returns for them.
+    """
+    script = (PAGE / "report.js").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["fixed"] = fixed
+    summary, made_with = results.summary, _made_with(results)
+    return environment.get_template("report.html").render(
+        title=f"{', '.join(summary['experiment'].unique())} on {', '.join(summary['dataset'].unique())}",
+        style=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        # The one script that may run: whatever else found its way onto the page would not.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        facts=_facts(results, made_with),
+        made_with=made_with,
+        failures=_failures(results.per_image),
+        unfinished=results.unfinished,
+        protocols={protocol: CAPTIONS[protocol] for protocol in summary["protocol"].unique()},
+        parameters=[name for name in swept(summary) if name != "segmenter"],
+        published=bool(summary["published_acc"].notna().any()),
+        rows=_rows(summary),
+        caveats=coarse(summary["images"]),
+        classes=_classes(results.per_class),
+        plots={name.replace("_", " "): _svg(figure) for name, figure in all_plots(results).items()},
+        reasons=reasons,
+        data={
+            "settings": list(summary["setting"].unique()),
+            "columns": _first_columns(summary),
+            "pictures": _pictures(results, shown),
+        },
+    )
+
+
+def _facts(results: Results, made_with: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What the page is about: label -> text."""
+    summary = results.summary
+    values = {label: ", ".join(filter(None, summary[name].unique())) for name, label in FACTS.items()}
+    images = results.per_image.groupby(["dataset", "label_source"])["image"].nunique()
+    written = max((folder / "summary.csv").stat().st_mtime for folder in results.folders.values())
+    values["Pictures"] = ", ".join(f"{count:,}" for count in images)
+    values["Tables written"] = f"{datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M} UTC"
+    commits = [each["Commit"].partition("+") for each in made_with]
+    values["Commit"] = ", ".join(dict.fromkeys(commit[:12] + plus + changes for commit, plus, changes in commits))
+    return {label: value for label, value in values.items() if value}
+
+
+def _made_with(results: Results) -> list[dict[str, str]]:
+    """Code, versions and hardware, once for all jobs that had the same."""
+    found = []
+    for folder in results.folders.values():
+        path = folder / "provenance.json"
+        for each in json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []:
+            hardware = each["hardware"]
+            facts = {
+                "Commit": each["git_commit"] or "unknown",
+                "Code": f"sha256 {each['code'][:16]}",
+                "Python": each["python"],
+                "Packages": ", ".join(f"{name} {version}" for name, version in each["versions"].items() if version),
+                "Hardware": ", ".join(
+                    [hardware["system"], hardware["machine"], f"{hardware['cpu_cores']} cores", *hardware["gpus"]]
+                ),
+            }
+            if facts not in found:
+                found.append(facts)
+    return found
+
+
+def _failures(per_image: pd.DataFrame) -> list[dict[str, str]]:
+    """Pictures that could not be evaluated, each with its reason and the settings that failed."""
+    failed = per_image[per_image["status"] == "failed"]
+    return [
+        {"image": image, "reason": reason, "settings": "; ".join(group["setting"].unique())}
+        for (image, reason), group in failed.groupby(["image", "reason"], sort=False)
+    ]
+
+
+def _rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """A row of the summary table for each setting: what its protocols share, and their scores under ``scores``."""
+    return [
+        {**group.iloc[0].to_dict(), "scores": group.set_index("protocol").to_dict("index")}
+        for _, group in summary.groupby("setting", sort=False)
+    ]
+
+
+def _classes(per_class: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """For each protocol the rows of its table: a class, its colour, the pictures that have it, IoU by setting."""
+    colours = palette(per_class["class_id"].max() + 1).tolist()
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for (protocol, number, name), rows in per_class.groupby(["protocol", "class_id", "class"]):
+        if rows["iou"].notna().any():
+            colour = "#" + bytes(colours[number]).hex()
+            iou = rows.set_index("setting")["iou"].to_dict()
+            row = {"class": name, "colour": colour, "images": rows["images"].max(), "iou": iou}
+            tables.setdefault(protocol, []).append(row)
+    return tables
+
+
+def _first_columns(summary: pd.DataFrame) -> list[int]:
+    """Numbers of the settings shown at first: each method's first; of one method alone, the first and the last."""
+    settings = list(summary["setting"].unique())
+    first = summary.groupby("name", sort=False)["setting"].first().tolist()
+    chosen = first if len(first) > 1 else list(dict.fromkeys([settings[0], settings[-1]]))
+    return [settings.index(setting) for setting in chosen[:MOST_COLUMNS]]
+
+
+def _pictures(results: Results, shown: Sequence[Shown]) -> list[dict[str, Any]]:
+    """Every picture with its scores by setting and, where it is shown, its tiles.
+
+    A score is ``{segments, PROTOCOL: [ACC, mIoU]}``, or the reason why there is none; None: not evaluated.
+    """
+    number = {setting: index for index, setting in enumerate(results.summary["setting"].unique())}
+    tiles = {(each.dataset, each.label_source, each.image): each for each in shown}
+    pictures = []
+    for key, rows in results.per_image.groupby(PICTURE, sort=False):
+        scores: list[Any] = [None] * len(number)
+        for row in rows.itertuples():
+            if row.status == "failed":
+                scores[number[row.setting]] = f"failed: {row.reason}"
+                continue
+            own = scores[number[row.setting]] or {"segments": int(row.segments)}
+            scores[number[row.setting]] = own | {row.protocol: [_number(row.acc), _number(row.miou)]}
+        picture: dict[str, Any] = {"id": key[-1], "scores": scores}
+        if key in tiles:
+            facts = asdict(tiles[key])
+            labels = {number[setting]: uri for setting, uri in facts["labels"].items()}
+            picture |= {name: facts[name] for name in ("photo", "truth", "classes")} | {"labels": labels}
+        pictures.append(picture)
+    return pictures
+
+
+def _number(value: float) -> float | None:
+    """The value as JSON has it, which knows no NaN."""
+    return None if pd.isna(value) else value
+
+
+def _svg(figure: Figure) -> str:
+    """A figure as a data URI, the same for the same figure: each one its own document, so that no ids collide."""
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "report"}):
+        figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.report", description="Write one HTML page of results.")
+    parser.add_argument("results", type=Path, help="results_dir of a run, or of a sweep (-m)")
+    parser.add_argument("-o", "--output", type=Path, help="the page (default: report.html in the results folder)")
+    options = parser.parse_args(arguments)
+    output = options.output or options.results / "report.html"
+    try:
+        results = read_results(options.results)
+        from experiments.report.gallery import read_gallery
+
+        shown, reasons = read_gallery(results)
+        write_text(output, report(results, shown, reasons))
+    except (ResultsError, WriteError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USAGE_STATUS)
+    for reason in reasons:
+        print(f"not in the gallery: {reason}", file=sys.stderr)
+    print(f"Report: {output} ({output.stat().st_size / 1e6:.1f} MB, {len(shown)} pictures in the gallery)")
+
+
+if __name__ == "__main__":
+    interruptible(main)

@@ -1,0 +1,127 @@
+"""The audit of a protocol: how far each choice moves the scores from those of the first row of its method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eval.columns import Variant
+from eval.comparisons import change
+from eval.files import write_text
+from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
+from eval.matching import Counts
+from eval.metrics import accuracy, mean_iou
+from eval.protocols import PROTOCOLS, ProtocolName
+from eval.records import Record
+from eval.settings import differences
+from eval.tables import PERCENT, Records, write_csv
+
+METRICS = {"acc": "ACC", "miou": "mIoU"}
+CHANGE = ("change", "change_low", "change_high")
+COLUMNS = (
+    *("method", "choice", "protocol", "images", "failed", "underflow"),
+    *(f"{metric}{part}" for metric in METRICS for part in ("", *(f"_{each}" for each in CHANGE))),
+)
+CAPTION = (
+    "How far one choice moves the scores, in %, from the first row of its method. A change is measured on the images "
+    "that both rows have, with its 95 % interval over these images: where that holds 0, it may be chance. "
+    "Underflow: the share of the attention that is 0 in float16."
+)
+
+Evaluated = Mapping[str, Record]
+"""Image -> its record, those that failed left out."""
+
+
+def write_audit(folder: Path, variants: Sequence[Variant], records: Records) -> str:
+    """Writes ``audit.csv`` and ``audit.md``, each whole or not at all.
+
+    Args:
+        folder: where to, must exist.
+        variants: those of a name are compared with the first of that name.
+        records: image records of each variant.
+
+    Returns:
+        The text of ``audit.md``, fit for a terminal.
+    """
+    table = audit(variants, records)
+    rows = [row for _, row in table.iterrows()]
+    cells = {"method": list(table["method"]), "choice": list(table["choice"]), "score": list(table["protocol"])}
+    for metric, title in METRICS.items():
+        cells[title] = [fixed(value) for value in table[metric]]
+        changes = table[[f"{metric}_{part}" for part in CHANGE]].to_numpy()
+        cells[f"Δ {title}"] = [with_interval(value, low, high, sign="+") for value, low, high in changes]
+    cells["underflow"] = [fixed(value, 2) for value in table["underflow"]]
+    cells["images"] = [image_count(row["images"], row["failed"], None) for row in rows]
+    text = "".join([f"{CAPTION}\n\n{pipe_table(cells)}", *(f"\n{caveat}\n" for caveat in coarse(table["images"]))])
+    write_csv(folder / "audit.csv", table)
+    write_text(folder / "audit.md", text)
+    return text
+
+
+def audit(variants: Sequence[Variant], records: Records) -> pd.DataFrame:
+    """What each choice does to the scores, columns `COLUMNS`, in percent. Arguments as in `write_audit`.
+
+    For each method its first row in score ``official``; the same in ``present``, which is a choice as well; then each
+    other row in both scores, compared with the first in the same one. A row whose settings are those of the first is
+    left out.
+    """
+    rows = []
+    for name in dict.fromkeys(variant.name for variant in variants):
+        first, *others = (variant for variant in variants if variant.name == name)
+        before = _evaluated(records[first.key])
+        reference = _facts(name, "", records[first.key])
+        rows.append(reference | {"protocol": "official"} | _scores(_counts(before, "official")))
+        rows.append(
+            reference | {"choice": "score: official -> present"} | _compared(before, before, "present", "official")
+        )
+        for other in others:
+            choice = "; ".join(differences(first.settings, other.settings))
+            if choice:
+                facts = _facts(name, choice, records[other.key])
+                after = _evaluated(records[other.key])
+                rows += [facts | _compared(before, after, protocol, protocol) for protocol in PROTOCOLS]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _evaluated(records: Sequence[Record]) -> Evaluated:
+    return {record["image"]: record for record in records if record["status"] == "ok"}
+
+
+def _facts(name: str, choice: str, records: Sequence[Record]) -> dict[str, Any]:
+    """What a row says besides scores."""
+    evaluated = _evaluated(records)
+    underflow = [record["underflow"] for record in evaluated.values()]
+    return {
+        "method": name,
+        "choice": choice,
+        "images": len(evaluated),
+        "failed": len(records) - len(evaluated),
+        "underflow": PERCENT * np.mean(underflow) if underflow else np.nan,
+    }
+
+
+def _compared(
+    before: Evaluated, after: Evaluated, protocol: ProtocolName, old_protocol: ProtocolName
+) -> dict[str, Any]:
+    """Scores, and how far they are from ``before`` in ``old_protocol`` on the images of both."""
+    row = {"protocol": protocol} | _scores(_counts(after, protocol))
+    for metric, point in change(_counts(before, old_protocol), _counts(after, protocol)).items():
+        row |= zip((f"{metric}_{part}" for part in CHANGE), point, strict=True)
+    return row
+
+
+def _counts(evaluated: Evaluated, protocol: ProtocolName) -> dict[str, Counts]:
+    return {image: Counts.from_json(record["counts"][protocol]) for image, record in evaluated.items()}
+
+
+def _scores(counts: Mapping[str, Counts]) -> dict[str, float]:
+    """ACC and mIoU in percent; nothing without images."""
+    if not counts:
+        return {}
+    first, *others = counts.values()
+    total = sum(others, first)
+    return {"acc": PERCENT * accuracy(total), "miou": PERCENT * mean_iou(total)}

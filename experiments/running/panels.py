@@ -1,0 +1,112 @@
+"""Panels: input, ground truth and every method's segmentation of one picture, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from datasets.base import Dataset, DatasetError
+from datasets.transforms import square
+from diffseg.pictures import contact_sheet, fit, overlay, write_picture
+from eval.files import writing
+from eval.matching import contingency, match_contingency
+from eval.methods import Method
+from eval.metrics import accuracy
+from eval.tasks import label_path
+from experiments.running.colours import class_colours
+
+COLUMNS = 3
+OVERVIEW = "overview"
+OVERVIEW_TILE = 220  # pixels
+
+Methods = Sequence[tuple[Method, str]]
+"""Each method with its key in the records."""
+Tiles = list[tuple[str, NDArray[np.uint8]]]
+
+
+def write_panels(folder: Path, methods: Methods, panels: int) -> list[Path]:
+    """Draws ``panels/ID.png`` for the first pictures, and all of them on one sheet, ``panels/overview.png``.
+
+    A segment that is matched with a class of the picture (score `present`) has that class's colour, so that agreement
+    shows; the others have colours that no class has.
+
+    Args:
+        folder: results folder, with the label maps that the run kept under ``labels/``.
+        methods: in the order of the tables.
+        panels: number of pictures.
+
+    Returns:
+        Paths of what was drawn; a picture that could not be read is left out.
+    """
+    # Of namesakes that differ in no more than their seed, one is shown.
+    methods = list({(method.row.name, method.row.size): (method, key) for method, key in reversed(methods)}.values())
+    methods.reverse()
+    ids = methods[0][0].row.dataset.ids[:panels]
+    with ThreadPoolExecutor() as pool:  # resizing and compressing, most of the work, run side by side
+        drawn = zip(ids, pool.map(lambda id: _tiles(folder, methods, id), ids), strict=True)
+        tiles = {id: row for id, row in drawn if row}
+        if not tiles:
+            return []
+        (folder / "panels").mkdir(exist_ok=True)
+        for stale in set((folder / "panels").glob("*.png")) - {folder / "panels" / f"{name}.png" for name in tiles}:
+            stale.unlink()  # of earlier settings
+        return list(pool.map(lambda name: _draw(folder, name, tiles), [*tiles, OVERVIEW]))
+
+
+def _draw(folder: Path, name: str, tiles: Mapping[str, Tiles]) -> Path:
+    """Writes one picture's sheet, or the overview."""
+    if name == OVERVIEW:
+        sheet = contact_sheet(list(tiles.values()), OVERVIEW_TILE)
+    else:
+        row = tiles[name]
+        sheet = contact_sheet([row[start : start + COLUMNS] for start in range(0, len(row), COLUMNS)])
+    path = folder / "panels" / f"{name}.png"
+    with writing(path):
+        write_picture(path, sheet)
+    return path
+
+
+def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
+    """Input, ground truth and each method's segments over the input; empty where there is nothing to show."""
+    dataset = methods[0][0].row.dataset
+    tiles: Tiles = []
+    for method, key in methods:
+        path = label_path(folder / "labels", method.row.name, key, id)
+        if not path.is_file():
+            continue
+        try:
+            picture, truth, shown = _given(dataset, id, dataset.state(id), method.row.size)
+        except (DatasetError, OSError):
+            return []  # recorded as failed, with its reason
+        if not tiles:
+            tiles = [(id, shown[0]), ("ground truth", shown[1])]
+        with Image.open(path) as file:
+            labels = np.asarray(file).astype(np.int64)
+        table = contingency(labels, truth, len(dataset.classes))
+        caption = (
+            f"{_name(method, methods)}: ACC {accuracy(match_contingency(table, 'present', dataset.background)):.0%}"
+        )
+        tiles.append((caption, fit(overlay(picture, class_colours(labels, table, dataset.background)))))
+    return tiles
+
+
+@lru_cache(maxsize=16)  # the jobs of a sweep show the same pictures: 3 MB each at 512 pixels
+def _given(
+    dataset: Dataset, id: str, state: str, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int16], tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Picture ``(size, size, 3)``, labels ``(size, size)``, and the tiles of both; ``state``: of the files."""
+    pixels, truth = (each.numpy() for each in square(dataset.load(id), size))
+    picture = pixels.transpose(1, 2, 0).round().astype(np.uint8)
+    return picture, truth, (fit(picture), fit(overlay(picture, truth)))
+
+
+def _name(method: Method, methods: Methods) -> str:
+    """Its name, with the size where a namesake runs at another."""
+    namesakes = [other for other, _ in methods if other.row.name == method.row.name]
+    return method.row.name if len(namesakes) == 1 else f"{method.row.name} {method.row.size}"

@@ -1,0 +1,45 @@
+"""What is to be evaluated into one results folder: the plan of a run, or of a job of a sweep. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from eval.config import Row
+from experiments.running.rows import expand
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run.
+
+    Attributes:
+        config: the composed configuration.
+        rows: as configured; `experiments.running.rows.check` looks after data and weights.
+        folder: results folder.
+        sweep: folder of the sweep of which it is a job, None where it is alone.
+        point: what tells it from the sweep's other jobs.
+        title: of a job that runs together with others, in front of what is said of it.
+    """
+
+    config: DictConfig
+    rows: Sequence[Row]
+    folder: Path
+    sweep: Path | None = None
+    point: str = ""
+    title: str = ""
+
+
+def plan(config: DictConfig, point: str = "", title: str = "") -> Plan:
+    """The plan of the job that Hydra is running. Raises ConfigError, see `experiments.running.rows.expand`."""
+    job = HydraConfig.get()
+    rows = expand(config, job.overrides.task, job.runtime.choices)
+    if job.mode != RunMode.MULTIRUN:
+        return Plan(config, rows, Path(config.results_dir).absolute())
+    sweep = Path(job.sweep.dir).absolute()
+    return Plan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title)

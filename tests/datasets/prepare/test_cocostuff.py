@@ -1,0 +1,343 @@
+"""The preparation of COCO-Stuff, end to end, on small copies of the real archives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
+from datasets.prepare import __main__ as prepare
+from datasets.prepare import cocostuff as prepare_cocostuff
+from datasets.prepare import download
+from datasets.prepare.__main__ import main
+from datasets.prepare.download import Source
+from tests.helpers.archives import JUNK, error_line, pack
+from tests.helpers.coco_folder import HEIGHT, IDS, WIDTH, image_of, label_of, write_annotations, write_folder
+from tests.helpers.file_server import Behaviour, FileServer, running
+
+ROOT = Path(__file__).resolve().parents[3]
+ZIPS = {
+    "images": "val2017.zip",
+    "stuffthingmaps": "stuffthingmaps_trainval2017.zip",
+    "instances": "annotations_trainval2017.zip",
+    "stuff": "stuff_annotations_trainval2017.zip",
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The synthetic COCO as it is once prepared."""
+    folder = write_folder(tmp_path / "home")
+    write_annotations(folder)
+    (folder / OFFICIAL_LIST).write_text("".join(f"{id}\n" for id in IDS))
+    return folder
+
+
+@pytest.fixture
+def files(home: Path, tmp_path: Path) -> dict[str, bytes]:
+    """The archives that it is published in, laid out as the real ones, with more in them than is needed."""
+    more = {"__MACOSX/val2017/._000000000139.jpg": b"resource fork", "train2017/000000000009.png": JUNK}
+    things, stuff = (home / "annotations" / f"{name}_val2017.json" for name in ("instances", "stuff"))
+    contents: dict[str, dict[str, Path | bytes]] = {
+        "images": {f"val2017/{id}.jpg": image_of(home, id) for id in IDS},
+        "stuffthingmaps": {**more, **{f"val2017/{id}.png": label_of(home, id) for id in IDS}},
+        "instances": {"annotations/instances_val2017.json": things, "annotations/instances_train2017.json": b"{}"},
+        "stuff": {"annotations/stuff_val2017.json": stuff, "annotations/stuff_val2017_pixelmaps.zip": b"PK"},
+    }
+    packed = {ZIPS[name]: pack(tmp_path / ZIPS[name], content) for name, content in contents.items()}
+    return {**packed, OFFICIAL_LIST: (home / OFFICIAL_LIST).read_bytes()}
+
+
+def sources_for(files: Mapping[str, bytes], base: str, path: Path) -> Path:
+    """A sources.yaml as ours, with checksums for the same of its files, but for these files at another address."""
+    entries = yaml.safe_load(prepare.SOURCES.read_text())
+    for entry in entries["cocostuff"].values():
+        name = Path(entry["url"]).name
+        entry |= {"url": f"{base}{name}", "about": 0.001, "unpacked": 0.001}
+        if "size" in entry:
+            entry["size"] = len(files[name])
+        if "sha256" in entry:
+            entry["sha256"] = hashlib.sha256(files[name]).hexdigest()
+    path.write_text(yaml.safe_dump(entries, sort_keys=False))
+    return path
+
+
+@pytest.fixture
+def server(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with running() as server:
+        server.files = files
+        monkeypatch.setattr(prepare, "SOURCES", sources_for(files, server.url(""), tmp_path / "sources.yaml"))
+        yield server
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "coco"
+
+
+@pytest.fixture
+def three_are_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CocoStuff27, "official_count", len(IDS))
+
+
+def run(root: Path, *more: str) -> int:
+    return main(["cocostuff", "--dir", str(root), *more])
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def published(home: Path) -> dict[str, bytes]:
+    return {name: content for name, content in contents(home).items() if not name.startswith("annotations")}
+
+
+def data_of(root: Path) -> dict[str, bytes]:
+    return {name: content for name, content in contents(root).items() if not name.startswith((".", "archives"))}
+
+
+@pytest.mark.usefixtures("three_are_all")
+def test_cocostuff(server: FileServer, home: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root) == 0
+    assert data_of(root) == published(home)
+    assert [name for name, _ in server.requests] == [OFFICIAL_LIST, ZIPS["stuffthingmaps"], ZIPS["images"]]
+    said = capsys.readouterr().out
+    assert re.search(r"download about 0\.0 GB \(.*val2017.zip.*\); on disk 0\.0 GB", said)
+    assert said.index("GB") < said.index(f"from {server.url(ZIPS['images'])}")  # said before it begins
+    assert f"{root}: 3 of 3 pictures, labels from stuffthingmaps: ready" in said
+    dataset = CocoStuff27(root=str(root))
+    assert dataset.ids == IDS
+    dataset.load(IDS[0])
+
+    manifest = json.loads((root / ".sources.json").read_text())
+    maps = manifest[ZIPS["stuffthingmaps"]]
+    digest = hashlib.sha256(server.files[ZIPS["stuffthingmaps"]]).hexdigest()
+    assert (maps["sha256"], maps["sha256_published"]) == (digest, False)
+    assert maps["url"] == server.url(ZIPS["stuffthingmaps"])
+    assert digest in said  # that nobody has published it is said, too
+    assert manifest[ZIPS["images"]]["sha256_published"] is True
+    assert manifest["label_source"] == "stuffthingmaps"
+
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    server.requests.clear()
+    assert run(root) == 0
+    shutil.rmtree(root / "archives")  # no longer needed, as is said
+    assert run(root) == 0
+    assert server.requests == []
+    assert not (root / "archives").exists()
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items() if path.is_file())
+
+
+@pytest.mark.usefixtures("three_are_all")
+def test_missing_pictures_are_unpacked_again(server: FileServer, home: Path, root: Path) -> None:
+    assert run(root) == 0
+    server.requests.clear()
+    image_of(root, IDS[1]).unlink()
+    label_of(root, IDS[2]).unlink()
+    assert run(root) == 0
+    assert data_of(root) == published(home)
+    assert server.requests == []
+
+
+@pytest.mark.usefixtures("three_are_all")
+def test_folder_from_elsewhere_is_only_checked(server: FileServer, home: Path) -> None:
+    """Such a folder may be read-only, so nothing is written."""
+    before = contents(home)
+    (home / "curated" / "val2017").mkdir(parents=True)
+    (home / OFFICIAL_LIST).rename(home / "curated" / "val2017" / OFFICIAL_LIST)
+    assert run(home) == 0
+    assert run(home, "--labels", "json") == 0
+    assert sorted(contents(home).values()) == sorted(before.values())
+    assert server.requests == []
+
+
+def test_part_of_the_data(server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root) == 1
+    message = error_line(capsys)
+    assert "3 of 2,175 pictures" in message
+    assert "--allow-partial" in message
+    assert run(root, "--allow-partial") == 0
+    assert "3 of 2,175 pictures" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("three_are_all")
+def test_json_labels(server: FileServer, home: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server.files.pop(ZIPS["stuffthingmaps"])
+    assert run(root) == 2
+    message = error_line(capsys)
+    assert server.url(ZIPS["stuffthingmaps"]) in message
+    assert "--labels json" in message
+    assert not (root / "val2017").exists()  # labels come first, so nothing large was downloaded in vain
+
+    assert run(root, "--labels", "json") == 0
+    assert "labels from json" in capsys.readouterr().out
+    assert json.loads((root / ".sources.json").read_text())["label_source"] == "json"
+    unpacked = {name: content for name, content in contents(home).items() if not name.startswith("stuffthingmaps")}
+    assert data_of(root) == unpacked
+    assert CocoStuff27(root=str(root)).label_source == "json"
+    CocoStuff27(root=str(root)).load(IDS[1])
+
+
+@pytest.mark.usefixtures("three_are_all")
+def test_other_addresses(
+    server: FileServer, home: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror = ["--source", f"images={(tmp_path / ZIPS['images']).as_uri()}"]
+    renamed = tmp_path / "renamed.zip"
+    (tmp_path / ZIPS["stuffthingmaps"]).rename(renamed)
+    mirror += ["--source", f"stuffthingmaps={renamed.as_uri()}"]
+    assert run(root, *mirror) == 0
+    assert data_of(root) == published(home)
+    assert [name for name, _ in server.requests] == [OFFICIAL_LIST]
+    assert json.loads((root / ".sources.json").read_text())[ZIPS["stuffthingmaps"]]["url"] == renamed.as_uri()
+
+    assert run(root, "--source", "pictures=http://127.0.0.1/") == 2
+    assert "images, stuffthingmaps" in error_line(capsys)
+    for bad in ("images=ftp://127.0.0.1/x", "images=/tmp/val2017.zip", "val2017.zip"):
+        with pytest.raises(SystemExit, match="2"):
+            run(root, "--source", bad)
+
+
+@pytest.mark.usefixtures("three_are_all")
+def test_archives_by_hand(
+    server: FileServer, home: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "archives").mkdir(parents=True)
+    for name in ("images", "stuffthingmaps"):
+        shutil.copy(tmp_path / ZIPS[name], root / "archives")
+    damaged = root / "archives" / ZIPS["images"]
+    damaged.write_bytes(damaged.read_bytes()[:-5] + b"wrong")
+    assert run(root) == 2
+    assert error_line(capsys).startswith(f"error: {damaged}: not the published file")
+    assert damaged.exists()
+    shutil.copy(tmp_path / ZIPS["images"], damaged)
+    assert run(root) == 0
+    assert data_of(root) == published(home)
+    assert [name for name, _ in server.requests] == [OFFICIAL_LIST]
+    assert json.loads((root / ".sources.json").read_text())[ZIPS["stuffthingmaps"]]["url"] is None
+
+
+def test_another_list(server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root.mkdir(parents=True)
+    (root / OFFICIAL_LIST).write_text("000000000139\n")
+    assert run(root) == 2
+    assert error_line(capsys).startswith(f"error: {root / OFFICIAL_LIST}: not the published file")
+    assert (root / OFFICIAL_LIST).read_text() == "000000000139\n"
+
+
+@pytest.mark.parametrize("labels", ["png", "json"])
+def test_sizes_are_compared(home: Path, server: FileServer, labels: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (HEIGHT, WIDTH)).save(image_of(home, IDS[1]))
+    assert run(home, "--allow-partial", "--labels", labels) == 2
+    message = error_line(capsys)
+    assert message.startswith(f"error: {image_of(home, IDS[1])} is {HEIGHT} x {WIDTH} pixels")
+    assert f"{WIDTH} x {HEIGHT}" in message
+    image_of(home, IDS[1]).write_bytes(b"no picture")
+    assert run(home, "--allow-partial", "--labels", labels) == 2
+    assert str(image_of(home, IDS[1])) in error_line(capsys)
+
+
+def test_stuff_annotations_of_other_pictures(
+    home: Path, server: FileServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / "annotations" / "stuff_val2017.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "images": content["images"][1:], "annotations": []}))
+    assert run(home, "--allow-partial", "--labels", "json") == 2
+    assert error_line(capsys).startswith(f"error: {path}: no picture {IDS[0]}")
+
+
+def test_disk_too_small(
+    server: FileServer, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
+    assert run(root) == 2
+    assert str(root) in error_line(capsys)
+    assert [name for name, _ in server.requests] == [OFFICIAL_LIST]
+
+
+def test_interrupted(server: FileServer, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare_cocostuff, "download", interrupt)
+    assert run(root) == 130
+
+
+KILLABLE = """
+import sys
+from pathlib import Path
+from datasets.prepare import __main__ as prepare
+prepare.SOURCES = Path(sys.argv[1])
+sys.exit(prepare.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.usefixtures("three_are_all")
+def test_killed_in_the_middle_of_a_download(server: FileServer, home: Path, root: Path) -> None:
+    server.usual = Behaviour(pause=0.005)
+    command = [sys.executable, "-c", KILLABLE, str(prepare.SOURCES), "cocostuff", "--dir", str(root)]
+    part = root / "archives" / f"{ZIPS['stuffthingmaps']}.part"
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    deadline = time.monotonic() + 30
+    while not (part.exists() and part.stat().st_size > len(JUNK) // 4):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    kept = part.stat().st_size
+    assert kept < len(server.files[ZIPS["stuffthingmaps"]])
+
+    server.usual = Behaviour()
+    server.requests.clear()
+    assert run(root) == 0
+    assert (ZIPS["stuffthingmaps"], f"bytes={kept}-") in server.requests
+    assert (root / "archives" / ZIPS["stuffthingmaps"]).read_bytes() == server.files[ZIPS["stuffthingmaps"]]
+    assert data_of(root) == published(home)
+
+
+# What the project itself says
+
+
+def test_our_sources(shared: Path) -> None:
+    entries = yaml.safe_load(prepare.SOURCES.read_text())
+    sources = prepare_cocostuff.sources_of(entries["cocostuff"], {})
+    facts = (shared / "facts" / "sources.csv").read_text()
+    assert all(source.url in facts for source in sources.values())
+    assert {name: sources[name].file for name in ZIPS} == ZIPS
+    assert sources["list"].file == OFFICIAL_LIST
+    assert sources["list"].sha256 == hashlib.sha256((shared / "data" / OFFICIAL_LIST).read_bytes()).hexdigest()
+    assert all(len(source.sha256) == 64 for source in sources.values() if source.sha256)
+    assert all(isinstance(source, Source) for source in sources.values())
+
+
+def test_make_targets(tmp_path: Path) -> None:
+    """The commands that messages and configuration name."""
+    for target, options, expected in (
+        ("data-cocostuff", ["DIR=x y"], 'cocostuff --dir "x y"'),
+        ("data-cocostuff", ["ARGS=--labels json"], 'cocostuff --dir "data/cocostuff" --labels json'),
+        ("data-cityscapes", ["ARCHIVES=a.zip b.zip"], 'cityscapes --dir "data/cityscapes" --archives a.zip b.zip'),
+    ):
+        made = subprocess.run(["make", "-n", target, *options], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert f"-m datasets.prepare {expected}" in made.stdout
+
+
+def test_no_torch() -> None:
+    code = "import sys, datasets.prepare; assert not {'torch', 'diffseg', 'eval'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

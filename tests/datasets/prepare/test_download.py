@@ -1,0 +1,295 @@
+"""Downloads from a real server that cuts, lies and changes its mind."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.base import DatasetError
+from datasets.prepare import download as module
+from datasets.prepare.download import ATTEMPTS, Source, download
+from tests.helpers.file_server import Behaviour, FileServer, running
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+OTHER = np.random.default_rng(1).bytes(300_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(module, "TIMEOUT", 5.0)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with running() as server:
+        server.files["data.bin"] = CONTENT
+        yield server
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "archives" / "data.bin"
+
+
+def source(server: FileServer, **keys: object) -> Source:
+    return Source(name="images", url=server.url("data.bin"), file="data.bin", about=0, unpacked=0, **keys)  # type: ignore[arg-type]
+
+
+def published(server: FileServer) -> Source:
+    return source(server, size=len(CONTENT), sha256=SHA256)
+
+
+def failure(source: Source, path: Path) -> str:
+    with pytest.raises(DatasetError) as error:
+        download(source, path)
+    message = str(error.value)
+    assert "\n" not in message
+    assert source.url in message
+    assert "--source images=" in message
+    assert not path.exists()
+    return message
+
+
+def leave_part(path: Path, content: bytes, **notes: object) -> None:
+    """What a killed download leaves."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_name("data.bin.part").write_bytes(content)
+    path.with_name("data.bin.part.json").write_text(json.dumps(notes))
+
+
+def assert_taken(path: Path, sha256: str) -> None:
+    assert path.read_bytes() == CONTENT
+    assert sha256 == SHA256
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_whole(server: FileServer, path: Path) -> None:
+    assert_taken(path, download(published(server), path))
+    assert server.ranges == [None]
+
+
+@pytest.mark.parametrize("versions", [True, False])
+def test_cut_connections_are_continued(server: FileServer, path: Path, versions: bool) -> None:
+    """More often than the number of attempts: each brings something, so each counts as the first."""
+    server.usual = Behaviour(versions=versions)
+    server.script.extend([Behaviour(cut=40_000, versions=versions)] * (ATTEMPTS + 1))
+    assert_taken(path, download(published(server), path))
+    assert server.ranges == [None] + [f"bytes={40_000 * i}-" for i in range(1, ATTEMPTS + 2)]
+
+
+def test_server_that_ignores_ranges(server: FileServer, path: Path) -> None:
+    server.usual = Behaviour(ranges=False)
+    server.script.extend([Behaviour(cut=100_000), Behaviour(ranges=False, cut=50_000)])
+    assert_taken(path, download(published(server), path))
+    assert server.ranges == [None, "bytes=100000-", "bytes=50000-"]
+
+
+def test_server_that_ignores_ranges_and_always_cuts(server: FileServer, path: Path) -> None:
+    """Beginning at zero each time brings nothing new, so it ends."""
+    server.script.append(Behaviour(cut=100_000))
+    server.script.extend([Behaviour(ranges=False, cut=50_000), Behaviour(ranges=False, cut=90_000)] * ATTEMPTS)
+    failure(published(server), path)
+    assert len(server.requests) == 1 + ATTEMPTS
+    assert path.with_name("data.bin.part").read_bytes() == CONTENT[:50_000]
+
+
+def test_next_run_goes_on(server: FileServer, path: Path) -> None:
+    server.script.append(Behaviour(cut=120_000))
+    server.usual = Behaviour(status=503)
+    assert "503" in failure(published(server), path)
+    server.usual = Behaviour()
+    assert_taken(path, download(published(server), path))
+    assert server.ranges[-1] == "bytes=120000-"
+
+
+def test_other_address_starts_over(server: FileServer, path: Path) -> None:
+    server.files["mirror.bin"] = CONTENT
+    leave_part(path, OTHER[:1000], url=server.url("mirror.bin"), total=len(CONTENT), validator=None)
+    assert_taken(path, download(source(server), path))
+    assert server.ranges == [None]
+
+
+@pytest.mark.parametrize("size", [len(CONTENT), len(CONTENT) + 5])
+def test_killed_after_the_last_byte(server: FileServer, path: Path, size: int) -> None:
+    """A whole part is taken without a request; one that is longer than the file is no part of it."""
+    leave_part(path, (CONTENT + OTHER)[:size], url=server.url("data.bin"), total=len(CONTENT), validator=None)
+    assert_taken(path, download(published(server), path))
+    assert server.ranges == ([] if size == len(CONTENT) else [None])
+
+
+@pytest.mark.parametrize("notes", ["", "[]", '{"url": 1}', "{}"])
+def test_damaged_notes(server: FileServer, path: Path, notes: str) -> None:
+    leave_part(path, OTHER[:1000])
+    path.with_name("data.bin.part.json").write_text(notes)
+    assert_taken(path, download(source(server), path))
+
+
+def test_file_changes_between_two_connections(server: FileServer, path: Path) -> None:
+    """Without a checksum: the version that the server names decides."""
+    server.files["data.bin"] = OTHER
+    server.script.append(Behaviour(cut=100_000))
+    server.usual = Behaviour(status=500)
+    failure(source(server), path)
+    server.files["data.bin"], server.usual = CONTENT, Behaviour()
+    assert_taken(path, download(source(server), path))
+    assert server.ranges[-1] == "bytes=100000-"
+
+
+def test_file_changes_and_the_server_goes_on_with_it(server: FileServer, path: Path) -> None:
+    """It ignores that it was asked not to, but the ETag gives the new version away."""
+    leave_part(path, OTHER[:100_000], url=server.url("data.bin"), total=len(CONTENT), validator='"old"')
+    server.usual = Behaviour(if_range=False)
+    assert_taken(path, download(source(server), path))
+    assert server.ranges == ["bytes=100000-", None]
+
+
+def test_server_that_goes_on_elsewhere(server: FileServer, path: Path) -> None:
+    server.script.extend([Behaviour(cut=100_000), Behaviour(shift=10)])
+    assert_taken(path, download(source(server), path))
+    assert server.ranges == [None, "bytes=100000-", None]
+
+
+@pytest.mark.parametrize("versions", [True, False])
+def test_file_changes_in_length(server: FileServer, path: Path, versions: bool) -> None:
+    leave_part(path, OTHER[:100_000], url=server.url("data.bin"), total=200_000, validator=None)
+    server.usual = Behaviour(versions=versions)
+    assert_taken(path, download(source(server), path))
+    assert server.ranges == ["bytes=100000-", None]
+
+
+def test_file_became_shorter_than_the_part(server: FileServer, path: Path) -> None:
+    leave_part(path, OTHER + OTHER, url=server.url("data.bin"), total=len(OTHER) * 3, validator=None)
+    assert_taken(path, download(source(server), path))  # after "416 Range Not Satisfiable"
+    assert server.ranges == ["bytes=600000-", None]
+
+
+def test_pieces_of_two_versions_are_found_out(server: FileServer, path: Path) -> None:
+    """No version is named and the length is the same: the checksum differs, and it is downloaded in one piece."""
+    leave_part(path, OTHER[:100_000], url=server.url("data.bin"), total=len(CONTENT), validator=None)
+    assert_taken(path, download(published(server), path))
+    assert server.ranges == ["bytes=100000-", None]
+
+
+def test_wrong_bytes(server: FileServer, path: Path) -> None:
+    server.files["data.bin"] = OTHER
+    message = failure(published(server), path)
+    assert SHA256 in message
+    assert hashlib.sha256(OTHER).hexdigest() in message
+    assert path.with_name("data.bin.rejected").read_bytes() == OTHER
+    assert len(server.requests) == 1
+    # It is not taken for a part of the right one.
+    server.files["data.bin"] = CONTENT
+    assert download(published(server), path) == SHA256
+    assert server.ranges == [None, None]
+
+
+def test_wrong_bytes_and_cut_every_time(server: FileServer, path: Path) -> None:
+    server.files["data.bin"] = OTHER
+    server.usual = Behaviour(cut=200_000)
+    failure(published(server), path)
+    assert server.ranges == [None, "bytes=200000-"] * 2
+
+
+def test_wrong_size_is_refused_before_the_download(server: FileServer, path: Path) -> None:
+    leave_part(path, CONTENT[:1000], url=server.url("data.bin"), total=len(CONTENT), validator='"gone"')
+    server.files["data.bin"] = OTHER[:-1]
+    message = failure(published(server), path)
+    assert "299,999 bytes" in message
+    assert "300,000" in message
+    assert path.with_name("data.bin.part").read_bytes() == CONTENT[:1000]  # what is good is kept
+
+
+def test_claims_more_than_it_sends(server: FileServer, path: Path) -> None:
+    server.usual = Behaviour(extra=10)
+    assert f"{ATTEMPTS} attempts" in failure(source(server), path)
+
+
+def test_claims_less_than_it_sends(server: FileServer, path: Path) -> None:
+    """Nobody can tell, for want of a checksum, except that what came is no archive."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("x", CONTENT)
+    server.files["data.zip"] = stream.getvalue()
+    server.usual = Behaviour(extra=-10)
+    bare = Source(name="images", url=server.url("data.zip"), file="data.zip", about=0, unpacked=0)
+    path = path.with_name("data.zip")
+    assert "zip" in failure(bare, path)
+    assert path.with_name("data.zip.rejected").exists()
+    server.usual = Behaviour()
+    download(bare, path)
+    assert path.read_bytes() == server.files["data.zip"]
+
+
+def test_no_length(server: FileServer, path: Path) -> None:
+    """In chunks, it is known where the file ends; a part of it cannot be continued."""
+    server.usual = Behaviour(length=False)
+    server.script.append(Behaviour(length=False, cut=100_000))
+    assert_taken(path, download(source(server), path))
+    assert server.ranges == [None, None]
+    path.unlink()
+    assert "300,000 bytes" in failure(source(server, size=300_001), path)
+
+
+@pytest.mark.parametrize("status", [404, 403, 410])
+def test_refusals_are_final(server: FileServer, path: Path, status: int) -> None:
+    server.usual = Behaviour(status=status)
+    assert str(status) in failure(source(server), path)
+    assert len(server.requests) == 1
+
+
+def test_passing_errors_are_tried_again(server: FileServer, path: Path) -> None:
+    server.script.extend(Behaviour(status=status) for status in (500, 503, 429, 0))
+    assert_taken(path, download(source(server), path))
+    server.usual = Behaviour(status=500)
+    path = path.with_name("again.bin")
+    assert "500" in failure(source(server), path)
+    assert len(server.requests) == 5 + ATTEMPTS
+
+
+def test_server_is_down(server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(module, "PAUSE", 1.0)
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    down = source(server)
+    server.server_close()
+    assert "refused" in failure(down, path)
+    assert pauses == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_server_falls_silent(server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMEOUT", 0.1)
+    server.script.append(Behaviour(pause=0.6))
+    assert_taken(path, download(published(server), path))
+    assert len(server.requests) == 2
+
+
+def test_web_page_instead_of_the_file(server: FileServer, path: Path) -> None:
+    leave_part(path, CONTENT[:1000], url=server.url("data.bin"), total=len(CONTENT), validator='"gone"')
+    server.usual = Behaviour(content_type="text/html; charset=utf-8")
+    assert "web page" in failure(source(server), path)
+    assert path.with_name("data.bin.part").read_bytes() == CONTENT[:1000]
+
+
+def test_files_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "mirror").write_bytes(CONTENT)
+    keys = {"name": "images", "file": "data.bin", "about": 0, "unpacked": 0, "sha256": SHA256}
+    path = tmp_path / "data.bin"
+    assert download(Source(url=(tmp_path / "mirror").as_uri(), **keys), path) == SHA256  # type: ignore[arg-type]
+    assert path.read_bytes() == CONTENT
+    failure(Source(url=(tmp_path / "absent").as_uri(), **keys), tmp_path / "other")  # type: ignore[arg-type]
+
+
+def test_full_disk_is_no_cut_connection(server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full, which plays the full disk")
+    path.parent.mkdir()
+    path.with_name("data.bin.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        download(published(server), path)
+    assert len(server.requests) <= 1

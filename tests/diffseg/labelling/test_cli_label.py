@@ -1,0 +1,266 @@
+"""``--label`` from photograph to files, on a tiny random Stable Diffusion and a tiny BLIP that says what it is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pycocotools import mask as coco
+
+from diffseg import cli, cli_options
+from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.labelling import cli_label, cross_attention
+from diffseg.labelling.naming import Vote, merge, responses, vote
+from diffseg.pictures import by_area
+from experiments.bench.tiny_sd import build_tiny_sd
+from tests.conftest import ROOT
+from tests.helpers.tiny_blip import build_tiny_blip
+
+SIZE = 128
+CAPTION = ("a", "cat", "on", "a", "sofa")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of ``sd`` and ``blip``, and of a photograph, ``photo.png``, that is not square."""
+    folder = tmp_path_factory.mktemp("models")
+    build_tiny_sd(folder / "sd")
+    build_tiny_blip(folder / "blip", CAPTION)
+    rows, columns = np.mgrid[:90, :130]
+    waves = [128 + 120 * np.sin(rows / 9 + columns / (7 + 3 * channel)) for channel in range(3)]
+    Image.fromarray(np.stack(waves, axis=-1).astype(np.uint8)).save(folder / "photo.png")
+    return folder
+
+
+def run(models: Path, out: Path, *options: str, photo: Path | None = None) -> int:
+    model = ["--backbone", "sd14", "--path", str(models / "sd"), "--size", str(SIZE), "--device", "cpu"]
+    return cli.main([str(photo or models / "photo.png"), "-o", str(out), *model, "--tau", "0.08", *options])
+
+
+def labelled(models: Path, out: Path, *options: str) -> tuple[NDArray[np.integer], dict[str, Any]]:
+    """Label map and JSON of a run with ``--label``."""
+    assert run(models, out, "--label", "--captioner", str(models / "blip"), *options) == 0
+    return stored(out / "photo.labels.png"), json.loads((out / "photo.named.json").read_text(encoding="utf-8"))
+
+
+def stored(path: Path) -> NDArray[np.integer]:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def expected(models: Path, text: str, words: dict[str, list[int]], rule: Vote, masks: str) -> Any:
+    """The same from the library: prompt, words and their tokens, rule, and the prompt of the masks."""
+    model = StableDiffusion(str(models / "sd"), SIZE).load("cpu")
+    encoder = cross_attention.PromptEncoder(models / "sd", torch.device("cpu"))
+    pixels = torch.from_numpy(stored(models / "photo.png")).permute(2, 0, 1)[None].float()
+    latents = model.encode(torch.nn.functional.interpolate(pixels, (SIZE, SIZE), mode="bilinear"))
+    with cross_attention.collect(model.unet) as crossed:
+        model.predict(latents, model.spec.timestep, encoder.encode(text))
+    (maps,) = model.attend_encoded(latents, model.spec, encoder.encode(masks))
+    from diffseg.aggregation import aggregate
+    from diffseg.masks import labels_from_proposals
+    from diffseg.merging import Merger
+
+    proposals = Merger(aggregate(maps.maps)).proposals(0.08, 16, 3, "official", "float32", "even")
+    segments = by_area(labels_from_proposals(proposals, (90, 130)).numpy())
+    where = responses(crossed.maps[0], list(words.values()), SIZE).numpy()
+    return segments, merge(segments, tuple(words), vote(segments, where, rule))
+
+
+def check(result: tuple[NDArray[np.integer], dict[str, Any]], wanted: Any) -> None:
+    """Label map, names, parts and masks are those of the library, and each mask is the union of its segments."""
+    (labels, content), (segments, named) = result, wanted
+    np.testing.assert_array_equal(labels, segments)
+    assert [each["name"] for each in content["segments"]] == list(named.names)
+    assert [tuple(each["segments"]) for each in content["segments"]] == list(named.parts)
+    covered = np.zeros(labels.shape, int)
+    for each in content["segments"]:
+        decoded = coco.decode(each["segmentation"])
+        np.testing.assert_array_equal(decoded, np.isin(labels, each["segments"]))
+        covered += decoded
+    assert (covered == 1).all()
+
+
+TOKENS = {"cat": [2], "sofa": [5, 6]}
+
+
+@pytest.mark.parametrize("rule", get_args(Vote))
+def test_the_nouns_of_the_caption_name_the_segments(
+    models: Path, tmp_path: Path, rule: Vote, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels, content = labelled(models, tmp_path, "--vote", rule)
+    text = " ".join(CAPTION)
+    assert {key: content[key] for key in ("prompt", "vote", "masks")} == {
+        "prompt": text,
+        "vote": rule,
+        "masks": "of this prompt",
+    }
+    check((labels, content), expected(models, text, TOKENS, rule, text))
+    assert labels.max() > 1
+    names = ", ".join(each["name"] for each in content["segments"])
+    line, _ = capsys.readouterr().out.splitlines()
+    files = f"{tmp_path}/photo.labels.png, photo.overlay.png, photo.named.png, photo.named.json"
+    assert line == f"{models}/photo.png: {labels.max() + 1} segments: {names}, {files}"
+    assert {file.name for file in tmp_path.iterdir()} == {
+        *(f"photo.{kind}" for kind in ("labels.png", "overlay.png", "named.png", "named.json")),
+        "contact_sheet.png",
+    }
+    assert stored(tmp_path / "photo.named.png").shape[0] > 90  # the legend
+
+
+def test_unconditional_masks_are_those_without_label(models: Path, tmp_path: Path) -> None:
+    assert run(models, tmp_path / "plain") == 0
+    result = labelled(models, tmp_path / "named", "--unconditional")
+    for name in ("photo.labels.png", "photo.overlay.png"):
+        assert (tmp_path / "named" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    assert result[1]["masks"] == "of the empty prompt"
+    text = " ".join(CAPTION)
+    check(result, expected(models, text, TOKENS, "majority", ""))
+    conditioned, _ = labelled(models, tmp_path / "conditioned")
+    assert (conditioned != result[0]).any()
+
+
+def test_own_words_need_neither_captioner_nor_tagger(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "HanTa", None)
+    labels, content = labelled(
+        models, tmp_path, "--captioner", "./nowhere", "--words", "sofa, a cat,Sofa", "--vote", "mean"
+    )
+    assert content["prompt"] == "sofa, a cat"
+    check((labels, content), expected(models, "sofa, a cat", {"sofa": [1, 2], "a cat": [4, 5]}, "mean", "sofa, a cat"))
+
+
+def test_one_word_merges_all(models: Path, tmp_path: Path) -> None:
+    labels, content = labelled(models, tmp_path, "--words", "cat")
+    (only,) = content["segments"]
+    assert only["segments"] == list(range(labels.max() + 1))
+    assert only["area"] == labels.size
+    assert only["bbox"] == [0, 0, 130, 90]
+
+
+def test_a_second_run_writes_the_same_bytes(models: Path, tmp_path: Path) -> None:
+    for out in ("first", "second"):
+        labelled(models, tmp_path / out)
+    for file in (tmp_path / "first").iterdir():
+        assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes()
+
+
+def test_a_caption_without_nouns_does_not_end_the_run(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build_tiny_blip(tmp_path / "blip", ("the", "is"))
+    assert run(models, tmp_path / "out", "--label", "--captioner", str(tmp_path / "blip")) == 1
+    complaint, count = capsys.readouterr().err.splitlines()
+    assert complaint == (
+        f'diffseg: {models}/photo.png: the caption "the is" has no noun; give your own words with --words'
+    )
+    assert count == "diffseg: 1 of 1 photographs could not be read or named"
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--words", "cat"], "argument --label: dinov2_small attends to no words, give --backbone sd14"),
+        (["--unconditional"], "argument --unconditional: needs --label"),
+        (["--vote", "mean"], "argument --vote: needs --label"),
+        (["--captioner", "./blip"], "argument --captioner: needs --label"),
+        (["--label", "--words", " ,"], "argument --words: must hold at least one word"),
+        (["--label", "--vote", "best"], "argument --vote: invalid choice: 'best'"),
+    ],
+)
+def test_wrong_arguments_are_told_in_one_line(
+    options: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["photo.png", "-o", str(tmp_path / "out"), *options])
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert complaint in message
+    assert message.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("package", "words"), [("HanTa", []), ("pycocotools", []), ("pycocotools", ["--words", "cat"])]
+)
+def test_a_package_that_is_not_installed(
+    package: str,
+    words: list[str],
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    find_spec = cli_label.find_spec
+    monkeypatch.setattr(cli_label, "find_spec", lambda name: None if name == package else find_spec(name))
+    with pytest.raises(SystemExit) as caught:
+        run(models, tmp_path / "out", "--label", "--captioner", str(models / "blip"), *words)
+    assert caught.value.code == 2
+    expected = f"diffseg: argument --label: needs the package {package}: pip install 'diffseg[label]'\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_what_is_missing_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Packages, captioner and the backbone's weights: nobody wants to hear of them one after the other."""
+    find_spec = cli_label.find_spec
+    monkeypatch.setattr(cli_label, "find_spec", lambda name: None if name == "HanTa" else find_spec(name))
+    options = ["--label", "--backbone", "sd14", "--path", "./none", "--captioner", "./nowhere"]
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["photo.png", "-o", str(tmp_path / "out"), *options])
+    assert caught.value.code == 2
+    package, captioner, backbone = capsys.readouterr().err.splitlines()
+    assert package.startswith("diffseg: argument --label: needs the package HanTa")
+    assert captioner.startswith("diffseg: captioner: ./nowhere is not on this machine")
+    assert backbone.startswith("diffseg: ")
+    assert "./none" in backbone
+    assert not list(tmp_path.iterdir())
+
+
+def test_words_imply_label(models: Path, tmp_path: Path) -> None:
+    assert run(models, tmp_path / "implied", "--words", "cat,sofa") == 0
+    assert run(models, tmp_path / "told", "--label", "--words", "cat,sofa") == 0
+    names = {path.name for path in (tmp_path / "told").iterdir()}
+    assert "photo.named.json" in names
+    assert {path.name for path in (tmp_path / "implied").iterdir()} == names
+    for name in names:
+        assert (tmp_path / "implied" / name).read_bytes() == (tmp_path / "told" / name).read_bytes()
+
+
+def test_more_words_than_a_prompt_holds(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(models, tmp_path / "out", "--label", "--words", ",".join(f"cat{'s' * i}" for i in range(40)))
+    assert caught.value.code == 2
+    assert "words: the prompt may have 77 tokens" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_told_without_torch(models: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "diffseg", "a.jpg", "-o", str(tmp_path), "--label"]
+    outcome = subprocess.run(
+        [*command, "--backbone", "sd14", "--path", str(models / "sd"), "--captioner", "owner/name"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    *imports, complaint = outcome.stderr.splitlines()
+    assert outcome.returncode == 2
+    assert complaint.startswith("diffseg: captioner: owner/name is not on this machine")
+    assert not {line.rsplit("|", 1)[1].strip() for line in imports} & {"torch", "transformers", "scipy", "HanTa"}
+
+
+def test_the_choices_are_those_of_the_library() -> None:
+    assert get_args(Vote) == cli_options.VOTES
+    defaults = vars(cli_options.parser().parse_args(["photo.png", "-o", "out"]))
+    assert {name: defaults[name] for name in cli_label.DEFAULTS} == cli_label.DEFAULTS

@@ -1,0 +1,216 @@
+"""The baselines against scikit-learn called directly, and the segmenters' configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import DBSCAN as SklearnDBSCAN
+from sklearn.cluster import KMeans as SklearnKMeans
+from torch import Tensor
+
+from diffseg import dbscan, kmeans, segment
+from diffseg.segmenters import density, lloyd
+from diffseg.segmenters.base import Scene
+from diffseg.segmenters.dbscan import DBSCAN
+from diffseg.segmenters.diffseg import DiffSeg
+from diffseg.segmenters.kmeans import KMeans
+from experiments.bench.golden import IMAGES, read_golden
+from tests.diffseg.test_merging import blocks
+
+
+@pytest.mark.parametrize("impl", ["torch", "sklearn"])
+def test_kmeans_nearest_is_sklearn(impl: Any) -> None:
+    maps = blocks(8, 1.5)
+    expected = SklearnKMeans(5, n_init=3, random_state=7).fit_predict(maps.numpy()).reshape(8, 8)
+    labels = kmeans(maps, 5, seed=7, n_init=3, size=24, upsample="nearest", impl=impl)
+    np.testing.assert_array_equal(labels.numpy(), expected.repeat(3, axis=0).repeat(3, axis=1))
+
+
+def test_kmeans_soft_is_the_arg_max_of_the_mean_maps() -> None:
+    maps = blocks(8, 1.5)
+    clusters = SklearnKMeans(5, n_init=3, random_state=7).fit_predict(maps.numpy())
+    means = torch.stack([maps[torch.from_numpy(clusters == k)].mean(dim=0) for k in range(5)]).view(1, 5, 8, 8)
+    upsampled = torch.nn.functional.interpolate(means, (20, 20), mode="bilinear", align_corners=False)
+    assert torch.equal(kmeans(maps, 5, seed=7, n_init=3, size=20), upsampled[0].argmax(dim=0))
+
+
+def test_kmeans_repeats_with_its_seed() -> None:
+    maps = blocks(8, 3.0)
+    assert torch.equal(kmeans(maps, 6, seed=1, n_init=1), kmeans(maps, 6, seed=1, n_init=1))
+
+
+def smooth(side: int, seed: int) -> Tensor:
+    """Attention of random features that vary slowly over the picture: clusters without clear borders."""
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(1, 16, 5, 5, generator=generator)
+    features = torch.nn.functional.interpolate(features, (side, side), mode="bicubic").flatten(2)[0].T
+    return (2 * features @ features.T / 4).softmax(dim=1)
+
+
+def inertia(maps: Tensor, labels: Tensor) -> float:
+    maps = maps.double()
+    clusters = [maps[labels == k] for k in labels.unique()]
+    return sum(float((points - points.mean(dim=0)).square().sum()) for points in clusters)
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 6, 17])
+def test_kmeans_is_as_good_as_sklearn(clusters: int) -> None:
+    same = 0
+    for seed in range(4):
+        maps = smooth(16, seed)
+        labels = lloyd.cluster(maps, clusters, seed)
+        expected = torch.from_numpy(SklearnKMeans(clusters, n_init=10, random_state=seed).fit_predict(maps.numpy()))
+        assert inertia(maps, labels) <= 1.001 * inertia(maps, expected)
+        same += torch.equal(labels, expected.long())
+    assert same >= 3  # in fact all here; rounding may tip one start on another machine
+
+
+def test_kmeans_of_one_start_is_sklearn_start_by_start() -> None:
+    maps = smooth(12, 5)
+    for seed in range(10):
+        expected = SklearnKMeans(5, n_init=1, random_state=seed).fit_predict(maps.numpy())
+        np.testing.assert_array_equal(lloyd.cluster(maps, 5, seed, n_init=1).numpy(), expected)
+
+
+def test_an_empty_cluster_gets_the_farthest_point() -> None:
+    points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [9.0, 0.0], [0.0, 4.0]])
+    labels = torch.tensor([[0, 0, 0, 2], [0, 1, 2, 2]])
+    centres = torch.tensor([[[0.0, 0.0], [50.0, 0.0], [0.0, 3.0]]]).expand(2, 3, 2)
+    sums = torch.tensor([[[10.0, 0.0], [0.0, 0.0], [0.0, 4.0]], [[0.0, 0.0], [1.0, 0.0], [9.0, 4.0]]])
+    expected = [[[0.5, 0.0], [9.0, 0.0], [0.0, 4.0]], [[0.0, 0.0], [1.0, 0.0], [4.5, 2.0]]]
+    assert lloyd._means(points, labels, sums, centres).tolist() == expected
+
+
+@pytest.mark.parametrize("impl", ["torch", "sklearn"])
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+def test_kmeans_with_fewer_maps_than_clusters(impl: Any) -> None:
+    labels = kmeans(blocks(8, noise=0.0), 9, size=8, impl=impl)
+    assert labels.unique().tolist() == [0, 1, 2, 3]
+    assert all(len(quarter.unique()) == 1 for half in labels.split(4) for quarter in half.split(4, dim=1))
+
+
+@pytest.mark.parametrize("min_samples", [1, 4, 6])
+def test_dbscan_labels_are_sklearn_s(min_samples: int) -> None:
+    found = set()
+    for seed in range(4):
+        maps = smooth(16, seed)
+        for eps in (0.06, 0.1, 0.15, 0.2):
+            expected = SklearnDBSCAN(eps=eps, min_samples=min_samples).fit(maps.numpy())
+            np.testing.assert_array_equal(density.cluster(maps, eps, min_samples).numpy(), expected.labels_)
+            found.add(int(expected.labels_.max()))
+    assert len(found) > 4  # the cases differ
+
+
+def test_dbscan_decides_ties_and_cancelling_distances_as_float64() -> None:
+    """Points of a lattice far from the origin, where float32 is off by more than the distances: 5 = |(3, 4)| = eps."""
+    lattice = torch.cartesian_prod(torch.arange(12), torch.arange(12)).float()
+    points = torch.cat((3000.0 + 3 * lattice[:, :1], 5000.0 + 4 * lattice[:, 1:]), dim=1)
+    points = points[torch.randperm(len(points), generator=torch.Generator().manual_seed(0))][:90]
+    for eps in (4.0, 5.0, np.nextafter(5.0, 0)):
+        for min_samples in (2, 4, 5, 6):
+            expected = SklearnDBSCAN(eps=eps, min_samples=min_samples).fit(points.numpy()).labels_
+            np.testing.assert_array_equal(density.cluster(points, float(eps), min_samples).numpy(), expected)
+
+
+def test_dbscan_border_point_joins_the_first_cluster_that_reaches_it() -> None:
+    points = torch.tensor([10, 0, 5, 0.5, 0.7, 1, 9.5, 9.3, 9, 30])[:, None]  # 5 is near 1 and 9, and no core point
+    expected = SklearnDBSCAN(eps=4.2, min_samples=4).fit(points.numpy()).labels_
+    assert expected.tolist() == [0, 1, 0, 1, 1, 1, 0, 0, 0, -1]
+    np.testing.assert_array_equal(density.cluster(points, 4.2, 4).numpy(), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_size_of_stable_diffusion(image: str, shared: Path) -> None:
+    maps = read_golden(shared / "golden", image).aggregated
+    expected = torch.from_numpy(SklearnKMeans(6, n_init=10, random_state=0).fit_predict(maps.numpy()))
+    assert inertia(maps, lloyd.cluster(maps, 6)) <= 1.001 * inertia(maps, expected)
+    for eps, min_samples in ((0.02, 5), (0.004, 10)):
+        found = SklearnDBSCAN(eps=eps, min_samples=min_samples).fit(maps.numpy()).labels_
+        np.testing.assert_array_equal(density.cluster(maps, eps, min_samples).numpy(), found)
+
+
+@pytest.mark.parametrize("impl", ["torch", "sklearn"])
+def test_dbscan_own_noise_is_the_last_label(impl: Any) -> None:
+    maps = blocks(8, 1.0)
+    found = SklearnDBSCAN(eps=0.26, min_samples=4).fit(maps.numpy()).labels_
+    assert found.min() == -1  # the case has noise
+    assert found.max() >= 1
+    expected = np.where(found == -1, found.max() + 1, found).reshape(8, 8)
+    labels = dbscan(maps, 0.26, 4, size=8, upsample="nearest", impl=impl)
+    np.testing.assert_array_equal(labels.numpy(), expected)
+
+
+def test_dbscan_nearest_noise_joins_the_nearest_mean() -> None:
+    maps = blocks(8, 1.0)
+    found = SklearnDBSCAN(eps=0.26, min_samples=4).fit(maps.numpy()).labels_
+    means = np.stack([maps.numpy()[found == k].mean(axis=0) for k in range(found.max() + 1)])
+    expected = found.copy()
+    for index in np.flatnonzero(found == -1):
+        expected[index] = np.linalg.norm(maps.numpy()[index] - means, axis=1).argmin()
+    labels = dbscan(maps, 0.26, 4, noise="nearest", size=8, upsample="nearest")
+    np.testing.assert_array_equal(labels.numpy().ravel(), expected)
+
+
+def test_dbscan_all_noise_is_one_segment() -> None:
+    for noise in ("own", "nearest"):
+        assert dbscan(torch.eye(16), 1e-3, 5, noise=noise, size=8).unique().tolist() == [0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: kmeans(blocks(), 0), "clusters: must be 1..64"),
+        (lambda: kmeans(blocks(), 65), "clusters: must be 1..64"),
+        (lambda: kmeans(blocks(), 2, n_init=0), "n_init: must be at least 1"),
+        (lambda: kmeans(blocks(), 2, upsample="cubic"), "upsample: must be one of"),  # type: ignore[arg-type]
+        (lambda: kmeans(blocks(), 2, impl="scipy"), "impl: must be one of torch, sklearn"),  # type: ignore[arg-type]
+        (lambda: dbscan(blocks(), 0.1, 5, impl="scipy"), "impl: must be one of"),  # type: ignore[arg-type]
+        (lambda: dbscan(blocks(), 0, 5), "eps: must be above 0"),
+        (lambda: dbscan(blocks(), 0.1, 0), "min_samples: must be at least 1"),
+        (lambda: dbscan(blocks(), 0.1, 5, noise="drop"), "noise: must be one of"),  # type: ignore[arg-type]
+        (lambda: DiffSeg(tau=-1.0), "tau: must be"),
+        (lambda: DiffSeg().resolved(32, {}), "tau: no value is known"),
+        (lambda: DiffSeg(anchors=40).resolved(32, {"tau": 0.3}), "anchors: must be 1..32"),
+        (lambda: KMeans(clusters=0), "clusters: must be at least 1"),
+        (lambda: KMeans(clusters=70).resolved(8, {}), "clusters: must be 1..64"),
+        (lambda: DBSCAN(eps=-1.0), "eps: must be above 0"),
+        (lambda: DBSCAN(eps=0.1).resolved(8, {}), "min_samples: no value is known"),
+    ],
+)
+def test_bad_arguments(call: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()  # type: ignore[operator]
+
+
+def test_segmenters_call_the_functions() -> None:
+    maps = blocks(8, 1.0)
+    scene = Scene(aggregated=maps, size=20, true_classes=3)
+    resolved = DiffSeg(anchors=4).resolved(8, {"tau": 0.4})
+    assert (resolved.tau, resolved.grid) == (0.4, "even")
+    assert torch.equal(resolved(scene), segment(maps, 0.4, 4, grid="even", size=20))
+    assert torch.equal(KMeans("truth", seed=3)(scene), kmeans(maps, 3, 3, size=20))
+    assert torch.equal(KMeans(5, upsample="nearest")(scene), kmeans(maps, 5, size=20, upsample="nearest"))
+    tuned = DBSCAN(noise="nearest").resolved(8, {"eps": 0.26, "min_samples": 4})
+    assert torch.equal(tuned(scene), dbscan(maps, 0.26, 4, "nearest", 20))
+
+
+def test_official_grid_where_it_was_published() -> None:
+    assert DiffSeg().resolved(64, {"tau": 1.1}).grid == "official"
+    assert DiffSeg(grid="official").resolved(28, {"tau": 1.1}).grid == "official"
+
+
+@pytest.mark.parametrize("upsample", ["soft", "nearest"])
+def test_a_label_map_need_not_be_square(upsample: Any) -> None:
+    aggregated = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
+    aggregated /= aggregated.sum(dim=1, keepdim=True)
+    square = kmeans(aggregated, 3, size=24, upsample=upsample)
+    # A third of the rows, or of the columns: their centres are those of every third one.
+    for size, expected in (((8, 24), square[1::3]), ((24, 8), square[:, 1::3])):
+        assert torch.equal(kmeans(aggregated, 3, size=size, upsample=upsample), expected)
+    with pytest.raises(ValueError, match="size: must be at least 1 pixel"):
+        kmeans(aggregated, 3, size=(24, 0), upsample=upsample)

@@ -1,0 +1,125 @@
+"""DiffCut against the authors' steps written out densely, and on the features of a tiny Stable Diffusion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.linalg import eigh
+from torch import Tensor
+
+from diffseg import aggregate
+from diffseg.attention import AttentionError, AttentionMaps
+from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.segmenters.base import Scene
+from diffseg.segmenters.diffcut import DiffCut, affinity_of
+from experiments.bench.tiny_sd import build_tiny_sd, pictures
+from tests.diffseg.segmenters.test_ncut import naive_cut, same_parts
+from tests.diffseg.test_merging import blocks
+
+
+def regions(side: int, noise: float, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Features of three upright stripes of unequal width, and the stripe of each location."""
+    generator = torch.Generator().manual_seed(seed)
+    column = torch.arange(side) * 8 // side
+    stripe = ((column > 1).long() + (column > 4).long()).repeat(side)
+    means = torch.randn(3, 24, generator=generator)
+    return means[stripe] + noise * torch.randn(side * side, 24, generator=generator), stripe
+
+
+def scene(features: Tensor | None, size: int) -> Scene:
+    return Scene(aggregated=blocks(8), size=size, features=features)
+
+
+def naive_parts(affinity: Tensor, members: list[int], tau: float) -> list[list[int]]:
+    """The authors' recursion: dense eigenvectors, a hundred thresholds, one cut value at a time."""
+    if len(members) < 2:
+        return [members]
+    part = affinity[members][:, members].double()
+    degrees = torch.diag(part.sum(dim=1))
+    vector = torch.from_numpy(eigh((degrees - part).numpy(), degrees.numpy())[1][:, 1])
+    vector = vector * vector[vector.abs().argmax()].sign()
+    sides = [(vector > at).tolist() for at in torch.linspace(vector.min() * 0.99, vector.max() * 0.99, 100)]
+    value, side = min((naive_cut(part, side), side) for side in sides)
+    if value >= tau:
+        return [members]
+    halves = [
+        [member for member, inside in zip(members, side, strict=True) if inside is wanted] for wanted in (True, False)
+    ]
+    return [*naive_parts(affinity, halves[0], tau), *naive_parts(affinity, halves[1], tau)]
+
+
+def naive_diffcut(features: Tensor, size: int, tau: float, alpha: float) -> Tensor:
+    side = int(len(features) ** 0.5)
+    unit = F.normalize(features, dim=1)
+    cosine = unit @ unit.T
+    parts = naive_parts(((cosine - cosine.min()) / (cosine.max() - cosine.min())) ** alpha, list(range(side**2)), tau)
+    means = torch.stack([unit[part].mean(dim=0) for part in parts])
+    upsampled = F.interpolate(unit.T.view(1, -1, side, side), (size, size), mode="bilinear", align_corners=False)
+    return torch.einsum("chw,kc->khw", upsampled[0], means).argmax(dim=0)
+
+
+@pytest.mark.parametrize(("noise", "tau"), [(0.3, 0.5), (1.0, 0.5), (1.0, 0.8)])
+def test_against_the_authors_steps(noise: float, tau: float) -> None:
+    features, _ = regions(6, noise)
+    expected = naive_diffcut(features, 30, tau, 10)
+    assert len(expected.unique()) > 1
+    assert same_parts(DiffCut(tau)(scene(features, 30)).flatten(), expected.flatten())
+
+
+def test_stripes_are_found_whatever_their_order_and_length() -> None:
+    features, stripe = regions(8, 0.2)
+    labels = DiffCut()(scene(features, 8))
+    assert same_parts(labels.flatten(), stripe)
+    rotation = torch.linalg.qr(torch.randn(24, 24, generator=torch.Generator().manual_seed(2)))[0]
+    lengths = torch.rand(64, 1, generator=torch.Generator().manual_seed(3)) + 0.5
+    assert same_parts(DiffCut()(scene(lengths * features @ rotation, 8)).flatten(), stripe)
+
+
+def test_affinity_by_definition() -> None:
+    features = F.normalize(regions(4, 0.5)[0], dim=1)
+    affinity = affinity_of(features, 2)
+    cosines = [[float(a @ b) for b in features] for a in features]
+    low, high = min(map(min, cosines)), max(map(max, cosines))
+    assert float(affinity[3, 9]) == pytest.approx(((cosines[3][9] - low) / (high - low)) ** 2, rel=1e-4)
+    assert (float(affinity.min()), float(affinity.max())) == (0, 1)
+
+
+def test_features_that_do_not_differ_are_one_segment() -> None:
+    assert DiffCut()(scene(torch.ones(64, 5), 16)).unique().tolist() == [0]
+
+
+def test_without_features() -> None:
+    with pytest.raises(ValueError, match=r"^features: this backbone gives none"):
+        DiffCut()(scene(None, 8))
+
+
+@pytest.mark.parametrize("features", [torch.ones(63, 5), torch.ones(8, 8, 5), torch.full((64, 5), torch.nan)])
+def test_features_that_cannot_be(features: Tensor) -> None:
+    with pytest.raises(AttentionError, match=r"^features: must be finite and of shape \(n\*n, C\)"):
+        AttentionMaps({8: blocks(8)}, features=features)
+
+
+@pytest.mark.parametrize(("field", "value"), [("tau", -1.0), ("alpha", 0.0)])
+def test_values_out_of_range(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{field}: must be"):
+        DiffCut(**{field: value})
+
+
+def test_features_of_stable_diffusion(tmp_path: Path) -> None:
+    """Those of the authors' hook: the output of the encoder's last self-attention layer, at S / 4."""
+    model = StableDiffusion(str(build_tiny_sd(tmp_path / "sd")), 128).load("cpu")
+    outputs: list[Tensor] = []
+    layer = model.unet.down_blocks[-2].attentions[-1].transformer_blocks[-1].attn1
+    layer.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    images = pictures(128, 2)
+    attended = model.attend(images)
+    assert outputs[0].std(dim=1).min() > 0
+    for output, maps in zip(outputs[0], attended, strict=True):
+        assert maps.features is not None
+        assert torch.equal(maps.features, output)
+        assert len(maps.features) == (128 // 8 // 4) ** 2
+        labels = DiffCut(tau=1.5)(Scene(aggregated=aggregate(maps.maps), size=128, features=maps.features))
+        assert len(labels.unique()) > 1

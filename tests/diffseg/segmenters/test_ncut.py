@@ -1,0 +1,157 @@
+"""Normalised cuts against exhaustive search and dense eigenvectors, and what they make of planted partitions."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import eigh
+from torch import Tensor
+
+from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
+from diffseg.segmenters import ncut
+from diffseg.segmenters.base import Scene
+from diffseg.segmenters.ncut import NCut, bipartition, cut_values, recursive_cut, second_eigenvector
+from tests.diffseg.segmenters.test_baselines import smooth
+from tests.diffseg.test_merging import blocks
+
+
+def planted(sizes: tuple[int, ...], within: float = 1.0, between: float = 0.02, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Affinity of groups of nodes in random order, with noise, and the group of each node."""
+    generator = torch.Generator().manual_seed(seed)
+    groups = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    groups = groups[torch.randperm(len(groups), generator=generator)]
+    noise = torch.rand(len(groups), len(groups), generator=generator)
+    return torch.where(groups[:, None] == groups, within, between) * (noise + noise.T) / 2, groups
+
+
+def same_parts(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a[:, None] == a, b[:, None] == b)
+
+
+def naive_cut(affinity: Tensor, side: list[bool]) -> float:
+    """Shi and Malik, Eq. 2, node by node."""
+    cut, volume = 0.0, [0.0, 0.0]
+    for i, j in product(range(len(side)), repeat=2):
+        volume[side[i]] += float(affinity[i, j])
+        cut += float(affinity[i, j]) * (side[i] and not side[j])
+    return cut / volume[0] + cut / volume[1]
+
+
+def test_cut_values_by_definition() -> None:
+    affinity, _ = planted((3, 4))
+    sides = [list(side) for side in product([False, True], repeat=7) if 0 < sum(side) < 7]
+    expected = [naive_cut(affinity, side) for side in sides]
+    torch.testing.assert_close(cut_values(affinity, torch.tensor(sides)), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bipartition_is_the_best_of_all_where_there_are_two_groups(seed: int) -> None:
+    affinity, groups = planted((4, 6), between=0.1, seed=seed)
+    sides = torch.tensor([side for side in product([False, True], repeat=10) if 0 < sum(side) < 10])
+    side, value = bipartition(affinity)
+    assert value == pytest.approx(float(cut_values(affinity, sides).min()), rel=1e-5)
+    assert same_parts(side.long(), groups)
+
+
+@pytest.mark.parametrize("dense", [0, 10_000])
+def test_second_eigenvector_is_scipy_s(monkeypatch: pytest.MonkeyPatch, dense: int) -> None:
+    monkeypatch.setattr(ncut, "DENSE", dense)
+    for affinity in (planted((20, 30, 25))[0], (smooth(12, 3) + smooth(12, 3).T) / 2):
+        degrees = np.diag(affinity.double().sum(dim=1).numpy())
+        values, vectors = eigh(degrees - affinity.double().numpy(), degrees)
+        assert values[2] - values[1] > 0.01  # else any vector of the plane would do
+        expected = torch.from_numpy(vectors[:, 1]).float()
+        found = second_eigenvector(affinity)
+        assert float(torch.cosine_similarity(found, expected, dim=0).abs()) > 1 - 1e-5
+
+
+def test_second_eigenvector_of_a_graph_in_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    affinity, groups = planted((30, 50), between=0.0)
+    for dense in (0, 10_000):
+        monkeypatch.setattr(ncut, "DENSE", dense)
+        side, value = bipartition(affinity)
+        assert value == pytest.approx(0, abs=1e-6)
+        assert same_parts(side.long(), groups)
+
+
+@pytest.mark.parametrize("sizes", [(12, 12), (5, 40, 9), (70, 80, 90, 100), (30,)])
+def test_planted_groups_are_found(sizes: tuple[int, ...]) -> None:
+    affinity, groups = planted(sizes)
+    labels = recursive_cut(affinity, 0.5)
+    assert same_parts(labels, groups)
+    assert labels.unique().tolist() == list(range(len(sizes)))
+
+
+def test_cuts_stop_at_tau() -> None:
+    """Two pairs of groups: the pairs are cut apart first, then each in two; whoever stops earlier sees fewer."""
+    affinity, groups = planted((10, 10, 10, 10), between=0.0)
+    noise = planted((10, 10, 10, 10), within=1.0, between=1.0, seed=1)[0]
+    pairs = groups // 2
+    affinity = affinity + noise * torch.where(
+        groups[:, None] == groups, 0.0, torch.where(pairs[:, None] == pairs, 0.2, 0.01)
+    )
+    coarse, fine, none = (recursive_cut(affinity, tau) for tau in (0.1, 0.5, 0.01))
+    assert same_parts(coarse, pairs)
+    assert same_parts(fine, groups)
+    assert none.unique().tolist() == [0]
+    assert len(recursive_cut(affinity, 3.0).unique()) == len(affinity)  # no cut costs more than 2
+
+
+def test_scale_and_order_do_not_matter() -> None:
+    affinity, _ = planted((70, 40, 30), between=0.1)
+    labels = recursive_cut(affinity, 0.6)
+    order = torch.randperm(len(affinity), generator=torch.Generator().manual_seed(4))
+    assert same_parts(recursive_cut(affinity * 1000, 0.6), labels)
+    assert same_parts(recursive_cut(affinity[order][:, order], 0.6), labels[order])
+
+
+def test_a_node_without_any_edge_does_no_harm() -> None:
+    affinity, groups = planted((8, 8))
+    affinity[3], affinity[:, 3] = 0, 0
+    labels = recursive_cut(affinity, 0.5)
+    others = torch.arange(16) != 3
+    assert same_parts(labels[others], groups[others])
+
+
+def test_an_eigenvector_that_rounding_left_one_sign_parts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ncut, "second_eigenvector", lambda affinity: torch.linspace(1, 2, len(affinity)).sqrt())
+    affinity, _ = planted((8, 8))
+    side, value = bipartition(affinity)
+    assert 0 < int(side.sum()) < 16
+    assert value == pytest.approx(naive_cut(affinity, side.tolist()), rel=1e-5)
+    monkeypatch.setattr(ncut, "second_eigenvector", lambda affinity: torch.ones(len(affinity)))
+    assert bipartition(affinity)[1] == float("inf")
+    assert recursive_cut(affinity, 3.0).unique().tolist() == [0]
+
+
+@pytest.mark.parametrize(("upsample", "power"), [("soft", 1), ("nearest", 1), ("soft", 2)])
+def test_ncut_finds_the_quarters(upsample: ncut.Upsample, power: int) -> None:
+    maps = blocks(8, 0.5)
+    labels = NCut(0.7, power, upsample)(Scene(aggregated=maps, size=20))
+    quarters = (torch.arange(64) // 32) * 2 + torch.arange(64) % 8 // 4
+    means = cluster_means(maps, quarters, 4)
+    expected = labels_from_proposals(means, 20) if upsample == "soft" else upsample_nearest(quarters.view(8, 8), 20)
+    assert same_parts(labels.flatten(), expected.flatten())
+    assert (labels.shape, labels.dtype) == ((20, 20), torch.int64)
+
+
+def test_longer_walks_cut_less() -> None:
+    counts = [len(NCut(0.8, power)(Scene(aggregated=smooth(16, 0), size=16)).unique()) for power in (1, 2, 4)]
+    assert counts[0] > counts[1] > counts[2]
+
+
+def test_ncut_repeats() -> None:
+    scene = Scene(aggregated=smooth(16, 1), size=32)
+    assert torch.equal(NCut()(scene), NCut()(scene))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"tau": 0.0}, "^tau: must be"), ({"tau": float("nan")}, "^tau: must be"), ({"power": 0}, "^power: must be at")],
+)
+def test_values_out_of_range(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NCut(**values)  # type: ignore[arg-type]

@@ -1,0 +1,148 @@
+"""Runs that several processes share: the same counts, however many they are and whatever happens to them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.helpers.coco_folder import write_spoilt_folder
+from tests.helpers.forks import log, start
+from tests.helpers.runs import SMALL, without_timings
+
+PICTURES = [f"{number:012}" for number in range(1, 8)]
+SPOILT = PICTURES[4]
+ROWS = (
+    "{name: 'K-Means', overrides: ['segmenter=kmeans_c']}",
+    "{name: 'DiffSeg', overrides: ['segmenter=diffseg']}",
+)
+# torchrun gives each process one thread; sums in another order round otherwise.
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+pytestmark = pytest.mark.usefixtures("dinov2")
+
+
+@pytest.fixture(scope="module")
+def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """A run over seven pictures, of which one cannot be decoded."""
+    data = write_spoilt_folder(tmp_path_factory.mktemp("coco"), PICTURES, SPOILT)
+    return (*data, f"variants=[{','.join(ROWS)}]", "panels=2", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def alone(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of one process."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    process = start(folder, *overrides)
+    process.join()
+    assert process.exitcode == 1, log(folder).read_text()  # one picture failed
+    return folder
+
+
+def start_all(folder: Path, count: int, *overrides: str) -> list:
+    """What torchrun starts, without torchrun: processes that find one another by the environment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    return [start(folder, *overrides, **place, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(count)]
+
+
+def end_all(processes: list) -> list[int]:
+    for process in processes:
+        process.join(120)
+    return [process.exitcode for process in processes]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_torchrun(count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path) -> None:
+    """Every file is that of one process, the order of the records too."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    command = [*torchrun, "-m", "experiments.evaluate", f"results_dir={tmp_path / 'run'}", *overrides]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD)
+    assert done.returncode == 1, done.stderr
+    assert without_timings(tmp_path / "run") == without_timings(alone)
+    assert done.stdout.count("| DiffSeg ") == 2  # one table a protocol, printed once
+    assert done.stderr.count("2 evaluations failed") == 1
+    assert ("share 1 of" in done.stderr) == (count > 1)
+    assert "share 2 of" not in done.stderr
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_killed_and_continued_by_another_number(
+    count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    processes = start_all(folder, 3, *overrides)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not all(
+        path.exists() and path.read_bytes().count(b'"image":') for path in shard_files(folder, 3)
+    ):
+        time.sleep(0.001)
+    for process in processes:
+        process.kill()
+    end_all(processes)
+    lines = sum(path.read_bytes().count(b'"image":') for path in shard_files(folder, 3))
+    assert 3 <= lines < 2 * len(PICTURES)
+    assert end_all(start_all(folder, count, *overrides)) == [1] * count, log(folder).read_text()
+    assert without_timings(folder) == without_timings(alone)
+    assert sorted(path.name for path in folder.glob("*records*")) == [".records.jsonl.lock", "records.jsonl"]
+
+
+def shard_files(folder: Path, count: int) -> list[Path]:
+    return [folder / "records.jsonl", *(folder / f"records.{rank}.jsonl" for rank in range(1, count))]
+
+
+def test_a_process_that_outlives_the_others_is_named(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    """Its first process was killed, it has not noticed yet: nobody takes its records away from under it."""
+    from eval.records import RecordFile
+
+    folder = tmp_path / "run"
+    with RecordFile(folder / "records.jsonl"):
+        pass
+    with RecordFile(folder / "records.jsonl", shard=1):
+        process = start(folder, *overrides)
+        process.join()
+        assert process.exitcode == 2
+        expected = f"error: {folder}/records.1.jsonl: another run (process {os.getpid()}) is writing there"
+        assert expected in log(folder).read_text()
+
+
+def test_two_shared_runs_in_one_folder(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    from eval.records import RecordFile
+
+    folder = tmp_path / "run"
+    with RecordFile(folder / "records.jsonl"):
+        processes = start_all(folder, 2, *overrides)
+        processes[0].join()
+        processes[1].kill()  # as torchrun does when one has failed
+        assert processes[0].exitcode == 2
+        assert log(folder).read_text().count("error: ") == 1
+        assert "another run" in log(folder).read_text()
+        assert "error: " not in log(folder, "1").read_text()
+
+
+@pytest.mark.skipif(
+    find_spec("submitit") is None, reason="hydra-submitit-launcher is not installed (pip install '.[slurm]')"
+)
+def test_submitit(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    """SLURM's launcher with its local executor: each job of a sweep has the results that it has without."""
+    common = (*overrides, "dataset.limit=5")
+    command = [sys.executable, "-m", "experiments.evaluate", "-m", "hydra/launcher=submitit_local"]
+    done = subprocess.run(
+        [*command, f"results_dir={tmp_path / 'sweep'}", *common, "segmenter.tau=0.2,0.5"],
+        cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr  # a picture failed, in each job
+    assert "Traceback" not in done.stderr
+    for job, tau in enumerate((0.2, 0.5)):
+        process = start(tmp_path / "plain" / str(job), *common, f"segmenter.tau={tau}")
+        process.join()
+        assert without_timings(tmp_path / "sweep" / str(job)) == without_timings(tmp_path / "plain" / str(job))

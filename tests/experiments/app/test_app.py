@@ -1,0 +1,326 @@
+"""The page itself, served by a process of its own and used in headless Chromium."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from PIL import Image
+from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+import diffseg
+from datasets.photos import Photos
+from datasets.transforms import resize_image
+from diffseg import cli
+from diffseg.backbones.vit import ViT
+from diffseg.pictures import by_area, read_photo
+from tests.conftest import ROOT
+from tests.helpers.browser import chromium, console, requests, resize
+
+SIZE, SIDES = 224, (16, 8, 4)  # a quarter of the usual backbone's time
+PATIENCE = 120  # seconds, on a machine that does other things
+SEGMENTS, ATTENTION = ".st-key-segments", ".st-key-attention"
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def address(dinov2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a server with the real backbone."""
+    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install -e '.[app]'")
+    port, log = free_port(), tmp_path_factory.mktemp("server") / "log"
+    command = [sys.executable, "-m", "experiments.app", "--port", str(port), "--size", str(SIZE), "--device", "cpu"]
+    with log.open("w") as file:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
+    try:
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(PATIENCE)
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture
+def browser(address: str, tmp_path: Path) -> Iterator[Chrome]:
+    """A browser that has opened the page and shows its first picture."""
+    with chromium(tmp_path / "profile") as opened:
+        resize(opened, 1440, 1000)
+        opened.get(address)
+        wait(opened, lambda: notes(opened) and "segment" in notes(opened)[0])
+        yield opened
+
+
+def wait(browser: Chrome, condition: Callable[[], Any]) -> Any:
+    return WebDriverWait(browser, PATIENCE, 0.05).until(lambda _: condition())
+
+
+def settle(browser: Chrome) -> None:
+    """Waits until the script behind the page has come to its end."""
+    state = "return document.querySelector('.stApp').dataset.testScriptState"
+    wait(browser, lambda: browser.execute_script(state) == "notRunning")
+
+
+def find(browser: Chrome, selector: str) -> WebElement:
+    """The element, as soon as it is there."""
+    return wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, selector))[0]
+
+
+def texts(browser: Chrome, selector: str) -> list[str]:
+    return browser.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].map(each => each.textContent)", selector
+    )
+
+
+def notes(browser: Chrome) -> list[str]:
+    return texts(browser, f"{SEGMENTS} figcaption span")
+
+
+def segments(browser: Chrome, panel: int = 0) -> int:
+    found = re.match(r"(\d+) segments?\b", notes(browser)[panel])
+    assert found, notes(browser)
+    return int(found[1])
+
+
+def sources(browser: Chrome, selector: str) -> list[str]:
+    return browser.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].map(each => each.hidden ? '' : each.src)", selector
+    )
+
+
+def move(browser: Chrome, key: str, presses: int) -> None:
+    """Moves a slider by so many steps."""
+    thumb = find(browser, f".st-key-{key} [role=slider], .st-key-{key} input[type=range]")
+    thumb.send_keys(*([Keys.ARROW_RIGHT if presses > 0 else Keys.ARROW_LEFT] * abs(presses)))
+
+
+def press(browser: Chrome, preset: str) -> None:
+    """One of the buttons that set R."""
+    settle(browser)
+    buttons = browser.find_elements(By.CSS_SELECTOR, ".st-key-preset button")
+    next(each for each in buttons if each.text == preset).click()
+
+
+def heats(browser: Chrome) -> list[str]:
+    return sources(browser, f"{ATTENTION} .heat")
+
+
+def pick(browser: Chrome, photo: str) -> None:
+    before = sources(browser, f"{SEGMENTS} .photo")
+    settle(browser)
+    find(browser, f".gallery [title={photo}]").click()
+    wait(browser, lambda: f"{photo}, " in caption(browser))
+    wait(browser, lambda: sources(browser, f"{SEGMENTS} .photo") not in (before, []))  # what went before stays a while
+
+
+def caption(browser: Chrome) -> str:
+    return " ".join(texts(browser, ".stMain [data-testid=stCaptionContainer]"))
+
+
+def expected(tau: float, anchors: int = 16, iterations: int = 3, photo: str = "astronaut") -> np.ndarray:
+    """What the library makes of a square photograph."""
+    image = Photos().load(photo).image
+    maps = ViT(size=SIZE).load("cpu").attend(resize_image(image, SIZE)[None])[0]
+    assert maps.sides == SIDES
+    aggregated = diffseg.aggregate(maps.maps)
+    labels = diffseg.segment(aggregated, tau, anchors, iterations, grid="even", size=len(image))
+    return by_area(labels.numpy())
+
+
+def download(browser: Chrome, folder: Path, key: str) -> Path:
+    folder.mkdir()
+    settings = {"behavior": "allow", "downloadPath": str(folder)}
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", settings)
+    settle(browser)
+    find(browser, f".st-key-{key} button").click()
+
+    def whole() -> list[Path]:
+        return [file for file in folder.iterdir() if file.suffix in (".png", ".json")]
+
+    (file,) = wait(browser, whole)
+    return file
+
+
+def test_the_result_follows_and_a_click_shows_attention(browser: Chrome, tmp_path: Path) -> None:
+    start = expected(0.3)
+    assert segments(browser) == start.max() + 1
+
+    # tau: 0.30 to 0.20, where there are more segments.
+    fine = expected(0.2)
+    assert fine.max() > start.max()
+    move(browser, "left-DiffSeg-tau", -10)
+    wait(browser, lambda: segments(browser) == fine.max() + 1)
+    file = download(browser, tmp_path / "labels", "left-labels-png")
+    assert file.name == "astronaut.diffseg.labels.png"
+    with Image.open(file) as image:
+        np.testing.assert_array_equal(np.array(image), fine)
+
+    # M and N.
+    other = expected(0.2, anchors=13, iterations=2)
+    assert other.max() != fine.max()
+    move(browser, "left-DiffSeg-anchors", -3)
+    move(browser, "left-DiffSeg-iterations", -1)
+    wait(browser, lambda: segments(browser) == other.max() + 1)
+
+    # R: the finest side alone.
+    before = sources(browser, f"{SEGMENTS} .colours")
+    press(browser, "finest")
+    wait(browser, lambda: sources(browser, f"{SEGMENTS} .colours") != before)
+    wait(browser, lambda: heats(browser)[0] == heats(browser)[-1])
+    assert all(source.startswith("data:image/png") for source in heats(browser))
+
+    # A click on the segments.
+    assert texts(browser, f"{ATTENTION} b") == [*(f"{side} x {side}" for side in SIDES), "aggregated"]
+    before = heats(browser)
+    stack = find(browser, f"{SEGMENTS} .stack")
+    width, height = stack.size["width"], stack.size["height"]
+    ActionChains(browser).move_to_element_with_offset(stack, -width // 4, height // 4).click().perform()
+    wait(browser, lambda: "25% from the left, 75% from the top" in " ".join(texts(browser, "h3")))
+    wait(browser, lambda: not set(heats(browser)) & set(before))
+    script = "return [...document.querySelectorAll('.marker')].map(each => parseFloat(each.style.left))"
+    markers = browser.execute_script(script)
+    assert len(markers) == 2 + len(SIDES) + 1
+    assert all(abs(left - 25) < 1 for left in markers)
+
+    assert console(browser) == []
+    assert {each.split("/")[2] for each in requests(browser) if each.startswith(("http", "ws"))} <= {
+        browser.current_url.split("/")[2]
+    }
+
+
+def test_two_segmenters_side_by_side(browser: Chrome, tmp_path: Path) -> None:
+    assert texts(browser, f"{SEGMENTS} b") == ["DiffSeg", "Photograph"]
+    for name in ("K-Means", "Normalised cut"):
+        field = find(browser, ".st-key-right input")
+        field.send_keys(name, Keys.ENTER)
+        wait(browser, lambda name=name: texts(browser, f"{SEGMENTS} b") == ["DiffSeg", name])
+        wait(browser, lambda: len(notes(browser)) == 2 and "segment" in notes(browser)[1])
+        if name == "K-Means":
+            assert segments(browser, 1) == 6
+            move(browser, "right-K-Means-clusters", -3)
+            wait(browser, lambda: segments(browser, 1) == 3)
+            with Image.open(download(browser, tmp_path / "right", "right-labels-png")) as image:
+                assert np.unique(np.array(image)).tolist() == [0, 1, 2]
+    assert all(sources(browser, f"{SEGMENTS} .colours"))
+    overlay = read_photo(download(browser, tmp_path / "overlay", "left-overlay-png"))
+    assert overlay.shape == Photos().load("astronaut").image.shape
+    browser.save_screenshot(str(tmp_path / "app.png"))
+    assert console(browser) == []
+
+
+def test_a_dropped_photograph_gets_the_segments_of_the_command_line(browser: Chrome, tmp_path: Path) -> None:
+    image = Image.fromarray(Photos().load("chelsea").image).resize((1000, 640))
+    image.save(tmp_path / "my cat.png")
+    find(browser, "input[type=file]").send_keys(str(tmp_path / "my cat.png"))
+    wait(browser, lambda: "my cat.png, 1000 x 640 pixels" in caption(browser))
+    wait(browser, lambda: notes(browser) and "segment" in notes(browser)[0])
+    file = download(browser, tmp_path / "downloads", "left-labels-png")
+    arguments = [str(tmp_path / "my cat.png"), "-o", str(tmp_path / "out"), "--size", str(SIZE), "--device", "cpu"]
+    assert cli.main(arguments) == 0
+    assert file.read_bytes() == (tmp_path / "out" / "my cat.labels.png").read_bytes()
+
+
+def test_what_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chrome, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    find(browser, "input[type=file]").send_keys(str(tmp_path / "notes.txt"))
+    alerts = ".stMain [data-testid=stAlert]"
+    (line,) = wait(browser, lambda: texts(browser, alerts))
+    assert line.strip() == "notes.txt: not a picture in a format that Pillow reads"
+    pick(browser, "coffee")
+    wait(browser, lambda: not texts(browser, alerts))
+    assert segments(browser) > 0
+    # No resolution at all.
+    for side, steps in zip(SIDES, (20, 10, 5), strict=True):
+        move(browser, f"R-{side}", -steps)
+    wait(browser, lambda: any("not all zero" in each for each in texts(browser, alerts)))
+    press(browser, "half")
+    wait(browser, lambda: not texts(browser, alerts) and notes(browser))
+
+
+def test_tabs_do_not_mix_their_pictures(browser: Chrome, address: str) -> None:
+    first = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    resize(browser, 1440, 1000)
+    browser.get(address)
+    wait(browser, lambda: notes(browser) and "segment" in notes(browser)[0])
+    pick(browser, "coffee")
+    second, count = browser.current_window_handle, segments(browser)
+    coffee = sources(browser, f"{SEGMENTS} .photo")
+
+    browser.switch_to.window(first)
+    assert "astronaut, " in caption(browser)
+    fine = expected(0.2).max() + 1
+    move(browser, "left-DiffSeg-tau", -10)
+    wait(browser, lambda: segments(browser) == fine)
+    assert "astronaut, " in caption(browser)
+    assert sources(browser, f"{SEGMENTS} .photo") != coffee
+
+    browser.switch_to.window(second)
+    assert segments(browser) == count
+    move(browser, "left-DiffSeg-tau", 1)
+    wait(browser, lambda: "0.31" in " ".join(texts(browser, ".st-key-left-DiffSeg-tau")))
+    assert sources(browser, f"{SEGMENTS} .photo") == coffee
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--path", "/nowhere"], "path: /nowhere is not a folder"),
+        (["--size", "100"], "size: must be a positive multiple of the patch, 14, got 100"),
+        (["--port", "99999"], "--port: cannot listen on 127.0.0.1:99999"),
+        (["--device", "gpu"], "device: must be auto, cpu, cuda"),
+        (["--port", "many"], "argument --port: invalid int value"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_one_line(
+    arguments: list[str], message: str, dinov2: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install -e '.[app]'")
+    from experiments.app.__main__ import main
+
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("app: ")
+    assert message in line
+
+
+def test_a_port_that_is_taken_is_one_line(dinov2: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install -e '.[app]'")
+    from experiments.app.__main__ import main
+
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SystemExit) as stopped:
+            main(["--port", str(taken.getsockname()[1])])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"app: --port: cannot listen on 127\.0\.0\.1:\d+ \(.*\); give another\n", said)

@@ -1,0 +1,126 @@
+"""Rows of the experiments: sweeps, what reaches which row, and the number of clusters that the data tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from PIL import Image
+
+from diffseg.backbones import MissingWeights
+from eval.class_counts import mean_classes
+from eval.config import ConfigError, Row
+from eval.methods import prepare
+from experiments.running.rows import check, expand
+from tests.conftest import ROOT
+from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
+
+
+def rows_of(*overrides: str) -> list[Row]:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("config", overrides=list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        choices = dict(config.hydra.runtime.choices)
+        config = compose("config", overrides=list(overrides))
+        return expand(config, overrides, choices)
+
+
+def test_a_sweep_makes_a_row_a_value() -> None:
+    rows = [(row.name, row.config.segmenter.get("seed")) for row in rows_of("experiment=table1")]
+    assert rows == [
+        *(("K-Means-C", seed) for seed in range(5)),
+        *(("K-Means-S", seed) for seed in range(5)),
+        *(("DBSCAN", None), ("DinoSeg", None), ("DiffSeg", None), ("DiffSeg", None)),
+    ]
+
+
+def test_two_sweeps_multiply() -> None:
+    variants = (
+        "variants=[{name: A, overrides: ['segmenter=dbscan', 'segmenter.eps=0.1,0.2', 'segmenter.min_samples=2,3']}]"
+    )
+    pairs = [(row.config.segmenter.eps, row.config.segmenter.min_samples) for row in rows_of(variants)]
+    assert pairs == [(0.1, 2), (0.1, 3), (0.2, 2), (0.2, 3)]
+
+
+def test_what_the_user_gives_ends_a_sweep() -> None:
+    rows = rows_of("experiment=table1", "+segmenter.seed=7")
+    assert [(row.name, row.config.segmenter.seed) for row in rows[:2]] == [("K-Means-C", 7), ("K-Means-S", 7)]
+    assert len(rows) == 6
+
+
+@pytest.mark.parametrize("experiment", ["table1", "table2"])
+def test_what_the_user_gives_beats_what_the_row_gives(experiment: str) -> None:
+    sizes = {row.name: row.size for row in rows_of(f"experiment={experiment}", "backbone.size=64")}
+    assert {size for name, size in sizes.items() if name != "DinoSeg"} == {64}
+
+
+def test_the_rows_of_the_tables() -> None:
+    for experiment, sizes, tau in (("table1", [320, 512], 1.1), ("table2", [320, 512], 0.9)):
+        rows = [row for row in rows_of(f"experiment={experiment}") if row.name == "DiffSeg"]
+        assert [row.size for row in rows] == sizes
+        assert {row.tuned("diffseg")["tau"] for row in rows} == {tau}
+        assert {(row.backbone.timestep, row.config.segmenter.anchors) for row in rows} == {(300, 16)}
+    notes = {row.name: row.note for row in rows_of("experiment=table1")}
+    assert {name for name, note in notes.items() if note} == {"DBSCAN", "DinoSeg"}
+
+
+def test_a_path_reaches_the_rows_that_leave_the_backbone_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DIFFSEG_DINO_VITS8", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    rows = rows_of("experiment=table1", f"backbone.path={tmp_path}", f"dataset.root={write_folder(tmp_path)}")
+    assert {row.backbone.path for row in rows if row.name != "DinoSeg"} == {str(tmp_path)}
+    (dino,) = (row for row in rows if row.name == "DinoSeg")
+    assert dino.backbone.path == "facebook/dino-vits8"
+    with pytest.raises(MissingWeights, match="environment variable DIFFSEG_DINO_VITS8=DIR"):
+        check([dino])
+    monkeypatch.setenv("DIFFSEG_DINO_VITS8", "elsewhere")
+    (dino,) = (row for row in rows_of("experiment=table1") if row.name == "DinoSeg")
+    assert dino.backbone.path == "elsewhere"
+
+
+def test_a_key_of_a_chosen_backbone_reaches_its_row() -> None:
+    layers = {
+        row.name: row.config.backbone.get("layers") for row in rows_of("experiment=table1", "+backbone.layers=[10]")
+    }
+    assert {name: value for name, value in layers.items() if value} == {"DinoSeg": [10]}
+
+
+@pytest.mark.parametrize(
+    "variants",
+    ["3", "[3]", "[{overrides: [tracker]}]", "[{name: A, override: []}]", "[{name: A, overrides: 3}]"],
+)
+def test_variants_that_are_none(variants: str) -> None:
+    with pytest.raises(ConfigError, match="variants: must be a list of "):
+        rows_of(f"variants={variants}")
+
+
+def test_clusters_of_the_data_set(tmp_path: Path) -> None:
+    """Neither the margins count, nor void pixels, nor where the run stops."""
+    root = write_folder(tmp_path)
+    with Image.open(image_of(root, IDS[0])) as image:
+        width, height = image.size
+    for id, things in zip(IDS, ([0, 1, 15], [0, 15, 24, 25, 39], [0, 2]), strict=True):
+        label = np.full((height, width), 255, np.uint8)
+        label[0, : (width - height) // 2] = 61
+        label[: len(things), width // 2] = things
+        Image.fromarray(label).save(label_of(root, id))
+    rows = rows_of("dataset=cocostuff27", f"dataset.root={root}", "dataset.limit=1", "segmenter=kmeans_c")
+    dataset = rows[0].dataset
+    counts = [
+        len(np.unique(dataset.load(id).label[:, (width - height) // 2 : (width + height) // 2])) - 1 for id in IDS
+    ]
+    assert mean_classes(dataset) == round(sum(counts) / 3)
+    assert len(set(counts)) > 1
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_open_clusters_are_filled_in() -> None:
+    (row,) = rows_of("segmenter=kmeans_c", "segmenter.clusters=null", "dataset.limit=1")
+    expected = mean_classes(row.dataset)
+    assert prepare(row).settings["segmenter"]["clusters"] == expected
+    assert 2 <= expected <= 6
+    (fixed,) = rows_of("segmenter=kmeans_c", "dataset.limit=1")
+    assert prepare(fixed).settings["segmenter"]["clusters"] == 6

@@ -1,0 +1,50 @@
+"""Runs of the command line in processes of their own, to be killed; they fork from one that has imported torch."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import sys
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.helpers.preloaded"])
+
+
+def start(
+    folder: Path, *overrides: str, largest: int = resource.RLIM_INFINITY, **environment: str
+) -> ForkServerProcess:
+    """``python -m experiments.evaluate results_dir=FOLDER ...``, which prints to `log`.
+
+    Args:
+        folder: results_dir.
+        overrides: the rest of the command line.
+        largest: size in bytes beyond which the system lets no file grow.
+        environment: variables to set.
+    """
+    process = CONTEXT.Process(target=_evaluate, args=(folder, overrides, largest, environment))
+    process.start()
+    return process
+
+
+def log(folder: Path, rank: str = "0") -> Path:
+    """What the latest run in a folder printed."""
+    return folder.with_name(f"{folder.name}.{rank}.log")
+
+
+def _evaluate(folder: Path, overrides: tuple[str, ...], largest: int, environment: dict[str, str]) -> None:
+    import torch
+
+    from experiments.evaluate import main
+
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    output = os.open(log(folder, environment.get("RANK", "0")), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    sys.argv = ["evaluate", f"results_dir={folder}", *overrides]
+    main()

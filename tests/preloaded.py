@@ -1,7 +1,0 @@
-"""What the processes of `tests.forks` have imported before they start."""
-
-# ruff: noqa: F401
-import sklearn.cluster
-
-import diffseg.backbones.vit_attention
-import experiments.runner
