@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from tqdm import tqdm
 
 from diffseg import pictures
 from diffseg.backbones import Backbone, MissingWeights
+from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.cli_options import ROWS_A_SHEET, parser, spec_of, tau_of
 from diffseg.labelling import cli_label
 from diffseg.labelling.captioning import NoNouns
@@ -154,19 +154,7 @@ class _Segmenter:
 
     def tensor(self, image: pictures.Picture) -> Tensor:
         """``(h, w, 3)`` uint8 -> ``(1, 3, P, P)`` float32 in [0, 255], resized as in the benchmark."""
-        import torch
-        import torch.nn.functional as F
-
-        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
-        resized = F.interpolate(pixels, (self.size, self.size), mode="bilinear", align_corners=False, antialias=False)
-        return resized.clamp_(0, np.iinfo(np.uint8).max)  # rounded weights can sum to 1 + 1e-7
-
-
-def _centre_square(image: pictures.Picture) -> pictures.Picture:
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return image[top : top + side, left : left + side]
+        return resize_image(image, self.size)[None]
 
 
 def _run(
@@ -183,7 +171,7 @@ def _run(
     for number, (photo, name) in enumerate(tqdm(photos.items(), unit="photo", disable=None), start=1):
         try:
             image = pictures.read_photo(photo)
-            rows.append(_segment(_centre_square(image) if crop else image, photo, out / name, segmenter, labeller))
+            rows.append(_segment(centre_crop(image) if crop else image, photo, out / name, segmenter, labeller))
         except pictures.PhotoError as error:
             tqdm.write(f"diffseg: {error}", file=sys.stderr)
         except NoNouns as error:

@@ -6,7 +6,7 @@ from functools import cache
 from statistics import fmean
 
 from datasets.base import Dataset, DatasetError
-from datasets.transforms import classes_in_square
+from eval.squares import classes_in_square
 
 
 @cache

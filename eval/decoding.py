@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from datasets.base import Dataset
-from datasets.transforms import classes_in_square, square_image, square_label
+from eval.squares import classes_in_square, square_image, square_label
 
 # Decoding a photograph of COCO and its labels takes some 20 ms of a core.
 WORKERS = min(4, os.cpu_count() or 1)

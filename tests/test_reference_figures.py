@@ -11,11 +11,11 @@ from torch import Tensor
 from datasets.base import Dataset
 from datasets.cityscapes27 import Cityscapes27
 from datasets.cocostuff27 import CocoStuff27
-from datasets.transforms import square
 from diffseg import AttentionMaps, aggregate, dbscan, kmeans, segment
 from diffseg.backbones.vit import ViT
 from eval.matching import Counts, match
 from eval.metrics import accuracy, mean_iou
+from eval.squares import square_image, square_label
 
 SIZE = 448
 # ACC / mIoU in percent, score `official`, first for side 32 alone, then for 32+16+8: DINOv2 ViT-S/14, layers 8 to 11;
@@ -61,7 +61,8 @@ def totals(request: pytest.FixtureRequest, shared: Path, dinov2: Path) -> tuple[
     dataset, model = datasets[request.param], ViT(size=SIZE).load("cpu")
     totals: dict[tuple[str, str], Counts] = {}
     for id in dataset.ids:
-        image, label = square(dataset.load(id), SIZE)
+        sample = dataset.load(id)
+        image, label = square_image(sample, SIZE), square_label(sample, SIZE)
         maps: AttentionMaps = model.attend(image[None])[0]
         classes = int(label[label >= 0].unique().numel())
         for sides, tensor in (("32", maps.maps[32]), ("32+16+8", aggregate(maps.maps))):

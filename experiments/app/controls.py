@@ -11,6 +11,7 @@ from PIL import Image
 from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
 from diffseg.aggregation import SINGLE_SIDE
+from diffseg.backbones.image import centre_crop
 from diffseg.pictures import Picture
 from experiments.app import drawing, files
 from experiments.app.components import gallery
@@ -38,11 +39,8 @@ def thumbnails() -> dict[str, str]:
     """Built-in photograph -> data URI. Raises DatasetError where one is missing."""
     photos, small = Photos(), {}
     for id in SOURCES:
-        image = Image.fromarray(photos.load(id).image)
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = image.crop((left, top, left + side, top + side)).resize((THUMBNAIL, THUMBNAIL))
-        small[id] = drawing.photo(np.array(square))
+        image = Image.fromarray(np.ascontiguousarray(centre_crop(photos.load(id).image)))
+        small[id] = drawing.photo(np.array(image.resize((THUMBNAIL, THUMBNAIL))))
     return small
 
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from datasets.transforms import resize_image
 from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
+from diffseg.backbones.image import resize_image
 from diffseg.masks import Size
 from diffseg.pictures import Labels, Picture, by_area
 from diffseg.segmenters.base import Scene, Segmenter

@@ -11,11 +11,11 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasets.transforms import centre_crop, resize_image
 from diffseg import aggregate, segment
 from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
+from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.merging import Grid
 from diffseg.pictures import Labels, Picture, by_area, colourise, overlay
 from eval.progress import Progress

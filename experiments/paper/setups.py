@@ -57,7 +57,7 @@ def origin(photos: Mapping[str, Picture], setups: tuple[Setup, Setup], where: tu
         MissingWeights: the weights are not there.
     """
     root = Path(__file__).resolve().parents[2]
-    code = [*sorted((root / "diffseg").rglob("*.py")), root / "datasets/transforms.py"]
+    code = sorted((root / "diffseg").rglob("*.py"))
     code += [root / "experiments" / name for name in ("paper/figures.py", "paper/setups.py", "plotting/drawing.py")]
     digest = hashlib.sha256()
     for name, photo in photos.items():

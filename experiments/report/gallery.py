@@ -15,13 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from datasets.base import VOID, Dataset, DatasetError, Sample
-from datasets.transforms import centre_crop, resize_label, square_label
+from diffseg.backbones.image import centre_crop
 from diffseg.palette import palette
 from diffseg.pictures import boundaries, colourise
 from eval.config import ConfigError, build
 from eval.matching import contingency
 from eval.results import Results
 from eval.settings import variant_key
+from eval.squares import resize_label, square_label
 from eval.tasks import label_path
 from experiments.running.colours import class_colours
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.base import Dataset, DatasetError
-from datasets.transforms import square
 from diffseg.pictures import contact_sheet, fit, overlay, write_picture
 from eval.files import writing
 from eval.matching import contingency, match_contingency
 from eval.methods import Method
 from eval.metrics import accuracy
+from eval.squares import square_image, square_label
 from eval.tasks import label_path
 from experiments.running.colours import class_colours
 
@@ -101,7 +101,8 @@ def _given(
     dataset: Dataset, id: str, state: str, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int16], tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Picture ``(size, size, 3)``, labels ``(size, size)``, and the tiles of both; ``state``: of the files."""
-    pixels, truth = (each.numpy() for each in square(dataset.load(id), size))
+    sample = dataset.load(id)
+    pixels, truth = square_image(sample, size).numpy(), square_label(sample, size).numpy()
     picture = pixels.transpose(1, 2, 0).round().astype(np.uint8)
     return picture, truth, (fit(picture), fit(overlay(picture, truth)))
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from datasets.base import VOID
-from datasets.transforms import square_label
 from datasets.voc2012 import Voc2012
 from eval.matching import Counts, match
 from eval.protocols import PROTOCOLS
+from eval.squares import square_label
 from tests.helpers.paired_folder import image_of, label_of, write_label, write_list, write_pair
 from tests.helpers.runs import SMALL, evaluate
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import diffseg
-from datasets.transforms import centre_crop, resize_image
 from diffseg import cli, cli_options
 from diffseg.aggregation import Scheme, side_weights
 from diffseg.backbones import MissingWeights
+from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
 from diffseg.pictures import by_area, colourise, read_photo

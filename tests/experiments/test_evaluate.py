@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from datasets.photos import Photos
-from datasets.transforms import square
 from eval.columns import SUMMARY
 from eval.matching import Counts, match
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
+from eval.squares import square_label
 from tests.conftest import ROOT
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings
 
@@ -74,7 +74,7 @@ def test_scores_follow_from_the_label_maps(demo: Run) -> None:
         variant = next(name for name in ("K-Means-C", "K-Means-S", "DBSCAN", "DiffSeg") if name.lower() in folder.name)
         for id in dataset.ids:
             labels = np.asarray(Image.open(folder / f"{id}.png"))
-            truth = square(dataset.load(id), 112)[1].numpy()
+            truth = square_label(dataset.load(id), 112).numpy()
             for protocol in PROTOCOLS:
                 counts = match(labels.astype(int), truth, 27, protocol)
                 row = per_image.loc[(variant, protocol, id)]

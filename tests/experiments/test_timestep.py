@@ -12,10 +12,10 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor
 
 from datasets.photos import Photos
-from datasets.transforms import square
 from diffseg.attention import AttentionError
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
+from eval.squares import square_image
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.running.rows import expand
 from tests.conftest import ROOT
@@ -30,7 +30,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_timestep_changes_the_attention(tiny: Path) -> None:
-    image, _ = square(Photos().load("coffee"), 128)
+    image = square_image(Photos().load("coffee"), 128)
     maps = []
     for timestep in (1, 300, 300, 900):
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

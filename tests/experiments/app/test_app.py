@@ -24,8 +24,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 import diffseg
 from datasets.photos import Photos
-from datasets.transforms import resize_image
 from diffseg import cli
+from diffseg.backbones.image import resize_image
 from diffseg.backbones.vit import ViT
 from diffseg.pictures import by_area, read_photo
 from tests.conftest import ROOT

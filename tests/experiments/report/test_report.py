@@ -22,7 +22,7 @@ from selenium.webdriver.support.select import Select
 
 from datasets.base import VOID
 from datasets.photos import Photos
-from datasets.transforms import centre_crop
+from diffseg.backbones.image import centre_crop
 from diffseg.palette import palette
 from eval.matching import contingency
 from experiments.report.__main__ import main

@@ -1,0 +1,49 @@
+"""From a picture to the square that enters a backbone: the benchmark, the command line and the page all go this way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def centred_square(height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of the centred square of side ``min(height, width)``.
+
+    An odd pixel too many is cut at the end: the square begins at ``(dim - side) // 2``.
+    """
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return slice(top, top + side), slice(left, left + side)
+
+
+def centre_crop(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Centred square of a picture or label map ``(h, w, ...)``, as a view. See `centred_square`."""
+    return array[centred_square(*array.shape[:2])]
+
+
+def resize_image(image: NDArray[np.uint8], size: int) -> Tensor:
+    """Resizes a picture to the square that a backbone takes. A picture that is not square is squeezed.
+
+    Bilinear at half-pixel centres, without antialiasing.
+
+    Args:
+        image: ``(h, w, 3)`` uint8 RGB.
+        size: side P in pixels.
+
+    Returns:
+        ``(3, P, P)`` float32 in [0, 255], on the CPU.
+    """
+    # Imported here: the command line crops and reports bad arguments before it needs torch, whose import takes seconds.
+    import torch
+    import torch.nn.functional as F
+
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    resized = F.interpolate(pixels, (size, size), mode="bilinear", align_corners=False, antialias=False)[0]
+    return resized.clamp_(0, np.iinfo(np.uint8).max)  # rounded weights can sum to 1 + 1e-7

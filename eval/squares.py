@@ -1,0 +1,47 @@
+"""The centred square of a picture and of its ground truth, cut and resized alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from datasets.base import VOID, DatasetError, Sample
+from diffseg.backbones.image import centre_crop, resize_image
+
+
+def resize_label(label: NDArray[np.int16], size: int) -> Tensor:
+    """Resizes ``(h, w)`` to ``(size, size)`` int16: nearest at half-pixel centres ("nearest-exact").
+
+    Plain "nearest" reads up to a pixel off the image, which is sampled at half-pixel centres.
+    """
+    # interpolate() knows no int16; float32 holds every int16 exactly.
+    values = torch.from_numpy(label)[None, None].float()
+    return F.interpolate(values, (size, size), mode="nearest-exact")[0, 0].to(torch.int16)
+
+
+def square_image(sample: Sample, size: int) -> Tensor:
+    """Centred square of the picture as a backbone takes it, ``(3, size, size)`` float32 in [0, 255]."""
+    return resize_image(centre_crop(sample.image), size)
+
+
+def square_label(sample: Sample, size: int) -> Tensor:
+    """Labels of the centred square, ``(size, size)`` int16, 0..n_classes-1 or `VOID`.
+
+    Raises:
+        DatasetError: the square has no labelled pixel.
+    """
+    label = resize_label(centre_crop(sample.label), size)
+    if not (label != VOID).any():
+        raise DatasetError(
+            f"{sample.id}: the centred square has no labelled pixel; leave it out with dataset.split_file"
+        )
+    return label
+
+
+def classes_in_square(sample: Sample) -> int:
+    """Number of classes in the centred square, before any resizing: K-Means-S is told this number of each picture."""
+    label = centre_crop(sample.label)
+    return len(np.unique(label[label != VOID]))
