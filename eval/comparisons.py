@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from eval.matching import Counts
-from eval.metrics import accuracy, bootstrap_change, mean_iou, resample_weights
+from eval.metrics import accuracy, bootstrap_change, bootstrap_mean, mean_iou
 from eval.tables import PERCENT
 
 RESAMPLES, LEVEL = 2000, 0.95
@@ -57,9 +57,5 @@ def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[st
 
 def mean_interval(values: pd.Series) -> Point:
     """Mean over the images and its 95 % bootstrap interval (resamples as in `eval.metrics.bootstrap`), NaN left out."""
-    known = values.dropna().to_numpy(dtype=float)
-    if not len(known):
-        return np.nan, np.nan, np.nan
-    means = resample_weights(len(known), RESAMPLES, seed=0) @ known / len(known)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(known.mean()), float(low), float(high)
+    low, high = bootstrap_mean(values, RESAMPLES, level=LEVEL)
+    return float(values.mean()), low, high

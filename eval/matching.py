@@ -1,12 +1,13 @@
-"""Matching segments, which have no names, with the classes of the ground truth: per image, one to one.
+"""Matching segments, which have no names, with the classes of the ground truth, one to one.
 
-The background of a data set that has one, such as PASCAL VOC, may take many segments. The contingency table of an
-image holds all a score needs; both protocols are computed from the same one.
+`match` does so in each image. `match_dataset` does so once for a whole data set, for label maps whose numbers mean the
+same in every image. The background of a data set that has one, such as PASCAL VOC, may take many segments. All
+protocols are computed from the contingency tables of the images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -148,6 +149,44 @@ def match_contingency(table: IntArray, protocol: ProtocolName = "official", back
         rows, columns = match_present(table, background)
     else:
         raise ValueError(f"protocol: must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    return counts_of_match(table, rows, columns)
+
+
+def match_dataset(tables: Sequence[IntArray], background: int | None = None) -> list[Counts]:
+    """Protocol ``dataset``: adds the tables of all images, matches the sum once, and counts each image by that match.
+
+    The segments of all images are joined by their numbers, so a number must mean the same in every image. The sum is
+    matched as one image is by `match_present`; a segment that has no class adds only to FN.
+
+    Args:
+        tables: `contingency` of every image of the data set; they may differ in width.
+        background: the class that may take many segments, see `match_present`.
+
+    Returns:
+        The counts of each image, in order. Any set of images, such as a resample, is scored by their sum: the match
+        stays the one that all images have together.
+    """
+    rows, columns = match_present(add_tables(tables), background)
+    counts = []
+    for table in tables:
+        there = columns < table.shape[1]
+        counts.append(counts_of_match(table, rows[there], columns[there]))
+    return counts
+
+
+def add_tables(tables: Sequence[IntArray]) -> IntArray:
+    """Sum of at least one contingency table ``(n_classes, K)``, padded to the widest."""
+    total = np.zeros((len(tables[0]), max(table.shape[1] for table in tables)), dtype=np.int64)
+    for table in tables:
+        total[:, : table.shape[1]] += table
+    return total
+
+
+def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> Counts:
+    """Counts of an image whose classes ``rows`` are matched with the segments ``columns``, pair by pair.
+
+    A class may stand in several pairs, a segment in one. See `match_contingency` for TP, FP and FN.
+    """
     tp = np.zeros(len(table), dtype=np.int64)
     fp = np.zeros_like(tp)
     np.add.at(tp, rows, table[rows, columns])

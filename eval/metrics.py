@@ -80,6 +80,20 @@ def bootstrap_iou(
     return np.array([_interval(values, level) for values in resampled.T]).reshape(-1, 2)
 
 
+def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> Interval:
+    """Percentile interval of the mean of a score over images drawn with replacement; arguments as in `bootstrap`.
+
+    Args:
+        values: the score of each image, ``(images,)``; NaN is left out. The interval is NaN where nothing is left.
+        resamples, seed, level: as in `bootstrap`.
+    """
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    if not known.size:
+        return Interval(np.nan, np.nan)
+    return _interval(resample_weights(len(known), resamples, seed) @ known / len(known), level)
+
+
 def bootstrap_change(
     before: Sequence[Counts], after: Sequence[Counts], resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> tuple[Interval, Interval]:

@@ -8,10 +8,20 @@ import warnings
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import bootstrap as scipy_bootstrap
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
 
 from eval.matching import Counts, match
-from eval.metrics import accuracy, bootstrap, bootstrap_change, bootstrap_iou, iou, mean_iou, resample_weights
+from eval.metrics import (
+    accuracy,
+    bootstrap,
+    bootstrap_change,
+    bootstrap_iou,
+    bootstrap_mean,
+    iou,
+    mean_iou,
+    resample_weights,
+)
 
 
 def some_counts(images: int, classes: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -138,3 +148,11 @@ def test_the_interval_of_a_change_is_that_of_the_differences_on_the_same_resampl
     expected = np.quantile(changes, [0.025, 0.975], axis=0).T
     np.testing.assert_allclose(bootstrap_change(*one_each, resamples=200, seed=3), expected, rtol=1e-9)
     assert bootstrap_change(one_each[0], one_each[0]) == ((0, 0), (0, 0))
+
+
+def test_interval_of_a_mean_is_that_of_scipy_and_skips_nan() -> None:
+    values = np.random.default_rng(0).gamma(2.0, size=200)
+    low, high = bootstrap_mean(np.append(values, np.nan))
+    independent = scipy_bootstrap((values,), np.mean, n_resamples=2000, method="percentile", rng=1)
+    assert (low, high) == pytest.approx(independent.confidence_interval, abs=0.02)
+    assert all(math.isnan(end) for end in bootstrap_mean([np.nan]))

@@ -1,0 +1,117 @@
+"""Scores of one image that match no segment with a class: how well two partitions of the same pixels agree.
+
+All three are computed from the contingency table of the image (`eval.matching.contingency`): void pixels are left out,
+and the numbers of segments and classes do not matter. A region of the truth is all pixels of one class.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.matching import IntArray
+
+FloatArray = NDArray[np.float64]
+
+
+class Agreement(NamedTuple):
+    """The scores of one image; each is NaN where the image has no labelled pixel.
+
+    Attributes:
+        ari: `adjusted_rand_index`, at most 1; 0 is chance.
+        voi: `variation_of_information` in bits, at least 0; 0 is a perfect match.
+        covering: `covering`, in (0, 1].
+    """
+
+    ari: float
+    voi: float
+    covering: float
+
+
+def agreement(table: IntArray) -> Agreement:
+    """All scores of one image.
+
+    Args:
+        table: ``(n_classes, K)``, pixels of each class in each segment (`eval.matching.contingency`).
+
+    >>> agreement(np.array([[2, 0], [1, 1]]))  # doctest: +ELLIPSIS
+    Agreement(ari=0.0, voi=1.18..., covering=0.58...)
+    """
+    return Agreement(adjusted_rand_index(table), variation_of_information(table), covering(table))
+
+
+def adjusted_rand_index(table: IntArray) -> float:
+    """Agreement on which pairs of pixels belong together, corrected for chance (Hubert and Arabie 1985).
+
+    At most 1. The expected value of a random partition is 0, so worse ones are below 0. It is 1 where both partitions
+    are one region, or both have one pixel a region. NaN without labelled pixels.
+
+    Args:
+        table: ``(n_classes, K)`` pixels of each class in each segment.
+
+    >>> adjusted_rand_index(np.array([[3, 0], [0, 5]]))
+    1.0
+    """
+    pixels = int(table.sum())
+    if not pixels:
+        return float("nan")
+    together = _pairs(table)
+    in_classes, in_segments, pairs = _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0)), pixels * (pixels - 1) // 2
+    # Both sides times 2 * pairs, in integers of any size: exact, and equal partitions give 1.0 sharp.
+    chance = 2 * in_classes * in_segments
+    most = pairs * (in_classes + in_segments)
+    return 1.0 if most == chance else (2 * pairs * together - chance) / (most - chance)
+
+
+def variation_of_information(table: IntArray) -> float:
+    """H(class | segment) + H(segment | class) in bits (Meila 2005): 0 for equal partitions, no upper bound of 1.
+
+    The first term is the price of segments that mix classes, the second that of classes cut into several segments.
+    NaN without labelled pixels.
+
+    Args:
+        table: ``(n_classes, K)`` pixels of each class in each segment.
+
+    >>> variation_of_information(np.array([[2, 2]]))  # one class, cut into halves: one bit
+    1.0
+    """
+    pixels = table.sum()
+    if not pixels:
+        return float("nan")
+    joint = _entropy(table / pixels)
+    of_classes, of_segments = (_entropy(table.sum(axis=axis) / pixels) for axis in (1, 0))
+    return max(0.0, 2 * joint - of_classes - of_segments)  # rounding can leave -1e-16 of equal partitions
+
+
+def covering(table: IntArray) -> float:
+    """Segmentation covering of the truth by the segments (Arbelaez et al. 2011, Section 3.1.3), in (0, 1].
+
+    For each class of the image the best intersection over union with a segment; their mean, weighted by the pixels of
+    the class. Several classes may choose the same segment. NaN without labelled pixels.
+
+    Args:
+        table: ``(n_classes, K)`` pixels of each class in each segment.
+
+    >>> covering(np.array([[4, 0], [2, 2]]))  # 4/6 for four pixels, 2/4 for the other four
+    0.5833333333333333
+    """
+    pixels = table.sum()
+    if not pixels:
+        return float("nan")
+    in_class = table.sum(axis=1, keepdims=True)
+    union = in_class + table.sum(axis=0) - table
+    overlap = np.divide(table, union, out=np.zeros(table.shape), where=union > 0)
+    return float((in_class[:, 0] * overlap.max(axis=1)).sum() / pixels)
+
+
+def _pairs(counts: IntArray) -> int:
+    """Pairs of pixels within the same cell; Python integers, since products of these pass 2**63."""
+    return int((counts * (counts - 1)).sum()) // 2
+
+
+def _entropy(shares: FloatArray) -> float:
+    """In bits, of shares that sum to 1; 0 log 0 = 0."""
+    shares = shares[shares > 0]
+    return float(-(shares * np.log2(shares)).sum())
