@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+"""Results of the authors' code on fixed input."""
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of reference results and sample images that lies beside the checkout in continuous integration."""
+    """Folder of licensed sample pictures. Continuous integration lays it beside the checkout."""
     folder = ROOT.parent / "shared"
-    if not (folder / "golden").is_dir():
-        pytest.skip(f"the reference files are not beside the checkout ({folder.name}/golden)")
+    if not (folder / "data").is_dir():
+        pytest.skip(f"the licensed sample pictures are not beside the checkout ({folder.name}/data)")
     return folder
 
 

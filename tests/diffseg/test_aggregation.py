@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diffseg import AttentionMaps, aggregate
 from diffseg.aggregation import Aggregation, Scheme, side_weights, underflow_fraction
+from tests.helpers.attention import bilinear
 
 SIDES = (8, 4, 2)
 LAYERS = {8: 5, 4: 5, 2: 1}
@@ -20,21 +21,6 @@ LAYERS = {8: 5, 4: 5, 2: 1}
 def random_maps(sides: tuple[int, ...] = SIDES, seed: int = 0) -> dict[int, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {side: torch.rand(side * side, side * side, generator=generator).softmax(dim=1) for side in sides}
-
-
-def bilinear(grid: NDArray, size: int) -> NDArray:
-    """Half-pixel centres, a loop over the output."""
-    side = len(grid)
-    result = np.empty((size, size))
-    for row in range(size):
-        for column in range(size):
-            y, x = (min(max((at + 0.5) * side / size - 0.5, 0), side - 1) for at in (row, column))
-            top, left = int(y), int(x)
-            bottom, right = min(top + 1, side - 1), min(left + 1, side - 1)
-            upper = grid[top, left] * (1 - x + left) + grid[top, right] * (x - left)
-            lower = grid[bottom, left] * (1 - x + left) + grid[bottom, right] * (x - left)
-            result[row, column] = upper * (1 - y + top) + lower * (y - top)
-    return result
 
 
 def naive(maps: dict[int, Tensor], weights: dict[int, float], scheme: str, layers: dict[int, int]) -> NDArray:

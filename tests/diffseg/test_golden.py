@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,11 +9,12 @@ from diffseg import aggregate, segment
 from diffseg.aggregation import underflow_fraction
 from diffseg.merging import Merger, anchor_grid, merge_anchors
 from experiments.bench.golden import IMAGES, Golden, read_golden, same_partition
+from tests.conftest import GOLDEN
 
 
 @pytest.fixture(scope="module", params=IMAGES)
-def golden(request: pytest.FixtureRequest, shared: Path) -> Golden:
-    return read_golden(shared / "golden", request.param)
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return read_golden(GOLDEN, request.param)
 
 
 def test_aggregated_rows(golden: Golden) -> None:

@@ -16,15 +16,7 @@ from diffseg import anchor_grid, dbscan, kmeans, segment, symmetric_kl
 from diffseg.divergence import FLOOR
 from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.merging import Merger, NoProposals, merge_proposals
-from tests.diffseg.test_aggregation import bilinear
-
-
-def blocks(side: int = 8, noise: float = 0.3, seed: int = 0) -> Tensor:
-    """Attention of a picture with four quarters, each attending to itself, with noise."""
-    generator = torch.Generator().manual_seed(seed)
-    quarter = (torch.arange(side) * 2 // side)[:, None] * 2 + torch.arange(side) * 2 // side
-    same = quarter.flatten()[:, None] == quarter.flatten()
-    return (3.0 * same + noise * torch.randn(side**2, side**2, generator=generator)).softmax(dim=1)
+from tests.helpers.attention import bilinear, blocks
 
 
 def naive_kl(p: NDArray, q: NDArray) -> float:

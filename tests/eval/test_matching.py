@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import permutations, product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from eval.matching import Counts, add_tables, contingency, match, match_contingency, match_dataset
 from eval.protocols import PROTOCOLS, ProtocolName
+from tests.conftest import GOLDEN
 
 CLASSES = 4
 
@@ -33,9 +33,9 @@ def best_total(table: np.ndarray) -> int:
     return max(int(table[rows, list(p)].sum()) for p in permutations(range(table.shape[1]), len(table)))
 
 
-def test_official_counts_are_those_of_the_authors_code(shared: Path) -> None:
+def test_official_counts_are_those_of_the_authors_code() -> None:
     compared = 0
-    for path in sorted((shared / "golden").glob("*.npz")):
+    for path in sorted(GOLDEN.glob("*.npz")):
         golden = np.load(path)
         for name in (key.removeprefix("hungarian_") for key in golden.files if key.startswith("hungarian_")):
             counts = match(golden[f"mask_{name}"], golden["labels27"])

@@ -22,7 +22,7 @@ from diffseg.backbones import MissingWeights
 from diffseg.backbones.weights import BY_MAKE
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.conftest import ROOT
-from tests.experiments.running.test_rows import rows_of
+from tests.helpers.rows import rows_of
 from tests.helpers.runs import evaluate
 from tests.helpers.tiny_sdxl import build_tiny_sdxl
 

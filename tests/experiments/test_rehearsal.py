@@ -19,9 +19,9 @@ from datasets.prepare import __main__ as prepare
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.paper.published import published_table
 from tests.conftest import ROOT
-from tests.datasets.prepare.test_cocostuff import ZIPS, sources_for
 from tests.helpers.archives import pack
 from tests.helpers.file_server import Behaviour, running
+from tests.helpers.sources import ZIPS, sources_for
 
 SEEDS = 5
 

@@ -15,7 +15,7 @@ from diffseg.segmenters.base import Scene, Segmenter
 from eval.config import build
 from eval.results import read_results, swept
 from tests.conftest import ROOT
-from tests.diffseg.segmenters.test_baselines import smooth
+from tests.helpers.attention import smooth
 from tests.helpers.runs import evaluate
 
 SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +27,9 @@ from datasets.prepare.download import Source
 from tests.helpers.archives import JUNK, error_line, pack
 from tests.helpers.coco_folder import HEIGHT, IDS, WIDTH, image_of, label_of, write_annotations, write_folder
 from tests.helpers.file_server import Behaviour, FileServer, running
+from tests.helpers.sources import ZIPS, sources_for
 
 ROOT = Path(__file__).resolve().parents[3]
-ZIPS = {
-    "images": "val2017.zip",
-    "stuffthingmaps": "stuffthingmaps_trainval2017.zip",
-    "instances": "annotations_trainval2017.zip",
-    "stuff": "stuff_annotations_trainval2017.zip",
-}
 
 
 @pytest.fixture
@@ -59,20 +54,6 @@ def files(home: Path, tmp_path: Path) -> dict[str, bytes]:
     }
     packed = {ZIPS[name]: pack(tmp_path / ZIPS[name], content) for name, content in contents.items()}
     return {**packed, OFFICIAL_LIST: (home / OFFICIAL_LIST).read_bytes()}
-
-
-def sources_for(files: Mapping[str, bytes], base: str, path: Path) -> Path:
-    """A sources.yaml as ours, with checksums for the same of its files, but for these files at another address."""
-    entries = yaml.safe_load(prepare.SOURCES.read_text())
-    for entry in entries["cocostuff"].values():
-        name = Path(entry["url"]).name
-        entry |= {"url": f"{base}{name}", "about": 0.001, "unpacked": 0.001}
-        if "size" in entry:
-            entry["size"] = len(files[name])
-        if "sha256" in entry:
-            entry["sha256"] = hashlib.sha256(files[name]).hexdigest()
-    path.write_text(yaml.safe_dump(entries, sort_keys=False))
-    return path
 
 
 @pytest.fixture

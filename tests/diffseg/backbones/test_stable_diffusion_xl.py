@@ -16,8 +16,8 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.stable_diffusion_xl import StableDiffusionXL
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
-from tests.diffseg.backbones.test_unet_attention import TIMESTEP, reference
 from tests.helpers.tiny_sdxl import LAYERS, WIDTHS, build_tiny_sdxl
+from tests.helpers.unet import TIMESTEP, reference
 
 SIZE = 128
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -20,9 +16,9 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import SelfAttentionCollector, UNetAttention, collect
 from experiments.bench.inputs import stable_diffusion
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
+from tests.helpers.unet import TIMESTEP, attn1, recorded, reference
 
 SIZE = 128
-TIMESTEP = 300
 SIDES = (16, 8, 4, 2)
 LAYERS = {16: 5, 8: 5, 4: 5, 2: 1}
 
@@ -46,36 +42,6 @@ def model21(tmp_path_factory: pytest.TempPathFactory) -> UNetAttention:
 @pytest.fixture(params=["model", "model21"])
 def either(request: pytest.FixtureRequest) -> UNetAttention:
     return request.getfixturevalue(request.param)
-
-
-def attn1(unet: UNet2DConditionModel) -> list[Any]:
-    return [layer for name, layer in unet.named_modules() if name.endswith(".attn1")]
-
-
-@contextmanager
-def recorded(unet: UNet2DConditionModel, *parts: str) -> Iterator[list[tuple[Any, list[Tensor]]]]:
-    """For each self-attention layer the outputs of its named parts ("" is itself), in the order in which they ran."""
-    records: list[tuple[Any, list[Tensor]]] = [(layer, []) for layer in attn1(unet)]
-    hooks = [
-        layer.get_submodule(part).register_forward_hook(lambda _module, _inputs, output, to=to: to.append(output))
-        for layer, to in records
-        for part in parts
-    ]
-    yield records
-    for hook in hooks:
-        hook.remove()
-
-
-def reference(model: UNetAttention, images: Tensor) -> dict[int, Tensor]:
-    """side -> (B, N, N): the bare U-Net's queries and keys through diffusers' ``get_attention_scores``."""
-    with recorded(model.unet, "to_q", "to_k") as records:
-        model.predict(model.encode(images), TIMESTEP)
-    by_side = defaultdict(list)
-    for layer, outputs in records:
-        query, key = (layer.head_to_batch_dim(output) for output in outputs)
-        scores = layer.get_attention_scores(query, key).unflatten(0, (len(images), layer.heads))
-        by_side[math.isqrt(query.shape[1])].append(scores.mean(dim=1))
-    return {side: torch.stack(maps).mean(dim=0) for side, maps in by_side.items()}
 
 
 def test_sixteen_layers_at_four_sides_with_rows_that_sum_to_one(either: UNetAttention) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ from diffseg.segmenters.dbscan import DBSCAN
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.kmeans import KMeans
 from experiments.bench.golden import IMAGES, read_golden
-from tests.diffseg.test_merging import blocks
+from tests.conftest import GOLDEN
+from tests.helpers.attention import blocks, smooth
 
 
 @pytest.mark.parametrize("impl", ["torch", "sklearn"])
@@ -41,14 +41,6 @@ def test_kmeans_soft_is_the_arg_max_of_the_mean_maps() -> None:
 def test_kmeans_repeats_with_its_seed() -> None:
     maps = blocks(8, 3.0)
     assert torch.equal(kmeans(maps, 6, seed=1, n_init=1), kmeans(maps, 6, seed=1, n_init=1))
-
-
-def smooth(side: int, seed: int) -> Tensor:
-    """Attention of random features that vary slowly over the picture: clusters without clear borders."""
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(1, 16, 5, 5, generator=generator)
-    features = torch.nn.functional.interpolate(features, (side, side), mode="bicubic").flatten(2)[0].T
-    return (2 * features @ features.T / 4).softmax(dim=1)
 
 
 def inertia(maps: Tensor, labels: Tensor) -> float:
@@ -125,8 +117,8 @@ def test_dbscan_border_point_joins_the_first_cluster_that_reaches_it() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("image", IMAGES)
-def test_the_size_of_stable_diffusion(image: str, shared: Path) -> None:
-    maps = read_golden(shared / "golden", image).aggregated
+def test_the_size_of_stable_diffusion(image: str) -> None:
+    maps = read_golden(GOLDEN, image).aggregated
     expected = torch.from_numpy(SklearnKMeans(6, n_init=10, random_state=0).fit_predict(maps.numpy()))
     assert inertia(maps, lloyd.cluster(maps, 6)) <= 1.001 * inertia(maps, expected)
     for eps, min_samples in ((0.02, 5), (0.004, 10)):

@@ -15,9 +15,8 @@ from diffseg.masks import Upsample, cluster_means, labels_from_proposals, upsamp
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.hdbscan import HDBSCAN
 from diffseg.segmenters.spectral import Spectral
-from tests.diffseg.segmenters.test_baselines import smooth
-from tests.diffseg.segmenters.test_ncut import same_parts
-from tests.diffseg.test_merging import blocks
+from tests.helpers.attention import blocks, smooth
+from tests.helpers.cuts import same_parts
 
 
 def quarters(side: int) -> torch.Tensor:

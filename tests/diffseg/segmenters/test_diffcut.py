@@ -16,8 +16,8 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffcut import DiffCut, affinity_of
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
-from tests.diffseg.segmenters.test_ncut import naive_cut, same_parts
-from tests.diffseg.test_merging import blocks
+from tests.helpers.attention import blocks
+from tests.helpers.cuts import naive_cut, same_parts
 
 
 def regions(side: int, noise: float, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,8 @@ from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters import ncut
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.ncut import NCut, bipartition, cut_values, recursive_cut, second_eigenvector
-from tests.diffseg.segmenters.test_baselines import smooth
-from tests.diffseg.test_merging import blocks
+from tests.helpers.attention import blocks, smooth
+from tests.helpers.cuts import naive_cut, same_parts
 
 
 def planted(sizes: tuple[int, ...], within: float = 1.0, between: float = 0.02, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -25,19 +25,6 @@ def planted(sizes: tuple[int, ...], within: float = 1.0, between: float = 0.02, 
     groups = groups[torch.randperm(len(groups), generator=generator)]
     noise = torch.rand(len(groups), len(groups), generator=generator)
     return torch.where(groups[:, None] == groups, within, between) * (noise + noise.T) / 2, groups
-
-
-def same_parts(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(a[:, None] == a, b[:, None] == b)
-
-
-def naive_cut(affinity: Tensor, side: list[bool]) -> float:
-    """Shi and Malik, Eq. 2, node by node."""
-    cut, volume = 0.0, [0.0, 0.0]
-    for i, j in product(range(len(side)), repeat=2):
-        volume[side[i]] += float(affinity[i, j])
-        cut += float(affinity[i, j]) * (side[i] and not side[j])
-    return cut / volume[0] + cut / volume[1]
 
 
 def test_cut_values_by_definition() -> None:

@@ -18,7 +18,7 @@ from diffseg.segmenters.oracle import Oracle
 from diffseg.segmenters.slic import SLIC
 from eval.matching import match
 from eval.metrics import accuracy
-from tests.diffseg.segmenters.test_ncut import same_parts
+from tests.helpers.cuts import same_parts
 
 
 def scene(image: Tensor | None = None, truth: Tensor | None = None, side: int = 4, size: int = 40) -> Scene:

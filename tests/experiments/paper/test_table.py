@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import pandas as pd
 import pytest
 
 from eval.columns import Variant
-from eval.matching import contingency, match_contingency
-from eval.protocols import PROTOCOLS
 from eval.tables import summary
 from experiments.paper.published import published_table
 from experiments.paper.table import COLUMNS, paper_table, write_paper_table
+from tests.helpers.made_records import records
 
 TABLE1 = "table1_cocostuff27"
-CLASSES = 27
 NOTE = "eps & min_samples are untuned: 100 % ours"
 
 
@@ -30,20 +27,6 @@ def variant(name: str, size: int = 512, note: str | None = None, **segmenter: An
         "segmenter": segmenter,
     }
     return Variant(name, f"{name} {size} {segmenter}", settings, note=note)
-
-
-def records(seed: int, images: int, failed: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Random segmentations of random truths."""
-    generator = np.random.default_rng(seed)
-    made: list[dict[str, Any]] = []
-    for number in range(images):
-        truth = generator.integers(0, 5, 400)
-        prediction = np.where(generator.random(400) < 0.6, truth, generator.integers(0, 30, 400))
-        table = contingency(prediction, truth, CLASSES)
-        counts = {protocol: match_contingency(table, protocol).to_json() for protocol in PROTOCOLS}
-        seconds = {"attention": 1.0, "segment": 0.5}
-        made.append({"image": f"{number:012}", "status": "ok", "segments": 30, "counts": counts, "seconds": seconds})
-    return made + [{"image": image, "status": "failed", "reason": "out of memory"} for image in failed]
 
 
 SEEDS = [variant("K-Means-C", seed=seed, clusters=6) for seed in range(3)]

@@ -11,7 +11,7 @@ from eval.columns import Variant
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from experiments.running.audit import COLUMNS, audit, write_audit
-from tests.experiments.paper.test_table import records
+from tests.helpers.made_records import records
 from tests.helpers.runs import SMALL, evaluate
 
 

@@ -6,26 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
 from diffseg.backbones import MissingWeights
 from eval.class_counts import mean_classes
-from eval.config import ConfigError, Row
+from eval.config import ConfigError
 from eval.methods import prepare
-from experiments.running.rows import check, expand
-from tests.conftest import ROOT
+from experiments.running.rows import check
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
-
-
-def rows_of(*overrides: str) -> list[Row]:
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", overrides=list(overrides), return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
-        choices = dict(config.hydra.runtime.choices)
-        config = compose("config", overrides=list(overrides))
-        return expand(config, overrides, choices)
+from tests.helpers.rows import rows_of
 
 
 def test_a_sweep_makes_a_row_a_value() -> None:

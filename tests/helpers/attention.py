@@ -1,0 +1,39 @@
+"""Attention of made-up pictures, and a naive upsampling to compare with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def blocks(side: int = 8, noise: float = 0.3, seed: int = 0) -> Tensor:
+    """Attention of a picture with four quarters, each attending to itself, with noise."""
+    generator = torch.Generator().manual_seed(seed)
+    quarter = (torch.arange(side) * 2 // side)[:, None] * 2 + torch.arange(side) * 2 // side
+    same = quarter.flatten()[:, None] == quarter.flatten()
+    return (3.0 * same + noise * torch.randn(side**2, side**2, generator=generator)).softmax(dim=1)
+
+
+def smooth(side: int, seed: int) -> Tensor:
+    """Attention of random features that vary slowly over the picture: clusters without clear borders."""
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(1, 16, 5, 5, generator=generator)
+    features = torch.nn.functional.interpolate(features, (side, side), mode="bicubic").flatten(2)[0].T
+    return (2 * features @ features.T / 4).softmax(dim=1)
+
+
+def bilinear(grid: NDArray, size: int) -> NDArray:
+    """Half-pixel centres, a loop over the output."""
+    side = len(grid)
+    result = np.empty((size, size))
+    for row in range(size):
+        for column in range(size):
+            y, x = (min(max((at + 0.5) * side / size - 0.5, 0), side - 1) for at in (row, column))
+            top, left = int(y), int(x)
+            bottom, right = min(top + 1, side - 1), min(left + 1, side - 1)
+            upper = grid[top, left] * (1 - x + left) + grid[top, right] * (x - left)
+            lower = grid[bottom, left] * (1 - x + left) + grid[bottom, right] * (x - left)
+            result[row, column] = upper * (1 - y + top) + lower * (y - top)
+    return result

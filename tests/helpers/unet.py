@@ -1,0 +1,47 @@
+"""The U-Net watched from outside, to compare collected attention with."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from diffseg.backbones.unet_attention import UNetAttention
+
+TIMESTEP = 300
+
+
+def attn1(unet: UNet2DConditionModel) -> list[Any]:
+    return [layer for name, layer in unet.named_modules() if name.endswith(".attn1")]
+
+
+@contextmanager
+def recorded(unet: UNet2DConditionModel, *parts: str) -> Iterator[list[tuple[Any, list[Tensor]]]]:
+    """For each self-attention layer the outputs of its named parts ("" is itself), in the order in which they ran."""
+    records: list[tuple[Any, list[Tensor]]] = [(layer, []) for layer in attn1(unet)]
+    hooks = [
+        layer.get_submodule(part).register_forward_hook(lambda _module, _inputs, output, to=to: to.append(output))
+        for layer, to in records
+        for part in parts
+    ]
+    yield records
+    for hook in hooks:
+        hook.remove()
+
+
+def reference(model: UNetAttention, images: Tensor) -> dict[int, Tensor]:
+    """side -> (B, N, N): the bare U-Net's queries and keys through diffusers' ``get_attention_scores``."""
+    with recorded(model.unet, "to_q", "to_k") as records:
+        model.predict(model.encode(images), TIMESTEP)
+    by_side = defaultdict(list)
+    for layer, outputs in records:
+        query, key = (layer.head_to_batch_dim(output) for output in outputs)
+        scores = layer.get_attention_scores(query, key).unflatten(0, (len(images), layer.heads))
+        by_side[math.isqrt(query.shape[1])].append(scores.mean(dim=1))
+    return {side: torch.stack(maps).mean(dim=0) for side, maps in by_side.items()}
