@@ -76,10 +76,11 @@ test: setup ## Run the tests that continuous integration runs (under 10 minutes 
 test-all: setup ## Run all tests, the slow ones too (5 GB of memory)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile -m '' $(ARGS)
 
-lint: $(DONE) ## Check style and types
+lint: $(DONE) ## Check style, types, and which room imports which
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	PYTHONPATH=. $(VENV)/bin/lint-imports
 
 format: $(DONE) ## Apply the style
 	$(VENV)/bin/ruff check --fix .
