@@ -15,7 +15,7 @@ BLIP_FILES = $(shell $(PY) -c 'from diffseg.labelling.captioning import PUBLISHE
 SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app figures report bench reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
+.PHONY: help setup demo app figures report leaderboard bench reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: setup ## Measure speed and memory against the alternatives (ARGS="--only 
 
 report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR: tables, plots, gallery (of a run or a sweep)
 	@$(PY) -m experiments.report "$(RESULTS)" $(ARGS)
+
+leaderboard: $(DONE) $(DEMO) ## Compare the results folders RESULTS="DIR ..." with published numbers: CSV, Markdown, LaTeX, HTML
+	@$(PY) -m experiments.leaderboard $(RESULTS) $(ARGS)
 
 reproduce-table1: $(DONE) ## COCO-Stuff-27 with Stable Diffusion v1.4 (needs data and weights; says which)
 	@$(RUN) experiment=table1 dataset.root=$(DATA)/cocostuff $(ARGS)

@@ -57,10 +57,10 @@ def fixed(value: float, decimals: int = 1, sign: str = "") -> str:
     return "-" if pd.isna(value) else f"{value:{sign}z.{decimals}f}"
 
 
-def with_interval(value: float, low: float, high: float, sign: str = "") -> str:
+def with_interval(value: float, low: float, high: float, sign: str = "", decimals: int = 1) -> str:
     """``63.0 [60.1, 65.9]``, or ``-`` without a number."""
-    ends = f" [{fixed(low, sign=sign)}, {fixed(high, sign=sign)}]"
-    return fixed(value, sign=sign) + ("" if pd.isna(value) else ends)
+    ends = f" [{fixed(low, decimals, sign)}, {fixed(high, decimals, sign)}]"
+    return fixed(value, decimals, sign) + ("" if pd.isna(value) else ends)
 
 
 def image_count(evaluated: int, failed: int, official_count: int | None) -> str:

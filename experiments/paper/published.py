@@ -1,4 +1,7 @@
-"""Published numbers, the CSV files of ``published/``: method, resolution, requirements, ACC and mIoU in percent."""
+"""Published numbers, the CSV files of ``published/``: ACC and mIoU in percent, who measured them, how, and the source.
+
+``table*.csv`` are the tables of the DiffSeg paper; ``others_*.csv`` are numbers of other papers on the same data sets.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,47 @@ import pandas as pd
 
 from eval.config import ConfigError
 
+FOLDER = Path(__file__).parent / "published"
+REQUIREMENTS = ("language_dependency", "auxiliary_images", "unsupervised_adaptation")
+SCOPES = ("image", "dataset", "named")
+"""How a method's segments got their classes: matched in each image, matched once for the whole data set, or named by a
+language model without any matching. Scores of different scopes are not comparable."""
+
 
 def published_table(name: str) -> pd.DataFrame:
-    """The rows of a paper's table.
+    """The rows of a table of the DiffSeg paper.
 
     Args:
-        name: of a CSV file here, without ``.csv``.
+        name: of a CSV file ``table*.csv``, without the suffix.
 
     Returns:
         Columns ``method``; ``resolution``, the side of the square that enters the backbone in pixels, as text, empty
-        where the method has none; ``language_dependency``, ``auxiliary_images``, ``unsupervised_adaptation``, yes or
-        no; ``published_acc`` and ``published_miou`` in percent, NaN where the paper leaves the cell empty.
+        where the method has none; `REQUIREMENTS`, yes or no; ``published_acc`` and ``published_miou`` in percent, NaN
+        where the paper leaves the cell empty.
 
     Raises:
         ConfigError: there is no such table.
     """
-    path = Path(__file__).parent / "published" / f"{name}.csv"
-    if not path.is_file():
-        known = ", ".join(sorted(other.stem for other in path.parent.glob("*.csv")))
-        raise ConfigError(f"published: must be one of {known}, got {name!r}")
-    table = pd.read_csv(path, dtype={"resolution": str}).fillna({"resolution": ""})
-    return table.rename(columns={"acc": "published_acc", "miou": "published_miou"})
+    known = {path.stem: path for path in sorted(FOLDER.glob("table*.csv"))}
+    if name not in known:
+        raise ConfigError(f"published: must be one of {', '.join(known)}, got {name!r}")
+    table = _read(known[name]).rename(columns={"acc": "published_acc", "miou": "published_miou"})
+    return table[["method", "resolution", *REQUIREMENTS, "published_acc", "published_miou"]]
+
+
+def published_rows(dataset: str) -> pd.DataFrame:
+    """All published rows of a data set.
+
+    Args:
+        dataset: its name, such as ``cocostuff27``.
+
+    Returns:
+        Columns ``method``, ``resolution``, `REQUIREMENTS`, ``acc`` and ``miou`` in percent, ``dataset``, ``backbone``,
+        ``scope`` (one of `SCOPES`), ``protocol``, ``paper`` and ``source``, where the numbers were read. Text is empty
+        where it is unknown. No rows where nothing is known of the data set.
+    """
+    rows = pd.concat([_read(path) for path in sorted(FOLDER.glob("*.csv"))], ignore_index=True)
+    return rows[rows["dataset"] == dataset].reset_index(drop=True)
 
 
 def published_score(table: str | None, method: str, resolution: int) -> dict[str, float | None] | None:
@@ -52,3 +75,9 @@ def published_score(table: str | None, method: str, resolution: int) -> dict[str
             scores = {"acc": row.published_acc, "miou": row.published_miou}
             return {name: None if pd.isna(value) else value for name, value in scores.items()}
     return None
+
+
+def _read(path: Path) -> pd.DataFrame:
+    numbers = ("acc", "miou")
+    texts = [name for name in pd.read_csv(path, nrows=0) if name not in numbers]
+    return pd.read_csv(path, dtype=dict.fromkeys(texts, str)).fillna(dict.fromkeys(texts, ""))

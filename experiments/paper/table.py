@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from eval.files import write_text
 from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
 from eval.settings import variant_key
 from eval.tables import Records, summary, write_csv
+from experiments.paper.latex import latex_table
 from experiments.paper.published import published_table
 
 REQUIREMENTS = {"LD": "language_dependency", "AX": "auxiliary_images", "UA": "unsupervised_adaptation"}
@@ -24,12 +25,6 @@ COLUMNS = (
 )
 MARKS = ("†", "‡", "§", "¶")
 FAILED_SHOWN = 10
-LATEX = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "%&#_$"},
-        **{"±": r"$\pm$", "Δ": r"$\Delta$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$", "¶": r"$^\P$"},
-    }
-)
 
 
 def write_paper_table(
@@ -61,7 +56,7 @@ def write_paper_table(
     text = "\n".join([caption, "", pipe_table(cells), *(f"{note}\n" for note in footnotes)])
     write_csv(folder / "table.csv", table)
     write_text(folder / "table.md", text)
-    write_text(folder / "table.tex", _latex(caption, cells, int(table["images"].isna().sum()), footnotes))
+    write_text(folder / "table.tex", latex_table(caption, cells, int(table["images"].isna().sum()), footnotes))
     return text
 
 
@@ -178,31 +173,3 @@ def _failures(variants: Sequence[Variant], records: Records) -> list[str]:
     named = [f"{image} ({', '.join(dict.fromkeys(names))})" for image, names in list(methods.items())[:FAILED_SHOWN]]
     more = f" and {len(methods) - FAILED_SHOWN} more" if len(methods) > FAILED_SHOWN else ""
     return [f"Failed, see per_image.csv: {', '.join(named)}{more}."]
-
-
-def _latex(caption: str, cells: Mapping[str, Sequence[str]], prior: int, footnotes: Sequence[str]) -> str:
-    """A table for a document that uses booktabs; a rule under the first ``prior`` rows."""
-    lines = [" & ".join(map(_escape, row)) + r" \\" for row in zip(*cells.values(), strict=True)]
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs}",
-            r"\begin{table}\small",
-            rf"\caption{{{_escape(caption)}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(cells) - 1)}}}",
-            r"\toprule",
-            " & ".join(map(_escape, cells)) + r" \\",
-            r"\midrule",
-            *lines[:prior],
-            *([r"\midrule"] if 0 < prior < len(lines) else []),
-            *lines[prior:],
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(rf"\par\footnotesize {_escape(note)}" for note in footnotes),
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _escape(text: str) -> str:
-    return text.translate(LATEX)

@@ -1,0 +1,56 @@
+"""``python -m experiments.leaderboard DIR... [-o OUT]``: results folders beside published numbers.
+
+Writes ``leaderboard.csv``, ``.md``, ``.tex`` and ``.html`` into OUT and prints the Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffseg.interrupts import interruptible
+from eval.files import WriteError, write_text, writing
+from eval.results import ResultsError
+from eval.tables import write_csv
+from experiments.paper.leaderboard import html_page, latex_page, leaderboard, markdown_page
+
+USAGE_STATUS = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line: 0, or 2 after one line that says what is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="leaderboard",
+        usage="python -m experiments.leaderboard DIR... [-o OUT]",
+        description="Compare results folders with each other and with the published numbers of their data sets.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("results", nargs="+", type=Path, metavar="DIR", help="results_dir of a run, or of a sweep (-m)")
+    parser.add_argument(
+        *("-o", "--out"),
+        type=Path,
+        default=Path("results/leaderboard"),
+        metavar="OUT",
+        help="folder for the tables, made if missing; default: %(default)s",
+    )
+    args = parser.parse_args(argv)
+    try:
+        table = leaderboard(args.results)
+        with writing(args.out):
+            args.out.mkdir(parents=True, exist_ok=True)
+        text = markdown_page(table)
+        write_csv(args.out / "leaderboard.csv", table)
+        write_text(args.out / "leaderboard.md", text)
+        write_text(args.out / "leaderboard.tex", latex_page(table))
+        write_text(args.out / "leaderboard.html", html_page(table))
+    except (ResultsError, WriteError) as error:
+        print(f"leaderboard: {error}", file=sys.stderr)
+        return USAGE_STATUS
+    print(f"{text}\nLeaderboard: {args.out}/leaderboard.html, .csv, .md, .tex")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(interruptible(main))

@@ -1,0 +1,226 @@
+"""Results folders and published numbers in one table a data set; scores of different scopes stand in different columns.
+
+A scope says how segments got their classes, see `experiments.paper.published.SCOPES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from omegaconf import OmegaConf
+
+from eval.config import ConfigError, build
+from eval.markdown import fixed, image_count, pipe_table, with_interval
+from eval.results import read_results
+from experiments.paper.latex import latex_table
+from experiments.paper.published import published_rows
+
+GROUPS = {
+    "image": ("matched in each image", "per image: "),
+    "dataset": ("matched once for the data set", "data set: "),
+    "named": ("named by text, not matched", "named: "),
+    "none": ("without classes", ""),
+}
+"""How segments get their classes -> heading above its columns, and in front of theirs where a table has one line."""
+SCORES = {
+    "image_acc": ("image", "ACC"),
+    "image_miou": ("image", "mIoU official"),
+    "present_miou": ("image", "mIoU present"),
+    "dataset_acc": ("dataset", "ACC"),
+    "dataset_miou": ("dataset", "mIoU"),
+    "named_acc": ("named", "ACC"),
+    "named_miou": ("named", "mIoU"),
+    "ari": ("none", "ARI"),
+    "voi": ("none", "VoI (bits)"),
+    "covering": ("none", "covering"),
+}
+"""Column -> its group and heading; our rows have ``*_low`` and ``*_high`` as well, the 95 % interval."""
+MEASURED = {
+    "image_acc": (("official", "present"), "acc"),
+    "image_miou": (("official",), "miou"),
+    "present_miou": (("present",), "miou"),
+    "dataset_acc": (("dataset",), "acc"),
+    "dataset_miou": (("dataset",), "miou"),
+    **{name: (("official", "present", "dataset"), name) for name in ("ari", "voi", "covering")},
+}
+"""Column -> the protocols, the first that a run reports counts, and the column of ``summary.csv`` that hold it."""
+ENDS = ("", "_low", "_high")
+COLUMNS = (
+    *("dataset", "method", "backbone", "resolution", "results", "paper", "source"),
+    *("images", "official_images", "failed"),
+    *(f"{name}{end}" for name in SCORES for end in ENDS),
+)
+RANKED_BY = ("image_miou", "present_miou", "dataset_miou", "named_miou")
+NOTES = (
+    "In percent, VoI in bits; ours with the 95 % bootstrap interval over the images. An empty cell: not reported.",
+    "Scores of segments matched in each image, of segments matched once for the data set, and of classes named by a "
+    "language model are not comparable. Named are the rows that the DiffSeg paper marks as language dependent.",
+    "Rows are ordered by mIoU, first those matched in each image, then those matched once, then those named.",
+)
+
+
+def leaderboard(folders: Sequence[Path]) -> pd.DataFrame:
+    """Rows of results folders and of the papers that report the same data sets.
+
+    Args:
+        folders: results of runs or of sweeps (`eval.results.read_results`); their data sets and protocols may differ.
+
+    Returns:
+        Columns `COLUMNS`. ``results`` is the folder of our rows, empty for published ones; ``paper`` and ``source`` are
+        empty for ours. Data sets in the order of the folders, rows ordered as `NOTES` says.
+
+    Raises:
+        ResultsError: a folder has no results.
+    """
+    measured = pd.concat([_measured(folder) for folder in folders], ignore_index=True)
+    datasets = list(measured["dataset"].unique())
+    table = pd.concat([measured, *map(_published, datasets)], ignore_index=True)
+    order = sorted(table.index, key=lambda index: (datasets.index(table["dataset"][index]), *_rank(table.loc[index])))
+    return table.loc[order, list(COLUMNS)].reset_index(drop=True)
+
+
+def _rank(row: pd.Series) -> tuple[int, float]:
+    """Sort key of a row within its data set: by the first of `RANKED_BY` that it has, the highest score first."""
+    for place, name in enumerate(RANKED_BY):
+        if pd.notna(row[name]):
+            return place, -row[name]
+    return len(RANKED_BY), 0.0
+
+
+def _measured(folder: Path) -> pd.DataFrame:
+    """The settings of a results folder, a row each."""
+    results = read_results(folder)
+    official = {job: _official_count(path) for job, path in results.folders.items()}
+    rows: list[dict[str, Any]] = []
+    for setting, protocols in results.summary.groupby("setting", sort=False):
+        one, scores = protocols.iloc[0], protocols.set_index("protocol")
+        row = {name: one[name] for name in ("dataset", "backbone", "images", "failed")}
+        method = setting if str(setting).startswith(one["name"]) else f"{one['name']}, {setting}"
+        row |= {"method": method, "resolution": one["size"], "results": str(folder)}
+        row["official_images"] = official[one["job"]]
+        for column, (known, name) in MEASURED.items():
+            reported = [protocol for protocol in known if protocol in scores.index]
+            if reported and name in scores:
+                row |= {f"{column}{end}": scores.loc[reported[0], f"{name}{end}"] for end in ENDS}
+        rows.append(row)
+    return _typed(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def _official_count(folder: Path) -> int | None:
+    """Pictures of the published evaluation of a run's data set; None where it is unknown."""
+    path = folder / "config.yaml"
+    try:
+        return build(OmegaConf.load(path).dataset, "dataset").official_count if path.is_file() else None
+    except ConfigError:  # written by another version, or with a part that is not here
+        return None
+
+
+def _published(dataset: str) -> pd.DataFrame:
+    rows = published_rows(dataset)
+    for metric in ("acc", "miou"):
+        for scope in ("image", "dataset", "named"):
+            rows[f"{scope}_{metric}"] = rows[metric].where(rows["scope"] == scope)
+    return _typed(rows.reindex(columns=COLUMNS))
+
+
+def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+    texts = COLUMNS[: COLUMNS.index("images")]
+    counts = dict.fromkeys(("images", "official_images", "failed"), "Int64")
+    scores = dict.fromkeys(COLUMNS[COLUMNS.index("failed") + 1 :], float)
+    return rows.fillna(dict.fromkeys(texts, "")).astype({**dict.fromkeys(texts, str), **counts, **scores})
+
+
+def shown_columns(rows: pd.DataFrame) -> list[str]:
+    """Those of `SCORES` that some row has."""
+    return [name for name in SCORES if rows[name].notna().any()]
+
+
+def cells(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Heading -> texts, of the rows of one data set; columns of scores as `shown_columns`."""
+    every = [row for _, row in rows.iterrows()]
+    scores = {
+        GROUPS[group][1] + heading: [_score(row, name) for row in every]
+        for name, (group, heading) in SCORES.items()
+        if name in shown_columns(rows)
+    }
+    return {
+        "method": list(rows["method"]),
+        "backbone": list(rows["backbone"]),
+        "px": list(rows["resolution"]),
+        **scores,
+        "images": [_images(row) for row in every],
+        "from": [row["results"] or f"{row['paper']} ({row['source']})" for row in every],
+    }
+
+
+def _score(row: pd.Series, name: str) -> str:
+    value, low, high = (row[f"{name}{end}"] for end in ENDS)
+    decimals = 2 if name == "voi" else 1
+    if pd.isna(value):
+        return ""
+    return fixed(value, decimals) if pd.isna(low) else with_interval(value, low, high, decimals=decimals)
+
+
+def _images(row: pd.Series) -> str:
+    if pd.isna(row["images"]):
+        return ""
+    official = None if pd.isna(row["official_images"]) else row["official_images"]
+    return image_count(row["images"], row["failed"], official)
+
+
+def caveats(rows: pd.DataFrame) -> list[str]:
+    """Why rows of one data set cannot be compared with the published ones."""
+    published = rows["source"] != ""
+    partial = rows[rows["images"] < rows["official_images"]]
+    if not published.any() or partial.empty:
+        return []
+    names = ", ".join(dict.fromkeys(partial["method"]))
+    return [f"Measured here on a part of the images, so not comparable with the published numbers: {names}."]
+
+
+def markdown_page(table: pd.DataFrame) -> str:
+    """The leaderboard as Markdown, a section a data set."""
+    blocks = ["# Leaderboard\n", *(f"{note}\n" for note in NOTES)]
+    for dataset, rows in table.groupby("dataset", sort=False):
+        blocks += [f"## {dataset}\n", pipe_table(cells(rows)), *(f"{caveat}\n" for caveat in caveats(rows))]
+    return "\n".join(blocks)
+
+
+def latex_page(table: pd.DataFrame) -> str:
+    """The leaderboard as LaTeX, a table a data set; the source of a published row is left to the CSV."""
+    tables = []
+    for dataset, rows in table.groupby("dataset", sort=False):
+        columns = cells(rows)
+        columns["from"] = [row["results"] or row["paper"] for _, row in rows.iterrows()]
+        tables.append(latex_table(f"{dataset}. {' '.join(NOTES)}", columns, 0, caveats(rows), texts=2))
+    return "\n".join(tables)
+
+
+def html_page(table: pd.DataFrame) -> str:
+    """The leaderboard as one HTML page that holds all it shows and reaches no network."""
+    folder = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    sections = []
+    for dataset, rows in table.groupby("dataset", sort=False):
+        shown = shown_columns(rows)
+        groups = {name: [column for column in shown if SCORES[column][0] == name] for name in GROUPS}
+        every = [
+            row.to_dict() | {"count": _images(row), "scores": {name: _score(row, name).split(" ", 1) for name in shown}}
+            for _, row in rows.iterrows()
+        ]
+        sections.append(
+            {
+                "dataset": dataset,
+                "rows": every,
+                "groups": {GROUPS[name][0]: columns for name, columns in groups.items() if columns},
+                "caveats": caveats(rows),
+            }
+        )
+    headings = {name: heading for name, (_, heading) in SCORES.items()}
+    return environment.get_template("leaderboard.html").render(sections=sections, headings=headings, notes=NOTES)
