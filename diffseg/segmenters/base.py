@@ -25,23 +25,32 @@ class Scene:
     """What a segmenter may look at.
 
     Attributes:
-        aggregated: ``(S*S, S*S)`` float32, rows sum to 1.
         size: side P of the label map in pixels, or (height, width).
+        aggregated: ``(S*S, S*S)`` float32, rows sum to 1; ``(0, 0)`` where no attention was computed. Its device is the
+            one on which the label map is wanted.
         true_classes: classes in this picture's ground truth, for segmenters that are told (K-Means-S); None: unknown.
         features: see `diffseg.attention.AttentionMaps`.
         image: the picture itself, ``(3, side, side)`` float32 RGB in [0, 255], for segmenters without a network.
         truth: its ground truth, ``(P, P)``, negative where there is none: for the oracle alone.
+        id: name of the picture in its data set, for segmenters that read files; None: unknown.
+        shape: height and width of the picture before it was cropped to its centred square; None: unknown.
         shared: intermediate results by name. Scenes of one aggregated tensor share it, so that rows of a table which
             differ in a few settings compute what they have in common once.
     """
 
-    aggregated: Tensor
     size: Size
+    aggregated: Tensor = field(default_factory=lambda: torch.empty(0, 0))
     true_classes: int | None = None
     features: Tensor | None = None
     image: Tensor | None = None
     truth: Tensor | None = None
+    id: str | None = None
+    shape: tuple[int, int] | None = None
     shared: dict[str, Any] = field(default_factory=dict)
+
+
+class UnusablePicture(Exception):
+    """Raised by a segmenter for a picture that it cannot segment. A run records the message and goes on."""
 
 
 AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
@@ -67,6 +76,16 @@ class Segmenter(Protocol):
     def __call__(self, scene: Scene) -> Tensor:
         """Labels ``(P, P)`` int64 >= 0."""
         ...
+
+
+def needs_attention(segmenter: Segmenter) -> bool:
+    """Whether a segmenter looks at attention maps. Its class says ``needs_attention = False`` where it does not."""
+    return getattr(segmenter, "needs_attention", True)
+
+
+def has_common_labels(segmenter: Segmenter) -> bool:
+    """Whether a label number means the same in every picture. Its class says ``common_labels = True`` where it does."""
+    return getattr(segmenter, "common_labels", False)
 
 
 def fill_in(segmenter: AnySegmenter, values: Mapping[str, Any]) -> AnySegmenter:

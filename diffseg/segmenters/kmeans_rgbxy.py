@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -22,6 +22,8 @@ class KMeansRGBXY:
         position: weight of the place (0..1 across the picture) against the colour (0..1 a channel), >= 0.
         seed: of the random start; the best of three was no better on the photographs, and took twice the time.
     """
+
+    needs_attention: ClassVar[bool] = False
 
     clusters: int | None = 6
     position: float = 0.25

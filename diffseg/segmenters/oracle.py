@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ class Oracle:
     No segmentation that is constant on the cells is more accurate (ACC). Its mIoU is not quite the greatest possible,
     and a `soft` upsampling, which draws borders inside cells, may pass either.
     """
+
+    common_labels: ClassVar[bool] = True
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return self

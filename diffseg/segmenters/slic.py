@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -20,6 +20,8 @@ class SLIC:
             mean number of classes in a picture.
         compactness: weight of the position against the colour in CIELAB, > 0.
     """
+
+    needs_attention: ClassVar[bool] = False
 
     clusters: int | None = 9
     compactness: float = 1.0

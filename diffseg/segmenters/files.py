@@ -1,0 +1,172 @@
+"""Label maps that another program wrote, read from files: for scoring anyone's segmentation without its network."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from diffseg.backbones.image import centre_crop
+from diffseg.masks import height_width
+from diffseg.segmenters.base import Scene, UnusablePicture
+
+SUFFIXES = (".png", ".npy")
+# One value a pixel. A palette only colours the map for the eye; its indices are the labels.
+LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
+LARGEST_LABEL = np.iinfo(np.uint16).max
+ASPECT_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class LabelMapFiles:
+    """Reads the label map of each picture from ``folder/ID.png``, else ``folder/ID.npy``.
+
+    A PNG has one channel of 8 or 16 bits, or a palette. An array is ``(h, w)``, integers or booleans. Labels are
+    0..65535. A map may have any size. It covers either the whole picture, when its aspect ratio is the picture's to
+    within 1 %, or the centred square of the picture, when it is square. It is cropped and resized as the ground truth
+    is.
+
+    Attributes:
+        folder: of the label maps; ids with a slash lie in sub-folders.
+    """
+
+    needs_attention: ClassVar[bool] = False
+    common_labels: ClassVar[bool] = True
+
+    folder: str | None = None
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        """Raises ValueError where the folder is not there."""
+        if not self.folder:
+            raise ValueError("folder: not set; give the folder that holds ID.png or ID.npy of every picture")
+        if not self._folder.is_dir():
+            raise ValueError(f"folder: {self.folder} is no folder; give the one that holds ID.png or ID.npy")
+        return self
+
+    def check_files(self, ids: Sequence[str], listed: Collection[str]) -> list[str]:
+        """Compares the names of the files with the pictures.
+
+        Args:
+            ids: pictures to be evaluated.
+            listed: all pictures of the data set.
+
+        Returns:
+            A line about missing label maps and one about files that belong to no picture, where there are such.
+
+        Raises:
+            ValueError: there is no label map of any picture.
+        """
+        there = [path for suffix in SUFFIXES for path in self._folder.rglob(f"*{suffix}")]
+        names = {path.relative_to(self._folder).with_suffix("").as_posix(): path for path in sorted(there)}
+        missing = [id for id in ids if id not in names]
+        if len(missing) == len(ids):
+            example = f"; the first file there is {next(iter(names.values()))}" if names else ""
+            raise ValueError(
+                f"folder: {self.folder} has no label map of any of the {len(ids):,} pictures; the first should be "
+                f"{self._folder / missing[0]}.png or .npy{example}"
+            )
+        lines = []
+        if missing:
+            lines.append(
+                f"{self.folder}: {len(missing):,} of {len(ids):,} pictures have no label map and count as failed; the "
+                f"first is {missing[0]}"
+            )
+        if extra := sorted(names.keys() - set(listed)):
+            lines.append(
+                f"{self.folder}: {len(extra):,} files belong to no picture of the data set and are not read; the first "
+                f"is {names[extra[0]]}"
+            )
+        return lines
+
+    def state(self, id: str) -> str:
+        """sha256 (hex) of the file of a picture, empty where there is none: a changed map is evaluated anew."""
+        try:
+            path = self._path(id)
+            stat = path.stat()
+        except (OSError, UnusablePicture):
+            return ""
+        return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+    def __call__(self, scene: Scene) -> Tensor:
+        """Labels ``(P, P)`` int64. Raises `UnusablePicture` where the file is missing, damaged or of another shape."""
+        if scene.id is None or scene.shape is None:
+            raise ValueError("scene: has no id or shape of the picture, so no file can be read")
+        path = self._path(scene.id)
+        labels = read_label_map(path)
+        (height, width), (own_height, own_width) = scene.shape, labels.shape
+        aspect, own_aspect = width / height, own_width / own_height
+        if abs(own_aspect - aspect) <= ASPECT_TOLERANCE * aspect:
+            labels = centre_crop(labels)
+        elif own_height != own_width:
+            raise UnusablePicture(
+                f"{path}: is {own_width} x {own_height} pixels; it must have the shape of the picture, "
+                f"{width} x {height}, at any scale, or be square and show the centred square"
+            )
+        return _resized(labels, height_width(scene.size)).to(scene.aggregated.device)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.folder or "").expanduser()
+
+    def _path(self, id: str) -> Path:
+        for suffix in SUFFIXES:
+            path = self._folder / f"{id}{suffix}"
+            if path.is_file():
+                return path
+        raise UnusablePicture(f"{self._folder / id}.png: there is no label map of this picture, nor {id}.npy")
+
+
+def read_label_map(path: Path) -> NDArray[np.integer]:
+    """Decodes a label map to ``(h, w)`` integers 0..65535, the values as stored (indices where it has a palette).
+
+    Raises:
+        UnusablePicture: the file cannot be decoded, or holds something else.
+    """
+    try:
+        if path.suffix == ".npy":
+            labels = np.load(path, allow_pickle=False)
+        else:
+            with Image.open(path) as image:
+                if image.mode not in LABEL_MODES:
+                    raise UnusablePicture(
+                        f"{path}: a label map has one channel of numbers, this picture has mode {image.mode}; write "
+                        "the labels, not their colours"
+                    )
+                labels = np.asarray(image)
+    except UnidentifiedImageError:
+        raise UnusablePicture(f"{path}: is no picture; write it again") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise UnusablePicture(f"{path}: cannot be decoded ({' '.join(str(error).split())}); write it again") from error
+    if not isinstance(labels, np.ndarray) or labels.ndim != 2 or not labels.size:
+        raise UnusablePicture(f"{path}: must hold an array (h, w), got shape {np.shape(labels)}")
+    if labels.dtype.kind not in "iub":
+        raise UnusablePicture(f"{path}: must hold integers, got {labels.dtype}; convert the labels")
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest > LARGEST_LABEL:
+        wrong = lowest if lowest < 0 else highest
+        raise UnusablePicture(f"{path}: labels must be 0..{LARGEST_LABEL}, got {wrong}; number the segments from 0")
+    return labels
+
+
+def _resized(labels: NDArray[np.integer], size: tuple[int, int]) -> Tensor:
+    """Labels ``(h, w)`` at another size, int64: nearest at half-pixel centres, as the ground truth is resized."""
+    # float32 holds every label exactly, and interpolate() knows few integer types.
+    values = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.float32))[None, None]
+    return F.interpolate(values, size, mode="nearest-exact")[0, 0].long()
+
+
+@cache  # asked of every picture several times; a hash takes a hundred bytes
+def _sha256(path: Path, size: int, modified: int) -> str:
+    """Hash of a file; ``size`` and ``modified`` make sure that a file that has changed is read again."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

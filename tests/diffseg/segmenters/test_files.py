@@ -1,0 +1,168 @@
+"""Label maps read from files: formats, sizes, the shape rule, and files that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diffseg.segmenters.base import Scene, UnusablePicture
+from diffseg.segmenters.files import LabelMapFiles, read_label_map
+from eval.squares import resize_label
+
+SHAPE = (60, 100)  # height and width of the picture
+
+
+def write(path: Path, labels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, labels)
+    else:
+        Image.fromarray(labels).save(path)
+
+
+def segment(folder: Path, size: int = 24, id: str = "a", shape: tuple[int, int] = SHAPE) -> torch.Tensor:
+    segmenter = LabelMapFiles(str(folder)).resolved(0, {})
+    return segmenter(Scene(size=size, id=id, shape=shape))
+
+
+def random_labels(shape: tuple[int, int], largest: int = 20) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, largest + 1, shape)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dtype", "largest"),
+    [
+        (".png", np.uint8, 255),
+        (".png", np.uint16, 65535),
+        (".npy", np.uint8, 255),
+        (".npy", np.int64, 65535),
+        (".npy", np.int32, 300),
+        (".npy", bool, 1),
+    ],
+)
+def test_every_format_gives_back_its_numbers(tmp_path: Path, suffix: str, dtype: type, largest: int) -> None:
+    labels = random_labels((24, 24), largest)
+    labels[0, 0] = largest
+    write(tmp_path / f"a{suffix}", labels.astype(dtype))
+    found = segment(tmp_path)
+    assert found.dtype == torch.int64
+    np.testing.assert_array_equal(found, labels)
+
+
+def test_a_palette_is_read_as_indices_not_as_colours(tmp_path: Path) -> None:
+    labels = random_labels((24, 24), 3).astype(np.uint8)
+    image = Image.fromarray(labels).convert("P")
+    image = Image.frombytes("P", (24, 24), labels.tobytes())
+    image.putpalette([9, 9, 9, 200, 0, 0, 9, 9, 9, 0, 200, 0])  # two indices of the same colour
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(segment(tmp_path), labels)
+
+
+@pytest.mark.parametrize("shape", [(60, 100), (30, 50), (180, 300), (61, 101), (45, 75)])
+@pytest.mark.parametrize("size", [24, 60, 97])
+def test_a_map_of_the_whole_picture_is_cropped_and_resized_as_the_truth_is(
+    tmp_path: Path, shape: tuple[int, int], size: int
+) -> None:
+    labels = random_labels(shape, 1000)
+    write(tmp_path / "a.npy", labels)
+    height, width = shape
+    left = (width - height) // 2
+    expected = resize_label(labels[:, left : left + height].astype(np.int16), size)
+    np.testing.assert_array_equal(segment(tmp_path, size), expected)
+
+
+def test_a_square_map_is_of_the_centred_square(tmp_path: Path) -> None:
+    labels = random_labels((48, 48))
+    write(tmp_path / "a.npy", labels)
+    np.testing.assert_array_equal(segment(tmp_path), labels[1::2, 1::2])
+
+
+def test_a_map_of_another_shape_is_that_pictures_failure(tmp_path: Path) -> None:
+    write(tmp_path / "a.npy", random_labels((100, 60)))  # turned
+    with pytest.raises(UnusablePicture, match=r"a\.npy: is 60 x 100 pixels; it must have the shape .* 100 x 60"):
+        segment(tmp_path)
+    write(tmp_path / "a.npy", random_labels((60, 102)))  # 2 % too wide
+    with pytest.raises(UnusablePicture, match="is 102 x 60 pixels"):
+        segment(tmp_path)
+
+
+def test_ids_may_lie_in_sub_folders(tmp_path: Path) -> None:
+    labels = random_labels((24, 24))
+    write(tmp_path / "city" / "a.b.npy", labels)
+    np.testing.assert_array_equal(segment(tmp_path, id="city/a.b"), labels)
+
+
+def damaged_png(path: Path) -> None:
+    write(path.with_suffix(".png"), random_labels((60, 100)).astype(np.uint8))
+    whole = path.with_suffix(".png").read_bytes()
+    path.with_suffix(".png").write_bytes(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, r"a\.png: there is no label map of this picture, nor a\.npy"),
+        (damaged_png, "cannot be decoded"),
+        (lambda path: path.with_suffix(".png").write_text("hello"), "is no picture"),
+        (lambda path: path.with_suffix(".npy").write_text("hello"), "cannot be decoded"),
+        (lambda path: write(path.with_suffix(".png"), np.zeros((60, 100, 3), np.uint8)), "mode RGB"),
+        (lambda path: np.save(path.with_suffix(".npy"), np.zeros((60, 100, 2), int)), "must hold an array"),
+        (lambda path: np.save(path.with_suffix(".npy"), np.zeros((60, 100))), "must hold integers, got float64"),
+        (lambda path: np.save(path.with_suffix(".npy"), np.full((60, 100), -1)), "must be 0..65535, got -1"),
+        (lambda path: np.save(path.with_suffix(".npy"), np.full((60, 100), 70000)), "must be 0..65535, got 70000"),
+        (lambda path: np.save(path.with_suffix(".npy"), np.array([{}]), allow_pickle=True), "cannot be decoded"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_that_names_the_file(
+    tmp_path: Path, make: Callable[[Path], object], message: str
+) -> None:
+    make(tmp_path / "a")
+    with pytest.raises(UnusablePicture, match=message) as error:
+        segment(tmp_path)
+    assert "\n" not in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_missing_and_extra_files_are_counted(tmp_path: Path) -> None:
+    for name in ("a.png", "sub/b.png", "other.png", "another.png"):
+        write(tmp_path / name, np.zeros((24, 24), np.uint8))
+    segmenter = LabelMapFiles(str(tmp_path))
+    missing, extra = segmenter.check_files(["a", "c", "d", "sub/b"], ["a", "c", "d", "e", "sub/b"])
+    assert missing == f"{tmp_path}: 2 of 4 pictures have no label map and count as failed; the first is c"
+    assert extra.startswith(f"{tmp_path}: 2 files belong to no picture")
+    assert extra.endswith("another.png")
+    assert segmenter.check_files(["a"], ["a", "sub/b", "other", "another"]) == []
+
+
+def test_a_folder_of_other_names_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a_seg.png", np.zeros((24, 24), np.uint8))
+    with pytest.raises(ValueError, match=r"no label map of any of the 2 pictures.*a\.png or \.npy.*a_seg\.png"):
+        LabelMapFiles(str(tmp_path)).check_files(["a", "b"], ["a", "b"])
+
+
+@pytest.mark.parametrize(("folder", "message"), [(None, "folder: not set"), ("/no/such/folder", "is no folder")])
+def test_the_folder_must_be_there(folder: str | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LabelMapFiles(folder).resolved(0, {})
+
+
+def test_the_state_changes_with_the_bytes_of_the_file(tmp_path: Path) -> None:
+    segmenter = LabelMapFiles(str(tmp_path))
+    assert segmenter.state("a") == ""
+    write(tmp_path / "a.npy", np.zeros((24, 24), np.uint8))
+    first = segmenter.state("a")
+    write(tmp_path / "a.npy", np.ones((24, 24), np.uint8))  # as many bytes
+    second = segmenter.state("a")
+    write(tmp_path / "a.npy", np.zeros((24, 24), np.uint8))
+    assert len({"", first, second}) == 3
+    assert segmenter.state("a") == first
+
+
+def test_reading_keeps_the_size(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", random_labels((30, 70)).astype(np.uint8))
+    assert read_label_map(tmp_path / "a.png").shape == (30, 70)
