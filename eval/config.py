@@ -40,8 +40,8 @@ class RunConfig:
     segmenter: Any = MISSING
     protocol: Any = MISSING
     tracker: Any = MISSING
-    variants: Any = None
-    """Rows of an experiment, see `Variation`; None: the one that the keys above describe."""
+    rows: Any = None
+    """Rows of an experiment, see `experiments.running.rows.RowSpec`; None: one row, described by the keys above."""
     published: str | None = None
     """CSV under experiments/paper/published/ whose rows stand beside those of the same method and resolution."""
     audit: bool = False
@@ -80,19 +80,19 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class Row:
+class RowConfig:
     """One row of a run, as configured and checked; its parts are built, nothing is loaded.
 
     Attributes:
-        name: how tables call it.
-        config: the composed configuration.
+        name: shown in the tables.
+        composed: the composed configuration.
         choices: group -> chosen YAML.
-        dataset, backbone, scoring: its parts. Aggregation and segmenter import torch, so `eval.methods` builds them.
+        dataset, backbone, scoring: its parts. Aggregation and segmenter import torch: `eval.row_setup` builds them.
         note: a footnote for tables.
     """
 
     name: str
-    config: DictConfig
+    composed: DictConfig
     choices: Mapping[str, str]
     dataset: Dataset
     backbone: Backbone
@@ -105,7 +105,7 @@ class Row:
         return self.scoring.size or self.backbone.size
 
     def tuned(self, segmenter: str) -> dict[str, Any]:
-        """Parameter -> value that suits this backbone on this data set, for a kind of segmenter."""
+        """Parameter -> value tuned for this backbone and data set, for a segmenter with this ``tuned_key``."""
         return {
             name: value.get(self.dataset.name, value.get("default")) if isinstance(value, Mapping) else value
             for name, value in self.backbone.tuned.get(segmenter, {}).items()

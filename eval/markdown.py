@@ -23,7 +23,7 @@ def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int |
 
     Args:
         overview: what `eval.tables.summary` returns.
-        names: of its variants, in order, such as `eval.tables.telling_names`.
+        names: of its rows, in order, such as `eval.tables.telling_names`.
         official_count: images of the published evaluation, None where there is none.
     """
     blocks = []

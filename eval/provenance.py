@@ -21,10 +21,10 @@ PACKAGES = (
 
 
 def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Facts about this run that repeat exactly when it is repeated on the same machine and checkout.
+    """RunFacts about this run that repeat exactly when it is repeated on the same machine and checkout.
 
     Args:
-        settings: of each row, `eval.methods.Method.settings`.
+        settings: of each row, `eval.rows.RowToRun.recorded`.
 
     Returns:
         JSON-ready: git commit (``+changes`` where the checkout differs from it), sha256 of the code that makes

@@ -1,13 +1,13 @@
-"""The records of a run: a file of JSON lines, one line an image and variant, appended as soon as it is known.
+"""The records of a run: a file of JSON lines, one line an image and row, appended as soon as it is known.
 
 Two kinds of line::
 
-    {"type": "variant", "key": K, "settings": {...}}               once, before the first image of that variant
+    {"type": "row", "key": K, "settings": {...}}               once, before the first image of that row
     {"type": "image", "key": K, "image": id, "status": "ok", "segments": n, "counts": {"official": {...},
      "present": {...}}, "seconds": {"attention": x, "segment": y}, ...}
     {"type": "image", "key": K, "image": id, "status": "failed", "reason": "..."}
 
-Everything else a run writes is computed from them. Of several records of an image and variant the newest counts.
+Everything else a run writes is computed from them. Of several records of an image and row the newest counts.
 
 Of the processes that share a run, the first appends to ``records.jsonl``, number 1 to ``records.1.jsonl``, and so on.
 The first takes these files in when all have ended, or when the next run opens the folder, however many share that.
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import write_text, writing
-from eval.settings import normalise, variant_key
+from eval.settings import normalise, row_key
 
 Record = Mapping[str, Any]
 STATUSES = ("ok", "failed")
@@ -58,8 +58,8 @@ class RecordFile:
     def __init__(self, path: Path | str, shard: int = 0) -> None:
         self.main = Path(path)
         self.path = self.main.with_suffix(f".{shard}{self.main.suffix}") if shard else self.main
-        self.variants: dict[str, Mapping[str, Any]] = {}
-        """Key -> settings of every variant in the file."""
+        self.rows: dict[str, Mapping[str, Any]] = {}
+        """Key -> settings of every row in the file."""
         self._lines: list[Record] = []
         self._images: dict[str, dict[str, Record]] = {}  # key -> image -> newest record
 
@@ -84,27 +84,27 @@ class RecordFile:
         self._stack.close()
 
     def declare(self, settings: Mapping[str, Any]) -> str:
-        """Key of a variant, whose line is written unless it is there already."""
-        key = variant_key(settings)
-        self.append({"type": "variant", "key": key, "settings": normalise(settings)})
+        """Key of a row, whose line is written unless it is there already."""
+        key = row_key(settings)
+        self.append({"type": "row", "key": key, "settings": normalise(settings)})
         return key
 
     def append(self, record: Record) -> None:
         """Adds one line, which is on the disk when this returns; what is known already, as the newest, adds none.
 
         Raises:
-            ValueError: it is no record, its variant has no line yet, or it holds NaN or an infinite number.
+            ValueError: it is no record, its row has no line yet, or it holds NaN or an infinite number.
             WriteError: it could not be written (full disk). What was written of it is removed by the next append
                 or the next opening.
         """
         self._append_all([record])
 
     def adopt(self, other: RecordFile, key: str, images: Collection[str]) -> None:
-        """Takes over what another file holds of a variant that is declared here; a picture evaluated here stays.
+        """Takes over what another file holds of a row that is declared here; a picture evaluated here stays.
 
         Args:
             other: open as well.
-            key: of the variant.
+            key: of the row.
             images: of which pictures.
 
         Raises:
@@ -114,14 +114,14 @@ class RecordFile:
         self._append_all([record for image, record in other._images.get(key, {}).items() if image in wanted])
 
     def keep(self, keys: Collection[str], images: Collection[str]) -> None:
-        """Removes the lines of all other variants and images.
+        """Removes the lines of all other rows and images.
 
         Raises:
             WriteError: the file could not be written; it is as it was.
         """
         lines = [each for each in self._lines if each["key"] in keys and each.get("image") in {None, *images}]
         self._rewrite(lines)
-        self.variants, self._lines, self._images = {}, [], {}
+        self.rows, self._lines, self._images = {}, [], {}
         for record in lines:
             self._add(record)
 
@@ -166,21 +166,21 @@ class RecordFile:
                 shard.unlink()
 
     def images(self, key: str) -> set[str]:
-        """Ids of the images of which a variant has a record."""
+        """Ids of the images of which a row has a record."""
         return set(self._images.get(key, {}))
 
     def done(self, key: str) -> set[str]:
-        """Ids of the images evaluated for a variant. Failed ones are not among them: they are tried again."""
+        """Ids of the images evaluated for a row. Failed ones are not among them: they are tried again."""
         return {image for image, record in self._images.get(key, {}).items() if record["status"] == "ok"}
 
     def records(self, key: str, ids: Iterable[str]) -> list[Record]:
-        """The newest records of a variant in the order of ``ids``; images without a record are left out."""
+        """The newest records of a row in the order of ``ids``; images without a record are left out."""
         images = self._images.get(key, {})
         return [images[image] for image in ids if image in images]
 
     def other_settings(self, keys: Collection[str]) -> list[Mapping[str, Any]]:
-        """Settings of the variants in the file that are not among ``keys``, oldest first."""
-        return [settings for key, settings in self.variants.items() if key not in keys]
+        """Settings of the rows in the file that are not among ``keys``, oldest first."""
+        return [settings for key, settings in self.rows.items() if key not in keys]
 
     def _open(self) -> None:
         # Unbuffered: what a failed write leaves behind stays in no buffer, to come out later.
@@ -227,24 +227,24 @@ class RecordFile:
     def _check(self, record: Any) -> None:
         """Raises ValueError where a record lacks what the lookups need."""
         match record:
-            case {"type": "variant", "key": str(), "settings": {}}:
+            case {"type": "row", "key": str(), "settings": {}}:
                 return
             case {"type": "image", "key": str(key), "image": str(), "status": str(status)} if status in STATUSES:
-                if key not in self.variants:
-                    raise ValueError(f"no variant {key} before this image")
+                if key not in self.rows:
+                    raise ValueError(f"no row {key} before this image")
             case _:
-                raise ValueError("not a record of a variant or an image")
+                raise ValueError("not a record of a row or an image")
 
     def _knows(self, record: Record) -> bool:
-        """Whether the variant is there, or this very record is the newest of its image."""
-        if record["type"] == "variant":
-            return record["key"] in self.variants
+        """Whether the row is there, or this very record is the newest of its image."""
+        if record["type"] == "row":
+            return record["key"] in self.rows
         return self._images.get(record["key"], {}).get(record["image"]) == record
 
     def _add(self, record: Record) -> None:
         self._lines.append(record)
-        if record["type"] == "variant":
-            self.variants[record["key"]] = record["settings"]
+        if record["type"] == "row":
+            self.rows[record["key"]] = record["settings"]
         else:
             self._images.setdefault(record["key"], {})[record["image"]] = record
 

@@ -17,7 +17,7 @@ from eval.columns import setting_names
 SWEEP_TABLE = "sweep.csv"
 """Of the jobs of a sweep that its last launch had: a folder may hold older ones."""
 
-TEXT = ("variant", "protocol", "class", "image", "status", "reason", "method", "choice")
+TEXT = ("row", "protocol", "class", "image", "status", "reason", "method", "choice")
 
 
 class ResultsError(ValueError):
@@ -34,8 +34,8 @@ class Results:
 
     Every table begins with the columns ``job`` (a sweep's subfolder, "" for a single run; with the path in front where
     several folders were given), ``setting`` (what tells a row of `summary` from all others, protocol aside: of a single
-    run ``variant``; of a sweep what varies, as ``tau=0.3, anchors=8``, after the method's name where there are
-    several), ``name`` (of the method), ``variant`` (the name that tells namesakes of a job apart) and the parameters
+    run ``row``; of a sweep what varies, as ``tau=0.3, anchors=8``, after the method's name where there are
+    several), ``name`` (of the method), ``row`` (the name that tells namesakes of a job apart) and the parameters
     (`eval.columns.setting_columns`) as the command line writes them: text, "" where one does not apply.
 
     Attributes:
@@ -81,7 +81,7 @@ def read_results(*folders: str | Path) -> Results:
     parameters = setting_names(summary)
     summary[parameters] = summary[parameters].fillna("")  # one job may have a segmenter that another has not
     if len(folders) == 1:  # jobs of one sweep may have rows in common, such as the baselines beside a sweep over tau
-        told = [name for name in summary if name not in ("job", "row", "seconds_per_image")]
+        told = [name for name in summary if name not in ("job", "number", "seconds_per_image")]
         summary = summary[~summary.duplicated(told)]
     summary["setting"] = _settings(summary)
     common = set.intersection(*summary.groupby("setting")["protocol"].agg(set))
@@ -125,33 +125,33 @@ def _jobs(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _read_job(job: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The three tables of one run, with ``row``, which says to which row of the summary a line belongs.
+    """The three tables of one run, with ``number``, which says to which row of the summary a line belongs.
 
     A run may have a row twice, as an audit does whose choice is the backbone's own: the summary keeps the first.
     """
     summary, *others = (_read(folder / f"{name}.csv", job) for name in ("summary", "per_class", "per_image"))
-    summary = summary.rename(columns={"variant": "name"})
+    summary = summary.rename(columns={"row": "name"})
     repeated = summary.duplicated()
     for name, frame in zip(("per_class", "per_image"), others, strict=True):
         # As many lines for each row of the summary, in its order. Names would not do: the summary's are plain.
         lines = len(frame) // len(summary)
-        frame["row"] = np.repeat(np.arange(len(summary)), lines).tolist() + [-1] * (len(frame) % len(summary))
-        if list(frame["protocol"]) != list(summary["protocol"].reindex(frame["row"])):
+        frame["number"] = np.repeat(np.arange(len(summary)), lines).tolist() + [-1] * (len(frame) % len(summary))
+        if list(frame["protocol"]) != list(summary["protocol"].reindex(frame["number"])):
             raise ResultsError(f"{folder}/{name}.csv: does not belong to the summary.csv beside it; run again")
-        summary["variant"] = frame.groupby("row")["variant"].first()
-    summary["row"] = summary.index
+        summary["row"] = frame.groupby("number")["row"].first()
+    summary["number"] = summary.index
     return summary[~repeated], others[0], others[1]
 
 
 def _joined(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     """Lines with what the summary says of their row; those of rows that it leaves out are left out."""
-    rows = summary[["job", "row", "setting", "name", *setting_names(summary)]]
-    return _in_order(frame.merge(rows, on=["job", "row"], how="inner", validate="many_to_one"))
+    rows = summary[["job", "number", "setting", "name", *setting_names(summary)]]
+    return _in_order(frame.merge(rows, on=["job", "number"], how="inner", validate="many_to_one"))
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    first = ["job", "setting", "name", "variant", *setting_names(frame)]
-    return frame[[*first, *(name for name in frame if name not in (*first, "row"))]]
+    first = ["job", "setting", "name", "row", *setting_names(frame)]
+    return frame[[*first, *(name for name in frame if name not in (*first, "number"))]]
 
 
 def _read(path: Path, job: str) -> pd.DataFrame:
@@ -177,7 +177,7 @@ def _read(path: Path, job: str) -> pd.DataFrame:
 def _settings(summary: pd.DataFrame) -> pd.Series:
     """For each row what tells it apart, see `Results`."""
     several = summary["name"].nunique() > 1
-    setting = summary["variant"].copy()
+    setting = summary["row"].copy()
     for name, namesakes in summary.groupby("name", sort=False):
         if namesakes["job"].nunique() == 1:
             continue  # the run has told them apart
@@ -185,7 +185,7 @@ def _settings(summary: pd.DataFrame) -> pd.Series:
         for index, row in namesakes.iterrows():
             parts = [f"{column}={row[column]}" for column in varying if row[column]]
             # What has no column of its own, such as protocol.size.
-            told = row["variant"].removeprefix(name).split(", ")[1:]
+            told = row["row"].removeprefix(name).split(", ")[1:]
             parts += [part for part in told if part.split("=")[0] not in summary]
             setting[index] = ", ".join([name, *parts] if several or not parts else parts)
     # What still looks alike differs in the data, or is one run under two folders.

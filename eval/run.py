@@ -24,11 +24,10 @@ from diffseg.backbones import AttentionModel, Backbone
 from diffseg.merging import NoProposals
 from eval.config import ConfigError
 from eval.decoding import Picture, decoded_ahead
-from eval.methods import Method
 from eval.progress import Progress
-from eval.settings import variant_key
+from eval.row_progress import Job, RowProgress, now
+from eval.rows import RowToRun
 from eval.shards import Shard
-from eval.tasks import Job, Task, now
 
 Item = TypeVar("Item")
 
@@ -44,9 +43,9 @@ CPU_BATCH, GPU_BATCH = 1, 8
 
 
 def run(jobs: Sequence[Job], device: str, shard: Shard, batch_size: int | None = None) -> None:
-    """Evaluates every picture of every method that its job's records do not hold yet.
+    """Evaluates every picture of every row that its job's records do not hold yet.
 
-    Methods of one data set and encoder share one pass over the pictures, those of one backbone its attention, those
+    Rows of one data set and encoder share one pass over the pictures, those of one backbone its attention, those
     of one aggregation one tensor, whichever jobs they belong to.
 
     Args:
@@ -61,41 +60,41 @@ def run(jobs: Sequence[Job], device: str, shard: Shard, batch_size: int | None =
     """
     if batch_size is None:
         batch_size = CPU_BATCH if torch.device(device).type == "cpu" else GPU_BATCH
-    tasks = [Task(method, job) for job in jobs for method in job.methods]
-    for shared in grouped(tasks, lambda task: _pass_of(task.method)):
+    tasks = [RowProgress(row, job) for job in jobs for row in job.rows]
+    for shared in grouped(tasks, lambda task: _pass_of(task.row)):
         _run_pass(shared, device, shard, batch_size)
 
 
-def record_order(methods: Sequence[Method]) -> list[tuple[str, str]]:
+def record_order(rows: Sequence[RowToRun]) -> list[tuple[str, str]]:
     """Key and image of every record of a job, in the order in which `run` writes them where it is alone.
 
     Picture by picture, that is: within a batch of several, `run` goes backbone by backbone.
     """
     return [
-        (variant_key(method.settings), image)
-        for shared in grouped(methods, _pass_of)
-        for image in shared[0].row.dataset.ids
+        (row.key, image)
+        for shared in grouped(rows, _pass_of)
+        for image in shared[0].config.dataset.ids
         for attention in grouped(shared, _backbone_of)
         for tensor in grouped(attention, _aggregation_of)
-        for method in tensor
+        for row in tensor
     ]
 
 
-def _pass_of(method: Method) -> tuple[Dataset, Hashable]:
-    return method.row.dataset, method.row.backbone.encoder
+def _pass_of(row: RowToRun) -> tuple[Dataset, Hashable]:
+    return row.config.dataset, row.config.backbone.encoder
 
 
-def _backbone_of(method: Method) -> Backbone:
-    return method.row.backbone
+def _backbone_of(row: RowToRun) -> Backbone:
+    return row.config.backbone
 
 
-def _aggregation_of(method: Method) -> Aggregation:
-    return method.aggregation
+def _aggregation_of(row: RowToRun) -> Aggregation:
+    return row.aggregation
 
 
-def _run_pass(tasks: Sequence[Task], device: str, shard: Shard, batch_size: int) -> None:
+def _run_pass(tasks: Sequence[RowProgress], device: str, shard: Shard, batch_size: int) -> None:
     """One pass of one backbone over this process's share of one data set, for the tasks that share it."""
-    row = tasks[0].row
+    row = tasks[0].config
     share = shard.share(row.dataset.ids)
     left = [image for image in share if any(task.wants(image) for task in tasks)]
     if not left:
@@ -109,8 +108,8 @@ def _run_pass(tasks: Sequence[Task], device: str, shard: Shard, batch_size: int)
         title += f", {jobs} jobs"
     if shard.count > 1:
         title += f", share {shard.index + 1} of {shard.count}"
-    scored = {task.row.size for task in tasks}
-    backbones = grouped(tasks, lambda task: _backbone_of(task.method))
+    scored = {task.config.size for task in tasks}
+    backbones = grouped(tasks, lambda task: _backbone_of(task.row))
     pictures = decoded_ahead(row.dataset, left, row.backbone.size, scored, ahead=2 * batch_size)
     with Progress(title, len(share), len(share) - len(left), shown=shard.leads) as bar:
         while batch := list(islice(pictures, batch_size)):
@@ -120,7 +119,7 @@ def _run_pass(tasks: Sequence[Task], device: str, shard: Shard, batch_size: int)
                 bar.advance(tasks[-1].score())
 
 
-def _decoded(batch: Iterable[tuple[str, Future[Picture]]], tasks: Sequence[Task]) -> list[Picture]:
+def _decoded(batch: Iterable[tuple[str, Future[Picture]]], tasks: Sequence[RowProgress]) -> list[Picture]:
     """The pictures that could be read; the others are recorded as failed."""
     pictures = []
     for image, future in batch:
@@ -131,7 +130,7 @@ def _decoded(batch: Iterable[tuple[str, Future[Picture]]], tasks: Sequence[Task]
     return pictures
 
 
-def _run_batch(pictures: Sequence[Picture], backbones: Sequence[Sequence[Task]], model: AttentionModel) -> bool:
+def _run_batch(pictures: Sequence[Picture], backbones: Sequence[Sequence[RowProgress]], model: AttentionModel) -> bool:
     """Encodes decoded pictures once for all tasks, grouped by backbone. Returns whether memory sufficed."""
     sufficed = []
 
@@ -183,7 +182,7 @@ def _one_memory_error() -> Iterator[None]:
 
 
 def _attend(
-    batch: Sequence[tuple[Picture, Tensor]], tasks: Sequence[Task], model: AttentionModel, seconds: float
+    batch: Sequence[tuple[Picture, Tensor]], tasks: Sequence[RowProgress], model: AttentionModel, seconds: float
 ) -> None:
     """Attends a batch and hands each picture's attention to the tasks that want it.
 
@@ -194,16 +193,18 @@ def _attend(
         seconds: a picture, that the encoding took.
     """
     start = time.perf_counter()
-    attention = model.attend_encoded(torch.stack([encoded for _, encoded in batch]), tasks[0].row.backbone)
+    attention = model.attend_encoded(torch.stack([encoded for _, encoded in batch]), tasks[0].config.backbone)
     finest = attention[0].maps[attention[0].sides[0]]
     seconds += (now(finest) - start) / len(batch)
     for picture, maps in zip([each.to(finest.device) for each, _ in batch], attention, strict=True):
         wanting = [task for task in tasks if task.wants(picture.id)]
-        for alike in grouped(wanting, lambda task: _aggregation_of(task.method)):
+        for alike in grouped(wanting, lambda task: _aggregation_of(task.row)):
             _run_tensor(picture, maps, alike, seconds, alone=len(batch) == 1)
 
 
-def _run_tensor(picture: Picture, maps: AttentionMaps, tasks: Sequence[Task], seconds: float, alone: bool) -> None:
+def _run_tensor(
+    picture: Picture, maps: AttentionMaps, tasks: Sequence[RowProgress], seconds: float, alone: bool
+) -> None:
     """The tasks that share one aggregated tensor.
 
     Args:
@@ -216,7 +217,7 @@ def _run_tensor(picture: Picture, maps: AttentionMaps, tasks: Sequence[Task], se
     try:
         with _one_memory_error():
             start = time.perf_counter()
-            aggregated = tasks[0].method.aggregation(maps)
+            aggregated = tasks[0].row.aggregation(maps)
             seconds += now(aggregated) - start
             underflow = underflow_fraction(aggregated)
     except own_errors as error:
@@ -235,7 +236,7 @@ def _run_tensor(picture: Picture, maps: AttentionMaps, tasks: Sequence[Task], se
             task.keep(*result)
 
 
-def _fail(image: str, tasks: Iterable[Task], error: Exception) -> None:
+def _fail(image: str, tasks: Iterable[RowProgress], error: Exception) -> None:
     """Records a failure of these tasks, unless they have the picture's result."""
     for task in tasks:
         if not task.recorded(image):

@@ -1,4 +1,4 @@
-"""The settings of a variant: its key in the records, and what sets two of them apart."""
+"""The settings of a row: its key in the records, and what sets two of them apart."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-KEY_DIGITS = 16  # of a sha256 in hex: 64 bits, far more than the variants of any run need
+KEY_DIGITS = 16  # of a sha256 in hex: 64 bits, far more than the rows of any run need
 
 
-def variant_key(settings: Mapping[str, Any]) -> str:
-    """Name of a variant in the records: the first 16 hex digits of the sha256 of its settings as canonical JSON.
+def row_key(settings: Mapping[str, Any]) -> str:
+    """Name of a row in the records: the first 16 hex digits of the sha256 of its settings as canonical JSON.
 
     The order of keys does not matter, a tuple is a list, and a whole number has one form: 1.0 counts as 1.
 

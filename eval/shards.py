@@ -31,14 +31,14 @@ class Meetings:
         """Until all processes have come."""
         self.store.barrier(f"meeting {next(self._numbers)}", self.count)
 
-    def agree(self, number: int) -> int:
-        """The number of process 0, once it has come."""
-        key = f"agreed {next(self._numbers)}"
+    def broadcast(self, number: int) -> int:
+        """Number that process 0 passes; waits until it has."""
+        key = f"number {next(self._numbers)}"
         if self.index == 0:
             self.store.set(key, str(number))
-        agreed = int(self.store.get(key))
+        number = int(self.store.get(key))
         self.wait()  # process 0 may keep the store: it must not end before the others have read
-        return agreed
+        return number
 
 
 # The next job of a multirun goes on with the same store.
@@ -71,9 +71,9 @@ class Shard:
         if self.count > 1:
             _meetings().wait()
 
-    def agree(self, number: int) -> int:
-        """The number that the leading process gives, once it gives it."""
-        return _meetings().agree(number) if self.count > 1 else number
+    def broadcast(self, number: int) -> int:
+        """The number that the leading process passes; waits until it has."""
+        return _meetings().broadcast(number) if self.count > 1 else number
 
     def device(self, name: str) -> str:
         """With several processes, ``auto`` is the GPU of this one's number; where GPUs are fewer, some share one."""

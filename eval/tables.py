@@ -22,10 +22,8 @@ from eval.columns import (
     SCORES,
     SETTINGS,
     SUMMARY,
-    Variant,
     setting_columns,
     setting_text,
-    telling_names,
 )
 from eval.files import write_text
 from eval.markdown import markdown
@@ -33,17 +31,18 @@ from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap, bootstrap_iou, iou, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
 from eval.records import Record
+from eval.rows import Row, telling_names
 
 PERCENT = 100
 
 
 Records = Mapping[str, Sequence[Record]]
-"""Key of a variant -> its image records, in the order of the data set (the intervals depend on it)."""
+"""Key of a row -> its image records, in the order of the data set (the intervals depend on it)."""
 
 
 def write_tables(
     folder: Path,
-    variants: Sequence[Variant],
+    rows: Sequence[Row],
     records: Records,
     classes: Sequence[str],
     protocols: Sequence[ProtocolName] = PROTOCOLS,
@@ -53,8 +52,8 @@ def write_tables(
 
     Args:
         folder: where to, must exist.
-        variants: rows, in order.
-        records: image records of each variant.
+        rows: in order.
+        records: image records of each row.
         classes: names; the position is the label.
         protocols: scores to report.
         official_count: images of the published evaluation, None where there is none.
@@ -62,32 +61,30 @@ def write_tables(
     Returns:
         The text of ``summary.md``, fit for a terminal.
     """
-    overview = summary(variants, records, protocols)
-    text = markdown(overview, telling_names(variants), official_count)
+    overview = summary(rows, records, protocols)
+    text = markdown(overview, telling_names(rows), official_count)
     write_csv(folder / "summary.csv", overview)
-    write_csv(folder / "per_class.csv", per_class(variants, records, classes, protocols))
-    write_csv(folder / "per_image.csv", per_image(variants, records, protocols))
+    write_csv(folder / "per_class.csv", per_class(rows, records, classes, protocols))
+    write_csv(folder / "per_image.csv", per_image(rows, records, protocols))
     write_text(folder / "summary.md", text)
     return text
 
 
-def summary(
-    variants: Sequence[Variant], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS
-) -> pd.DataFrame:
-    """One row a variant and protocol, columns `SUMMARY` and then those that `setting_columns` adds.
+def summary(rows: Sequence[Row], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
+    """One line a row and protocol, columns `SUMMARY` and then those that `setting_columns` adds.
 
     Arguments as in `write_tables`.
 
     ``images`` counts those evaluated, ``failed`` those that could not be; ``*_low`` and ``*_high`` bound the 95 %
     bootstrap interval over the images. Published numbers stand in the ``official`` rows alone: they were scored so.
     """
-    rows = []
-    columns = setting_columns(variants)
-    for variant in variants:
-        evaluated, failed = _split(records[variant.key])
+    lines = []
+    columns = setting_columns(row.settings for row in rows)
+    for row in rows:
+        evaluated, failed = _split(records[row.key])
         shared: dict[str, Any] = {
-            "variant": variant.name,
-            **{name: setting_text(variant.settings, path) for name, path in columns.items()},
+            "row": row.name,
+            **{name: setting_text(row.settings, path) for name, path in columns.items()},
             "images": len(evaluated),
             "failed": len(failed),
         }
@@ -95,8 +92,8 @@ def summary(
             shared["segments"] = np.mean([record["segments"] for record in evaluated])
             shared["seconds_per_image"] = np.mean([_seconds(record) for record in evaluated])
         for protocol in protocols:
-            published = variant.published if protocol == "official" and variant.published else {}
-            rows.append(
+            published = row.published if protocol == "official" and row.published else {}
+            lines.append(
                 {
                     **shared,
                     "protocol": protocol,
@@ -106,23 +103,23 @@ def summary(
             )
     numbers = dict.fromkeys([*SCORES, *PUBLISHED, "seconds_per_image"], float)
     further = [name for name in columns if name not in SETTINGS]
-    return pd.DataFrame(rows, columns=[*SUMMARY, *further]).astype(numbers)
+    return pd.DataFrame(lines, columns=[*SUMMARY, *further]).astype(numbers)
 
 
 def per_class(
-    variants: Sequence[Variant],
+    rows: Sequence[Row],
     records: Records,
     classes: Sequence[str],
     protocols: Sequence[ProtocolName] = PROTOCOLS,
 ) -> pd.DataFrame:
-    """One row a variant (`telling_names`), protocol and class, columns `PER_CLASS`. Arguments as in `write_tables`.
+    """One line a row (`telling_names`), protocol and class, columns `PER_CLASS`. Arguments as in `write_tables`.
 
     ``iou_low`` and ``iou_high`` bound the 95 % bootstrap interval over the images. ``tp``, ``fp`` and ``fn`` are
     pixels, ``images`` the number of images in which the class is present.
     """
     parts = []
-    for name, variant in zip(telling_names(variants), variants, strict=True):
-        evaluated, _ = _split(records[variant.key])
+    for name, row in zip(telling_names(rows), rows, strict=True):
+        evaluated, _ = _split(records[row.key])
         for protocol in protocols:
             counts = [_counts(record, protocol) for record in evaluated]
             total = sum(counts, Counts.zeros(len(classes)))
@@ -131,7 +128,7 @@ def per_class(
                 tp, fp, fn = zip(*((image.tp, image.fp, image.fn) for image in counts), strict=True)
                 ends = bootstrap_iou(tp, fp, fn)
             columns = {
-                "variant": name,
+                "row": name,
                 "protocol": protocol,
                 "class_id": np.arange(len(classes)),
                 "class": list(classes),
@@ -146,36 +143,34 @@ def per_class(
     return pd.concat(parts, ignore_index=True)
 
 
-def per_image(
-    variants: Sequence[Variant], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS
-) -> pd.DataFrame:
-    """One row a variant (`telling_names`), protocol and image, columns `PER_IMAGE`. Arguments as in `write_tables`.
+def per_image(rows: Sequence[Row], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
+    """One line a row (`telling_names`), protocol and image, columns `PER_IMAGE`. Arguments as in `write_tables`.
 
     ``acc`` and ``miou`` are the image's own. Those of a set of images, which `summary` has, are no mean of them: they
     come from sums of ``tp``, ``fp`` and ``fn``, the pixels by class, lists such as ``[0,512,0]`` in the order of
     ``class_id``. A failed image has its ``reason`` and no numbers.
     """
-    rows = []
-    for name, variant in zip(telling_names(variants), variants, strict=True):
+    lines = []
+    for name, row in zip(telling_names(rows), rows, strict=True):
         for protocol in protocols:
-            for record in records[variant.key]:
-                row = {
-                    "variant": name,
+            for record in records[row.key]:
+                line = {
+                    "row": name,
                     "protocol": protocol,
                     **{name: record.get(name) for name in ("image", "status", "reason", "segments")},
                 }
                 if record["status"] == "ok":
                     counts = _counts(record, protocol)
-                    row |= {
+                    line |= {
                         "labelled": counts.labelled,
                         "acc": PERCENT * accuracy(counts),
                         "miou": PERCENT * mean_iou(counts),
                         "seconds": _seconds(record),
                         **{name: _listed(getattr(counts, name)) for name in ("tp", "fp", "fn")},
                     }
-                rows.append(row)
+                lines.append(line)
     numbers = {"segments": "Int64", "labelled": "Int64", "acc": float, "miou": float, "seconds": float}
-    return pd.DataFrame(rows, columns=PER_IMAGE).astype(numbers)
+    return pd.DataFrame(lines, columns=PER_IMAGE).astype(numbers)
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

@@ -25,7 +25,7 @@ from diffseg.interrupts import INTERRUPTED_STATUS, interruptible
 from eval.config import ConfigError, explain
 from eval.files import WriteError
 from eval.records import PicturesFailed, RecordError
-from experiments.running.arguments import CONF, arranged
+from experiments.running.arguments import CONF, normalise_argv
 from experiments.running.plan import plan
 from experiments.running.rows import check
 
@@ -53,9 +53,9 @@ def _evaluate(config: DictConfig) -> None:
     planned = replace(planned, rows=check(planned.rows))
     # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
     from experiments.running.runner import run_plans
-    from experiments.running.sweep_table import give_way
+    from experiments.running.sweep_table import remove_stale_sweep_table
 
-    (failed,) = run_plans([planned], conclude=partial(give_way, planned.folder))
+    (failed,) = run_plans([planned], conclude=partial(remove_stale_sweep_table, planned.folder))
     if failed and not config.allow_failures:
         raise PicturesFailed
 
@@ -84,7 +84,7 @@ def main() -> None:
     Plugins.instance().register(one_pass.OnePassLauncher)
     Plugins.instance().register(one_pass.OnePassSweeper)
     with one_line_errors():
-        sys.argv[1:] = arranged(sys.argv[1:])
+        sys.argv[1:] = normalise_argv(sys.argv[1:])
         evaluate()
 
 

@@ -57,7 +57,11 @@ AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
 
 
 class Segmenter(Protocol):
-    """A segmenter with its parameters."""
+    """A segmenter with its parameters.
+
+    Two attributes are optional. ``tuned_key``: key of the class in `diffseg.backbones.Backbone.tuned`.
+    ``needs_mean_classes``: True if ``clusters`` is to be the data set's mean number of classes in a picture.
+    """
 
     def __hash__(self) -> int: ...
 

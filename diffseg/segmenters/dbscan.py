@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from sklearn.cluster import DBSCAN as SklearnDBSCAN
@@ -78,6 +78,8 @@ def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
 @dataclass(frozen=True)
 class DBSCAN:
     """DBSCAN; None is the value tuned for the backbone (the paper's own stand only in its appendix)."""
+
+    tuned_key: ClassVar[str] = "dbscan"
 
     eps: float | None = None
     min_samples: int | None = None

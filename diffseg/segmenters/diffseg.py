@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -22,6 +22,8 @@ class DiffSeg:
 
     ``tau`` None is the value tuned for the backbone; ``grid`` None is ``official`` at S = 64, else ``even``.
     """
+
+    tuned_key: ClassVar[str] = "diffseg"
 
     tau: float | tuple[float, ...] | None = None
     anchors: int = 16

@@ -87,6 +87,11 @@ class KMeans:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: must be 0..2^32-1, got {self.seed}")
 
+    @property
+    def needs_mean_classes(self) -> bool:
+        """Whether ``clusters`` is the data set's mean number of classes in a picture."""
+        return self.clusters is None
+
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         if isinstance(self.clusters, int) and self.clusters > side * side:
             raise ValueError(f"clusters: must be 1..{side * side}, the number of attention maps, got {self.clusters}")

@@ -37,6 +37,11 @@ class KMeansRGBXY:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: must be 0..2^32-1, got {self.seed}")
 
+    @property
+    def needs_mean_classes(self) -> bool:
+        """Whether ``clusters`` is the data set's mean number of classes in a picture."""
+        return self.clusters is None
+
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return fill_in(self, tuned)
 

@@ -32,6 +32,11 @@ class SLIC:
         if not self.compactness > 0:
             raise ValueError(f"compactness: must be above 0, got {self.compactness}")
 
+    @property
+    def needs_mean_classes(self) -> bool:
+        """Whether ``clusters`` is the data set's mean number of classes in a picture."""
+        return self.clusters is None
+
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         """Raises ValueError where scikit-image is not installed, before a run starts."""
         _ = _slic()

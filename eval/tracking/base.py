@@ -8,30 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from eval.columns import Variant
 from eval.protocols import ProtocolName
 from eval.records import Record
+from eval.rows import Row
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """A run that is to be mirrored.
 
     Attributes:
         folder: of its results, which exists.
-        variants: its rows, in the order of the tables.
+        rows: its rows, in the order of the tables.
         classes: names; the position is the label.
         report: scores to show.
         pictures: how many are evaluated.
         sweep: folder of the sweep of which the run is a job, None where it is alone.
         point: what tells it from the sweep's other jobs.
-        shared: keys of variants that other jobs of the sweep have as well, and whether one of those mirrors it.
+        shared: keys of rows that other jobs of the sweep have as well, and whether one of those mirrors it.
     """
 
     folder: Path
-    variants: Sequence[Variant]
+    rows: Sequence[Row]
     classes: Sequence[str]
     report: Sequence[ProtocolName]
     pictures: int
@@ -44,7 +44,7 @@ class Tracking(Protocol):
     """The mirror of one run."""
 
     def record(self, record: Record) -> None:
-        """Is shown each image record of the run's variants: those of earlier processes, then new ones as they come."""
+        """Is shown each image record of the run's rows: those of earlier processes, then new ones as they come."""
         ...
 
     def finish(self) -> None:
@@ -63,7 +63,7 @@ class Tracking(Protocol):
 class Tracker(Protocol):
     """A dataclass named by a ``conf/tracker/*.yaml``."""
 
-    def open(self, run: Facts) -> Tracking:
+    def open(self, run: RunFacts) -> Tracking:
         """Begins to mirror a run."""
         ...
 
@@ -85,7 +85,7 @@ class NoTracking:
 class NoTracker:
     """Results stay in files."""
 
-    def open(self, run: Facts) -> Tracking:
+    def open(self, run: RunFacts) -> Tracking:
         """Opens nothing."""
         return NoTracking()
 

@@ -1,4 +1,4 @@
-"""What is logged of a variant in its wandb run: see `eval.tracking.wandb_tracker`."""
+"""Mirrors one row of the tables in a wandb run; `eval.tracking.wandb_tracker` opens it."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ PANELS = 8  # pictures shown beside the overview
 RESULTS = ("*.csv", "records.jsonl", "config.yaml", "provenance.json")
 
 
-class VariantRun:
-    """A variant's wandb run. A record that has been shown before adds nothing.
+class RowMirror:
+    """Logs a row's records in its wandb run. A record that is already logged is ignored.
 
     Args:
         run: open.
-        row, name: the variant's place and name in the tables.
+        number, name: position and name of the row in the tables.
         classes: names.
         report: scores to show.
     """
 
     def __init__(
-        self, run: wandb.Run, row: int, name: str, classes: Sequence[str], report: Sequence[ProtocolName]
+        self, run: wandb.Run, number: int, name: str, classes: Sequence[str], report: Sequence[ProtocolName]
     ) -> None:
-        self.run, self.row, self.name, self.report = run, row, name, report
+        self.run, self.number, self.name, self.report = run, number, name, report
         self.none = dict.fromkeys(report, Counts.zeros(len(classes)))
         self.total = self.none
         self.images: dict[str, Record] = {}  # the newest of each
@@ -48,10 +48,10 @@ class VariantRun:
         """Logs an image, and the scores of all so far."""
         if self.images.get(record["image"]) == record:
             return
-        row = self._row(record)
+        logged = self._values(record)
         # A resumed run has the earlier ones: records come in the same order, one a step.
         if self.step >= self.run.starting_step:
-            self.run.log(row, step=self.step)
+            self.run.log(logged, step=self.step)
         self.step += 1
 
     def finish(self, folder: Path, artifact: str, summary: pd.DataFrame, per_class: pd.DataFrame) -> None:
@@ -59,14 +59,14 @@ class VariantRun:
 
         Args:
             folder: results folder.
-            artifact: name of the result files, the same for all variants, so that wandb keeps them once.
-            summary, per_class: tables of all variants.
+            artifact: name of the result files, the same for all rows, so that wandb keeps them once.
+            summary, per_class: tables of all rows.
         """
         import wandb
 
-        first = self.row * len(self.report)  # a line a protocol
+        first = self.number * len(self.report)  # a line a protocol
         self.run.summary.update(_final(summary.iloc[first : first + len(self.report)]))
-        classes = per_class[per_class["variant"] == self.name].drop(columns="variant")
+        classes = per_class[per_class["row"] == self.name].drop(columns="row")
         overview = folder / "panels" / "overview.png"
         panels = sorted(set(overview.parent.glob("*.png")) - {overview})[:PANELS]
         media: dict[str, Any] = {"per_class": wandb.Table(dataframe=classes)}
@@ -76,10 +76,10 @@ class VariantRun:
         self.run.log(media)  # in the last record's row: the next record of a resumed run finds its step free
         files = wandb.Artifact(artifact, "results")
         for path in sorted(path for pattern in RESULTS for path in folder.glob(pattern)):
-            files.add_file(str(path), policy="immutable")  # not copied once more for each variant
+            files.add_file(str(path), policy="immutable")  # not copied once more for each row
         self.run.log_artifact(files)
 
-    def _row(self, record: Record) -> dict[str, Any]:
+    def _values(self, record: Record) -> dict[str, Any]:
         """What is logged of one image: its own scores, and those of all images so far, in percent."""
         before = self.images.get(record["image"])
         self.images[record["image"]] = record
@@ -114,9 +114,9 @@ def _scores(prefix: str, counts: ByProtocol) -> dict[str, float]:
 
 
 def _final(summary: pd.DataFrame) -> dict[str, float]:
-    """``final/...`` -> number, from a variant's rows of ``summary.csv``; what they leave empty is left out."""
-    rows = summary.to_dict("records")
-    final = {f"final/{name}": rows[0][name] for name in ("images", "failed", "segments", "seconds_per_image")}
-    for row in rows:
-        final |= {f"final/{row['protocol']}/{name}": row[name] for name in SCORES if name != "segments"}
+    """``final/...`` -> number, from the lines of one row of ``summary.csv``; empty cells are left out."""
+    lines = summary.to_dict("records")
+    final = {f"final/{name}": lines[0][name] for name in ("images", "failed", "segments", "seconds_per_image")}
+    for line in lines:
+        final |= {f"final/{line['protocol']}/{name}": line[name] for name in SCORES if name != "segments"}
     return {name: value for name, value in final.items() if pd.notna(value)}

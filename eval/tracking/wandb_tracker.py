@@ -1,4 +1,4 @@
-"""Mirrors a run in Weights & Biases: a wandb run a variant, written live. Settings: ``conf/tracker/wandb.yaml``.
+"""Mirrors a run in Weights & Biases: a wandb run a row, written live. Settings: ``conf/tracker/wandb.yaml``.
 
 Only what stands in the results folder is sent: no code, console output, git state, environment or machine statistics.
 """
@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from eval.columns import Variant, telling_names
 from eval.files import write_text
 from eval.records import Record
-from eval.tracking.base import Facts, Tracking, one_line
-from eval.tracking.wandb_run import VariantRun
+from eval.rows import Row, telling_names
+from eval.tracking.base import RunFacts, Tracking, one_line
+from eval.tracking.wandb_run import RowMirror
 
 if TYPE_CHECKING:
     import wandb
@@ -67,37 +67,37 @@ class WandbTracker:
         if not 0 < self.timeout < float("inf"):
             raise ValueError(f"timeout: must be a positive number of seconds, got {self.timeout}")
 
-    def open(self, run: Facts) -> Tracking:
-        """Begins a wandb run a variant, with its files under ``wandb`` in the results folder, of a job in the sweep's.
+    def open(self, run: RunFacts) -> Tracking:
+        """Begins a wandb run for each row; its files lie under ``wandb`` in the folder of the run or sweep.
 
-        The id of a wandb run begins with one of that folder, and goes on with the variant's key and, in a sweep, the
+        The id of a wandb run begins with one of that folder, and goes on with the row's key and, in a sweep, the
         number of pictures: it stays the same when a job's number moves because its sweep grows.
 
         Raises:
             RuntimeError: wandb is not installed.
-            ValueError: an agent of a wandb sweep started this run, and it has several variants.
+            ValueError: an agent of a wandb sweep started this run, and it has several rows.
         """
         try:
             import wandb
         except ImportError:
             raise RuntimeError("wandb is not installed (pip install wandb)") from None
-        if _agent() and len(run.variants) > 1:
-            raise ValueError(f"a run of a wandb sweep has one variant, this one has {len(run.variants)}")
+        if _agent() and len(run.rows) > 1:
+            raise ValueError(f"a run of a wandb sweep has one row, this one has {len(run.rows)}")
         wandb.setup(wandb.Settings(silent=True))
         # Resolved: a later upload, from wherever, finds the files.
         run = replace(run, folder=run.folder.resolve(), sweep=run.sweep and run.sweep.resolve())
         mode = self._mode()
         token = _token(_home(run))
-        ids = {each.key: f"{token}-{each.key}" + (f"-{run.pictures}" if run.sweep else "") for each in run.variants}
-        runs: dict[str, VariantRun] = {}
+        ids = {each.key: f"{token}-{each.key}" + (f"-{run.pictures}" if run.sweep else "") for each in run.rows}
+        runs: dict[str, RowMirror] = {}
         address = ""
         with ExitStack() as opened:
-            for row, (name, variant) in enumerate(zip(telling_names(run.variants), run.variants, strict=True)):
-                if variant.key in runs or run.shared.get(variant.key):  # under another name, or in another job
+            for number, (name, row) in enumerate(zip(telling_names(run.rows), run.rows, strict=True)):
+                if row.key in runs or run.shared.get(row.key):  # under another name, or in another job
                     continue
-                begun, mode = self._begin(mode, run, ids[variant.key], name, variant)
+                begun, mode = self._begin(mode, run, ids[row.key], name, row)
                 opened.callback(begun.finish, exit_code=1)
-                runs[variant.key] = VariantRun(begun, row, name, run.classes, run.report)
+                runs[row.key] = RowMirror(begun, number, name, run.classes, run.report)
                 address = (begun.url if len(runs) == 1 else begun.project_url) or ""
             opened.pop_all()
         if mode == "online" and address:
@@ -121,7 +121,7 @@ class WandbTracker:
             logger.warning("tracker.mode=online: %s; wandb records offline", problem)
         return "offline"
 
-    def _begin(self, mode: Mode, run: Facts, id: str, name: str, variant: Variant) -> tuple[wandb.Run, Mode]:
+    def _begin(self, mode: Mode, run: RunFacts, id: str, name: str, row: Row) -> tuple[wandb.Run, Mode]:
         """Begins one wandb run, offline where the server does not take it in time. Returns it and how it was begun."""
         import wandb
 
@@ -133,10 +133,10 @@ class WandbTracker:
                 id=None if agent else id,
                 dir=str(_home(run)),
                 group=agent or _home(run).name,
-                name=f"{name}, {run.point}" if run.sweep and variant.key not in run.shared else name,
+                name=f"{name}, {run.point}" if run.sweep and row.key not in run.shared else name,
                 mode=mode,
-                job_type=variant.settings["segmenter"]["name"],
-                config=dict(variant.settings),
+                job_type=row.settings["segmenter"]["name"],
+                config=dict(row.settings),
                 # Online, the run goes on where the last process was. Offline, each process records the run from its
                 # beginning, and what is synced last replaces what was there.
                 resume="allow" if mode == "online" else None,
@@ -149,14 +149,14 @@ class WandbTracker:
             logger.warning("wandb: %s; recording offline", one_line(error))
             wandb.setup(wandb.Settings(mode="offline"))  # no other run of this process waits for that server again
             # The failed attempt keeps its id in this process.
-            return self._begin("offline", run, f"{id}-offline", name, variant)
+            return self._begin("offline", run, f"{id}-offline", name, row)
         return begun, mode
 
 
 class _WandbTracking:
-    """The wandb runs of one run of ours, by the keys of its variants; ``artifact``: name of its result files."""
+    """The wandb runs of one run of ours, by the keys of its rows; ``artifact``: name of its result files."""
 
-    def __init__(self, run: Facts, artifact: str, runs: Mapping[str, VariantRun]) -> None:
+    def __init__(self, run: RunFacts, artifact: str, runs: Mapping[str, RowMirror]) -> None:
         self.run, self.artifact, self.runs = run, artifact, runs
 
     def record(self, record: Record) -> None:
@@ -166,7 +166,7 @@ class _WandbTracking:
     def finish(self) -> None:
         folder = self.run.folder
         summary = pd.read_csv(folder / "summary.csv")
-        names = {"variant": str, "class": str}
+        names = {"row": str, "class": str}
         per_class = pd.read_csv(folder / "per_class.csv", dtype=names, na_values=[""], keep_default_na=False)
         with _staging(_home(self.run)):
             for each in self.runs.values():
@@ -202,7 +202,7 @@ def _agent() -> str | None:
     return os.environ.get("WANDB_SWEEP_ID")
 
 
-def _home(run: Facts) -> Path:
+def _home(run: RunFacts) -> Path:
     """In which folder wandb's files lie: the sweep's, so that a job's holds what it would without a mirror."""
     return run.sweep or run.folder
 

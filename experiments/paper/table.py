@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from eval.columns import Variant
 from eval.files import write_text
 from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
-from eval.settings import variant_key
+from eval.rows import Row
+from eval.settings import row_key
 from eval.tables import Records, summary, write_csv
 from experiments.paper.latex import latex_table
 from experiments.paper.published import published_table
@@ -28,22 +28,22 @@ FAILED_SHOWN = 10
 
 
 def write_paper_table(
-    folder: Path, published: str, variants: Sequence[Variant], records: Records, official_count: int | None
+    folder: Path, published: str, rows: Sequence[Row], records: Records, official_count: int | None
 ) -> str:
     """Writes the three files, each whole or not at all.
 
     Args:
         folder: where to, must exist.
         published: name of the paper's table, see `published_table`.
-        variants: our rows, in order. Those that differ in the seed alone become one.
-        records: image records of each variant.
+        rows: our rows, in order. Those that differ in the seed alone become one.
+        records: image records of each row.
         official_count: images of the published evaluation, None where there is none.
 
     Returns:
         The text of ``table.md``, fit for a terminal.
     """
-    table = paper_table(published, variants, records, official_count)
-    dataset = variants[0].settings["dataset"]
+    table = paper_table(published, rows, records, official_count)
+    dataset = rows[0].settings["dataset"]
     caption = (
         f"{published}: published numbers, and ours on {dataset['name']} (labels: {dataset['label_source']}). In %, "
         "score official; ours with the 95 % interval over the images, of several seeds mean ± standard deviation. "
@@ -52,7 +52,7 @@ def write_paper_table(
     )
     cells = _cells(table)
     caveats = coarse(table["images"].dropna())
-    footnotes = [*_notes(table), *_shortcomings(table), *caveats, *_failures(variants, records)]
+    footnotes = [*_notes(table), *_shortcomings(table), *caveats, *_failures(rows, records)]
     text = "\n".join([caption, "", pipe_table(cells), *(f"{note}\n" for note in footnotes)])
     write_csv(folder / "table.csv", table)
     write_text(folder / "table.md", text)
@@ -60,9 +60,7 @@ def write_paper_table(
     return text
 
 
-def paper_table(
-    published: str, variants: Sequence[Variant], records: Records, official_count: int | None
-) -> pd.DataFrame:
+def paper_table(published: str, rows: Sequence[Row], records: Records, official_count: int | None) -> pd.DataFrame:
     """One row a method and resolution, columns `COLUMNS`: published ones that we do not run, then ours in their order.
 
     Arguments as in `write_paper_table`. ``acc`` and ``miou`` are ours in percent. Of several seeds they and the ends
@@ -70,29 +68,29 @@ def paper_table(
     """
     prior = {(row["method"], row["resolution"]): row for row in published_table(published).to_dict("records")}
     ours = []
-    for seeds in _seeds_together(variants):
+    for seeds in _seeds_together(rows):
         method, resolution = seeds[0].name, str(seeds[0].settings["backbone"]["size"])
         # A method that the paper does not list is one of this project's, which need none of the three.
         unlisted = {"method": method, "resolution": resolution, **dict.fromkeys(REQUIREMENTS.values(), "no")}
-        row = prior.pop((method, resolution), unlisted)
-        ours.append({**row, **_measured(seeds, records), "official_images": official_count, "note": seeds[0].note})
+        line = prior.pop((method, resolution), unlisted)
+        ours.append({**line, **_measured(seeds, records), "official_images": official_count, "note": seeds[0].note})
     table = pd.DataFrame([*prior.values(), *ours], columns=COLUMNS)
     for metric in ("acc", "miou"):
         table[f"{metric}_difference"] = table[metric] - table[f"published_{metric}"]
     return table.astype(dict.fromkeys(("seeds", "images", "official_images", "failed"), "Int64"))
 
 
-def _seeds_together(variants: Iterable[Variant]) -> list[list[Variant]]:
-    """Variants that differ in the seed alone, in order."""
-    groups: dict[str, list[Variant]] = {}
-    for variant in variants:
-        segmenter = {name: value for name, value in variant.settings["segmenter"].items() if name != "seed"}
-        key = variant_key({**variant.settings, "segmenter": segmenter, "variant": variant.name})
-        groups.setdefault(key, []).append(variant)
+def _seeds_together(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows that differ in the seed alone, in order."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        segmenter = {name: value for name, value in row.settings["segmenter"].items() if name != "seed"}
+        key = row_key({**row.settings, "segmenter": segmenter, "row": row.name})
+        groups.setdefault(key, []).append(row)
     return list(groups.values())
 
 
-def _measured(seeds: Sequence[Variant], records: Records) -> dict[str, Any]:
+def _measured(seeds: Sequence[Row], records: Records) -> dict[str, Any]:
     """What one method scored, over its seeds."""
     scores = summary(seeds, records)
     official, present = (scores[scores["protocol"] == protocol] for protocol in ("official", "present"))
@@ -161,13 +159,13 @@ def _shortcomings(table: pd.DataFrame) -> list[str]:
     return [f"Not comparable with the published numbers: a partial run ({count} images)."]
 
 
-def _failures(variants: Sequence[Variant], records: Records) -> list[str]:
+def _failures(rows: Sequence[Row], records: Records) -> list[str]:
     """Names the images that failed, and in which rows."""
     methods: dict[str, list[str]] = {}
-    for variant in variants:
-        for record in records[variant.key]:
+    for row in rows:
+        for record in records[row.key]:
             if record["status"] == "failed":
-                methods.setdefault(record["image"], []).append(variant.name)
+                methods.setdefault(record["image"], []).append(row.name)
     if not methods:
         return []
     named = [f"{image} ({', '.join(dict.fromkeys(names))})" for image, names in list(methods.items())[:FAILED_SHOWN]]

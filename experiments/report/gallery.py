@@ -21,9 +21,9 @@ from diffseg.pictures import boundaries, colourise
 from eval.config import ConfigError, build
 from eval.matching import contingency
 from eval.results import Results
-from eval.settings import variant_key
+from eval.row_progress import label_path
+from eval.settings import row_key
 from eval.squares import resize_label, square_label
-from eval.tasks import label_path
 from experiments.running.colours import class_colours
 
 TILE = 448
@@ -103,9 +103,9 @@ def _read_job(folder: Path, settings: list[str]) -> tuple[Dataset, list[_Kept]]:
     assert isinstance(config, DictConfig)
     dataset: Dataset = build(config.dataset, "dataset")
     dataset.check()
-    rows: Any = OmegaConf.to_container(config.rows)
+    rows: Any = OmegaConf.to_container(config.resolved)
     # Where a run has a row twice, the tables of `Results` have it once.
-    kept = {(row["name"], variant_key({name: row[name] for name in row if name != "name"})): row for row in rows}
+    kept = {(row["name"], row_key({name: row[name] for name in row if name != "name"})): row for row in rows}
     if {row["dataset"]["fingerprint"] for row in rows} != {dataset.fingerprint}:
         raise DatasetError(f"{folder}: the pictures of dataset {dataset.name} are no longer those that were evaluated")
     if len(kept) != len(settings):

@@ -17,7 +17,7 @@ COMMAND = "python -m experiments.evaluate"
 MULTIRUN = ("-m", "--multirun")
 
 
-def arranged(arguments: Sequence[str]) -> list[str]:
+def normalise_argv(arguments: Sequence[str]) -> list[str]:
     """The arguments with ``-m`` in front, where Hydra looks for it; it may be typed anywhere.
 
     Args:

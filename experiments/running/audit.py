@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.columns import Variant
 from eval.comparisons import change
 from eval.files import write_text
 from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
@@ -17,6 +16,7 @@ from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
 from eval.records import Record
+from eval.rows import Row
 from eval.settings import differences
 from eval.tables import PERCENT, Records, write_csv
 
@@ -36,46 +36,46 @@ Evaluated = Mapping[str, Record]
 """Image -> its record, those that failed left out."""
 
 
-def write_audit(folder: Path, variants: Sequence[Variant], records: Records) -> str:
+def write_audit(folder: Path, rows: Sequence[Row], records: Records) -> str:
     """Writes ``audit.csv`` and ``audit.md``, each whole or not at all.
 
     Args:
         folder: where to, must exist.
-        variants: those of a name are compared with the first of that name.
-        records: image records of each variant.
+        rows: those of a name are compared with the first of that name.
+        records: image records of each row.
 
     Returns:
         The text of ``audit.md``, fit for a terminal.
     """
-    table = audit(variants, records)
-    rows = [row for _, row in table.iterrows()]
+    table = audit(rows, records)
+    lines = [line for _, line in table.iterrows()]
     cells = {"method": list(table["method"]), "choice": list(table["choice"]), "score": list(table["protocol"])}
     for metric, title in METRICS.items():
         cells[title] = [fixed(value) for value in table[metric]]
         changes = table[[f"{metric}_{part}" for part in CHANGE]].to_numpy()
         cells[f"Δ {title}"] = [with_interval(value, low, high, sign="+") for value, low, high in changes]
     cells["underflow"] = [fixed(value, 2) for value in table["underflow"]]
-    cells["images"] = [image_count(row["images"], row["failed"], None) for row in rows]
+    cells["images"] = [image_count(line["images"], line["failed"], None) for line in lines]
     text = "".join([f"{CAPTION}\n\n{pipe_table(cells)}", *(f"\n{caveat}\n" for caveat in coarse(table["images"]))])
     write_csv(folder / "audit.csv", table)
     write_text(folder / "audit.md", text)
     return text
 
 
-def audit(variants: Sequence[Variant], records: Records) -> pd.DataFrame:
-    """What each choice does to the scores, columns `COLUMNS`, in percent. Arguments as in `write_audit`.
+def audit(rows: Sequence[Row], records: Records) -> pd.DataFrame:
+    """How far each choice moves the scores, in percent, columns `COLUMNS`. Arguments as in `write_audit`.
 
     For each method its first row in score ``official``; the same in ``present``, which is a choice as well; then each
     other row in both scores, compared with the first in the same one. A row whose settings are those of the first is
     left out.
     """
-    rows = []
-    for name in dict.fromkeys(variant.name for variant in variants):
-        first, *others = (variant for variant in variants if variant.name == name)
+    lines = []
+    for name in dict.fromkeys(row.name for row in rows):
+        first, *others = (row for row in rows if row.name == name)
         before = _evaluated(records[first.key])
         reference = _facts(name, "", records[first.key])
-        rows.append(reference | {"protocol": "official"} | _scores(_counts(before, "official")))
-        rows.append(
+        lines.append(reference | {"protocol": "official"} | _scores(_counts(before, "official")))
+        lines.append(
             reference | {"choice": "score: official -> present"} | _compared(before, before, "present", "official")
         )
         for other in others:
@@ -83,8 +83,8 @@ def audit(variants: Sequence[Variant], records: Records) -> pd.DataFrame:
             if choice:
                 facts = _facts(name, choice, records[other.key])
                 after = _evaluated(records[other.key])
-                rows += [facts | _compared(before, after, protocol, protocol) for protocol in PROTOCOLS]
-    return pd.DataFrame(rows, columns=COLUMNS)
+                lines += [facts | _compared(before, after, protocol, protocol) for protocol in PROTOCOLS]
+    return pd.DataFrame(lines, columns=COLUMNS)
 
 
 def _evaluated(records: Sequence[Record]) -> Evaluated:
@@ -92,7 +92,7 @@ def _evaluated(records: Sequence[Record]) -> Evaluated:
 
 
 def _facts(name: str, choice: str, records: Sequence[Record]) -> dict[str, Any]:
-    """What a row says besides scores."""
+    """Columns of a row besides its scores."""
     evaluated = _evaluated(records)
     underflow = [record["underflow"] for record in evaluated.values()]
     return {
@@ -108,10 +108,10 @@ def _compared(
     before: Evaluated, after: Evaluated, protocol: ProtocolName, old_protocol: ProtocolName
 ) -> dict[str, Any]:
     """Scores, and how far they are from ``before`` in ``old_protocol`` on the images of both."""
-    row = {"protocol": protocol} | _scores(_counts(after, protocol))
+    line = {"protocol": protocol} | _scores(_counts(after, protocol))
     for metric, point in change(_counts(before, old_protocol), _counts(after, protocol)).items():
-        row |= zip((f"{metric}_{part}" for part in CHANGE), point, strict=True)
-    return row
+        line |= zip((f"{metric}_{part}" for part in CHANGE), point, strict=True)
+    return line
 
 
 def _counts(evaluated: Evaluated, protocol: ProtocolName) -> dict[str, Counts]:

@@ -15,22 +15,20 @@ from datasets.base import Dataset, DatasetError
 from diffseg.pictures import contact_sheet, fit, overlay, write_picture
 from eval.files import writing
 from eval.matching import contingency, match_contingency
-from eval.methods import Method
 from eval.metrics import accuracy
+from eval.row_progress import label_path
+from eval.rows import RowToRun
 from eval.squares import square_image, square_label
-from eval.tasks import label_path
 from experiments.running.colours import class_colours
 
 COLUMNS = 3
 OVERVIEW = "overview"
 OVERVIEW_TILE = 220  # pixels
 
-Methods = Sequence[tuple[Method, str]]
-"""Each method with its key in the records."""
 Tiles = list[tuple[str, NDArray[np.uint8]]]
 
 
-def write_panels(folder: Path, methods: Methods, panels: int) -> list[Path]:
+def write_panels(folder: Path, rows: Sequence[RowToRun], panels: int) -> list[Path]:
     """Draws ``panels/ID.png`` for the first pictures, and all of them on one sheet, ``panels/overview.png``.
 
     A segment that is matched with a class of the picture (score `present`) has that class's colour, so that agreement
@@ -38,19 +36,18 @@ def write_panels(folder: Path, methods: Methods, panels: int) -> list[Path]:
 
     Args:
         folder: results folder, with the label maps that the run kept under ``labels/``.
-        methods: in the order of the tables.
+        rows: in the order of the tables.
         panels: number of pictures.
 
     Returns:
         Paths of what was drawn; a picture that could not be read is left out.
     """
     # Of namesakes that differ in no more than their seed, one is shown.
-    methods = list({(method.row.name, method.row.size): (method, key) for method, key in reversed(methods)}.values())
-    methods.reverse()
-    ids = methods[0][0].row.dataset.ids[:panels]
+    rows = list({(row.name, row.config.size): row for row in reversed(rows)}.values())[::-1]
+    ids = rows[0].config.dataset.ids[:panels]
     with ThreadPoolExecutor() as pool:  # resizing and compressing, most of the work, run side by side
-        drawn = zip(ids, pool.map(lambda id: _tiles(folder, methods, id), ids), strict=True)
-        tiles = {id: row for id, row in drawn if row}
+        drawn = zip(ids, pool.map(lambda id: _tiles(folder, rows, id), ids), strict=True)
+        tiles = {id: shown for id, shown in drawn if shown}
         if not tiles:
             return []
         (folder / "panels").mkdir(exist_ok=True)
@@ -64,24 +61,24 @@ def _draw(folder: Path, name: str, tiles: Mapping[str, Tiles]) -> Path:
     if name == OVERVIEW:
         sheet = contact_sheet(list(tiles.values()), OVERVIEW_TILE)
     else:
-        row = tiles[name]
-        sheet = contact_sheet([row[start : start + COLUMNS] for start in range(0, len(row), COLUMNS)])
+        line = tiles[name]
+        sheet = contact_sheet([line[start : start + COLUMNS] for start in range(0, len(line), COLUMNS)])
     path = folder / "panels" / f"{name}.png"
     with writing(path):
         write_picture(path, sheet)
     return path
 
 
-def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
+def _tiles(folder: Path, rows: Sequence[RowToRun], id: str) -> Tiles:
     """Input, ground truth and each method's segments over the input; empty where there is nothing to show."""
-    dataset = methods[0][0].row.dataset
+    dataset = rows[0].config.dataset
     tiles: Tiles = []
-    for method, key in methods:
-        path = label_path(folder / "labels", method.row.name, key, id)
+    for row in rows:
+        path = label_path(folder / "labels", row.name, row.key, id)
         if not path.is_file():
             continue
         try:
-            picture, truth, shown = _given(dataset, id, dataset.state(id), method.row.size)
+            picture, truth, shown = _given(dataset, id, dataset.state(id), row.config.size)
         except (DatasetError, OSError):
             return []  # recorded as failed, with its reason
         if not tiles:
@@ -89,9 +86,7 @@ def _tiles(folder: Path, methods: Methods, id: str) -> Tiles:
         with Image.open(path) as file:
             labels = np.asarray(file).astype(np.int64)
         table = contingency(labels, truth, len(dataset.classes))
-        caption = (
-            f"{_name(method, methods)}: ACC {accuracy(match_contingency(table, 'present', dataset.background)):.0%}"
-        )
+        caption = f"{_name(row, rows)}: ACC {accuracy(match_contingency(table, 'present', dataset.background)):.0%}"
         tiles.append((caption, fit(overlay(picture, class_colours(labels, table, dataset.background)))))
     return tiles
 
@@ -107,7 +102,7 @@ def _given(
     return picture, truth, (fit(picture), fit(overlay(picture, truth)))
 
 
-def _name(method: Method, methods: Methods) -> str:
-    """Its name, with the size where a namesake runs at another."""
-    namesakes = [other for other, _ in methods if other.row.name == method.row.name]
-    return method.row.name if len(namesakes) == 1 else f"{method.row.name} {method.row.size}"
+def _name(row: RowToRun, rows: Sequence[RowToRun]) -> str:
+    """Name of a row, with its size if a namesake has another."""
+    namesakes = [other for other in rows if other.name == row.name]
+    return row.name if len(namesakes) == 1 else f"{row.name} {row.config.size}"

@@ -10,12 +10,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from eval.config import Row
+from eval.config import RowConfig
 from experiments.running.rows import expand
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """One run.
 
     Attributes:
@@ -28,18 +28,18 @@ class Plan:
     """
 
     config: DictConfig
-    rows: Sequence[Row]
+    rows: Sequence[RowConfig]
     folder: Path
     sweep: Path | None = None
     point: str = ""
     title: str = ""
 
 
-def plan(config: DictConfig, point: str = "", title: str = "") -> Plan:
+def plan(config: DictConfig, point: str = "", title: str = "") -> RunPlan:
     """The plan of the job that Hydra is running. Raises ConfigError, see `experiments.running.rows.expand`."""
     job = HydraConfig.get()
     rows = expand(config, job.overrides.task, job.runtime.choices)
     if job.mode != RunMode.MULTIRUN:
-        return Plan(config, rows, Path(config.results_dir).absolute())
+        return RunPlan(config, rows, Path(config.results_dir).absolute())
     sweep = Path(job.sweep.dir).absolute()
-    return Plan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title)
+    return RunPlan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title)

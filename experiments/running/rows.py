@@ -1,4 +1,4 @@
-"""Rows of a run: an experiment's variants, composed as if each had been typed, and checked before any model loads."""
+"""Composes and checks the rows of a run before any model loads; an experiment lists several."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from datasets.base import Dataset, DatasetError
 from diffseg.backbones import MissingWeights
-from eval.config import ConfigError, Row, build
+from eval.config import ConfigError, RowConfig, build
 from experiments.running.composing import Composer
 
 
 @dataclass(frozen=True)
-class Variation:
+class RowSpec:
     """What an experiment says of a row, or of several that share a name.
 
     Attributes:
@@ -34,7 +34,7 @@ class Variation:
     note: str | None = None
 
 
-def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, str]) -> list[Row]:
+def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, str]) -> list[RowConfig]:
     """Rows of a run, each composed as if it had been typed on the command line, and checked.
 
     What the user gives beats what the row gives. A group that rows choose themselves cannot be given. A key of such a
@@ -51,11 +51,11 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
     """
     if config.panels < 0:
         raise ConfigError(f"panels: must be at least 0, got {config.panels}")
-    if config.variants is None:
+    if config.rows is None:
         return [_row(choices["segmenter"], config, choices)]
-    variations = _variations(config)
-    chosen = {group for each in variations for group in _groups(each) if group in choices}
-    table = f"experiment={choices['experiment']}" if choices.get("experiment") else "variants"
+    specs = _row_specs(config)
+    chosen = {group for each in specs for group in _groups(each) if group in choices}
+    table = f"experiment={choices['experiment']}" if choices.get("experiment") else "rows"
     typed = OverridesParser.create().parse_overrides(list(overrides))
     for override in typed:
         if override.key_or_group in chosen:
@@ -65,31 +65,31 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
             )
     deferred = [override for override in typed if override.key_or_group.split(".")[0] in chosen]
     common = [str(override.input_line) for override in typed if override not in deferred]
-    composed = _compose_all(variations, common)
+    composed = _compose_all(specs, common)
     for override in deferred:
-        _set_where_meant(override, variations, [row for row, _ in composed], table)
-    rows = [_row(each.name, *parts, each.note) for each, parts in zip(variations, composed, strict=True)]
+        _set_where_meant(override, specs, [row for row, _ in composed], table)
+    rows = [_row(each.name, *parts, each.note) for each, parts in zip(specs, composed, strict=True)]
     if any((row.dataset, row.scoring.report) != (rows[0].dataset, rows[0].scoring.report) for row in rows):
-        raise ConfigError(f"variants: the rows of {table} must share dataset and protocol.report")
+        raise ConfigError(f"rows: the rows of {table} must share dataset and protocol.report")
     # What the user gives can make rows equal, such as those of a sweep over it.
     return [row for index, row in enumerate(rows) if row not in rows[:index]]
 
 
-def _variations(config: DictConfig) -> list[Variation]:
+def _row_specs(config: DictConfig) -> list[RowSpec]:
     """Rows of an experiment, sweeps multiplied."""
-    given = OmegaConf.to_container(config.variants) if OmegaConf.is_config(config.variants) else config.variants
+    given = OmegaConf.to_container(config.rows) if OmegaConf.is_config(config.rows) else config.rows
     try:
-        variations = TypeAdapter(list[Variation], config={"extra": "forbid"}).validate_python(given)
+        specs = TypeAdapter(list[RowSpec], config={"extra": "forbid"}).validate_python(given)
     except ValidationError:
         raise ConfigError(
-            f"variants: must be a list of {{name: ..., overrides: [group=choice, ...], note: ...}}, got {given!r}"
+            f"rows: must be a list of {{name: ..., overrides: [group=choice, ...], note: ...}}, got {given!r}"
         ) from None
-    return [Variation(each.name, overrides, each.note) for each in variations for overrides in _without_sweeps(each)]
+    return [RowSpec(each.name, overrides, each.note) for each in specs for overrides in _without_sweeps(each)]
 
 
-def _without_sweeps(variation: Variation) -> list[tuple[str, ...]]:
+def _without_sweeps(spec: RowSpec) -> list[tuple[str, ...]]:
     """Overrides for each combination of the values that its sweeps list."""
-    parsed = OverridesParser.create().parse_overrides(list(variation.overrides))
+    parsed = OverridesParser.create().parse_overrides(list(spec.overrides))
     values = [
         [f"{each.get_key_element()}={value}" for value in each.sweep_string_iterator()]
         if each.is_sweep_override()
@@ -99,12 +99,12 @@ def _without_sweeps(variation: Variation) -> list[tuple[str, ...]]:
     return list(product(*values))
 
 
-def _compose_all(variations: Sequence[Variation], common: Sequence[str]) -> list[tuple[DictConfig, Mapping[str, str]]]:
+def _compose_all(specs: Sequence[RowSpec], common: Sequence[str]) -> list[tuple[DictConfig, Mapping[str, str]]]:
     """Configuration and choices of each row; what is ``common`` to all beats what a row says."""
     composer = Composer(lambda overrides: compose("config", overrides=overrides, return_hydra_config=True))
     given = {override.split("=")[0] for override in common}
     rows: list[tuple[DictConfig, Mapping[str, str]]] = []
-    for each in variations:
+    for each in specs:
         own = [override for override in each.overrides if override.split("=")[0] not in given]
         config = composer([*own, *common])
         choices = dict(config.hydra.runtime.choices)
@@ -114,22 +114,20 @@ def _compose_all(variations: Sequence[Variation], common: Sequence[str]) -> list
     return rows
 
 
-def _set_where_meant(
-    override: Override, variations: Sequence[Variation], configs: Sequence[DictConfig], table: str
-) -> None:
+def _set_where_meant(override: Override, specs: Sequence[RowSpec], configs: Sequence[DictConfig], table: str) -> None:
     """Sets a key of a group that rows choose themselves, see `expand`."""
     key = override.key_or_group
     having = [index for index, config in enumerate(configs) if _has(config, key)]
     if not having:
         raise ConfigError(f"{key}: no row of {table} has this key")
-    leaving = [index for index in having if key.split(".")[0] not in _groups(variations[index])]
+    leaving = [index for index in having if key.split(".")[0] not in _groups(specs[index])]
     for index in leaving or having:
         OmegaConf.update(configs[index], key, override.value(), merge=False)
 
 
-def _groups(variation: Variation) -> list[str]:
+def _groups(spec: RowSpec) -> list[str]:
     """What a row's overrides set: groups, among them, and keys."""
-    return [override.split("=")[0] for override in variation.overrides]
+    return [override.split("=")[0] for override in spec.overrides]
 
 
 def _has(config: DictConfig, key: str) -> bool:
@@ -138,8 +136,8 @@ def _has(config: DictConfig, key: str) -> bool:
     return isinstance(node, DictConfig) and name in node
 
 
-def _row(name: str, config: DictConfig, choices: Mapping[str, str], note: str | None = None) -> Row:
-    return Row(
+def _row(name: str, config: DictConfig, choices: Mapping[str, str], note: str | None = None) -> RowConfig:
+    return RowConfig(
         name,
         config,
         choices,
@@ -150,7 +148,7 @@ def _row(name: str, config: DictConfig, choices: Mapping[str, str], note: str | 
     )
 
 
-def check(rows: Sequence[Row]) -> list[Row]:
+def check(rows: Sequence[RowConfig]) -> list[RowConfig]:
     """Looks whether data and weights are there, and all of what is missing at once. Imports no torch.
 
     Returns:
@@ -181,10 +179,10 @@ def check(rows: Sequence[Row]) -> list[Row]:
     return rows
 
 
-def _of_row(error: MissingWeights, row: Row) -> MissingWeights:
+def _of_row(error: MissingWeights, row: RowConfig) -> MissingWeights:
     """The error with the whole key, and the environment variable from which the YAML reads the path, if it does."""
     key = "backbone." if str(error).startswith("path: ") else ""
-    path = OmegaConf.to_container(row.config.backbone, resolve=False)["path"]  # type: ignore[call-overload, index]
+    path = OmegaConf.to_container(row.composed.backbone, resolve=False)["path"]  # type: ignore[call-overload, index]
     variable = re.match(r"\$\{oc\.env:(\w+)", path)
     hint = f"; beside another backbone: the environment variable {variable[1]}=DIR" if variable else ""
     return MissingWeights(f"{key}{error}{hint}")

@@ -20,23 +20,23 @@ from omegaconf import OmegaConf
 from transformers.utils import logging as transformers_logging
 
 from diffseg.backbones.device import pick_device
-from eval.columns import Variant
-from eval.config import ConfigError, Row, build
+from eval.config import ConfigError, RowConfig, build
 from eval.files import write_text, writing
-from eval.methods import Method, prepare
 from eval.provenance import provenance
 from eval.records import Record, RecordFile
+from eval.row_progress import Job
+from eval.row_setup import prepare
+from eval.rows import RowToRun
 from eval.run import record_order, run
-from eval.settings import differences, variant_key
+from eval.settings import differences
 from eval.shards import Shard, join_shards
 from eval.tables import write_tables
-from eval.tasks import Job
-from eval.tracking.base import Facts, SafeTracking, Tracker, Tracking
+from eval.tracking.base import RunFacts, SafeTracking, Tracker, Tracking
 from experiments.paper.published import published_score, published_table
 from experiments.paper.table import write_paper_table
 from experiments.running.audit import write_audit
 from experiments.running.panels import write_panels
-from experiments.running.plan import Plan
+from experiments.running.plan import RunPlan
 from experiments.running.sweep_folders import LABELS, PROVENANCE, RECORDS, recorded_with, settle
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ COMPUTED = (
 
 
 def run_plans(
-    plans: Sequence[Plan],
+    plans: Sequence[RunPlan],
     sweep: Path | None = None,
     begin: Callable[[], None] = lambda: None,
     conclude: Callable[[], None] = lambda: None,
@@ -66,7 +66,7 @@ def run_plans(
         For each plan the number of failures: pictures that could not be evaluated, once for each row.
 
     Raises:
-        ConfigError, RecordError: see `eval.methods.prepare` and `eval.records.RecordFile`.
+        ConfigError, RecordError: see `eval.row_setup.prepare` and `eval.records.RecordFile`.
         WriteError: a result file could not be written; what was recorded before stays.
     """
     shard = join_shards()
@@ -81,16 +81,16 @@ def run_plans(
     batch_size = plans[0].config.batch_size
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"batch_size: must be at least 1, or null, got {batch_size}")
-    methods = [_prepared(plan) for plan in plans]
+    rows = [_prepare(plan) for plan in plans]
     try:
         device = str(pick_device(shard.device(plans[0].config.device)))
     except ValueError as error:
         raise ConfigError(str(error)) from None
     evaluate = partial(run, device=device, shard=shard, batch_size=batch_size)
     if shard.leads:
-        failures = _lead(plans, methods, sweep, begin, evaluate, shard)
+        failures = _lead(plans, rows, sweep, begin, evaluate, shard)
         conclude()  # before the others can end: torchrun ends this process as soon as another has ended with failures
-        return [shard.agree(failed) for failed in failures]
+        return [shard.broadcast(failed) for failed in failures]
     shard.wait()  # until the first has opened the folders
     with ExitStack() as stack:
         jobs = [
@@ -100,26 +100,26 @@ def run_plans(
                 plan.folder / LABELS,
                 plan.config.panels,
             )
-            for plan, of_plan in zip(plans, methods, strict=True)
+            for plan, of_plan in zip(plans, rows, strict=True)
         ]
         evaluate(jobs)
     shard.wait()
-    return [shard.agree(0) for _ in plans]
+    return [shard.broadcast(0) for _ in plans]
 
 
-def _prepared(plan: Plan) -> list[Method]:
+def _prepare(plan: RunPlan) -> list[RowToRun]:
     try:
         build(plan.config.tracker, "tracker")
         if plan.config.published:
             published_table(plan.config.published)
-        return [prepare(row) for row in plan.rows]
+        return [prepare(row, published_score(plan.config.published, row.name, row.backbone.size)) for row in plan.rows]
     except ConfigError as error:
         raise ConfigError(f"{plan.title}{error}") from None
 
 
 def _lead(
-    plans: Sequence[Plan],
-    methods: Sequence[Sequence[Method]],
+    plans: Sequence[RunPlan],
+    rows: Sequence[Sequence[RowToRun]],
     sweep: Path | None,
     begin: Callable[[], None],
     evaluate: Callable[[Sequence[Job]], None],
@@ -127,18 +127,18 @@ def _lead(
 ) -> list[int]:
     """What the first process does: its share, and all that is done once. Returns the numbers of failures."""
     with ExitStack() as stack:
-        opened = [stack.enter_context(_open(*each)) for each in zip(plans, methods, _shared(methods), strict=True)]
+        opened = [stack.enter_context(_open(*each)) for each in zip(plans, rows, _shared(rows), strict=True)]
         begin()
         if sweep:
-            origins = settle([(each.job, each.variants) for each in opened], sweep)
+            origins = settle([(each.job, each.job.rows) for each in opened], sweep)
         else:
             origins = [{plans[0].folder}]
-            _tell_of_others(opened[0])
+            _warn_other_records(opened[0])
         earlier = [recorded_with(came) for came in origins]  # all, before the first is written anew
         changed = [
             each.plan.folder for each, facts in zip(opened, earlier, strict=True) if _add_provenance(each, facts)
         ]
-        _tell_of_another_list(plans[0].rows[0])
+        _warn_other_pictures(plans[0].rows[0])
         if kept := sum(len(records) for each in opened for records in each.results().values()):
             print(f"{sweep or opened[0].job.records.path}: goes on from {kept} records", file=sys.stderr)
         if changed:
@@ -148,7 +148,7 @@ def _lead(
                 changed[0],
             )
         for each in opened:
-            each.show()
+            each.mirror()
         shard.wait()
         evaluate([each.job for each in opened])
         shard.wait()  # until the others have written theirs
@@ -156,79 +156,77 @@ def _lead(
 
 
 @dataclass(frozen=True)
-class _Opened:
+class JobOpen:
     """A plan whose folder is open.
 
     Attributes:
         plan, job: what is wanted, as configured and as run.
-        variants: its rows as the tables take them.
         tracking: its mirror.
     """
 
-    plan: Plan
+    plan: RunPlan
     job: Job
-    variants: Sequence[Variant]
     tracking: Tracking
 
     def results(self) -> dict[str, list[Record]]:
         """Key -> the records so far, in the order of the data set."""
-        rows = zip(self.job.methods, self.variants, strict=True)
-        return {variant.key: self.job.records.records(variant.key, method.row.dataset.ids) for method, variant in rows}
+        return {row.key: self.job.records.records(row.key, row.config.dataset.ids) for row in self.job.rows}
 
-    def show(self) -> None:
+    def mirror(self) -> None:
         """Shows the mirror the records that it has not seen."""
         for records in self.results().values():
             for record in records:
                 self.tracking.record(record)
 
 
-def _shared(methods: Sequence[Sequence[Method]]) -> list[dict[str, bool]]:
-    """For each job the keys of the rows that it has in common with others, and whether one of those before has it."""
-    rows = [{(variant_key(each.settings), len(each.row.dataset.ids)) for each in job} for job in methods]
-    jobs = Counter(row for job in rows for row in job)
+def _shared(rows: Sequence[Sequence[RowToRun]]) -> list[dict[str, bool]]:
+    """For each job: key of a row that other jobs have, too -> True if an earlier job has it."""
+    keys = [{(each.key, len(each.config.dataset.ids)) for each in job} for job in rows]
+    jobs = Counter(key for job in keys for key in job)
     seen: set[tuple[str, int]] = set()
     found = []
-    for job in rows:
+    for job in keys:
         found.append({key: (key, pictures) in seen for key, pictures in job if jobs[key, pictures] > 1})
         seen |= job
     return found
 
 
 @contextmanager
-def _open(plan: Plan, methods: Sequence[Method], shared: Mapping[str, bool]) -> Iterator[_Opened]:
+def _open(plan: RunPlan, rows: Sequence[RowToRun], shared: Mapping[str, bool]) -> Iterator[JobOpen]:
     """Opens the folder of a plan, writes what the run is made with, and begins to mirror it; ``shared``: its rows."""
     with writing(plan.folder):
         plan.folder.mkdir(parents=True, exist_ok=True)
     dataset = plan.rows[0].dataset
     tracker: Tracker = build(plan.config.tracker, "tracker")
     with RecordFile(plan.folder / RECORDS) as records:
-        variants = [_variant(method, records.declare(method.settings)) for method in methods]
-        _describe(plan, methods)
+        for row in rows:
+            records.declare(row.recorded)
+        _describe(plan, rows)
         report, pictures = plan.rows[0].scoring.report, len(dataset.ids)
-        facts = Facts(plan.folder, variants, dataset.classes, report, pictures, plan.sweep, plan.point, shared)
+        facts = RunFacts(plan.folder, rows, dataset.classes, report, pictures, plan.sweep, plan.point, shared)
         tracking = SafeTracking(lambda: tracker.open(facts))
         failed = True
         try:
-            job = Job(methods, records, plan.folder / LABELS, plan.config.panels, tracking.record)
-            yield _Opened(plan, job, variants, tracking)
+            job = Job(rows, records, plan.folder / LABELS, plan.config.panels, tracking.record)
+            yield JobOpen(plan, job, tracking)
             failed = False
         finally:
             tracking.close(failed)
 
 
-def _report(opened: _Opened) -> int:
+def _report(opened: JobOpen) -> int:
     """Writes tables and panels, prints the summary. Returns the number of failures."""
-    plan, methods, variants = opened.plan, opened.job.methods, opened.variants
+    plan, rows = opened.plan, opened.job.rows
     config, folder, dataset = plan.config, plan.folder, plan.rows[0].dataset
-    opened.job.records.gather([*((variant.key, "") for variant in variants), *record_order(methods)])
-    opened.show()  # those of other processes
+    opened.job.records.gather([*((row.key, "") for row in rows), *record_order(rows)])
+    opened.mirror()  # those of other processes
     results = opened.results()
-    text = write_tables(folder, variants, results, dataset.classes, plan.rows[0].scoring.report, dataset.official_count)
+    text = write_tables(folder, rows, results, dataset.classes, plan.rows[0].scoring.report, dataset.official_count)
     if config.published:
-        text += "\n" + write_paper_table(folder, config.published, variants, results, dataset.official_count)
+        text += "\n" + write_paper_table(folder, config.published, rows, results, dataset.official_count)
     if config.audit:
-        text += "\n" + write_audit(folder, variants, results)
-    panels = write_panels(folder, [(m, v.key) for m, v in zip(methods, variants, strict=True)], config.panels)
+        text += "\n" + write_audit(folder, rows, results)
+    panels = write_panels(folder, rows, config.panels)
     opened.tracking.finish()
     if not plan.title:
         pictures = f"; pictures: {folder}/panels/overview.png and {len(panels) - 1} more" if panels else ""
@@ -241,16 +239,7 @@ def _report(opened: _Opened) -> int:
     return failed
 
 
-def _variant(method: Method, key: str) -> Variant:
-    """The row as the tables take it: the choices' names are shown, though they are no part of the key."""
-    row = method.row
-    shown = dict(method.settings) | {"experiment": row.config.name}
-    for group in ("backbone", "segmenter"):
-        shown[group] = {**shown[group], "name": row.choices[group]}
-    return Variant(row.name, key, shown, published_score(row.config.published, row.name, row.backbone.size), row.note)
-
-
-def _tell_of_another_list(row: Row) -> None:
+def _warn_other_pictures(row: RowConfig) -> None:
     """Says when the pictures are others than those on which the published numbers were measured."""
     dataset = row.dataset
     if dataset.official_count not in (None, len(dataset.listed)):
@@ -262,20 +251,20 @@ def _tell_of_another_list(row: Row) -> None:
         )
 
 
-def _tell_of_others(opened: _Opened) -> None:
+def _warn_other_records(opened: JobOpen) -> None:
     """Says what sets records of earlier settings in this folder apart; they stay, and enter no table of this run."""
     records = opened.job.records
-    for other in records.other_settings([variant.key for variant in opened.variants]):
-        nearest = min((differences(other, method.settings) for method in opened.job.methods), key=len)
+    for other in records.other_settings([row.key for row in opened.job.rows]):
+        nearest = min((differences(other, row.recorded) for row in opened.job.rows), key=len)
         logger.warning("%s keeps records of other settings, not used here: %s", records.path, "; ".join(nearest))
 
 
-def _describe(plan: Plan, methods: Sequence[Method]) -> None:
+def _describe(plan: RunPlan, rows: Sequence[RowToRun]) -> None:
     """Writes ``config.yaml``, and removes what was computed for another; where the results lie changes nothing."""
     given = OmegaConf.to_container(plan.config, resolve=True)
     assert isinstance(given, dict)
     del given["results_dir"]
-    given["rows"] = [{"name": method.row.name, **method.settings} for method in methods]
+    given["resolved"] = [{"name": row.name, **row.recorded} for row in rows]
     plain = json.loads(json.dumps(given))  # tuples become lists
     text, path = OmegaConf.to_yaml(OmegaConf.create(plain)), plan.folder / "config.yaml"
     if path.is_file() and path.read_text(encoding="utf-8") != text:
@@ -285,9 +274,9 @@ def _describe(plan: Plan, methods: Sequence[Method]) -> None:
     write_text(path, text)
 
 
-def _add_provenance(opened: _Opened, earlier: Sequence[Mapping[str, Any]]) -> bool:
+def _add_provenance(opened: JobOpen, earlier: Sequence[Mapping[str, Any]]) -> bool:
     """Writes ``provenance.json``: ``earlier``, and what this process works with. Returns whether the code differs."""
-    facts = provenance([method.settings for method in opened.job.methods])
+    facts = provenance([row.recorded for row in opened.job.rows])
     together = earlier if facts in earlier else [*earlier, facts]
     write_text(opened.plan.folder / PROVENANCE, json.dumps(together, indent=2) + "\n")
     return any(each["code"] != facts["code"] for each in earlier)

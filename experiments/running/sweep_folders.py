@@ -14,13 +14,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from eval.columns import Variant
 from eval.files import write_text, writing
 from eval.records import RecordFile
-from eval.tasks import Job, label_path
+from eval.row_progress import Job, label_path
+from eval.rows import Row
 
 RECORDS, LABELS, PROVENANCE, EARLIER = "records.jsonl", "labels", "provenance.json", "earlier"
-Occupant = tuple[Job, Sequence[Variant]]
+Occupant = tuple[Job, Sequence[Row]]
 """What is to fill a folder, with its rows as the tables take them."""
 
 
@@ -46,15 +46,15 @@ def settle(occupants: Sequence[Occupant], sweep: Path) -> list[set[Path]]:
             continue
         with ExitStack() as stack:
             source = own.get(folder) or stack.enter_context(RecordFile(folder / RECORDS))
-            for (job, variants), came in zip(occupants, origins, strict=True):
-                if any([_take_over(job, variant, source, folder / LABELS) for variant in variants]):
+            for (job, rows), came in zip(occupants, origins, strict=True):
+                if any([_take_over(job, row, source, folder / LABELS) for row in rows]):
                     came.add(folder)
     earlier = sweep / EARLIER
-    records = {(each.key, image) for job, variants in occupants for each in variants for image in _ids(job)}
-    kept = {path for job, variants in occupants for path in _kept(job.labels, job, variants) if path.is_file()}
+    records = {(each.key, image) for job, rows in occupants for each in rows for image in _ids(job)}
+    kept = {path for job, rows in occupants for path in _kept(job.labels, job, rows) if path.is_file()}
     held = {(path.parent.name, path.name) for path in kept}
-    for job, variants in occupants:
-        _put_records_away(job, variants, records, earlier / RECORDS)
+    for job, rows in occupants:
+        _put_records_away(job, rows, records, earlier / RECORDS)
         for path in set(job.labels.glob("*/*.png")) - kept:
             _put_away(path, earlier / LABELS, held)
     return origins
@@ -67,12 +67,12 @@ def recorded_with(folders: Iterable[Path]) -> list[dict[str, Any]]:
     return [each for number, each in enumerate(found) if each not in found[:number]]
 
 
-def _take_over(job: Job, variant: Variant, source: RecordFile, labels: Path) -> bool:
-    """Records and label maps of a variant that the job wants and has not. Returns whether the source has some."""
-    images = source.images(variant.key) & set(_ids(job))
+def _take_over(job: Job, row: Row, source: RecordFile, labels: Path) -> bool:
+    """Records and label maps of a row that the job wants and has not. Returns whether the source has some."""
+    images = source.images(row.key) & set(_ids(job))
     if images and source is not job.records:
-        job.records.adopt(source, variant.key, images)
-        _copy(zip(_kept(labels, job, [variant]), _kept(job.labels, job, [variant]), strict=True))
+        job.records.adopt(source, row.key, images)
+        _copy(zip(_kept(labels, job, [row]), _kept(job.labels, job, [row]), strict=True))
     return bool(images)
 
 
@@ -86,19 +86,19 @@ def _copy(pairs: Iterable[tuple[Path, Path]]) -> None:
                 partial.replace(target)
 
 
-def _put_records_away(job: Job, variants: Sequence[Variant], held: Collection[tuple[str, str]], earlier: Path) -> None:
+def _put_records_away(job: Job, rows: Sequence[Row], held: Collection[tuple[str, str]], earlier: Path) -> None:
     """Moves records that are not the job's own; those ``held`` by a job, by key and image, need no other place."""
-    own, ids = {each.key for each in variants}, set(_ids(job))
-    here = {(key, image) for key in job.records.variants for image in job.records.images(key)}
+    own, ids = {each.key for each in rows}, set(_ids(job))
+    here = {(key, image) for key in job.records.rows for image in job.records.images(key)}
     if left := here - set(held):
         facts = recorded_with([earlier.parent, job.records.path.parent])
         with RecordFile(earlier) as file:
             write_text(earlier.parent / PROVENANCE, json.dumps(facts, indent=2) + "\n")
-            for key, settings in job.records.variants.items():
+            for key, settings in job.records.rows.items():
                 if images := {image for other, image in left if other == key}:
                     file.declare(settings)
                     file.adopt(job.records, key, images)
-    if not own >= job.records.variants.keys() or any(image not in ids for _, image in here):
+    if not own >= job.records.rows.keys() or any(image not in ids for _, image in here):
         job.records.keep(own, ids)
 
 
@@ -117,9 +117,9 @@ def _put_away(path: Path, labels: Path, held: Collection[tuple[str, str]]) -> No
 
 def _ids(job: Job) -> Sequence[str]:
     """The pictures of a job: its rows share a data set."""
-    return job.methods[0].row.dataset.ids
+    return job.rows[0].config.dataset.ids
 
 
-def _kept(labels: Path, job: Job, variants: Sequence[Variant]) -> list[Path]:
-    """Where label maps of these variants are kept in a folder, there or not."""
-    return [label_path(labels, each.name, each.key, id) for each, id in product(variants, _ids(job)[: job.panels])]
+def _kept(labels: Path, job: Job, rows: Sequence[Row]) -> list[Path]:
+    """Where label maps of these rows are kept in a folder, there or not."""
+    return [label_path(labels, each.name, each.key, id) for each, id in product(rows, _ids(job)[: job.panels])]

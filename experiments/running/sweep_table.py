@@ -32,7 +32,7 @@ def conclude(sweep: Path, first: int, count: int) -> None:
     print(f"{overview}Tables: {sweep / SWEEP_TABLE}, and in each job's folder", flush=True)
 
 
-def give_way(folder: Path) -> None:
+def remove_stale_sweep_table(folder: Path) -> None:
     """Removes the table of a sweep from the folder of a single run whose own tables are written: those are read now."""
     path = folder / SWEEP_TABLE
     if path.is_file():
@@ -41,7 +41,7 @@ def give_way(folder: Path) -> None:
         print(f"{path}: removed, so that this run's tables are read; the sweep's jobs stay in their folders")
 
 
-def tell_of_others(sweep: Path, count: int) -> None:
+def warn_unused_folders(sweep: Path, count: int) -> None:
     """Says what lies in the folder of a sweep beside the ``count`` jobs of its last launch."""
     from experiments.running.sweep_folders import EARLIER
 

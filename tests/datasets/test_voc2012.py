@@ -53,8 +53,8 @@ def test_the_whole_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     options = ("dataset=voc2012", f"dataset.root={root}", "segmenter=kmeans_c", "segmenter.clusters=5")
     run = evaluate(tmp_path / "run", *options, *SMALL[:2], capture=capsys)
     assert run.status == 0, run.err
-    variant, *_ = run.records()
-    assert variant["settings"]["dataset"]["background"] == 0
+    row, *_ = run.records()
+    assert row["settings"]["dataset"]["background"] == 0
     dataset = Voc2012(root=str(root))
     for record in run.images():
         (path,) = (run.folder / "labels").glob(f"*/{record['image']}.png")

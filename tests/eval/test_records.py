@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from eval.records import RecordError, RecordFile
-from eval.settings import differences, variant_key
+from eval.settings import differences, row_key
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"experiment": "table1", "segmenter": {"name": "diffseg", "tau": 1.0, "layers": (8, 9)}}
-KEY = variant_key(SETTINGS)
+KEY = row_key(SETTINGS)
 
 
 def ok(image: str, segments: int = 3, key: str = KEY) -> dict[str, object]:
@@ -50,7 +50,7 @@ with RecordFile({str(path)!r}) as records:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file with one variant and the images a and b."""
+    """A file with one row and the images a and b."""
     path = tmp_path / "results" / "records.jsonl"
     with RecordFile(path) as records:
         records.declare(SETTINGS)
@@ -77,7 +77,7 @@ def test_a_run_resumes_where_it_stopped(path: Path) -> None:
         assert records.done("unknown") == set()
         assert records.records("unknown", ["a"]) == []
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["type"] for line in lines] == ["variant"] + ["image"] * 5
+    assert [line["type"] for line in lines] == ["row"] + ["image"] * 5
     assert lines[0]["key"] == KEY
 
 
@@ -128,7 +128,7 @@ def test_a_whole_file_is_left_as_it_is(path: Path, caplog: pytest.LogCaptureFixt
         (2, json.dumps({**ok("a"), "status": "done"})),
         (2, json.dumps({"type": "image", "key": KEY})),
     ],
-    ids=["no JSON", "no object", "image before its variant", "unknown status", "field missing"],
+    ids=["no JSON", "no object", "image before its row", "unknown status", "field missing"],
 )
 def test_a_damaged_line_is_named_and_nothing_is_touched(path: Path, line: int, damage: str) -> None:
     lines = path.read_text().splitlines()
@@ -227,27 +227,27 @@ def test_a_full_disk_raises_and_what_it_left_is_removed(path: Path) -> None:
 @pytest.mark.parametrize(
     "record",
     [{**ok("c"), "key": "unknown"}, {**ok("c"), "seconds": float("nan")}, {"image": "c"}],
-    ids=["no variant", "NaN", "no record"],
+    ids=["no row", "NaN", "no record"],
 )
 def test_a_wrong_record_is_refused_before_it_is_written(path: Path, record: dict[str, object]) -> None:
     whole = path.read_bytes()
-    with RecordFile(path) as records, pytest.raises(ValueError, match=r"variant|JSON|not a record"):
+    with RecordFile(path) as records, pytest.raises(ValueError, match=r"row|JSON|not a record"):
         records.append(record)
     assert path.read_bytes() == whole
 
 
 def test_the_key_covers_values_and_not_their_spelling() -> None:
     same = {"segmenter": {"layers": [8, 9], "tau": 1, "name": "diffseg"}, "experiment": "table1"}
-    assert variant_key(same) == KEY
-    assert variant_key(json.loads(json.dumps(SETTINGS))) == KEY
-    assert variant_key({"weights": {32: 1, 8: 0.5}}) == variant_key({"weights": {"8": 0.5, "32": 1.0}})
+    assert row_key(same) == KEY
+    assert row_key(json.loads(json.dumps(SETTINGS))) == KEY
+    assert row_key({"weights": {32: 1, 8: 0.5}}) == row_key({"weights": {"8": 0.5, "32": 1.0}})
     assert len(KEY) == 16
     assert int(KEY, 16) >= 0
     others = [{"tau": 1.1}, {"tau": None}, {"tau": True}, {"tau": "1"}, {"layers": [9, 8]}, {"seed": 0}]
     changed = [{**SETTINGS, "segmenter": {**SETTINGS["segmenter"], **other}} for other in others]  # type: ignore[dict-item]
-    assert len({KEY, *map(variant_key, changed)}) == 1 + len(others)
+    assert len({KEY, *map(row_key, changed)}) == 1 + len(others)
     with pytest.raises(ValueError, match="JSON compliant"):
-        variant_key({"tau": float("inf")})
+        row_key({"tau": float("inf")})
 
 
 def test_differences_name_what_changed() -> None:

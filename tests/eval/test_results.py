@@ -48,7 +48,7 @@ def _like_the_files(results: Results) -> None:
             file = pd.read_csv(folder / f"{name}.csv", dtype=str).fillna("")
             renamed = own.drop(columns=["name", *([] if name == "summary" else setting_names(own))])
             if name == "summary":
-                renamed["variant"] = own["name"]
+                renamed["row"] = own["name"]
             for column in file:
                 if pd.api.types.is_numeric_dtype(own[column]):
                     assert list(pd.to_numeric(file[column])) == pytest.approx(list(own[column]), nan_ok=True)

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("dinov2")
 def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """A run over seven pictures, of which one cannot be decoded."""
     data = write_spoilt_folder(tmp_path_factory.mktemp("coco"), PICTURES, SPOILT)
-    return (*data, f"variants=[{','.join(ROWS)}]", "panels=2", *SMALL)
+    return (*data, f"rows=[{','.join(ROWS)}]", "panels=2", *SMALL)
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from eval.columns import Variant, setting_names, telling_names
+from eval.columns import setting_names
 from eval.markdown import markdown
 from eval.matching import contingency, match_contingency
 from eval.metrics import bootstrap
 from eval.protocols import PROTOCOLS
+from eval.rows import Row, telling_names
 from eval.tables import per_class, per_image, summary, write_tables
 
 # fmt: off
 COLUMNS = [
-    "variant", "experiment", "dataset", "label_source", "backbone", "size", "sides", "layers", "timestep",
+    "row", "experiment", "dataset", "label_source", "backbone", "size", "sides", "layers", "timestep",
     "scheme", "weights", "segmenter", "tau", "anchors", "iterations", "rule", "precision", "grid", "clusters", "eps",
     "min_samples", "noise", "seed", "n_init", "upsample", "protocol", "images", "failed", "segments", "acc",
     "acc_low", "acc_high", "miou", "miou_low", "miou_high", "published_acc", "published_miou", "seconds_per_image",
@@ -25,7 +26,7 @@ COLUMNS = [
 # fmt: on
 CLASSES = ["sky", "grass", "road"]
 DATASET = {"name": "cocostuff27", "label_source": "stuffthingmaps"}
-DIFFSEG = Variant(
+DIFFSEG = Row(
     "DiffSeg",
     "d",
     {
@@ -37,7 +38,7 @@ DIFFSEG = Variant(
     },
     {"acc": 72.5, "miou": None},
 )
-DBSCAN = Variant("DBSCAN", "k", {"dataset": DATASET, "segmenter": {"name": "dbscan", "eps": 1e-5}})
+DBSCAN = Row("DBSCAN", "k", {"dataset": DATASET, "segmenter": {"name": "dbscan", "eps": 1e-5}})
 
 
 def ok(image: str, prediction: list[int], truth: list[int], seconds: float) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def written(tmp_path: Path) -> dict[str, pd.DataFrame]:
 def test_summary_has_the_columns_and_values(written: dict[str, pd.DataFrame]) -> None:
     table = written["summary"]
     assert list(table.columns) == COLUMNS
-    assert list(zip(table["variant"], table["protocol"], strict=True)) == [
+    assert list(zip(table["row"], table["protocol"], strict=True)) == [
         *(("DiffSeg", "official"), ("DiffSeg", "present"), ("DBSCAN", "official"), ("DBSCAN", "present"))
     ]
     row = table.iloc[1]
@@ -119,13 +120,13 @@ def test_the_intervals_are_those_of_the_bootstrap() -> None:
 def test_per_class_holds_the_counts(written: dict[str, pd.DataFrame]) -> None:
     table = written["per_class"]
     assert list(table.columns) == [
-        *("variant", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
+        *("row", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
     ]
     assert len(table) == 2 * 2 * len(CLASSES)
-    present = table[(table["variant"] == "DiffSeg") & (table["protocol"] == "present")]
+    present = table[(table["row"] == "DiffSeg") & (table["protocol"] == "present")]
     assert (present["iou_low"] == present["iou"]).all()  # of one image
     assert (present["iou_high"] == present["iou"]).all()
-    present = present.drop(columns=["variant", "iou_low", "iou_high"])
+    present = present.drop(columns=["row", "iou_low", "iou_high"])
     assert present.to_numpy().tolist() == [
         ["present", "0", "sky", "75.0000", "3", "0", "1", "1"],
         ["present", "1", "grass", "66.6667", "2", "1", "0", "1"],
@@ -144,7 +145,7 @@ def test_a_class_present_but_not_matched_counts_as_present() -> None:
 def test_per_image_holds_failures_too(written: dict[str, pd.DataFrame]) -> None:
     table = written["per_image"]
     assert table.columns.tolist() == [
-        *("variant", "protocol", "image", "status", "reason", "segments", "labelled", "acc", "miou", "seconds"),
+        *("row", "protocol", "image", "status", "reason", "segments", "labelled", "acc", "miou", "seconds"),
         *("tp", "fp", "fn"),
     ]
     assert len(table) == 2 * 3
@@ -224,7 +225,7 @@ def test_few_images_are_told() -> None:
 def test_every_setting_of_a_segmenter_has_a_column() -> None:
     """Whichever segmenter it is: nothing lists them all."""
     settings = {"kind": "Cut", "name": "cut", "tau": 0.5, "alpha": 10.0, "size": 32, "miou": None, "way": "soft"}
-    cut = Variant("Cut", "c", {"backbone": {"size": 448}, "segmenter": settings})
+    cut = Row("Cut", "c", {"backbone": {"size": 448}, "segmenter": settings})
     table = summary([DIFFSEG, cut, DBSCAN], {"c": [], **RECORDS})
     assert list(table.columns) == [*COLUMNS, "alpha", "segmenter.size", "segmenter.miou", "way"]
     further = table.query("protocol == 'present'")[["tau", "alpha", "size", "segmenter.size", "segmenter.miou", "way"]]
@@ -238,23 +239,23 @@ def test_every_setting_of_a_segmenter_has_a_column() -> None:
 
 
 def test_namesakes_are_told_apart_by_what_has_no_column_elsewhere() -> None:
-    powers = [Variant("NCut", "", {"segmenter": {"tau": 0.6, "power": power}}) for power in (1, 2)]
+    powers = [Row("NCut", "", {"segmenter": {"tau": 0.6, "power": power}}) for power in (1, 2)]
     assert telling_names(powers) == ["NCut, power=1", "NCut, power=2"]
 
 
 def test_namesakes_are_told_apart() -> None:
-    def variant(**segmenter: Any) -> Variant:
-        return Variant("K-Means-C", "", {"segmenter": {"clusters": 6, **segmenter}, "scoring": {"size": 448}})
+    def row(**segmenter: Any) -> Row:
+        return Row("K-Means-C", "", {"segmenter": {"clusters": 6, **segmenter}, "scoring": {"size": 448}})
 
     assert telling_names([DIFFSEG, DBSCAN]) == ["DiffSeg", "DBSCAN"]
-    seeds = [variant(seed=seed) for seed in range(3)]
+    seeds = [row(seed=seed) for seed in range(3)]
     assert telling_names([DIFFSEG, *seeds]) == ["DiffSeg", *(f"K-Means-C, seed={seed}" for seed in range(3))]
     # What most of them share goes without saying.
-    changed = [variant(seed=0), variant(seed=0, upsample="nearest"), variant(seed=0, clusters=7)]
+    changed = [row(seed=0), row(seed=0, upsample="nearest"), row(seed=0, clusters=7)]
     assert telling_names(changed) == ["K-Means-C", "K-Means-C, upsample=nearest", "K-Means-C, clusters=7"]
     # One setting is enough where others follow from it.
-    sizes = [Variant("DiffSeg", "", {"backbone": {"size": size, "sides": [size // 8]}}) for size in (320, 512)]
+    sizes = [Row("DiffSeg", "", {"backbone": {"size": size, "sides": [size // 8]}}) for size in (320, 512)]
     assert telling_names(sizes) == ["DiffSeg, size=320", "DiffSeg, size=512"]
     records = {"": [ok("a", [0], [0], seconds=1.0)]}
-    assert per_class(seeds, records, CLASSES)["variant"].unique().tolist() == telling_names(seeds)
-    assert per_image(seeds, records)["variant"].unique().tolist() == telling_names(seeds)
+    assert per_class(seeds, records, CLASSES)["row"].unique().tolist() == telling_names(seeds)
+    assert per_image(seeds, records)["row"].unique().tolist() == telling_names(seeds)

@@ -102,7 +102,7 @@ def test_random_weights_run(name: str, tmp_path: Path, capsys: pytest.CaptureFix
     else:
         size = (f"backbone.size={8 * VITS[name.partition('_')[0]][2]}", "backbone.sides=[8]")
     rows = (
-        "variants=[{name: DiffSeg, overrides: ['segmenter=diffseg', 'segmenter.anchors=4']},"
+        "rows=[{name: DiffSeg, overrides: ['segmenter=diffseg', 'segmenter.anchors=4']},"
         "{name: NCut, overrides: ['segmenter=ncut']}, {name: DiffCut, overrides: ['segmenter=diffcut']}]"
     )
     path = (f"backbone.path={folder}", "dataset.limit=1", "panels=0")

@@ -71,7 +71,7 @@ def coco(tmp_path: Path) -> Path:
         ("panels=many", "panels=many: Value 'many' of type 'str' could not be converted to Integer"),
         ("device=tpu9", "device"),
         ("published=table9", "published: must be one of table1_cocostuff27, table2_cityscapes, got 'table9'"),
-        ("variants=3", "variants: must be a list"),
+        ("rows=3", "rows: must be a list"),
     ],
 )
 @pytest.mark.usefixtures("dinov2")
@@ -90,7 +90,7 @@ def test_settings(run: Evaluate, override: str, message: str) -> None:
     [
         (("experiment=demo", "segmenter=dbscan", "name=mine"), "the rows of experiment=demo choose their segmenter"),
         (("experiment=demo", "+segmenter.colour=1"), "segmenter.colour: no row of experiment=demo has this key"),
-        (("variants=[{name: A, overrides: ['segmenter=slic']}]", "segmenter=dbscan"), "the rows of variants choose"),
+        (("rows=[{name: A, overrides: ['segmenter=slic']}]", "segmenter=dbscan"), "the rows of rows choose"),
         (("segmenter=kmeans_c", "segmenter.tau=0.3"), "segmenter.tau: KMeans has no such key; known: clusters, impl"),
         (("--cfg", "job", "-m"), "-m: evaluates a sweep; leave it out, or --run, --cfg or --info"),
         (("backbone=sd14", "backbone.size=500"), "backbone.size: must be a positive multiple of 64, got 500"),

@@ -69,32 +69,32 @@ def test_demo_writes_its_files_and_says_where(demo: Run) -> None:
 def test_scores_follow_from_the_label_maps(demo: Run) -> None:
     """The tables again, from nothing but the kept label maps and the ground truth."""
     dataset = Photos(limit=2)
-    per_image = demo.table("per_image").set_index(["variant", "protocol", "image"])
+    per_image = demo.table("per_image").set_index(["row", "protocol", "image"])
     for folder in (demo.folder / "labels").iterdir():
-        variant = next(name for name in ("K-Means-C", "K-Means-S", "DBSCAN", "DiffSeg") if name.lower() in folder.name)
+        row = next(name for name in ("K-Means-C", "K-Means-S", "DBSCAN", "DiffSeg") if name.lower() in folder.name)
         for id in dataset.ids:
             labels = np.asarray(Image.open(folder / f"{id}.png"))
             truth = square_label(dataset.load(id), 112).numpy()
             for protocol in PROTOCOLS:
                 counts = match(labels.astype(int), truth, 27, protocol)
-                row = per_image.loc[(variant, protocol, id)]
+                row = per_image.loc[(row, protocol, id)]
                 assert row["acc"] == pytest.approx(100 * accuracy(counts), abs=1e-3)
                 assert row["miou"] == pytest.approx(100 * mean_iou(counts), abs=1e-3)
                 assert row["segments"] == len(np.unique(labels))
 
 
 def test_summary_is_the_sum_of_the_records(demo: Run) -> None:
-    summary = demo.table().set_index(["variant", "protocol"])
-    keys = {record["key"]: record["settings"]["segmenter"] for record in demo.records() if record["type"] == "variant"}
+    summary = demo.table().set_index(["row", "protocol"])
+    keys = {record["key"]: record["settings"]["segmenter"] for record in demo.records() if record["type"] == "row"}
     names = {"DiffSeg": "DiffSeg", "DBSCAN": "DBSCAN"}
     for key, settings in keys.items():
-        variant = names.get(settings["kind"]) or ("K-Means-S" if settings["clusters"] == "truth" else "K-Means-C")
+        row = names.get(settings["kind"]) or ("K-Means-S" if settings["clusters"] == "truth" else "K-Means-C")
         for protocol in PROTOCOLS:
             counts = [Counts.from_json(each["counts"][protocol]) for each in demo.images() if each["key"] == key]
             assert len(counts) == 3
             total = sum(counts[1:], counts[0])
-            assert summary.loc[(variant, protocol), "acc"] == pytest.approx(100 * accuracy(total), abs=1e-3)
-            assert summary.loc[(variant, protocol), "miou"] == pytest.approx(100 * mean_iou(total), abs=1e-3)
+            assert summary.loc[(row, protocol), "acc"] == pytest.approx(100 * accuracy(total), abs=1e-3)
+            assert summary.loc[(row, protocol), "miou"] == pytest.approx(100 * mean_iou(total), abs=1e-3)
     assert all(0 <= each["underflow"] <= 1 for each in demo.images())
 
 
@@ -154,7 +154,7 @@ def test_multirun_leaves_each_job_its_results(run: Evaluate) -> None:
 
 def test_a_key_of_some_rows_reaches_those(run: Evaluate) -> None:
     table = run("experiment=demo", "dataset.limit=1", "segmenter.tau=0.9", "panels=0").table()
-    assert table.set_index("variant")["tau"].dropna().to_dict() == {"DiffSeg": 0.9}
+    assert table.set_index("row")["tau"].dropna().to_dict() == {"DiffSeg": 0.9}
 
 
 def test_scored_at_another_size(run: Evaluate) -> None:

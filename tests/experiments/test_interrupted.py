@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("dinov2")
 def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """A run over five pictures, of which one cannot be decoded."""
     data = write_spoilt_folder(tmp_path_factory.mktemp("coco"), PICTURES, SPOILT)
-    return (*data, f"variants=[{','.join(ROWS)}]", "segmenter.anchors=4", "panels=3", "allow_failures=true")
+    return (*data, f"rows=[{','.join(ROWS)}]", "segmenter.anchors=4", "panels=3", "allow_failures=true")
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +97,8 @@ def test_a_file_that_cannot_grow(undisturbed: Path, overrides: tuple[str, ...], 
     """The system refuses to write beyond a size, as it does on a full disk."""
     folder = tmp_path / "run"
     lines = (undisturbed / "records.jsonl").read_bytes().splitlines(keepends=True)
-    records, variants = len(b"".join(lines)), len(b"".join(lines[: len(ROWS)]))
-    largest = {"config.yaml": variants, "records.jsonl": records // 2, ".png": records + 1_000}
+    records, rows = len(b"".join(lines)), len(b"".join(lines[: len(ROWS)]))
+    largest = {"config.yaml": rows, "records.jsonl": records // 2, ".png": records + 1_000}
     process = start(folder, *overrides, largest=largest[file])
     process.join()
     assert_stopped(Run(process.exitcode, "", log(folder).read_text(), folder), file)

@@ -84,7 +84,7 @@ def test_from_download_to_latex(count: int, tmp_path: Path, monkeypatch: pytest.
     assert done.returncode == 0, done.stderr
     assert f"{count} of 2,175" in done.stdout
     summary = pd.read_csv(results / "summary.csv")
-    assert summary.query("protocol == 'official'").groupby("variant").size().to_dict() == {
+    assert summary.query("protocol == 'official'").groupby("row").size().to_dict() == {
         **{"K-Means-C": SEEDS, "K-Means-S": SEEDS},
         **{"DBSCAN": 1, "DinoSeg": 1, "DiffSeg": 1},  # both DiffSeg rows have 128 pixels here
     }

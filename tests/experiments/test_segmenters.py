@@ -22,8 +22,8 @@ SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=
 
 
 def test_one_experiment_compares_them_all(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    variants = OmegaConf.load(ROOT / "conf" / "experiment" / "segmenters.yaml").variants
-    chosen = [each.overrides[0].removeprefix("segmenter=") for each in variants]
+    rows = OmegaConf.load(ROOT / "conf" / "experiment" / "segmenters.yaml").rows
+    chosen = [each.overrides[0].removeprefix("segmenter=") for each in rows]
     assert set(chosen) == {path.stem for path in (ROOT / "conf" / "segmenter").glob("*.yaml")}
     run = evaluate(tmp_path, "experiment=segmenters", *SMALL, capture=capsys)
     assert run.status == 0, run.err

@@ -51,7 +51,7 @@ def test_stable_diffusion_from_end_to_end(tiny: Path, tmp_path: Path, capsys: py
     row = done.table().iloc[0]
     assert (row["sides"], row["timestep"], row["images"]) == ("[16,8,4,2]", 300, 2)
     again = evaluate(tmp_path / "run", *overrides, "backbone.timestep=301", capture=capsys)
-    assert len(again.images()) == 4  # another time step is another variant
+    assert len(again.images()) == 4  # another time step is another row
 
 
 @pytest.fixture

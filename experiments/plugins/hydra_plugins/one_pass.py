@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from eval.config import ConfigError, explain
 from eval.records import PicturesFailed
 from experiments.running.composing import Composer
-from experiments.running.plan import Plan, plan
+from experiments.running.plan import RunPlan, plan
 from experiments.running.rows import check
 
 MULTIRUN_FILE = "multirun.yaml"
@@ -56,7 +56,7 @@ class OnePassLauncher(Launcher):
         returns = []
         for number, overrides in enumerate(job_overrides, initial_job_idx):
             returns.append(self._compose(overrides, number, [each for each in overrides if each not in shared]))
-        plans: list[Plan] = []
+        plans: list[RunPlan] = []
         for each in returns:
             if isinstance(each.return_value, Exception):
                 raise each.return_value
@@ -88,7 +88,7 @@ class OnePassLauncher(Launcher):
         title = f"job {number} ({' '.join(own)}): "
         point = " ".join(re.sub(r"^\w+\.", "", each) for each in own)
 
-        def task(config: DictConfig) -> Plan | Exception:
+        def task(config: DictConfig) -> RunPlan | Exception:
             try:
                 return plan(config, point, title)
             except (ConfigError, OmegaConfBaseException) as error:
@@ -140,9 +140,9 @@ class OnePassSweeper(BasicSweeper):
 
                 conclude(sweep, 0, self._count())
         if _leads():
-            from experiments.running.sweep_table import tell_of_others
+            from experiments.running.sweep_table import warn_unused_folders
 
-            tell_of_others(sweep, self._count())
+            warn_unused_folders(sweep, self._count())
         if isinstance(self.launcher, OnePassLauncher) and self.launcher.failed:
             raise PicturesFailed
         return returns

@@ -14,7 +14,7 @@ from eval.matching import Counts
 from eval.protocols import PROTOCOLS
 from eval.records import Record
 from eval.tracking.base import NoTracker, SafeTracking, Tracking
-from eval.tracking.wandb_run import VariantRun
+from eval.tracking.wandb_run import RowMirror
 from eval.tracking.wandb_tracker import WandbTracker
 from tests.conftest import ROOT
 
@@ -129,14 +129,14 @@ class WandbRun:
 def shown(starting_step: int, *records: tuple[str, int | None]) -> list[tuple[int, dict[str, Any]]]:
     """What is logged of images of 10 pixels of one class, so many of them correct; None: failed."""
     run = WandbRun(starting_step)
-    variant = VariantRun(run, 0, "DiffSeg", ["class"], PROTOCOLS)  # type: ignore[arg-type]
+    row = RowMirror(run, 0, "DiffSeg", ["class"], PROTOCOLS)  # type: ignore[arg-type]
     for image, correct in records:
         record: dict[str, Any] = {"image": image, "status": "failed", "reason": "torn"}
         if correct is not None:
             counts = Counts(np.array([correct]), np.array([0]), np.array([10 - correct]), 10).to_json()
             record = {"image": image, "status": "ok", "segments": 1, "counts": dict.fromkeys(PROTOCOLS, counts)}
             record["seconds"] = {"attention": 1.0, "segment": 0.5}
-        variant.record(record)
+        row.record(record)
     return run.rows
 
 

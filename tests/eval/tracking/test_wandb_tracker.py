@@ -22,13 +22,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from eval.columns import Variant, telling_names
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.records import Record
-from eval.settings import variant_key
-from eval.tracking.base import Facts, SafeTracking, Tracker, Tracking
+from eval.rows import Row, telling_names
+from eval.settings import row_key
+from eval.tracking.base import RunFacts, SafeTracking, Tracker, Tracking
 from eval.tracking.wandb_tracker import WandbTracker, _say
 from tests.conftest import ROOT
 from tests.helpers.runs import SMALL, Run, evaluate
@@ -52,10 +52,10 @@ def made() -> list[Run]:
 def results(
     made: list[Run], dinov2: Path, tmp_path_factory: pytest.TempPathFactory, capfd: pytest.CaptureFixture[str]
 ) -> Run:
-    """Three variants, two of them namesakes, on two photographs."""
+    """Three rows, two of them namesakes, on two photographs."""
     if not made:
         folder = tmp_path_factory.mktemp("results") / "run"
-        made.append(evaluate(folder, *SMALL, f"variants={ROWS}", "dataset.limit=2", capture=capfd))
+        made.append(evaluate(folder, *SMALL, f"rows={ROWS}", "dataset.limit=2", capture=capfd))
         assert made[0].status == 0, made[0].err
     return made[0]
 
@@ -74,14 +74,14 @@ def folder(results: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     assert not list((tmp_path / "cwd").iterdir()), "files lie where the user works"
 
 
-def variants(folder: Path) -> list[Variant]:
+def rows(folder: Path) -> list[Row]:
     rows = yaml.safe_load((folder / "config.yaml").read_text())["rows"]
     return [_variant(row.pop("name"), row) for row in rows]
 
 
-def _variant(name: str, settings: dict[str, Any]) -> Variant:
+def _variant(name: str, settings: dict[str, Any]) -> Row:
     shown = settings | {"segmenter": {**settings["segmenter"], "name": settings["segmenter"]["kind"].lower()}}
-    return Variant(name, variant_key(settings), shown)
+    return Row(name, row_key(settings), shown)
 
 
 def images(folder: Path, key: str | None = None) -> list[Record]:
@@ -91,7 +91,7 @@ def images(folder: Path, key: str | None = None) -> list[Record]:
 
 def begin(tracker: Tracker, folder: Path, rows: slice = slice(None), **job: Any) -> Tracking:
     classes = list(pd.read_csv(folder / "per_class.csv")["class"].drop_duplicates())
-    return tracker.open(Facts(folder, variants(folder)[rows], classes, PROTOCOLS, pictures=2, **job))
+    return tracker.open(RunFacts(folder, rows(folder)[rows], classes, PROTOCOLS, pictures=2, **job))
 
 
 def mirror(tracking: Tracking, folder: Path) -> None:
@@ -121,21 +121,21 @@ def mirrored(folder: Path) -> Path:
 def test_a_run_a_variant_with_its_settings(mirrored: Path) -> None:
     runs = [file for _, file in recorded(mirrored)]
     assert len(runs) == 3
-    for file, variant, name in zip(runs, variants(mirrored), telling_names(variants(mirrored)), strict=True):
+    for file, row, name in zip(runs, rows(mirrored), telling_names(rows(mirrored)), strict=True):
         assert (file.run.project, file.run.run_group, file.run.display_name) == ("diffseg", "run", name)
-        assert file.run.job_type == variant.settings["segmenter"]["name"]
-        assert file.run.run_id.endswith(variant.key)
-        assert {key: value for key, value in file.config.items() if key != "_wandb"} == variant.settings
+        assert file.run.job_type == row.settings["segmenter"]["name"]
+        assert file.run.run_id.endswith(row.key)
+        assert {key: value for key, value in file.config.items() if key != "_wandb"} == row.settings
         assert file.exit_code == 0
     assert [file.config["segmenter"].get("tau") for file in runs] == [0.2, 0.4, None]
     assert len({file.run.display_name for file in runs}) == 3
 
 
 def test_history_has_each_image_and_the_score_so_far(mirrored: Path) -> None:
-    per_image = pd.read_csv(mirrored / "per_image.csv").set_index(["variant", "protocol", "image"])
-    names = telling_names(variants(mirrored))
-    for name, variant, (_, file) in zip(names, variants(mirrored), recorded(mirrored), strict=True):
-        records = images(mirrored, variant.key)
+    per_image = pd.read_csv(mirrored / "per_image.csv").set_index(["row", "protocol", "image"])
+    names = telling_names(rows(mirrored))
+    for name, row, (_, file) in zip(names, rows(mirrored), recorded(mirrored), strict=True):
+        records = images(mirrored, row.key)
         assert len(file.history) == len(records) == 2
         for step, (row, record) in enumerate(zip(file.history, records, strict=True)):
             assert (row["_step"], row["image/id"], row["images"]) == (step, record["image"], step + 1)
@@ -164,11 +164,11 @@ def test_summary_has_the_final_scores_with_intervals(mirrored: Path) -> None:
 def test_table_panels_and_files(mirrored: Path) -> None:
     per_class = pd.read_csv(mirrored / "per_class.csv")
     panels = {path.stem: np.asarray(Image.open(path)) for path in (mirrored / "panels").glob("*.png")}
-    for name, (place, file) in zip(telling_names(variants(mirrored)), recorded(mirrored), strict=True):
+    for name, (place, file) in zip(telling_names(rows(mirrored)), recorded(mirrored), strict=True):
         last = file.history[-1]
         table = json.loads((place / "files" / last["per_class.path"]).read_text())
         shown = pd.DataFrame(table["data"], columns=table["columns"])
-        expected = per_class[per_class["variant"] == name].drop(columns="variant").reset_index(drop=True)
+        expected = per_class[per_class["row"] == name].drop(columns="row").reset_index(drop=True)
         pd.testing.assert_frame_equal(shown, expected, check_dtype=False)
         assert shown["iou"].notna().any()
 
@@ -217,7 +217,7 @@ def test_a_point_keeps_its_run_when_its_sweep_grows(
     launcher: str, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A run a row, though jobs share one; numbers of jobs move, ids and scores do not; the last upload has all."""
-    overrides = (*SMALL, f"variants={ROWS.replace('0.2,0.4', '0.2')}", "dataset.limit=2", "tracker=wandb")
+    overrides = (*SMALL, f"rows={ROWS.replace('0.2,0.4', '0.2')}", "dataset.limit=2", "tracker=wandb")
     overrides += ("tracker.mode=offline", "panels=0", f"hydra/launcher={launcher}")
 
     def launch(weights: str) -> dict[str, WandbFile]:
@@ -299,7 +299,7 @@ def test_a_failing_mirror_is_told_once_and_changes_nothing(
         else:
             patch.setattr(wandb.Run, target[problem], fail)
         mirror(SafeTracking(lambda: begin(OFFLINE, folder)), folder)
-    if problem == "close":  # each variant's own; all are closed
+    if problem == "close":  # each row's own; all are closed
         assert told(caplog) == ["wandb: [Errno 28] No space left"] * 3
     else:
         assert told(caplog) == ["tracking stopped: [Errno 28] No space left; results are unaffected"]
@@ -331,7 +331,7 @@ def test_records_offline_when_the_server_does_not_answer(
     jobs = [folder, Path(shutil.copytree(folder, folder.with_name("job")))]
     for job in jobs:
         mirror(begin(WandbTracker(timeout=0.5), job), job)
-    assert time.monotonic() - start < 10, "it gives up once, not for each variant and job"
+    assert time.monotonic() - start < 10, "it gives up once, not for each row and job"
     (message,) = told(caplog)
     assert message.endswith("; recording offline")
     printed = capfd.readouterr().err
@@ -405,7 +405,7 @@ def test_under_an_agent_the_run_is_the_agents(folder: Path, monkeypatch: pytest.
     }
     for name, value in given.items():
         monkeypatch.setenv(f"WANDB_{name}", str(value))
-    with pytest.raises(ValueError, match="one variant, this one has 3"):
+    with pytest.raises(ValueError, match="one row, this one has 3"):
         begin(OFFLINE, folder)
     begin(WandbTracker(mode="offline", project="ours", entity="me"), folder, slice(1)).close(failed=False)
     ((_, file),) = recorded(folder)

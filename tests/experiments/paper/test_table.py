@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.columns import Variant
+from eval.rows import Row
 from eval.tables import summary
 from experiments.paper.published import published_table
 from experiments.paper.table import COLUMNS, paper_table, write_paper_table
@@ -20,31 +20,31 @@ TABLE1 = "table1_cocostuff27"
 NOTE = "eps & min_samples are untuned: 100 % ours"
 
 
-def variant(name: str, size: int = 512, note: str | None = None, **segmenter: Any) -> Variant:
+def row(name: str, size: int = 512, note: str | None = None, **segmenter: Any) -> Row:
     settings = {
         "dataset": {"name": "cocostuff27", "label_source": "stuffthingmaps"},
         "backbone": {"size": size},
         "segmenter": segmenter,
     }
-    return Variant(name, f"{name} {size} {segmenter}", settings, note=note)
+    return Row(name, f"{name} {size} {segmenter}", settings, note=note)
 
 
-SEEDS = [variant("K-Means-C", seed=seed, clusters=6) for seed in range(3)]
-DBSCAN = variant("DBSCAN", note=NOTE)
-OWN = variant("K-Means-C, own k", note="k is ours")
-VARIANTS = [*SEEDS, OWN, DBSCAN, variant("DiffSeg", 320), variant("DiffSeg")]
-RECORDS = {each.key: records(number, 8) for number, each in enumerate(VARIANTS)}
+SEEDS = [row("K-Means-C", seed=seed, clusters=6) for seed in range(3)]
+DBSCAN = row("DBSCAN", note=NOTE)
+OWN = row("K-Means-C, own k", note="k is ours")
+ROWS = [*SEEDS, OWN, DBSCAN, row("DiffSeg", 320), row("DiffSeg")]
+RECORDS = {each.key: records(number, 8) for number, each in enumerate(ROWS)}
 RECORDS[DBSCAN.key] = records(9, 6, failed=["000000000098", "000000000099"])
 
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return paper_table(TABLE1, VARIANTS, RECORDS, 2175)
+    return paper_table(TABLE1, ROWS, RECORDS, 2175)
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    write_paper_table(tmp_path, TABLE1, VARIANTS, RECORDS, 2175)
+    write_paper_table(tmp_path, TABLE1, ROWS, RECORDS, 2175)
     return tmp_path
 
 
@@ -65,7 +65,7 @@ def test_every_published_row_stands_once_with_ours_beside_it(table: pd.DataFrame
 
 def test_numbers_and_differences_are_those_of_the_summary(table: pd.DataFrame) -> None:
     rows = table.set_index(["method", "resolution"])
-    scores = summary([VARIANTS[-1]], RECORDS).set_index("protocol")
+    scores = summary([ROWS[-1]], RECORDS).set_index("protocol")
     diffseg = rows.loc[("DiffSeg", "512")]
     for name in ("acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high"):
         assert diffseg[name] == pytest.approx(scores.loc["official", name])
@@ -102,11 +102,11 @@ def test_the_text_says_what_is_missing_and_untuned(written: Path) -> None:
 
 
 def test_a_whole_run_has_nothing_to_excuse(tmp_path: Path) -> None:
-    whole = write_paper_table(tmp_path, TABLE1, VARIANTS[-1:], RECORDS, 8)
+    whole = write_paper_table(tmp_path, TABLE1, ROWS[-1:], RECORDS, 8)
     assert "Not comparable" not in whole
     assert "Failed" not in whole
     assert "†" not in whole
-    other = write_paper_table(tmp_path, TABLE1, VARIANTS[-1:], RECORDS, None)
+    other = write_paper_table(tmp_path, TABLE1, ROWS[-1:], RECORDS, None)
     assert "Not comparable with the published numbers: these are of other images" in other
 
 

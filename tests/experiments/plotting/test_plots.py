@@ -34,7 +34,7 @@ def made_up(*parameters: dict[str, str]) -> Results:
     for number, given in enumerate(parameters):
         name = given.get("name", "DiffSeg")
         setting = ", ".join([name, *(f"{key}={value}" for key, value in given.items() if key != "name")])
-        row = {"job": str(number), "setting": setting, "name": name, "variant": name, **dict.fromkeys(SETTINGS, "")}
+        row = {"job": str(number), "setting": setting, "name": name, "row": name, **dict.fromkeys(SETTINGS, "")}
         row |= {"dataset": "photos", "backbone": "dinov2_small", "segmenter": "diffseg", **given}
         for protocol in ("official", "present"):
             row["protocol"] = protocol

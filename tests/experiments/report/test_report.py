@@ -70,7 +70,7 @@ def test_the_gallery_sorts_filters_compares_and_enlarges(
     page = page_of(run)
     assert "Intervals over 4 images: coarse." in page.read_text("utf-8")
     ids, photos = run.table("per_image")["image"].unique().tolist(), Photos(limit=3)
-    scores = run.table("per_image").set_index(["variant", "protocol", "image"]).sort_index()
+    scores = run.table("per_image").set_index(["row", "protocol", "image"]).sort_index()
     with chromium(tmp_path / "profile") as browser:
         resize(browser, 1400, 1000)
         browser.get(page.as_uri())
@@ -172,7 +172,7 @@ def test_numbers_are_those_of_the_tables(dinov2: Path, tmp_path: Path, capsys: p
     painted = {tuple(colour) for colour in pixels(first["truth"]).reshape(-1, 4).tolist()}
     colours = {(*map(int, palette(27)[label]), 255) for label in np.unique(truth[truth != VOID])}
     assert colours == painted - {(255, 255, 255, 255), (0, 0, 0, 0)}
-    assert len(first["labels"]) == len(run.table()["variant"].unique())
+    assert len(first["labels"]) == len(run.table()["row"].unique())
     for index, uri in first["labels"].items():
         shape = pixels(uri)
         assert shape.shape == pixels(first["photo"]).shape

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from eval.columns import Variant
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
+from eval.rows import Row
 from experiments.running.audit import COLUMNS, audit, write_audit
 from tests.helpers.made_records import records
 from tests.helpers.runs import SMALL, evaluate
@@ -26,7 +26,7 @@ def test_every_choice_moves_the_scores_by_what_the_summary_says(
     assert table.groupby("method").size().to_dict() == {name: 2 + 2 * count for name, count in choices.items()}
     assert tuple(table.columns) == COLUMNS
     assert all(choice in run.out for choice in table["choice"].dropna())
-    rows = summary.drop_duplicates([name for name in summary if name != "seconds_per_image"]).groupby("variant")
+    rows = summary.drop_duplicates([name for name in summary if name != "seconds_per_image"]).groupby("row")
     for name, method in rows:
         first = method[method["protocol"] == "official"].iloc[0]
         present = method[method["protocol"] == "present"].iloc[0]
@@ -34,8 +34,8 @@ def test_every_choice_moves_the_scores_by_what_the_summary_says(
         score = moved.loc[("score: official -> present", "present")]
         assert score["miou_change"] == pytest.approx(present["miou"] - first["miou"], abs=2e-4)
         assert score["acc_change"] == 0
-    nearest = summary[(summary["upsample"] == "nearest") & (summary["variant"] == "DBSCAN")].set_index("protocol")
-    first = summary[(summary["upsample"] == "soft") & (summary["variant"] == "DBSCAN")].groupby("protocol").first()
+    nearest = summary[(summary["upsample"] == "nearest") & (summary["row"] == "DBSCAN")].set_index("protocol")
+    first = summary[(summary["upsample"] == "soft") & (summary["row"] == "DBSCAN")].groupby("protocol").first()
     moved = table[table["choice"] == "segmenter.upsample: soft -> nearest"].query("method == 'DBSCAN'")
     for _, row in moved.iterrows():
         for metric in ("acc", "miou"):
@@ -46,7 +46,7 @@ def test_every_choice_moves_the_scores_by_what_the_summary_says(
 
 
 FIRST, OTHER = (
-    Variant("DiffSeg", precision, {"segmenter": {"precision": precision}}) for precision in ("float32", "float16")
+    Row("DiffSeg", precision, {"segmenter": {"precision": precision}}) for precision in ("float32", "float16")
 )
 
 

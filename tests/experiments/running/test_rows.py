@@ -11,7 +11,7 @@ from PIL import Image
 from diffseg.backbones import MissingWeights
 from eval.class_counts import mean_classes
 from eval.config import ConfigError
-from eval.methods import prepare
+from eval.row_setup import prepare
 from experiments.running.rows import check
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
 from tests.helpers.rows import rows_of
@@ -27,10 +27,8 @@ def test_a_sweep_makes_a_row_a_value() -> None:
 
 
 def test_two_sweeps_multiply() -> None:
-    variants = (
-        "variants=[{name: A, overrides: ['segmenter=dbscan', 'segmenter.eps=0.1,0.2', 'segmenter.min_samples=2,3']}]"
-    )
-    pairs = [(row.config.segmenter.eps, row.config.segmenter.min_samples) for row in rows_of(variants)]
+    rows = "rows=[{name: A, overrides: ['segmenter=dbscan', 'segmenter.eps=0.1,0.2', 'segmenter.min_samples=2,3']}]"
+    pairs = [(row.config.segmenter.eps, row.config.segmenter.min_samples) for row in rows_of(rows)]
     assert pairs == [(0.1, 2), (0.1, 3), (0.2, 2), (0.2, 3)]
 
 
@@ -78,12 +76,12 @@ def test_a_key_of_a_chosen_backbone_reaches_its_row() -> None:
 
 
 @pytest.mark.parametrize(
-    "variants",
+    "rows",
     ["3", "[3]", "[{overrides: [tracker]}]", "[{name: A, override: []}]", "[{name: A, overrides: 3}]"],
 )
-def test_variants_that_are_none(variants: str) -> None:
-    with pytest.raises(ConfigError, match="variants: must be a list of "):
-        rows_of(f"variants={variants}")
+def test_variants_that_are_none(rows: str) -> None:
+    with pytest.raises(ConfigError, match="rows: must be a list of "):
+        rows_of(f"rows={rows}")
 
 
 def test_clusters_of_the_data_set(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is left to do for one row of a results folder, and how one picture of it is evaluated and recorded."""
+"""Progress of a row in a job: which pictures are still to do, and how one is evaluated and recorded."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from diffseg.segmenters.base import Scene
 from eval.decoding import Picture
 from eval.files import writing
 from eval.matching import Counts, contingency, match_contingency
-from eval.methods import Method
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.records import Record, RecordFile
+from eval.rows import RowToRun
 
 logger = logging.getLogger(__name__)
 
@@ -31,18 +31,18 @@ class Job:
     """What one results folder is to hold.
 
     Attributes:
-        methods: its rows.
+        rows: in the order of the tables.
         records: where each result is appended as soon as it is there.
         labels: folder in which the label maps of the first ``panels`` pictures are kept (`label_path`).
         panels: see ``labels``.
-        watch: is shown each record that has been appended.
+        on_record: called with each record that has been appended.
     """
 
-    methods: Sequence[Method]
+    rows: Sequence[RowToRun]
     records: RecordFile
     labels: Path
     panels: int
-    watch: Callable[[Record], None] = lambda record: None
+    on_record: Callable[[Record], None] = lambda record: None
 
 
 def label_path(labels: Path, name: str, key: str, image: str) -> Path:
@@ -50,23 +50,23 @@ def label_path(labels: Path, name: str, key: str, image: str) -> Path:
     return labels / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{key[:6]}" / f"{image}.png"
 
 
-class Task:
-    """What is left to do for one method, and its score so far."""
+class RowProgress:
+    """The progress of one row in a job: its pictures still to do, its records and its score so far."""
 
-    def __init__(self, method: Method, job: Job) -> None:
-        self.method, self.row, self.job = method, method.row, job
-        self.key = job.records.declare(method.settings)
-        self.kept = set(self.row.dataset.ids[: job.panels])
-        self.shown = self.row.scoring.report[0]
-        done = [record for record in job.records.records(self.key, self.row.dataset.ids) if self._counts(record)]
+    def __init__(self, row: RowToRun, job: Job) -> None:
+        self.row, self.config, self.job = row, row.config, job
+        self.key = job.records.declare(row.recorded)
+        self.kept = set(self.config.dataset.ids[: job.panels])
+        self.shown = self.config.scoring.report[0]
+        done = [record for record in job.records.records(self.key, self.config.dataset.ids) if self._counts(record)]
         self.total = sum(
             (Counts.from_json(record["counts"][self.shown]) for record in done),
-            Counts.zeros(len(self.row.dataset.classes)),
+            Counts.zeros(len(self.config.dataset.classes)),
         )
 
     def _counts(self, record: Record) -> bool:
         """Whether a record is of an evaluated picture whose files have not changed since."""
-        return record["status"] == "ok" and record["data"] == self.row.dataset.state(record["image"])
+        return record["status"] == "ok" and record["data"] == self.config.dataset.state(record["image"])
 
     def recorded(self, image: str) -> bool:
         """Whether a picture need not be evaluated again."""
@@ -81,7 +81,7 @@ class Task:
 
     def append(self, record: Record) -> None:
         self.job.records.append(record)
-        self.job.watch(record)
+        self.job.on_record(record)
 
     def fail(self, image: str, error: Exception) -> None:
         """Records that a picture could not be evaluated, and why."""
@@ -111,10 +111,10 @@ class Task:
         Returns:
             Label map ``(P, P)`` int64 and record.
         """
-        image, truth = picture.id, picture.truths[self.row.size]
+        image, truth = picture.id, picture.truths[self.config.size]
         scene = Scene(
             aggregated=aggregated,
-            size=self.row.size,
+            size=self.config.size,
             true_classes=picture.true_classes,
             features=features,
             image=picture.image,
@@ -122,17 +122,17 @@ class Task:
             shared=shared,
         )
         start = now(aggregated)
-        prediction = self.method.segmenter(scene).to(truth.device)  # some work on the CPU
+        prediction = self.row.segmenter(scene).to(truth.device)  # some work on the CPU
         elapsed = now(aggregated) - start
-        table = contingency(prediction, truth, len(self.row.dataset.classes))
-        background = self.row.dataset.background
+        table = contingency(prediction, truth, len(self.config.dataset.classes))
+        background = self.config.dataset.background
         counts = {protocol: match_contingency(table, protocol, background) for protocol in PROTOCOLS}
         return prediction, {
             "type": "image",
             "key": self.key,
             "image": image,
             "status": "ok",
-            "data": self.row.dataset.state(image),
+            "data": self.config.dataset.state(image),
             "segments": int(prediction.flatten().bincount().count_nonzero()),
             "underflow": underflow,
             "counts": {protocol: each.to_json() for protocol, each in counts.items()},

@@ -1,0 +1,90 @@
+"""Makes a configured row ready to run: builds its torch parts and checks all parts against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+from diffseg.aggregation import Aggregation, side_weights
+from diffseg.segmenters.base import Segmenter
+from eval.class_counts import mean_classes
+from eval.config import PROTOCOL_VERSION, ConfigError, RowConfig, build
+from eval.rows import RowToRun
+from eval.settings import row_key
+
+
+def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None) -> RowToRun:
+    """Builds aggregation and segmenter of a row and fills in their open parameters.
+
+    Args:
+        row: as configured.
+        published: see `eval.rows.Row`.
+
+    Raises:
+        ConfigError: a value is out of range for this backbone, or no value is known for an open parameter.
+    """
+    aggregation: Aggregation = build(row.composed.aggregation, "aggregation")
+    segmenter: Segmenter = build(row.composed.segmenter, "segmenter")
+    sides = row.backbone.sides
+    try:
+        side_weights(aggregation.weights, sides)
+    except ValueError as error:
+        raise ConfigError(f"aggregation.{error}") from None
+    # A segmenter kept outside this repository may have neither attribute, see `Segmenter`.
+    tuned_key = getattr(segmenter, "tuned_key", None)
+    values = row.tuned(tuned_key) if tuned_key else {}
+    if getattr(segmenter, "needs_mean_classes", False):
+        values["clusters"] = mean_classes(row.dataset)
+    try:
+        segmenter = segmenter.resolved(max(sides), values)
+    except ValueError as error:
+        raise ConfigError(f"segmenter.{error}") from None
+    recorded = _recorded_settings(row, aggregation, segmenter)
+    return RowToRun(
+        name=row.name,
+        key=row_key(recorded),
+        settings=_shown_settings(row, recorded),
+        published=published,
+        note=row.note,
+        config=row,
+        aggregation=aggregation,
+        segmenter=segmenter,
+        recorded=recorded,
+    )
+
+
+def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segmenter) -> dict[str, Any]:
+    """See `RowToRun.recorded`."""
+    backbone = asdict(cast(Any, row.backbone))
+    # The folder of the weights changes no result, and their hash is recorded. Tuned values are recorded where they are
+    # used.
+    del backbone["path"], backbone["tuned"]
+    dataset = row.dataset
+    return {
+        "protocol_version": PROTOCOL_VERSION,
+        "dataset": {
+            "name": dataset.name,
+            "label_source": dataset.label_source,
+            "fingerprint": dataset.fingerprint,
+            # Left out when None, so that keys of earlier records stay valid.
+            **({} if dataset.background is None else {"background": dataset.background}),
+        },
+        "backbone": {
+            "kind": type(row.backbone).__name__,
+            **backbone,
+            "sides": row.backbone.sides,
+            "weights": row.backbone.fingerprint,
+        },
+        "aggregation": asdict(aggregation),
+        "segmenter": {"kind": type(segmenter).__name__, **asdict(cast(Any, segmenter))},
+        "scoring": {"size": row.size},
+    }
+
+
+def _shown_settings(row: RowConfig, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded settings with the names of experiment, backbone and segmenter, which are no part of the key."""
+    shown = {**recorded, "experiment": row.composed.name}
+    for group in ("backbone", "segmenter"):
+        shown[group] = {**recorded[group], "name": row.choices[group]}
+    return shown
