@@ -75,7 +75,7 @@ def folder(results: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def rows(folder: Path) -> list[Row]:
-    rows = yaml.safe_load((folder / "config.yaml").read_text())["rows"]
+    rows = yaml.safe_load((folder / "config.yaml").read_text())["resolved"]
     return [_variant(row.pop("name"), row) for row in rows]
 
 

@@ -18,7 +18,7 @@ from tests.helpers.rows import rows_of
 
 
 def test_a_sweep_makes_a_row_a_value() -> None:
-    rows = [(row.name, row.config.segmenter.get("seed")) for row in rows_of("experiment=table1")]
+    rows = [(row.name, row.composed.segmenter.get("seed")) for row in rows_of("experiment=table1")]
     assert rows == [
         *(("K-Means-C", seed) for seed in range(5)),
         *(("K-Means-S", seed) for seed in range(5)),
@@ -28,13 +28,13 @@ def test_a_sweep_makes_a_row_a_value() -> None:
 
 def test_two_sweeps_multiply() -> None:
     rows = "rows=[{name: A, overrides: ['segmenter=dbscan', 'segmenter.eps=0.1,0.2', 'segmenter.min_samples=2,3']}]"
-    pairs = [(row.config.segmenter.eps, row.config.segmenter.min_samples) for row in rows_of(rows)]
+    pairs = [(row.composed.segmenter.eps, row.composed.segmenter.min_samples) for row in rows_of(rows)]
     assert pairs == [(0.1, 2), (0.1, 3), (0.2, 2), (0.2, 3)]
 
 
 def test_what_the_user_gives_ends_a_sweep() -> None:
     rows = rows_of("experiment=table1", "+segmenter.seed=7")
-    assert [(row.name, row.config.segmenter.seed) for row in rows[:2]] == [("K-Means-C", 7), ("K-Means-S", 7)]
+    assert [(row.name, row.composed.segmenter.seed) for row in rows[:2]] == [("K-Means-C", 7), ("K-Means-S", 7)]
     assert len(rows) == 6
 
 
@@ -49,7 +49,7 @@ def test_the_rows_of_the_tables() -> None:
         rows = [row for row in rows_of(f"experiment={experiment}") if row.name == "DiffSeg"]
         assert [row.size for row in rows] == sizes
         assert {row.tuned("diffseg")["tau"] for row in rows} == {tau}
-        assert {(row.backbone.timestep, row.config.segmenter.anchors) for row in rows} == {(300, 16)}
+        assert {(row.backbone.timestep, row.composed.segmenter.anchors) for row in rows} == {(300, 16)}
     notes = {row.name: row.note for row in rows_of("experiment=table1")}
     assert {name for name, note in notes.items() if note} == {"DBSCAN", "DinoSeg"}
 
@@ -70,7 +70,7 @@ def test_a_path_reaches_the_rows_that_leave_the_backbone_open(monkeypatch: pytes
 
 def test_a_key_of_a_chosen_backbone_reaches_its_row() -> None:
     layers = {
-        row.name: row.config.backbone.get("layers") for row in rows_of("experiment=table1", "+backbone.layers=[10]")
+        row.name: row.composed.backbone.get("layers") for row in rows_of("experiment=table1", "+backbone.layers=[10]")
     }
     assert {name: value for name, value in layers.items() if value} == {"DinoSeg": [10]}
 
