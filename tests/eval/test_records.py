@@ -81,7 +81,7 @@ def test_a_run_resumes_where_it_stopped(path: Path) -> None:
     assert lines[0]["key"] == KEY
 
 
-def test_variants_do_not_mix(path: Path) -> None:
+def test_rows_do_not_mix(path: Path) -> None:
     other = {**SETTINGS, "segmenter": {"name": "kmeans"}}
     with RecordFile(path) as records:
         key = records.declare(other)

@@ -101,7 +101,7 @@ def test_summary_has_the_columns_and_values(written: dict[str, pd.DataFrame]) ->
     assert (table.iloc[0]["published_acc"], table.iloc[0]["published_miou"]) == ("72.5000", "")
 
 
-def test_a_variant_without_images_has_empty_scores(written: dict[str, pd.DataFrame]) -> None:
+def test_a_row_without_images_has_empty_scores(written: dict[str, pd.DataFrame]) -> None:
     row = written["summary"].iloc[2]
     assert (row["images"], row["failed"], row["eps"]) == ("0", "0", "1e-05")
     empty = ["experiment", "backbone", "scheme", "tau", "segments", "seconds_per_image"]

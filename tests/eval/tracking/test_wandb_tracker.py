@@ -76,10 +76,10 @@ def folder(results: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def rows(folder: Path) -> list[Row]:
     rows = yaml.safe_load((folder / "config.yaml").read_text())["resolved"]
-    return [_variant(row.pop("name"), row) for row in rows]
+    return [_row(row.pop("name"), row) for row in rows]
 
 
-def _variant(name: str, settings: dict[str, Any]) -> Row:
+def _row(name: str, settings: dict[str, Any]) -> Row:
     shown = settings | {"segmenter": {**settings["segmenter"], "name": settings["segmenter"]["kind"].lower()}}
     return Row(name, row_key(settings), shown)
 
@@ -118,7 +118,7 @@ def mirrored(folder: Path) -> Path:
     return folder
 
 
-def test_a_run_a_variant_with_its_settings(mirrored: Path) -> None:
+def test_a_run_for_each_row_with_its_settings(mirrored: Path) -> None:
     runs = [file for _, file in recorded(mirrored)]
     assert len(runs) == 3
     for file, row, name in zip(runs, rows(mirrored), telling_names(rows(mirrored)), strict=True):

@@ -79,7 +79,7 @@ def test_a_key_of_a_chosen_backbone_reaches_its_row() -> None:
     "rows",
     ["3", "[3]", "[{overrides: [tracker]}]", "[{name: A, override: []}]", "[{name: A, overrides: 3}]"],
 )
-def test_variants_that_are_none(rows: str) -> None:
+def test_rows_that_are_none(rows: str) -> None:
     with pytest.raises(ConfigError, match="rows: must be a list of "):
         rows_of(f"rows={rows}")
 
