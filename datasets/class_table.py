@@ -1,4 +1,4 @@
-"""From the values that label files hold to the classes that are scored."""
+"""Maps the values in label files to the scored classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ClassTable:
 
     Attributes:
         names: class names; the position is the label.
-        label_of: value in a label file (0..255) -> label (0..len(names)-1, or `VOID`). Values it does not hold are
+        label_of: value in a label file -> label (0..len(names)-1, or `VOID`). Values it does not hold are
             void as well.
     """
 
@@ -32,13 +32,18 @@ class ClassTable:
 
     @cached_property
     def _lookup(self) -> NDArray[np.int16]:
-        lookup = np.full(np.iinfo(np.uint8).max + 1, VOID, np.int16)
-        lookup[list(self.label_of.keys())] = list(self.label_of.values())
-        return lookup
+        """Labels of the values 0..255."""
+        return self._of(np.arange(np.iinfo(np.uint8).max + 1))
 
-    def labels(self, values: NDArray[np.uint8]) -> NDArray[np.int16]:
+    def labels(self, values: NDArray[np.integer]) -> NDArray[np.int16]:
         """Labels ``(h, w)`` of the ``values`` ``(h, w)`` of a label file; `VOID` where a value has no class."""
-        return self._lookup[values]
+        if values.dtype == np.uint8:
+            return self._lookup[values]
+        present, positions = np.unique(values, return_inverse=True)
+        return self._of(present)[positions].reshape(values.shape)
+
+    def _of(self, values: NDArray[np.integer]) -> NDArray[np.int16]:
+        return np.array([self.label_of.get(value, VOID) for value in values.tolist()], np.int16)
 
 
 @cache
@@ -48,7 +53,7 @@ def class_table(name: str) -> ClassTable:
     The first column is the value in the label files, the last two are the label (-1: void) and its name; what stands
     between is for the reader.
     """
-    with (FOLDER / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+    with (FOLDER / f"{name}.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = [(int(row[0]), int(row[-2]), row[-1]) for row in list(csv.reader(file))[1:]]
     names = {label: name for _, label, name in rows if label != VOID}
     return ClassTable(

@@ -1,18 +1,26 @@
-"""Label maps painted from annotations in COCO's JSON format."""
+"""Label maps painted from annotations in COCO's JSON format.
+
+Files of other tools hold regions of every kind, so a region is checked before pycocotools sees it: pycocotools reads
+beyond its memory on wrong run lengths, and fills it on coordinates far outside the picture.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from datasets.base import DatasetError
+from datasets.files import warn_once
 
 UNPAINTED = 255
 """Value of a pixel under no annotation, as in COCO-Stuff's own label maps."""
@@ -20,16 +28,22 @@ UNPAINTED = 255
 STUFF_OTHER = 183
 """Category that COCO's stuff annotations give to the pixels of things; it names no class."""
 
+CORNERS = 3
+"""Fewest points of a polygon that covers something."""
+
+LONGEST_OUTLINE = 10**6
+"""Greatest length of a polygon in pixels. pycocotools takes about 200 bytes a pixel of it; COCO's have thousands."""
+
 Annotation = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class CocoJson:
-    """One annotation file.
+    """The content of an annotation file.
 
     Attributes:
         path: the file.
-        images: picture id (stem of its ``file_name``) -> its entry, with ``id``, ``height`` and ``width``.
+        images: picture id (stem of its ``file_name``) -> its entry, with ``id``, and usually ``height`` and ``width``.
         annotations: COCO image number -> its annotations, in the order of the file.
     """
 
@@ -39,7 +53,15 @@ class CocoJson:
 
     def size(self, id: str) -> tuple[int, int]:
         """Height and width in pixels that the file gives for a picture."""
-        return self._image(id)["height"], self._image(id)["width"]
+        entry = self._image(id)
+        height, width = entry.get("height"), entry.get("width")
+        if type(height) is not int or type(width) is not int or min(height, width) < 1:
+            raise DatasetError(f"{self.path}: picture {id} has height {height!r} and width {width!r}; give its pixels")
+        if height * width > (limit := Image.MAX_IMAGE_PIXELS or math.inf):
+            raise DatasetError(
+                f"{self.path}: picture {id} is {width} x {height} pixels there; at most {limit:,} are read"
+            )
+        return height, width
 
     def of(self, id: str) -> list[Annotation]:
         """Annotations of a picture, in the order of the file."""
@@ -57,34 +79,35 @@ class CocoJson:
 def read_coco_json(path: Path) -> CocoJson:
     """Reads a file and groups its annotations by picture.
 
+    Annotations themselves are checked when their picture is painted, so that a damaged one costs one picture. A
+    warning counts those that belong to no picture of the file.
+
     Raises:
         DatasetError: the file is missing, cut short, or holds something else (captions, say).
     """
     try:
         content = json.loads(path.read_bytes())
-        images = {Path(image["file_name"]).stem: image for image in content["images"]}
-        annotations: dict[int, list[Annotation]] = {image["id"]: [] for image in content["images"]}
+        # An entry without number or file name belongs to no picture: `CocoJson.of` says that the picture is missing.
+        entries = [each for each in content["images"] if type(each.get("id")) is int]
+        images = {Path(each["file_name"]).stem: each for each in entries if isinstance(each.get("file_name"), str)}
+        annotations: dict[int, list[Annotation]] = {image["id"]: [] for image in images.values()}
+        strays: list[Annotation] = []
         for annotation in content["annotations"]:
-            if not {"category_id", "segmentation"} <= annotation.keys():
-                raise ValueError("an annotation without category or segmentation")
-            annotations[annotation["image_id"]].append(annotation)
+            number = annotation.get("image_id")
+            known = type(number) is int and number in annotations
+            (annotations[number] if known else strays).append(annotation)
     except FileNotFoundError:
         raise DatasetError(f"{path}: the file is missing; unpack or copy it again") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(
             f"{path}: no masks in COCO's format ({type(error).__name__}: {error}); unpack or copy it again"
         ) from error
+    if strays:
+        warn_once(
+            f"{path}: {len(strays)} annotations belong to no picture in it and are not used, such as annotation "
+            f"{strays[0].get('id')!r} of image_id {strays[0].get('image_id')!r}"
+        )
     return CocoJson(path, images, annotations)
-
-
-def run_lengths(annotation: Annotation, height: int, width: int) -> dict[str, Any]:
-    """The annotation's region (polygons, or run lengths, packed or not) as pycocotools' packed run lengths."""
-    region = annotation["segmentation"]
-    if isinstance(region, list):
-        return coco_mask.merge(coco_mask.frPyObjects(region, height, width))
-    if isinstance(region["counts"], list):
-        return coco_mask.frPyObjects(region, height, width)
-    return region
 
 
 def paint(canvas: NDArray[np.uint8], annotations: Iterable[Annotation], path: Path, by_area: bool = False) -> None:
@@ -97,22 +120,104 @@ def paint(canvas: NDArray[np.uint8], annotations: Iterable[Annotation], path: Pa
         by_area: paint the larger region first, whatever the order, so that the smaller one stays visible.
 
     Raises:
-        DatasetError: a category that is none of COCO's, or a region that does not fit the canvas.
+        DatasetError: an annotation cannot be read; the message names it.
     """
+    height, width = canvas.shape
     regions = []
     for annotation in annotations:
-        category = annotation["category_id"]
-        if category == STUFF_OTHER:
-            continue
-        if not 1 <= category < STUFF_OTHER:
+        try:
+            fine_id = _fine_id(annotation)
+            region = run_lengths(annotation["segmentation"], height, width)
+        except (ValueError, KeyError) as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else error
             raise DatasetError(
-                f"{path}: annotation {annotation.get('id')} has the unknown category id {category}; "
-                f"COCO and COCO-Stuff have 1..{STUFF_OTHER - 1}"
-            )
-        regions.append((category - 1, run_lengths(annotation, *canvas.shape)))
+                f"{path}: annotation {annotation.get('id')!r} cannot be used, because {reason}; correct or remove it"
+            ) from error
+        if fine_id is not None and region is not None:
+            regions.append((fine_id, region))
     if by_area:
-        regions.sort(key=lambda region: -int(coco_mask.area(region[1])))
+        regions.sort(key=lambda each: -int(coco_mask.area(each[1])))
     for fine_id, region in regions:
-        if tuple(region["size"]) != canvas.shape:
-            raise DatasetError(f"{path}: a region of size {region['size']} in a picture of size {list(canvas.shape)}")
         canvas[coco_mask.decode(region).astype(bool)] = fine_id
+
+
+def _fine_id(annotation: Annotation) -> int | None:
+    """Fine id of COCO-Stuff of an annotation's category; None for `STUFF_OTHER`. Raises ValueError and KeyError."""
+    category = annotation["category_id"]
+    if type(category) is not int or not 1 <= category <= STUFF_OTHER:
+        raise ValueError(f"it has the unknown category id {category!r} (COCO and COCO-Stuff have 1..{STUFF_OTHER - 1})")
+    return None if category == STUFF_OTHER else category - 1
+
+
+def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | None:
+    """A region as run lengths that pycocotools can decode.
+
+    Args:
+        region: ``segmentation`` of an annotation: a list of polygons ``[x, y, x, y, ...]`` in pixels, or run lengths
+            (``size`` and ``counts``, packed into a text or not).
+        height, width: of the picture, in pixels.
+
+    Returns:
+        Packed run lengths of ``height * width`` pixels; None where no polygon has `CORNERS`.
+
+    Raises:
+        ValueError: the region cannot be read.
+    """
+    if isinstance(region, list):
+        polygons = [_polygon(each, height, width) for each in region]
+        whole = [each for each in polygons if len(each) >= 2 * CORNERS]
+        return coco_mask.merge(coco_mask.frPyObjects(whole, height, width)) if whole else None
+    if not isinstance(region, Mapping):
+        raise ValueError(f"its segmentation is {_short(region)}, neither polygons nor run lengths")
+    if region.get("size") != [height, width]:
+        raise ValueError(f"its segmentation has the size {_short(region.get('size'))}, its picture {[height, width]}")
+    counts = region.get("counts")
+    runs = _unpack(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
+        raise ValueError(f"its counts {_short(counts)} are no run lengths")
+    if sum(runs) != height * width:
+        raise ValueError(f"its run lengths cover {sum(runs):,} pixels, its picture has {height * width:,}")
+    return coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+
+
+def _polygon(points: object, height: int, width: int) -> list[float]:
+    """The coordinates of a polygon. Raises ValueError for what is none, or lies far outside the picture."""
+    if not isinstance(points, list) or any(type(each) not in (int, float) for each in points) or len(points) % 2:
+        raise ValueError(f"its polygon {_short(points)} is no list of coordinates x, y, x, y, ...")
+    # A polygon may reach over the edge, but pycocotools follows its outline, and the memory that takes has no bound.
+    if not all(-side <= each <= 2 * side for axis, side in ((0, width), (1, height)) for each in points[axis::2]):
+        raise ValueError(f"its polygon {_short(points)} lies outside the {width} x {height} pixels of its picture")
+    corners = list(zip(points[::2], points[1::2], strict=True))
+    if sum(max(abs(x - u), abs(y - v)) for (x, y), (u, v) in pairwise([*corners, *corners[:1]])) > LONGEST_OUTLINE:
+        raise ValueError(f"its polygon {_short(points)} has an outline of more than {LONGEST_OUTLINE:,} pixels")
+    return points
+
+
+# COCO packs run lengths in characters from "0" on. A character holds five bits of a number, the lowest first, and a bit
+# that is set if the number goes on. From the fourth run on, the difference to the run before the last is stored.
+FIRST_CHARACTER, CHARACTERS, GOES_ON, SIGN, DIGIT_BITS, DIGITS = ord("0"), 64, 0x20, 0x10, 5, 7
+
+
+def _unpack(text: str) -> list[int]:
+    """Run lengths from COCO's packed text. Raises ValueError where it is none."""
+    runs: list[int] = []
+    number = place = 0
+    for character in text:
+        code = ord(character) - FIRST_CHARACTER
+        if not 0 <= code < CHARACTERS or place == DIGITS:
+            raise ValueError(f"its counts {_short(text)} are no packed run lengths")
+        number |= (code & ~GOES_ON) << (DIGIT_BITS * place)
+        place += 1
+        if not code & GOES_ON:
+            if code & SIGN:
+                number -= 1 << (DIGIT_BITS * place)
+            runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+            number = place = 0
+    if place:
+        raise ValueError(f"its counts {_short(text)} are cut short")
+    return runs
+
+
+def _short(value: object, length: int = 40) -> str:
+    text = repr(value)
+    return text if len(text) <= length else f"{text[:length]}..."

@@ -1,10 +1,10 @@
-"""What the data sets share: which pictures are evaluated, in which order, and the list's fingerprint."""
+"""Base of all data sets: which pictures are evaluated, in which order, and the fingerprint of the list."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from datasets.reading import read_ids
 
 @dataclass(frozen=True, kw_only=True)
 class ListedDataset(ABC):
-    """Pictures that lie in files. Building one touches no disk; the list is made on first use and kept.
+    """Pictures that lie in files. Building a data set touches no disk; the list is made on first use and kept.
 
     Attributes:
         split_file: text file with an id a line: evaluate exactly these. None: every picture that is there, or
@@ -28,14 +28,26 @@ class ListedDataset(ABC):
     split_file: str | None = None
     limit: int | None = None
 
-    name: ClassVar[str]
-    official_count: ClassVar[int | None]
-    table: ClassVar[ClassTable]
     background: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit: must be 1 or more (or null for all), got {self.limit}")
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name of the data set, as shown in the tables."""
+
+    @property
+    @abstractmethod
+    def table(self) -> ClassTable:
+        """The classes, and the values in the label files that stand for them."""
+
+    @property
+    @abstractmethod
+    def official_count(self) -> int | None:
+        """Pictures in the published evaluation. None: there is no published evaluation."""
 
     @property
     @abstractmethod
@@ -48,22 +60,26 @@ class ListedDataset(ABC):
 
     @abstractmethod
     def _pictures(self) -> Collection[str]:
-        """Ids of the pictures that are there. Raises `DatasetError`, with where to get them, when there are none."""
+        """Ids of the pictures that are there.
+
+        Raises:
+            DatasetError: there are none; the message says where to get them.
+        """
 
     @abstractmethod
-    def _image_path(self, id: str) -> Path:
-        """Where the picture lies, or would lie."""
+    def image_path(self, id: str) -> Path:
+        """Path of a picture. The file may not exist."""
 
     @abstractmethod
-    def _label_path(self, id: str) -> Path:
-        """Where its ground truth lies, or would lie."""
+    def label_path(self, id: str) -> Path:
+        """Path of the file with a picture's labels. It may not exist."""
 
     def _official_list(self) -> Path | None:
-        """The published list of ids, where it lies beside the data."""
+        """Path of the published list of ids. None: there is no list beside the data."""
         return None
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def classes(self) -> Sequence[str]:
         """Class names; the position is the label."""
         return self.table.names
 
@@ -83,7 +99,7 @@ class ListedDataset(ABC):
         if self.split_file is not None:
             source = Path(self.split_file).expanduser()
             ids = read_ids(source)
-            self._require((self._image_path(id) for id in sorted(ids - pictures)), f"{source} lists it")
+            self._require((self.image_path(id) for id in sorted(ids - pictures)), f"{source} lists it")
         elif (official := self._official_list()) is not None:
             ids = read_ids(official) & pictures
             if not ids:
@@ -93,7 +109,7 @@ class ListedDataset(ABC):
                 )
         else:
             ids = pictures
-        labels = (self._label_path(id) for id in sorted(ids))
+        labels = (self.label_path(id) for id in sorted(ids))
         self._require((path for path in labels if not path.is_file()), "its picture is there")
         return tuple(sorted(ids))
 
@@ -120,5 +136,5 @@ class ListedDataset(ABC):
         return hashlib.sha256("\n".join([self.name, self.label_source, *table, *self.listed]).encode()).hexdigest()
 
     def state(self, id: str) -> str:
-        """What changes when the files of a picture change: here, their sizes in bytes."""
-        return f"{self._image_path(id).stat().st_size} {self._label_path(id).stat().st_size}"
+        """Sizes in bytes of a picture and of its labels: a text that changes when the files change."""
+        return f"{self.image_path(id).stat().st_size} {self.label_path(id).stat().st_size}"

@@ -1,8 +1,11 @@
-"""What data sets share that are a folder of pictures and a folder of label maps of the same names."""
+"""Data sets that are a folder of pictures and a folder of label maps of the same names."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,13 +13,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.base import DatasetError, Sample
+from datasets.class_table import ClassTable
+from datasets.files import FoundFiles, find_files, warn_skipped
 from datasets.listing import ListedDataset
 from datasets.reading import make_sample, read_image, read_label
 
 
 @dataclass(frozen=True)
-class PairedDataset(ListedDataset):
-    """``IMAGES/ID.jpg`` and ``MAPS/ID.png``.
+class PairedFiles(ListedDataset):
+    """A picture and a label map for each id, wherever they lie."""
+
+    values: ClassVar[str]
+    """Values that a label map may hold, for messages. The table says what they mean."""
+    ignored: ClassVar[Collection[int]] = ()
+    """Values that are void and have no line in the table."""
+
+    def load(self, id: str) -> Sample:
+        """Decodes a picture and its classes. Raises `DatasetError` naming the file that cannot be used."""
+        image_path, label_path = self.image_path(id), self.label_path(id)
+        image, values = self._image(id), self._values(id)
+        unknown = sorted(set(np.unique(values).tolist()) - self.table.label_of.keys() - set(self.ignored))
+        if unknown:
+            raise DatasetError(
+                f"{label_path}: unknown class id {unknown[0]}; the label maps of {self.name} hold {self.values}; "
+                f"{self._cure}"
+            )
+        return make_sample(id, image, self.table.labels(values), image_path, label_path)
+
+    @property
+    def _cure(self) -> str:
+        """Advice for a label map with an unknown value."""
+        return "unpack or convert them again"
+
+    def _image(self, id: str) -> NDArray[np.uint8]:
+        """The picture, ``(h, w, 3)``."""
+        return read_image(self.image_path(id))
+
+    @abstractmethod
+    def _values(self, id: str) -> NDArray[np.integer]:
+        """The values that the label map of a picture holds, ``(h, w)``."""
+
+
+@dataclass(frozen=True)
+class PairedDataset(PairedFiles):
+    """``IMAGES/ID.jpg`` and ``MAPS/ID.png`` below one folder.
 
     Attributes:
         root: folder with the layout that the data set's module shows.
@@ -24,46 +64,51 @@ class PairedDataset(ListedDataset):
 
     root: str | None
 
+    name: ClassVar[str]
+    table: ClassVar[ClassTable]
+    official_count: ClassVar[int | None]
+
     images: ClassVar[str]
     """Folder of the pictures, below ``root``."""
     maps: ClassVar[str]
     """Folder of the label maps, below ``root``."""
+    image_endings: ClassVar[tuple[str, ...]] = (".jpg", ".jpeg")
+    """Endings of a picture's name after the id; the first one is the usual one."""
+    map_ending: ClassVar[str] = ".png"
+    """Ending of a label map's name after the id."""
+    nested: ClassVar[bool] = False
+    """The files lie in sub-folders, see `_place`."""
     split_list: ClassVar[str | None] = None
     """The published list of ids, below ``root``; None: the folder of the pictures is the split."""
-    values: ClassVar[str]
-    """Which values a label map may hold, for messages; the table says what they mean."""
     usual_root: ClassVar[str]
     source: ClassVar[str]
     """How to get the data into ``{root}``, for messages."""
 
-    def load(self, id: str) -> Sample:
-        """Decodes a picture and its classes. Raises `DatasetError` naming the file that cannot be used."""
-        image_path, label_path = self._image_path(id), self._label_path(id)
-        image, values = read_image(image_path), self._values(id)
-        unknown = sorted(set(np.unique(values).tolist()) - self.table.label_of.keys())
-        if unknown:
-            raise DatasetError(
-                f"{label_path}: unknown class id {unknown[0]}; the label maps of {self.name} hold {self.values}; "
-                "unpack or convert them again"
-            )
-        return make_sample(id, image, self.table.labels(values), image_path, label_path)
+    def image_path(self, id: str) -> Path:
+        """Path of a picture. The file may not exist."""
+        return self._images.get(id, self._image_folder / f"{self._place(id)}{self.image_endings[0]}")
 
-    def _values(self, id: str) -> NDArray[np.uint8]:
-        """What the label map of a picture holds, ``(h, w)``."""
-        return read_label(self._label_path(id))
+    def label_path(self, id: str) -> Path:
+        """Path of the file with a picture's labels. It may not exist."""
+        return self._label_maps.get(id, self._map_folder / f"{self._place(id)}{self.map_ending}")
 
-    def _pictures(self) -> set[str]:
-        images = self._folder / self.images
-        pictures = {path.stem for path in images.glob("*.jpg")}
-        if not pictures:
-            raise DatasetError(f"{images}: no pictures (*.jpg) there; {self._where}")
+    def _place(self, id: str) -> str:
+        """Path of a file below its folder, without the ending; its last part is the id."""
+        return id
+
+    def _values(self, id: str) -> NDArray[np.integer]:
+        return read_label(self.label_path(id))
+
+    def _pictures(self) -> Collection[str]:
+        if not self._images:
+            raise DatasetError(f"{self._image_folder}: no pictures (*{self.image_endings[0]}) there; {self._where}")
         self._check_labels()
-        return pictures
+        return self._images.keys()
 
     def _check_labels(self) -> None:
         """Raises `DatasetError` when there are no labels at all, or no list of those to evaluate."""
-        if not self._maps.is_dir():
-            raise DatasetError(f"{self._maps}: no label maps there; {self._where}")
+        if not self._map_folder.is_dir():
+            raise DatasetError(f"{self._map_folder}: no label maps there; {self._where}")
         split = self._official_list()
         if split is not None and self.split_file is None and not split.is_file():
             raise DatasetError(f"{split}: the list of the split is missing; {self._where}")
@@ -71,14 +116,24 @@ class PairedDataset(ListedDataset):
     def _official_list(self) -> Path | None:
         return None if self.split_list is None else self._folder / self.split_list
 
-    def _image_path(self, id: str) -> Path:
-        return self._folder / self.images / f"{id}.jpg"
+    @cached_property
+    def _images(self) -> dict[str, Path]:
+        """Id -> picture."""
+        found = find_files(self._image_folder, self.image_endings, self.nested)
+        warn_skipped(self._image_folder, found.skipped, self.image_endings)
+        return _by_name(found)
 
-    def _label_path(self, id: str) -> Path:
-        return self._maps / f"{id}.png"
+    @cached_property
+    def _label_maps(self) -> dict[str, Path]:
+        """Id -> label map."""
+        return _by_name(find_files(self._map_folder, (self.map_ending,), self.nested))
 
     @property
-    def _maps(self) -> Path:
+    def _image_folder(self) -> Path:
+        return self._folder / self.images
+
+    @property
+    def _map_folder(self) -> Path:
         return self._folder / self.maps
 
     @property
@@ -91,3 +146,8 @@ class PairedDataset(ListedDataset):
     def _where(self) -> str:
         root = self.root or self.usual_root
         return f"{self.source.format(root=root)}, then give dataset.root={root}"
+
+
+def _by_name(found: FoundFiles) -> dict[str, Path]:
+    """Id -> file, where the sub-folder is no part of the id."""
+    return {id.rpartition("/")[2]: path for id, path in found.paths.items()}

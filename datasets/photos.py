@@ -57,7 +57,7 @@ class Photos(ListedDataset):
         Raises:
             DatasetError: the package or the file is missing, the file is damaged, or it is another picture.
         """
-        path = self._image_path(id)
+        path = self.image_path(id)
         image = read_image(path)
         height, width = self._truth.size(id)
         if hashlib.sha256(path.read_bytes()).hexdigest() != self._truth.images[id]["sha256"]:
@@ -77,14 +77,14 @@ class Photos(ListedDataset):
 
     def _pictures(self) -> set[str]:
         for id, (package, file) in SOURCES.items():
-            if not self._image_path(id).is_file():
+            if not self.image_path(id).is_file():
                 raise DatasetError(
-                    f"{self._image_path(id)}: the installed {DISTRIBUTIONS[package]} lacks its {file}; "
+                    f"{self.image_path(id)}: the installed {DISTRIBUTIONS[package]} lacks its {file}; "
                     "install it again (make setup)"
                 )
         return set(SOURCES)
 
-    def _image_path(self, id: str) -> Path:
+    def image_path(self, id: str) -> Path:
         if id not in SOURCES:
             raise DatasetError(f"dataset photos: there is no {id}; there are {', '.join(SOURCES)}")
         package, file = SOURCES[id]
@@ -97,7 +97,7 @@ class Photos(ListedDataset):
             )
         return Path(spec.origin).parent / file
 
-    def _label_path(self, id: str) -> Path:
+    def label_path(self, id: str) -> Path:
         return TRUTH
 
     def state(self, id: str) -> str:

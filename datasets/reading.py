@@ -1,4 +1,4 @@
-"""Decoding of pictures, label maps and lists: what cannot be used is a `DatasetError` that names the file."""
+"""Decodes pictures, label maps and lists. A file that cannot be used raises a `DatasetError` that names it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datasets.base import VOID, DatasetError, Sample
 
 # One value a pixel: grey levels or palette indices. The palette itself only colours the map for the eye.
 LABEL_MODES = ("L", "P")
+
+# Modes of one channel with more than 8 bits, which Pillow would cut off at 255 instead of scaling.
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
 @contextmanager
@@ -30,15 +33,29 @@ def _decoding(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path}: cannot be decoded ({error}); unpack or copy it again") from error
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Decodes a picture to ``(h, w, 3)`` uint8 RGB.
+def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
+    """Decodes a picture to ``(h, w, 3)`` uint8 RGB: the first frame of several, transparency on white.
 
-    The orientation stored in EXIF is not applied: ground truth is aligned with the pixels as they are stored.
+    Grey levels of more than 8 bits are scaled: white is 65535, 1.0 in floating point, or the brightest level where that
+    is higher. The command line of `diffseg` reads photographs by the same rules; a test compares the two.
+
+    Args:
+        path: any format that Pillow reads.
+        upright: turn the picture as its EXIF data say. False for published data sets, whose ground truth is aligned
+            with the pixels as they are stored.
 
     Raises:
         DatasetError: the file is missing, cut short or no picture.
     """
-    with _decoding(path), Image.open(path) as image:
+    with _decoding(path), Image.open(path) as file:
+        image = ImageOps.exif_transpose(file) if upright else file
+        if image.mode in DEEP_MODES:
+            levels = np.nan_to_num(np.array(image, np.float64), posinf=1.0).clip(min=0)
+            white = max(1.0 if image.mode == "F" else 65535.0, levels.max())
+            image = Image.fromarray(np.rint(levels * (255 / white)).astype(np.uint8))
+        elif image.has_transparency_data:
+            layer = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
         return np.array(image.convert("RGB"))
 
 
@@ -59,13 +76,14 @@ def read_label(path: Path) -> NDArray[np.uint8]:
 
 
 def read_ids(path: Path) -> set[str]:
-    """Reads a list of ids, one a line; blank lines and repetitions do not count.
+    """Reads a list of ids, one a line. Blank lines, repetitions and spaces around an id do not count.
 
     Raises:
         DatasetError: the file is missing, not UTF-8 text, or lists nothing.
     """
     try:
-        ids = set(path.read_text(encoding="utf-8").split())
+        # Windows' editors put a byte order mark in front, which utf-8-sig skips.
+        ids = {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()} - {""}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise DatasetError(

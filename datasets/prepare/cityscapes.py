@@ -10,7 +10,7 @@ from typing import Final
 from datasets.base import DatasetError
 from datasets.cityscapes27 import IMAGE_SUFFIX, LABEL_SUFFIX, SPLIT, Cityscapes27
 from datasets.prepare.extract import GB, Limits, select, unpack
-from datasets.prepare.layout import check_cityscapes
+from datasets.prepare.layout import check_sizes
 
 # One folder more in front is allowed, as mirrors have it; no city and no id holds a dot or a slash.
 MEMBERS: Final = re.compile(
@@ -56,7 +56,7 @@ def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: M
         for selection in selections:
             unpack(selection, root)
         dataset = Cityscapes27(root=str(root))
-    check_cityscapes(root, dataset)
+    check_sizes(dataset)
     return dataset
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from datasets.base import DatasetError
-from datasets.cocostuff27 import OFFICIAL_LIST, SPLIT, CocoStuff27
+from datasets.coco import SPLIT
+from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
 from datasets.prepare.download import Source, difference, download, sha256_of
 from datasets.prepare.extract import GB, Limits, require_space, select, unpack
-from datasets.prepare.layout import check_cocostuff
+from datasets.prepare.layout import check_sizes
 from datasets.reading import read_ids
 
 ARCHIVES: Final = "archives"
@@ -115,7 +116,7 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
             ) from error
         unpack(select(archive, part.members, part.limits), root / part.folder)
     dataset = CocoStuff27(root=str(root), labels=labels)
-    check_cocostuff(root, dataset)
+    check_sizes(dataset)
     if (root / MANIFEST).exists():  # there is none where the folder came from elsewhere; it may be read-only, too
         record(root, "label_source", dataset.label_source)
     return dataset

@@ -2,65 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from datasets import cityscapes27, cocostuff27
 from datasets.base import DatasetError
-from datasets.cityscapes27 import Cityscapes27
-from datasets.coco_json import read_coco_json
-from datasets.cocostuff27 import CocoStuff27
+from datasets.coco import CocoVal2017
+from datasets.paired import PairedDataset
 
 Size = tuple[int, int]
 
 
-def check_cocostuff(root: Path, dataset: CocoStuff27) -> None:
-    """Compares the listed pictures with their label maps, or with what both annotation files say of them.
+def check_sizes(dataset: PairedDataset) -> None:
+    """Compares the listed pictures with their label maps, or with the sizes that COCO's annotation files give.
 
     Raises:
         DatasetError: a file is missing or damaged, or a size differs.
     """
-    images = {id: root / cocostuff27.SPLIT / f"{id}.jpg" for id in dataset.listed}
-    if dataset.labels == "png":
-        maps = root / "stuffthingmaps" / cocostuff27.SPLIT
-        _compare_files((image, maps / f"{id}.png") for id, image in images.items())
-        return
-    for kind in ("instances", "stuff"):
-        annotations = read_coco_json(root / "annotations" / f"{kind}_{cocostuff27.SPLIT}.json")
-        for id, image in images.items():
+    pictures = tqdm(dataset.listed, desc="check", unit="picture", disable=None, leave=False)
+    for id in pictures:
+        image = dataset.image_path(id)
+        width, height = _size(image)
+        for path, label_size in _label_sizes(dataset, id):
+            if label_size != (width, height):
+                label_width, label_height = label_size
+                raise DatasetError(
+                    f"{image} is {width} x {height} pixels but its labels in {path} are {label_width} x "
+                    f"{label_height}; take both from the same release of the data"
+                )
+
+
+def _label_sizes(dataset: PairedDataset, id: str) -> Iterator[tuple[Path, Size]]:
+    """Each file with labels of a picture, and the size it gives: width and height."""
+    if isinstance(dataset, CocoVal2017) and dataset.label_source == "json":
+        for annotations in dataset.annotations():
             height, width = annotations.size(id)
-            _compare(image, annotations.path, (width, height))
-
-
-def check_cityscapes(root: Path, dataset: Cityscapes27) -> None:
-    """Compares the listed pictures with their label maps.
-
-    Raises:
-        DatasetError: a file is missing or damaged, or a size differs.
-    """
-    images, maps = root / "leftImg8bit" / cityscapes27.SPLIT, root / "gtFine" / cityscapes27.SPLIT
-    names = (f"{id.split('_')[0]}/{id}" for id in dataset.listed)
-    _compare_files(
-        (images / f"{name}{cityscapes27.IMAGE_SUFFIX}", maps / f"{name}{cityscapes27.LABEL_SUFFIX}") for name in names
-    )
-
-
-def _compare_files(pairs: Iterable[tuple[Path, Path]]) -> None:
-    for image, label in tqdm(pairs, desc="check", unit="picture", disable=None, leave=False):
-        _compare(image, label, _size(label))
-
-
-def _compare(image: Path, label: Path, label_size: Size) -> None:
-    size = _size(image)
-    if size != label_size:
-        (width, height), (label_width, label_height) = size, label_size
-        raise DatasetError(
-            f"{image} is {width} x {height} pixels but its labels in {label} are {label_width} x {label_height}; "
-            "take both from the same release of the data"
-        )
+            yield annotations.path, (width, height)
+    else:
+        path = dataset.label_path(id)
+        yield path, _size(path)
 
 
 def _size(path: Path) -> Size:

@@ -133,5 +133,5 @@ def test_unknown_label_id(root: Path, value: int, known: bool) -> None:
     if known:
         dataset.load(IDS[0])
         return
-    with pytest.raises(DatasetError, match=rf"^{path}: unknown label id {value}"):
+    with pytest.raises(DatasetError, match=rf"^{path}: unknown class id {value}"):
         dataset.load(IDS[0])

@@ -12,10 +12,11 @@ from PIL import Image
 
 from datasets.base import DatasetError
 from datasets.class_table import FOLDER
-from datasets.coco_object import INSTANCES, CocoObject
+from datasets.coco_object import CocoObject
 from datasets.cocostuff27 import OFFICIAL_LIST
 from tests.helpers.coco_folder import HEIGHT, IDS, THINGS, WIDTH, image_of, label_of, write_annotations, write_folder
 
+INSTANCES = "annotations/instances_val2017.json"
 # Fine ids of COCO-Stuff among the things that COCO never annotated.
 NEVER = {11: "street sign", 25: "hat", 28: "shoe", 29: "eye glasses", 44: "plate", 65: "mirror", 67: "window"}
 NEVER |= {68: "desk", 70: "door", 82: "blender", 90: "hair brush"}

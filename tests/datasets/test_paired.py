@@ -1,4 +1,4 @@
-"""PASCAL VOC, PASCAL Context and ADE20K on small folders in their layouts: what the three share."""
+"""Pictures and label maps in pairs: PASCAL VOC, PASCAL Context, ADE20K and COCO on small folders."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from PIL import Image
 
 from datasets.ade150 import Ade150
 from datasets.base import DatasetError
+from datasets.coco_object import CocoObject
+from datasets.cocostuff27 import CocoStuff27
 from datasets.context60 import Context60
 from datasets.paired import PairedDataset
 from datasets.voc2012 import Voc2012
@@ -22,7 +24,7 @@ OTHER = "2009_000001"  # its picture is there; in the list it is not
 Kind = type[PairedDataset]
 
 
-@pytest.fixture(params=[Voc2012, Context60, Ade150], ids=lambda kind: kind.name)
+@pytest.fixture(params=[Voc2012, Context60, Ade150, CocoStuff27, CocoObject], ids=lambda kind: kind.name)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return request.param
 
@@ -103,8 +105,9 @@ def test_missing_data_say_where_to_get_them(kind: Kind, root: Path, tmp_path: Pa
     absent = tmp_path / "absent"
     message = failure(kind(root=str(absent)))
     assert message.startswith(str(absent / kind.images))
-    assert f"in {absent}" in message
-    assert f"dataset.root={absent}" in message
+    advice = message.partition("; ")[2]
+    assert advice.count(str(absent)) > 1
+    assert advice.endswith(f"dataset.root={absent}")
     # The archive's inner folder is not the root.
     assert failure(kind(root=str(root / Path(kind.images).parts[0]))).startswith(str(root))
     shutil.rmtree(root / kind.maps)
@@ -118,7 +121,7 @@ def test_bad_files_are_named(kind: Kind, root: Path) -> None:
     # The colours of a palette, as some conversions store them.
     Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(label)
     assert failure(dataset, IDS[0]).startswith(f"{label}: a label map has one 8-bit channel")
-    unknown = max(set(range(256)) - kind.table.label_of.keys())
+    unknown = max(set(range(256)) - kind.table.label_of.keys() - set(kind.ignored))
     write_label(label, np.where(np.arange(WIDTH) == 3, np.uint8(unknown), values), palette=False)
     message = failure(dataset, IDS[0])
     assert message.startswith(f"{label}: unknown class id {unknown}; ")
@@ -131,3 +134,27 @@ def test_bad_files_are_named(kind: Kind, root: Path) -> None:
     assert failure(dataset, IDS[0]).startswith(str(label))
     label.unlink()
     assert failure(kind(root=str(root))).startswith(f"{label}: the file is missing, though its picture is there")
+
+
+def test_files_of_a_mac_are_no_pictures(kind: Kind, root: Path) -> None:
+    """Copied to a foreign disk, each file has a second one, ``._NAME``."""
+    for path in [*(root / kind.images).iterdir(), *(root / kind.maps).iterdir()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+    dataset = kind(root=str(root))
+    assert dataset.ids == IDS
+    for id in IDS:
+        dataset.load(id)
+
+
+@pytest.mark.parametrize("suffixes", [(".JPG", ".PNG"), (".jpeg", ".png"), (".JPEG", ".Png")])
+def test_capital_suffixes(kind: Kind, root: Path, suffixes: tuple[str, str]) -> None:
+    before = kind(root=str(root))
+    expected = before.fingerprint, before.load(IDS[0]).label
+    image, label = image_of(root, kind, IDS[0]), label_of(root, kind, IDS[0])
+    for path, suffix in zip((image, label), suffixes, strict=True):
+        path.rename(path.with_suffix(suffix))
+    dataset = kind(root=str(root))
+    assert dataset.ids == IDS
+    assert dataset.fingerprint == expected[0]
+    np.testing.assert_array_equal(dataset.load(IDS[0]).label, expected[1])
+    assert dataset.image_path(IDS[0]) == image.with_suffix(suffixes[0])

@@ -30,8 +30,8 @@ def stand_in() -> dict[str, Any]:
         (17, [[50, 50, 90, 50, 90, 90, 50, 90], [150, 50, 190, 50, 190, 90, 150, 90]]),
     )
     for number, id in enumerate(SOURCES):
-        image = Image.open(Photos()._image_path(id)).convert("RGB")
-        sha256 = hashlib.sha256(Photos()._image_path(id).read_bytes()).hexdigest()
+        image = Image.open(Photos().image_path(id)).convert("RGB")
+        sha256 = hashlib.sha256(Photos().image_path(id).read_bytes()).hexdigest()
         name, (width, height) = Path(SOURCES[id][1]).name, image.size
         images.append({"id": number, "file_name": name, "width": width, "height": height, "sha256": sha256})
         annotations += [
@@ -108,7 +108,7 @@ def test_missing_package_or_file(monkeypatch: pytest.MonkeyPatch, truth: Path) -
 def test_packages_are_not_imported() -> None:
     code = (
         "import sys; from datasets.photos import Photos, SOURCES; p = Photos(); "
-        "[p._image_path(id).stat() for id in SOURCES]; "
+        "[p.image_path(id).stat() for id in SOURCES]; "
         "assert not {'skimage', 'sklearn', 'matplotlib', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)

@@ -14,6 +14,7 @@ from PIL import Image
 from datasets.base import VOID, DatasetError
 from datasets.class_table import class_table
 from datasets.reading import make_sample, read_ids, read_image, read_label
+from diffseg.pictures import read_photo
 
 PIXELS = np.random.default_rng(0).integers(0, 200, (40, 60, 3), dtype=np.uint8)
 
@@ -90,11 +91,49 @@ def test_pictures_of_every_mode_become_rgb(tmp_path: Path, mode: str) -> None:
     assert image.flags.writeable
 
 
-def test_orientation_is_left_as_stored(tmp_path: Path) -> None:
+def grey(dtype: str, top: float) -> Image.Image:
+    return Image.fromarray((np.linspace(0, 1, 60 * 40).reshape(40, 60) * top).astype(dtype))
+
+
+KINDS = {
+    "16 bits.png": grey("uint16", 65535),
+    "12 bits.png": grey("uint16", 4095),
+    "16 bits.tif": grey("uint16", 65535),
+    "32 bits.tif": grey("int32", 100_000),
+    "negative.tif": grey("int32", -5),
+    "floats.tif": grey("float32", 1.0),
+    "bright floats.tif": grey("float32", 300.0),
+    "not finite.tif": Image.fromarray(np.array([[0.5, np.nan, np.inf, -np.inf]], np.float32)),
+    "transparent.png": Image.merge("RGBA", [*Image.fromarray(PIXELS).split(), Image.fromarray(PIXELS[..., 0])]),
+    "grey and alpha.png": Image.fromarray(PIXELS).convert("LA"),
+    "palette.png": Image.fromarray(PIXELS).convert("P"),
+    "cmyk.tif": Image.fromarray(PIXELS).convert("CMYK"),
+    "one bit.png": Image.fromarray(PIXELS).convert("1"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_pictures_are_decoded_as_on_the_command_line(tmp_path: Path, name: str) -> None:
+    KINDS[name].save(tmp_path / name)
+    np.testing.assert_array_equal(read_image(tmp_path / name), read_photo(tmp_path / name))
+
+
+def test_deep_pictures_are_scaled_not_clipped(tmp_path: Path) -> None:
+    """A picture of 8 bits that is saved with 16 comes back, whatever its format."""
+    for name in ("deep.png", "deep.tif"):
+        Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(tmp_path / name)
+        np.testing.assert_array_equal(read_image(tmp_path / name)[..., 1], PIXELS[..., 0])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_left_as_stored_unless_upright(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # "rotate by 90 degrees to show"
-    Image.fromarray(PIXELS).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), PIXELS)
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.png"
+    Image.fromarray(PIXELS).save(path, exif=exif)
+    np.testing.assert_array_equal(read_image(path), PIXELS)
+    np.testing.assert_array_equal(read_image(path, upright=True), read_photo(path))
+    assert (orientation == 1) == (read_image(path, upright=True).tobytes() == PIXELS.tobytes())
 
 
 def test_palette_labels_are_read_as_indices(tmp_path: Path) -> None:
@@ -118,6 +157,8 @@ def test_ids(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(b"000000000724\r\n\n  000000000139 \n000000000724\n")
     assert read_ids(path) == {"000000000139", "000000000724"}
+    path.write_bytes(b"\xef\xbb\xbf000000017914\r\nmy photo\t\r\n")
+    assert read_ids(path) == {"000000017914", "my photo"}
     for content in (b"", b" \n\n", b"\xff\xfe1\x00"):
         path.write_bytes(content)
         with pytest.raises(DatasetError) as error:
@@ -151,6 +192,9 @@ def test_class_tables() -> None:
     np.testing.assert_array_equal(coco.labels(values).ravel()[182:], VOID)
     np.testing.assert_array_equal(cityscapes.labels(values).ravel()[:7], VOID)
     np.testing.assert_array_equal(cityscapes.labels(values).ravel()[34:], VOID)
+    wide = np.array([[-1, 7, 33, 34, 256 + 7, 70_000]])
+    assert cityscapes.labels(wide).tolist() == [[VOID, 0, 26, VOID, VOID, VOID]]
+    assert cityscapes.labels(wide).dtype == np.int16
 
 
 def test_class_tables_are_the_published_ones(shared: Path) -> None:

@@ -1,0 +1,92 @@
+"""COCO val2017 with the labels of COCO-Stuff: what COCO-Stuff-27 and COCO-Object share. Both read one folder:
+
+val2017/ID.jpg                                pictures
+stuffthingmaps/val2017/ID.png                 label maps: fine ids 0..181, 255 = unlabelled
+annotations/{instances,stuff}_val2017.json    the other source of labels
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.base import DatasetError
+from datasets.coco_json import UNPAINTED, CocoJson, paint, read_coco_json
+from datasets.paired import PairedDataset
+
+SPLIT = "val2017"
+INSTANCES, STUFF = "instances", "stuff"
+
+
+@dataclass(frozen=True)
+class CocoVal2017(PairedDataset):
+    """COCO val2017. Ids look like ``000000000139``.
+
+    Attributes:
+        labels: "png" reads the stuffthingmaps; "json" paints the label maps from COCO's annotations; "auto" takes the
+            PNGs if their folder exists.
+    """
+
+    labels: Literal["auto", "png", "json"] = "auto"
+
+    images: ClassVar[str] = SPLIT
+    maps: ClassVar[str] = f"stuffthingmaps/{SPLIT}"
+    usual_root: ClassVar[str] = "data/cocostuff"
+    source: ClassVar[str] = (
+        "get val2017 of COCO (cocodataset.org) and the stuffthingmaps of COCO-Stuff (nightrome/cocostuff) with "
+        '`make data-cocostuff DIR={root}` (for dataset.labels=json, with ARGS="--labels json")'
+    )
+    painted: ClassVar[tuple[str, ...]]
+    """Annotation files from which the labels are painted; the later covers the earlier. Instances come last."""
+
+    @property
+    def label_source(self) -> str:
+        """Either "stuffthingmaps" or "json"."""
+        png = self.labels == "png" or (self.labels == "auto" and self._map_folder.is_dir())
+        return "stuffthingmaps" if png else "json"
+
+    def label_path(self, id: str) -> Path:
+        """Path of the label map, or of the instances, which give its size."""
+        return super().label_path(id) if self.label_source == "stuffthingmaps" else self._json_path(INSTANCES)
+
+    def state(self, id: str) -> str:
+        # Painted labels can come from two files, of which `label_path` names the last.
+        others = () if self.label_source == "stuffthingmaps" else self.painted[:-1]
+        return " ".join([super().state(id), *(str(self._json_path(name).stat().st_size) for name in others)])
+
+    def annotations(self) -> list[CocoJson]:
+        """The annotation files, in the order in which they are painted."""
+        return [self._json[name] for name in self.painted]
+
+    def _values(self, id: str) -> NDArray[np.integer]:
+        """Fine ids of a picture, ``(h, w)``.
+
+        COCO does not publish which of two overlapping things the PNGs show; here it is the smaller one.
+        """
+        if self.label_source == "stuffthingmaps":
+            return super()._values(id)
+        canvas = np.full(self._json[INSTANCES].size(id), UNPAINTED, np.uint8)
+        for name in self.painted:
+            paint(canvas, self._json[name].of(id), self._json_path(name), by_area=name == INSTANCES)
+        return canvas
+
+    @cached_property
+    def _json(self) -> dict[str, CocoJson]:
+        return {name: read_coco_json(self._json_path(name)) for name in self.painted}
+
+    def _check_labels(self) -> None:
+        if self.label_source == "stuffthingmaps":
+            super()._check_labels()
+            return
+        for path in map(self._json_path, reversed(self.painted)):
+            if not path.is_file():
+                missing = f"{self._map_folder}: no label maps" if self.labels == "auto" else f"{path}: no labels"
+                raise DatasetError(f"{missing} there; {self._where}")
+
+    def _json_path(self, name: str) -> Path:
+        return self._folder / "annotations" / f"{name}_{SPLIT}.json"

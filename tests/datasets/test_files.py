@@ -1,0 +1,72 @@
+"""Which files of a folder count as pictures."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from datasets.base import DatasetError
+from datasets.files import find_files, warn_once, warn_skipped
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+def test_endings_in_small_and_capital_letters(tmp_path: Path) -> None:
+    write(tmp_path, "b.jpg", "a.JPG", "c.Jpeg", "d.png", "e.jpg.txt", "f.jpgx", "deep/g.jpg")
+    found = find_files(tmp_path, (".jpg", ".jpeg"))
+    assert found.paths == {"a": tmp_path / "a.JPG", "b": tmp_path / "b.jpg", "c": tmp_path / "c.Jpeg"}
+    assert [path.name for path in found.skipped] == ["d.png", "e.jpg.txt", "f.jpgx"]
+
+
+def test_hidden_and_system_files_are_no_pictures(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg", "._a.jpg", ".b.jpg", "Thumbs.db", "desktop.ini", ".DS_Store", ".trash/c.jpg", "in/._d.jpg")
+    found = find_files(tmp_path, (".jpg",), nested=True)
+    assert list(found.paths) == ["a"]
+    assert not found.skipped
+
+
+def test_sub_folders(tmp_path: Path) -> None:
+    write(tmp_path, "2/b.png", "1/a.png", "1/deep/a b.png", "c.png", "no.png/d.png")
+    paths = find_files(tmp_path, (".png",), nested=True).paths
+    assert paths == {id: tmp_path / f"{id}.png" for id in ("1/a", "1/deep/a b", "2/b", "c", "no.png/d")}
+    (tmp_path / "1" / "loop").symlink_to(tmp_path)
+    elsewhere = tmp_path.parent / "elsewhere"
+    write(elsewhere, "e.png")
+    (tmp_path / "3").symlink_to(elsewhere)
+    assert find_files(tmp_path, (".png",), nested=True).paths.keys() == {*paths, "3/e"}
+
+
+def test_endings_longer_than_a_suffix(tmp_path: Path) -> None:
+    write(tmp_path, "x_gtFine_labelIds.png", "x_gtFine_color.png", "y_gtFine_labelIds.PNG")
+    assert list(find_files(tmp_path, ("_gtFine_labelIds.png",)).paths) == ["x", "y"]
+
+
+@pytest.mark.parametrize("other", ["a.JPG", "a.jpeg"])
+def test_two_files_of_one_id(tmp_path: Path, other: str) -> None:
+    write(tmp_path, "a.jpg", other)
+    with pytest.raises(DatasetError, match=rf"{other}.*both are the file of a;") as error:
+        find_files(tmp_path, (".jpg", ".jpeg"))
+    assert str(tmp_path / "a.jpg") in str(error.value)
+
+
+def test_no_folder_has_no_files(tmp_path: Path) -> None:
+    write(tmp_path, "file")
+    for folder in (tmp_path / "absent", tmp_path / "file"):
+        assert not find_files(folder, (".jpg",)).paths
+
+
+def test_skipped_files_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    warn_once.cache_clear()
+    warn_skipped(tmp_path, [], (".jpg",))
+    assert not caplog.messages
+    for _ in range(2):
+        warn_skipped(tmp_path, [tmp_path / "IMG_1.HEIC", tmp_path / "b.gif"], (".jpg", ".jpeg"))
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path}: 2 files are skipped, such as IMG_1.HEIC; pictures end in .jpg, .jpeg")
