@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
+from diffseg.isolation import isolated
 
 Scheme = Literal["official", "paper", "paper_normalised"]
 
@@ -75,6 +76,7 @@ class Aggregation:
 
 
 @torch.no_grad()
+@isolated
 def aggregate(
     maps: Mapping[int, Tensor],
     weights: Literal["proportional"] | Mapping[int, float] = "proportional",
@@ -104,6 +106,10 @@ def aggregate(
     Raises:
         ValueError: maps or layers that do not fit (`diffseg.attention.check_sides`), weights that are negative, all
             zero or of other sides, an unknown scheme.
+
+    >>> maps = {2: torch.eye(4), 1: torch.ones(1, 1)}  # each place attends to itself; the picture as a whole to itself
+    >>> aggregate(maps, weights={2: 1, 1: 1})[0]
+    tensor([0.6250, 0.1250, 0.1250, 0.1250])
     """
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)

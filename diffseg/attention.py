@@ -66,6 +66,9 @@ class AttentionMaps:
     Raises:
         AttentionError: see `check_sides`; a map holds NaN or negative values, or its rows do not sum to 1; features
             of a grid that is no square, or not finite.
+
+    >>> AttentionMaps({1: torch.ones(1, 1), 2: torch.eye(4)}).sides
+    (2, 1)
     """
 
     maps: Mapping[int, Tensor]

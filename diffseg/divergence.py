@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from diffseg.isolation import isolated
 from diffseg.masks import row_blocks
 
 Precision = Literal["float16", "float32", "float64"]
@@ -22,6 +23,7 @@ NEAR_TIE = 1e-5
 PAIRS_AT_ONCE = 256  # of the pairs decided again, so that a picture full of ties needs no more memory
 
 
+@isolated
 def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
     """Symmetric Kullback-Leibler divergence between all pairs, (KL(p||q) + KL(q||p)) / 2 (paper, Eq. 5).
 
@@ -37,6 +39,9 @@ def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
 
     Raises:
         ValueError: another dtype, or two of them.
+
+    >>> symmetric_kl(torch.tensor([[0.5, 0.5]]), torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
+    tensor([[0.0000, 0.4394]])
     """
     if p.dtype != q.dtype or p.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"p, q: must both be float32 or both float64, got {p.dtype} and {q.dtype}")

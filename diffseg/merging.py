@@ -1,4 +1,7 @@
-"""Iterative attention merging: the segmenter of the paper (Section 3.2, Eq. 4 and 5, Algorithm 1)."""
+"""Iterative attention merging: the segmenter of the paper (Section 3.2, Eq. 4 and 5, Algorithm 1).
+
+`diffseg.reference` is the same algorithm in its shortest form: read that first.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,14 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
+from diffseg.isolation import isolated
 from diffseg.masks import cluster_means, grid_side, labels_from_proposals
 
 # Sets of anchors whose divergences a `Merger` keeps; at S = 64 and M = 64 each takes 67 MB.
 KEPT_DIVERGENCES = 8
+
+OFFICIAL_GRID_SIDE = 64
+"""The only side S for which the authors' anchor grid is published (512 pixels)."""
 
 Grid = Literal["official", "even"]
 Rule = Literal["official", "paper"]
@@ -23,6 +30,11 @@ Rule = Literal["official", "paper"]
 
 class NoProposals(ValueError):
     """Every proposal was lost: in float16, no map was close to any other."""
+
+
+def default_grid(side: int) -> Grid:
+    """The grid used when none is given: ``official`` at `OFFICIAL_GRID_SIDE`, else ``even``."""
+    return "official" if side == OFFICIAL_GRID_SIDE else "even"
 
 
 def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
@@ -40,12 +52,17 @@ def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
 
     Raises:
         ValueError: anchors outside 1..S, or an unknown grid.
+
+    >>> anchor_grid(8, 2, "even").tolist()
+    [[2, 2], [2, 6], [6, 2], [6, 6]]
+    >>> anchor_grid(64, 16)[:3, 1].tolist()
+    [1, 5, 9]
     """
     if not 1 <= anchors <= side:
         raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {anchors}")
     if grid not in get_args(Grid):
         raise ValueError(f"grid: must be one of {', '.join(get_args(Grid))}, got {grid!r}")
-    index = torch.arange(anchors)
+    index = torch.arange(anchors, device="cpu")
     if grid == "even":
         line = (2 * index + 1) * side // (2 * anchors)
     else:
@@ -207,14 +224,15 @@ def thresholds(tau: float | Sequence[float], iterations: int) -> tuple[float, ..
 
 
 @torch.no_grad()
+@isolated
 def segment(
     aggregated: Tensor,
-    tau: float | Sequence[float] = 1.1,
+    tau: float | Sequence[float],
     anchors: int = 16,
     iterations: int = 3,
     rule: Rule = "official",
     precision: Precision = "float32",
-    grid: Grid = "official",
+    grid: Grid | None = None,
     size: int = 512,
     refine: bool = False,
 ) -> Tensor:
@@ -222,12 +240,13 @@ def segment(
 
     Args:
         aggregated: ``(S*S, S*S)`` floating point, rows sum to 1, from `diffseg.aggregate`.
-        tau: threshold of the symmetric divergence in nats, > 0: one for all iterations, or one for each.
+        tau: threshold of the symmetric divergence in nats, > 0: one for all iterations, or one for each. A good value
+            depends on the backbone: 1.1 for Stable Diffusion (paper, Table 3), about 0.3 for DINOv2 ViT-S/14.
         anchors: M, anchors along one side, 1..S (`anchor_grid`).
         iterations: N >= 1, the first (from anchors to proposals) included.
         rule: how the later iterations average (`merge_proposals`).
         precision: of the first iteration's divergence (`Merger.divergence`); the later ones are float64.
-        grid: where the anchors stand (`anchor_grid`).
+        grid: where the anchors stand (`anchor_grid`); None: ``official`` at S = 64, else ``even``.
         size: side P of the label map in pixels.
         refine: K-means on the attention maps started from the proposals, which then become cluster means (an option of
             the authors' code, off in the benchmark).
@@ -237,8 +256,15 @@ def segment(
 
     Raises:
         ValueError: an argument out of range; `NoProposals` when float16 loses them all.
+
+    Two places that attend to themselves alone, at S = 2: the upper and the lower half of the picture.
+
+    >>> upper, lower = [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]
+    >>> segment(torch.tensor([upper, upper, lower, lower]), tau=0.3, anchors=2, size=4).tolist()
+    [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
     """
-    proposals = Merger(aggregated).proposals(tau, anchors, iterations, rule, precision, grid)
+    merger = Merger(aggregated)
+    proposals = merger.proposals(tau, anchors, iterations, rule, precision, grid or default_grid(merger.side))
     return labels_from_proposals(refined(aggregated, proposals) if refine else proposals, size)
 
 

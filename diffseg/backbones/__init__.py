@@ -11,6 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from diffseg.backbones.image import check_range
+from diffseg.isolation import isolated
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -30,6 +33,7 @@ class AttentionModel(ABC):
 
     spec: Any
 
+    @isolated
     def attend(self, images: Tensor) -> list[AttentionMaps]:
         """Attention of a batch.
 
@@ -40,8 +44,9 @@ class AttentionModel(ABC):
             One `AttentionMaps` a picture, float32, on the model's device.
 
         Raises:
-            ValueError: the images have another shape.
+            ValueError: the images have another shape, or values that cannot be pixels in [0, 255].
         """
+        check_range(images)
         return self.attend_encoded(self.encode(images), self.spec)
 
     def encode(self, images: Tensor) -> Tensor:

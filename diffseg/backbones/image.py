@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
+CHANNEL_MAX = np.iinfo(np.uint8).max
+
+
 def centred_square(height: int, width: int) -> tuple[slice, slice]:
     """Rows and columns of the centred square of side ``min(height, width)``.
 
@@ -46,4 +49,18 @@ def resize_image(image: NDArray[np.uint8], size: int) -> Tensor:
 
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     resized = F.interpolate(pixels, (size, size), mode="bilinear", align_corners=False, antialias=False)[0]
-    return resized.clamp_(0, np.iinfo(np.uint8).max)  # rounded weights can sum to 1 + 1e-7
+    return resized.clamp_(0, CHANNEL_MAX)  # rounded weights can sum to 1 + 1e-7
+
+
+def check_range(images: Tensor) -> None:
+    """Checks that pixels are in [0, 255].
+
+    Raises:
+        ValueError: values are NaN or outside [0, 255], or all are in [0, 1] with fractions between: a picture scaled to
+            [0, 1], which a backbone would see as black.
+    """
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= CHANNEL_MAX):  # a NaN fails both comparisons
+        raise ValueError(f"images: must be in [0, {CHANNEL_MAX}], got values from {low:g} to {high:g}")
+    if high <= 1 and images.is_floating_point() and not bool((images == images.round()).all()):
+        raise ValueError(f"images: must be in [0, {CHANNEL_MAX}], but all are in [0, 1]: multiply by {CHANNEL_MAX}")

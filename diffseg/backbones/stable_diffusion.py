@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.weights import locate, sha256_of
+from diffseg.isolation import isolated
 
 if TYPE_CHECKING:
     from diffseg.backbones.unet_attention import UNetAttention
@@ -130,6 +131,7 @@ class StableDiffusion:
         """Raises `MissingWeights` when a file is not on this machine. Touches no network, imports no torch."""
         _ = self.files
 
+    @isolated
     def load(self, device: str = "auto") -> UNetAttention:
         """Loads the weights onto ``device``.
 

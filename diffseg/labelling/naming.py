@@ -37,11 +37,11 @@ def responses(maps: Mapping[int, Tensor], positions: Sequence[Sequence[int]], si
     Returns:
         ``(N, P, P)`` float32 >= 0.
     """
-    total = torch.zeros(())
+    total = torch.zeros((), dtype=torch.float32, device=next(iter(maps.values())).device)
     for attention in maps.values():
         words = torch.stack([attention[:, list(tokens)].sum(dim=1) for tokens in positions])
         grid = words.float().unflatten(1, (isqrt(len(attention)), -1))[None]
-        total = total.to(grid) + F.interpolate(grid, (size, size), mode="bilinear", align_corners=False)[0]
+        total = total + F.interpolate(grid, (size, size), mode="bilinear", align_corners=False)[0]
     return F.normalize(total.flatten(1), dim=1).view_as(total)
 
 

@@ -14,6 +14,7 @@ import torch
 from sklearn.cluster import DBSCAN as SklearnDBSCAN
 from torch import Tensor
 
+from diffseg.isolation import isolated
 from diffseg.masks import Size, Upsample, cluster_means, grid_side, to_pixels
 from diffseg.segmenters import density
 from diffseg.segmenters.base import Scene, check_choices, fill_in
@@ -23,6 +24,7 @@ Noise = Literal["own", "nearest"]
 
 
 @torch.no_grad()
+@isolated
 def dbscan(
     aggregated: Tensor,
     eps: float,
@@ -49,6 +51,10 @@ def dbscan(
 
     Raises:
         ValueError: an argument out of range.
+
+    >>> upper, lower = [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]
+    >>> dbscan(torch.tensor([upper, upper, lower, lower]), eps=0.1, min_samples=2, size=4).tolist()
+    [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
     """
     grid_side(aggregated)
     if not eps > 0:

@@ -12,9 +12,6 @@ from diffseg import merging
 from diffseg.masks import labels_from_proposals
 from diffseg.segmenters.base import Scene, fill_in
 
-# The only side for which the authors' anchor grid is published (64 cells at 512 pixels).
-OFFICIAL_GRID_SIDE = 64
-
 
 @dataclass(frozen=True)
 class DiffSeg:
@@ -41,7 +38,7 @@ class DiffSeg:
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         if self.anchors > side:
             raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {self.anchors}")
-        return fill_in(self, {"grid": "official" if side == OFFICIAL_GRID_SIDE else "even", **tuned})
+        return fill_in(self, {"grid": merging.default_grid(side), **tuned})
 
     def __call__(self, scene: Scene) -> Tensor:
         assert self.tau is not None  # resolved

@@ -14,6 +14,7 @@ import torch
 from sklearn.cluster import KMeans as SklearnKMeans
 from torch import Tensor
 
+from diffseg.isolation import isolated
 from diffseg.masks import Size, Upsample, grid_side, to_pixels
 from diffseg.segmenters import lloyd
 from diffseg.segmenters.base import Scene, check_choices, fill_in
@@ -22,6 +23,7 @@ Impl = Literal["torch", "sklearn"]
 
 
 @torch.no_grad()
+@isolated
 def kmeans(
     aggregated: Tensor,
     clusters: int,
@@ -49,6 +51,11 @@ def kmeans(
 
     Raises:
         ValueError: an argument out of range.
+
+    >>> upper, lower = [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]
+    >>> labels = kmeans(torch.tensor([upper, upper, lower, lower]), clusters=2, size=4)
+    >>> bool((labels[:2] == labels[0, 0]).all() and (labels[2:] == 1 - labels[0, 0]).all())
+    True
     """
     maps = grid_side(aggregated) ** 2
     if not 1 <= clusters <= maps:

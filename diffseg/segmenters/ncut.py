@@ -68,7 +68,7 @@ def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
     vector = second_eigenvector(affinity)
     vector = vector * vector[vector.abs().argmax()].sign()
     low, high = (float(end) * REACH for end in vector.aminmax())
-    sides = vector > torch.linspace(low, high, THRESHOLDS, device=vector.device)[:, None]
+    sides = vector > torch.linspace(low, high, THRESHOLDS, dtype=vector.dtype, device=vector.device)[:, None]
     # By its definition the eigenvector has both signs; beside a node of tiny degree, rounding may lose one.
     one_sided = sides.all(dim=1) | ~sides.any(dim=1)
     values = cut_values(affinity, sides).masked_fill_(one_sided, torch.inf)

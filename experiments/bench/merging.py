@@ -7,10 +7,9 @@ from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from diffseg import aggregate, anchor_grid, dbscan, kmeans, segment
+from diffseg import aggregate, anchor_grid, dbscan, kmeans, reference, segment
 from diffseg.backbones.stable_diffusion import VAE_FACTOR
 from experiments.bench.inputs import attention_maps
 from experiments.bench.measuring import NO_CUDA, Line, Settings, absent, seconds
@@ -22,39 +21,16 @@ AUTHORS = "quoted: the authors' code takes 26 s on two CPU cores"
 
 
 def plain(maps: Mapping[int, Tensor], tau: float, anchors: int, size: int) -> Tensor:
-    """The protocol as one would write it down: two products an iteration, a tensor for each step."""
-    finest = max(maps)
-    total = torch.zeros(finest**2, finest**2, device=maps[finest].device)
-    for side, attention in maps.items():
-        grid = attention.view(side**2, 1, side, side)
-        upsampled = F.interpolate(grid, (finest, finest), mode="bilinear", align_corners=False).view(side, side, -1)
-        block = finest // side
-        repeated = upsampled.repeat_interleave(block, dim=0).repeat_interleave(block, dim=1).view(finest**2, -1)
-        total = total + side / sum(maps) * repeated / repeated.sum(dim=1, keepdim=True)
-    maps_at_all = total / total.sum(dim=1, keepdim=True)
-    rows, columns = anchor_grid(finest, anchors).to(total.device).T
-    close = _divergence(maps_at_all[rows * finest + columns], maps_at_all) < tau
-    proposals = (close.float() @ maps_at_all) / close.sum(dim=1, keepdim=True)
-    for _ in range(ITERATIONS - 1):
-        close, free, merged = _divergence(proposals, proposals) < tau, set(range(len(proposals))), []
-        for index in range(len(proposals)):
-            if index in free:
-                merged.append(proposals[close[index]].mean(dim=0))
-                free -= set(close[index].nonzero().flatten().tolist())
-        proposals = torch.stack(merged)
-    grid = proposals.view(1, -1, finest, finest)
-    return F.interpolate(grid, (size, size), mode="bilinear", align_corners=False)[0].argmax(dim=0)
-
-
-def _divergence(p: Tensor, q: Tensor) -> Tensor:
-    log_p, log_q = p.log(), q.log()
-    own = (p * log_p).sum(dim=1)[:, None] + (q * log_q).sum(dim=1)
-    return (own - p @ log_q.T - log_p @ q.T) / 2
+    """The method as one would write it down (`diffseg.reference`): two products an iteration."""
+    aggregated, side = reference.aggregate(maps), max(maps)
+    rows, columns = anchor_grid(side, anchors).to(aggregated.device).T
+    proposals = reference.merge(aggregated, rows * side + columns, tau, ITERATIONS)
+    return reference.masks(proposals, size)
 
 
 def ours(maps: Mapping[int, Tensor], tau: float, anchors: int, size: int) -> Tensor:
     """The same with this package."""
-    return segment(aggregate(maps), tau, anchors, ITERATIONS, size=size)
+    return segment(aggregate(maps), tau, anchors, ITERATIONS, grid="official", size=size)
 
 
 def lines(settings: Settings) -> list[Line]:
@@ -81,7 +57,7 @@ def lines(settings: Settings) -> list[Line]:
             device,
         )
         labels = ours(maps, TAU, ANCHORS, size)
-        exact = segment(aggregated, TAU, ANCHORS, ITERATIONS, precision="float64", size=size)
+        exact = segment(aggregated, TAU, ANCHORS, ITERATIONS, grid="official", precision="float64", size=size)
         note = f"{float((labels == exact).float().mean()):.2%} of the pixels as in float64; {AUTHORS}"
         theirs = took["plain"]
         found.append(Line(name, "s", took["ours"], theirs, "plain products", goal, floor=took["floor"], note=note))

@@ -99,4 +99,4 @@ def pictures(model: UNetAttention, batch_size: int) -> None:
     while batch := [future.result() for _, future in islice(ahead, batch_size)]:
         attention = model.attend(torch.stack([picture.image for picture in batch]))
         for picture, maps in zip(batch, attention, strict=True):
-            score(segment(aggregate(maps.maps), TAU, size=size), picture)
+            score(segment(aggregate(maps.maps), TAU, grid="official", size=size), picture)

@@ -16,7 +16,6 @@ from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.image import centre_crop, resize_image
-from diffseg.merging import Grid
 from diffseg.pictures import Labels, Picture, by_area, colourise, overlay
 from eval.progress import Progress
 from experiments.paper.setups import Setup
@@ -24,7 +23,6 @@ from experiments.plotting.drawing import COLOURS, head
 
 # Of the benchmark (paper, Table 3) and of Fig. 4 alike.
 ANCHORS, ITERATIONS = 16, 3
-OFFICIAL_GRID_SIDE = 64
 
 ALONE = ("finest", "half", "quarter")  # panels of Fig. 4 besides proportional weights
 TILE, CAPTION = 1.6, 0.25  # inches
@@ -78,8 +76,7 @@ def _uint8(pixels: Tensor) -> Picture:
 def segments_of(aggregated: Tensor, tau: float) -> Labels:
     """DiffSeg's labels ``(SHOWN, SHOWN)`` of an aggregated tensor ``(S*S, S*S)``, the largest segment first."""
     side = round(len(aggregated) ** 0.5)
-    grid: Grid = "official" if side == OFFICIAL_GRID_SIDE else "even"
-    labels = segment(aggregated, tau, min(ANCHORS, side), ITERATIONS, grid=grid, size=SHOWN)
+    labels = segment(aggregated, tau, min(ANCHORS, side), ITERATIONS, size=SHOWN)
     return by_area(labels.cpu().numpy())
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffseg import anchor_grid, dbscan, kmeans, segment, symmetric_kl
+from diffseg import aggregate, anchor_grid, dbscan, kmeans, reference, segment, symmetric_kl
 from diffseg.divergence import FLOOR
 from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
-from diffseg.merging import Merger, NoProposals, merge_proposals
-from tests.helpers.attention import bilinear, blocks
+from diffseg.merging import Grid, Merger, NoProposals, merge_proposals
+from tests.helpers.attention import bilinear, blocks, smooth
 
 
 def naive_kl(p: NDArray, q: NDArray) -> float:
@@ -28,20 +28,17 @@ def naive_kl(p: NDArray, q: NDArray) -> float:
     return total / 2
 
 
-def naive_merge(maps: NDArray, anchors: NDArray, tau: float, iterations: int, rule: str) -> NDArray:
-    """Algorithm 1 of the paper, in loops."""
-    proposals = [maps[[naive_kl(maps[a], other) < tau for other in maps]].mean(axis=0) for a in anchors]
+def naive_merge_paper(maps: Tensor, anchors: Tensor, tau: float, iterations: int) -> Tensor:
+    """`reference.merge` with the paper's "without replacement": a proposal is averaged once."""
+    proposals = reference.merge(maps, anchors, tau, iterations=1)
     for _ in range(iterations - 1):
-        merged, matched = [], set()
-        for index, proposal in enumerate(proposals):
-            if index in matched:
-                continue
-            close = [i for i, other in enumerate(proposals) if naive_kl(proposal, other) < tau]
-            members = [i for i in close if i not in matched] if rule == "paper" else close
-            matched.update(close)
-            merged.append(np.mean([proposals[i] for i in members], axis=0))
-        proposals = merged
-    return np.array(proposals)
+        close, free, merged = reference.divergence(proposals, proposals) < tau, torch.ones(len(proposals)).bool(), []
+        for index in range(len(proposals)):
+            if free[index]:
+                merged.append(proposals[close[index] & free].mean(dim=0))
+                free &= ~close[index]
+        proposals = torch.stack(merged)
+    return proposals
 
 
 maps_strategy = st.integers(0, 10_000).flatmap(
@@ -61,6 +58,7 @@ def test_symmetric_kl_equals_the_double_loop(case: tuple[int, int, int, float], 
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-9)):
         result = symmetric_kl(p.to(dtype), q.to(dtype))
         expected = [[naive_kl(a, b) for b in q.double().numpy()] for a in p.double().numpy()]
+        np.testing.assert_allclose(reference.divergence(p.double(), q.double()), expected, atol=1e-12)
         assert result.dtype == dtype
         np.testing.assert_allclose(result.numpy(), expected, atol=tolerance, rtol=tolerance)
         torch.testing.assert_close(result, symmetric_kl(q.to(dtype), p.to(dtype)).T, atol=tolerance, rtol=tolerance)
@@ -71,10 +69,11 @@ def test_symmetric_kl_equals_the_double_loop(case: tuple[int, int, int, float], 
 @pytest.mark.parametrize("rule", ["official", "paper"])
 @pytest.mark.parametrize("iterations", [1, 2, 3])
 @pytest.mark.parametrize("tau", [0.05, 0.2, 0.6])
-def test_merge_equals_the_loops(rule: str, iterations: int, tau: float) -> None:
+def test_merging_equals_the_reference(rule: str, iterations: int, tau: float) -> None:
     maps = blocks(noise=0.7)
-    rows, columns = anchor_grid(8, 4, "even").numpy().T
-    expected = naive_merge(maps.double().numpy(), rows * 8 + columns, tau, iterations, rule)
+    rows, columns = anchor_grid(8, 4, "even").T
+    merge = reference.merge if rule == "official" else naive_merge_paper
+    expected = merge(maps.double(), rows * 8 + columns, tau, iterations)
     for precision in ("float32", "float64"):
         result = Merger(maps).proposals(tau, 4, iterations, rule, precision, "even")  # type: ignore[arg-type]
         np.testing.assert_allclose(result.numpy(), expected, rtol=1e-5)
@@ -162,6 +161,32 @@ def test_float16_loses_maps() -> None:
     assert segment(torch.eye(64), 0.5, 4, grid="even").max() == 15
 
 
+def test_the_threshold_has_no_default() -> None:
+    """A good one depends on the backbone: Stable Diffusion's would merge everything that DINOv2 sees."""
+    with pytest.raises(TypeError, match="tau"):
+        segment(blocks())  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(("side", "grid"), [(8, "even"), (32, "even"), (64, "official")])
+def test_the_grid_depends_on_the_side(side: int, grid: Grid) -> None:
+    other: Grid = "even" if grid == "official" else "official"
+    assert not torch.equal(anchor_grid(side, 5), anchor_grid(side, 5, "even"))
+    maps = smooth(side, 3)
+    labels = segment(maps, 0.02, 5, size=side)
+    assert torch.equal(labels, segment(maps, 0.02, 5, grid=grid, size=side))
+    assert not torch.equal(labels, segment(maps, 0.02, 5, grid=other, size=side))
+
+
+def test_segments_of_the_reference() -> None:
+    maps = {8: blocks(8, 1.0), 4: blocks(4, 1.0, seed=1)}
+    aggregated = reference.aggregate(maps)
+    torch.testing.assert_close(aggregate(maps), aggregated)
+    rows, columns = anchor_grid(8, 4, "even").T
+    expected = reference.masks(reference.merge(aggregated.double(), rows * 8 + columns, 0.2, 3), 32)
+    assert len(expected.unique()) > 2
+    assert torch.equal(segment(aggregated, 0.2, 4, size=32), expected)
+
+
 def test_per_iteration_thresholds() -> None:
     maps = blocks(8, 1.0)
     once = segment(maps, (0.4,), 4, 1, grid="even", size=16)
@@ -218,13 +243,13 @@ def test_upsample_nearest_equals_nearest_exact(side: int, size: int) -> None:
 )
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        segment(blocks(), **{"anchors": 4, **arguments})  # type: ignore[arg-type]
+        segment(blocks(), **{"tau": 0.5, "anchors": 4, **arguments})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bad", [torch.rand(64, 63), torch.rand(63, 63), torch.rand(64), torch.eye(64).long()])
 def test_bad_tensors(bad: Tensor) -> None:
     with pytest.raises(ValueError, match="aggregated: must be a floating point tensor"):
-        segment(bad)
+        segment(bad, 0.5)
 
 
 def test_not_a_number_is_no_underflow() -> None:

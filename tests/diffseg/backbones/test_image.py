@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
-from diffseg.backbones.image import centre_crop, centred_square, resize_image
+from diffseg.attention import AttentionMaps
+from diffseg.backbones import AttentionModel
+from diffseg.backbones.image import centre_crop, centred_square, check_range, resize_image
 
 SIDES = st.integers(1, 40)
 
@@ -68,3 +72,33 @@ def test_white_stays_within_the_range() -> None:
     white = np.full((375, 375, 3), 255, np.uint8)
     assert F.interpolate(torch.full((1, 3, 375, 375), 255.0), (7, 7), mode="bilinear").max() > 255
     assert resize_image(white, 7).max() == 255
+
+
+@pytest.mark.parametrize(
+    ("images", "problem"),
+    [
+        (torch.rand(1, 3, 4, 4), r"but all are in \[0, 1\]: multiply by 255"),
+        (256 * torch.ones(1, 3, 4, 4), "got values from 256 to 256"),
+        (torch.linspace(-1, 1, 48), "got values from -1 to 1"),
+        (torch.tensor([1.0, torch.nan]), "got values from nan to nan"),
+    ],
+)
+def test_pixels_out_of_range(images: Tensor, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        check_range(images)
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(3, 2, 2), torch.eye(4), torch.tensor([0.0, 1.5]), torch.full((2,), 255)]
+)
+def test_pixels_in_range(images: Tensor) -> None:
+    check_range(images)
+
+
+def test_a_backbone_refuses_a_picture_scaled_to_one() -> None:
+    class Never(AttentionModel):
+        def attend_encoded(self, encoded: Tensor, spec: object) -> list[AttentionMaps]:
+            raise AssertionError("reached")
+
+    with pytest.raises(ValueError, match="images: must be in"):
+        Never().attend(torch.rand(1, 3, 4, 4))

@@ -1,0 +1,37 @@
+"""Keeps the caller's torch settings out of the library's functions. Imports torch only when such a function runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Output = TypeVar("Output")
+
+DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
+"""Device types that can have an autocast mode switched on; each has a mode separate from the others."""
+
+
+def isolated(function: Callable[Arguments, Output]) -> Callable[Arguments, Output]:
+    """Decorates a function so that it gives the same result whatever torch settings the caller has chosen.
+
+    Inside `torch.autocast`, matrix products would lose precision or mix dtypes. Under another default device
+    (`torch.set_default_device`), new tensors would not lie beside the function's arguments. Both are switched off
+    while the function runs. The default dtype is process-wide, so it stays: functions name the dtype of new tensors.
+    """
+
+    @wraps(function)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Output:
+        import torch
+
+        with ExitStack() as stack:
+            for kind in DEVICE_TYPES:
+                if torch.is_autocast_enabled(kind):
+                    stack.enter_context(torch.autocast(kind, enabled=False))
+            if torch.get_default_device().type != "cpu":
+                stack.enter_context(torch.device("cpu"))
+            return function(*args, **kwargs)
+
+    return call
