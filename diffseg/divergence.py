@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diffseg.isolation import isolated
 from diffseg.masks import row_blocks
+from diffseg.precision import float32_products
 
 Precision = Literal["float16", "float32", "float64"]
 
@@ -24,6 +25,7 @@ PAIRS_AT_ONCE = 256  # of the pairs decided again, so that a picture full of tie
 
 
 @isolated
+@float32_products()
 def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
     """Symmetric Kullback-Leibler divergence between all pairs, (KL(p||q) + KL(q||p)) / 2 (paper, Eq. 5).
 
@@ -100,6 +102,7 @@ class Logarithms:
         """``(S*S,)``, sum of p log p of each map."""
         return _own(self.maps, self.log)
 
+    @float32_products()
     def divergence(self, anchors: Tensor) -> Tensor:
         """``(M*M, S*S)`` from the rows ``anchors`` to all."""
         divergence = _divergence(
@@ -112,7 +115,7 @@ class Logarithms:
 
 
 def closer_than(tau: float, divergence: Tensor, maps: Tensor, anchors: Tensor) -> Tensor:
-    """Which maps are closer than tau to which anchor, from float32 divergences as from float64 ones (without TF32).
+    """Which maps are closer than tau to which anchor, from float32 divergences as from float64 ones.
 
     Args:
         tau: threshold in nats, > 0.

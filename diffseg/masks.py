@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from diffseg.precision import float32_products
+
 # Numbers worked on at once. On a CPU 1 MB of float32: what fits its cache needs no trip to memory. On a GPU 64 MB: few
 # launches, and, a few such tensors at a time, no more memory than other steps take.
 CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 24
@@ -96,6 +98,7 @@ def upsample_nearest(labels: Tensor, size: Size) -> Tensor:
     return labels[rows][:, columns]
 
 
+@float32_products()
 def cluster_means(aggregated: Tensor, labels: Tensor, clusters: int) -> Tensor:
     """Mean attention map of each cluster.
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
 from diffseg.isolation import isolated
 from diffseg.masks import cluster_means, grid_side, labels_from_proposals
+from diffseg.precision import float32_products
 
 # Sets of anchors whose divergences a `Merger` keeps; at S = 64 and M = 64 each takes 67 MB.
 KEPT_DIVERGENCES = 8
@@ -71,6 +72,7 @@ def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
     return torch.cartesian_prod(line, line).view(-1, 2)
 
 
+@float32_products()
 def merge_anchors(aggregated: Tensor, close: Tensor, precision: Precision) -> Tensor:
     """First iteration: each anchor becomes the mean of all maps close to it; none disappears (paper, Eq. 4).
 
@@ -88,6 +90,7 @@ def merge_anchors(aggregated: Tensor, close: Tensor, precision: Precision) -> Te
     return sums.double() / close.sum(dim=1, keepdim=True)
 
 
+@float32_products()
 def merge_proposals(proposals: Tensor, tau: float, rule: Rule = "official") -> Tensor:
     """A later iteration: walks the proposals in order and merges those closer than tau (paper, Algorithm 1).
 
@@ -173,6 +176,7 @@ class Merger:
         return self._divergences[key]
 
     @torch.no_grad()
+    @float32_products()
     def proposals(
         self,
         tau: float | Sequence[float],

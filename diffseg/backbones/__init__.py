@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from diffseg.backbones.image import check_range
 from diffseg.isolation import isolated
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from diffseg.attention import AttentionMaps
+
+
+Dtype = Literal["float32", "tf32", "float16", "bfloat16"]
+"""Precision of a backbone's weights and passes. ``float32`` is strict on every device; ``tf32`` has float32 weights and
+lets a GPU convolve and multiply with 10 bits of mantissa."""
 
 
 class MissingWeights(FileNotFoundError):

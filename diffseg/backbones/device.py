@@ -6,13 +6,13 @@ import torch
 
 
 def pick_device(name: str) -> torch.device:
-    """Device of that name; ``"auto"`` is CUDA where there is one, else the CPU.
+    """Device of that name; ``"auto"`` is CUDA if the machine has a GPU, else the CPU.
 
     Raises:
-        ValueError: torch knows no such device, or it is a CUDA device that this machine does not have.
+        ValueError: torch knows no such device, or it cannot be used: this machine lacks it, or it has no memory left.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -20,4 +20,12 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise ValueError(f"device: {name} is not available ({found} CUDA devices found); use auto or cpu")
+    if device.type == "meta":
+        raise ValueError("device: meta holds no numbers; use auto or cpu")
+    try:
+        torch.empty(1, device=device).fill_(0)  # one number: the only test that works for every kind of device
+    except (RuntimeError, AssertionError, ImportError, AttributeError) as error:
+        known = not isinstance(error, NotImplementedError)  # its message lists a hundred kinds of device
+        reason = str(error).strip().split("\n")[0].rstrip(".") if known else "this build of torch does not support it"
+        raise ValueError(f"device: {name} cannot be used ({reason}); use auto or cpu") from None
     return device

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import Dtype, MissingWeights
 from diffseg.backbones.weights import locate, sha256_of
 from diffseg.isolation import isolated
 
@@ -58,8 +58,8 @@ class StableDiffusion:
         path: hub id, looked up in the local cache only, or local folder. safetensors only, one file a part.
         size: side P in pixels of the square that enters the VAE, a positive multiple of 64.
         timestep: time step t given to the U-Net, 0..999. No noise is added, whatever it is.
-        dtype: of the U-Net. The text encoder, the VAE (which overflows in float16), the attention softmax and the
-            maps are float32 always.
+        dtype: of the VAE and the U-Net (see `diffseg.backbones.Dtype`). The text encoder, the collected attention and
+            the maps are always float32.
         tuned: see `diffseg.backbones.Backbone`. tau: Table 3 of the paper. DBSCAN's values are not published; these
             were tuned for DINOv2, not for this backbone.
 
@@ -73,7 +73,7 @@ class StableDiffusion:
     path: str = "CompVis/stable-diffusion-v1-4"
     size: int = 512
     timestep: int = 300
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    dtype: Dtype = "float32"
     tuned: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: {
             "diffseg": {"tau": {"default": 1.1, "cityscapes27": 0.9}},
@@ -97,6 +97,11 @@ class StableDiffusion:
     def encoder(self) -> tuple[str, int, str]:
         """Specs that differ in the time step share the weights and the latent."""
         return self.path, self.size, self.dtype
+
+    @property
+    def vae_dtype(self) -> Dtype:
+        """Precision of the VAE."""
+        return self.dtype
 
     @cached_property
     def files(self) -> tuple[Path, ...]:

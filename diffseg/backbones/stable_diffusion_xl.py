@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from diffseg.backbones import Dtype
 from diffseg.backbones.stable_diffusion import StableDiffusion
 
 
@@ -24,3 +25,8 @@ class StableDiffusionXL(StableDiffusion):
 
     path: str = "stabilityai/stable-diffusion-xl-base-1.0"
     size: int = 1024
+
+    @property
+    def vae_dtype(self) -> Dtype:
+        """As ``dtype``, but float32 instead of float16: the published VAE overflows there and gives NaN."""
+        return "float32" if self.dtype == "float16" else self.dtype

@@ -20,6 +20,7 @@ from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.stable_diffusion import VAE_FACTOR, StableDiffusion
+from diffseg.precision import float32_products, weights_dtype
 
 # Probabilities computed at a time, of one head: 8 MB, small enough to stay in the cache. Measured at S = 64: 0.13 s a
 # layer on 2 cores; 0.22 s on one, a sixth less than all heads of a block at once. A GPU needs more to be busy.
@@ -72,6 +73,7 @@ class SelfAttentionCollector:
         return attn.to_out[1](output) / attn.rescale_output_factor
 
     @torch.no_grad()
+    @float32_products()
     def add(self, query: Tensor, key: Tensor) -> None:
         """Adds one layer's ``softmax(query key^T / sqrt(d))``, averaged over heads; both ``(B, heads, N, d)``.
 
@@ -135,7 +137,7 @@ class UNetAttention(AttentionModel):
     """A loaded Stable Diffusion.
 
     Attributes:
-        vae: encodes the picture, float32.
+        vae: encodes the picture.
         unet: whose attention is collected.
         prompt: ``(1, T, C)``, text embedding of the empty prompt.
         pooled: ``(1, C')``, and of the prompt as a whole, which Stable Diffusion XL takes too; else None.
@@ -176,12 +178,14 @@ class UNetAttention(AttentionModel):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """``(B, 3, P, P)`` RGB in [0, 255] to scaled latents ``(B, 4, S, S)``: the posterior mean, no noise."""
+        """``(B, 3, P, P)`` RGB in [0, 255] to scaled latents ``(B, 4, S, S)`` float32: the posterior mean, no noise."""
         expected = (3, self.spec.size, self.spec.size)
         if images.ndim != len(expected) + 1 or tuple(images.shape[1:]) != expected:
             raise ValueError(f"images: must have shape {('B', *expected)}, got {tuple(images.shape)}")
         pixels = images.to(self.vae.device, torch.float32) / 127.5 - 1
-        return self.vae.encode(pixels).latent_dist.mean * self.vae.config.scaling_factor
+        with float32_products(tf32=self.spec.vae_dtype == "tf32"):
+            mean = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mean
+        return mean.float() * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def predict(self, latents: Tensor, timestep: int, prompt: Tensor | None = None) -> Tensor:
@@ -192,7 +196,8 @@ class UNetAttention(AttentionModel):
             size = self.spec.size  # of the original, then its crop's corner, then the size of what is to be made of it
             times = self.pooled.new_tensor([size, size, 0, 0, size, size]).expand(len(latents), -1)
             added = {"text_embeds": self.pooled.expand(len(latents), -1), "time_ids": times}
-        return self.unet(latents.to(self.unet.dtype), timestep, prompts, added_cond_kwargs=added).sample
+        with float32_products(tf32=self.spec.dtype == "tf32"):
+            return self.unet(latents.to(self.unet.dtype), timestep, prompts, added_cond_kwargs=added).sample
 
 
 def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion) -> None:
@@ -224,9 +229,9 @@ def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
     target = pick_device(device)
     folder = spec.folder
     # diffusers warns where it cannot save memory while loading, which takes a package of its own.
-    vae = _read(AutoencoderKL, folder / "vae", torch.float32, low_cpu_mem_usage=False)
+    vae = _read(AutoencoderKL, folder / "vae", weights_dtype(spec.vae_dtype), low_cpu_mem_usage=False)
     del vae.decoder  # half of the VAE's weights, and nothing here decodes
-    unet = _read(UNet2DConditionModel, folder / "unet", getattr(torch, spec.dtype), low_cpu_mem_usage=False)
+    unet = _read(UNet2DConditionModel, folder / "unet", weights_dtype(spec.dtype), low_cpu_mem_usage=False)
     prompt, pooled = empty_prompt(folder, spec.TEXT_ENCODERS)
     return UNetAttention(vae, unet, prompt, spec, target, pooled)
 

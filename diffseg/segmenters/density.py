@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from diffseg.precision import float32_products
+
 ROWS = 256  # of the matrix of products computed at a time
 ALIGNMENT = 64  # of that: products of odd widths were measured a quarter slower
 SAMPLE = 256  # points from which the principal axis is estimated
@@ -20,11 +22,12 @@ PAIRS_AT_ONCE = 256  # of those decided again, so that ties everywhere need no m
 
 
 @torch.no_grad()
+@float32_products()
 def cluster(points: Tensor, eps: float, min_samples: int) -> Tensor:
     """Density-based clusters (Ester et al., 1996), with the labels of scikit-learn's ``DBSCAN``, numbering included.
 
     Args:
-        points: ``(n, d)`` float32, on any device (not with TF32 products).
+        points: ``(n, d)`` float32, on any device.
         eps: radius of a neighbourhood, > 0; a point at that very distance belongs to it.
         min_samples: neighbours, itself included, that make a core point, >= 1.
 

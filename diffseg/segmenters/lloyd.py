@@ -9,12 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diffseg.precision import float32_products
+
 # scikit-learn's `max_iter` and `tol`.
 MAX_ITERATIONS = 300
 TOLERANCE = 1e-4
 
 
 @torch.no_grad()
+@float32_products()
 def cluster(points: Tensor, clusters: int, seed: int = 0, n_init: int = 10) -> Tensor:
     """Lloyd's algorithm from several k-means++ starts, of which the one with the least inertia is kept.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from diffseg import aggregate
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
+from diffseg.precision import weights_dtype
 
 # Chosen so that distances, clusters and the decay of the spectrum are near those of DINOv2's attention at S = 64.
 CHANNELS = 24
@@ -72,8 +73,8 @@ def on_random_weights(kind: Any, config: dict[str, Any], dtype: torch.dtype = to
 def stable_diffusion(spec: StableDiffusion, device: str) -> UNetAttention:
     """The published architecture of v1.4 with random weights; what it costs does not depend on them."""
     torch.manual_seed(0)
-    vae = on_random_weights(AutoencoderKL, VAE_14)
+    vae = on_random_weights(AutoencoderKL, VAE_14, weights_dtype(spec.vae_dtype))
     del vae.decoder  # as `diffseg.backbones.unet_attention.load` does
-    unet = on_random_weights(UNet2DConditionModel, UNET_14, getattr(torch, spec.dtype))
+    unet = on_random_weights(UNet2DConditionModel, UNET_14, weights_dtype(spec.dtype))
     prompt = torch.randn(1, PROMPT_LENGTH, UNET_14["cross_attention_dim"])
     return UNetAttention(vae, unet, prompt, spec, torch.device(device))

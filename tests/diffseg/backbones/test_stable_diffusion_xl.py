@@ -88,6 +88,14 @@ def test_the_size_is_told_to_the_model(model: UNetAttention) -> None:
     assert not torch.allclose(other.predict(latents, TIMESTEP), model.predict(latents, TIMESTEP))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_vae_is_never_in_float16(tmp_path: Path, dtype: Any) -> None:
+    model = StableDiffusionXL(str(build_tiny_sdxl(tmp_path / "sdxl")), SIZE, dtype=dtype).load("cpu")
+    assert model.unet.dtype == getattr(torch, dtype)
+    assert model.vae.dtype == (torch.float32 if dtype == "float16" else torch.bfloat16)
+    assert bool(model.encode(pictures(SIZE)).isfinite().all())
+
+
 @pytest.mark.parametrize(("size", "good"), [(96, True), (112, False), (0, False)])
 def test_size_is_a_multiple_of_32(size: int, good: bool) -> None:
     if good:

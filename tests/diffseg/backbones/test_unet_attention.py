@@ -155,17 +155,17 @@ def test_a_batch_gives_what_each_picture_gives_alone(model: UNetAttention) -> No
             torch.testing.assert_close(attention.maps[side], alone.maps[side], atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_is_near_float32(model: UNetAttention, tiny: Path, dtype: Any) -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
+def test_half_precision_is_near_float32(model: UNetAttention, tiny: Path, dtype: Any, tolerance: float) -> None:
     half = StableDiffusion(str(tiny), SIZE, dtype=dtype).load("cpu")
-    assert half.unet.dtype == getattr(torch, dtype)
+    assert half.unet.dtype == half.vae.dtype == getattr(torch, dtype)
     (attention,) = half.attend(pictures(SIZE))
     (expected,) = model.attend(pictures(SIZE))
     for side in SIDES:
         assert attention.maps[side].dtype == torch.float32
         torch.testing.assert_close(attention.maps[side].sum(dim=1), torch.ones(side**2), atol=1e-5, rtol=0)
         error = (attention.maps[side] - expected.maps[side]).abs().mean() / expected.maps[side].mean()
-        assert 0 < error < 0.05
+        assert 0 < error < tolerance
 
 
 @pytest.mark.slow

@@ -1,0 +1,45 @@
+"""Every device that cannot be used is one line that names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from diffseg.backbones.device import pick_device
+
+
+def absent(name: str) -> bool:
+    try:
+        torch.empty(1, device=name)
+    except Exception:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", ["mps", "xpu", "vulkan", "hpu", "xla"])
+def test_absent_devices(name: str) -> None:
+    if not absent(name):
+        pytest.skip(f"this machine has {name}")
+    with pytest.raises(ValueError, match=rf"^device: {name} cannot be used \(.+\); use auto or cpu$") as caught:
+        pick_device(name)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 120
+
+
+def test_a_device_without_numbers() -> None:
+    with pytest.raises(ValueError, match=r"^device: meta holds no numbers"):
+        pick_device("meta")
+
+
+def test_a_full_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA error: out of memory\nCUDA kernel errors might be reported later")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch, "empty", full)
+    with pytest.raises(
+        ValueError, match=r"^device: cuda:0 cannot be used \(CUDA error: out of memory\); use auto or cpu$"
+    ):
+        pick_device("cuda:0")
