@@ -10,7 +10,9 @@ VENV := .venv
 PY   := $(VENV)/bin/python
 DONE := $(VENV)/.installed
 RUN  := $(PY) -m experiments.evaluate
-DEMO := $(filter results/demo/summary.csv,$(RESULTS)/summary.csv)
+DEMO := $(if $(subst results/demo,,$(RESULTS)),,results/demo/summary.csv)
+# One argument of the shell, whatever characters it has: '$(DATA)' alone would end at a quote in DATA.
+quote = '$(subst ','\'',$(1))'
 BLIP_FILES = $(shell $(PY) -c 'from diffseg.labelling.captioning import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 
@@ -42,30 +44,30 @@ app: setup ## Serve a page on 127.0.0.1: drop a picture, move the parameters, cl
 
 figures: OUT ?= $(RESULTS)/figures
 figures: setup $(DEMO) ## Plots of RESULTS=DIR as PNG and PDF, and the paper's, which show no results (not them: ARGS="--only plots")
-	@$(PY) -m experiments.figures "$(RESULTS)" -o "$(OUT)" --paper-out "$(PAPER)" $(ARGS)
+	@$(PY) -m experiments.figures $(call quote,$(RESULTS)) -o $(call quote,$(OUT)) --paper-out $(call quote,$(PAPER)) $(ARGS)
 
 bench: setup ## Measure speed and memory against the alternatives (ARGS="--only kmeans sweep", --quick)
 	@$(PY) -m experiments.benchmark $(ARGS)
 
 report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR: tables, plots, gallery (of a run or a sweep)
-	@$(PY) -m experiments.report "$(RESULTS)" $(ARGS)
+	@$(PY) -m experiments.report $(call quote,$(RESULTS)) $(ARGS)
 
 leaderboard: $(DONE) $(DEMO) ## Compare the results folders RESULTS="DIR ..." with published numbers: CSV, Markdown, LaTeX, HTML
 	@$(PY) -m experiments.leaderboard $(RESULTS) $(ARGS)
 
 reproduce-table1: $(DONE) ## COCO-Stuff-27 with Stable Diffusion v1.4 (needs data and weights; says which)
-	@$(RUN) experiment=table1 dataset.root=$(DATA)/cocostuff $(ARGS)
+	@$(RUN) experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
 
 reproduce-table2: $(DONE) ## Cityscapes with Stable Diffusion v1.4 (needs data and weights; says which)
-	@$(RUN) experiment=table2 dataset.root=$(DATA)/cityscapes $(ARGS)
+	@$(RUN) experiment=table2 $(call quote,dataset.root=$(DATA)/cityscapes) $(ARGS)
 
 data-cocostuff: DIR ?= $(DATA)/cocostuff
 data-cocostuff: $(DONE) ## Download COCO-Stuff-27 into DIR (1.5 GB; labels host down: ARGS="--labels json")
-	@$(PY) -m datasets.prepare cocostuff --dir "$(DIR)" $(ARGS)
+	@$(PY) -m datasets.prepare cocostuff --dir $(call quote,$(DIR)) $(ARGS)
 
 data-cityscapes: DIR ?= $(DATA)/cityscapes
 data-cityscapes: $(DONE) ## Unpack Cityscapes into DIR from ARCHIVES="A.zip B.zip", downloaded with your account
-	@$(PY) -m datasets.prepare cityscapes --dir "$(DIR)" $(if $(ARCHIVES),--archives $(ARCHIVES)) $(ARGS)
+	@$(PY) -m datasets.prepare cityscapes --dir $(call quote,$(DIR)) $(if $(ARCHIVES),--archives $(ARCHIVES)) $(ARGS)
 
 weights: $(DONE) ## Download Stable Diffusion v1.4 (4.3 GB), DINO ViT-S/8 (90 MB) and BLIP (1 GB) into the hub's cache
 	@echo "This takes 5.4 GB: Stable Diffusion v1.4 4.3 GB, DINO ViT-S/8 0.1 GB, BLIP, which names segments, 1 GB."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,24 @@ VOID = -1
 
 class DatasetError(Exception):
     """Data that cannot be used: the message names the file or key, what is wrong, and what to do."""
+
+
+def expanded(path: str | Path, key: str) -> Path:
+    """The path with a leading ``~`` or ``~user`` replaced by the home folder.
+
+    Args:
+        path: as typed.
+        key: configuration key or option that holds it, for the message.
+
+    Raises:
+        DatasetError: the home folder is unknown.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise DatasetError(
+            f"{key}: the home folder of {path} is unknown; type the whole path, or set the environment variable HOME"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from datasets.base import DatasetError, Sample
+from datasets.base import DatasetError, Sample, expanded
 from datasets.class_table import ClassTable
 from datasets.reading import read_ids
 
@@ -97,7 +97,7 @@ class ListedDataset(ABC):
         """
         pictures = set(self._pictures())
         if self.split_file is not None:
-            source = Path(self.split_file).expanduser()
+            source = expanded(self.split_file, "dataset.split_file")
             ids = read_ids(source)
             self._require((self.image_path(id) for id in sorted(ids - pictures)), f"{source} lists it")
         elif (official := self._official_list()) is not None:

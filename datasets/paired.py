@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.base import DatasetError, Sample
+from datasets.base import DatasetError, Sample, expanded
 from datasets.class_table import ClassTable
 from datasets.files import FoundFiles, find_files, warn_skipped
 from datasets.listing import ListedDataset
@@ -140,7 +140,7 @@ class PairedDataset(PairedFiles):
     def _folder(self) -> Path:
         if not self.root:
             raise DatasetError(f"dataset.root: not set, but {self.name} lies in a folder; {self._where}")
-        return Path(self.root).expanduser()
+        return expanded(self.root, "dataset.root")
 
     @property
     def _where(self) -> str:

@@ -11,6 +11,7 @@ from diffseg.backbones import Backbone
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
 from diffseg.labelling.captioning import CAPTIONER, Prompt
+from diffseg.paths import NoHome, expanded
 
 BACKBONES: dict[str, type[ViT] | type[StableDiffusion]] = {"dinov2_small": ViT, "sd14": StableDiffusion}
 # As in `diffseg.aggregation` and `diffseg.labelling.naming`, which import torch.
@@ -70,6 +71,14 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def path_argument(text: str) -> Path:
+    """An argument's path, ``~`` expanded. Raises ArgumentTypeError when the home folder is unknown."""
+    try:
+        return expanded(text)
+    except NoHome as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _tau(text: str) -> float:
     try:
         value = float(text)
@@ -118,8 +127,8 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("photos", nargs="+", type=Path, metavar="PHOTO", help="a photograph, or a folder of them")
-    add("-o", "--out", type=Path, required=True, metavar="OUT", help="folder for the results, made if missing")
+    add("photos", nargs="+", type=path_argument, metavar="PHOTO", help="a photograph, or a folder of them")
+    add("-o", "--out", type=path_argument, required=True, metavar="OUT", help="folder for the results, made if missing")
     add("--crop", action="store_true", help="keep only the centred square, as in the benchmark; default: the whole")
     add_model(parser)
     _add_method(parser)

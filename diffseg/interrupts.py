@@ -1,7 +1,8 @@
-"""Ctrl+C ends a command with one line and status 130, whenever it comes. Imports nothing that takes time."""
+"""Makes Ctrl+C end a command at any time with one line and exit status 130. Imports nothing that takes time."""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -28,12 +29,17 @@ def end_at_once() -> None:
 
 
 def interruptible(main: Callable[[], Result]) -> Result:
-    """Runs a command in which Ctrl+C raises `KeyboardInterrupt` again, and ends the process where it does not itself.
+    r"""Runs a command: Ctrl+C raises `KeyboardInterrupt` in it, and ends the process unless the command handles it.
+
+    A letter that the terminal cannot show is printed as its code (``\xfc``), so that no path or name ends a command.
 
     Raises:
         SystemExit: with status 130, after one line.
     """
     _handle(signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main()
     except KeyboardInterrupt:

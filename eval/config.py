@@ -123,8 +123,15 @@ def build(node: DictConfig, key: str) -> Any:
         ConfigError: an unknown key, a value of the wrong type or out of range.
     """
     values = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
-    kind = get_class(values.pop("_target_"))
-    known = [each.name for each in fields(kind)]
+    target = values.pop("_target_", None)
+    try:
+        kind = get_class(target)
+        known = [each.name for each in fields(kind)]
+    except Exception as error:  # a module may raise anything while it is imported
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ConfigError(
+            f"{key}._target_: must be a dataclass that can be imported, got {target} ({reason})"
+        ) from error
     for name in values:
         if name not in known:
             raise ConfigError(unknown_key(f"{key}.{name}", known, kind.__name__))
@@ -132,6 +139,10 @@ def build(node: DictConfig, key: str) -> Any:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, key)) from error
+    except ConfigError:
+        raise
+    except Exception as error:  # a part outside this project may raise anything
+        raise ConfigError(f"{key}: {kind.__name__} cannot be built ({type(error).__name__}: {error})") from error
 
 
 def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:

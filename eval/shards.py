@@ -12,6 +12,11 @@ from itertools import count
 import torch
 from torch import distributed
 
+from eval.config import ConfigError
+
+# Environment variables by which the processes that torchrun starts find each other; besides, MASTER_ADDR.
+NUMBERS_OF_TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")
+
 # One process may have work for days after another has ended; torchrun ends all of them when one dies.
 LONGEST_WAIT = timedelta(days=100)
 
@@ -83,8 +88,19 @@ class Shard:
 
 
 def join_shards() -> Shard:
-    """Meets the other processes that torchrun started; without torchrun, this process is the only one."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    """Meets the other processes that torchrun started; without torchrun, this process is the only one.
+
+    Raises:
+        ConfigError: WORLD_SIZE was not set by torchrun: the other variables of torchrun are missing.
+    """
+    count = os.environ.get("WORLD_SIZE", "")
+    if count in ("", "1"):
         return Shard()
+    wrong = [name for name in NUMBERS_OF_TORCHRUN if not os.environ.get(name, "").isdecimal()]
+    if wrong or not os.environ.get("MASTER_ADDR"):
+        raise ConfigError(
+            f"the environment variable WORLD_SIZE is {count}, but these are missing or no numbers: "
+            f"{', '.join(wrong or ['MASTER_ADDR'])}; start several processes with torchrun, or unset WORLD_SIZE"
+        )
     meetings = _meetings()
     return Shard(meetings.index, meetings.count)

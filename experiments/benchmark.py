@@ -18,7 +18,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from diffseg.cli_options import Parser, positive_int
+from diffseg.cli_options import Parser, path_argument, positive_int
 from diffseg.interrupts import interruptible
 from eval.files import write_text
 
@@ -73,8 +73,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--repeats", type=positive_int, default=5, metavar="N", help="of a timing, of which the median counts (5)"
     )
-    parser.add_argument("--golden", type=Path, metavar="DIR", help="reference results of the authors' code")
-    parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="where the results go")
+    parser.add_argument("--golden", type=path_argument, metavar="DIR", help="reference results of the authors' code")
+    parser.add_argument("--out", type=path_argument, default=FOLDER, metavar="DIR", help="where the results go")
     return parser.parse_args(arguments)
 
 

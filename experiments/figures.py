@@ -14,7 +14,9 @@ from PIL import Image
 from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
 from diffseg.backbones import MissingWeights
+from diffseg.cli_options import Parser, path_argument
 from diffseg.interrupts import interruptible
+from diffseg.paths import NoHome, expanded
 from diffseg.pictures import PhotoError, Picture, read_photo
 from eval.files import WriteError, writing
 from eval.progress import Progress
@@ -115,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _plot(args)
         if args.only != "plots":
             _draw_papers(args)
-    except (ResultsError, PhotoError, DatasetError, MissingWeights, WriteError, ValueError) as error:
+    except (ResultsError, PhotoError, DatasetError, MissingWeights, NoHome, WriteError, ValueError) as error:
         print(f"figures: {error}", file=sys.stderr)
         return USAGE_STATUS
     return 0
@@ -164,9 +166,10 @@ def read(photo: str) -> Picture:
     """
     if photo in SOURCES:
         return Photos().load(photo).image
-    if not Path(photo).is_file():
+    path = expanded(photo)
+    if not path.is_file():
         raise PhotoError(f"--photo: {photo} is no file and none of {', '.join(SOURCES)}")
-    return read_photo(photo)
+    return read_photo(path)
 
 
 def _location(text: str) -> tuple[float, float]:
@@ -180,7 +183,7 @@ def _location(text: str) -> tuple[float, float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="figures",
         usage="python -m experiments.figures [RESULTS ...] -o OUT [options]",
         description=DESCRIPTION,
@@ -192,11 +195,11 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "results",
         nargs="*",
-        type=Path,
+        type=path_argument,
         metavar="RESULTS",
         help="results_dir of experiments.evaluate, with or without -m",
     )
-    add("-o", "--out", type=Path, required=True, metavar="OUT", help="folder for the figures, made if missing")
+    add("-o", "--out", type=path_argument, required=True, metavar="OUT", help="folder for the figures, made if missing")
     add("--only", choices=("plots", "paper"), help="only the plots of RESULTS, or only the paper's figures")
     add(
         "--compare",
@@ -206,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
         "image and class by class; default: stands above each plot",
     )
     paper = parser.add_argument_group("the paper's figures").add_argument
-    paper("--paper-out", type=Path, metavar="DIR", help="folder for them; default: OUT")
+    paper("--paper-out", type=path_argument, metavar="DIR", help="folder for them; default: OUT")
     paper(
         "--photo",
         action="append",

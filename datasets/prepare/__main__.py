@@ -18,7 +18,7 @@ from typing import Final
 
 import yaml  # type: ignore[import-untyped]
 
-from datasets.base import DatasetError
+from datasets.base import DatasetError, expanded
 from datasets.cityscapes27 import Cityscapes27
 from datasets.cocostuff27 import CocoStuff27
 from datasets.prepare.cityscapes import prepare_cityscapes
@@ -87,14 +87,16 @@ def _override(text: str) -> tuple[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns the exit status."""
     options = parse(arguments)
-    root = options.dir.expanduser()
+    root = options.dir
     try:
+        root = expanded(root, "--dir")
         home = yaml.safe_load(SOURCES.read_text(encoding="utf-8"))[options.dataset]
         dataset: CocoStuff27 | Cityscapes27
         if options.dataset == "cocostuff":
             dataset = prepare_cocostuff(root, options.labels, sources_of(home, dict(options.source)))
         else:
-            dataset = prepare_cityscapes(root, options.archives, home["page"], home["archives"])
+            archives = [expanded(path, "--archives") for path in options.archives]
+            dataset = prepare_cityscapes(root, archives, home["page"], home["archives"])
         return report(root, dataset, options.allow_partial)
     except DatasetError as error:
         print(f"error: {error}", file=sys.stderr)

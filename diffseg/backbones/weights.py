@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from diffseg.backbones import MissingWeights
+from diffseg.paths import NoHome, expanded
 
 TRANSFORMERS_FILES = ("config.json", "model.safetensors")
 """What transformers needs to load a model."""
@@ -24,11 +25,19 @@ def cache_folder() -> Path:
     """Folder for what this package derives and keeps; it need not exist yet.
 
     ``$DIFFSEG_CACHE``, else ``$XDG_CACHE_HOME/diffseg``, else ``~/.cache/diffseg``.
+
+    Raises:
+        MissingWeights: none of them is set, and the user has no home folder.
     """
     if own := os.environ.get("DIFFSEG_CACHE"):
-        return Path(own).expanduser()
+        return expanded(own)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "diffseg"
+    try:
+        return expanded(base) / "diffseg"
+    except NoHome:
+        raise MissingWeights(
+            "this user has no home folder for the weights; set the environment variable DIFFSEG_CACHE=DIR (or HOME)"
+        ) from None
 
 
 def how_to_get(repository: str, files: Iterable[str]) -> str:
@@ -48,7 +57,10 @@ def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Pa
     Raises:
         MissingWeights: the first file that is missing, where it lives, and how to get it, in one line.
     """
-    folder = Path(path).expanduser()
+    try:
+        folder = expanded(path)
+    except NoHome as error:
+        raise MissingWeights(f"path: {error}") from None
     if folder.exists() or path.startswith((".", "/", "~")):
         if not folder.is_dir():
             raise MissingWeights(f"path: {path} is not a folder; give one that holds {', '.join(files)}")

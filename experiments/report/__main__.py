@@ -5,7 +5,6 @@ The page holds all it shows, opens from a disk, and reaches no network: its own 
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 import io
@@ -23,6 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from diffseg.cli_options import Parser, path_argument
 from diffseg.interrupts import interruptible
 from diffseg.palette import palette
 from eval.files import WriteError, write_text
@@ -199,9 +199,11 @@ def _svg(figure: Figure) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.report", description="Write one HTML page of results.")
-    parser.add_argument("results", type=Path, help="results_dir of a run, or of a sweep (-m)")
-    parser.add_argument("-o", "--output", type=Path, help="the page (default: report.html in the results folder)")
+    parser = Parser(prog="python -m experiments.report", description="Write one HTML page of results.")
+    parser.add_argument("results", type=path_argument, help="results_dir of a run, or of a sweep (-m)")
+    parser.add_argument(
+        "-o", "--output", type=path_argument, help="the page (default: report.html in the results folder)"
+    )
     options = parser.parse_args(arguments)
     output = options.output or options.results / "report.html"
     try:

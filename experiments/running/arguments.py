@@ -1,50 +1,169 @@
-"""The command line of `experiments.evaluate`, read before Hydra does, whose own words for what is wrong are many."""
+"""Reads the command line of `experiments.evaluate` before Hydra does: paths as people type them, and clear errors."""
 
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
 
+from diffseg.paths import NoHome, expanded
 from eval.config import ConfigError, unknown_choice
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 COMMAND = "python -m experiments.evaluate"
 MULTIRUN = ("-m", "--multirun")
+PATH_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp")
+# A key whose name ends in one of these takes a path: dataset.root, hydra.sweep.dir.
+PATH_KEYS = ("root", "images", "maps", "split_file", "classes", "path", "folder", "results_dir", "dir")
+# A sweep has one folder of results, so a comma in these never separates two values.
+SINGLE_KEYS = ("results_dir", "dir")
+LOOKS_LIKE_A_PATH = re.compile(r"~|\.{0,2}/")
+# In a YAML: ${expanded:~/results}. Hydra makes the folder of a sweep itself.
+OmegaConf.register_new_resolver("expanded", lambda path: str(expanded(path)), replace=True)
+A_FUNCTION = re.compile(r"\w+\(.*\)")  # of Hydra's grammar, such as choice(a,b)
 
 
 def normalise_argv(arguments: Sequence[str]) -> list[str]:
-    """The arguments with ``-m`` in front, where Hydra looks for it; it may be typed anywhere.
+    """The command line in the form that Hydra reads: ``-m`` first, paths quoted, ``~`` replaced by the home folder.
+
+    The value of a path key (`PATH_KEYS`) is taken as it is typed: it may hold spaces, ``=``, ``#``, brackets, quotes
+    and any letters. Under ``-m`` a comma separates the values of a sweep; a path with a comma then needs quotes of
+    its own: ``'dataset.root="/data/a,b"'``.
 
     Args:
         arguments: options, ``group=choice`` and ``key=value``.
 
     Raises:
-        ConfigError: there is no such option or choice, or a key is given several values without ``-m``.
-        OverrideParseException: an argument is none.
+        ConfigError: there is no such option or choice, a value cannot be read, or a key has several values without
+            ``-m``.
+        OverrideParseException: an argument is none of these.
     """
     swept = any(each in MULTIRUN for each in arguments)
     arguments = [*MULTIRUN[:swept], *(each for each in arguments if each not in MULTIRUN)]
+    arguments = _expand_options(arguments)
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     options = parser.parse_args(arguments)
     if swept and (options.run or options.cfg or options.info):
         raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")
-    overrides = OverridesParser.create().parse_overrides(options.overrides)
+    quoted = {each: quote_path(each, swept) for each in options.overrides}
+    arguments = [quoted.get(each, each) for each in arguments]
+    overrides = [_parse(each) for each in quoted.values()]
     for each in overrides:
         choices = [path.stem for path in (CONF / each.key_or_group).glob("*.yaml")]
         if choices and not each.is_delete() and isinstance(each.value(), bool | int | float | dict | None):
             name = str(each.input_line).partition("=")[2]  # what reads as no text makes Hydra fail
             raise ConfigError(unknown_choice(f"{each.key_or_group}/{name}", choices))
+        if each.key_or_group == "hydra/launcher" and each.value() == "submitit_slurm" and not shutil.which("srun"):
+            raise ConfigError(
+                "hydra/launcher=submitit_slurm: SLURM is not on this machine (there is no command srun); start the "
+                "sweep on a login node of the cluster, or use hydra/launcher=submitit_local"
+            )
     if not swept and not any(each.key_or_group == "hydra.mode" for each in overrides):
         for each in overrides:
             if each.is_sweep_override():
                 raise ConfigError(_not_swept(each))
     return arguments
+
+
+def quote_path(argument: str, swept: bool = False) -> str:
+    """``key=value`` with the value quoted for Hydra where it is a path; any other argument as it is.
+
+    >>> quote_path("dataset.root=/data/my pictures (2)")
+    "dataset.root='/data/my pictures (2)'"
+    >>> quote_path("dataset.root=a b,c", swept=True)
+    "dataset.root='a b',c"
+
+    Args:
+        argument: of the command line.
+        swept: a comma separates the values of a sweep.
+
+    Raises:
+        ConfigError: the value begins with ``~``, and the home folder is unknown.
+    """
+    key, equals, value = argument.partition("=")
+    name = key.lstrip("+").rpartition(".")[2]
+    if not equals or key.startswith("~"):
+        return argument
+    if name == "results_dir" and not value:
+        raise ConfigError("results_dir: is empty; give a folder")
+    if name not in PATH_KEYS and not (LOOKS_LIKE_A_PATH.match(value) and _read(argument) is None):
+        return argument
+    if value in ("", "null") or "${" in value or (name == "classes" and value[0] in "[{"):
+        return argument
+    read = _read(argument) if value[0] in "'\"" else None
+    if read and not (isinstance(read.value(), str) and str(read.value()).startswith("~")):
+        return argument
+    if read:
+        values = [str(read.value())]
+    elif not swept or name in SINGLE_KEYS:
+        values = [value]
+    elif A_FUNCTION.fullmatch(value):
+        return argument
+    else:
+        values = value.split(",")
+    return f"{key}={','.join(_quoted(key, each) for each in values)}"
+
+
+def _quoted(key: str, path: str) -> str:
+    """The path, ``~`` expanded, in quotes unless Hydra reads the same text without them."""
+    if path.startswith("~"):
+        try:
+            path = str(expanded(path))
+        except NoHome as error:
+            raise ConfigError(f"{key}: {error}") from None
+    read = _read(f"{key}={path}")
+    plain = read is not None and read.value() == path and "\\" not in path  # which escapes what stands behind it
+    return path if plain else QuotedString(path, Quote.single).with_quotes()
+
+
+def _read(argument: str) -> Override | None:
+    """The argument as Hydra reads it; None if it cannot."""
+    try:
+        return OverridesParser.create().parse_overrides([argument])[0]
+    except OverrideParseException:
+        return None
+
+
+def _parse(argument: str) -> Override:
+    """The same for an argument that must be readable: the error says how to type it."""
+    try:
+        return OverridesParser.create().parse_overrides([argument])[0]
+    except OverrideParseException:
+        key, equals, value = argument.partition("=")
+        quoted = f"{key}={QuotedString(value, Quote.double).with_quotes()}"
+        if not equals or value[0] in "[{" or _read(quoted) is None:
+            raise
+        raise ConfigError(f"{argument}: the value needs quotes; type {shlex.quote(quoted)}") from None
+
+
+def _expand_options(arguments: Sequence[str]) -> list[str]:
+    """The arguments with ``~`` expanded in the folders of `PATH_OPTIONS`."""
+    expanded_arguments: list[str] = []
+    for each in arguments:
+        option, equals, value = each.partition("=")
+        if option in PATH_OPTIONS and equals:
+            each = f"{option}={_home_expanded(option, value)}"
+        elif expanded_arguments and expanded_arguments[-1] in PATH_OPTIONS:
+            each = _home_expanded(expanded_arguments[-1], each)
+        expanded_arguments.append(each)
+    return expanded_arguments
+
+
+def _home_expanded(option: str, value: str) -> str:
+    try:
+        return str(expanded(value))
+    except NoHome as error:
+        raise ConfigError(f"{option}: {error}") from None
 
 
 def _refuse(message: str) -> NoReturn:

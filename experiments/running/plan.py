@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from diffseg.paths import expanded
 from eval.config import RowConfig
 from experiments.running.rows import expand
 
@@ -40,6 +41,6 @@ def plan(config: DictConfig, point: str = "", title: str = "") -> RunPlan:
     job = HydraConfig.get()
     rows = expand(config, job.overrides.task, job.runtime.choices)
     if job.mode != RunMode.MULTIRUN:
-        return RunPlan(config, rows, Path(config.results_dir).absolute())
+        return RunPlan(config, rows, expanded(config.results_dir).absolute())
     sweep = Path(job.sweep.dir).absolute()
     return RunPlan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title)

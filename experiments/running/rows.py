@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 
 from hydra import compose
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from datasets.base import Dataset, DatasetError
 from diffseg.backbones import MissingWeights
-from eval.config import ConfigError, RowConfig, build
+from eval.config import ConfigError, RowConfig, RunConfig, build, unknown_key
 from experiments.running.composing import Composer
 
 
@@ -49,6 +49,10 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
     Raises:
         ConfigError: see `build`.
     """
+    known = [each.name for each in fields(RunConfig)]
+    for name in config:
+        if name not in known:  # Hydra lets +key=value add any
+            raise ConfigError(unknown_key(str(name), known))
     if config.panels < 0:
         raise ConfigError(f"panels: must be at least 0, got {config.panels}")
     if config.rows is None:

@@ -1,0 +1,237 @@
+"""Inputs as people have them. Each case is a line of data; a case of a known kind needs no new test."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from datasets import base
+from diffseg import paths
+from diffseg.backbones import MissingWeights, weights
+from diffseg.cli import main as diffseg
+from diffseg.interrupts import interruptible
+from eval.config import ConfigError
+from eval.shards import join_shards
+from experiments.evaluate import main as run_evaluate
+from experiments.report.__main__ import main as report
+from experiments.running.arguments import PATH_KEYS, normalise_argv, quote_path
+from tests.conftest import ROOT
+from tests.helpers.coco_folder import IDS, write_folder
+from tests.helpers.runs import SMALL, evaluate
+
+FOLDER_NAMES = (
+    *("my data", " leading", "müller", "日本語", "🙂", "d (2)", "(1)", "[1]", "{x}", "<x>", "a=1", "=", "c#", "@home"),
+    *("it's", "'quoted", 'say "hi"', '"', "a;b", "a&b", "a|b", "$HOME", "`x`", "!x", "*?", "%20", "a+b", "-x", "^"),
+    *("back\\slash", "ends\\", "\\'", "tab\tx", "123", "1e3", "true", "off", "key: value", "a.b", "..x", "~x/../y"),
+)
+WITH_COMMAS = ("a,b", "choice(a,b)", "range(3)", ",")
+HARD_NAME = 'Jürgen\'s "data" (2) #1 = {a,b} [x] 100% @ home; $HOME & ~'
+
+
+def read_by_hydra(argument: str) -> object:
+    return OverridesParser.create().parse_overrides([argument])[0].value()
+
+
+@pytest.mark.parametrize("name", [*FOLDER_NAMES, *WITH_COMMAS])
+@pytest.mark.parametrize("key", ["dataset.root", "+segmenter.folder", "results_dir", "hydra.sweep.dir"])
+def test_a_path_reaches_hydra_as_typed(key: str, name: str) -> None:
+    for path in (name, f"/data/{name}", f"data/{name}/x.txt"):
+        if not path.startswith("~"):
+            assert read_by_hydra(quote_path(f"{key}={path}")) == path
+
+
+@pytest.mark.parametrize("name", FOLDER_NAMES)
+def test_a_sweep_of_paths_has_those_typed(name: str) -> None:
+    sweep = read_by_hydra(quote_path(f"dataset.root=/data/{name},/other/{name}", swept=True))
+    assert [str(getattr(each, "text", each)) for each in sweep.list] == [f"/data/{name}", f"/other/{name}"]
+
+
+@pytest.mark.parametrize("name", [*FOLDER_NAMES, *WITH_COMMAS])
+def test_results_of_a_sweep_have_one_folder(name: str) -> None:
+    assert read_by_hydra(quote_path(f"results_dir=/out/{name}", swept=True)) == f"/out/{name}"
+
+
+@pytest.mark.parametrize(
+    ("argument", "swept"),
+    [
+        ("dataset.root=null", False),
+        ("dataset.root='/data/a b'", False),
+        ('dataset.root="/data/a,b"', True),
+        ("dataset.root=choice(a,b)", True),
+        ("dataset.root=${oc.env:DATA}/coco", False),
+        ("dataset.classes=[sky,sea]", False),
+        ("backbone.path=facebook/dino-vits8", False),
+        ("segmenter.tau=0.3,0.4", True),
+        ("name=a b", False),
+        ("dataset=photos", False),
+        ("~dataset.root", False),
+        ("demo", False),
+    ],
+)
+def test_what_hydra_reads_already_is_left(argument: str, swept: bool) -> None:
+    assert quote_path(argument, swept) == argument
+
+
+@pytest.mark.parametrize("key", PATH_KEYS)
+@pytest.mark.parametrize("typed", ["~/maps", "'~/maps'", '"~/maps"'])
+def test_the_tilde_is_the_home_folder(key: str, typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/Jürgen (2)")
+    assert read_by_hydra(quote_path(f"{key}={typed}")) == "/home/Jürgen (2)/maps"
+
+
+@pytest.mark.parametrize("option", ["--config-dir=~/conf", "-cd=~/conf"])
+def test_the_tilde_of_an_option(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    name, _, value = option.partition("=")
+    assert normalise_argv([option]) == [f"{name}=/home/me/conf"]
+    assert normalise_argv([name, value, "dataset=photos"]) == [name, "/home/me/conf", "dataset=photos"]
+
+
+def test_a_path_of_a_key_outside_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody's part may call its folder anything: what only a path can be is taken as one."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert read_by_hydra(quote_path("segmenter.prompts=~/a b")) == "/home/me/a b"
+    assert read_by_hydra(quote_path("segmenter.prompts=./d (2)")) == "./d (2)"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("name=my run (2)", """the value needs quotes; type 'name="my run (2)"'"""),
+        ("name=Jürgen's", """type 'name="Jürgen'"'"'s"'"""),
+        ("results_dir=", "results_dir: is empty; give a folder"),
+        ("dataset.root=~nobody-of-that-name/coco", "there is no user nobody-of-that-name on this machine"),
+        ("hydra/launcher=submitit_slurm", "SLURM is not on this machine"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_line(argument: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError) as raised:
+        normalise_argv([argument])
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_a_run_in_folders_with_hard_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything lies below such a folder, and each path is typed another way."""
+    monkeypatch.setenv("DIFFSEG_CACHE", str(weights.cache_folder()))
+    home = tmp_path / HARD_NAME
+    monkeypatch.setenv("HOME", str(home))
+    data = write_folder(home / "coco")
+    (home / "split.txt").write_text(IDS[0])
+    (home / "conf" / "experiment").mkdir(parents=True)
+    (home / "conf" / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nname: mine\nresults_dir: ~/from yaml\n"
+    )
+    settings = ("dataset=cocostuff27", "dataset.split_file=~/split.txt", *SMALL)
+    run = evaluate(home / "run", f"dataset.root={data}", *settings, capture=capsys)
+    assert run.status == 0, run.err
+    assert list(run.table()["images"]) == [1, 1]
+    assert str(home / "run") in run.out
+
+    swept = ("dataset.root='~/coco'", "segmenter.tau=0.3,0.4")
+    sweep = evaluate(Path("~/sweep"), *swept, *settings, capture=capsys, multirun=True)
+    assert sweep.status == 0, sweep.err
+    assert (home / "sweep" / "1" / "summary.csv").is_file()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "sys.argv", ["evaluate", "--config-dir=~/conf", "experiment=mine", f"dataset.root={data}", *settings]
+    )
+    run_evaluate()
+    GlobalHydra.instance().clear()
+    assert (home / "from yaml" / "summary.csv").is_file()
+
+    report(["~/run", "-o", "~/page.html"])
+    assert (home / "page.html").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [home.name]  # no folder called ~
+
+
+@pytest.mark.usefixtures("dinov2")
+@pytest.mark.parametrize("name", ["Jürgen's (2) #1 = a,b.jpg", "-x.JPG", "🙂.jpeg"])
+def test_photographs_with_hard_names(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "coco")
+    shutil.copy(next((folder / "val2017").iterdir()), tmp_path / name)
+    monkeypatch.setenv("DIFFSEG_CACHE", str(weights.cache_folder()))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert diffseg([f"~/{name}", "-o", "~/out ü", "--size", "56", "--anchors", "2"]) == 0
+    assert (tmp_path / "out ü" / f"{Path(name).stem}.overlay.png").is_file()
+    assert Path(name).stem in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("name", [each for each in (*FOLDER_NAMES, *WITH_COMMAS, "~/data") if "$" not in each])
+def test_make_passes_a_path_on(name: str) -> None:
+    def arguments(target: str, *variables: str) -> list[str]:
+        command = ["make", "--dry-run", "--always-make", target, *variables]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return shlex.split(done.stdout.splitlines()[-1])
+
+    name = name.strip()  # as make does
+    assert f"dataset.root={name}/cocostuff" in arguments("reproduce-table1", f"DATA={name}")
+    assert f"{name}/cocostuff" in arguments("data-cocostuff", f"DATA={name}")
+    assert name in arguments("data-cityscapes", f"DIR={name}")
+    assert {name, f"{name}/figures"} <= set(arguments("figures", f"RESULTS={name}"))
+
+
+@pytest.fixture
+def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a user whom it does not know."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("DIFFSEG_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user without an entry in passwd
+
+
+@pytest.mark.usefixtures("no_home")
+def test_without_a_home_folder() -> None:
+    with pytest.raises(MissingWeights, match=r"no home folder .* DIFFSEG_CACHE=DIR"):
+        weights.cache_folder()
+    with pytest.raises(MissingWeights, match=r"^path: ~/sd14: .* HOME"):
+        weights.locate("~/sd14", ["config.json"])
+    with pytest.raises(base.DatasetError, match=r"^dataset.root: the home folder of ~/coco is unknown"):
+        base.expanded("~/coco", "dataset.root")
+    with pytest.raises(paths.NoHome, match=r"^~/x: this user has no home folder"):
+        paths.expanded("~/x")
+    with pytest.raises(ConfigError, match=r"^results_dir: ~/out: this user has no home folder"):
+        normalise_argv(["results_dir=~/out"])
+
+
+@pytest.mark.parametrize(
+    ("environment", "wrong"),
+    [
+        ({"WORLD_SIZE": "2"}, "RANK, LOCAL_RANK, MASTER_PORT"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_PORT": "29500"}, "MASTER_ADDR"),
+        ({"WORLD_SIZE": "many"}, "WORLD_SIZE, RANK"),
+    ],
+)
+def test_a_cluster_sets_half_of_what_torchrun_sets(
+    environment: dict[str, str], wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"missing or no numbers: {wrong}"):
+        join_shards()
+
+
+def test_a_terminal_that_cannot_show_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    interruptible(lambda: print("Tables: /tmp/ü/日本"))
+    sys.stdout.flush()
+    assert shown.getvalue().decode("ascii").rstrip("\r\n") == r"Tables: /tmp/\xfc/\u65e5\u672c"
