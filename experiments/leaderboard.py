@@ -5,11 +5,11 @@ Writes ``leaderboard.csv``, ``.md``, ``.tex`` and ``.html`` into OUT and prints 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from diffseg.cli_options import Parser, path_argument
 from diffseg.interrupts import interruptible
 from eval.files import WriteError, write_text, writing
 from eval.results import ResultsError
@@ -21,16 +21,17 @@ USAGE_STATUS = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line: 0, or 2 after one line that says what is wrong."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="leaderboard",
         usage="python -m experiments.leaderboard DIR... [-o OUT]",
         description="Compare results folders with each other and with the published numbers of their data sets.",
         allow_abbrev=False,
     )
-    parser.add_argument("results", nargs="+", type=Path, metavar="DIR", help="results_dir of a run, or of a sweep (-m)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("results", nargs="+", type=path_argument, metavar="DIR", help="results_dir of a run, or of a sweep (-m)")
+    add(
         *("-o", "--out"),
-        type=Path,
+        type=path_argument,
         default=Path("results/leaderboard"),
         metavar="OUT",
         help="folder for the tables, made if missing; default: %(default)s",
