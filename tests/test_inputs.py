@@ -189,7 +189,8 @@ def test_make_passes_a_path_on(name: str) -> None:
 
 def test_every_command_expands_the_tilde() -> None:
     """Path arguments have ``type=path_argument``; datasets.prepare, which imports no diffseg, has its own."""
-    for file in (path for room in ("diffseg", "datasets", "eval", "experiments") for path in (ROOT / room).rglob("*.py")):
+    rooms = ("diffseg", "datasets", "eval", "experiments")
+    for file in (path for room in rooms for path in (ROOT / room).rglob("*.py")):
         text = file.read_text(encoding="utf-8")
         assert "type=Path" not in text or "datasets/prepare" in file.as_posix(), file
         assert ".expanduser()" not in text or file.name in ("paths.py", "base.py"), file

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from diffseg.backbones.image import centre_crop
 from diffseg.masks import height_width
+from diffseg.paths import expanded
 from diffseg.segmenters.base import Scene, UnusablePicture
 
 SUFFIXES = (".png", ".npy")
@@ -117,7 +118,7 @@ class LabelMapFiles:
 
     @property
     def _folder(self) -> Path:
-        return Path(self.folder or "").expanduser()
+        return expanded(self.folder or "")
 
     def _path(self, id: str) -> Path:
         for suffix in SUFFIXES:
