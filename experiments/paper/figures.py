@@ -19,7 +19,7 @@ from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.pictures import Labels, Picture, by_area, colourise, overlay
 from eval.progress import Progress
 from experiments.paper.setups import Setup
-from experiments.plotting.drawing import COLOURS, head
+from experiments.plotting.drawing import COLOURS, add_heading
 
 # Of the benchmark (paper, Table 3) and of Fig. 4 alike.
 ANCHORS, ITERATIONS = 16, 3
@@ -97,7 +97,9 @@ def attention_maps(picture: Picture, maps: AttentionMaps, tau: float, where: tup
     for axis, (name, attention) in zip(axes[0][1:], tiles.items(), strict=True):
         _show_map(axis, attention, where, name)
     axes[0][0].plot(where[1], where[0], "o", markersize=5, color="white", markeredgecolor="black")
-    return head(figure, title, "squares: the cell of the location; dark is 0, bright the 99th percentile and above")
+    return add_heading(
+        figure, title, "squares: the cell of the location; dark is 0, bright the 99th percentile and above"
+    )
 
 
 def aggregation_weights(picture: Picture, maps: AttentionMaps, tau: float, title: str) -> Figure:
@@ -109,7 +111,7 @@ def aggregation_weights(picture: Picture, maps: AttentionMaps, tau: float, title
     for letter, axis, (weights, name) in zip("abcd", axes[0][1:], choices.items(), strict=False):
         labels = segments_of(Aggregation(weights)(maps), tau)
         _show(axis, overlay(picture, labels), f"({letter}) {name}\n{_count(labels)}")
-    return head(figure, title)
+    return add_heading(figure, title)
 
 
 def triples(examples: Mapping[str, tuple[Picture, Labels]], title: str) -> Figure:
@@ -129,7 +131,7 @@ def triples(examples: Mapping[str, tuple[Picture, Labels]], title: str) -> Figur
         _show(left, overlay(picture, labels), "overlay" if row == 0 else "")
         _show(middle, picture, f"input\n{name}" if row == 0 else name)
         _show(right, colourise(labels), f"segmentation\n{_count(labels)}" if row == 0 else _count(labels))
-    return head(figure, title)
+    return add_heading(figure, title)
 
 
 def _count(labels: Labels) -> str:

@@ -34,19 +34,19 @@ def all_plots(results: Results, compare: Sequence[str] | None = None) -> dict[st
         own = replace(results, **{name: table[table["dataset"] == dataset] for name, table in tables.items()})
         wanted = compare if set(compare or ()) <= set(own.summary["setting"]) else None
         prefix = f"{dataset}_" if len(datasets) > 1 else ""
-        figures |= {f"{prefix}{name}": figure for name, figure in _figures(own, wanted).items()}
+        figures |= {f"{prefix}{name}": figure for name, figure in _plots_of_dataset(own, wanted).items()}
     if not results.audit.empty:
         figures["audit"] = plots.audit(results)
     return figures
 
 
-def _figures(results: Results, compare: Sequence[str] | None) -> dict[str, Figure]:
-    """Those of one data set."""
+def _plots_of_dataset(results: Results, compare: Sequence[str] | None) -> dict[str, Figure]:
+    """The plots of one data set."""
     summary = results.summary
     figures: dict[str, Figure] = {}
     if not summary["images"].any():  # all failed
         return figures
-    axes = curves.parameters(summary)
+    axes = curves.axis_parameters(summary)
     figures |= {f"score_{parameter}": plots.scores(results, parameter) for parameter in axes}
     figures |= {f"segments_{parameter}": plots.segments(results, parameter) for parameter in axes}
     if summary["setting"].nunique() > 1:

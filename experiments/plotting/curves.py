@@ -1,4 +1,4 @@
-"""Lines of a plot against a parameter: which rows of a table make a point, and over what a point is the mean."""
+"""Lines of a plot against a parameter: chooses the rows of each point and says over what the point is a mean."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pandas as pd
 
 from eval.comparisons import Point
 from eval.results import ResultsError, swept
-from experiments.plotting.drawing import Lines, in_order
+from experiments.plotting.drawing import Lines, sorted_values
 from experiments.plotting.selection import comparable
 
 NOT_AN_AXIS = ("dataset", "label_source", "segmenter", "seed")
 
 
-def parameters(summary: pd.DataFrame) -> list[str]:
-    """Against what results can be plotted."""
+def axis_parameters(summary: pd.DataFrame) -> list[str]:
+    """Parameters that results can be plotted against."""
     return [
         parameter
         for parameter in swept(summary)
@@ -23,15 +23,15 @@ def parameters(summary: pd.DataFrame) -> list[str]:
     ]
 
 
-def usual_line(summary: pd.DataFrame, parameter: str) -> str:
-    """What to draw lines of: the methods, else the next parameter that varies with this one, else ""."""
+def default_line(summary: pd.DataFrame, parameter: str) -> str:
+    """The column with a line for each value: the methods, else the next parameter that varies, else ""."""
     rows = comparable(summary, parameter)
     if rows["name"].nunique() > 1:
         return "name"
     return next((name for name in swept(rows) if name not in (parameter, *NOT_AN_AXIS)), "")
 
 
-def lines(table: pd.DataFrame, parameter: str, line: str, point: Callable[[pd.DataFrame], Point]) -> Lines:
+def points_by_line(table: pd.DataFrame, parameter: str, line: str, point: Callable[[pd.DataFrame], Point]) -> Lines:
     """The point of every group of rows, see `Lines`.
 
     Raises:
@@ -40,7 +40,9 @@ def lines(table: pd.DataFrame, parameter: str, line: str, point: Callable[[pd.Da
     rows = comparable(table, parameter)
     if len(values := rows[parameter].unique()) < 2:
         raise ResultsError(f"{parameter}: these results have {' '.join(values) or 'no value'} alone; sweep it with -m")
-    groups = {value: rows[rows[line] == value] for value in in_order(list(rows[line].unique()))} if line else {"": rows}
+    groups = (
+        {value: rows[rows[line] == value] for value in sorted_values(list(rows[line].unique()))} if line else {"": rows}
+    )
     return {
         value: {str(x): point(group) for x, group in own.groupby(parameter, sort=False)}
         for value, own in groups.items()
@@ -53,7 +55,7 @@ def mean_score(metric: str, rows: pd.DataFrame) -> Point:
     return value, low, high
 
 
-def averaged(summary: pd.DataFrame, parameter: str, line: str) -> str:
-    """Says over what a plot against a parameter takes the mean."""
+def averaging_note(summary: pd.DataFrame, parameter: str, line: str) -> str:
+    """Note about the parameters over which a plot takes the mean; "" without any."""
     others = [name for name in swept(comparable(summary, parameter)) if name not in (parameter, line, "segmenter")]
     return f"mean over {', '.join(others)}" if others else ""

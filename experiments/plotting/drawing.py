@@ -1,6 +1,6 @@
-"""How `experiments.plotting.plots` draws: lines against a parameter, rows of points with intervals, colours and sizes.
+"""Building blocks of `experiments.plotting.plots`: lines against a parameter, rows of points, colours and sizes.
 
-The colours are Okabe and Ito's, which the colour-blind tell apart; each line has a marker of its own as well.
+The colours are Okabe and Ito's, which colour-blind readers can tell apart. Each line also has a different marker.
 """
 
 from __future__ import annotations
@@ -68,20 +68,20 @@ def new_figure(panels: int, rows: Sequence[str] = ()) -> tuple[Figure, list[Axes
     return figure, list(axes)
 
 
-def label(axis: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Title and axis labels."""
+def label_axes(axis: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Sets the title and the labels of both axes."""
     axis.set_title(title, fontsize=FONT + 1)
     axis.set_xlabel(x, fontsize=FONT)
     axis.set_ylabel(y, fontsize=FONT)
 
 
-def wrapped(name: str) -> str:
-    """A name as long as it may be, in lines that fit along a square panel."""
+def wrap_name(name: str) -> str:
+    """A long name broken into lines that fit along a square panel."""
     return textwrap.fill(name, ALONG)
 
 
-def head(figure: Figure, *parts: str) -> Figure:
-    """The figure under a line that says what it shows; empty parts are left out."""
+def add_heading(figure: Figure, *parts: str) -> Figure:
+    """Writes a heading above a figure, its parts joined by semicolons, empty ones left out. Returns the figure."""
     lines = textwrap.wrap("; ".join(filter(None, parts)), int(CHARACTERS * figure.get_figwidth()))
     figure.set_figheight(figure.get_figheight() + LINE * (len(lines) - 1))
     figure.suptitle("\n".join(lines), fontsize=FONT + 1, x=0.01, ha="left")
@@ -112,7 +112,7 @@ def number_points(axis: Axes, points: ArrayLike, high: float, crowd: ArrayLike) 
 
 
 def _room(place: NDArray[np.float64], others: NDArray[np.float64], apart: float) -> float:
-    """How much further than ``apart`` a place is from the nearest of others, negative where it is nearer."""
+    """Distance from a place to the nearest other place, minus ``apart``."""
     return float(np.abs(others - place).max(axis=1).min() - apart) if len(others) else np.inf
 
 
@@ -129,18 +129,18 @@ def scale_counts(axis: Axes, which: Literal["x", "y"], values: ArrayLike) -> Non
 
 
 def draw_lines(axis: Axes, lines: Lines) -> None:
-    """Lines with intervals along numbers to scale; points with intervals along other values, evenly spaced."""
-    ticks = in_order(list(dict.fromkeys(x for points in lines.values() for x in points)))
+    """Plots a numeric setting as a line on a scaled axis, other values as evenly spaced points, with intervals."""
+    ticks = sorted_values(list(dict.fromkeys(x for points in lines.values() for x in points)))
     numbers = pd.to_numeric(pd.Series(ticks), errors="coerce")
     scaled = not numbers.isna().any()
     position = dict(zip(ticks, numbers if scaled else range(len(ticks)), strict=True))
     step = DODGE * ((max(position.values()) - min(position.values())) or 1) if scaled else APART / len(lines)
     styles = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
     for number, ((value, points), (colour, marker)) in enumerate(zip(lines.items(), styles, strict=False)):
-        x = [position[each] + (number - (len(lines) - 1) / 2) * step for each in in_order(list(points))]
-        mean, low, high = np.array([points[each] for each in in_order(list(points))]).T
+        x = [position[each] + (number - (len(lines) - 1) / 2) * step for each in sorted_values(list(points))]
+        mean, low, high = np.array([points[each] for each in sorted_values(list(points))]).T
         axis.errorbar(
-            x, mean, ends(mean, low, high), label=value, color=colour, marker=marker, markersize=4,
+            x, mean, bar_lengths(mean, low, high), label=value, color=colour, marker=marker, markersize=4,
             linestyle="-" if scaled else "", linewidth=1.2, elinewidth=0.7, capsize=2,
         )  # fmt: skip
     if len(ticks) <= TICKS or not scaled:
@@ -148,8 +148,8 @@ def draw_lines(axis: Axes, lines: Lines) -> None:
         axis.set_xticks(list(position.values()), ticks, rotation=30 * slanted, ha="right" if slanted else "center")
 
 
-def legend(figure: Figure, axis: Axes, title: str, below: bool = False) -> None:
-    """The legend of what the axis shows, beside the panels or below them."""
+def add_legend(figure: Figure, axis: Axes, title: str, below: bool = False) -> None:
+    """Draws the legend of an axis beside the panels or below them."""
     handles, labels = axis.get_legend_handles_labels()
     place: Literal["outside lower center", "outside right center"]
     place = "outside lower center" if below else "outside right center"
@@ -158,8 +158,8 @@ def legend(figure: Figure, axis: Axes, title: str, below: bool = False) -> None:
         _make_room(figure, drawn)
 
 
-def list_numbers(figure: Figure, names: Sequence[str], title: str) -> None:
-    """What `number_points` has numbered, if anything, beside the panels."""
+def add_number_legend(figure: Figure, names: Sequence[str], title: str) -> None:
+    """Lists the names of the points that `number_points` numbered, if any, beside the panels."""
     if not names:
         return
     handles = [Line2D([], [], linestyle="") for _ in names]
@@ -172,7 +172,7 @@ def list_numbers(figure: Figure, names: Sequence[str], title: str) -> None:
 
 
 def _make_room(figure: Figure, beside: Legend) -> None:
-    """Widens a figure by as much as this legend would take from its panels."""
+    """Widens a figure by the width of this legend, so that the panels keep theirs."""
     width = beside.get_window_extent().width / figure.dpi
     figure.set_figwidth(figure.get_figwidth() + max(width - MARGIN, 0))
 
@@ -185,7 +185,7 @@ def draw_rows(
     axis.errorbar(
         mean,
         np.arange(len(mean)) + 0.25 * number,
-        xerr=ends(mean, low, high),
+        xerr=bar_lengths(mean, low, high),
         fmt=MARKERS[number],
         label=name,
         color=COLOURS[number],
@@ -208,7 +208,7 @@ def draw_points(
         name: for the legend.
         faint: opacity of the intervals.
     """
-    x_ends, y_ends = (ends(*(each[f"{score}{end}"] for end in ("", "_low", "_high"))) for each in (x, y))
+    x_ends, y_ends = (bar_lengths(*(each[f"{score}{end}"] for end in ("", "_low", "_high"))) for each in (x, y))
     drawn = axis.errorbar(
         x[score], y[score], y_ends, x_ends, MARKERS[number], color=COLOURS[number], elinewidth=0.5, markersize=4,
         label=name,
@@ -217,16 +217,16 @@ def draw_points(
         bars.set_alpha(faint)
 
 
-def ends(mean: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
-    """``(2, n)``: how far the ends of the intervals are from the mean, as matplotlib wants it.
+def bar_lengths(mean: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
+    """Distances of the ends of intervals from the means, ``(2, n)``, as matplotlib takes them.
 
-    Where resamples miss classes, an mIoU can lie outside its own percentile interval: that side then has no bar.
+    Where resamples miss classes, an mIoU can lie outside its percentile interval: that side then has no bar.
     """
     mean, low, high = (np.asarray(values, dtype=float) for values in (mean, low, high))
     return np.maximum([mean - low, high - mean], 0)
 
 
-def in_order(values: Sequence[str]) -> list[str]:
-    """Numbers by size, other values as they come."""
+def sorted_values(values: Sequence[str]) -> list[str]:
+    """The values sorted if all are numbers, else in the given order."""
     numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce")
     return list(values) if numbers.isna().any() else [values[index] for index in np.argsort(numbers, kind="stable")]

@@ -26,18 +26,18 @@ from experiments.plotting.drawing import (
     GREY,
     LABELS,
     MARKERS,
+    add_heading,
+    add_legend,
+    add_number_legend,
     draw_lines,
     draw_points,
     draw_rows,
-    head,
-    in_order,
-    label,
-    legend,
-    list_numbers,
+    label_axes,
     new_figure,
     number_points,
     scale_counts,
-    wrapped,
+    sorted_values,
+    wrap_name,
 )
 from experiments.plotting.selection import (
     MOST_ROWS,
@@ -45,10 +45,10 @@ from experiments.plotting.selection import (
     by_image,
     check_settings,
     criterion,
-    reported,
+    distinguishing_column,
+    reported_protocols,
     seeds_together,
     shown_settings,
-    told_apart_by,
 )
 
 OUTLIERS = 6
@@ -68,36 +68,43 @@ def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
     Raises:
         ResultsError: the parameter has fewer than two values.
     """
-    line = curves.usual_line(results.summary, parameter) if line is None else line
-    panels = _panels(results.summary)
+    line = curves.default_line(results.summary, parameter) if line is None else line
+    panels = _score_panels(results.summary)
     figure, axes = new_figure(len(panels))
     for axis, (title, protocol, metric) in zip(axes, panels, strict=True):
         rows = results.summary[results.summary["protocol"] == protocol]
-        draw_lines(axis, curves.lines(rows, parameter, line, partial(curves.mean_score, metric)))
-        label(axis, title, LABELS.get(parameter, parameter), "%")
+        draw_lines(axis, curves.points_by_line(rows, parameter, line, partial(curves.mean_score, metric)))
+        label_axes(axis, title, LABELS.get(parameter, parameter), "%")
     if line:
-        legend(figure, axes[0], LABELS.get(line, line))
-    return head(figure, _about(results), INTERVALS, curves.averaged(results.summary, parameter, line))
+        add_legend(figure, axes[0], LABELS.get(line, line))
+    return add_heading(
+        figure, _describe_data(results), INTERVALS, curves.averaging_note(results.summary, parameter, line)
+    )
 
 
 def segments(results: Results, parameter: str, line: str | None = None) -> Figure:
     """Segments an image against a parameter, as `scores`; dashed, the classes an image has in the ground truth."""
-    line = curves.usual_line(results.summary, parameter) if line is None else line
+    line = curves.default_line(results.summary, parameter) if line is None else line
     figure, (axis,) = new_figure(1)
-    rows = _once(results.per_image)
-    classes = _once(results.per_class).groupby("setting")["images"].sum()
-    images = _once(results.summary).set_index("setting")["images"]
+    rows = _of_one_protocol(results.per_image)
+    classes = _of_one_protocol(results.per_class).groupby("setting")["images"].sum()
+    images = _of_one_protocol(results.summary).set_index("setting")["images"]
     truth = (classes / images)[images.idxmax()]  # of the setting with the fewest failures
     axis.axhline(truth, color=GREY, linestyle="--", zorder=0)
     draw_lines(
-        axis, curves.lines(rows, parameter, line, lambda own: mean_interval(own.groupby("image")["segments"].mean()))
+        axis,
+        curves.points_by_line(
+            rows, parameter, line, lambda own: mean_interval(own.groupby("image")["segments"].mean())
+        ),
     )
     scale_counts(axis, "y", rows.groupby("setting")["segments"].mean())
-    label(axis, "", LABELS.get(parameter, parameter), "segments an image")
+    label_axes(axis, "", LABELS.get(parameter, parameter), "segments an image")
     if line:
-        legend(figure, axis, LABELS.get(line, line))
+        add_legend(figure, axis, LABELS.get(line, line))
     dashed = "dashed: the classes an image has in the truth"
-    return head(figure, _about(results), INTERVALS, dashed, curves.averaged(results.summary, parameter, line))
+    return add_heading(
+        figure, _describe_data(results), INTERVALS, dashed, curves.averaging_note(results.summary, parameter, line)
+    )
 
 
 def methods(results: Results) -> Figure:
@@ -107,16 +114,16 @@ def methods(results: Results) -> Figure:
     """
     summary = seeds_together(results.summary)
     shown, title = shown_settings(summary)
-    panels = _panels(summary)
+    panels = _score_panels(summary)
     figure, axes = new_figure(len(panels), shown)
     for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
         own = summary[summary["protocol"] == protocol].set_index("setting").loc[shown]
         draw_rows(axis, own[metric], own[f"{metric}_low"], own[f"{metric}_high"])
         if protocol == "official":
             axis.plot(own[f"published_{metric}"], range(len(own)), "D", color=COLOURS[1], fillstyle="none")
-        label(axis, panel, "%")
+        label_axes(axis, panel, "%")
     hollow = "hollow: published" if summary["published_acc"].notna().any() else ""
-    return head(figure, _about(results), INTERVALS, title, hollow)
+    return add_heading(figure, _describe_data(results), INTERVALS, title, hollow)
 
 
 def paired(results: Results, reference: str) -> Figure:
@@ -131,23 +138,23 @@ def paired(results: Results, reference: str) -> Figure:
     """
     check_settings(results.summary, [reference])
     shown, title = shown_settings(results.summary[results.summary["setting"] != reference])
-    panels = _panels(results.summary)
+    panels = _score_panels(results.summary)
     counts = {
         (protocol, setting): counts_by_image(results.per_image, protocol, setting)
-        for protocol in reported(results.summary)
+        for protocol in reported_protocols(results.summary)
         for setting in (reference, *shown)
     }
     changes = {
         protocol: [change(counts[protocol, reference], counts[protocol, setting]) for setting in shown]
-        for protocol in reported(results.summary)
+        for protocol in reported_protocols(results.summary)
     }
     figure, axes = new_figure(len(panels), shown)
     for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
         axis.axvline(0, color="black", linewidth=0.8)
         draw_rows(axis, *np.array([each[metric] for each in changes[protocol]]).T)
-        label(axis, panel, "change (points)")
+        label_axes(axis, panel, "change (points)")
     why = f", the best by {criterion(results.summary)}" if reference == best(results.summary) else ""
-    return head(figure, _about(results), f"change from {reference}{why}", f"paired {INTERVALS}", title)
+    return add_heading(figure, _describe_data(results), f"change from {reference}{why}", f"paired {INTERVALS}", title)
 
 
 def images(results: Results, first: str, second: str, chosen: str = "") -> Figure:
@@ -160,7 +167,7 @@ def images(results: Results, first: str, second: str, chosen: str = "") -> Figur
         first, second: settings.
         chosen: says how they were, see `experiments.plotting.selection.contrast`.
     """
-    panels = _panels(results.summary)
+    panels = _score_panels(results.summary)
     tables = {
         title: by_image(results.per_image, protocol, metric)[[first, second]].dropna()
         for title, protocol, metric in panels
@@ -174,14 +181,14 @@ def images(results: Results, first: str, second: str, chosen: str = "") -> Figur
         clip = table.empty  # matplotlib finds no layout for no points that may stick out
         axis.plot(table[first], table[second], "o", color=COLOURS[0], markersize=4, alpha=0.6, clip_on=clip)
         number_points(axis, table.loc[furthest.index], end, table)
-        label(axis, f"an image's own {title}", wrapped(f"{first} (%)"))
+        label_axes(axis, f"an image's own {title}", wrap_name(f"{first} (%)"))
         axis.set(xlim=(0, end), ylim=(0, end), aspect="equal")
         ticks = np.arange(0, end + 1, ROUND if end > 2 * ROUND else ROUND / 2)
         axis.set(xticks=ticks, yticks=ticks)
-    axes[0].set_ylabel(wrapped(f"{second} (%)"), fontsize=FONT)
-    list_numbers(figure, list(furthest.index), "image")
+    axes[0].set_ylabel(wrap_name(f"{second} (%)"), fontsize=FONT)
+    add_number_legend(figure, list(furthest.index), "image")
     numbered = f"numbered: the {len(furthest)} furthest apart by {criterion(results.summary)}"
-    return head(figure, _about(results), "each point an image", chosen, numbered)
+    return add_heading(figure, _describe_data(results), "each point an image", chosen, numbered)
 
 
 def classes(results: Results, first: str, second: str, chosen: str = "") -> Figure:
@@ -190,9 +197,9 @@ def classes(results: Results, first: str, second: str, chosen: str = "") -> Figu
     Arguments as in `images`.
     """
     rows = results.per_class[results.per_class["images"] > 0]
-    own = _once(rows)
+    own = _of_one_protocol(rows)
     counts = own.groupby("class")["images"].first()
-    names = reported(rows)
+    names = reported_protocols(rows)
     tables = {
         (protocol, setting): rows[(rows["protocol"] == protocol) & (rows["setting"] == setting)].set_index("class")
         for protocol in names
@@ -205,9 +212,11 @@ def classes(results: Results, first: str, second: str, chosen: str = "") -> Figu
         for number, setting in enumerate((first, second)):
             own = tables[protocol, setting].loc[order]
             draw_rows(axis, own["iou"], own["iou_low"], own["iou_high"], number, setting)
-        label(axis, f"IoU {protocol}", "IoU (%)")
-    legend(figure, axes[0], "", below=True)
-    return head(figure, _about(results), chosen, INTERVALS, "in brackets: images with the class; ordered by the change")
+        label_axes(axis, f"IoU {protocol}", "IoU (%)")
+    add_legend(figure, axes[0], "", below=True)
+    return add_heading(
+        figure, _describe_data(results), chosen, INTERVALS, "in brackets: images with the class; ordered by the change"
+    )
 
 
 def protocols(results: Results) -> Figure:
@@ -218,9 +227,9 @@ def protocols(results: Results) -> Figure:
     columns = ["miou", "miou_low", "miou_high", "segments"]
     order = results.summary["setting"].unique()
     table = results.summary.pivot(index="setting", columns="protocol", values=columns).loc[order].dropna()
-    by = told_apart_by(results.summary, min(len(COLOURS), len(MARKERS)))
+    by = distinguishing_column(results.summary, min(len(COLOURS), len(MARKERS)))
     rows = results.summary.drop_duplicates("setting").set_index("setting", drop=False).loc[table.index]
-    groups = {name: table[rows[by] == name] for name in in_order(list(rows[by].unique()))} if by else {"": table}
+    groups = {name: table[rows[by] == name] for name in sorted_values(list(rows[by].unique()))} if by else {"": table}
     figure, (left, right) = new_figure(2)
     middle = table["miou"].mean().mean()
     left.axline((middle, middle), slope=1, color=GREY, zorder=0)
@@ -229,13 +238,13 @@ def protocols(results: Results) -> Figure:
         x, y = (own.xs(protocol, axis=1, level="protocol") for protocol in PROTOCOLS)
         draw_points(left, x, y, "miou", number, name, faint)
         right.plot(x["segments"], y["miou"] - x["miou"], MARKERS[number], color=COLOURS[number], markersize=4)
-    label(left, "", "mIoU official (%)", "mIoU present (%)")
+    label_axes(left, "", "mIoU official (%)", "mIoU present (%)")
     right.set_ylim(bottom=0)
     scale_counts(right, "x", table["segments", PROTOCOLS[0]])
-    label(right, "", "segments an image", "mIoU present - official (points)")
+    label_axes(right, "", "segments an image", "mIoU present - official (points)")
     if by:
-        legend(figure, left, LABELS.get(by, by))
-    return head(figure, _about(results), INTERVALS, "each point a setting")
+        add_legend(figure, left, LABELS.get(by, by))
+    return add_heading(figure, _describe_data(results), INTERVALS, "each point a setting")
 
 
 def audit(results: Results) -> Figure:
@@ -244,30 +253,32 @@ def audit(results: Results) -> Figure:
     several = table["job"].nunique() > 1
     names = table["method"] + ", " + table["choice"] + (" (" + table["job"] + ")" if several else "")
     order = list(names.unique())
-    panels = _panels(table)
+    panels = _score_panels(table)
     figure, axes = new_figure(len(panels), order)
     for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
         chosen = table["protocol"] == protocol
         own = table[chosen].set_axis(names[chosen]).reindex(order)
         axis.axvline(0, color="black", linewidth=0.8)
         draw_rows(axis, *(own[f"{metric}_change{end}"] for end in ("", "_low", "_high")))
-        label(axis, panel, "change (points)")
-    return head(figure, _about(results), INTERVALS, "change from the first row of the method, on the same images")
+        label_axes(axis, panel, "change (points)")
+    return add_heading(
+        figure, _describe_data(results), INTERVALS, "change from the first row of the method, on the same images"
+    )
 
 
-def _about(results: Results) -> str:
-    """Of which data the plots are."""
+def _describe_data(results: Results) -> str:
+    """Data set, backbone and number of images, for a heading."""
     summary = results.summary
     names = ", ".join(dict.fromkeys([*summary["dataset"], *summary["backbone"]]))
     return f"{names}, {summary['images'].max()} images"
 
 
-def _panels(table: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Title, protocol and metric of each panel. The protocols have the same ACC."""
-    names = reported(table)
+def _score_panels(table: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Title, protocol and metric of each panel. All protocols have the same ACC, so it has one panel."""
+    names = reported_protocols(table)
     return [("ACC", names[0], "acc"), *((f"mIoU {name}", name, "miou") for name in names)]
 
 
-def _once(table: pd.DataFrame) -> pd.DataFrame:
-    """What does not depend on the protocol, once."""
+def _of_one_protocol(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the first protocol, for columns that do not depend on it."""
     return table[table["protocol"] == table["protocol"].iloc[0]]

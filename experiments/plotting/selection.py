@@ -1,4 +1,4 @@
-"""Which settings of results to show and compare, and by how much they differ on the same images."""
+"""Chooses the settings of results that are shown and compared."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from eval.protocols import PROTOCOLS
 from eval.results import ResultsError, swept
 
 MOST_ROWS = 20
-RESAMPLES, LEVEL = 2000, 0.95
-
-Point = tuple[float, float, float]
-"""A value and the ends of its interval."""
 
 
 def criterion(summary: pd.DataFrame) -> str:
     """By what settings are ranked: ``mIoU present`` where it is reported, else ``mIoU official``."""
-    return f"mIoU {reported(summary)[-1]}"
+    return f"mIoU {reported_protocols(summary)[-1]}"
 
 
 def best(summary: pd.DataFrame) -> str:
@@ -76,21 +72,21 @@ def shown_settings(summary: pd.DataFrame) -> tuple[list[str], str]:
 
 def _ranked(summary: pd.DataFrame) -> pd.Series:
     """Settings, the best first."""
-    last = reported(summary)[-1]
+    last = reported_protocols(summary)[-1]
     return summary[summary["protocol"] == last].sort_values("miou", ascending=False, kind="stable")["setting"]
 
 
-def told_apart_by(summary: pd.DataFrame, most: int) -> str:
-    """The column that tells settings apart by two to ``most`` values: setting, method, or a parameter; "": none."""
+def distinguishing_column(summary: pd.DataFrame, most: int) -> str:
+    """The first column with two to ``most`` values: ``setting``, ``name`` (the method) or a parameter; "": none."""
     columns = ["setting", "name", *swept(summary)]
     return next((name for name in columns if 2 <= summary[name].nunique() <= most and (summary[name] != "").all()), "")
 
 
 def comparable(table: pd.DataFrame, parameter: str) -> pd.DataFrame:
-    """Rows to which a parameter applies, of those settings of the others that have most of its values.
+    """Rows that can be compared along a parameter.
 
-    A mean over the others then compares like with like, in a grid with holes as well as where one choice is varied at
-    a time.
+    Of the settings of the other parameters only those with the most values of this one are kept. So a mean over the
+    others compares like with like, also in a grid with holes, or where one choice is varied at a time.
     """
     rows = table[table[parameter] != ""]
     others = [name for name in swept(rows) if name != parameter]
@@ -104,12 +100,12 @@ def overview(summary: pd.DataFrame, by: str = "setting") -> pd.DataFrame:
     """Segments, ACC and mIoU of each setting, or the mean for each value of a parameter (see `comparable`)."""
     rows = summary if by == "setting" else comparable(summary, by)
     means = rows.groupby([by, "protocol"], sort=False)[["segments", "acc", "miou"]].mean().unstack()
-    names = reported(rows)
+    names = reported_protocols(rows)
     columns = {"segments": means["segments", names[0]], "ACC": means["acc", names[0]]}
     return pd.DataFrame(columns | {f"mIoU {name}": means["miou", name] for name in names})
 
 
-def reported(table: pd.DataFrame) -> list[str]:
+def reported_protocols(table: pd.DataFrame) -> list[str]:
     """The protocols of a table, in the order of `PROTOCOLS`."""
     return [name for name in PROTOCOLS if name in set(table["protocol"])]
 

@@ -31,7 +31,7 @@ from eval.results import Results, ResultsError, read_results, swept
 from experiments.plotting.all_plots import all_plots
 
 if TYPE_CHECKING:
-    from experiments.report.gallery import Shown
+    from experiments.report.gallery import GalleryPicture
 
 PAGE = Path(__file__).with_name("page")
 USAGE_STATUS = 2
@@ -48,7 +48,7 @@ PICTURE = ["dataset", "label_source", "image"]
 MOST_COLUMNS = 4  # that the gallery shows at first
 
 
-def report(results: Results, shown: Sequence[Shown], reasons: Sequence[str]) -> str:
+def report(results: Results, shown: Sequence[GalleryPicture], reasons: Sequence[str]) -> str:
     """The page.
 
     Args:
@@ -60,7 +60,7 @@ def report(results: Results, shown: Sequence[Shown], reasons: Sequence[str]) -> 
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["fixed"] = fixed
-    summary, made_with = results.summary, _made_with(results)
+    summary, made_with = results.summary, _provenance(results)
     return environment.get_template("report.html").render(
         title=f"{', '.join(summary['experiment'].unique())} on {', '.join(summary['dataset'].unique())}",
         style=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
@@ -74,10 +74,10 @@ def report(results: Results, shown: Sequence[Shown], reasons: Sequence[str]) -> 
         protocols={protocol: CAPTIONS[protocol] for protocol in summary["protocol"].unique()},
         parameters=[name for name in swept(summary) if name != "segmenter"],
         published=bool(summary["published_acc"].notna().any()),
-        rows=_rows(summary),
+        rows=_summary_rows(summary),
         caveats=coarse(summary["images"]),
-        classes=_classes(results.per_class),
-        plots={name.replace("_", " "): _svg(figure) for name, figure in all_plots(results).items()},
+        classes=_class_tables(results.per_class),
+        plots={name.replace("_", " "): _svg_uri(figure) for name, figure in all_plots(results).items()},
         reasons=reasons,
         data={
             "settings": list(summary["setting"].unique()),
@@ -88,7 +88,7 @@ def report(results: Results, shown: Sequence[Shown], reasons: Sequence[str]) -> 
 
 
 def _facts(results: Results, made_with: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What the page is about: label -> text."""
+    """Facts at the head of the page: label -> text."""
     summary = results.summary
     values = {label: ", ".join(filter(None, summary[name].unique())) for name, label in FACTS.items()}
     images = results.per_image.groupby(["dataset", "label_source"])["image"].nunique()
@@ -100,7 +100,7 @@ def _facts(results: Results, made_with: Sequence[Mapping[str, str]]) -> dict[str
     return {label: value for label, value in values.items() if value}
 
 
-def _made_with(results: Results) -> list[dict[str, str]]:
+def _provenance(results: Results) -> list[dict[str, str]]:
     """Code, versions and hardware, once for all jobs that had the same."""
     found = []
     for folder in results.folders.values():
@@ -130,7 +130,7 @@ def _failures(per_image: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def _rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
+def _summary_rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
     """A row of the summary table for each setting: what its protocols share, and their scores under ``scores``."""
     return [
         {**group.iloc[0].to_dict(), "scores": group.set_index("protocol").to_dict("index")}
@@ -138,7 +138,7 @@ def _rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _classes(per_class: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+def _class_tables(per_class: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """For each protocol the rows of its table: a class, its colour, the pictures that have it, IoU by setting."""
     colours = palette(per_class["class_id"].max() + 1).tolist()
     tables: dict[str, list[dict[str, Any]]] = {}
@@ -159,7 +159,7 @@ def _first_columns(summary: pd.DataFrame) -> list[int]:
     return [settings.index(setting) for setting in chosen[:MOST_COLUMNS]]
 
 
-def _pictures(results: Results, shown: Sequence[Shown]) -> list[dict[str, Any]]:
+def _pictures(results: Results, shown: Sequence[GalleryPicture]) -> list[dict[str, Any]]:
     """Every picture with its scores by setting and, where it is shown, its tiles.
 
     A score is ``{segments, PROTOCOL: [ACC, mIoU]}``, or the reason why there is none; None: not evaluated.
@@ -174,7 +174,7 @@ def _pictures(results: Results, shown: Sequence[Shown]) -> list[dict[str, Any]]:
                 scores[number[row.setting]] = f"failed: {row.reason}"
                 continue
             own = scores[number[row.setting]] or {"segments": int(row.segments)}
-            scores[number[row.setting]] = own | {row.protocol: [_number(row.acc), _number(row.miou)]}
+            scores[number[row.setting]] = own | {row.protocol: [_json_number(row.acc), _json_number(row.miou)]}
         picture: dict[str, Any] = {"id": key[-1], "scores": scores}
         if key in tiles:
             facts = asdict(tiles[key])
@@ -184,12 +184,12 @@ def _pictures(results: Results, shown: Sequence[Shown]) -> list[dict[str, Any]]:
     return pictures
 
 
-def _number(value: float) -> float | None:
+def _json_number(value: float) -> float | None:
     """The value as JSON has it, which knows no NaN."""
     return None if pd.isna(value) else value
 
 
-def _svg(figure: Figure) -> str:
+def _svg_uri(figure: Figure) -> str:
     """A figure as a data URI, the same for the same figure: each one its own document, so that no ids collide."""
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "report"}):

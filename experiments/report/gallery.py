@@ -32,7 +32,7 @@ QUALITY = 80  # of the photographs' WebP, at which 448 pixels take about 30 kB
 
 
 @dataclass(frozen=True)
-class Shown:
+class GalleryPicture:
     """One picture of the gallery, ready for a page.
 
     Attributes:
@@ -53,7 +53,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _KeptLabels:
     """The label maps that one row of a run kept: how `Results` and the files name it, and the side it is scored at."""
 
     setting: str
@@ -66,15 +66,15 @@ class _Kept:
         return label_path(self.folder / "labels", self.name, self.key, image)
 
 
-def read_gallery(results: Results) -> tuple[list[Shown], list[str]]:
-    """The pictures of which label maps were kept, and why others cannot be shown.
+def read_gallery(results: Results) -> tuple[list[GalleryPicture], list[str]]:
+    """Reads the pictures whose label maps were kept, and says why others cannot be shown.
 
     The data set of each run is built anew from its ``config.yaml``: photographs and ground truth are no results.
 
     Returns:
         Pictures in the order of their data set; one line for each reason why some or all are missing.
     """
-    data: dict[str, tuple[Dataset, list[_Kept]]] = {}  # by fingerprint: the same pictures, whatever the limit
+    data: dict[str, tuple[Dataset, list[_KeptLabels]]] = {}  # by fingerprint: the same pictures, whatever the limit
     reasons: list[str] = []
     for job, folder in results.folders.items():
         settings = results.summary.loc[results.summary["job"] == job, "setting"].unique()
@@ -89,7 +89,7 @@ def read_gallery(results: Results) -> tuple[list[Shown], list[str]]:
         for image in dataset.listed:
             here = [row for row in kept if row.path(image).is_file()]
             try:
-                shown += [_shown(dataset, dataset.load(image), here)] if here else []
+                shown += [_gallery_picture(dataset, dataset.load(image), here)] if here else []
             except DatasetError as error:
                 reasons.append(str(error))
     if not shown and not reasons:
@@ -97,7 +97,7 @@ def read_gallery(results: Results) -> tuple[list[Shown], list[str]]:
     return shown, list(dict.fromkeys(reasons))
 
 
-def _read_job(folder: Path, settings: list[str]) -> tuple[Dataset, list[_Kept]]:
+def _read_job(folder: Path, settings: list[str]) -> tuple[Dataset, list[_KeptLabels]]:
     """The data set of a run, and what it kept of each of its rows, ``settings`` in the order of the tables."""
     config = OmegaConf.load(folder / "config.yaml")
     assert isinstance(config, DictConfig)
@@ -111,16 +111,16 @@ def _read_job(folder: Path, settings: list[str]) -> tuple[Dataset, list[_Kept]]:
     if len(kept) != len(settings):
         raise DatasetError(f"{folder}: config.yaml lists {len(kept)} rows, summary.csv {len(settings)}; run it again")
     return dataset, [
-        _Kept(setting, folder, name, key, row["scoring"]["size"])
+        _KeptLabels(setting, folder, name, key, row["scoring"]["size"])
         for setting, ((name, key), row) in zip(settings, kept.items(), strict=True)
     ]
 
 
-def _shown(dataset: Dataset, sample: Sample, kept: list[_Kept]) -> Shown:
+def _gallery_picture(dataset: Dataset, sample: Sample, kept: list[_KeptLabels]) -> GalleryPicture:
     square = Image.fromarray(np.ascontiguousarray(centre_crop(sample.image)))
     labels = np.unique(centre_crop(sample.label))
     colours = palette(len(dataset.classes)).tolist()
-    return Shown(
+    return GalleryPicture(
         dataset.name,
         dataset.label_source,
         sample.id,
@@ -131,7 +131,9 @@ def _shown(dataset: Dataset, sample: Sample, kept: list[_Kept]) -> Shown:
     )
 
 
-def _segments(dataset: Dataset, sample: Sample, kept: list[_Kept]) -> Iterator[tuple[_Kept, NDArray[np.int64]]]:
+def _segments(
+    dataset: Dataset, sample: Sample, kept: list[_KeptLabels]
+) -> Iterator[tuple[_KeptLabels, NDArray[np.int64]]]:
     """Each row's segments of a picture, numbered by `class_colours`."""
     truths = {size: square_label(sample, size).numpy() for size in {row.size for row in kept}}
     for row in kept:
