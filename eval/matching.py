@@ -1,13 +1,12 @@
 """Matching segments, which have no names, with the classes of the ground truth, one to one.
 
-`match` does so in each image. `match_dataset` does so once for a whole data set, for label maps whose numbers mean the
-same in every image. The background of a data set that has one, such as PASCAL VOC, may take many segments. All
-protocols are computed from the contingency tables of the images.
+Within one image; `eval.scores` has what concerns a whole data set. The background of a data set that has one, such as
+PASCAL VOC, may take many segments. All protocols are computed from the contingency table of the image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -141,45 +140,21 @@ def match_contingency(table: IntArray, protocol: ProtocolName = "official", back
     Raises:
         ValueError: the protocol is unknown, or the background is no class.
     """
+    return counts_of_match(table, *matched_pairs(table, protocol, background))
+
+
+def matched_pairs(table: IntArray, protocol: ProtocolName, background: int | None = None) -> tuple[IntArray, IntArray]:
+    """Classes ``(m,)`` of one image and the segments ``(m,)`` they are matched with, pair by pair.
+
+    Arguments and errors as in `match_contingency`.
+    """
     if background is not None and not 0 <= background < len(table):
         raise ValueError(f"background: must be a class, 0..{len(table) - 1}, or None, got {background}")
     if protocol == "official":
-        rows, columns = match_official(table, background)
-    elif protocol == "present":
-        rows, columns = match_present(table, background)
-    else:
-        raise ValueError(f"protocol: must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
-    return counts_of_match(table, rows, columns)
-
-
-def match_dataset(tables: Sequence[IntArray], background: int | None = None) -> list[Counts]:
-    """Protocol ``dataset``: adds the tables of all images, matches the sum once, and counts each image by that match.
-
-    The segments of all images are joined by their numbers, so a number must mean the same in every image. The sum is
-    matched as one image is by `match_present`; a segment that has no class adds only to FN.
-
-    Args:
-        tables: `contingency` of every image of the data set; they may differ in width.
-        background: the class that may take many segments, see `match_present`.
-
-    Returns:
-        The counts of each image, in order. Any set of images, such as a resample, is scored by their sum: the match
-        stays the one that all images have together.
-    """
-    rows, columns = match_present(add_tables(tables), background)
-    counts = []
-    for table in tables:
-        there = columns < table.shape[1]
-        counts.append(counts_of_match(table, rows[there], columns[there]))
-    return counts
-
-
-def add_tables(tables: Sequence[IntArray]) -> IntArray:
-    """Sum of at least one contingency table ``(n_classes, K)``, padded to the widest."""
-    total = np.zeros((len(tables[0]), max(table.shape[1] for table in tables)), dtype=np.int64)
-    for table in tables:
-        total[:, : table.shape[1]] += table
-    return total
+        return match_official(table, background)
+    if protocol == "present":
+        return match_present(table, background)
+    raise ValueError(f"protocol: must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
 
 
 def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> Counts:
@@ -192,6 +167,19 @@ def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> Count
     np.add.at(tp, rows, table[rows, columns])
     np.add.at(fp, rows, table[:, columns].sum(axis=0) - table[rows, columns])
     return Counts(tp, fp, fn=table.sum(axis=1) - tp, labelled=int(table.sum()))
+
+
+def confusion_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
+    """Confusion matrix of an image, ``(n_classes, n_classes + 1)`` pixels: true class by matched class.
+
+    The last column counts the pixels in segments that are matched with no class. The diagonal is TP, the rest of a row
+    FN, the rest of a column FP. Arguments as in `counts_of_match`.
+    """
+    matched = np.full(table.shape[1], len(table))
+    matched[columns] = rows
+    matrix = np.zeros((len(table), len(table) + 1), dtype=np.int64)
+    np.add.at(matrix.T, matched, table.T)
+    return matrix
 
 
 def match_official(table: IntArray, background: int | None = None) -> tuple[IntArray, IntArray]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.optimize import linear_sum_assignment
 
-from eval.matching import Counts, add_tables, contingency, match, match_contingency, match_dataset
+from eval.matching import Counts, contingency, match, match_contingency
 from eval.protocols import PROTOCOLS, ProtocolName
 from tests.conftest import GOLDEN
 
@@ -234,43 +234,3 @@ def test_counts_sum_and_survive_json() -> None:
     assert total != parts[0]
     assert Counts.from_json(total.to_json()) == total
     assert Counts.from_json(total.to_json()).tp.dtype == np.int64
-
-
-def test_dataset_matches_the_sum_of_all_images_once() -> None:
-    # Alone, image 2 would give segment 0 to class 1; over both images segment 0 is class 0.
-    first = np.array([[8, 1, 0], [0, 3, 0], [0, 0, 0]])
-    second = np.array([[0, 0, 0], [2, 0, 0], [0, 0, 0]])
-    one, two = match_dataset([first, second])
-    assert (one.tp.tolist(), one.fp.tolist(), one.fn.tolist()) == ([8, 3, 0], [0, 1, 0], [1, 0, 0])
-    assert (two.tp.tolist(), two.fp.tolist(), two.fn.tolist()) == ([0, 0, 0], [2, 0, 0], [0, 2, 0])
-
-
-def test_dataset_leaves_a_segment_without_a_class_to_fn() -> None:
-    (counts,) = match_dataset([np.array([[5, 4, 0], [0, 0, 0], [0, 0, 0]])])
-    assert (counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist()) == ([5, 0, 0], [0, 0, 0], [4, 0, 0])
-
-
-def test_dataset_gives_the_background_many_segments() -> None:
-    tables = [np.array([[5, 4, 0, 1], [0, 1, 6, 0]]), np.array([[3, 0, 2], [0, 0, 7]])]
-    total = sum(match_dataset(tables, background=0), Counts.zeros(2))
-    assert (total.tp.tolist(), total.fp.tolist(), total.fn.tolist()) == ([13, 13], [1, 2], [2, 1])
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(images(), min_size=1, max_size=4))
-def test_dataset_finds_the_match_on_which_most_pixels_of_all_images_agree(
-    pictures: list[tuple[np.ndarray, np.ndarray]],
-) -> None:
-    tables = [contingency(prediction, truth, CLASSES) for prediction, truth in pictures]
-    counts = match_dataset(tables)
-    assert sum(int(each.tp.sum()) for each in counts) == best_total(add_tables(tables))
-    for each, table in zip(counts, tables, strict=True):
-        assert each.labelled == table.sum() == each.tp.sum() + each.fn.sum()
-
-
-def test_dataset_of_one_image_is_score_present() -> None:
-    random = np.random.default_rng(0)
-    prediction, truth = random.integers(0, 9, (30, 30)), random.integers(-1, CLASSES, (30, 30))
-    table = contingency(prediction, truth, CLASSES)
-    for background in (None, 2):
-        assert match_dataset([table], background) == [match_contingency(table, "present", background)]
