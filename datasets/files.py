@@ -82,11 +82,11 @@ def warn_once(message: str) -> None:
     logger.warning("%s", message)
 
 
-def warn_skipped(folder: Path, skipped: Sequence[Path], endings: Sequence[str]) -> None:
-    """Tells the user which files of a folder are no pictures for us, if there are any."""
+def warn_skipped(folder: Path, skipped: Sequence[Path]) -> None:
+    """Tells the user which files of a folder are not taken for pictures, if there are any."""
     if skipped:
         files = f"{len(skipped)} files are" if len(skipped) > 1 else "1 file is"
+        suffixes = ", ".join(sorted({path.suffix or "no suffix" for path in skipped})[:5])
         warn_once(
-            f"{folder}: {files} skipped, such as {skipped[0].name}; pictures end in "
-            f"{', '.join(endings)}, in small or capital letters"
+            f"{folder}: {files} no pictures for this data set and skipped ({suffixes}), such as {skipped[0].name}"
         )

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
 
 from datasets.base import DatasetError, Sample, expanded
 from datasets.class_table import ClassTable
@@ -28,8 +27,6 @@ class ListedDataset(ABC):
     split_file: str | None = None
     limit: int | None = None
 
-    background: ClassVar[int | None] = None
-
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit: must be 1 or more (or null for all), got {self.limit}")
@@ -48,6 +45,11 @@ class ListedDataset(ABC):
     @abstractmethod
     def official_count(self) -> int | None:
         """Pictures in the published evaluation. None: there is no published evaluation."""
+
+    @property
+    def background(self) -> int | None:
+        """Label of the class that stands for all else and may take many segments. None: no such class."""
+        return None
 
     @property
     @abstractmethod
@@ -99,7 +101,7 @@ class ListedDataset(ABC):
         if self.split_file is not None:
             source = expanded(self.split_file, "dataset.split_file")
             ids = read_ids(source)
-            self._require((self.image_path(id) for id in sorted(ids - pictures)), f"{source} lists it")
+            self._require(map(self._missing, sorted(ids - pictures)), f"{source} lists it")
         elif (official := self._official_list()) is not None:
             ids = read_ids(official) & pictures
             if not ids:
@@ -112,6 +114,10 @@ class ListedDataset(ABC):
         labels = (self.label_path(id) for id in sorted(ids))
         self._require((path for path in labels if not path.is_file()), "its picture is there")
         return tuple(sorted(ids))
+
+    def _missing(self, id: str) -> Path:
+        """The file that a picture lacks: its labels, if the picture itself is there."""
+        return self.label_path(id) if self.image_path(id).is_file() else self.image_path(id)
 
     def _require(self, missing: Iterable[Path], because: str) -> None:
         paths = list(missing)

@@ -23,8 +23,6 @@ from datasets.reading import make_sample, read_image, read_label
 class PairedFiles(ListedDataset):
     """A picture and a label map for each id, wherever they lie."""
 
-    values: ClassVar[str]
-    """Values that a label map may hold, for messages. The table says what they mean."""
     ignored: ClassVar[Collection[int]] = ()
     """Values that are void and have no line in the table."""
 
@@ -39,6 +37,11 @@ class PairedFiles(ListedDataset):
                 f"{self._cure}"
             )
         return make_sample(id, image, self.table.labels(values), image_path, label_path)
+
+    @property
+    @abstractmethod
+    def values(self) -> str:
+        """Values that a label map may hold, for messages. The table says what they mean."""
 
     @property
     def _cure(self) -> str:
@@ -72,6 +75,7 @@ class PairedDataset(PairedFiles):
     """Folder of the pictures, below ``root``."""
     maps: ClassVar[str]
     """Folder of the label maps, below ``root``."""
+    values: ClassVar[str]
     image_endings: ClassVar[tuple[str, ...]] = (".jpg", ".jpeg")
     """Endings of a picture's name after the id; the first one is the usual one."""
     map_ending: ClassVar[str] = ".png"
@@ -120,7 +124,7 @@ class PairedDataset(PairedFiles):
     def _images(self) -> dict[str, Path]:
         """Id -> picture."""
         found = find_files(self._image_folder, self.image_endings, self.nested)
-        warn_skipped(self._image_folder, found.skipped, self.image_endings)
+        warn_skipped(self._image_folder, found.skipped)
         return _by_name(found)
 
     @cached_property

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,14 @@ LABEL_MODES = ("L", "P")
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
+# Decoders raise any of these on broken bytes: Pillow SyntaxError for a PNG and OSError for a cut JPEG, NumPy the errors of
+# Python's parser for the header of an array.
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, TypeError, OverflowError, MemoryError),
+    *(struct.error, TokenError, Image.DecompressionBombError),
+)
+
+
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
     try:
@@ -28,9 +37,9 @@ def _decoding(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path}: the file is missing; unpack or copy it again") from None
     except UnidentifiedImageError:
         raise DatasetError(f"{path}: not a picture; the file is damaged: unpack or copy it again") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        # Pillow's decoders raise any of these on broken bytes: SyntaxError for a PNG, OSError for a cut JPEG.
-        raise DatasetError(f"{path}: cannot be decoded ({error}); unpack or copy it again") from error
+    except BROKEN as error:
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{path}: cannot be decoded ({reason}); unpack or copy it again") from error
 
 
 def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
@@ -73,6 +82,37 @@ def read_label(path: Path) -> NDArray[np.uint8]:
             "use the map of class ids, not a coloured one"
         )
     return values
+
+
+def read_any_label(path: Path) -> NDArray[np.integer]:
+    """Decodes a label map of any origin to ``(h, w)`` integers, the values as stored.
+
+    Args:
+        path: a picture with one channel of up to 32 bits, or with a palette, whose indices count; or NumPy's ``.npy``
+            with integers or truth values.
+
+    Raises:
+        DatasetError: the file is missing, cut short, no label map, or has several channels.
+    """
+    with _decoding(path):
+        if path.suffix.lower() == ".npy":
+            # Mapped first: a damaged header may promise more than there is memory for.
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
+        else:
+            with Image.open(path) as image:
+                values = np.array(image)
+    if values.ndim != 2 or values.dtype.kind not in "uib":
+        raise DatasetError(
+            f"{path}: a label map has one whole number a pixel, this file has {values.dtype} in the shape "
+            f"{values.shape}; use the map of class ids, not a coloured one"
+        )
+    return np.array(values, np.uint8 if values.dtype.kind == "b" else None)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture as stored, from its header. Raises `DatasetError` as `read_image`."""
+    with _decoding(path), Image.open(path) as image:
+        return image.size
 
 
 def read_ids(path: Path) -> set[str]:

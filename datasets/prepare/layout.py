@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from datasets.base import DatasetError
 from datasets.coco import CocoVal2017
 from datasets.paired import PairedDataset
+from datasets.reading import image_size
 
 Size = tuple[int, int]
 
@@ -24,7 +24,7 @@ def check_sizes(dataset: PairedDataset) -> None:
     pictures = tqdm(dataset.listed, desc="check", unit="picture", disable=None, leave=False)
     for id in pictures:
         image = dataset.image_path(id)
-        width, height = _size(image)
+        width, height = image_size(image)
         for path, label_size in _label_sizes(dataset, id):
             if label_size != (width, height):
                 label_width, label_height = label_size
@@ -42,13 +42,4 @@ def _label_sizes(dataset: PairedDataset, id: str) -> Iterator[tuple[Path, Size]]
             yield annotations.path, (width, height)
     else:
         path = dataset.label_path(id)
-        yield path, _size(path)
-
-
-def _size(path: Path) -> Size:
-    """Width and height in pixels."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path}: not a picture ({error}); delete it and run again") from error
+        yield path, image_size(path)

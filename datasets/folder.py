@@ -1,0 +1,185 @@
+"""Any folder of pictures and any folder of label maps, described by the configuration alone.
+
+    dataset=folder dataset.images=DIR dataset.maps=DIR dataset.classes=FILE.csv dataset.void=[255]
+
+A picture ``DIR/in/a.jpg`` has the id ``in/a`` and the label map ``in/a.png`` (or another suffix) below the folder of
+the maps. The CSV file has a line for each value in the label maps: ``value,label,name``, with label -1 for void. A list
+of names, ``dataset.classes=[road,sky]``, stands for the values 0, 1, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from datasets.base import VOID, DatasetError
+from datasets.class_table import HEADER, ClassTable, read_class_table, table_of_names
+from datasets.files import find_files, warn_once, warn_skipped
+from datasets.paired import PairedFiles
+from datasets.reading import image_size, read_any_label, read_image
+
+ARRAY = ".npy"
+
+
+@dataclass(frozen=True, eq=False)
+class FolderDataset(PairedFiles):
+    """Pictures and label maps of the user.
+
+    Building the data set reads the CSV file of the classes, and nothing else.
+
+    Attributes:
+        images: folder of the pictures, with sub-folders, in any format that Pillow reads.
+        maps: folder of the label maps: one channel of 8, 16 or 32 bits, a palette, or NumPy's ``.npy``.
+        classes: path of a CSV file, or names. Afterwards the names; the position is the label.
+        void: values in the label maps that are not scored. A value in the CSV file is what that file says.
+        background: label of the class that stands for all else and may take many segments. None: no such class.
+        name: of the data set, for the tables.
+    """
+
+    images: str | None = None
+    maps: str | None = None
+    classes: str | tuple[str, ...] = ()
+    void: tuple[int, ...] = (255,)
+    background: int | None = None
+    name: str = "folder"
+
+    official_count: ClassVar[int | None] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.name.strip() or "\n" in self.name:
+            raise ValueError(f"name: must be a word for the tables, got {self.name!r}")
+        try:
+            table = self._read_classes()
+        except ValueError as error:
+            raise ValueError(f"classes: {error}") from error
+        if self.background is not None and not 0 <= self.background < len(table.names):
+            raise ValueError(f"background: must be a label, 0..{len(table.names) - 1}, or null, got {self.background}")
+        # Frozen, but the number and the names of the classes are needed before the first picture.
+        object.__setattr__(self, "classes", table.names)
+        object.__setattr__(self, "_table", table)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FolderDataset) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        """What tells data sets apart: the settings, and the values of the classes, which come from a file."""
+        return (*(getattr(self, field.name) for field in fields(self)), *sorted(self.table.label_of.items()))
+
+    def _read_classes(self) -> ClassTable:
+        if isinstance(self.classes, str):
+            table = read_class_table(Path(self.classes).expanduser())
+        elif self.classes:
+            table = table_of_names(self.classes)
+        else:
+            table = ClassTable((), {})  # `check` asks for them
+        return ClassTable(table.names, {**dict.fromkeys(self.void, VOID), **table.label_of})
+
+    @property
+    def table(self) -> ClassTable:
+        """The classes, and the values in the label maps that stand for them."""
+        table: ClassTable = self.__dict__["_table"]
+        return table
+
+    @property
+    def label_source(self) -> str:
+        """Always "maps"."""
+        return "maps"
+
+    @property
+    def values(self) -> str:
+        """Values that a label map may hold, for messages."""
+        known = sorted(self.table.label_of)
+        shown = [str(value) for value in known[:10]]
+        return ", ".join([*shown, f"... ({len(known)} values)"] if len(known) > len(shown) else shown)
+
+    def image_path(self, id: str) -> Path:
+        """Path of a picture. The file may not exist."""
+        return self._images.get(id, self._folder("images") / id)
+
+    def label_path(self, id: str) -> Path:
+        """Path of a picture's label map. The file may not exist."""
+        return self._label_maps.get(id, self._folder("maps") / f"{id}.png")
+
+    def _image(self, id: str) -> NDArray[np.uint8]:
+        """The picture, turned upright as EXIF says, unless its label map has the shape of the picture as stored."""
+        path = self.image_path(id)
+        upright, stored = read_image(path, upright=True), image_size(path)
+        if upright.shape[1::-1] != stored and self._values(id).shape[::-1] == stored:
+            return read_image(path)
+        return upright
+
+    def _values(self, id: str) -> NDArray[np.integer]:
+        return read_any_label(self.label_path(id))
+
+    @property
+    def _cure(self) -> str:
+        return "correct the map, or name the value in dataset.classes or dataset.void"
+
+    def _pictures(self) -> Collection[str]:
+        """Ids of the pictures with a label map; a warning names and counts the files without a partner."""
+        if not self.table.names:
+            raise DatasetError(f"dataset.classes: not set; give a CSV file with {HEADER}, or a list of names")
+        images, maps = self._images, self._label_maps
+        for key, found in (("images", images), ("maps", maps)):
+            if not found:
+                raise DatasetError(f"{self._folder(key)}: no pictures there; give dataset.{key}=DIR")
+        pairs = images.keys() & maps.keys()
+        if not pairs:
+            raise DatasetError(
+                f"{self._folder('maps')}: none of the {len(maps)} label maps, such as {_first(maps)}, has the name of "
+                f"a picture, such as {_first(images)}; name each map like its picture"
+            )
+        lonely = [
+            f"{len(ids)} {kind} are left out, such as {min(ids)}"
+            for kind, ids in (
+                ("pictures without a label map", images.keys() - pairs),
+                ("label maps without a picture", maps.keys() - pairs),
+            )
+            if ids
+        ]
+        if lonely:
+            warn_once(f"{self.name}: {'; '.join(lonely)}")
+        return pairs
+
+    @cached_property
+    def _images(self) -> Mapping[str, Path]:
+        """Id -> picture."""
+        found = find_files(self._folder("images"), suffixes(), nested=True)
+        warn_skipped(self._folder("images"), found.skipped)
+        return found.paths
+
+    @cached_property
+    def _label_maps(self) -> Mapping[str, Path]:
+        """Id -> label map."""
+        return find_files(self._folder("maps"), (*suffixes(), ARRAY), nested=True).paths
+
+    def _folder(self, key: str) -> Path:
+        folder: str | None = getattr(self, key)
+        if not folder:
+            raise DatasetError(
+                f"dataset.{key}: not set; give the folder of the {'pictures' if key == 'images' else key}"
+            )
+        return Path(folder).expanduser()
+
+
+@cache
+def suffixes() -> tuple[str, ...]:
+    """Suffixes of the formats that Pillow reads."""
+    Image.init()
+    return tuple(suffix for suffix, format in Image.registered_extensions().items() if format in Image.OPEN)
+
+
+def _first(files: Mapping[str, Path]) -> str:
+    return files[min(files)].name

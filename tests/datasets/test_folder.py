@@ -1,0 +1,315 @@
+"""A data set from two folders of the user, without a line of Python."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra.utils import get_class
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from PIL import Image
+
+from datasets.base import VOID, DatasetError
+from datasets.files import warn_once
+from datasets.folder import FolderDataset
+from datasets.reading import read_any_label
+from eval.class_counts import mean_classes
+from eval.config import ConfigError, build
+from tests.helpers.runs import SMALL, evaluate
+
+SHAPE = (24, 32)
+IDS = ("a", "in/b", "in/deep/c d", "z")
+NAMES = ("road", "sky", "other")
+
+Labels = NDArray[np.integer]
+
+
+def picture(path: Path, shape: tuple[int, int] = SHAPE, **options: Any) -> NDArray[np.uint8]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(len(path.name)).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+    return pixels
+
+
+def label_map(path: Path, seed: int = 0, values: Sequence[int] = (0, 1, 2, 255)) -> Labels:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    labels = np.random.default_rng(seed).choice(np.array(values, np.uint8), SHAPE)
+    Image.fromarray(labels).save(path)
+    return labels
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for seed, id in enumerate(IDS):
+        picture(tmp_path / "shots" / f"{id}.png")
+        label_map(tmp_path / "masks" / f"{id}.png", seed)
+    warn_once.cache_clear()
+    return tmp_path
+
+
+def dataset_of(root: Path, **keys: Any) -> FolderDataset:
+    given = {"images": str(root / "shots"), "maps": str(root / "masks"), "classes": NAMES}
+    return FolderDataset(**{**given, **keys})
+
+
+def failure(dataset: FolderDataset, id: str | None = None) -> str:
+    with pytest.raises(DatasetError) as error:
+        dataset.check() if id is None else dataset.load(id)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def refusal(root: Path, **keys: Any) -> str:
+    """What the configuration says of a key."""
+    given = {"images": str(root / "shots"), "maps": str(root / "masks"), "classes": list(NAMES)}
+    node = OmegaConf.create({"_target_": "datasets.folder.FolderDataset", **given, **keys})
+    with pytest.raises(ConfigError) as error:
+        build(node, "dataset")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# Pictures and maps
+
+
+def test_ids_are_paths_below_the_folder(root: Path) -> None:
+    dataset = dataset_of(root)
+    assert tuple(dataset.ids) == IDS
+    assert (dataset.name, dataset.label_source, dataset.official_count) == ("folder", "maps", None)
+    for id in IDS:
+        sample = dataset.load(id)
+        values = np.asarray(Image.open(root / "masks" / f"{id}.png")).astype(np.int16)
+        np.testing.assert_array_equal(sample.label, np.where(values == 255, VOID, values))
+        np.testing.assert_array_equal(sample.image, np.asarray(Image.open(root / "shots" / f"{id}.png")))
+    assert dataset_of(root, limit=2).ids == IDS[:2]
+    (root / "list.txt").write_text("in/deep/c d\r\nz\r\n", encoding="utf-8-sig")
+    assert dataset_of(root, split_file=str(root / "list.txt")).ids == IDS[2:]
+
+
+@pytest.mark.parametrize("suffix", [".JPG", ".jpeg", ".bmp", ".webp", ".tif", ".gif", ".ppm"])
+def test_pictures_of_any_format(root: Path, suffix: str) -> None:
+    (root / "shots" / "a.png").unlink()
+    picture(root / "shots" / f"a{suffix}")
+    dataset = dataset_of(root)
+    assert tuple(dataset.ids) == IDS
+    assert dataset.load("a").image.shape == (*SHAPE, 3)
+
+
+def test_maps_of_every_kind(root: Path) -> None:
+    (root / "masks" / "a.png").unlink()
+    values = np.array([0, 300, 70_000, 65_535])[np.random.default_rng(0).integers(0, 4, SHAPE)]
+    table = root / "wide.csv"
+    table.write_text("value,label,name\n0,0,road\n300,1,sky\n70000,-1,\n65535,2,other\n")
+    label_of = np.vectorize({0: 0, 300: 1, 70_000: VOID, 65_535: 2}.__getitem__)
+    short = np.where(values == 70_000, 0, values)
+    saved: dict[str, Labels] = {"a.tif": values.astype(np.int32), "a.PNG": short.astype(np.uint16)}
+    saved |= {"a.npy": values, "A.npy": values.astype(np.uint32)}
+    for name, content in saved.items():
+        path = root / "masks" / name.replace("A", "a")
+        np.save(path, content) if name.endswith(".npy") else Image.fromarray(content).save(path)
+        label = dataset_of(root, classes=str(table)).load("a").label
+        np.testing.assert_array_equal(label, label_of(content))
+        assert label.dtype == np.int16
+        path.unlink()
+    palette = Image.fromarray(short.astype(np.uint8))
+    palette.putpalette(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8).tobytes())
+    palette.save(root / "masks" / "a.png")
+    assert "unknown class id 44" in failure(dataset_of(root), "a")  # 300 in 8 bits: an index, not a colour
+    (root / "masks" / "a.png").unlink()
+    Image.fromarray(values == 300).save(root / "masks" / "a.png")
+    np.testing.assert_array_equal(dataset_of(root).load("a").label, values == 300)
+
+
+def test_files_without_a_partner_are_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    for name in ("new.png", "newer.jpg", "._a.png", "IMG_1.HEIC", "Thumbs.db"):
+        (root / "shots" / name).write_bytes(b"")
+    label_map(root / "masks" / "old.png")
+    assert tuple(dataset_of(root).ids) == IDS
+    assert tuple(dataset_of(root, limit=1).listed) == IDS
+    skipped, lonely = caplog.messages
+    assert skipped.startswith(f"{root / 'shots'}: 1 file is")
+    assert "IMG_1.HEIC" in skipped
+    assert "2 pictures without a label map are left out, such as new" in lonely
+    assert "1 label maps without a picture are left out, such as old" in lonely
+    (root / "list.txt").write_text("new")
+    message = failure(dataset_of(root, split_file=str(root / "list.txt")))
+    assert message.startswith(f"{root / 'masks' / 'new.png'}: the file is missing, though {root / 'list.txt'} lists it")
+
+
+def test_what_is_not_there(root: Path) -> None:
+    for key in ("images", "maps", "classes"):
+        assert failure(dataset_of(root, **{key: () if key == "classes" else None})).startswith(
+            f"dataset.{key}: not set"
+        )
+    for key in ("images", "maps"):
+        message = failure(dataset_of(root, **{key: str(root / "absent")}))
+        assert message.startswith(f"{root / 'absent'}: no pictures there; give dataset.{key}=DIR")
+    other = root / "other"
+    label_map(other / "a_mask.png")
+    assert "a_mask.png" in failure(dataset_of(root, maps=str(other)))
+    picture(root / "shots" / "a.jpg")
+    assert "both are the file of a; " in failure(dataset_of(root))
+
+
+def test_bad_files_are_named(root: Path) -> None:
+    path = root / "masks" / "in" / "b.png"
+    label_map(path, values=(0, 7))
+    message = failure(dataset_of(root), "in/b")
+    assert message.startswith(f"{path}: unknown class id 7; the label maps of folder hold 0, 1, 2, 255; ")
+    assert "dataset.void" in message
+    dataset_of(root, void=(255, 7)).load("in/b")
+    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(path)
+    assert failure(dataset_of(root), "in/b").startswith(f"{path}: a label map has one whole number a pixel")
+    Image.fromarray(np.zeros(SHAPE[::-1], np.uint8)).save(path)
+    message = failure(dataset_of(root), "in/b")
+    assert "32 x 24" in message
+    assert "24 x 32" in message
+    path.write_bytes(path.read_bytes()[:30])
+    assert failure(dataset_of(root), "in/b").startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("upright", [True, False])
+def test_turned_photographs(root: Path, orientation: int, upright: bool) -> None:
+    """Maps are drawn on the picture as a viewer shows it; a map of the stored shape belongs to the stored picture."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = picture(root / "shots" / "a.png", exif=exif)
+    turned = {1: pixels, 3: np.rot90(pixels, 2), 6: np.rot90(pixels, -1)}[orientation]
+    shape = turned.shape[:2] if upright else SHAPE
+    Image.fromarray(np.zeros(shape, np.uint8)).save(root / "masks" / "a.png")
+    image = dataset_of(root).load("a").image
+    np.testing.assert_array_equal(image, turned if shape == turned.shape[:2] else pixels)
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**6), st.binary(min_size=1, max_size=30))
+def test_no_array_file_raises_anything_else(tmp_path: Path, start: int, noise: bytes) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros(SHAPE, np.int64))
+    content = bytearray(path.read_bytes())
+    start %= len(content)
+    content[start : start + len(noise)] = noise
+    path.write_bytes(content)
+    try:
+        assert read_any_label(path).ndim == 2
+    except DatasetError as error:
+        assert str(path) in str(error)  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+# Classes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "value,label,name\n0,0,road\n1,1,sky\n2,2,other\n255,-1,void\n",
+        "\ufeffvalue,label,name\r\n0,0,road\r\n1,1,sky\r\n2,2,other\r\n\r\n",
+        "id , colour , label , name\n 0 , x , 0 , road\n1,y,1,sky\n2,z,2, other\n",
+        "name\nroad\nsky\nother\n",
+        "road\nsky\nother\n",
+    ],
+)
+def test_classes_from_a_file(root: Path, text: str) -> None:
+    (root / "classes.csv").write_bytes(text.encode())
+    dataset = dataset_of(root, classes=str(root / "classes.csv"))
+    assert tuple(dataset.classes) == NAMES
+    np.testing.assert_array_equal(dataset.load("a").label, dataset_of(root).load("a").label)
+
+
+def test_several_values_of_a_class_and_a_mask_of_0_and_255(root: Path) -> None:
+    (root / "two.csv").write_text("value,label,name\n0,0,ground\n1,0,ground\n2,-1,dirt\n255,1,figure\n")
+    dataset = dataset_of(root, classes=str(root / "two.csv"), background=0)
+    assert (tuple(dataset.classes), dataset.background) == (("ground", "figure"), 0)
+    values = np.asarray(Image.open(root / "masks" / "a.png"))
+    expected = np.select([values <= 1, values == 2], [0, VOID], 1)
+    np.testing.assert_array_equal(dataset.load("a").label, expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "the labels are []"),
+        ("value,label,name\n0,0,a\n1,2,b\n", "the labels are [0, 2]"),
+        ("value,label,name\n0,0,a\n0,1,b\n", "the value 0 is there twice"),
+        ("value,label,name\n0,0,a\n1,0,b\n", "the label 0 has two names, a and b"),
+        ("value,label,name\n0,0,a\n1,1,a\n", "two labels have the same name"),
+        ("value,label,name\n0,0,a\nx,1,b\n", "line 3 holds no value, label and name (x,1,b)"),
+        ("value;label;name\n0;0;a\n1;1;b\n", "not separated by commas"),
+        ("a\nb\na\n", "the same name"),
+    ],
+)
+def test_bad_class_files_are_named(root: Path, text: str, part: str) -> None:
+    path = root / "bad.csv"
+    path.write_text(text)
+    message = refusal(root, classes=str(path))
+    assert message.startswith(f"dataset.classes: {path}: ")
+    assert part in message
+
+
+def test_bad_keys_are_named(root: Path) -> None:
+    assert refusal(root, classes=str(root / "no.csv")).startswith(f"dataset.classes: {root / 'no.csv'}: ")
+    (root / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    assert "binary.csv" in refusal(root, classes=str(root / "binary.csv"))
+    assert refusal(root, classes=["a", "a"]).startswith("dataset.classes: ")
+    assert refusal(root, classes=[1, 2]).startswith("dataset.classes: ")
+    assert refusal(root, void=["x"]).startswith("dataset.void: ")
+    assert refusal(root, background=3) == "dataset.background: must be a label, 0..2, or null, got 3"
+    assert refusal(root, name=" ").startswith("dataset.name: ")
+    assert refusal(root, limit=0).startswith("dataset.limit: ")
+
+
+def test_the_yaml_describes_it(root: Path) -> None:
+    given = {"images": str(root / "shots"), "maps": str(root / "masks"), "classes": list(NAMES), "name": "streets"}
+    node = OmegaConf.merge(OmegaConf.load("conf/dataset/folder.yaml"), given)
+    assert get_class(node._target_) is FolderDataset
+    dataset = build(node, "dataset")
+    assert (dataset.name, tuple(dataset.ids)) == ("streets", IDS)
+
+
+def test_equal_only_with_equal_values(root: Path) -> None:
+    """Rows share a data set that is equal, so the content of the CSV file counts."""
+    path = root / "classes.csv"
+    made = []
+    for order in ((0, 1, 2), (0, 1, 2), (2, 1, 0)):
+        lines = [f"{value},{label},{name}" for label, (value, name) in enumerate(zip(order, NAMES, strict=True))]
+        path.write_text("\n".join(["value,label,name", *lines]))
+        made.append(dataset_of(root, classes=str(path)))
+    assert made[0] == made[1]
+    assert hash(made[0]) == hash(made[1])
+    assert made[0] != made[2]
+    assert made[0].fingerprint == made[1].fingerprint != made[2].fingerprint
+    assert made[0] != dataset_of(root, limit=1, classes=str(path))
+
+
+def test_mean_of_the_classes_leaves_damaged_pictures_out(root: Path) -> None:
+    Image.fromarray(np.zeros(SHAPE, np.uint8)).save(root / "masks" / "z.png")
+    for id in IDS[1:3]:
+        (root / "masks" / f"{id}.png").write_bytes(b"damaged")
+    assert mean_classes(dataset_of(root)) == 2  # of 3 and 1
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_the_whole_way(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    label_map(root / "masks" / "z.png", values=(0, 9))
+    options = (f"dataset.images={root}/shots", f"dataset.maps={root}/masks", "dataset.classes=[road,sky,other]")
+    run = evaluate(
+        tmp_path / "run", "dataset=folder", *options, "dataset.name=streets", *SMALL, "panels=3", capture=capsys
+    )
+    assert run.status == 1, run.err
+    assert {record["image"]: record["status"] for record in run.images()} == {
+        **dict.fromkeys(IDS[:3], "ok"),
+        "z": "failed",
+    }
+    assert set(run.table()["dataset"]) == {"streets"}
+    assert {path.name for path in (run.folder / "labels").rglob("*.png")} == {"a.png", "b.png", "c d.png"}
+    assert len(list((run.folder / "panels").rglob("*.png"))) == 4
