@@ -21,8 +21,8 @@ LABEL_MODES = ("L", "P")
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
-# Decoders raise any of these on broken bytes: Pillow SyntaxError for a PNG and OSError for a cut JPEG, NumPy the errors of
-# Python's parser for the header of an array.
+# Decoders raise any of these on broken bytes. Pillow: SyntaxError for a PNG, OSError for a cut JPEG. NumPy: the errors
+# of Python's parser, which reads the header of an array.
 BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, OverflowError, MemoryError),
     *(struct.error, TokenError, Image.DecompressionBombError),

@@ -68,7 +68,7 @@ class RowMirror:
         self.run.summary.update(_final(summary.iloc[first : first + len(self.report)]))
         classes = per_class[per_class["row"] == self.name].drop(columns="row")
         overview = folder / "panels" / "overview.png"
-        panels = sorted(set(overview.parent.glob("*.png")) - {overview})[:PANELS]
+        panels = sorted(set(overview.parent.rglob("*.png")) - {overview})[:PANELS]
         media: dict[str, Any] = {"per_class": wandb.Table(dataframe=classes)}
         if panels:
             media["overview"] = wandb.Image(str(overview))

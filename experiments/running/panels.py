@@ -51,7 +51,7 @@ def write_panels(folder: Path, rows: Sequence[RowToRun], panels: int) -> list[Pa
         if not tiles:
             return []
         (folder / "panels").mkdir(exist_ok=True)
-        for stale in set((folder / "panels").glob("*.png")) - {folder / "panels" / f"{name}.png" for name in tiles}:
+        for stale in set((folder / "panels").rglob("*.png")) - {folder / "panels" / f"{name}.png" for name in tiles}:
             stale.unlink()  # of earlier settings
         return list(pool.map(lambda name: _draw(folder, name, tiles), [*tiles, OVERVIEW]))
 
@@ -65,6 +65,7 @@ def _draw(folder: Path, name: str, tiles: Mapping[str, Tiles]) -> Path:
         sheet = contact_sheet([line[start : start + COLUMNS] for start in range(0, len(line), COLUMNS)])
     path = folder / "panels" / f"{name}.png"
     with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)  # an id can be a path
         write_picture(path, sheet)
     return path
 

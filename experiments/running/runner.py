@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 # Files of a results folder that are made from its records and label maps: every run writes its own anew.
 COMPUTED = (
     *("summary.csv", "summary.md", "per_class.csv", "per_image.csv", "audit.csv", "audit.md"),
-    *("table.csv", "table.md", "table.tex", "panels/*.png"),
+    *("table.csv", "table.md", "table.tex", "panels/**/*.png"),
 )
 
 

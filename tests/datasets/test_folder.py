@@ -26,6 +26,7 @@ from tests.helpers.runs import SMALL, evaluate
 
 SHAPE = (24, 32)
 IDS = ("a", "in/b", "in/deep/c d", "z")
+CONF = Path(__file__).resolve().parents[2] / "conf" / "dataset"
 NAMES = ("road", "sky", "other")
 
 Labels = NDArray[np.integer]
@@ -270,7 +271,7 @@ def test_bad_keys_are_named(root: Path) -> None:
 
 def test_the_yaml_describes_it(root: Path) -> None:
     given = {"images": str(root / "shots"), "maps": str(root / "masks"), "classes": list(NAMES), "name": "streets"}
-    node = OmegaConf.merge(OmegaConf.load("conf/dataset/folder.yaml"), given)
+    node = OmegaConf.merge(OmegaConf.load(CONF / "folder.yaml"), given)
     assert get_class(node._target_) is FolderDataset
     dataset = build(node, "dataset")
     assert (dataset.name, tuple(dataset.ids)) == ("streets", IDS)
