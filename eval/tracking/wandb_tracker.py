@@ -23,7 +23,8 @@ import pandas as pd
 from eval.files import write_text
 from eval.records import Record
 from eval.rows import Row, telling_names
-from eval.tracking.base import RunFacts, Tracking, one_line
+from eval.tracking.base import NoTracking, RunFacts, Tracking, one_line
+from eval.tracking.wandb_environment import environment_mode, given, overruled
 from eval.tracking.wandb_run import RowMirror
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["online", "offline"]
 
+PROJECT = "diffseg"
 PROJECT_LIMIT, PROJECT_TABOO = 128, "/\\#?%:"  # as wandb checks them, when the run has begun
 # Nothing is collected besides what is logged.
 PLAIN: dict[str, Any] = {
@@ -46,21 +48,25 @@ logger = logging.getLogger(__name__)
 class WandbTracker:
     """Tracker for wandb.
 
+    wandb's environment variables decide what is left open here, WANDB_DIR, WANDB_NAME, WANDB_RUN_GROUP and
+    WANDB_JOB_TYPE too. A setting given here wins, and one line says so.
+
     Attributes:
-        project: that the runs belong to.
-        entity: user or team; None: wandb's default.
-        mode: ``auto`` sends where there is a login (``wandb login``, or the environment variable WANDB_API_KEY) and
-            else records into files; ``online`` says so when there is none; ``offline`` records into files.
+        project: that the runs belong to; None: WANDB_PROJECT, else `PROJECT`.
+        entity: user or team; None: WANDB_ENTITY, else wandb's default.
+        mode: ``online`` sends to the server; ``offline`` records into files. ``auto``: WANDB_MODE, ``disabled``
+            among its values; if it is not set, online with a login (``wandb login`` or WANDB_API_KEY), else offline.
         timeout: seconds that the server may take to begin a run, and to receive what is left when it ends.
     """
 
-    project: str = "diffseg"
+    project: str | None = None
     entity: str | None = None
     mode: Literal["auto", "online", "offline"] = "auto"
     timeout: float = 60.0
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.project) <= PROJECT_LIMIT or set(self.project) & set(PROJECT_TABOO):
+        project = PROJECT if self.project is None else self.project
+        if not 0 < len(project) <= PROJECT_LIMIT or set(project) & set(PROJECT_TABOO):
             raise ValueError(
                 f"project: must have 1..{PROJECT_LIMIT} characters, none of {PROJECT_TABOO}, got {self.project!r}"
             )
@@ -77,6 +83,12 @@ class WandbTracker:
             RuntimeError: wandb is not installed.
             ValueError: an agent of a wandb sweep started this run, and it has several rows.
         """
+        chosen = {"project": self.project, "entity": self.entity, "mode": None if self.mode == "auto" else self.mode}
+        for line in [] if _agent() else overruled(chosen):
+            _say(line)
+        if self.mode == "auto" and environment_mode() == "disabled":
+            _say("switched off by the environment variable WANDB_MODE or WANDB_DISABLED, nothing is recorded")
+            return NoTracking()
         try:
             import wandb
         except ImportError:
@@ -109,7 +121,8 @@ class WandbTracker:
         """Online where there is a login; whether the server takes it shows when a run begins."""
         import wandb
 
-        if self.mode == "offline":
+        wanted = environment_mode() if self.mode == "auto" else self.mode
+        if wanted == "offline":
             return "offline"
         try:
             if wandb.login(prompt=False, verify=False):
@@ -117,8 +130,9 @@ class WandbTracker:
             problem = "there is no login (wandb login, or the environment variable WANDB_API_KEY)"
         except wandb.Error as error:
             problem = one_line(error)
-        if self.mode == "online":
-            logger.warning("tracker.mode=online: %s; wandb records offline", problem)
+        if wanted == "online":
+            source = "tracker.mode" if self.mode == "online" else "WANDB_MODE"
+            logger.warning("%s=online: %s; wandb records offline", source, problem)
         return "offline"
 
     def _begin(self, mode: Mode, run: RunFacts, id: str, name: str, row: Row) -> tuple[wandb.Run, Mode]:
@@ -126,16 +140,20 @@ class WandbTracker:
         import wandb
 
         agent = _agent()  # it has chosen project, entity and id, by environment variables
+        project = self.project or (None if given("WANDB_PROJECT") else PROJECT)
+        name = f"{name}, {run.point}" if run.sweep and row.key not in run.shared else name
+        if theirs := given("WANDB_NAME"):
+            name = theirs if len(run.rows) == 1 and not run.sweep else f"{theirs}, {name}"
         try:
             begun = wandb.init(
-                project=None if agent else self.project,
+                project=None if agent else project,
                 entity=None if agent else self.entity,
                 id=None if agent else id,
-                dir=str(_home(run)),
-                group=agent or _home(run).name,
-                name=f"{name}, {run.point}" if run.sweep and row.key not in run.shared else name,
+                dir=None if given("WANDB_DIR") else str(_home(run)),
+                group=agent or given("WANDB_RUN_GROUP") or _home(run).name,
+                name=name,
                 mode=mode,
-                job_type=row.settings["segmenter"]["name"],
+                job_type=given("WANDB_JOB_TYPE") or row.settings["segmenter"]["name"],
                 config=dict(row.settings),
                 # Online, the run goes on where the last process was. Offline, each process records the run from its
                 # beginning, and what is synced last replaces what was there.
@@ -187,7 +205,7 @@ class _WandbTracking:
             option = " --include-online" if any(not each.run.offline for each in left) else ""
             folders = shlex.join(each.run.settings.sync_dir for each in left)
             if self.run.sweep:  # one command for all jobs
-                folders = shlex.quote(str(_home(self.run) / "wandb"))
+                folders = shlex.quote(str(Path(left[0].run.settings.sync_dir).parent))
             _say(f"to upload: wandb sync{option} {folders}")
 
 

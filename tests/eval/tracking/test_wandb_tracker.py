@@ -89,9 +89,9 @@ def images(folder: Path, key: str | None = None) -> list[Record]:
     return [record for record in records if record["type"] == "image" and key in (None, record["key"])]
 
 
-def begin(tracker: Tracker, folder: Path, rows: slice = slice(None), **job: Any) -> Tracking:
+def begin(tracker: Tracker, folder: Path, chosen: slice = slice(None), **job: Any) -> Tracking:
     classes = list(pd.read_csv(folder / "per_class.csv")["class"].drop_duplicates())
-    return tracker.open(RunFacts(folder, rows(folder)[rows], classes, PROTOCOLS, pictures=2, **job))
+    return tracker.open(RunFacts(folder, rows(folder)[chosen], classes, PROTOCOLS, pictures=2, **job))
 
 
 def mirror(tracking: Tracking, folder: Path) -> None:
@@ -102,10 +102,20 @@ def mirror(tracking: Tracking, folder: Path) -> None:
 
 
 def recorded(folder: Path) -> list[tuple[Path, WandbFile]]:
-    """The wandb runs below a results folder, oldest first: their folders and what they recorded."""
+    """The wandb runs below a results folder in the order of its rows: their folders and what they recorded.
+
+    Runs of one row, or of a folder without rows, stand in the order in which they began, which wandb notes in
+    microseconds. Folders are named by the second, and files are written by another process: neither has an order.
+    """
     wandb.teardown()  # what runs in its own process has written all
-    paths = sorted(folder.glob("wandb/*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns)
-    return [(path.parent, read_wandb_file(path)) for path in paths]
+    keys = [row.key for row in rows(folder)] if (folder / "config.yaml").is_file() else []
+    found = [(path.parent, read_wandb_file(path)) for path in folder.glob("wandb/*/run-*.wandb")]
+
+    def order(each: tuple[Path, WandbFile]) -> tuple[int, int]:
+        row = next((number for number, key in enumerate(keys) if key in each[1].run.run_id), 0)
+        return row, each[1].run.start_time.ToNanoseconds()
+
+    return sorted(found, key=order)
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -137,15 +147,15 @@ def test_history_has_each_image_and_the_score_so_far(mirrored: Path) -> None:
     for name, row, (_, file) in zip(names, rows(mirrored), recorded(mirrored), strict=True):
         records = images(mirrored, row.key)
         assert len(file.history) == len(records) == 2
-        for step, (row, record) in enumerate(zip(file.history, records, strict=True)):
-            assert (row["_step"], row["image/id"], row["images"]) == (step, record["image"], step + 1)
-            assert row["image/segments"] == record["segments"]
+        for step, (shown, record) in enumerate(zip(file.history, records, strict=True)):
+            assert (shown["_step"], shown["image/id"], shown["images"]) == (step, record["image"], step + 1)
+            assert shown["image/segments"] == record["segments"]
             for protocol in PROTOCOLS:
                 total = sum(Counts.from_json(each["counts"][protocol]) for each in records[: step + 1])
                 for metric, score in METRICS.items():
                     own = per_image.loc[(name, protocol, record["image"]), metric]
-                    assert row[f"image/{protocol}/{metric}"] == pytest.approx(own, abs=1e-4)
-                    assert row[f"running/{protocol}/{metric}"] == pytest.approx(100 * score(total))
+                    assert shown[f"image/{protocol}/{metric}"] == pytest.approx(own, abs=1e-4)
+                    assert shown[f"running/{protocol}/{metric}"] == pytest.approx(100 * score(total))
 
 
 def test_summary_has_the_final_scores_with_intervals(mirrored: Path) -> None:
@@ -369,6 +379,52 @@ def test_online_with_a_login(
     wandb.setup(wandb.Settings(silent=True))
     assert WandbTracker(mode=mode)._mode() == ("online" if online else "offline")
     assert bool(told(caplog)) == (mode == "online" and not online)
+
+
+@pytest.mark.parametrize(
+    "environment", [{"WANDB_MODE": "disabled"}, {"WANDB_DISABLED": "true"}], ids=lambda each: next(iter(each))
+)
+def test_the_environment_switches_wandb_off(
+    environment: Mapping[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _say.cache_clear()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    mirror(begin(WandbTracker(), folder), folder)
+    assert not (folder / "wandb").exists()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("wandb: switched off by the environment variable")
+
+
+def test_the_environment_decides_what_is_left_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"MODE": "dryrun", "PROJECT": "theirs", "ENTITY": "team", "RUN_GROUP": "group", "NAME": "mine"}
+    given |= {"JOB_TYPE": "type", "TAGS": "a,b", "NOTES": "note", "DIR": str(folder.parent / "elsewhere")}
+    (folder.parent / "elsewhere").mkdir()
+    for name, value in given.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    begin(WandbTracker(), folder, slice(1)).close(failed=False)
+    begin(WandbTracker(), folder, slice(2)).close(failed=False)
+    runs = [file.run for _, file in recorded(folder.parent / "elsewhere")]
+    for run in runs:
+        assert (run.project, run.entity, run.run_group, run.job_type) == ("theirs", "team", "group", "type")
+        assert (list(run.tags), run.notes) == (["a", "b"], "note")
+    names = telling_names(rows(folder)[:2])
+    assert [run.display_name for run in runs] == ["mine", *(f"mine, {name}" for name in names)]
+    assert {path.name for path in (folder / "wandb").iterdir()} == {"id"}
+
+
+def test_a_given_setting_beats_the_environment_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"MODE": "disabled", "PROJECT": "theirs", "ENTITY": "me"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    begin(WandbTracker(project="ours", entity="me", mode="offline"), folder, slice(1)).close(failed=False)
+    assert [file.run.project for _, file in recorded(folder)] == ["ours"]
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[:2] == [
+        "wandb: tracker.project=ours is used, not WANDB_PROJECT=theirs",
+        "wandb: tracker.mode=offline is used, not WANDB_MODE=disabled",
+    ]
 
 
 def test_a_later_process_tracks_the_same_runs(folder: Path) -> None:
