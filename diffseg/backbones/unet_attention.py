@@ -10,22 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import AttentionModel
+from diffseg.backbones import AttentionModel, head_mean
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.stable_diffusion import VAE_FACTOR, StableDiffusion
 from diffseg.precision import float32_products, weights_dtype
-
-# Probabilities computed at a time, of one head: 8 MB, small enough to stay in the cache. Measured at S = 64: 0.13 s a
-# layer on 2 cores; 0.22 s on one, a sixth less than all heads of a block at once. A GPU needs more to be busy.
-BLOCK = 2**21
-BLOCK_CUDA = 2**25
 
 
 class _AllCollected(Exception):
@@ -39,16 +33,16 @@ class SelfAttentionCollector:
     transformer block does not have (4-D input, mask, group or spatial norm, residual).
 
     Attributes:
-        maps: one ``side -> (side*side, side*side)`` float32 mapping a picture. Inside `collect` the sum over the layers
-            of a side, afterwards the mean.
+        totals: side -> ``(B, side*side, side*side)`` float32. Inside `collect` the sum over the layers of a side,
+            afterwards the mean.
         layers: side -> number of layers.
         features: ``(B, N, C)``, output of the encoder's last self-attention layer: DiffCut's features.
     """
 
     def __init__(self, last: int | None = None) -> None:
-        """``last``: number of the layer, counted from 1, at which the pass ends; None lets it go on."""
+        """``last``: the pass stops after this layer, counted from 1. None: it runs to the end."""
         self.last = last
-        self.maps: list[dict[int, Tensor]] = []
+        self.totals: dict[int, Tensor] = {}
         self.layers: Counter[int] = Counter()
         self.features: Tensor | None = None
 
@@ -65,42 +59,32 @@ class SelfAttentionCollector:
             return projection(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
         query, key = projected(attn.to_q), projected(attn.to_k)
-        self.add(query, key)
-        if self.layers.total() == self.last:
+        stop = self.layers.total() + 1 == self.last
+        heads = head_mean.attend(query, key, None if stop else projected(attn.to_v), self._total(query))
+        if heads is None:
             raise _AllCollected
-        heads = F.scaled_dot_product_attention(query, key, projected(attn.to_v))
         output = attn.to_out[0](heads.transpose(1, 2).flatten(2))
         return attn.to_out[1](output) / attn.rescale_output_factor
 
-    @torch.no_grad()
-    @float32_products()
-    def add(self, query: Tensor, key: Tensor) -> None:
-        """Adds one layer's ``softmax(query key^T / sqrt(d))``, averaged over heads; both ``(B, heads, N, d)``.
-
-        In float32 whatever the dtype of the layer, as ``upcast_attention`` of some models demands, head by head and in
-        blocks of rows: all heads of one layer at once would take 512 MB a picture at S = 64.
+    def _total(self, query: Tensor) -> Tensor:
+        """Counts one layer of ``(B, heads, N, d)`` queries and returns the sum of its side, ``(B, N, N)``.
 
         Raises:
-            ValueError: ``N`` is no square number.
+            ValueError: ``N`` is not a square number.
         """
-        batch, heads, tokens, width = query.shape
+        batch, tokens = query.shape[0], query.shape[2]
         side = math.isqrt(tokens)
         if side * side != tokens:
             raise ValueError(f"attention: a square picture is needed, got a layer of {tokens} locations")
         self.layers[side] += 1
-        if not self.maps:
-            self.maps = [{} for _ in range(batch)]
-        rows = min(tokens, max(1, (BLOCK_CUDA if query.is_cuda else BLOCK) // tokens))
-        buffer = torch.empty(rows, tokens, dtype=torch.float32, device=query.device)
-        for maps, queries, keys in zip(self.maps, query, key, strict=True):
-            if side not in maps:
-                maps[side] = torch.zeros(tokens, tokens, dtype=torch.float32, device=query.device)
-            scaled = keys.float().mT / math.sqrt(width)
-            for total, part in zip(maps[side].split(rows), queries.float().split(rows, dim=1), strict=True):
-                scores = buffer[: len(total)]
-                for head in range(heads):
-                    torch.mm(part[head], scaled[head], out=scores)
-                    total.add_(torch.softmax(scores, dim=-1, out=scores), alpha=1 / heads)
+        if side not in self.totals:
+            self.totals[side] = torch.zeros(batch, tokens, tokens, dtype=torch.float32, device=query.device)
+        return self.totals[side]
+
+    @property
+    def maps(self) -> list[dict[int, Tensor]]:
+        """For each picture of the batch side -> ``(side*side, side*side)``."""
+        return [dict(zip(self.totals, each, strict=True)) for each in zip(*self.totals.values(), strict=True)]
 
 
 @contextmanager
@@ -128,9 +112,8 @@ def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAtte
     finally:
         hook.remove()
         unet.set_attn_processor(original)
-    for maps in collector.maps:
-        for side, total in maps.items():
-            total /= collector.layers[side]
+    for side, total in collector.totals.items():
+        total /= collector.layers[side]
 
 
 class UNetAttention(AttentionModel):

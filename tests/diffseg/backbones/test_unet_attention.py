@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from diffseg.backbones import unet_attention
+from diffseg.backbones import head_mean
 from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.unet_attention import SelfAttentionCollector, UNetAttention, collect
+from diffseg.backbones.unet_attention import UNetAttention, collect
 from experiments.bench.inputs import stable_diffusion
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
 from tests.helpers.unet import TIMESTEP, attn1, recorded, reference
@@ -69,7 +68,7 @@ def test_maps_do_not_depend_on_the_block_of_rows(
     model: UNetAttention, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     expected = model.attend(pictures(SIZE))[0].maps
-    monkeypatch.setattr(unet_attention, "BLOCK", block)
+    monkeypatch.setattr(head_mean, "BLOCK", block)
     for side, rows in model.attend(pictures(SIZE))[0].maps.items():
         torch.testing.assert_close(rows, expected[side], atol=1e-7, rtol=1e-5)
 
@@ -86,12 +85,13 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-def test_nothing_larger_than_one_map_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_larger_than_a_block_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     batch, heads, tokens = 2, 4, 16**2
-    monkeypatch.setattr(unet_attention, "BLOCK", tokens**2 // 2)
+    monkeypatch.setattr(head_mean, "BLOCK", tokens**2 // 2)
+    total = torch.zeros(batch, tokens, tokens)
     with LargestTensor() as largest:
-        SelfAttentionCollector().add(*torch.randn(2, batch, heads, tokens, 8))
-    assert largest.elements == tokens**2
+        head_mean.add(total, *torch.randn(2, batch, heads, tokens, 8))
+    assert largest.elements == tokens**2 // 2
 
 
 def test_attention_times_values_is_the_output_of_every_layer(either: UNetAttention) -> None:
@@ -101,9 +101,9 @@ def test_attention_times_values_is_the_output_of_every_layer(either: UNetAttenti
         query, key, value = (part.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for part in projected)
         heads = []
         for head in range(layer.heads):
-            collector = SelfAttentionCollector()
-            collector.add(query[:, [head]], key[:, [head]])
-            heads.append(collector.maps[0][math.isqrt(query.shape[2])] @ value[0, head])
+            probabilities = torch.zeros(1, query.shape[2], query.shape[2])
+            head_mean.add(probabilities, query[:, [head]], key[:, [head]])
+            heads.append(probabilities[0] @ value[0, head])
         torch.testing.assert_close(layer.to_out[0](torch.cat(heads, dim=1)), output[0], atol=1e-5, rtol=1e-4)
 
 
