@@ -15,7 +15,7 @@ DEMO := $(if $(subst results/demo,,$(RESULTS)),,results/demo/summary.csv)
 quote = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app figures report leaderboard bench reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes weights test test-all lint format clean
+.PHONY: help setup demo app figures report leaderboard bench reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes data-camvid weights test test-all lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ data-cocostuff: $(DONE) ## Download COCO-Stuff-27 into DIR (1.5 GB). If the labe
 data-cityscapes: DIR ?= $(DATA)/cityscapes
 data-cityscapes: $(DONE) ## Unpack Cityscapes into DIR from ARCHIVES="A.zip B.zip", which you download with your account
 	@$(PY) -m datasets.prepare cityscapes --dir $(call quote,$(DIR)) $(if $(ARCHIVES),--archives $(ARCHIVES)) $(ARGS)
+
+data-camvid: DIR ?= $(DATA)/camvid
+data-camvid: $(DONE) ## Download CamVid into DIR (0.2 GB, no account)
+	@$(PY) -m datasets.prepare camvid --dir $(call quote,$(DIR)) $(ARGS)
 
 weights: $(DONE) ## Download Stable Diffusion v1.4 (4.3 GB), DINO ViT-S/8 (90 MB) and BLIP (1 GB) into the hub's cache
 	@$(PY) -m diffseg.hub

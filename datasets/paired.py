@@ -69,7 +69,6 @@ class PairedDataset(PairedFiles):
 
     name: ClassVar[str]
     table: ClassVar[ClassTable]
-    official_count: ClassVar[int | None]
 
     images: ClassVar[str]
     """Folder of the pictures, below ``root``."""

@@ -2,9 +2,10 @@
 
     python -m datasets.prepare cocostuff --dir DIR
     python -m datasets.prepare cityscapes --dir DIR --archives leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip
+    python -m datasets.prepare camvid --dir DIR
 
-Running it again goes on where it stopped; what is complete is only checked. An archive that lies in DIR/archives
-(COCO-Stuff) or DIR (Cityscapes) is taken from there. Exit status: 0 ready, 1 incomplete, 2 an error, which is one
+Running it again goes on where it stopped; complete data are only checked. An archive that lies in DIR/archives
+(Cityscapes: in DIR) is taken from there. Exit status: 0 ready, 1 incomplete, 2 an error, which is one
 line on stderr.
 """
 
@@ -19,21 +20,23 @@ from typing import Final
 import yaml  # type: ignore[import-untyped]
 
 from datasets.base import DatasetError, expanded
-from datasets.cityscapes27 import Cityscapes27
 from datasets.cocostuff27 import CocoStuff27
+from datasets.paired import PairedDataset
+from datasets.prepare.camvid import prepare_camvid
 from datasets.prepare.cityscapes import prepare_cityscapes
-from datasets.prepare.cocostuff import ARCHIVES, prepare_cocostuff, sources_of
+from datasets.prepare.cocostuff import prepare_cocostuff
 from datasets.prepare.download import SCHEMES
+from datasets.prepare.sources import ARCHIVES, sources_of
 
 SOURCES: Final = Path(__file__).with_name("sources.yaml")
 
 INCOMPLETE_STATUS, ERROR_STATUS, INTERRUPTED_STATUS = 1, 2, 130
 
 
-def report(root: Path, dataset: CocoStuff27 | Cityscapes27, allow_partial: bool) -> int:
-    """Says what is there. Returns the exit status."""
+def report(root: Path, dataset: PairedDataset, allow_partial: bool) -> int:
+    """Prints how many pictures are there. Returns the exit status."""
     count, official = len(dataset.listed), dataset.official_count
-    found = f"{root}: {count:,} of {official:,} pictures"
+    found = f"{root}: {count:,} of {official:,} pictures" if official else f"{root}: {count:,} pictures"
     if count != official and not allow_partial:
         print(
             f"error: {found}, so this is not the published evaluation; get complete archives, or accept this part of "
@@ -54,15 +57,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--dir", type=Path, required=True, help="folder of the data set; made if need be")
     common.add_argument("--allow-partial", action="store_true", help="accept fewer pictures than the published number")
-    sets = parser.add_subparsers(dest="dataset", required=True)
-    coco = sets.add_parser("cocostuff", parents=[common], help="download COCO-Stuff-27")
-    coco.add_argument(
-        "--labels",
-        choices=("png", "json"),
-        default="png",
-        help="png: the stuffthingmaps; json: COCO's instances and stuff annotations (default: %(default)s)",
-    )
-    coco.add_argument(
+    download = argparse.ArgumentParser(add_help=False)
+    download.add_argument(
         "--source",
         type=_override,
         action="append",
@@ -70,10 +66,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME=URL",
         help=f"take a file from another address ({', '.join(SCHEMES)}); names are in {SOURCES.name}; repeatable",
     )
+    sets = parser.add_subparsers(dest="dataset", required=True)
+    coco = sets.add_parser("cocostuff", parents=[common, download], help="download COCO-Stuff-27")
+    coco.add_argument(
+        "--labels",
+        choices=("png", "json"),
+        default="png",
+        help="png: the stuffthingmaps; json: COCO's instances and stuff annotations (default: %(default)s)",
+    )
     cityscapes = sets.add_parser("cityscapes", parents=[common], help="unpack Cityscapes, which needs an account")
     cityscapes.add_argument(
         "--archives", type=Path, nargs="+", default=[], metavar="ZIP", help="downloaded files (default: those in DIR)"
     )
+    sets.add_parser("camvid", parents=[common, download], help="download CamVid in SegNet's release")
     return parser.parse_args(arguments)
 
 
@@ -91,8 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         root = expanded(root, "--dir")
         home = yaml.safe_load(SOURCES.read_text(encoding="utf-8"))[options.dataset]
-        dataset: CocoStuff27 | Cityscapes27
-        if options.dataset == "cocostuff":
+        dataset: PairedDataset
+        if options.dataset == "camvid":
+            dataset = prepare_camvid(root, sources_of(home, dict(options.source))["archive"])
+        elif options.dataset == "cocostuff":
             dataset = prepare_cocostuff(root, options.labels, sources_of(home, dict(options.source)))
         else:
             archives = [expanded(path, "--archives") for path in options.archives]

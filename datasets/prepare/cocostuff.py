@@ -1,24 +1,22 @@
-"""Downloads COCO-Stuff-27: which archives, what is taken out of them, and what is written down about them."""
+"""Downloads COCO-Stuff-27: which archives there are, and what is taken out of them."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from datasets.base import DatasetError
 from datasets.coco import SPLIT
 from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
-from datasets.prepare.download import Source, difference, download, sha256_of
-from datasets.prepare.extract import GB, Limits, require_space, select, unpack
+from datasets.prepare.download import Source
+from datasets.prepare.extract import GB, Limits, select, unpack
 from datasets.prepare.layout import check_sizes
+from datasets.prepare.sources import ARCHIVES, MANIFEST, announce, obtain, record
 from datasets.reading import read_ids
 
-ARCHIVES: Final = "archives"
-MANIFEST: Final = ".sources.json"
 MB: Final = 10**6
 
 Labels = Literal["png", "json"]
@@ -77,14 +75,6 @@ def coco_parts(labels: Labels, ids: Iterable[str]) -> list[Part]:
     return [*annotations, pictures]
 
 
-def sources_of(entries: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Source]:
-    """The files of COCO-Stuff-27 and their addresses, with those of ``--source`` in the place of the public ones."""
-    if unknown := sorted(overrides.keys() - entries.keys()):
-        raise DatasetError(f"--source {unknown[0]}: there is no such source; there are {', '.join(entries)}")
-    sources = {name: Source(name=name, file=Path(entry["url"]).name, **entry) for name, entry in entries.items()}
-    return {name: replace(source, url=overrides.get(name, source.url)) for name, source in sources.items()}
-
-
 def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source]) -> CocoStuff27:
     """Downloads and unpacks what is missing of COCO-Stuff-27 and checks what is there.
 
@@ -96,7 +86,6 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
     Raises:
         DatasetError: a file cannot be had, is not the published one, or does not fit the others.
     """
-    root.mkdir(parents=True, exist_ok=True)
     places = (root / OFFICIAL_LIST, root / "curated" / SPLIT / OFFICIAL_LIST)
     official = next((path for path in places if path.is_file()), places[0])
     obtain(sources["list"], official, root)
@@ -120,54 +109,3 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
     if (root / MANIFEST).exists():  # there is none where the folder came from elsewhere; it may be read-only, too
         record(root, "label_source", dataset.label_source)
     return dataset
-
-
-def obtain(source: Source, path: Path, root: Path) -> None:
-    """Downloads a file, unless it is there; checks it either way and writes down what it is."""
-    there = path.is_file()
-    if not there:
-        print(f"{source.file}: from {source.url}", flush=True)
-    sha256 = sha256_of(path) if there else download(source, path)
-    if there and (wrong := difference(source, path, sha256)):
-        raise DatasetError(f"{path}: not the published file, because {wrong}; move it away and run again")
-    if source.sha256 is None:
-        print(f"{source.file}: no checksum of it is published; its sha256 {sha256} is recorded in {root / MANIFEST}")
-    if not there or source.sha256 is None:
-        known = read_manifest(root).get(source.file, {})
-        url = source.url if not there else known.get("url") if known.get("sha256") == sha256 else None
-        published = source.sha256 is not None
-        entry = {"url": url, "size": path.stat().st_size, "sha256": sha256, "sha256_published": published}
-        record(root, source.file, entry)
-
-
-def read_manifest(root: Path) -> dict[str, Any]:
-    """What `record` has written: for every file where it came from and its checksum; and the label source."""
-    path = root / MANIFEST
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise DatasetError(f"{path}: damaged ({error}); delete it, it will be written again") from error
-
-
-def record(root: Path, key: str, value: object) -> None:
-    """Writes an entry of the manifest, if it is a new one."""
-    manifest = read_manifest(root)
-    if manifest.get(key) != value:
-        scratch = root / f"{MANIFEST}.new"
-        scratch.write_text(json.dumps({**manifest, key: value}, indent=2) + "\n", encoding="utf-8")
-        scratch.replace(root / MANIFEST)
-
-
-def announce(root: Path, sources: Iterable[Source]) -> None:
-    """Says how much will be downloaded and needed. Raises `DatasetError` when the disk is too small for it."""
-    unpacked, downloads = 0.0, {}
-    for source in sources:
-        archive = root / ARCHIVES / source.file
-        unpacked += source.unpacked
-        if not archive.is_file():
-            part = archive.with_name(f"{archive.name}.part")
-            downloads[source.file] = max(0.0, source.about - (part.stat().st_size / GB if part.exists() else 0))
-    total = sum(downloads.values())
-    files = " + ".join(f"{file} {gigabytes:.2g}" for file, gigabytes in downloads.items()) or "nothing"
-    print(f"{root}: to download about {total:.1f} GB ({files}); on disk {total + unpacked:.1f} GB more", flush=True)
-    require_space(root, (total + unpacked) * GB)

@@ -1,23 +1,25 @@
 """Downloads that survive cut connections and killed processes, checked before they are taken.
 
-Own code on urllib, because pooch, the library for this, starts a broken download of a gigabyte from zero.
-A download grows as ``NAME.part``; ``NAME.part.json`` says which version of the file it is a part of.
+Own code on urllib, because pooch, the library for this, starts a broken download of a gigabyte from zero. A download
+grows as ``NAME.part``. The next connection, or the next call, goes on where it stopped, if the server sends parts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import re
 import sys
 import time
 import urllib.error
 import urllib.request
 import zipfile
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,10 @@ from datasets.base import DatasetError
 SCHEMES = ("http://", "https://", "file://")
 
 ATTEMPTS = 5
-"""Connections in a row that bring nothing new before a download is given up."""
+"""A download is given up when so many connections in a row have brought nothing new."""
 
 PAUSE = 1.0
-"""Seconds before the second of them; doubled before each further one."""
+"""Seconds before the second attempt; doubled before each further one."""
 
 TIMEOUT = 30.0
 """Seconds without an answer, or without another byte, after which a connection counts as cut."""
@@ -41,7 +43,7 @@ BLOCK = 1 << 20
 # These pass; every other error status (no such file, not allowed) will be the same a moment later.
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 
-CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -66,56 +68,18 @@ class Source:
     size: int | None = None
     sha256: str | None = None
 
+    @property
+    def elsewhere(self) -> str:
+        """Advice: how to take the file from another address."""
+        return f'name another address with ARGS="--source {self.name}=URL" (without make: --source {self.name}=URL)'
+
 
 class _Interrupted(Exception):
     """A connection failed in a way that may pass; the message says how."""
 
 
-@dataclass(frozen=True)
-class _Version:
-    """Version of a file. Parts of different versions must not be joined.
-
-    Attributes:
-        url: where it comes from.
-        total: its size in bytes.
-        validator: its ETag or, for want of one, its date; as the server names it.
-    """
-
-    url: str
-    total: int
-    validator: str | None
-
-
-class _Partial:
-    """What has come of a file so far, and of which version of it."""
-
-    def __init__(self, path: Path) -> None:
-        self.data = path.with_name(f"{path.name}.part")
-        self.notes = path.with_name(f"{path.name}.part.json")
-
-    @property
-    def size(self) -> int:
-        return self.data.stat().st_size if self.data.exists() else 0
-
-    def version(self, url: str) -> _Version | None:
-        """The version the data are a part of; None where they cannot be continued from ``url``."""
-        try:
-            version = _Version(**json.loads(self.notes.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-        return version if version.url == url and self.size <= version.total else None
-
-    def restart(self, version: _Version | None = None) -> None:
-        """Empties it. Without a ``version`` it cannot be continued later."""
-        # In this order, so that a process killed in between leaves no notes about data of another version.
-        self.notes.unlink(missing_ok=True)
-        self.data.write_bytes(b"")
-        if version is not None:
-            self.notes.write_text(json.dumps(asdict(version)), encoding="utf-8")
-
-    def move(self, path: Path) -> None:
-        self.data.replace(path)
-        self.notes.unlink(missing_ok=True)
+class _Unreachable(_Interrupted):
+    """There was no connection at all."""
 
 
 def sha256_of(path: Path) -> str:
@@ -125,7 +89,7 @@ def sha256_of(path: Path) -> str:
 
 
 def difference(source: Source, path: Path, sha256: str) -> str | None:
-    """What distinguishes a file from the published one; None when nothing known does.
+    """Says how a file differs from the published one; None when nothing known differs.
 
     Args:
         source: what is published.
@@ -143,7 +107,7 @@ def difference(source: Source, path: Path, sha256: str) -> str | None:
 
 
 def download(source: Source, path: Path) -> str:
-    """Downloads a file to ``path``, going on where an earlier call was cut off or killed.
+    """Downloads a file to ``path``. Folders are made when the first byte has come.
 
     Returns:
         The file's sha256, hex.
@@ -153,137 +117,126 @@ def download(source: Source, path: Path) -> str:
             is not the published one (it is kept as ``NAME.rejected``).
         OSError: the disk is full, or the folder cannot be written.
     """
-    partial = _Partial(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    joined = _complete(source, partial)
-    wrong = difference(source, partial.data, sha256 := sha256_of(partial.data))
-    if wrong and joined:
-        # Where the server does not name versions, the pieces may be good ones of two: once more, from the start.
-        print(f"{source.file}: {wrong}; it came in pieces, so it is downloaded again", file=sys.stderr)
-        partial.restart()
-        _complete(source, partial)
-        wrong = difference(source, partial.data, sha256 := sha256_of(partial.data))
-    if not wrong:
-        partial.move(path)
-        return sha256
-    rejected = path.with_name(f"{path.name}.rejected")
-    partial.move(rejected)
-    raise DatasetError(
-        f"{source.url}: not taken, because {wrong}; kept as {rejected}; try again later, or name another address "
-        f"with --source {source.name}=URL"
-    )
+    part = path.with_name(f"{path.name}.part")
+    joined = _complete(source, part)
+    wrong = difference(source, part, sha256 := sha256_of(part))
+    if wrong and joined:  # perhaps from two versions of the file: once more, in one piece
+        part.unlink()
+        _complete(source, part)
+        wrong = difference(source, part, sha256 := sha256_of(part))
+    if wrong:
+        rejected = part.replace(path.with_name(f"{path.name}.rejected"))
+        raise DatasetError(
+            f"{source.url}: not taken, because {wrong}; kept as {rejected}; try again later, or {source.elsewhere}"
+        )
+    part.replace(path)
+    return sha256
 
 
-def _complete(source: Source, partial: _Partial) -> bool:
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _complete(source: Source, part: Path) -> bool:
     """Connects until the file is whole. Returns whether it is joined from pieces of several connections."""
-    joined = partial.version(source.url) is not None and partial.size > 0
-    longest, failures = partial.size, 0
-    while True:
+    longest = _size(part)
+    joined, failures = longest > 0, 0
+    for connection in count(1):
         try:
-            _transfer(source, partial)
+            _transfer(source, part)
+            break
         except _Interrupted as error:
             # Only what is longer than ever counts as progress: a server that ignores ranges begins at zero each time.
-            failures = 0 if partial.size > longest else failures + 1
-            longest = max(longest, partial.size)
-            joined = joined or partial.size > 0
-            if failures == ATTEMPTS:
+            failures = 0 if _size(part) > longest else failures + 1
+            longest = max(longest, _size(part))
+            joined = joined or longest > 0
+            offline = connection == 1 and isinstance(error, _Unreachable)
+            if failures == ATTEMPTS or offline:
+                attempts = "" if offline else f" ({ATTEMPTS} attempts)"
                 raise DatasetError(
-                    f"{source.url}: {error} ({ATTEMPTS} attempts); check the connection and run again, which goes on "
-                    f"where this stopped, or name another address with --source {source.name}=URL"
+                    f"{source.url}: {error}{attempts}; check the connection and run the same command again, which "
+                    f"goes on where this stopped, or {source.elsewhere}"
                 ) from error
             pause = PAUSE * 2 ** max(0, failures - 1)
             print(f"{source.file}: {error}; next attempt in {pause:g} s", file=sys.stderr)
             time.sleep(pause)
-        else:
-            return joined
+    return joined
 
 
-def _transfer(source: Source, partial: _Partial) -> None:
-    """One connection: adds what it brings.
+def _transfer(source: Source, part: Path) -> None:
+    """Adds to the part what one connection brings.
 
     Raises:
-        _Interrupted: it failed, or was cut.
+        _Interrupted: the connection failed, or was cut.
         DatasetError: the server has no such file, or plainly another one.
     """
-    version = partial.version(source.url)
-    offset = partial.size if version else 0
-    if version and offset == version.total:  # killed after the last byte
+    offset = _size(part)
+    if offset and offset == source.size:  # killed after the last byte
         return
-    headers = {"User-Agent": "diffseg", "Accept-Encoding": "identity"}
-    if version and offset:
-        headers["Range"] = f"bytes={offset}-"
-        if version.validator:
-            headers["If-Range"] = version.validator
-    with _connect(source, headers, partial) as response:
+    with _connect(source, part, offset) as response:
+        if response is None:  # all of it is there
+            return
+        headers: Message = response.headers
+        if headers.get_content_type() == "text/html":
+            raise DatasetError(
+                f"{source.url}: a web page came instead of the file (a login page of the network, perhaps); open the "
+                f"address in a browser to see it, or {source.elsewhere}"
+            )
         if response.status == HTTPStatus.PARTIAL_CONTENT:
-            if version is None or not _continues(response.headers, version, offset):
-                partial.restart()
-                raise _Interrupted("the server went on with another version of the file")
+            match = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+            if match is None or match[1] != str(offset):
+                part.unlink()
+                raise _Interrupted("the server went on elsewhere in the file")
+            total: int | None = int(match[2])
         else:
-            version = _version(source, response.headers)
-            partial.restart(version)
-        _append(response, partial, version.total if version else None)
+            offset, length = 0, headers.get("Content-Length", "")
+            total = int(length) if length.isdigit() else None
+        if total is not None and source.size not in (None, total):
+            raise DatasetError(
+                f"{source.url}: the file there has {total:,} bytes, the published one {source.size:,}; "
+                f"{source.elsewhere}"
+            )
+        _append(response, part, offset, total)
 
 
-def _connect(source: Source, headers: dict[str, str], partial: _Partial) -> Any:
+@contextmanager
+def _connect(source: Source, part: Path, offset: int) -> Iterator[Any]:
+    """The answer of the server; None where it says that the file ends at ``offset``."""
+    headers = {"User-Agent": "diffseg", "Accept-Encoding": "identity"}
+    if offset:
+        headers["Range"] = f"bytes={offset}-"
     try:
-        return urllib.request.urlopen(urllib.request.Request(source.url, headers=headers), timeout=TIMEOUT)
+        response = urllib.request.urlopen(urllib.request.Request(source.url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            partial.restart()
-        elif error.code not in PASSING:
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
+            match = CONTENT_RANGE.fullmatch(error.headers.get("Content-Range", ""))
+            if match is None or int(match[2]) != offset:
+                part.unlink()
+                raise _Interrupted("the server's file is shorter than what came before") from error
+            yield None
+            return
+        if error.code not in PASSING:
             raise DatasetError(
-                f"{source.url}: the server answers {error.code} ({error.reason}); "
-                f"name another address with --source {source.name}=URL"
+                f"{source.url}: the server answers {error.code} ({error.reason}); {source.elsewhere}"
             ) from error
         raise _Interrupted(f"the server answers {error.code} ({error.reason})") from error
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
+    except urllib.error.URLError as error:
         if source.url.startswith("file://"):
-            raise DatasetError(f"{source.url}: {reason}; correct --source {source.name}=URL") from error
-        raise _Interrupted(f"no connection ({reason})") from error
+            raise DatasetError(f"{source.url}: {error.reason}; correct --source {source.name}=URL") from error
+        raise _Unreachable(f"no connection ({error.reason})") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(f"no answer ({error})") from error
+    with response:
+        yield response
 
 
-def _version(source: Source, headers: Message) -> _Version | None:
-    """The version that a server is about to send in full; None where it does not say how long that is."""
-    length = headers.get("Content-Length", "")
-    total = int(length) if length.isdigit() else None
-    other = f"name another address with --source {source.name}=URL"
-    if headers.get_content_type() == "text/html":
-        raise DatasetError(
-            f"{source.url}: a web page came instead of the file (a login page of the network, perhaps); open the "
-            f"address in a browser to see it, or {other}"
-        )
-    if total is None:
-        return None
-    if source.size not in (None, total):
-        raise DatasetError(
-            f"{source.url}: the file there has {total:,} bytes, the published one {source.size:,}; {other}"
-        )
-    return _Version(source.url, total, _validator(headers))
-
-
-def _validator(headers: Message) -> str | None:
-    etag = headers.get("ETag", "W/")
-    return headers.get("Last-Modified") if etag.startswith("W/") else etag  # a weak one does not promise equal bytes
-
-
-def _continues(headers: Message, version: _Version, offset: int) -> bool:
-    """Whether a partial answer is the rest of the version that the first part is of."""
-    match = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-    if match is None or (int(match[1]), int(match[2])) != (offset, version.total):
-        return False
-    return _validator(headers) in (None, version.validator)
-
-
-def _append(response: Any, partial: _Partial, total: int | None) -> None:
-    size = partial.size
+def _append(response: Any, part: Path, size: int, total: int | None) -> None:
+    """Writes an answer behind the first ``size`` bytes; raises _Interrupted if it ends before ``total`` bytes."""
+    part.parent.mkdir(parents=True, exist_ok=True)
     with (
-        partial.data.open("ab") as file,
-        tqdm(
-            desc=partial.data.stem, total=total, initial=size, unit="B", unit_scale=True, disable=None, leave=False
-        ) as bar,
+        part.open("ab" if size else "wb") as file,
+        tqdm(desc=part.stem, total=total, initial=size, unit="B", unit_scale=True, disable=None, leave=False) as bar,
     ):
         while total is None or size < total:
             try:

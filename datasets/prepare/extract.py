@@ -78,9 +78,13 @@ def select(archive: Path, members: re.Pattern[str], limits: Limits) -> Selection
         infos = file.infolist()
     entries: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        problem = _unsafe(info)
+        problem = "leads out of the folder" if _leads_out(info.filename) else None
         if match := members.fullmatch(info.filename):
-            if match[1] in entries:
+            if stat.S_ISLNK(info.external_attr >> 16):
+                problem = "is a link"
+            elif info.flag_bits & ENCRYPTED:
+                problem = "is encrypted"
+            elif match[1] in entries:
                 problem = "is there twice"
             elif info.compress_type not in COMPRESSIONS:
                 problem = "is compressed in an unusual way"
@@ -103,21 +107,16 @@ def select(archive: Path, members: re.Pattern[str], limits: Limits) -> Selection
     return selection
 
 
-def _unsafe(info: zipfile.ZipInfo) -> str | None:
+def _leads_out(name: str) -> bool:
     # The rules for Windows' paths cover both separators, drives, and POSIX.
-    path = PureWindowsPath(info.filename)
-    if path.anchor or ".." in path.parts:
-        return "leads out of the folder"
-    if stat.S_ISLNK(info.external_attr >> 16):
-        return "is a link"
-    if info.flag_bits & ENCRYPTED:
-        return "is encrypted"
-    return None
+    path = PureWindowsPath(name)
+    return bool(path.anchor) or ".." in path.parts
 
 
 def require_space(folder: Path, needed: float) -> None:
-    """Raises `DatasetError` when fewer than ``needed`` bytes are free on the disk of ``folder``."""
-    free = shutil.disk_usage(folder).free
+    """Raises `DatasetError` when fewer than ``needed`` bytes are free on the disk of ``folder``, made or not."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    free = shutil.disk_usage(there).free
     if free < needed:
         raise DatasetError(
             f"{folder}: {needed / GB:.1f} GB are needed there but {free / GB:.1f} GB are free; "

@@ -85,7 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         start = self._start(behaviour, content, asked)
         if start is None:
-            self.send_error(416)
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         self._send(behaviour, content, start)
 

