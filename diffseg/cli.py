@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from diffseg import pictures
-from diffseg.backbones import Backbone, MissingWeights
+from diffseg.backbones import Backbone, WeightsError
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.cli_options import ROWS_A_SHEET, parser, spec_of, tau_of
 from diffseg.labelling import cli_label
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _make_folder(args.out)
         segmenter = _Segmenter(spec, args)
         labeller = cli_label.Labeller(segmenter, args) if args.label else None
-    except (ValueError, MissingWeights) as error:
+    except (ValueError, WeightsError) as error:
         options.exit(2, f"{options.prog}: {error}\n")
     try:
         return _run(photos, args.out, segmenter, labeller, args.crop)
@@ -74,7 +74,7 @@ def _missing(spec: Backbone) -> list[str]:
     """Which weights are not on this machine."""
     try:
         spec.check()
-    except MissingWeights as error:
+    except WeightsError as error:
         return [str(error)]
     return []
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from datasets.base import DatasetError
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import WeightsError
 from diffseg.interrupts import INTERRUPTED_STATUS, interruptible
 from eval.config import ConfigError, explain
 from eval.files import WriteError
@@ -30,7 +30,7 @@ from experiments.running.plan import plan
 from experiments.running.rows import check
 
 USER_ERRORS = (
-    *(ConfigError, DatasetError, MissingWeights, RecordError, WriteError),
+    *(ConfigError, DatasetError, WeightsError, RecordError, WriteError),
     *(HydraException, OmegaConfBaseException, OSError),
 )
 # Hydra takes plugins from the namespace package hydra_plugins only: this folder holds our part of it, nothing else.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import WeightsError
 from diffseg.cli_options import Parser, path_argument
 from diffseg.interrupts import interruptible
 from diffseg.paths import NoHome, expanded
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _plot(args)
         if args.only != "plots":
             _draw_papers(args)
-    except (ResultsError, PhotoError, DatasetError, MissingWeights, NoHome, WriteError, ValueError) as error:
+    except (ResultsError, PhotoError, DatasetError, WeightsError, NoHome, WriteError, ValueError) as error:
         print(f"figures: {error}", file=sys.stderr)
         return USAGE_STATUS
     return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from diffseg.backbones.image import check_range
@@ -25,8 +26,27 @@ Dtype = Literal["float32", "tf32", "float16", "bfloat16"]
 lets a GPU convolve and multiply with 10 bits of mantissa."""
 
 
-class MissingWeights(FileNotFoundError):
+class WeightsError(Exception):
+    """Weights that cannot be used. The message is one line: the file, what is wrong with it, what to do."""
+
+
+class MissingWeights(WeightsError, FileNotFoundError):
     """The weights of a backbone are not on this machine; the message says which, from where, and how to get them."""
+
+
+class BrokenWeights(WeightsError, ValueError):
+    """A file of weights, a configuration or a tokenizer is damaged, or does not fit the others.
+
+    Attributes:
+        file: the file, or the folder of the model.
+        fault: what is wrong with it; a sentence that lacks its subject.
+        remedy: what to do.
+        key: configuration key that chose the file.
+    """
+
+    def __init__(self, file: Path, fault: str, remedy: str = "download it again", key: str = "path") -> None:
+        super().__init__(f"{key}: {file} {' '.join(fault.split())}: {remedy}")
+        self.file, self.fault, self.remedy, self.key = file, fault, remedy, key
 
 
 class AttentionModel(ABC):
@@ -93,7 +113,7 @@ class Backbone(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the weights and what configures them, part of every record's key. Raises `MissingWeights`."""
+        """sha256 (hex) of the weights and what configures them, part of every record's key. Raises `WeightsError`."""
         ...
 
     @property
@@ -102,9 +122,9 @@ class Backbone(Protocol):
         ...
 
     def check(self) -> None:
-        """Raises `MissingWeights` when the weights are not on this machine. Touches no network, imports no torch."""
+        """Raises `WeightsError` when the weights are missing or damaged. Touches no network, imports no torch."""
         ...
 
     def load(self, device: str = "auto") -> AttentionModel:
-        """Loads the weights onto ``device`` ("auto": CUDA where there is one, else the CPU)."""
+        """Loads the weights onto ``device`` ("auto": CUDA where there is one, else the CPU). Raises `WeightsError`."""
         ...

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from diffseg.backbones import Dtype, MissingWeights
-from diffseg.backbones.weights import locate, sha256_of
+from diffseg.backbones import Dtype
+from diffseg.backbones.weights import ModelFiles, Stem, find, locate, locate_model, sha256_of
 from diffseg.isolation import isolated
 
 if TYPE_CHECKING:
@@ -21,20 +21,21 @@ MODEL_FILES = (
     "unet/config.json",
     "unet/diffusion_pytorch_model.safetensors",
 )
-"""What is read of a folder or repository in the diffusers layout; it has no other effect on the attention."""
+"""Files to download of a published repository in the diffusers layout."""
 
-TEXT_FILES = ("text_encoder{}/config.json", "text_encoder{}/model.safetensors", "tokenizer{}/tokenizer_config.json")
-"""And these for each text encoder, {} its suffix in `StableDiffusion.TEXT_ENCODERS`."""
+TOKENIZER_CONFIG = "tokenizer{}/tokenizer_config.json"
+TEXT_FILES = ("text_encoder{}/config.json", "text_encoder{}/model.safetensors", TOKENIZER_CONFIG)
+"""Files of each text encoder; {} stands for its suffix, see `StableDiffusion.TEXT_ENCODERS`."""
 
 TOKENIZER_LAYOUTS = (
     ("tokenizer{}/vocab.json", "tokenizer{}/merges.txt", "tokenizer{}/special_tokens_map.json"),
     ("tokenizer{}/tokenizer.json",),
 )
-"""And either of these: the published repositories' files, or the one that transformers writes today."""
+"""A tokenizer has either of these: the published repositories' files, or the one that transformers writes today."""
 
 
 def published_files(suffixes: Sequence[str]) -> tuple[str, ...]:
-    """What to download of a published repository whose text encoders have these suffixes."""
+    """Files to download of a published repository whose text encoders have these suffixes."""
     names = (*TEXT_FILES, *TOKENIZER_LAYOUTS[0])
     return (*MODEL_FILES, *(name.format(suffix) for suffix in suffixes for name in names))
 
@@ -55,7 +56,8 @@ class StableDiffusion:
     Attributes:
         FACTORS: latents along one side of a location, at each side with self-attention; the U-Net halves three times.
         TEXT_ENCODERS: suffixes of the folders of text encoders and tokenizers.
-        path: hub id, looked up in the local cache only, or local folder. safetensors only, one file a part.
+        path: hub id, looked up in the local cache only, or local folder. safetensors only, whole or in
+            shards, in full or half ("fp16") precision.
         size: side P in pixels of the square that enters the VAE, a positive multiple of 64.
         timestep: time step t given to the U-Net, 0..999. No noise is added, whatever it is.
         dtype: of the VAE and the U-Net (see `diffseg.backbones.Dtype`). The text encoder, the collected attention and
@@ -104,36 +106,46 @@ class StableDiffusion:
         return self.dtype
 
     @cached_property
-    def files(self) -> tuple[Path, ...]:
-        """`MODEL_FILES`, `TEXT_FILES` and a tokenizer layout, on this machine. Raises `MissingWeights`."""
-        files = [*MODEL_FILES, *(name.format(suffix) for suffix in self.TEXT_ENCODERS for name in TEXT_FILES)]
-        try:
-            folder = locate(self.path, files, published_files(self.TEXT_ENCODERS))
-        except MissingWeights as missing:
-            if ".safetensors" not in str(missing):
-                raise
-            raise MissingWeights(f"{missing} (sharded, .fp16. and .bin weights are not read)") from None
+    def models(self) -> Mapping[str, ModelFiles]:
+        """Folder of each model in the diffusers layout, such as "unet" -> its files. Raises `WeightsError`."""
+        published = published_files(self.TEXT_ENCODERS)
+        stems: dict[str, Stem] = {"vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model"}
+        for suffix in self.TEXT_ENCODERS:
+            stems[f"text_encoder{suffix}"] = "model"
+        return {part: locate_model(self.path, part, stem, published) for part, stem in stems.items()}
+
+    @cached_property
+    def tokenizers(self) -> Mapping[str, tuple[Path, ...]]:
+        """Suffix of each text encoder -> the files of its tokenizer. Raises `WeightsError`."""
+        published = published_files(self.TEXT_ENCODERS)
+        found = {}
         for suffix in self.TEXT_ENCODERS:
             layouts = [[name.format(suffix) for name in layout] for layout in TOKENIZER_LAYOUTS]
-            whole = next((layout for layout in layouts if all((folder / name).is_file() for name in layout)), None)
-            if whole is None:
-                locate(self.path, layouts[0], published_files(self.TEXT_ENCODERS))  # says which is missing
-                raise MissingWeights(f"path: {self.path} has no whole tokenizer")
-            files += whole
-        return tuple(folder / name for name in files)
+            layout = next((each for each in layouts if all(find(self.path, name) for name in each)), layouts[0])
+            names = [TOKENIZER_CONFIG.format(suffix), *layout]
+            folder = locate(self.path, names, published)
+            found[suffix] = tuple(folder / name for name in names)
+        return found
 
-    @property
-    def folder(self) -> Path:
-        """Folder of the weights. Raises `MissingWeights`."""
-        return self.files[0].parents[1]
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """All that is read, on this machine. Raises `WeightsError`."""
+        models = self.models
+        encoders = [
+            file
+            for suffix, (config, *_) in self.tokenizers.items()
+            for file in (*models[f"text_encoder{suffix}"].all, config)
+        ]
+        layouts = [file for _, *layout in self.tokenizers.values() for file in layout]
+        return *models["vae"].all, *models["unet"].all, *encoders, *layouts
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) over `files`. Raises `MissingWeights`."""
+        """sha256 (hex) over `files`. Raises `WeightsError`."""
         return sha256_of(self.files)
 
     def check(self) -> None:
-        """Raises `MissingWeights` when a file is not on this machine. Touches no network, imports no torch."""
+        """Raises `WeightsError` when a file is missing or damaged. Touches no network, imports no torch."""
         _ = self.files
 
     @isolated
@@ -141,9 +153,9 @@ class StableDiffusion:
         """Loads the weights onto ``device``.
 
         Raises:
-            MissingWeights: a file is not on this machine.
+            WeightsError: a file is missing or damaged, or does not fit the others.
             ValueError: the device does not exist, or the model is not of Stable Diffusion's shape.
         """
-        from diffseg.backbones.unet_attention import load
+        from diffseg.backbones.unet_loading import load
 
         return load(self, device)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel, head_mean
-from diffseg.backbones.device import pick_device
 from diffseg.backbones.stable_diffusion import VAE_FACTOR, StableDiffusion
-from diffseg.precision import float32_products, weights_dtype
+from diffseg.precision import float32_products
 
 
 class _AllCollected(Exception):
@@ -205,54 +201,3 @@ def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiff
         )
     if factors != set(spec.FACTORS):
         raise ValueError(f"{model} halves a latent by {max(factors)} in all; only {max(spec.FACTORS)} is supported")
-
-
-def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
-    """What `StableDiffusion.load` does. Reads local files only."""
-    target = pick_device(device)
-    folder = spec.folder
-    # diffusers warns where it cannot save memory while loading, which takes a package of its own.
-    vae = _read(AutoencoderKL, folder / "vae", weights_dtype(spec.vae_dtype), low_cpu_mem_usage=False)
-    del vae.decoder  # half of the VAE's weights, and nothing here decodes
-    unet = _read(UNet2DConditionModel, folder / "unet", weights_dtype(spec.dtype), low_cpu_mem_usage=False)
-    prompt, pooled = empty_prompt(folder, spec.TEXT_ENCODERS)
-    return UNetAttention(vae, unet, prompt, spec, target, pooled)
-
-
-@torch.no_grad()
-def empty_prompt(folder: Path, suffixes: Sequence[str]) -> tuple[Tensor, Tensor | None]:
-    """Embedding of the empty prompt, padded to the tokenizers' length T (77).
-
-    Args:
-        folder: of the weights.
-        suffixes: of the text encoders' folders.
-
-    Returns:
-        ``(1, T, C)`` float32: one encoder's last states, or what enters the last layers of two, side by side; and
-        ``(1, C')``, the second one's embedding of the prompt as a whole, None where there is no second.
-    """
-    outputs = []
-    for suffix in suffixes:
-        tokenizer = CLIPTokenizer.from_pretrained(folder / f"tokenizer{suffix}", local_files_only=True)
-        kind = CLIPTextModelWithProjection if suffix else CLIPTextModel
-        encoder = _read(kind, folder / f"text_encoder{suffix}", torch.float32)
-        tokens = tokenizer("", padding="max_length", max_length=tokenizer.model_max_length, return_tensors="pt")
-        outputs.append(encoder(tokens.input_ids, output_hidden_states=True))
-    if len(outputs) == 1:
-        return outputs[0].last_hidden_state, None
-    return torch.cat([each.hidden_states[-2] for each in outputs], dim=-1), outputs[-1].text_embeds
-
-
-def _read(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
-    """Module of class ``kind`` from ``folder``; a weight that the file lacks is an error, not a random number."""
-    module, info = kind.from_pretrained(
-        folder,
-        dtype=dtype,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        **options,
-    )
-    if missing := sorted(info["missing_keys"]):
-        raise ValueError(f"path: the weights in {folder} lack {len(missing)} tensors, {missing[0]} for one")
-    return module.eval().requires_grad_(False)

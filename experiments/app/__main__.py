@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import WeightsError
 from diffseg.cli_options import Parser, add_model, spec_of
 from diffseg.interrupts import interruptible
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from diffseg.backbones.device import pick_device  # imports torch, which takes seconds
 
         pick_device(args.device)
-    except (ValueError, MissingWeights) as error:
+    except (ValueError, WeightsError) as error:
         options.exit(2, f"{options.prog}: {error}\n")
 
     from streamlit.web import bootstrap

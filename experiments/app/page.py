@@ -16,7 +16,7 @@ import streamlit as st
 import torch
 
 from datasets.base import DatasetError
-from diffseg.backbones import AttentionModel, Backbone, MissingWeights
+from diffseg.backbones import AttentionModel, Backbone, WeightsError
 from diffseg.cli_options import spec_of
 from diffseg.pictures import Labels, PhotoError
 from diffseg.segmenters.base import Segmenter
@@ -59,7 +59,7 @@ class Backend:
 
 @st.cache_resource(show_spinner="Loading the backbone")
 def backend() -> Backend:
-    """The backbone of the command line, loaded once. Raises ValueError or MissingWeights."""
+    """The backbone of the command line, loaded once. Raises ValueError or WeightsError."""
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -179,5 +179,5 @@ def main() -> None:
 
 try:
     main()
-except (PhotoError, DatasetError, MissingWeights, ValueError, torch.OutOfMemoryError) as error:
+except (PhotoError, DatasetError, WeightsError, ValueError, torch.OutOfMemoryError) as error:
     st.error(str(error))

@@ -54,7 +54,7 @@ def origin(photos: Mapping[str, Picture], setups: tuple[Setup, Setup], where: tu
         photos, setups, where: as `experiments.paper.figures.draw` takes them.
 
     Raises:
-        MissingWeights: the weights are not there.
+        WeightsError: the weights are missing or damaged.
     """
     root = Path(__file__).resolve().parents[2]
     code = sorted((root / "diffseg").rglob("*.py"))

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
 from datasets.base import Dataset, DatasetError
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import MissingWeights, WeightsError
 from eval.config import ConfigError, RowConfig, RunConfig, build, unknown_key
 from experiments.running.composing import Composer
 
@@ -160,7 +160,7 @@ def check(rows: Sequence[RowConfig]) -> list[RowConfig]:
 
     Raises:
         ConfigError: something is missing; the message says what, from where, and how to get it.
-        DatasetError, MissingWeights: the one thing that is.
+        DatasetError, WeightsError: the one thing that is.
     """
     datasets: dict[Dataset, Dataset] = {}
     rows = [replace(row, dataset=datasets.setdefault(row.dataset, row.dataset)) for row in rows]
@@ -169,12 +169,12 @@ def check(rows: Sequence[RowConfig]) -> list[RowConfig]:
         for part in (row.dataset, row.backbone):
             try:
                 part.check()
+            except WeightsError as error:
+                errors.append(_of_row(error, row))
             except ValueError as error:
                 raise ConfigError(f"backbone.{error}") from error
             except DatasetError as error:
                 errors.append(error)
-            except MissingWeights as error:
-                errors.append(_of_row(error, row))
     errors = list({str(error): error for error in errors}.values())
     if len(errors) == 1:
         raise errors[0]
@@ -183,10 +183,11 @@ def check(rows: Sequence[RowConfig]) -> list[RowConfig]:
     return rows
 
 
-def _of_row(error: MissingWeights, row: RowConfig) -> MissingWeights:
+def _of_row(error: WeightsError, row: RowConfig) -> WeightsError:
     """The error with the whole key, and the environment variable from which the YAML reads the path, if it does."""
     key = "backbone." if str(error).startswith("path: ") else ""
     path = OmegaConf.to_container(row.composed.backbone, resolve=False)["path"]  # type: ignore[call-overload, index]
     variable = re.match(r"\$\{oc\.env:(\w+)", path)
     hint = f"; beside another backbone: the environment variable {variable[1]}=DIR" if variable else ""
-    return MissingWeights(f"{key}{error}{hint}")
+    kind = MissingWeights if isinstance(error, MissingWeights) else WeightsError
+    return kind(f"{key}{error}{hint}")

@@ -108,7 +108,7 @@ def test_a_lacking_tensor_is_an_error(tiny: Path, tmp_path: Path) -> None:
     weights = load_file(copy / "text_encoder/model.safetensors")
     del weights["final_layer_norm.bias"]
     save_file(weights, copy / "text_encoder/model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match=r"lack 1 tensors, final_layer_norm.bias"):
+    with pytest.raises(ValueError, match=r"/text_encoder/model\.safetensors lacks the tensor final_layer_norm\.bias"):
         StableDiffusion(str(copy), SIZE).load("cpu")
 
 
@@ -142,7 +142,6 @@ def test_a_missing_file_is_named(tiny: Path, tmp_path: Path, name: str) -> None:
     assert name in message
     assert str(copy) in message
     assert "\n" not in message
-    assert (".fp16." in message) == name.endswith(".safetensors")
 
 
 def test_models_of_another_shape(model: UNetAttention) -> None:

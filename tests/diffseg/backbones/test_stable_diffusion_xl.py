@@ -29,7 +29,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def pipeline(model: UNetAttention) -> StableDiffusionXLPipeline:
-    folder = model.spec.folder
+    folder = Path(model.spec.path)
     return StableDiffusionXLPipeline(
         vae=model.vae,
         text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder"),

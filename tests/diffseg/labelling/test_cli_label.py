@@ -59,7 +59,7 @@ def stored(path: Path) -> NDArray[np.integer]:
 def expected(models: Path, text: str, words: dict[str, list[int]], rule: Vote, masks: str) -> Any:
     """The same from the library: prompt, words and their tokens, rule, and the prompt of the masks."""
     model = StableDiffusion(str(models / "sd"), SIZE).load("cpu")
-    encoder = cross_attention.PromptEncoder(models / "sd", torch.device("cpu"))
+    encoder = cross_attention.PromptEncoder(StableDiffusion(str(models / "sd")), torch.device("cpu"))
     pixels = torch.from_numpy(stored(models / "photo.png")).permute(2, 0, 1)[None].float()
     latents = model.encode(torch.nn.functional.interpolate(pixels, (SIZE, SIZE), mode="bilinear"))
     with cross_attention.collect(model.unet) as crossed:

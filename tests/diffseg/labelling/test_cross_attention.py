@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
 import torch
@@ -27,7 +26,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def encoder(model: UNetAttention) -> PromptEncoder:
-    return PromptEncoder(Path(model.spec.path), torch.device("cpu"))
+    return PromptEncoder(model.spec, torch.device("cpu"))
 
 
 def reference(model: UNetAttention, latents: Tensor, prompt: Tensor) -> dict[int, Tensor]:

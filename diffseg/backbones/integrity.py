@@ -1,0 +1,134 @@
+"""Finds damage in the files of a model before anything loads them. Imports no torch.
+
+Each function raises `BrokenWeights` with one line: the file, what is wrong with it, and what to do.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from diffseg.backbones import BrokenWeights, MissingWeights
+
+PULL = "run `git lfs pull` in its folder, or download it again"
+
+LENGTH_BYTES = 8  # a safetensors file begins with the length of its header, a little-endian integer
+HEAD_BYTES = 1024  # of a file, enough to recognise what it is
+INDEX_SUFFIX = ".index.json"
+
+
+def check_file(file: Path) -> None:
+    """Checks one file of a model by its suffix; reads a header, not gigabytes."""
+    size, head = _head(file)
+    if not size:
+        raise BrokenWeights(file, "is empty")
+    if head.startswith(b"version https://git-lfs"):
+        raise BrokenWeights(file, "is a Git LFS pointer, not the file itself", PULL)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise BrokenWeights(
+            file,
+            "is a web page, not the file itself",
+            "download it again (from the hub: /resolve/ in the address, not /blob/; some models need a login)",
+        )
+    if file.suffix == ".safetensors":
+        _check_safetensors(file, size, head)
+    elif file.suffix == ".json":
+        read_json(file)
+    elif file.suffix == ".txt":
+        _text(file)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; a byte order mark at its start is skipped."""
+    _head(file)
+    try:
+        content = json.loads(_text(file))
+    except (ValueError, RecursionError) as error:
+        raise BrokenWeights(file, f"is no JSON file ({error})") from None
+    if not isinstance(content, dict):
+        raise BrokenWeights(file, f"holds {type(content).__name__} where a JSON object is needed")
+    return content
+
+
+def shards_of(index: Path) -> list[Path]:
+    """Files that ``model.safetensors.index.json`` names, sorted. Raises `MissingWeights` where one is not there."""
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise BrokenWeights(index, "has no weight_map from tensors to files")
+    shards = [index.parent / name for name in sorted(set(names.values()))]
+    for shard in shards:
+        if shard.parent != index.parent:
+            raise BrokenWeights(index, f"names a file of another folder, {shard.name}")
+        if not shard.exists():
+            raise MissingWeights(f"path: {shard} is missing, which {index.name} names: download it again")
+    return shards
+
+
+def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the tensors of a safetensors file, from its header alone."""
+    size, head = _head(file)
+    return {name: tuple(entry["shape"]) for name, entry in _check_safetensors(file, size, head).items()}
+
+
+def whole_number(config: dict[str, Any], key: str, file: Path) -> int:
+    """Value of ``key`` in the configuration read from ``file``, at least 1."""
+    value = config.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BrokenWeights(file, f"must have a whole number of at least 1 as {key}, got {value!r}")
+    return value
+
+
+def _head(file: Path) -> tuple[int, bytes]:
+    """Size and first bytes of a file."""
+    try:
+        if file.is_dir():
+            raise BrokenWeights(file, "is a folder where a file is needed")
+        with file.open("rb") as stream:
+            return file.stat().st_size, stream.read(HEAD_BYTES)
+    except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise BrokenWeights(file, "is no text file in UTF-8") from None
+    except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: OSError) -> BrokenWeights:
+    return BrokenWeights(file, f"cannot be read ({error.strerror})", "check its permissions")
+
+
+def _check_safetensors(file: Path, size: int, head: bytes) -> dict[str, dict[str, Any]]:
+    """Entries of the header, by tensor, after the length of the file has been compared with it."""
+    # The header is a JSON object; the length before it may begin with any byte.
+    if head[LENGTH_BYTES : LENGTH_BYTES + 1] != b"{" and head.startswith((b"PK", b"\x80")):
+        raise BrokenWeights(file, "is a PyTorch pickle in spite of its name", "get the model's .safetensors file")
+    length = int.from_bytes(head[:LENGTH_BYTES], "little")
+    try:
+        if size < LENGTH_BYTES + length:
+            raise BrokenWeights(file, f"is cut short, or no safetensors file: it has {size} bytes")
+        with file.open("rb") as stream:
+            stream.seek(LENGTH_BYTES)
+            header = json.loads(stream.read(length))
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
+        shapes = [entry["shape"] for entry in entries.values()]
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    except BrokenWeights:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        raise BrokenWeights(file, "is no safetensors file: its header is damaged") from None
+    if not ends or not all(isinstance(shape, list) for shape in shapes):
+        raise BrokenWeights(file, "holds no tensors")
+    expected = LENGTH_BYTES + length + max(ends)
+    if size < expected:
+        raise BrokenWeights(file, f"is cut short: it has {size} of {expected} bytes")
+    if size > expected:
+        raise BrokenWeights(file, f"is damaged: it has {size - expected} bytes too many")
+    return entries

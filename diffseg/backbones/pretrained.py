@@ -1,0 +1,177 @@
+"""The only place where diffusers and transformers read files: whatever they raise becomes `BrokenWeights`."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from diffseg.backbones import BrokenWeights, WeightsError
+from diffseg.backbones.integrity import check_file, read_json
+from diffseg.backbones.weights import ModelFiles
+
+Loaded = TypeVar("Loaded")
+
+LIBRARIES = ("diffusers", "transformers")
+REASON_LENGTH = 200  # characters of a library's own message that are shown
+ATTENTION_KEYS = {
+    *("attn_implementation", "_attn_implementation", "_attn_implementation_internal", "_attn_implementation_autoset"),
+    *("output_attentions", "output_hidden_states", "return_dict", "use_return_dict", "torchscript"),
+}
+NO_MEMORY = ("can't allocate memory", "out of memory")
+
+
+def guarded(load: Callable[[], Loaded], files: Iterable[Path], what: Path) -> Loaded:
+    """Result of ``load``, a call into a library that reads ``files`` and nothing else of ours.
+
+    Args:
+        load: the call.
+        files: what it reads. Where it fails, the first damaged one is named.
+        what: named where no file is damaged by itself: the configuration or the folder.
+
+    Raises:
+        BrokenWeights: the call failed.
+        WeightsError: memory ran out.
+    """
+    try:
+        with _quiet():
+            return load()
+    # Damaged files make the libraries raise anything, a bare Exception too.
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        if isinstance(error, MemoryError) or any(words in reason for words in NO_MEMORY):
+            raise WeightsError(f"path: memory ran out while {what} was read: take a smaller model or dtype") from error
+        for file in files:
+            check_file(file)
+        shown = reason if len(reason) <= REASON_LENGTH else f"{reason[:REASON_LENGTH]} ..."
+        raise BrokenWeights(what, f"cannot be loaded ({type(error).__name__}: {shown})") from error
+
+
+def pretrained(
+    kind: Any,
+    files: ModelFiles,
+    dtype: torch.dtype,
+    optional: tuple[str, ...] = (),
+    **options: Any,
+) -> Any:
+    """The frozen module of class ``kind``, in evaluation mode.
+
+    Args:
+        kind: class of diffusers or transformers.
+        files: what it is read from.
+        dtype: of its weights.
+        optional: beginnings of the names of tensors that the file may lack.
+        **options: for ``from_pretrained``.
+
+    Raises:
+        BrokenWeights: a file is damaged, or weights and configuration do not fit each other. The libraries would fill
+            what is missing with random numbers and leave out what is too much.
+    """
+    module, info = guarded(
+        lambda: kind.from_pretrained(
+            files.folder,
+            dtype=dtype,
+            variant=files.variant,
+            use_safetensors=files.weights[0].suffix != ".bin",  # BLIP is published as tensors in a pickle
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported below, in one line
+            **options,
+        ),
+        files.all,
+        files.config,
+    )
+    check_fit(
+        module,
+        files.weights[0],
+        missing=[name for name in info["missing_keys"] if not name.startswith(optional)],
+        unexpected=info["unexpected_keys"],
+        mismatched=info["mismatched_keys"],
+    )
+    return module.eval().requires_grad_(False)
+
+
+def configured(kind: Any, file: Path) -> Any:
+    """The configuration of transformers' class ``kind`` in ``file``, without settings of how attention is computed.
+
+    People who looked at attention save ``output_attentions`` and its like with a model. Here they would change what a
+    model returns, or keep our attention from being used.
+
+    Raises:
+        BrokenWeights: the file is damaged, or holds values that the class refuses.
+    """
+    values = _cleared(read_json(file))
+    return guarded(lambda: kind.from_dict(values), [file], file)
+
+
+def _cleared(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _cleared(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if name not in ATTENTION_KEYS
+    }
+
+
+def check_fit(
+    module: nn.Module,
+    file: Path,
+    missing: Iterable[str],
+    unexpected: Iterable[str],
+    mismatched: Iterable[tuple[str, torch.Size, torch.Size]],
+) -> None:
+    """Checks what a library has reported about loading ``module`` from ``file``, and that all weights are finite.
+
+    Unexpected tensors are allowed unless they belong to a numbered layer that the module would have if its
+    configuration said so: published files hold heads, buffers and mask tokens that nothing here needs.
+
+    Raises:
+        BrokenWeights: see `pretrained`.
+    """
+    if different := sorted(mismatched):
+        name, found, wanted = different[0]
+        raise BrokenWeights(
+            file,
+            f"does not fit its config.json: {name} has shape {tuple(found)}, not {tuple(wanted)}"
+            + _others(len(different)),
+            "download both again, from one repository",
+        )
+    if lacking := sorted(missing):
+        raise BrokenWeights(file, f"lacks the tensor {lacking[0]}" + _others(len(lacking)))
+    kinds = {_without_numbers(name) for name in module.state_dict()}
+    if surplus := sorted(name for name in unexpected if _without_numbers(name) in kinds):
+        raise BrokenWeights(
+            file,
+            f"does not fit its config.json, which has no layer for {surplus[0]}" + _others(len(surplus)),
+            "download both again, from one repository",
+        )
+    for name, weight in module.named_parameters():
+        if weight.is_floating_point() and not bool(weight.detach().sum(dtype=torch.float32).isfinite()):
+            raise BrokenWeights(file, f"holds NaN or infinite values in {name}")
+
+
+def _others(count: int) -> str:
+    return f" (and {count - 1} more like it)" if count > 1 else ""
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the libraries from printing tables of tensors, which our one line replaces."""
+    loggers = [logging.getLogger(name) for name in LIBRARIES]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,314 @@
+"""Whatever diffusers and transformers raise on a damaged model ends as one line that names the file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
+from diffseg.backbones.pretrained import guarded
+from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.backbones.vit import ViT
+from diffseg.labelling.captioning import Captioner
+from experiments.bench.tiny_sd import build_tiny_sd, pictures
+from tests.helpers import damage
+from tests.helpers.tiny_blip import build_tiny_blip
+from tests.helpers.tiny_vits import TINY_SPEC, TINY_VITS, build_tiny_vit
+
+SIZE = 64
+PARTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
+
+
+@pytest.fixture(scope="module")
+def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_blip(tmp_path_factory.mktemp("blip"), ("a", "cat"))
+
+
+def load_sd(folder: Path) -> Any:
+    return StableDiffusion(str(folder), SIZE).load("cpu")
+
+
+def load_vit(folder: Path) -> Any:
+    return ViT(path=str(folder), **TINY_SPEC).load("cpu")
+
+
+def load_blip(folder: Path) -> Any:
+    return Captioner(str(folder), torch.device("cpu"))
+
+
+def refused(load: Callable[[Path], Any], folder: Path, file: Path, words: str, capfd: Any, key: str = "path") -> None:
+    """Loading is refused in one line that names the file and says what to do, and nothing else is printed."""
+    capfd.readouterr()
+    with pytest.raises(WeightsError, match=words) as caught:
+        load(folder)
+    message = str(caught.value)
+    assert message.startswith(f"{key}: {file}"), message
+    assert "\n" not in message
+    assert len(message) < 600
+    assert re.search(r"again|git lfs pull|\.safetensors file|permissions", message), message
+    printed = capfd.readouterr()
+    assert "LOAD REPORT" not in printed.out + printed.err
+    assert "Traceback" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize("name", damage.WEIGHTS)
+@pytest.mark.parametrize("part", PARTS)
+def test_damaged_weights_of_stable_diffusion(part: str, name: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
+    folder = damage.copy(sd, tmp_path / "sd")
+    file = folder / part / f"{PARTS[part]}.safetensors"
+    spoil, words = damage.WEIGHTS[name]
+    spoil(file)
+    refused(load_sd, folder, file, words, capfd)
+
+
+TEXTS = {file: damage.JSON for file in ("tokenizer/vocab.json", "tokenizer/tokenizer_config.json")}
+CONFIGS = {f"{part}/config.json": damage.JSON for part in PARTS}
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        *((file, name) for file, kinds in (TEXTS | CONFIGS).items() for name in kinds),
+        *(("tokenizer/merges.txt", name) for name in damage.ANY_FILE),
+    ],
+)
+def test_damaged_texts_of_stable_diffusion(file: str, name: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
+    folder = damage.copy(sd, tmp_path / "sd")
+    spoil, words = damage.JSON[name]
+    spoil(folder / file)
+    refused(load_sd, folder, folder / file, words, capfd)
+
+
+def drop(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors[sorted(tensors)[-1]]
+
+
+def spoil_number(value: float) -> Callable[[dict[str, torch.Tensor]], None]:
+    def spoil(tensors: dict[str, torch.Tensor]) -> None:
+        tensors[sorted(tensors)[0]].view(-1)[0] = value
+
+    return spoil
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (drop, "lacks the tensor"),
+        (spoil_number(float("nan")), "holds NaN or infinite values in"),
+        (spoil_number(float("-inf")), "holds NaN or infinite values in"),
+    ],
+    ids=["missing", "nan", "inf"],
+)
+def test_wrong_tensors(part: str, change: Any, words: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
+    folder = damage.copy(sd, tmp_path / "sd")
+    file = folder / part / f"{PARTS[part]}.safetensors"
+    damage.change_tensors(file, change)
+    refused(load_sd, folder, file, words, capfd)
+
+
+WRONG_CONFIGS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "other width": ("unet", {"cross_attention_dim": 64}, "does not fit its config.json: .* has shape"),
+    "fewer layers": ("unet", {"layers_per_block": 1}, "does not fit its config.json"),
+    "no number": ("unet", {"block_out_channels": "x"}, "config.json cannot be loaded"),
+    "zero": ("unet", {"attention_head_dim": 0}, "config.json cannot be loaded"),
+    "unknown block": ("unet", {"down_block_types": ["Nope"] * 4}, "config.json cannot be loaded"),
+    "vae width": ("vae", {"block_out_channels": [8, 8, 8, 8]}, "does not fit its config.json"),
+    "vae text": ("vae", {"norm_num_groups": "four"}, "config.json cannot be loaded"),
+    "text width": ("text_encoder", {"hidden_size": 64}, "does not fit its config.json"),
+    "text layers": ("text_encoder", {"num_hidden_layers": 1}, "does not fit .* no layer for .*layers.1"),
+    "text heads": ("text_encoder", {"num_attention_heads": "many"}, "config.json cannot be loaded"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CONFIGS)
+def test_configurations_that_do_not_fit(name: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
+    folder = damage.copy(sd, tmp_path / "sd")
+    part, values, words = WRONG_CONFIGS[name]
+    damage.set_json(folder / part / "config.json", **values)
+    refused(load_sd, folder, folder / part, words, capfd)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("vocab.json", json.dumps({"!": "zero"})),
+        ("merges.txt", "#version: 0.2\nq z\n"),
+        ("tokenizer_config.json", '{"model_max_length": "long", "tokenizer_class": "CLIPTokenizer"}'),
+        ("tokenizer_config.json", "{}"),
+        ("tokenizer_config.json", '{"model_max_length": 100}'),
+    ],
+)
+def test_tokenizers_that_are_no_tokenizers(file: str, content: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
+    folder = damage.copy(sd, tmp_path / "sd")
+    (folder / "tokenizer" / file).write_text(content)
+    refused(load_sd, folder, folder / "t", "cannot be loaded|must have a number", capfd)
+
+
+def test_parts_of_different_models(sd: Path, tmp_path: Path) -> None:
+    folder = damage.copy(sd, tmp_path / "sd")
+    damage.set_json(folder / "text_encoder/config.json", vocab_size=9)
+    damage.change_tensors(
+        folder / "text_encoder/model.safetensors",
+        lambda tensors: tensors.update(
+            {name: value[:9].clone() for name, value in tensors.items() if len(value) == 18}
+        ),
+    )
+    damage.set_json(folder / "tokenizer/tokenizer_config.json", pad_token="n")
+    (folder / "tokenizer/special_tokens_map.json").write_text("{}")
+    with pytest.raises(BrokenWeights, match=r"text_encoder cannot be loaded \(IndexError"):
+        load_sd(folder)
+    torch.manual_seed(0)
+    config = UNet2DConditionModel.load_config(sd / "unet")
+    UNet2DConditionModel.from_config({**config, "cross_attention_dim": 48}).save_pretrained(tmp_path / "sd/unet")
+    damage.copy(sd / "text_encoder", tmp_path / "sd/text_encoder")
+    damage.copy(sd / "tokenizer", tmp_path / "sd/tokenizer")
+    with pytest.raises(BrokenWeights, match=r"/unet takes a prompt of width 48, but the text encoders .* give 32"):
+        load_sd(folder)
+
+
+@pytest.mark.parametrize("name", [*damage.WEIGHTS, "nan", "missing"])
+def test_damaged_weights_of_a_vit(name: str, tmp_path: Path, capfd: Any) -> None:
+    folder, _ = build_tiny_vit("dinov2", tmp_path / "vit")
+    file = folder / "model.safetensors"
+    spoil, words = {
+        **damage.WEIGHTS,
+        "nan": (lambda file: damage.change_tensors(file, spoil_number(float("nan"))), "holds NaN"),
+        "missing": (lambda file: damage.change_tensors(file, drop), "lacks the tensor"),
+    }[name]
+    spoil(file)
+    refused(load_vit, folder, file, words, capfd)
+
+
+@pytest.mark.parametrize("kind", TINY_VITS)
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"hidden_size": 64}, "does not fit its config.json: .* has shape"),
+        ({"hidden_size": "wide"}, "cannot be loaded"),
+        (
+            {"num_hidden_layers": 2, "out_features": None, "out_indices": None},
+            "fit its config.json, which has no layer",
+        ),
+        ({"num_hidden_layers": 4}, "lacks the tensor"),
+        ({"patch_size": "8"}, "whole number of at least 1 as patch_size, got '8'"),
+        ({"num_hidden_layers": None}, "whole number of at least 1 as num_hidden_layers, got None"),
+        ({"num_attention_heads": 0}, "cannot be loaded"),
+    ],
+)
+def test_vit_configurations_that_do_not_fit(
+    kind: str, values: dict[str, Any], words: str, tmp_path: Path, capfd: Any
+) -> None:
+    folder, _ = build_tiny_vit(kind, tmp_path / "vit")
+    damage.set_json(folder / "config.json", **values)
+    spec = {**TINY_SPEC, "layers": (0, 1)}
+    refused(lambda folder: ViT(path=str(folder), **spec).load("cpu"), folder, folder, words, capfd)
+
+
+@pytest.mark.parametrize("name", damage.JSON)
+def test_damaged_configuration_of_a_vit(name: str, tmp_path: Path, capfd: Any) -> None:
+    folder, _ = build_tiny_vit("dinov2", tmp_path / "vit")
+    spoil, words = damage.JSON[name]
+    spoil(folder / "config.json")
+    refused(load_vit, folder, folder / "config.json", words, capfd)
+
+
+@pytest.mark.parametrize("kind", TINY_VITS)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"output_attentions": True, "attn_implementation": "eager"},
+        {"_attn_implementation": "eager"},
+        {"_attn_implementation": "flash_attention_2", "_attn_implementation_autoset": True},
+        {"_attn_implementation_internal": "eager"},
+        {"output_hidden_states": True, "return_dict": False},
+        {"torchscript": True},
+        {"dtype": "float16"},
+    ],
+    ids=lambda values: "+".join(values),
+)
+def test_settings_of_people_who_looked_at_attention(kind: str, values: dict[str, Any], tmp_path: Path) -> None:
+    """They are cleared: the same maps, bit for bit."""
+    folder, _ = build_tiny_vit(kind, tmp_path / "vit")
+    images = pictures(TINY_SPEC["size"])
+    (expected,) = load_vit(folder).attend(images)
+    damage.set_json(folder / "config.json", **values)
+    damage.add_byte_order_mark(folder / "config.json")
+    (maps,) = load_vit(folder).attend(images)
+    assert all(torch.equal(maps.maps[side], expected.maps[side]) for side in expected.sides)
+
+
+def test_the_same_settings_of_a_text_encoder(sd: Path, tmp_path: Path) -> None:
+    folder = damage.copy(sd, tmp_path / "sd")
+    damage.set_json(folder / "text_encoder/config.json", output_attentions=True, return_dict=False)
+    damage.add_byte_order_mark(folder / "text_encoder/config.json")
+    assert torch.equal(load_sd(folder).prompt, load_sd(sd).prompt)
+
+
+@pytest.mark.parametrize("name", damage.WEIGHTS)
+def test_damaged_weights_of_the_captioner(name: str, blip: Path, tmp_path: Path, capfd: Any) -> None:
+    folder = damage.copy(blip, tmp_path / "blip")
+    spoil, words = damage.WEIGHTS[name]
+    spoil(folder / "model.safetensors")
+    refused(load_blip, folder, folder / "model.safetensors", words, capfd, key="captioner")
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("name", damage.JSON)
+def test_damaged_texts_of_the_captioner(file: str, name: str, blip: Path, tmp_path: Path, capfd: Any) -> None:
+    folder = damage.copy(blip, tmp_path / "blip")
+    spoil, words = damage.JSON[name]
+    spoil(folder / file)
+    refused(load_blip, folder, folder / file, words, capfd, key="captioner")
+
+
+def test_a_pickle_of_the_captioner_that_is_cut(tmp_path: Path, capfd: Any) -> None:
+    folder = build_tiny_blip(tmp_path / "blip", ("a", "cat"), "pytorch_model.bin")
+    damage.cut(folder / "pytorch_model.bin")
+    refused(load_blip, folder, folder, "cannot be loaded", capfd, key="captioner")
+
+
+def test_a_captioner_whose_configuration_does_not_fit(blip: Path, tmp_path: Path, capfd: Any) -> None:
+    folder = damage.copy(blip, tmp_path / "blip")
+    config = json.loads((folder / "config.json").read_text())
+    config["vision_config"]["hidden_size"] = 64
+    (folder / "config.json").write_text(json.dumps(config))
+    refused(load_blip, folder, folder, "does not fit its config.json", capfd, key="captioner")
+
+
+def test_pickles_alone_are_not_read(sd: Path, tmp_path: Path) -> None:
+    folder = damage.copy(sd, tmp_path / "sd")
+    (folder / "unet/diffusion_pytorch_model.safetensors").rename(folder / "unet/diffusion_pytorch_model.bin")
+    with pytest.raises(
+        MissingWeights, match=r"has no unet/diffusion_pytorch_model\.safetensors.*pickles .*are not read"
+    ):
+        load_sd(folder)
+
+
+def test_memory_is_not_damage(tmp_path: Path) -> None:
+    def exhausted() -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes")
+
+    with pytest.raises(WeightsError, match=r"memory ran out while .* was read") as caught:
+        guarded(exhausted, [], tmp_path)
+    assert not isinstance(caught.value, BrokenWeights)
+
+
+def test_the_guard_lets_interrupts_through(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        guarded(interrupted, [], tmp_path)

@@ -1,0 +1,135 @@
+"""Every command ends with one line and status 2 on damaged weights, and leaves no results."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from diffseg import cli
+from experiments.app.__main__ import PAGE
+from experiments.app.__main__ import main as app
+from experiments.bench.tiny_sd import build_tiny_sd
+from tests.conftest import ROOT
+from tests.helpers import damage
+from tests.helpers.runs import evaluate
+from tests.helpers.tiny_blip import build_tiny_blip
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+TEXT = "text_encoder/model.safetensors"
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "cut": (UNET, damage.cut, "is cut short"),
+    "pointer": (UNET, damage.lfs_pointer, "is a Git LFS pointer"),
+    "cut text encoder": (TEXT, damage.cut, "is cut short"),
+    "other width": ("unet/config.json", lambda file: damage.set_json(file, cross_attention_dim=64), "does not fit"),
+    "tokenizer": ("tokenizer/vocab.json", damage.web_page, "is a web page"),
+}
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.new("RGB", (64, 64), "green").save(tmp_path / "photo.jpg")
+    return tmp_path / "photo.jpg"
+
+
+@pytest.fixture(params=DAMAGES)
+def damaged(request: pytest.FixtureRequest, sd: Path, tmp_path: Path) -> tuple[Path, str, str]:
+    """Folder of a damaged model, the folder of the file that must be named, and words of the line."""
+    name, spoil, words = DAMAGES[request.param]
+    folder = damage.copy(sd, tmp_path / "sd")
+    spoil(folder / name)
+    return folder, f"{folder}/{name.partition('/')[0]}/", words
+
+
+def flags(folder: Path) -> list[str]:
+    return ["--backbone", "sd14", "--path", str(folder), "--size", "64", "--device", "cpu"]
+
+
+def overrides(folder: Path) -> tuple[str, ...]:
+    return "backbone=sd14", f"backbone.path={folder}", "backbone.size=64", "dataset.limit=1", "segmenter.anchors=4"
+
+
+def one_line(printed: str, start: str, file: str, words: str) -> None:
+    lines = [line for line in printed.splitlines() if "it/s]" not in line]  # bars of transformers
+    assert len(lines) == 1, printed
+    assert lines[0].startswith(start)
+    assert f"path: {file}" in lines[0]
+    assert words in lines[0]
+
+
+def test_evaluate(damaged: tuple[Path, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, file, words = damaged
+    run = evaluate(tmp_path / "results", *overrides(folder), capture=capsys)
+    assert run.status == 2
+    one_line(run.err, "error: backbone.", file, words)
+    assert not (tmp_path / "results/summary.csv").exists()
+
+
+def test_diffseg(
+    damaged: tuple[Path, str, str], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, file, words = damaged
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(photo), "-o", str(tmp_path / "out"), "--anchors", "4", *flags(folder)])
+    assert stopped.value.code == 2
+    one_line(capsys.readouterr().err, "diffseg: ", file, words)
+
+
+def test_the_captioner(sd: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("HanTa", reason="HanTa is not installed: pip install -e '.[label]'")
+    blip = build_tiny_blip(tmp_path / "blip")
+    damage.cut(blip / "model.safetensors")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(photo), "-o", str(tmp_path), "--anchors", "4", *flags(sd), "--label", "--captioner", str(blip)])
+    assert stopped.value.code == 2
+    assert f"diffseg: captioner: {blip}/model.safetensors is cut short" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["cut", "pointer", "tokenizer"])
+def test_the_app_does_not_start(name: str, sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install -e '.[app]'")
+    file, spoil, words = DAMAGES[name]
+    folder = damage.copy(sd, tmp_path / "sd")
+    spoil(folder / file)
+    with pytest.raises(SystemExit) as stopped:
+        app(flags(folder))
+    assert stopped.value.code == 2
+    one_line(capsys.readouterr().err, "app: ", f"{folder / file}", words)
+
+
+def test_the_page_shows_what_is_found_while_loading(sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    testing = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed: pip install -e '.[app]'")
+    file, spoil, words = DAMAGES["other width"]
+    folder = damage.copy(sd, tmp_path / "sd")
+    spoil(folder / file)
+    monkeypatch.setattr(sys, "argv", ["page", *flags(folder)])
+    page = testing.AppTest.from_file(str(PAGE), default_timeout=60).run()
+    assert not page.exception
+    (error,) = page.error
+    assert f"path: {folder}/unet/" in error.value
+    assert words in error.value
+
+
+@pytest.mark.parametrize("command", ["experiments.evaluate", "diffseg"])
+def test_the_process(command: str, sd: Path, photo: Path, tmp_path: Path) -> None:
+    """Exit status and output of a whole process; the damage is found while the text encoder is loaded."""
+    folder = damage.copy(sd, tmp_path / "sd")
+    damage.change_tensors(folder / TEXT, lambda tensors: tensors.pop("final_layer_norm.bias"))
+    arguments = {
+        "experiments.evaluate": [*overrides(folder), f"results_dir={tmp_path / 'results'}"],
+        "diffseg": [str(photo), "-o", str(tmp_path / "out"), "--anchors", "4", *flags(folder)],
+    }[command]
+    run = subprocess.run([sys.executable, "-m", command, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2, run.stderr
+    one_line(run.stderr, "error: " if "evaluate" in command else "diffseg: ", f"{folder / TEXT}", "lacks the tensor")

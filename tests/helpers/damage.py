@@ -1,0 +1,101 @@
+"""Ways in which downloaded files are damaged, each with words of the line that must say so."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+Damage = Callable[[Path], object]
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-40])
+
+
+def cut_header(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:20])
+
+
+def lfs_pointer(file: Path) -> None:
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 3\n")
+
+
+def web_page(file: Path) -> None:
+    file.write_text("\n<!DOCTYPE html><html><body>404</body></html>")
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def pickled(file: Path) -> None:
+    torch.save({"weight": torch.zeros(2)}, file)
+
+
+def noise(file: Path) -> None:
+    file.write_bytes(bytes(range(256)) * 8)
+
+
+def longer(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b"more")
+
+
+def no_tensors(file: Path) -> None:
+    save_file({}, file)
+
+
+ANY_FILE: dict[str, tuple[Damage, str]] = {
+    "empty": (empty, "is empty"),
+    "folder": (folder, "is a folder"),
+    "lfs pointer": (lfs_pointer, "is a Git LFS pointer.*git lfs pull"),
+    "web page": (web_page, "is a web page"),
+}
+WEIGHTS: dict[str, tuple[Damage, str]] = {
+    **ANY_FILE,
+    "cut": (cut, r"is cut short: it has \d+ of \d+ bytes"),
+    "cut header": (cut_header, "is cut short"),
+    "pickle": (pickled, "is a PyTorch pickle"),
+    "noise": (noise, "is cut short, or no safetensors file"),
+    "longer": (longer, "has 4 bytes too many"),
+    "no tensors": (no_tensors, "holds no tensors"),
+}
+JSON: dict[str, tuple[Damage, str]] = {
+    **ANY_FILE,
+    "cut": (lambda file: file.write_text(file.read_text()[: len(file.read_text()) // 2]), "is no JSON file"),
+    "list": (lambda file: file.write_text("[1, 2]"), "holds list where a JSON object"),
+    "null": (lambda file: file.write_text("null"), "holds NoneType where a JSON object"),
+    "noise": (noise, "is no text file in UTF-8"),
+    "nested": (lambda file: file.write_text('{"a":' * 100_000), "is no JSON file"),
+}
+
+
+def set_json(file: Path, **values: Any) -> None:
+    """Changes values of a JSON object."""
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+def add_byte_order_mark(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+
+
+def change_tensors(file: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Writes a safetensors file again after ``change`` of its tensors."""
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, {"format": "pt"})
+
+
+def copy(model: Path, to: Path) -> Path:
+    """A copy of a model that may be damaged."""
+    return shutil.copytree(model, to, dirs_exist_ok=True)

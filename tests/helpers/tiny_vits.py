@@ -1,0 +1,42 @@
+"""Random vision transformers of a few thousand weights, one of each supported architecture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+    PreTrainedModel,
+    ViTConfig,
+    ViTModel,
+)
+
+TINY: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32}
+TINY_VITS: dict[str, tuple[type[PreTrainedModel], type[Any], dict[str, int], int]] = {
+    # name -> classes, further settings, number of class and register tokens
+    "dino": (ViTModel, ViTConfig, {"intermediate_size": 64}, 1),
+    "dinov2": (Dinov2Model, Dinov2Config, {}, 1),
+    "registers": (Dinov2WithRegistersModel, Dinov2WithRegistersConfig, {"num_register_tokens": 3}, 4),
+    "dinov3": (DINOv3ViTModel, DINOv3ViTConfig, {"intermediate_size": 64, "num_register_tokens": 4}, 5),
+}
+TINY_SPEC: dict[str, Any] = {"size": 48, "patch": 8, "sides": (6, 3), "layers": (0, 2)}
+"""Fields of a `diffseg.backbones.vit.ViT` that fit each of them."""
+
+
+def build_tiny_vit(name: str, folder: Path) -> tuple[Path, int]:
+    """Writes one to ``folder``; returns that, and the number of class and register tokens."""
+    kind, config, settings, special_tokens = TINY_VITS[name]
+    torch.manual_seed(0)
+    model = kind(config(**TINY, patch_size=TINY_SPEC["patch"], **settings))
+    for parameter, weight in model.named_parameters():
+        if "q_proj" in parameter or "k_proj" in parameter or "embeddings" in parameter:
+            weight.data.normal_(std=0.3)  # a fresh layer attends to everything alike, which would hide mistakes
+    model.save_pretrained(folder)
+    return folder, special_tokens
