@@ -31,13 +31,14 @@ def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
     del vae.decoder  # half of the VAE's weights, and nothing here decodes
     unet = pretrained(UNet2DConditionModel, spec.models["unet"], weights_dtype(spec.dtype), low_cpu_mem_usage=False)
     prompt, pooled = empty_prompt(spec)
+    model = UNetAttention(vae, unet, prompt, spec, target, pooled)
     if (width := unet.config.cross_attention_dim) != prompt.shape[-1]:
         raise BrokenWeights(
             spec.models["unet"].folder,
             f"takes a prompt of width {width}, but the text encoders beside it give {prompt.shape[-1]}",
             "take all parts from one repository",
         )
-    return UNetAttention(vae, unet, prompt, spec, target, pooled)
+    return model
 
 
 @torch.no_grad()
