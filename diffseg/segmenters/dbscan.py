@@ -19,6 +19,7 @@ from diffseg.masks import Size, Upsample, cluster_means, grid_side, to_pixels
 from diffseg.segmenters import density
 from diffseg.segmenters.base import Scene, check_choices, fill_in
 from diffseg.segmenters.kmeans import Impl
+from diffseg.segmenters.refinement import Refinable
 
 Noise = Literal["own", "nearest"]
 
@@ -82,7 +83,7 @@ def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DBSCAN:
+class DBSCAN(Refinable):
     """DBSCAN; None is the value tuned for the backbone (the paper's own stand only in its appendix)."""
 
     tuned_key: ClassVar[str] = "dbscan"
@@ -102,7 +103,7 @@ class DBSCAN:
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return fill_in(self, tuned)
 
-    def __call__(self, scene: Scene) -> Tensor:
+    def segment(self, scene: Scene) -> Tensor:
         assert self.eps is not None  # resolved
         assert self.min_samples is not None
         return dbscan(scene.aggregated, self.eps, self.min_samples, self.noise, scene.size, self.upsample, self.impl)

@@ -3,66 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from diffseg.masks import cluster_means, labels_from_proposals
+from diffseg.segmenters.affinity import ALPHA, Input, affinity_of, assign_pixels, check_assign, points_of
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.ncut import check_threshold, recursive_cut
+from diffseg.segmenters.refinement import PAMR_SIDE, Refinable
 
-
-def affinity_of(features: Tensor, alpha: float) -> Tensor:
-    """Cosine similarity of all pairs, stretched to 0..1, to the power alpha.
-
-    Args:
-        features: ``(n, C)`` float32, rows of unit length.
-        alpha: > 0.
-
-    Returns:
-        ``(n, n)`` float32, symmetric; all ones where the features do not differ.
-    """
-    cosine = features @ features.T
-    low, high = cosine.aminmax()
-    if low == high:
-        return torch.ones_like(cosine)
-    return ((cosine - low) / (high - low)) ** alpha
+PUBLISHED_TAU = 0.5  # with SSD-1B, the backbone of the paper
+ASSIGN_SIDE = PAMR_SIDE
 
 
 @dataclass(frozen=True)
-class DiffCut:
+class DiffCut(Refinable):
     """Recursive normalised cut of the features, then each pixel to the segment whose mean feature is most similar.
 
-    As in the authors' code (their values: the defaults; t = 50; side 32 of SSD-1B at 1024 pixels), but: theirs adds
-    noise to the latent, a backbone here none; theirs assigns at 128 x 128 pixels, this at the scored size; theirs drops
-    both locations of the least similar pair from all cuts but the first. Their refinement (PAMR) is left out.
+    As in the authors' code (t = 50; side 32 of SSD-1B at 1024 pixels; ``refine="pamr"``), but for two things: theirs
+    adds noise to the latent, and drops both locations of the least similar pair from all cuts but the first. Their
+    numbers are scored at 128 x 128 pixels (``protocol.size=128``).
 
     Attributes:
-        tau: a cut is made when its value is below, > 0.
+        tau: a cut is made when its value is below, > 0; None is the value tuned for the backbone and the data set, or
+            `PUBLISHED_TAU` for a backbone without one.
         alpha: exponent of the affinity, > 0.
+        input: ``features``, or ``attention``: each location's attention map is its feature.
+        assign: see `diffseg.segmenters.affinity.assign_pixels`.
     """
 
-    tau: float = 0.5
-    alpha: float = 10.0
+    tuned_key: ClassVar[str] = "diffcut"
+
+    tau: float | None = None
+    alpha: float = ALPHA
+    input: Input = "features"
+    assign: int | None = ASSIGN_SIDE
 
     def __post_init__(self) -> None:
-        check_threshold(self.tau)
+        if self.tau is not None:
+            check_threshold(self.tau)
         if not self.alpha > 0:
             raise ValueError(f"alpha: must be above 0, got {self.alpha}")
+        check_assign(self.assign)
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        return self
+        return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
 
-    @torch.no_grad()
-    def __call__(self, scene: Scene) -> Tensor:
-        """Labels ``(P, P)``. Raises ValueError where the backbone gave no features."""
-        if scene.features is None:
-            raise ValueError("features: this backbone gives none, and DiffCut cuts nothing else")
-        features = F.normalize(scene.features, dim=1)
-        labels = recursive_cut(affinity_of(features, self.alpha), self.tau)
-        # Similarity to a mean is linear: upsampling it is upsampling the features.
-        means = cluster_means(features, labels, int(labels.max()) + 1)
-        return labels_from_proposals(means @ features.T, scene.size)
+    def segment(self, scene: Scene) -> Tensor:
+        """Labels ``(P, P)``. Raises ValueError if the backbone gave no features."""
+        assert self.tau is not None  # resolved
+        points = points_of(scene, self.input)
+        labels = recursive_cut(affinity_of(points, self.alpha), self.tau)
+        return assign_pixels(points, labels, scene, self.assign)

@@ -10,14 +10,20 @@ from torch import Tensor
 
 from diffseg import merging
 from diffseg.masks import labels_from_proposals
+from diffseg.segmenters.affinity import Input, walk_of
 from diffseg.segmenters.base import Scene, fill_in
+from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
-class DiffSeg:
+class DiffSeg(Refinable):
     """The paper's iterative merging; the fields are the arguments of `diffseg.segment`.
 
-    ``tau`` None is the value tuned for the backbone; ``grid`` None is ``official`` at S = 64, else ``even``.
+    Attributes:
+        tau: None is the value tuned for the backbone's attention. There is none for features.
+        grid: None is ``official`` at S = 64, else ``even``.
+        kmeans: `diffseg.segment` calls it ``refine``: K-means from the proposals. ``refine`` moves borders (PAMR).
+        input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
     """
 
     tuned_key: ClassVar[str] = "diffseg"
@@ -28,7 +34,8 @@ class DiffSeg:
     rule: merging.Rule = "official"
     precision: merging.Precision = "float32"
     grid: merging.Grid | None = None
-    refine: bool = False
+    kmeans: bool = False
+    input: Input = "attention"
 
     def __post_init__(self) -> None:
         merging.thresholds(1.0 if self.tau is None else self.tau, self.iterations)
@@ -38,16 +45,21 @@ class DiffSeg:
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         if self.anchors > side:
             raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {self.anchors}")
+        if self.tau is None and self.input == "features":
+            raise ValueError("tau: must be given with input=features, the backbone's value is for its attention")
         return fill_in(self, {"grid": merging.default_grid(side), **tuned})
 
-    def __call__(self, scene: Scene) -> Tensor:
+    def segment(self, scene: Scene) -> Tensor:
         assert self.tau is not None  # resolved
         assert self.grid is not None
         # Rows that differ only in settings of the merging share its logarithms and divergences.
-        if "merger" not in scene.shared:
-            scene.shared["merger"] = merging.Merger(scene.aggregated)
-        merger: merging.Merger = scene.shared["merger"]
-        proposals = merger.proposals(self.tau, self.anchors, self.iterations, self.rule, self.precision, self.grid)
-        if self.refine:
-            proposals = merging.refined(scene.aggregated, proposals)
+        kept = f"merger, {self.input}"
+        if kept not in scene.shared:
+            scene.shared[kept] = merging.Merger(walk_of(scene, self.input))
+        merger: merging.Merger = scene.shared[kept]
+        # Features may be coarser than the attention for which the anchors were checked.
+        anchors = min(self.anchors, merger.side) if self.input == "features" else self.anchors
+        proposals = merger.proposals(self.tau, anchors, self.iterations, self.rule, self.precision, self.grid)
+        if self.kmeans:
+            proposals = merging.refined(merger.aggregated, proposals)
         return labels_from_proposals(proposals, scene.size)

@@ -14,10 +14,11 @@ from torch import Tensor
 from diffseg.masks import Upsample, to_pixels
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.dbscan import Noise, settle_noise
+from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
-class HDBSCAN:
+class HDBSCAN(Refinable):
     """HDBSCAN (Campello et al., 2013), Euclidean, over the attention maps: DBSCAN without a radius to choose.
 
     Attributes:
@@ -42,7 +43,7 @@ class HDBSCAN:
             raise ValueError(f"min_samples: must be 1..{side * side}, the attention maps, got {self.min_samples}")
         return self
 
-    def __call__(self, scene: Scene) -> Tensor:
+    def segment(self, scene: Scene) -> Tensor:
         points = scene.aggregated.float()
         # All distances at once, as one matrix product: scikit-learn's tree of points in thousands of dimensions finds
         # them one at a time.

@@ -17,7 +17,9 @@ from torch import Tensor
 from diffseg.isolation import isolated
 from diffseg.masks import Size, Upsample, grid_side, to_pixels
 from diffseg.segmenters import lloyd
+from diffseg.segmenters.affinity import Input, walk_of
 from diffseg.segmenters.base import Scene, check_choices, fill_in
+from diffseg.segmenters.refinement import Refinable
 
 Impl = Literal["torch", "sklearn"]
 
@@ -74,10 +76,11 @@ def kmeans(
 
 
 @dataclass(frozen=True)
-class KMeans:
+class KMeans(Refinable):
     """K-Means-C (a number of ``clusters``) or K-Means-S (``clusters: truth``, as many as the picture has classes).
 
-    ``clusters`` None is the data set's own mean number of classes in a picture.
+    ``clusters`` None is the data set's own mean number of classes in a picture; ``input`` features clusters the rows
+    of the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
     """
 
     clusters: int | Literal["truth"] | None = 6
@@ -85,6 +88,7 @@ class KMeans:
     n_init: int = 10
     upsample: Upsample = "soft"
     impl: Impl = "torch"
+    input: Input = "attention"
 
     def __post_init__(self) -> None:
         if isinstance(self.clusters, int) and self.clusters < 1:
@@ -104,9 +108,10 @@ class KMeans:
             raise ValueError(f"clusters: must be 1..{side * side}, the number of attention maps, got {self.clusters}")
         return fill_in(self, tuned)
 
-    def __call__(self, scene: Scene) -> Tensor:
+    def segment(self, scene: Scene) -> Tensor:
         assert self.clusters is not None  # resolved
         clusters = scene.true_classes if self.clusters == "truth" else self.clusters
         if clusters is None:
             raise ValueError("clusters: truth needs a ground truth, and this picture has none")
-        return kmeans(scene.aggregated, clusters, self.seed, self.n_init, scene.size, self.upsample, self.impl)
+        walk = walk_of(scene, self.input)
+        return kmeans(walk, clusters, self.seed, self.n_init, scene.size, self.upsample, self.impl)

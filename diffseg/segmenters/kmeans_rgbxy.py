@@ -11,10 +11,11 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from diffseg.segmenters.base import Scene, fill_in, picture_of, to_scored_size
+from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
-class KMeansRGBXY:
+class KMeansRGBXY(Refinable):
     """K-means of each pixel's colour and place.
 
     Attributes:
@@ -45,7 +46,7 @@ class KMeansRGBXY:
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return fill_in(self, tuned)
 
-    def __call__(self, scene: Scene) -> Tensor:
+    def segment(self, scene: Scene) -> Tensor:
         image = picture_of(scene)
         side = len(image)
         line = self.position * (np.arange(side, dtype=np.float32) + 0.5) / side

@@ -1,7 +1,8 @@
 """Recursive normalised cuts (Shi and Malik, PAMI 2000), here of the attention, read as a random walk between locations.
 
-After Ivanova et al., *Unsupervised Segmentation by Diffusing, Walking and Cutting* (arXiv 2412.04678), without their
-automatic threshold. `diffseg.segmenters.diffcut` cuts features with the same recursion.
+After Ivanova et al., *Unsupervised Segmentation by Diffusing, Walking and Cutting* (arXiv 2412.04678): the walk of k
+steps and both of their graphs, without their automatic threshold. `diffseg.segmenters.diffcut` cuts features with the
+same recursion.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from diffseg.masks import Upsample, to_pixels
-from diffseg.segmenters.base import Scene
+from diffseg.segmenters.affinity import Input, walk_of
+from diffseg.segmenters.base import Scene, check_choices
+from diffseg.segmenters.refinement import Refinable
+
+Graph = Literal["walk", "cosine"]
+"""Weight of the edge between two locations of a walk P: ``walk``: (P + P^T) / 2; ``cosine``: of their rows."""
 
 # Thresholds of the eigenvector that are tried, evenly spaced, and how far into its range they reach: DiffCut's code.
 THRESHOLDS = 100
@@ -123,32 +130,39 @@ def check_threshold(tau: float) -> None:
 
 
 @dataclass(frozen=True)
-class NCut:
+class NCut(Refinable):
     """Recursive normalised cut of the aggregated attention.
 
-    The attention P is the transition matrix of a random walk; W = (P^k + (P^k)^T) / 2 is cut.
+    The attention P is the transition matrix of a random walk. Its k-th power, a walk of k steps, gives the graph.
 
     Attributes:
         tau: a cut is made when its value is below, > 0; no cut costs more than 2. The default is the best on the eight
             photographs with DINOv2 (experiment=tune_segmenters); longer walks need a larger one (0.8 at k = 2).
         power: k >= 1, steps of the walk. Longer walks see fewer, larger segments.
+        graph: see `Graph`.
+        input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
         upsample: as for `diffseg.segmenters.kmeans.kmeans`.
     """
 
     tau: float = 0.6
     power: int = 1
     upsample: Upsample = "soft"
+    graph: Graph = "walk"
+    input: Input = "attention"
 
     def __post_init__(self) -> None:
         check_threshold(self.tau)
         if self.power < 1:
             raise ValueError(f"power: must be at least 1, got {self.power}")
+        check_choices(graph=(self.graph, Graph))
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return self
 
-    @torch.no_grad()
-    def __call__(self, scene: Scene) -> Tensor:
-        walk = torch.linalg.matrix_power(scene.aggregated.float(), self.power)
-        labels = recursive_cut((walk + walk.T) / 2, self.tau)
-        return to_pixels(scene.aggregated, labels, scene.size, self.upsample)
+    def segment(self, scene: Scene) -> Tensor:
+        """Labels ``(P, P)``. Raises ValueError if features are wanted and the backbone gave none."""
+        walk = walk_of(scene, self.input)
+        steps = torch.linalg.matrix_power(walk, self.power)
+        rows = F.normalize(steps, dim=1)
+        graph = (steps + steps.T) / 2 if self.graph == "walk" else rows @ rows.T
+        return to_pixels(walk, recursive_cut(graph, self.tau), scene.size, self.upsample)

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from diffseg.segmenters.base import Scene, fill_in, picture_of, to_scored_size
+from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
-class SLIC:
+class SLIC(Refinable):
     """SLIC superpixels of scikit-image (Achanta et al., 2012), which the library itself does not need.
 
     Attributes:
@@ -42,7 +43,7 @@ class SLIC:
         _ = _slic()
         return fill_in(self, tuned)
 
-    def __call__(self, scene: Scene) -> Tensor:
+    def segment(self, scene: Scene) -> Tensor:
         image = picture_of(scene)
         return to_scored_size(_slic()(image, self.clusters, self.compactness, start_label=0), scene)
 

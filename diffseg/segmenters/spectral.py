@@ -1,4 +1,4 @@
-"""Spectral clustering of the aggregated attention, with scikit-learn."""
+"""Spectral clustering of the attention, or of features, with scikit-learn."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from sklearn.cluster import SpectralClustering
 from torch import Tensor
 
 from diffseg.masks import Upsample, to_pixels
+from diffseg.segmenters.affinity import Input, walk_of
 from diffseg.segmenters.base import Scene, fill_in
+from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
-class Spectral:
+class Spectral(Refinable):
     """Spectral clustering (Ng, Jordan and Weiss, 2001) of the graph whose weights are the symmetrised attention.
 
     Attributes:
         clusters: k; None is the data set's own mean number of classes in a picture.
         seed: of the K-means in the space of the first k eigenvectors.
         upsample: as for `diffseg.segmenters.kmeans.kmeans`.
+        input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
     """
 
     clusters: int | None = 6
     seed: int = 0
     upsample: Upsample = "soft"
+    input: Input = "attention"
 
     def __post_init__(self) -> None:
         if self.clusters is not None and self.clusters < 1:
@@ -44,10 +48,11 @@ class Spectral:
             raise ValueError(f"clusters: must be 1..{side * side - 1}, below the attention maps, got {self.clusters}")
         return fill_in(self, tuned)
 
-    def __call__(self, scene: Scene) -> Tensor:
-        attention = scene.aggregated.float().cpu().numpy()
+    def segment(self, scene: Scene) -> Tensor:
+        walk = walk_of(scene, self.input)
+        attention = walk.cpu().numpy()
         clustering = SpectralClustering(self.clusters, affinity="precomputed", random_state=self.seed)
         labels = torch.from_numpy(clustering.fit((attention + attention.T) / 2).labels_)
         # K-means may leave a cluster empty; the others close ranks.
-        labels = labels.to(scene.aggregated.device).unique(return_inverse=True)[1]
-        return to_pixels(scene.aggregated, labels, scene.size, self.upsample)
+        labels = labels.to(walk.device).unique(return_inverse=True)[1]
+        return to_pixels(walk, labels, scene.size, self.upsample)

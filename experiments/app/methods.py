@@ -10,7 +10,7 @@ from diffseg.backbones import Backbone
 from diffseg.cli_options import tau_of
 from diffseg.segmenters.base import Segmenter
 from diffseg.segmenters.dbscan import DBSCAN
-from diffseg.segmenters.diffcut import DiffCut
+from diffseg.segmenters.diffcut import PUBLISHED_TAU, DiffCut
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.hdbscan import HDBSCAN
 from diffseg.segmenters.kmeans import KMeans
@@ -69,9 +69,8 @@ class Method:
 
 def tuned(kind: type, spec: Backbone) -> dict[str, Any]:
     """Parameter -> the backbone's own value."""
-    if kind is DiffSeg:
-        return {"tau": tau_of(spec)}
-    return dict(spec.tuned.get("dbscan", {})) if kind is DBSCAN else {}
+    values = spec.tuned.get(getattr(kind, "tuned_key", ""), {})
+    return {name: value["default"] if isinstance(value, Mapping) else value for name, value in values.items()}
 
 
 def methods(spec: Backbone) -> dict[str, Method]:
@@ -79,6 +78,7 @@ def methods(spec: Backbone) -> dict[str, Method]:
     side = max(spec.sides)
     most = min(NEIGHBOURS, side * side)
     tau, density = tau_of(spec), tuned(DBSCAN, spec)
+    cut = tuned(DiffCut, spec).get("tau", PUBLISHED_TAU)
     k = Knob("clusters", "k, clusters", 1, min(CLUSTERS, side * side - 1), 1, 6, "How many segments.")
     listed = (
         Method(
@@ -115,7 +115,7 @@ def methods(spec: Backbone) -> dict[str, Method]:
             DiffCut,
             "Cuts the features of the last layer in two, again and again (Couairon et al., 2024).",
             (
-                Knob("tau", "largest cut", 0.05, 1.5, 0.05, DiffCut.tau, "Cuts below this value are made."),
+                Knob("tau", "largest cut", 0.05, 1.5, 0.05, cut, "Cuts below this value are made."),
                 Knob("alpha", "exponent", 1.0, 20.0, 0.5, DiffCut.alpha, "Of the similarity."),
             ),
         ),

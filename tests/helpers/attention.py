@@ -24,6 +24,15 @@ def smooth(side: int, seed: int) -> Tensor:
     return (2 * features @ features.T / 4).softmax(dim=1)
 
 
+def regions(side: int, noise: float, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Features of three upright stripes of unequal width, and the stripe of each location."""
+    generator = torch.Generator().manual_seed(seed)
+    column = torch.arange(side) * 8 // side
+    stripe = ((column > 1).long() + (column > 4).long()).repeat(side)
+    means = torch.randn(3, 24, generator=generator)
+    return means[stripe] + noise * torch.randn(side * side, 24, generator=generator), stripe
+
+
 def bilinear(grid: NDArray, size: int) -> NDArray:
     """Half-pixel centres, a loop over the output."""
     side = len(grid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,19 +15,10 @@ from diffseg import aggregate
 from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.diffcut import DiffCut, affinity_of
+from diffseg.segmenters.diffcut import PUBLISHED_TAU, DiffCut
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
-from tests.helpers.attention import blocks
+from tests.helpers.attention import blocks, regions, smooth
 from tests.helpers.cuts import naive_cut, same_parts
-
-
-def regions(side: int, noise: float, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Features of three upright stripes of unequal width, and the stripe of each location."""
-    generator = torch.Generator().manual_seed(seed)
-    column = torch.arange(side) * 8 // side
-    stripe = ((column > 1).long() + (column > 4).long()).repeat(side)
-    means = torch.randn(3, 24, generator=generator)
-    return means[stripe] + noise * torch.randn(side * side, 24, generator=generator), stripe
 
 
 def scene(features: Tensor | None, size: int) -> Scene:
@@ -66,34 +58,49 @@ def test_against_the_authors_steps(noise: float, tau: float) -> None:
     features, _ = regions(6, noise)
     expected = naive_diffcut(features, 30, tau, 10)
     assert len(expected.unique()) > 1
-    assert same_parts(DiffCut(tau)(scene(features, 30)).flatten(), expected.flatten())
+    assert same_parts(DiffCut(tau, assign=None)(scene(features, 30)).flatten(), expected.flatten())
 
 
 def test_stripes_are_found_whatever_their_order_and_length() -> None:
     features, stripe = regions(8, 0.2)
-    labels = DiffCut()(scene(features, 8))
+    labels = DiffCut(PUBLISHED_TAU)(scene(features, 8))
     assert same_parts(labels.flatten(), stripe)
     rotation = torch.linalg.qr(torch.randn(24, 24, generator=torch.Generator().manual_seed(2)))[0]
     lengths = torch.rand(64, 1, generator=torch.Generator().manual_seed(3)) + 0.5
-    assert same_parts(DiffCut()(scene(lengths * features @ rotation, 8)).flatten(), stripe)
+    assert same_parts(DiffCut(PUBLISHED_TAU)(scene(lengths * features @ rotation, 8)).flatten(), stripe)
 
 
-def test_affinity_by_definition() -> None:
-    features = F.normalize(regions(4, 0.5)[0], dim=1)
-    affinity = affinity_of(features, 2)
-    cosines = [[float(a @ b) for b in features] for a in features]
-    low, high = min(map(min, cosines)), max(map(max, cosines))
-    assert float(affinity[3, 9]) == pytest.approx(((cosines[3][9] - low) / (high - low)) ** 2, rel=1e-4)
-    assert (float(affinity.min()), float(affinity.max())) == (0, 1)
+def test_pixels_are_assigned_at_a_size_of_their_own_and_repeated() -> None:
+    """As the authors do at 128: bilinear there, nearest from there."""
+    features, _ = regions(5, 0.6)  # of an odd side: between cells of an even one lie pixels that are as near to both
+    labels = DiffCut(0.5, assign=10)(scene(features, 30))
+    small = naive_diffcut(features, 10, 0.5, 10)
+    assert len(small.unique()) > 1
+    assert same_parts(labels.flatten(), small.repeat_interleave(3, 0).repeat_interleave(3, 1).flatten())
+
+
+def test_attention_maps_can_stand_in_for_features() -> None:
+    maps = smooth(5, 3)
+    cut = DiffCut(0.8, input="attention", assign=None)
+    labels = cut(Scene(aggregated=maps, size=30))
+    expected = naive_diffcut(maps, 30, 0.8, 10)
+    assert len(expected.unique()) > 1
+    assert same_parts(labels.flatten(), expected.flatten())
+
+
+def test_tau_is_the_backbone_s_or_the_published_one() -> None:
+    assert DiffCut().resolved(32, {"tau": 0.2}).tau == 0.2
+    assert DiffCut().resolved(32, {}).tau == PUBLISHED_TAU
+    assert DiffCut(0.7).resolved(32, {"tau": 0.2}).tau == 0.7
 
 
 def test_features_that_do_not_differ_are_one_segment() -> None:
-    assert DiffCut()(scene(torch.ones(64, 5), 16)).unique().tolist() == [0]
+    assert DiffCut(PUBLISHED_TAU)(scene(torch.ones(64, 5), 16)).unique().tolist() == [0]
 
 
 def test_without_features() -> None:
     with pytest.raises(ValueError, match=r"^features: this backbone gives none"):
-        DiffCut()(scene(None, 8))
+        DiffCut(PUBLISHED_TAU)(scene(None, 8))
 
 
 @pytest.mark.parametrize("features", [torch.ones(63, 5), torch.ones(8, 8, 5), torch.full((64, 5), torch.nan)])
@@ -102,8 +109,8 @@ def test_features_that_cannot_be(features: Tensor) -> None:
         AttentionMaps({8: blocks(8)}, features=features)
 
 
-@pytest.mark.parametrize(("field", "value"), [("tau", -1.0), ("alpha", 0.0)])
-def test_values_out_of_range(field: str, value: float) -> None:
+@pytest.mark.parametrize(("field", "value"), [("tau", -1.0), ("alpha", 0.0), ("assign", 0)])
+def test_values_out_of_range(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{field}: must be"):
         DiffCut(**{field: value})
 

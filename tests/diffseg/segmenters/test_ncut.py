@@ -125,6 +125,20 @@ def test_ncut_finds_the_quarters(upsample: ncut.Upsample, power: int) -> None:
     assert (labels.shape, labels.dtype) == ((20, 20), torch.int64)
 
 
+@pytest.mark.parametrize("power", [1, 3])
+def test_graph_of_the_walk_s_rows(power: int) -> None:
+    """Their cosines, two rows at a time; the walk is multiplied out."""
+    maps = smooth(6, 2)
+    steps = maps.double().numpy()
+    for _ in range(power - 1):
+        steps = steps @ maps.double().numpy()
+    graph = [[a @ b / np.sqrt((a @ a) * (b @ b)) for b in steps] for a in steps]
+    expected = recursive_cut(torch.tensor(np.array(graph)).float(), 0.9)
+    labels = NCut(0.9, power, "nearest", graph="cosine")(Scene(aggregated=maps, size=6))
+    assert len(expected.unique()) > 1
+    assert same_parts(labels.flatten(), expected)
+
+
 def test_longer_walks_cut_less() -> None:
     counts = [len(NCut(0.8, power)(Scene(aggregated=smooth(16, 0), size=16)).unique()) for power in (1, 2, 4)]
     assert counts[0] > counts[1] > counts[2]

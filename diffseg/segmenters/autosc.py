@@ -1,0 +1,118 @@
+"""AutoSC, DiffCut's clustering without a threshold: the number of segments follows from the graph's eigenvalues.
+
+Couairon et al., arXiv 2406.02842: spectral clustering of the features, whose sharpness and number of clusters the
+largest relative gap between eigenvalues chooses, and whose clusters are read off the eigenvectors by a pivoted QR
+decomposition (Damle, Minden and Ying, 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import eigh, eigvalsh, qr, svd
+from torch import Tensor
+
+from diffseg.segmenters.affinity import Input, affinity_of, assign_pixels, check_assign, points_of
+from diffseg.segmenters.base import Scene, check_choices
+from diffseg.segmenters.diffcut import ASSIGN_SIDE
+from diffseg.segmenters.refinement import Refinable
+
+EigenRule = Literal["paper", "official"]
+"""Whose eigenvectors are clustered: ``paper``: those of the chosen alpha; ``official``: those of the last alpha, as in
+the authors' code, which chooses alpha and then overwrites its eigenvectors."""
+
+ALPHAS = (1.0, 5.0, 10.0, 15.0)  # the authors'
+TINY = 1e-6  # keeps the mean of the eigenvalues above 0, as in the authors' code
+
+
+@dataclass(frozen=True)
+class AutoSC(Refinable):
+    """Spectral clustering of the features with as many segments as the largest eigengap says.
+
+    Attributes:
+        rule: see `EigenRule`.
+        input: ``features``, or ``attention``: each location's attention map is its feature.
+        assign: see `diffseg.segmenters.affinity.assign_pixels`.
+    """
+
+    rule: EigenRule = "paper"
+    input: Input = "features"
+    assign: int | None = ASSIGN_SIDE
+
+    def __post_init__(self) -> None:
+        check_choices(rule=(self.rule, EigenRule))
+        check_assign(self.assign)
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        return self
+
+    def segment(self, scene: Scene) -> Tensor:
+        """Labels ``(P, P)``. Raises ValueError if the backbone gave no features."""
+        points = points_of(scene, self.input)
+        labels = torch.from_numpy(auto_clusters(affinity_of(points, 1.0), self.rule)).to(points.device)
+        # A cluster may be empty; the others close ranks.
+        return assign_pixels(points, labels.unique(return_inverse=True)[1], scene, self.assign)
+
+
+def auto_clusters(affinity: Tensor, rule: EigenRule = "paper") -> NDArray[np.int64]:
+    """Clusters of a graph whose affinity is raised to the best of the `ALPHAS`.
+
+    Args:
+        affinity: ``(n, n)`` symmetric, values in 0..1, the diagonal above 0.
+        rule: see `EigenRule`.
+
+    Returns:
+        ``(n,)`` labels in 0..k-1; one cluster where no eigenvalue stands out.
+    """
+    weights = affinity.cpu().double().numpy()  # float64: the smallest eigenvalues are what counts
+    found = [eigengap(eigvalsh(_normalised_laplacian(weights**alpha))) for alpha in ALPHAS]
+    best = int(np.argmax([gap for gap, _ in found]))  # the first of equal gaps
+    clusters = found[best][1]
+    if clusters == 0:
+        return np.zeros(len(weights), dtype=np.int64)
+    chosen = weights ** (ALPHAS[best] if rule == "paper" else ALPHAS[-1])
+    vectors = eigh(_normalised_laplacian(chosen))[1][:, :clusters]
+    return cluster_qr(vectors / np.sqrt(chosen.sum(axis=1))[:, None])
+
+
+def _normalised_laplacian(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``D^-1/2 (D - W) D^-1/2``."""
+    root = np.sqrt(weights.sum(axis=1))
+    laplacian: NDArray[np.float64] = np.eye(len(weights)) - weights / root / root[:, None]
+    return laplacian
+
+
+def eigengap(values: NDArray[np.float64]) -> tuple[float, int]:
+    """The eigenvalue that is largest against the mean of all up to it, itself included.
+
+    Args:
+        values: ``(n,)`` ascending.
+
+    Returns:
+        By how much it exceeds that mean, as a fraction of the mean; and how many eigenvalues lie before it.
+    """
+    means = np.cumsum(values) / np.arange(1, len(values) + 1)
+    gaps = (values - means) / (means + TINY)
+    largest = int(gaps.argmax())
+    return float(gaps[largest]), largest
+
+
+def cluster_qr(vectors: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Cluster of each row of k eigenvectors, without a random start (Damle, Minden and Ying, 2019).
+
+    Args:
+        vectors: ``(n, k)``, n >= k.
+
+    Returns:
+        ``(n,)`` in 0..k-1.
+    """
+    clusters = vectors.shape[1]
+    pivots = qr(vectors.T, mode="r", pivoting=True)[-1][:clusters]  # the k rows that differ most
+    left, _, right = svd(vectors[pivots].T)
+    labels: NDArray[np.int64] = np.abs(vectors @ (left @ right)).argmax(axis=1)
+    return labels

@@ -1,0 +1,128 @@
+"""Refinement: an option of every segmenter, between its label map and the one that is scored.
+
+PAMR (Araslanov and Roth, CVPR 2020, arXiv 2005.08104, Section 3.3) moves the borders of segments to those of the
+colours. DiffCut's published numbers include it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffseg.masks import upsample_nearest
+from diffseg.segmenters.base import Scene, check_choices, picture_of
+
+Refine = Literal["none", "pamr"]
+"""``none``; ``pamr``: see `pamr`."""
+
+# DiffCut's settings (eval_diffcut.py): labels and picture at 128 x 128, and a median of the labels at the end.
+PAMR_SIDE = 128
+PAMR_ITERATIONS = 10
+PAMR_DILATIONS = (1, 2, 4, 8)
+MEDIAN_SIDE = 3
+
+# Of PAMR's code: how much of the local deviation a difference of colours is measured in, and what keeps it above 0.
+DEVIATION_WEIGHT = 0.1
+TINY = 1e-8
+
+NEIGHBOURS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refinable(ABC):
+    """A segmenter whose label map can be refined. A subclass gives `segment`; all of them take ``refine``.
+
+    Attributes:
+        refine: ``pamr`` segments at `PAMR_SIDE` pixels, refines there, and repeats pixels up to the scored size.
+    """
+
+    refine: Refine = "none"
+
+    @torch.no_grad()
+    def __call__(self, scene: Scene) -> Tensor:
+        """Labels of the scene's size, int64 >= 0.
+
+        Raises:
+            ValueError: ``refine`` is unknown; it is ``pamr``, and the scene has no picture.
+        """
+        check_choices(refine=(self.refine, Refine))
+        if self.refine == "none":
+            return self.segment(scene)
+        image = picture_of(scene)
+        labels = self.segment(replace(scene, size=PAMR_SIDE))
+        pixels = torch.from_numpy(image).to(labels.device).permute(2, 0, 1)
+        small = F.interpolate(pixels[None], (PAMR_SIDE, PAMR_SIDE), mode="bilinear", align_corners=False)[0]
+        return upsample_nearest(median_of(pamr(labels, small)), scene.size)
+
+    @abstractmethod
+    def segment(self, scene: Scene) -> Tensor:
+        """Labels of the scene's size, int64 >= 0, without refinement."""
+
+
+def pamr(
+    labels: Tensor,
+    image: Tensor,
+    iterations: int = PAMR_ITERATIONS,
+    dilations: tuple[int, ...] = PAMR_DILATIONS,
+) -> Tensor:
+    """Pixel-adaptive mask refinement: each pixel takes, again and again, the mean of the masks around it.
+
+    A neighbour weighs more the more its colour is alike, measured in the deviation of the colours nearby (PAMR's
+    Eq. 3 to 5). Beyond the picture, its border pixels repeat.
+
+    Args:
+        labels: ``(h, w)`` int64 >= 0.
+        image: ``(3, h, w)`` floating point RGB; its scale does not matter.
+        iterations: how often the mean is taken, >= 0.
+        dilations: distances of the eight neighbours, in pixels.
+
+    Returns:
+        ``(h, w)`` int64, numbers of ``labels``; the smallest of equally strong ones wins.
+    """
+    numbers, masks = labels.unique(return_inverse=True)
+    weights = _weights(image, dilations)
+    strengths = F.one_hot(masks, len(numbers)).permute(2, 0, 1).to(image.dtype)
+    for _ in range(iterations):
+        around = (each for offset, each in _shifted(strengths, dilations) if offset != (0, 0))
+        refined = torch.zeros_like(strengths)
+        for weight, neighbour in zip(weights, around, strict=True):
+            refined.addcmul_(weight, neighbour)
+        strengths = refined
+    return numbers[strengths.argmax(dim=0)]
+
+
+def _weights(image: Tensor, dilations: tuple[int, ...]) -> Tensor:
+    """Weight of each neighbour of each pixel, ``(8 * dilations, h, w)``; they sum to 1."""
+    shifted = list(_shifted(image, dilations))
+    # The pixel itself counts once for each dilation, as in the authors' code.
+    deviation = torch.stack([each for _, each in shifted]).std(dim=0)
+    distances = [(each - image).abs() for offset, each in shifted if offset != (0, 0)]
+    likeness = -torch.stack(distances) / (TINY + DEVIATION_WEIGHT * deviation)
+    return likeness.mean(dim=1).softmax(dim=0)
+
+
+def _shifted(maps: Tensor, dilations: tuple[int, ...]) -> Iterator[tuple[tuple[int, int], Tensor]]:
+    """Offset and shifted ``maps``, ``(C, h, w)``, for each dilation and each of the nine `NEIGHBOURS`."""
+    height, width = maps.shape[-2:]
+    reach = max(dilations)
+    padded = F.pad(maps[None], (reach,) * 4, mode="replicate")[0]
+    for dilation in dilations:
+        for row, column in NEIGHBOURS:
+            top, left = reach + row * dilation, reach + column * dilation
+            yield (row, column), padded[:, top : top + height, left : left + width]
+
+
+def median_of(labels: Tensor) -> Tensor:
+    """Median filter of label numbers over `MEDIAN_SIDE` x `MEDIAN_SIDE` pixels, ``(h, w)`` int64.
+
+    It removes specks, as DiffCut's code does. Between three segments or more it depends on how they are numbered.
+    """
+    padded = F.pad(labels[None, None].float(), (MEDIAN_SIDE // 2,) * 4, mode="replicate")
+    windows = F.unfold(padded, MEDIAN_SIDE)[0]
+    return windows.median(dim=0).values.long().view_as(labels)

@@ -1,0 +1,91 @@
+"""What stands in for the attention and for the features, by definition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from diffseg.masks import upsample_nearest
+from diffseg.segmenters.affinity import ALPHA, affinity_of, assign_pixels, points_of, walk_of
+from diffseg.segmenters.base import Scene
+from diffseg.segmenters.diffseg import DiffSeg
+from diffseg.segmenters.kmeans import KMeans
+from diffseg.segmenters.ncut import NCut
+from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.spectral import Spectral
+from tests.helpers.attention import blocks, regions, smooth
+from tests.helpers.cuts import same_parts
+
+
+def test_affinity_by_definition() -> None:
+    features = F.normalize(regions(4, 0.5)[0], dim=1)
+    affinity = affinity_of(features, 2)
+    cosines = [[float(a @ b) for b in features] for a in features]
+    low, high = min(map(min, cosines)), max(map(max, cosines))
+    assert float(affinity[3, 9]) == pytest.approx(((cosines[3][9] - low) / (high - low)) ** 2, rel=1e-4)
+    assert (float(affinity.min()), float(affinity.max())) == (0, 1)
+
+
+def test_a_walk_on_features_goes_where_they_are_alike() -> None:
+    features, stripe = regions(8, 0.3)
+    scene = Scene(aggregated=blocks(4), size=8, features=features)
+    walk = walk_of(scene, "features")
+    torch.testing.assert_close(walk.sum(dim=1), torch.ones(64))
+    affinity = affinity_of(F.normalize(features, dim=1), ALPHA)
+    torch.testing.assert_close(walk[5], affinity[5] / sum(affinity[5].tolist()))
+    same = (stripe[:, None] == stripe).float()
+    assert float((walk * same).sum(dim=1).min()) > 0.9
+    assert torch.equal(walk_of(scene, "attention"), scene.aggregated)
+
+
+def test_points_have_unit_length() -> None:
+    features, _ = regions(8, 0.3)
+    scene = Scene(aggregated=blocks(4), size=8, features=features)
+    for read, given in (("features", features), ("attention", scene.aggregated)):
+        points = points_of(scene, read)  # type: ignore[arg-type]
+        torch.testing.assert_close(points, given / given.square().sum(dim=1, keepdim=True).sqrt())
+
+
+@pytest.mark.parametrize(
+    "segmenter",
+    [
+        DiffSeg(0.5, anchors=4, grid="even", input="features"),
+        NCut(0.5, input="features"),
+        NCut(0.5, input="features", graph="cosine"),
+        Spectral(3, input="features"),
+        KMeans(3, input="features"),
+    ],
+    ids=lambda segmenter: type(segmenter).__name__,
+)
+def test_methods_of_the_attention_find_stripes_in_features(segmenter: Refinable) -> None:
+    features, stripe = regions(8, 0.2)
+    labels = segmenter(Scene(aggregated=smooth(16, 0), size=8, features=features))
+    assert same_parts(labels.flatten(), stripe)
+
+
+def test_a_threshold_for_attention_does_not_suit_features() -> None:
+    with pytest.raises(ValueError, match=r"^tau: must be given with input=features"):
+        DiffSeg(input="features").resolved(16, {"tau": 0.3})
+
+
+def test_rows_of_both_inputs_do_not_mix_what_they_share() -> None:
+    features, _ = regions(8, 0.3)
+    scene = Scene(aggregated=smooth(16, 0), size=8, features=features)
+    both = [DiffSeg(0.5, 4, grid="even", input=read) for read in ("attention", "features", "attention")]  # type: ignore[arg-type]
+    first, other, again = (segmenter(scene) for segmenter in both)
+    assert torch.equal(first, again)
+    assert not same_parts(first.flatten(), other.flatten())
+
+
+def test_pixels_take_the_segment_of_their_cell() -> None:
+    points = F.normalize(torch.eye(3).repeat_interleave(3, 0), dim=1)
+    labels = torch.arange(3).repeat_interleave(3)
+    scene = Scene(aggregated=blocks(3), size=9)
+    assert torch.equal(assign_pixels(points, labels, scene, 3), upsample_nearest(labels.view(3, 3), 9))
+
+
+@pytest.mark.parametrize("segmenter", [NCut(input="features"), KMeans(input="features")])
+def test_without_features(segmenter: Refinable) -> None:
+    with pytest.raises(ValueError, match=r"^features: this backbone gives none"):
+        segmenter(Scene(aggregated=blocks(4), size=8))

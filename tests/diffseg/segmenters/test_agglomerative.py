@@ -1,0 +1,70 @@
+"""Average linkage against joining by hand, one pair of clusters after another."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffseg.segmenters.agglomerative import PUBLISHED_TAU, Agglomerative, agglomerate
+from diffseg.segmenters.base import Scene
+from tests.helpers.attention import blocks, regions
+from tests.helpers.cuts import same_parts
+
+
+def naive_clusters(points: Tensor, tau: float) -> Tensor:
+    """Joins the most similar two clusters while the mean similarity of their members is above tau."""
+    similarity = (points @ points.T).tolist()
+    clusters = [[index] for index in range(len(points))]
+
+    def mean(a: list[int], b: list[int]) -> float:
+        return sum(similarity[i][j] for i in a for j in b) / (len(a) * len(b))
+
+    while len(clusters) > 1:
+        a, b = max(combinations(clusters, 2), key=lambda pair: mean(*pair))
+        if mean(a, b) <= tau:
+            break
+        clusters = [each for each in clusters if each not in (a, b)] + [a + b]
+    labels = torch.empty(len(points), dtype=torch.int64)
+    for number, members in enumerate(clusters):
+        labels[members] = number
+    return labels
+
+
+@pytest.mark.parametrize("tau", [-0.2, 0.2, 0.5, 0.9])
+def test_against_joining_by_hand(tau: float) -> None:
+    points = F.normalize(regions(5, 0.8)[0], dim=1)
+    expected = naive_clusters(points, tau)
+    labels = agglomerate(points, tau)
+    assert same_parts(labels, expected)
+    assert labels.unique().tolist() == list(range(len(expected.unique())))
+
+
+def test_a_lower_threshold_joins_more() -> None:
+    points = F.normalize(regions(8, 0.8)[0], dim=1)
+    counts = [len(agglomerate(points, tau).unique()) for tau in (0.95, 0.5, 0.1, -1.0)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] == 1
+
+
+def test_stripes_are_found() -> None:
+    features, stripe = regions(8, 0.2)
+    labels = Agglomerative(PUBLISHED_TAU)(Scene(aggregated=blocks(8), size=8, features=features))
+    assert same_parts(labels.flatten(), stripe)
+    attention = Agglomerative(PUBLISHED_TAU, input="attention")(Scene(aggregated=features.clamp(min=0), size=8))
+    assert same_parts(attention.flatten(), stripe)
+
+
+def test_one_location() -> None:
+    labels = Agglomerative(0.5)(Scene(aggregated=torch.ones(1, 1), size=4, features=torch.ones(1, 3)))
+    assert labels.unique().tolist() == [0]
+
+
+def test_tau_is_the_backbone_s_or_the_published_one() -> None:
+    assert Agglomerative().resolved(32, {"tau": 0.2}).tau == 0.2
+    assert Agglomerative().resolved(32, {}).tau == PUBLISHED_TAU
+    with pytest.raises(ValueError, match=r"^tau: must be a similarity"):
+        Agglomerative(1.5)

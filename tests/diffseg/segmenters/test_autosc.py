@@ -1,0 +1,103 @@
+"""AutoSC against its definition in loops and against scikit-learn's clustering of eigenvectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from sklearn.cluster import SpectralClustering
+from torch import Tensor
+
+from diffseg.segmenters.affinity import affinity_of
+from diffseg.segmenters.autosc import ALPHAS, AutoSC, auto_clusters, cluster_qr, eigengap
+from diffseg.segmenters.base import Scene
+from tests.helpers.attention import blocks, regions, smooth
+from tests.helpers.cuts import same_parts
+
+
+def spectrum(weights: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues and vectors of ``(D - W) y = lambda D y``, as scipy gives them."""
+    degrees = np.diag(weights.double().sum(dim=1).numpy())
+    values, vectors = eigh(degrees - weights.double().numpy(), degrees)
+    return values, vectors
+
+
+def naive_gap(values: NDArray[np.float64]) -> tuple[float, int]:
+    best = (-np.inf, -1)
+    for index in range(len(values)):
+        mean = sum(values[: index + 1]) / (index + 1)
+        best = max(best, ((values[index] - mean) / (mean + 1e-6), index), key=lambda pair: pair[0])
+    return best
+
+
+def test_eigengap_in_loops() -> None:
+    values = np.sort(np.random.default_rng(0).random(20))
+    gap, clusters = eigengap(values)
+    assert (gap, clusters) == (pytest.approx(naive_gap(values)[0]), naive_gap(values)[1])
+    assert eigengap(np.array([0, 0.01, 0.02, 0.9, 0.95]))[1] == 3
+
+
+@pytest.mark.parametrize("clusters", [2, 3, 5])
+def test_cluster_qr_is_scikit_learn_s(clusters: int) -> None:
+    affinity = affinity_of(F.normalize(regions(9, 0.6, seed=clusters)[0], dim=1), 10).double()
+    affinity.fill_diagonal_(0)  # scikit-learn leaves a node's edge to itself out of its degree
+    options = {"affinity": "precomputed", "assign_labels": "cluster_qr", "random_state": 0}
+    expected = SpectralClustering(clusters, **options).fit_predict(affinity.numpy())
+    labels = cluster_qr(spectrum(affinity)[1][:, :clusters])
+    assert same_parts(torch.from_numpy(labels), torch.from_numpy(expected))
+
+
+def test_signs_of_the_eigenvectors_do_not_matter() -> None:
+    vectors = spectrum(affinity_of(F.normalize(regions(8, 0.6)[0], dim=1), 10))[1][:, :4]
+    np.testing.assert_array_equal(cluster_qr(vectors * np.array([1, -1, -1, 1])), cluster_qr(vectors))
+
+
+def weak_groups() -> Tensor:
+    """Three groups with weak edges inside and a few stronger ones across: at the last alpha nothing of them is left."""
+    generator = torch.Generator().manual_seed(28)
+    groups = torch.arange(18) // 6
+    inside, noise = torch.rand(2, 18, 18, generator=generator)
+    affinity = (groups[:, None] == groups) * (0.1 + 0.2 * inside) + 0.002 * noise
+    rows, columns = torch.randint(0, 18, (2, 3), generator=generator)
+    affinity[rows, columns] = 0.35
+    affinity = torch.maximum(affinity, affinity.T)
+    return affinity.fill_diagonal_(1)
+
+
+def test_the_rules_differ_in_whose_eigenvectors_they_cluster() -> None:
+    affinity = weak_groups()
+    gaps = [naive_gap(spectrum(affinity.double() ** alpha)[0]) for alpha in ALPHAS]
+    best = max(range(len(ALPHAS)), key=lambda index: gaps[index][0])
+    assert 0 < best < len(ALPHAS) - 1
+    found = {}
+    for rule, alpha in (("paper", ALPHAS[best]), ("official", ALPHAS[-1])):
+        expected = cluster_qr(spectrum(affinity.double() ** alpha)[1][:, : gaps[best][1]])
+        found[rule] = torch.from_numpy(auto_clusters(affinity, rule))  # type: ignore[arg-type]
+        assert same_parts(found[rule], torch.from_numpy(expected))
+    assert not same_parts(found["paper"], found["official"])
+
+
+def test_stripes_are_found_without_being_told_how_many() -> None:
+    features, stripe = regions(8, 0.2)
+    for rule in ("paper", "official"):
+        labels = AutoSC(rule)(Scene(aggregated=blocks(8), size=8, features=features))  # type: ignore[arg-type]
+        assert same_parts(labels.flatten(), stripe)
+
+
+def test_attention_maps_can_stand_in_for_features() -> None:
+    maps = smooth(8, 1)
+    expected = AutoSC(assign=None)(Scene(aggregated=blocks(8), size=20, features=maps))
+    assert torch.equal(AutoSC(input="attention", assign=None)(Scene(aggregated=maps, size=20)), expected)
+
+
+def test_features_that_do_not_differ_are_one_segment() -> None:
+    labels = AutoSC()(Scene(aggregated=blocks(8), size=16, features=torch.ones(64, 5)))
+    assert labels.unique().tolist() == [0]
+
+
+def test_an_unknown_rule() -> None:
+    with pytest.raises(ValueError, match=r"^rule: must be one of paper, official, got 'mine'"):
+        AutoSC("mine")  # type: ignore[arg-type]
