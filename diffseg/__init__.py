@@ -3,6 +3,12 @@
 Tian et al., *Diffuse, Attend, and Segment*, CVPR 2024 (arXiv 2308.12469). The data flow one way:
 
     image -> backbone (`diffseg.backbones`) -> `AttentionMaps` -> `aggregate` -> `segment` (`kmeans`, `dbscan`)
+
+`load` puts these steps together:
+
+    model = diffseg.load("dinov2_small")
+    result = model.segment("photo.jpg", tau=0.3)
+    result.labels, result.masks, result.overlay(), result.save("out")
 """
 
 from __future__ import annotations
@@ -10,29 +16,54 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from diffseg.aggregation import aggregate
     from diffseg.attention import AttentionMaps
     from diffseg.divergence import symmetric_kl
     from diffseg.merging import anchor_grid, segment
+    from diffseg.model import Model, load
+    from diffseg.result import Result
     from diffseg.segmenters.dbscan import dbscan
     from diffseg.segmenters.kmeans import kmeans
 
-__all__ = ["AttentionMaps", "aggregate", "anchor_grid", "dbscan", "kmeans", "segment", "symmetric_kl"]
+__all__ = [
+    "AttentionMaps",
+    "Model",
+    "Result",
+    "aggregate",
+    "anchor_grid",
+    "dbscan",
+    "kmeans",
+    "load",
+    "segment",
+    "symmetric_kl",
+]
 
 _HOME = {
     "AttentionMaps": "attention",
+    "Model": "model",
+    "Result": "result",
     "aggregate": "aggregation",
     "anchor_grid": "merging",
     "dbscan": "segmenters.dbscan",
     "kmeans": "segmenters.kmeans",
+    "load": "model",
     "segment": "merging",
     "symmetric_kl": "divergence",
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Imports an export on first use: importing torch takes seconds, and checking a configuration needs none of it."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+def __dir__() -> list[str]:
+    """Names for tab completion: the exports, which are not imported yet, and what a module has anyway."""
+    return sorted({*globals(), *__all__})
+
+
+if not TYPE_CHECKING:  # a type checker would take it as: every name exists
+
+    def __getattr__(name: str) -> Any:
+        """Imports an export on first use: importing torch takes seconds, and checking settings needs none of it."""
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

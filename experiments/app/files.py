@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 
 from diffseg.labelling.named_pictures import coco_segments
 from diffseg.labelling.naming import Named
-from diffseg.pictures import Labels, PhotoError, Picture, overlay, read_photo, write_label_map, write_picture
+from diffseg.photos import PhotoError, read_photo
+from diffseg.pictures import Labels, Picture, overlay, write_label_map, write_picture
 
 
 def read_upload(name: str, content: bytes) -> Picture:

@@ -18,7 +18,8 @@ import torch
 from datasets.base import DatasetError
 from diffseg.backbones import AttentionModel, Backbone, WeightsError
 from diffseg.cli_options import spec_of
-from diffseg.pictures import Labels, PhotoError
+from diffseg.photos import PhotoError
+from diffseg.pictures import Labels
 from diffseg.segmenters.base import Segmenter
 from experiments.app import drawing, files
 from experiments.app.__main__ import parser

@@ -14,7 +14,7 @@ from PIL import Image
 from datasets.base import VOID, DatasetError
 from datasets.class_table import class_table
 from datasets.reading import make_sample, read_ids, read_image, read_label
-from diffseg.pictures import read_photo
+from diffseg.photos import read_photo
 
 PIXELS = np.random.default_rng(0).integers(0, 200, (40, 60, 3), dtype=np.uint8)
 

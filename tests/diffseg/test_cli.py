@@ -21,7 +21,8 @@ from diffseg.backbones import MissingWeights
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
-from diffseg.pictures import by_area, colourise, read_photo
+from diffseg.photos import read_photo
+from diffseg.pictures import by_area, colourise
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.conftest import ROOT
 

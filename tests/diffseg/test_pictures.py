@@ -1,11 +1,9 @@
-"""Photographs of every kind, the palette, overlays, label maps on disk and contact sheets."""
+"""The palette, overlays, label maps on disk and contact sheets."""
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +14,16 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from diffseg.palette import COLOURS, palette
+from diffseg.photos import read_photo
 from diffseg.pictures import (
     TILE_SHAPE,
     VOID_COLOUR,
-    PhotoError,
     boundaries,
     by_area,
     colourise,
     contact_sheet,
     fit,
     overlay,
-    read_photo,
     write_label_map,
     write_picture,
 )
@@ -37,187 +34,6 @@ GREY = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
 GREY_RGB = np.repeat(GREY[..., None], 3, axis=2)
 ALPHA = np.linspace(0, 255, GREY.size).astype(np.uint8).reshape(GREY.shape)
 LABELS = np.array([[0, 0, 1, 1], [0, 2, 2, 1], [5, 2, 2, -1]])
-
-
-def on_white(colour: NDArray[np.uint8], alpha: NDArray[np.uint8] = ALPHA) -> NDArray[np.float64]:
-    share = alpha[..., None] / 255
-    return share * colour + (1 - share) * 255
-
-
-# --- reading
-
-
-def read_back(folder: Path, image: Image.Image, kind: str = "PNG", **options: Any) -> NDArray[np.uint8]:
-    """What `read_photo` makes of an image in that format."""
-    image.save(folder / "photo", format=kind, **options)
-    read = read_photo(folder / "photo")
-    assert read.dtype == np.uint8
-    return read
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "BMP", "PPM"])
-def test_rgb_is_read_exactly(tmp_path: Path, kind: str) -> None:
-    np.testing.assert_array_equal(read_back(tmp_path, Image.fromarray(RGB), kind, lossless=True), RGB)
-
-
-@pytest.mark.parametrize(
-    ("image", "kind", "expected"),
-    [
-        pytest.param(Image.fromarray(GREY), "PNG", GREY_RGB, id="grey"),
-        pytest.param(Image.fromarray(GREY > 127), "PNG", np.where(GREY_RGB > 127, 255, 0), id="black and white"),
-        pytest.param(Image.fromarray(RGB).quantize(GREY.size), "PNG", RGB, id="palette"),
-        pytest.param(Image.fromarray(np.dstack([RGB, ALPHA])), "PNG", on_white(RGB), id="transparent"),
-        pytest.param(Image.fromarray(np.dstack([GREY, ALPHA])), "PNG", on_white(GREY_RGB), id="grey, transparent"),
-        pytest.param(
-            Image.frombytes("CMYK", (7, 5), np.dstack([RGB, GREY]).tobytes()),
-            "TIFF",
-            (255.0 - RGB) * (255.0 - GREY_RGB) / 255,
-            id="CMYK",
-        ),
-        pytest.param(Image.fromarray(GREY_RGB).convert("YCbCr"), "JPEG", GREY_RGB, id="YCbCr"),
-    ],
-)
-def test_every_mode_becomes_rgb(tmp_path: Path, image: Image.Image, kind: str, expected: NDArray[Any]) -> None:
-    read = read_back(tmp_path, image, kind, **({"quality": 100} if kind == "JPEG" else {}))
-    # JPEG rounds twice, alpha and CMYK are rounded by Pillow.
-    np.testing.assert_allclose(read, expected, atol=2 if kind == "JPEG" else 1)
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
-def test_a_transparent_colour_becomes_white(tmp_path: Path, mode: str) -> None:
-    image = Image.fromarray(GREY_RGB).quantize(GREY.size) if mode == "P" else Image.fromarray(GREY_RGB).convert(mode)
-    chosen = image.getpixel((3, 2))
-    expected = np.where(GREY[2, 3] == GREY_RGB, 255, GREY_RGB)
-    np.testing.assert_array_equal(read_back(tmp_path, image, transparency=chosen), expected)
-
-
-@pytest.mark.parametrize(("kind", "order"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2"), ("PPM", "<u2")])
-def test_16_bits_are_scaled_not_cut(tmp_path: Path, kind: str, order: str) -> None:
-    levels = np.linspace(0, 65535, 1000).round().astype(order).reshape(10, 100)
-    image = Image.frombytes("I;16B" if order == ">u2" else "I;16", (100, 10), levels.tobytes())
-    expected = (levels / 257).round()[..., None].repeat(3, axis=2)
-    np.testing.assert_array_equal(read_back(tmp_path, image, kind), expected)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "top", "white"),
-    [(np.int32, 65535, 65535), (np.int32, 10**9, 10**9), (np.float32, 1, 1), (np.float32, 9, 9)],
-)
-def test_32_bits_and_floats_are_scaled(tmp_path: Path, dtype: type, top: float, white: float) -> None:
-    levels = np.linspace(-0.1 * top, top, 600).reshape(20, 30).astype(dtype)
-    expected = np.rint(levels.clip(min=0) * (255 / white))[..., None].repeat(3, axis=2)
-    np.testing.assert_array_equal(read_back(tmp_path, Image.fromarray(levels), "TIFF"), expected)
-
-
-def test_a_dark_picture_of_16_bits_stays_dark(tmp_path: Path) -> None:
-    assert read_back(tmp_path, Image.fromarray(np.full((4, 4), 257 * 3, np.uint16))).max() == 3
-
-
-def test_floats_that_are_no_numbers(tmp_path: Path) -> None:
-    levels = np.array([[np.nan, np.inf], [-np.inf, 0.5]], np.float32)
-    assert read_back(tmp_path, Image.fromarray(levels), "TIFF")[..., 0].tolist() == [[0, 255], [0, 128]]
-
-
-@pytest.mark.parametrize(
-    ("orientation", "upright"),
-    [
-        (1, RGB),
-        (2, RGB[:, ::-1]),
-        (3, RGB[::-1, ::-1]),
-        (4, RGB[::-1]),
-        (5, RGB.swapaxes(0, 1)),
-        (6, np.rot90(RGB, -1)),
-        (7, np.rot90(RGB, 2).swapaxes(0, 1)),
-        (8, np.rot90(RGB, 1)),
-    ],
-)
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_exif_orientation_is_applied(tmp_path: Path, kind: str, orientation: int, upright: NDArray[np.uint8]) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    np.testing.assert_array_equal(read_back(tmp_path, Image.fromarray(RGB), kind, exif=exif), upright)
-
-
-def test_a_turned_jpeg_of_16_bits_and_alpha_keep_their_turn(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    deep = Image.fromarray(GREY.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(read_back(tmp_path, deep, exif=exif), np.rot90(GREY_RGB, -1))
-    wide = Image.fromarray(np.repeat(np.repeat(RGB, 16, axis=0), 16, axis=1))
-    turned = read_back(tmp_path, wide, "JPEG", exif=exif, quality=95, subsampling=0)
-    np.testing.assert_allclose(turned[8::16, 8::16].astype(int), np.rot90(RGB, -1), atol=12)
-
-
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF", "WEBP"])
-def test_first_frame(tmp_path: Path, kind: str) -> None:
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
-    read = read_back(tmp_path, frames[0], kind, save_all=True, append_images=frames[1:])
-    np.testing.assert_allclose(read, np.broadcast_to((255, 0, 0), (8, 8, 3)), atol=2)
-
-
-def cut_png(width: int, height: int) -> bytes:
-    """A PNG that says how large it is and ends where its pixels begin."""
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + b"\0\0\1\0IDAT"
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (None, "No such file"),
-        (b"", "not a picture"),
-        (b"These are not pixels.\n", "not a picture"),
-        (cut_png(0, 4), ""),
-        (cut_png(4, 4), "truncated"),
-        (cut_png(10**5, 10**5), "exceeds limit"),
-    ],
-    ids=["missing", "empty", "text", "no pixels", "cut", "huge"],
-)
-def test_what_cannot_be_read_is_one_line(tmp_path: Path, content: bytes | None, complaint: str) -> None:
-    path = tmp_path / "photo.jpg"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(PhotoError) as caught:
-        read_photo(path)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: ")
-    assert complaint in message
-    assert "\n" not in message
-
-
-def test_a_folder_is_no_photograph(tmp_path: Path) -> None:
-    with pytest.raises(PhotoError, match=f"^{tmp_path}: Is a directory"):
-        read_photo(tmp_path)
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "BMP", "JPEG2000"])
-def test_damaged_files_raise_nothing_else(tmp_path: Path, kind: str) -> None:
-    rng = np.random.default_rng(1)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    whole = tmp_path / "whole"
-    Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(whole, format=kind, exif=exif)
-    content, broken = whole.read_bytes(), tmp_path / "broken"
-    errors: list[str] = []
-    for trial in range(60):
-        damaged = bytearray(content[: rng.integers(len(content))] if trial % 2 else content)
-        for position in rng.integers(max(1, min(len(damaged), 400)), size=4 if damaged else 0):
-            damaged[position] = rng.integers(256)
-        broken.write_bytes(damaged)
-        try:
-            assert read_photo(broken).shape[2] == 3
-        except PhotoError as error:
-            errors.append(str(error))
-    assert len(errors) > 10
-    assert all(message.startswith(f"{broken}: ") and "\n" not in message for message in errors)
-
-
-def test_a_cut_jpeg_is_an_error_and_not_half_a_picture(tmp_path: Path) -> None:
-    path = tmp_path / "cut.jpg"
-    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(PhotoError, match="truncated"):
-        read_photo(path)
 
 
 # --- colours

@@ -130,7 +130,8 @@ def test_two_shared_runs_in_one_folder(overrides: tuple[str, ...], tmp_path: Pat
 
 
 @pytest.mark.skipif(
-    find_spec("submitit") is None, reason="hydra-submitit-launcher is not installed (pip install '.[slurm]')"
+    find_spec("submitit") is None,
+    reason="not installed: pip install hydra-submitit-launcher",
 )
 def test_submitit(overrides: tuple[str, ...], tmp_path: Path) -> None:
     """SLURM's launcher with its local executor: each job of a sweep has the results that it has without."""

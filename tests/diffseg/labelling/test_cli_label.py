@@ -206,7 +206,7 @@ def test_a_package_that_is_not_installed(
     with pytest.raises(SystemExit) as caught:
         run(models, tmp_path / "out", "--label", "--captioner", str(models / "blip"), *words)
     assert caught.value.code == 2
-    expected = f"diffseg: argument --label: needs the package {package}: pip install 'diffseg[label]'\n"
+    expected = f"diffseg: argument --label: needs the package {package}: pip install {package}\n"
     assert capsys.readouterr().err == expected
 
 

@@ -27,7 +27,8 @@ from datasets.photos import Photos
 from diffseg import cli
 from diffseg.backbones.image import resize_image
 from diffseg.backbones.vit import ViT
-from diffseg.pictures import by_area, read_photo
+from diffseg.photos import read_photo
+from diffseg.pictures import by_area
 from tests.conftest import ROOT
 from tests.helpers.browser import chromium, console, requests, resize
 
@@ -45,7 +46,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def address(dinov2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a server with the real backbone."""
-    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install -e '.[app]'")
+    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install streamlit")
     port, log = free_port(), tmp_path_factory.mktemp("server") / "log"
     command = [sys.executable, "-m", "experiments.app", "--port", str(port), "--size", str(SIZE), "--device", "cpu"]
     with log.open("w") as file:
@@ -301,7 +302,7 @@ def test_tabs_do_not_mix_their_pictures(browser: Chrome, address: str) -> None:
 def test_what_keeps_it_from_starting_is_one_line(
     arguments: list[str], message: str, dinov2: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install -e '.[app]'")
+    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install streamlit")
     from experiments.app.__main__ import main
 
     with pytest.raises(SystemExit) as stopped:
@@ -313,7 +314,7 @@ def test_what_keeps_it_from_starting_is_one_line(
 
 
 def test_a_port_that_is_taken_is_one_line(dinov2: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install -e '.[app]'")
+    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install streamlit")
     from experiments.app.__main__ import main
 
     with closing(socket.socket()) as taken:

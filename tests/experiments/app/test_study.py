@@ -27,7 +27,8 @@ from diffseg.backbones.vit import ViT
 from diffseg.divergence import Logarithms
 from diffseg.masks import labels_from_proposals
 from diffseg.merging import Merger
-from diffseg.pictures import PhotoError, by_area, overlay, write_label_map
+from diffseg.photos import PhotoError
+from diffseg.pictures import by_area, overlay, write_label_map
 from diffseg.segmenters.dbscan import DBSCAN
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.kmeans import KMeans

@@ -1,0 +1,53 @@
+"""Files that are written whole or not at all. Imports nothing that takes time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Path of a temporary file beside ``path``; it replaces ``path`` in one step when the block ends without an error.
+
+    A reader finds the old file or the new one, never a part. The content is on the disk before it replaces the old one.
+    The temporary file is named after ``path``, so that the next attempt overwrites what a killed process has left.
+
+    Raises:
+        OSError: the file cannot be written; the old one is still there.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a UTF-8 file with Unix line ends through `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """The names, those that came before with a number: ``cat``, ``cat_2``. Some file systems do not tell a from A.
+
+    >>> distinct_names(["cat", "Cat", "dog", "cat"])
+    ['cat', 'Cat_2', 'dog', 'cat_3']
+    """
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        distinct, number = name, 1
+        while distinct.casefold() in taken:
+            number += 1
+            distinct = f"{name}_{number}"
+        taken.add(distinct.casefold())
+        found.append(distinct)
+    return found

@@ -1,0 +1,118 @@
+"""Photographs in: files of any kind, PIL images, arrays and tensors become ``(h, w, 3)`` uint8 RGB. No torch."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from diffseg.paths import expanded
+from diffseg.pictures import Picture
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+AnyImage: TypeAlias = "str | Path | Image.Image | NDArray[Any] | Tensor"
+"""A path, a PIL image, an array or a tensor: whatever `to_picture` takes."""
+
+# Modes of one channel with more than 8 bits, which Pillow would cut off at 255 instead of scaling.
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+
+
+CHANNELS, COLOUR_NDIM = 3, 3  # red, green, blue; (h, w, channels)
+
+
+class PhotoError(ValueError):
+    """A photograph that cannot be read; the message is one line that names the file and what is wrong with it."""
+
+
+def read_photo(path: str | Path) -> Picture:
+    """Reads a photograph the way a viewer shows it: turned upright, transparency on white, the first frame of several.
+
+    Args:
+        path: any format that Pillow reads, of any mode that it converts to RGB. Grey levels of 16 bits or floating
+            point are scaled to 8: white is 65535 or 1, or the brightest value where that is above it.
+
+    Returns:
+        ``(h, w, 3)`` uint8 RGB.
+
+    Raises:
+        PhotoError: no such file, no picture, cut short, or too large for Pillow (179 megapixels).
+    """
+    try:
+        # Pillow warns of metadata that it skips, and from 89 megapixels on: nothing that a user should act on.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            return np.array(upright_rgb(image))
+    except UnidentifiedImageError:
+        raise PhotoError(f"{path}: not a picture in a format that Pillow reads") from None
+    except OSError as error:
+        raise PhotoError(f"{path}: {_one_line(error.strerror or error)}") from error
+    except (SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
+        # What Pillow's decoders raise on broken bytes besides OSError.
+        raise PhotoError(f"{path}: cannot be decoded ({_one_line(error)})") from error
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """A PIL image of any mode as `read_photo` shows it: turned as its EXIF data say, transparency on white, RGB."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in DEEP_MODES:
+        return Image.fromarray(_to_8_bits(np.array(image))).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Grey levels of 16 or 32 bits, or floats, to 0..255: black is 0, white 65535 or 1.0, or what lies above it."""
+    white = 1.0 if values.dtype.kind == "f" else 65535.0
+    levels = np.nan_to_num(values.astype(np.float64), posinf=white)
+    return np.rint(levels.clip(min=0) * (255 / max(white, levels.max()))).astype(np.uint8)
+
+
+def to_picture(image: AnyImage) -> Picture:
+    """A picture of any kind as ``(h, w, 3)`` uint8 RGB.
+
+    Args:
+        image: path of a file (`read_photo`); a PIL image of any mode, turned as its EXIF data say; an array
+            ``(h, w, 3)``; or a tensor ``(3, h, w)`` or ``(h, w, 3)`` on any device. Arrays and tensors are RGB, whole
+            numbers in [0, 255] or floating point in [0, 1].
+
+    Raises:
+        PhotoError: a file that cannot be read.
+        ValueError: an array or tensor of another shape or range.
+        TypeError: something else.
+    """
+    if isinstance(image, str | Path):
+        return read_photo(expanded(image))
+    if isinstance(image, Image.Image):
+        return np.array(upright_rgb(image))
+    if not isinstance(image, np.ndarray):
+        if not hasattr(image, "detach"):  # torch is not imported for the sake of this question
+            raise TypeError(f"image: must be a path, PIL image, array or tensor, got {type(image).__name__}")
+        image = image.detach().cpu()
+        if image.ndim == COLOUR_NDIM and image.shape[0] == CHANNELS != image.shape[2]:
+            image = image.permute(1, 2, 0)
+        image = (image.float() if image.is_floating_point() else image).numpy()  # NumPy knows no bfloat16
+    return _to_uint8(image)
+
+
+def _to_uint8(pixels: NDArray[Any]) -> Picture:
+    if pixels.ndim != COLOUR_NDIM or pixels.shape[2] != CHANNELS or not pixels.size:
+        raise ValueError(f"image: must be RGB of shape (h, w, 3), or (3, h, w) for a tensor, got {pixels.shape}")
+    kind, white = ("floating point", 1) if pixels.dtype.kind == "f" else ("whole numbers", 255)
+    if pixels.dtype.kind not in "fiu":
+        raise ValueError(f"image: must be numbers, got {pixels.dtype}")
+    low, high = pixels.min(), pixels.max()
+    if not (low >= 0 and high <= white):  # a NaN fails both comparisons
+        raise ValueError(f"image: {kind} must be in [0, {white}], got {low:g} to {high:g}")
+    return (np.rint(pixels * 255.0) if pixels.dtype.kind == "f" else pixels).astype(np.uint8)

@@ -1,0 +1,127 @@
+"""The segments of one picture, in the forms that people and programs use. NumPy, Pillow and pycocotools alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from diffseg import pictures
+from diffseg.files import write_text
+from diffseg.paths import expanded
+
+
+class Mask(TypedDict):
+    """One segment, in the words of segment-anything's automatic masks.
+
+    Keys:
+        segmentation: ``(h, w)`` bool.
+        area: in pixels.
+        bbox: x, y, width and height in pixels; x and y are those of the upper left corner.
+    """
+
+    segmentation: NDArray[np.bool_]
+    area: int
+    bbox: list[int]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """Segments of one picture.
+
+    Attributes:
+        picture: ``(h, w, 3)`` uint8 RGB, upright.
+        labels: ``(h, w)`` int64 0, 1, ..., K-1: the segment of each pixel, the largest segment first.
+        name: of the picture, for files: that of its file without the suffix, else ``picture``.
+
+    >>> import numpy as np
+    >>> labels = np.array([[0, 0, 1], [0, 0, 1]])
+    >>> result = Result(np.zeros((2, 3, 3), np.uint8), labels)
+    >>> result
+    Result(2 segments, 3 x 2 pixels)
+    >>> [(mask["area"], mask["bbox"]) for mask in result.masks]
+    [(4, [0, 0, 2, 2]), (2, [2, 0, 1, 2])]
+    >>> result.coco()[1]["segmentation"]
+    {'size': [2, 3], 'counts': '42'}
+    """
+
+    picture: pictures.Picture
+    labels: pictures.Labels
+    name: str = "picture"
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        return f"Result({self.count} segment{'s' * (self.count != 1)}, {width} x {height} pixels)"
+
+    @property
+    def count(self) -> int:
+        """Number of segments K."""
+        return int(self.labels.max()) + 1
+
+    @cached_property
+    def masks(self) -> list[Mask]:
+        """The segments, the largest first; segment k has label k."""
+        found = []
+        for number in range(self.count):
+            mask = self.labels == number
+            rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+            left, top = int(columns[0]), int(rows[0])
+            box = [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1]
+            found.append(Mask(segmentation=mask, area=int(mask.sum()), bbox=box))
+        return found
+
+    def coco(self) -> list[dict[str, Any]]:
+        """The segments as COCO annotations, the largest first, ready for JSON.
+
+        Returns:
+            A dictionary for each: ``segmentation``, the compressed run lengths ``{"size": [h, w], "counts": str}`` that
+            pycocotools reads; ``area``; ``bbox`` ``[x, y, width, height]``; ``label``, its number in `labels`.
+        """
+        from pycocotools import mask as run_lengths
+
+        encoded = [run_lengths.encode(np.asfortranarray(mask["segmentation"], np.uint8)) for mask in self.masks]
+        return [
+            {
+                "segmentation": {"size": list(runs["size"]), "counts": runs["counts"].decode("ascii")},
+                "area": mask["area"],
+                "bbox": mask["bbox"],
+                "label": number,
+            }
+            for number, (mask, runs) in enumerate(zip(self.masks, encoded, strict=True))
+        ]
+
+    def overlay(self, opacity: float = 0.5) -> Image.Image:
+        """The picture under the colours of its segments, with white lines between them.
+
+        Args:
+            opacity: of the colours, from 0 (the picture) to 1 (the colours).
+        """
+        return Image.fromarray(pictures.overlay(self.picture, self.labels, opacity))
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes ``NAME.labels.png``, ``NAME.overlay.png`` and ``NAME.segments.json`` (`coco`) into a folder.
+
+        Args:
+            folder: made if missing. Files of these names are replaced, each in one step.
+
+        Returns:
+            Paths of the three files.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        folder = expanded(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        labels, overlay, segments = paths = [
+            folder / f"{self.name}.{kind}" for kind in ("labels.png", "overlay.png", "segments.json")
+        ]
+        pictures.write_label_map(labels, self.labels)
+        pictures.write_picture(overlay, np.array(self.overlay()))
+        write_text(segments, json.dumps(self.coco()) + "\n")
+        return paths

@@ -1,0 +1,233 @@
+"""`diffseg.load`: pictures of every kind and size through a model, against the steps one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import Dinov2Config, Dinov2Model
+
+import diffseg
+from diffseg import parts
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.image import resize_image
+from diffseg.backbones.none import NoBackbone
+from diffseg.backbones.vit import ViT
+from diffseg.model import make_recipe
+from diffseg.photos import PhotoError
+from diffseg.pictures import by_area
+from diffseg.segmenters.diffseg import DiffSeg
+from diffseg.segmenters.kmeans import KMeans
+from experiments.bench.tiny_sd import build_tiny_sd
+
+SIZE, PATCH = 64, 8
+TAU = 0.001  # of random weights
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    config = Dinov2Config(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=SIZE, patch_size=PATCH, mlp_ratio=2
+    )
+    model = Dinov2Model(config)
+    for parameter in model.parameters():
+        parameter.data *= 8  # attention that differs from place to place
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(weights: Path) -> diffseg.Model:
+    return diffseg.load("dinov2_small", device="cpu", path=weights, size=SIZE, patch=PATCH, layers=[0, 1])
+
+
+@pytest.fixture(scope="module")
+def picture() -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+def expected(
+    model: diffseg.Model, picture: NDArray[np.uint8], tau: float = TAU, **settings: Any
+) -> NDArray[np.integer]:
+    """The steps one by one."""
+    assert model.network is not None
+    (maps,) = model.network.attend(resize_image(picture, SIZE)[None])
+    height, width = picture.shape[:2]
+    aggregated = diffseg.aggregate(maps.maps, layers=maps.layers)
+    labels = diffseg.segment(aggregated, TAU, 8, size=(height, width))  # type: ignore[arg-type]
+    return by_area(labels.numpy())
+
+
+def test_the_steps_one_by_one_give_the_same(model: diffseg.Model, picture: NDArray[np.uint8]) -> None:
+    result = model.segment(picture, "diffseg", tau=TAU, anchors=8)
+    assert result.labels.shape == (40, 60)
+    assert result.labels.max() > 1
+    np.testing.assert_array_equal(result.labels, expected(model, picture))
+    np.testing.assert_array_equal(result.picture, picture)
+    maps = model.attend(picture)
+    assert maps.sides == (8, 4, 2)
+    assert diffseg.aggregate(maps.maps).shape == (64, 64)
+
+
+def kinds(picture: NDArray[np.uint8], folder: Path) -> dict[str, Any]:
+    image = Image.fromarray(picture)
+    image.save(folder / "picture.png")
+    turned = Image.fromarray(np.rot90(picture))
+    turned.getexif()[0x0112] = 6  # to be shown turned clockwise
+    turned.save(folder / "turned.png", exif=turned.getexif())
+    tensor = torch.from_numpy(picture)
+    return {
+        "path": folder / "picture.png",
+        "text": str(folder / "picture.png"),
+        "turned": folder / "turned.png",
+        "PIL": image,
+        "PIL, turned": Image.open(folder / "turned.png"),
+        "PIL, with alpha": image.convert("RGBA"),
+        "int64": picture.astype(np.int64),
+        "float32": (picture / 255).astype(np.float32),
+        "float64": picture / 255,
+        "not contiguous": np.ascontiguousarray(picture[:, ::-1])[:, ::-1],
+        "tensor (3, h, w)": tensor.permute(2, 0, 1),
+        "tensor (h, w, 3)": tensor,
+        "tensor, float": tensor.permute(2, 0, 1) / 255,
+        "tensor, with a graph": (tensor / 255).requires_grad_(),
+    }
+
+
+def test_pictures_of_every_kind(model: diffseg.Model, picture: NDArray[np.uint8], tmp_path: Path) -> None:
+    wanted = expected(model, picture)
+    given = kinds(picture, tmp_path)
+    for name, image in given.items():
+        result = model.segment(image, tau=TAU, anchors=8)
+        np.testing.assert_array_equal(result.picture, picture, err_msg=name)
+        np.testing.assert_array_equal(result.labels, wanted, err_msg=name)
+    assert model.segment(given["path"], tau=TAU, anchors=8).name == "picture"
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "problem"),
+    [
+        (np.full((4, 4, 3), 2.0), ValueError, r"floating point must be in \[0, 1\], got 2 to 2"),
+        (np.full((4, 4, 3), np.nan), ValueError, "got nan to nan"),
+        (np.full((4, 4, 3), -1), ValueError, r"whole numbers must be in \[0, 255\], got -1 to -1"),
+        (np.full((4, 4, 3), 256, np.uint16), ValueError, "got 256 to 256"),
+        (np.zeros((4, 4), np.uint8), ValueError, r"must be RGB of shape \(h, w, 3\).*got \(4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), ValueError, r"got \(4, 4, 4\)"),
+        (np.zeros((0, 4, 3), np.uint8), ValueError, r"got \(0, 4, 3\)"),
+        (np.zeros((4, 4, 3), bool), ValueError, "must be numbers, got bool"),
+        (torch.zeros(1, 4, 4), ValueError, r"got \(1, 4, 4\)"),
+        ("no/such/file.jpg", PhotoError, "No such file"),
+        (None, TypeError, "must be a path, PIL image, array or tensor, got NoneType"),
+        (7, TypeError, "got int"),
+    ],
+)
+def test_pictures_that_cannot_be_used(model: diffseg.Model, image: Any, error: type[Exception], problem: str) -> None:
+    with pytest.raises(error, match=problem):
+        model.segment(image, anchors=8)
+    with pytest.raises(error, match=problem):
+        model.attend(image)
+
+
+def test_lists(
+    model: diffseg.Model, picture: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b").mkdir()
+    for path in (tmp_path / "cat.png", tmp_path / "b" / "cat.jpg"):
+        Image.fromarray(picture).save(path)
+    given = [picture, tmp_path / "cat.png", picture[:20], tmp_path / "b" / "cat.jpg"]
+    one_by_one = [model.segment(image, tau=TAU, anchors=8) for image in given]
+    for size in (1, 3):
+        monkeypatch.setattr("diffseg.model.CPU_BATCH", size)
+        results = model.segment(given, tau=TAU, anchors=8)
+        assert [result.name for result in results] == ["picture", "cat", "picture_2", "cat_2"]
+        for result, wanted in zip(results, one_by_one, strict=True):
+            assert result.labels.shape == wanted.labels.shape
+            assert (result.labels == wanted.labels).mean() > 0.99  # a batch rounds otherwise
+        assert len(model.attend(given)) == 4
+    assert model.segment([], anchors=8) == []
+    batch = np.stack([picture, picture[::-1]])
+    np.testing.assert_array_equal(model.segment(batch, tau=TAU, anchors=8)[1].picture, picture[::-1])
+
+
+def test_the_backbone_s_tau_and_grid_are_filled_in(model: diffseg.Model) -> None:
+    assert model.recipe(anchors=8).segmenter == DiffSeg(tau=0.3, anchors=8, grid="even")
+    of_sd14 = make_recipe(parts.choose("backbone", "sd14", None, {}), "diffseg", "proportional", "official", None, {})
+    assert of_sd14.segmenter == DiffSeg(tau=1.1, grid="official")
+
+
+def test_segmenters_by_name_and_as_objects(model: diffseg.Model, picture: NDArray[np.uint8]) -> None:
+    named = model.segment(picture, "kmeans_c", clusters=3, n_init=1)
+    assert named.count == 3
+    for segmenter, settings in ((KMeans(3, n_init=1), {}), (KMeans(5, n_init=1), {"clusters": 3})):
+        np.testing.assert_array_equal(model.segment(picture, segmenter, **settings).labels, named.labels)
+    fine = model.segment(picture, "kmeans_c", weights="finest", scheme="paper", clusters=3, n_init=1)
+    listed = model.segment(picture, "kmeans_c", weights=[1, 0, 0], scheme="paper", clusters=3, n_init=1)
+    np.testing.assert_array_equal(fine.labels, listed.labels)
+    assert (fine.labels != named.labels).any()
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "settings", "problem"),
+    [
+        ("diffsegs", {}, "segmenter: there is no 'diffsegs'; did you mean diffseg?"),
+        ("diffseg", {"taus": 1}, "taus: DiffSeg has no such setting; did you mean tau?"),
+        ("diffseg", {"anchors": 9}, "anchors: must be 1..8"),
+        ("diffseg", {"tau": 0}, "tau: must be a finite number above 0"),
+        ("diffseg", {"tau": "warm"}, "tau: "),
+        ("diffseg", {"weights": [1, 2]}, "weights: need one number for each of the sides"),
+        ("kmeans_s", {}, "clusters: truth needs a ground truth"),
+        ("oracle", {}, "truth: there is none"),
+    ],
+)
+def test_settings_that_cannot_be(model: diffseg.Model, segmenter: str, settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem.replace("?", r"\?")):
+        model.segment(np.zeros((8, 8, 3), np.uint8), segmenter, **settings)
+
+
+def test_no_pass_is_made_where_no_attention_is_needed(picture: NDArray[np.uint8]) -> None:
+    model = diffseg.load(NoBackbone(size=32))
+    assert model.segment(picture, "kmeans_rgbxy", clusters=4).labels.shape == (40, 60)
+    with pytest.raises(ValueError, match="diffseg needs attention, and the backbone none has none"):
+        model.segment(picture)
+    with pytest.raises(ValueError, match="none has no attention"):
+        model.attend(picture)
+
+
+def test_stable_diffusion_by_name(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
+    model = diffseg.load("sd14", path=build_tiny_sd(tmp_path), size=64, timestep=100)
+    assert model.spec.sides == (8, 4, 2, 1)
+    assert model.segment(picture, tau=0.01, anchors=4).labels.shape == (40, 60)
+
+
+def test_a_spec(weights: Path) -> None:
+    spec = ViT(str(weights), size=SIZE, patch=PATCH, layers=(1,))
+    assert diffseg.load(spec).spec == spec
+    assert diffseg.load(spec, layers=[0]).spec.layers == (0,)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "problem"),
+    [
+        ({"backbone": "sd19"}, ValueError, "backbone: there is no 'sd19'; did you mean"),
+        ({"backbone": "dinov2_small", "size": 100}, ValueError, "size: must be a positive multiple of the patch"),
+        ({"backbone": "dinov2_small", "path": "./nowhere"}, MissingWeights, "./nowhere is not a folder"),
+        ({"backbone": "dinov2_small", "extra": "./nowhere"}, ValueError, "./nowhere: is no folder"),
+        ({"backbone": NoBackbone(), "device": "abacus"}, ValueError, "device: must be auto, cpu"),
+    ],
+)
+def test_what_cannot_be_loaded(arguments: dict[str, Any], error: type[Exception], problem: str) -> None:
+    with pytest.raises(error, match=problem):
+        diffseg.load(**arguments)
+
+
+def test_names_can_be_completed() -> None:
+    assert {*diffseg.__all__, "__version__"} <= set(dir(diffseg))
+    with pytest.raises(AttributeError, match="no attribute 'sgment'"):
+        _ = diffseg.sgment  # type: ignore[attr-defined]

@@ -1,0 +1,113 @@
+"""Presets: the same settings as Hydra composes, parts of the user's own, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from diffseg import parts
+from diffseg.backbones.vit import ViT
+from diffseg.segmenters.diffseg import DiffSeg
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize("group", ["backbone", "segmenter"])
+def test_a_preset_is_what_hydra_composes(group: parts.Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+    assert set(parts.names(group)) == files
+    assert len(files) > 10
+    for variable in (None, "/data/dino"):
+        if variable:
+            monkeypatch.setenv("DIFFSEG_DINO_VITS8", variable)
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            for name in files:
+                expected = OmegaConf.to_container(compose(f"{group}/{name}")[group], resolve=True)
+                assert parts.read(group, name) == expected
+    assert parts.read("backbone", "dino_vits8")["path"] == "/data/dino"
+
+
+def test_every_preset_can_be_built() -> None:
+    for group in ("backbone", "segmenter"):
+        for name in parts.names(group):  # type: ignore[arg-type]
+            settings = parts.read(group, name)  # type: ignore[arg-type]
+            assert isinstance(parts.build(settings), parts.kind_of(settings))
+
+
+def test_an_inherited_mapping_is_merged_key_by_key(tmp_path: Path) -> None:
+    write(tmp_path / "backbone" / "mine.yaml", "defaults: [dinov2_small]\ntuned: {diffseg: {tau: {photos: 0.5}}}\n")
+    assert parts.read("backbone", "mine", tmp_path)["tuned"]["diffseg"] == {"tau": {"default": 0.3, "photos": 0.5}}
+    write(tmp_path / "backbone" / "first.yaml", "defaults: [_self_, dinov2_small]\nsize: 28\nmine: 1\n")
+    read = parts.read("backbone", "first", tmp_path)
+    assert (read["size"], read["mine"]) == (448, 1)  # what stands later wins
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_a_part_outside_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(
+        tmp_path / "my_part.py",
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Mine:\n    depth: int = 1\n",
+    )
+    write(tmp_path / "conf" / "segmenter" / "mine.yaml", "_target_: my_part.Mine\ndepth: 2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    extra = tmp_path / "conf"
+    assert set(parts.names("segmenter", extra)) == {*parts.names("segmenter"), "mine"}
+    assert parts.names("backbone", extra) == parts.names("backbone")
+    assert asdict(parts.choose("segmenter", "mine", extra, {})) == {"depth": 2}
+    assert asdict(parts.choose("segmenter", "mine", extra, {"depth": "3"})) == {"depth": 3}
+
+
+def test_settings_replace_those_of_a_built_part() -> None:
+    spec = ViT(size=224, sides=(16,))
+    assert parts.choose("backbone", spec, None, {}) is spec
+    changed = parts.choose("backbone", spec, None, {"layers": [3, 4]})
+    assert (changed.size, changed.sides, changed.layers) == (224, (16,), (3, 4))
+    assert parts.choose("segmenter", DiffSeg(anchors=8), None, {"tau": [0.1, 0.2, 0.3]}).tau == (0.1, 0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "problem"),
+    [
+        ("defaults: [dinov2_small]", {"szie": 1}, "szie: ViT has no such setting; did you mean size?"),
+        ("defaults: [dinov2_small]", {"size": "large"}, "size: input should be a valid integer"),
+        ("defaults: [dinov2_small]", {"size": 449}, "size: must be a positive multiple of the patch, 14, got 449"),
+        ("defaults: [dinov2_smal]", {}, "backbone: there is no 'dinov2_smal'; did you mean dinov2_small?"),
+        ("defaults: [{a: b}]", {}, "mine.yaml: defaults: must list names of the group backbone"),
+        ("defaults: [mine]", {}, "backbone=mine: its defaults lead back to itself"),
+        ("size: [", {}, "mine.yaml: cannot be read as YAML"),
+        ("- size", {}, "mine.yaml: must hold keys and values"),
+        ("size: 448", {}, "_target_: is missing; it must be an importable class"),
+        ("_target_: no_such_module.Mine", {}, "_target_: no_such_module.Mine must be an importable class"),
+        ("_target_: diffseg.backbones.vit.Mine", {}, "_target_: diffseg.backbones.vit.Mine must be"),
+        ("path: ${oc.env:DIFFSEG_NO_SUCH}", {}, "the environment variable DIFFSEG_NO_SUCH is not set"),
+        ("path: ${backbone.size}", {}, "only ${oc.env:VARIABLE,default} can be filled in, got ${backbone.size}"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, content: str, settings: dict[str, object], problem: str) -> None:
+    write(tmp_path / "backbone" / "mine.yaml", content)
+    with pytest.raises(ValueError, match=re.escape(problem)) as caught:
+        parts.choose("backbone", "mine", tmp_path, settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is no folder"):
+        parts.names("backbone", tmp_path / "conf")
+
+
+def test_neither_torch_nor_hydra_is_imported() -> None:
+    code = (
+        "import sys; from diffseg import parts; parts.build(parts.read('backbone', 'sd14')); parts.names('segmenter');"
+        "print({'torch', 'transformers', 'hydra', 'omegaconf'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout == "set()\n"

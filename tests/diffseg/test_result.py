@@ -1,0 +1,68 @@
+"""The segments of a picture as masks, run lengths, overlay and files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as run_lengths
+
+from diffseg.pictures import by_area, overlay
+from diffseg.result import Result
+
+
+@pytest.fixture
+def result() -> Result:
+    generator = np.random.default_rng(0)
+    labels = by_area(np.kron(generator.integers(0, 5, (4, 6)), np.ones((5, 3), int)))
+    return Result(generator.integers(0, 256, (20, 18, 3), dtype=np.uint8), labels, "cat")
+
+
+def test_masks(result: Result) -> None:
+    assert len(result.masks) == result.count == 5
+    for number, mask in enumerate(result.masks):
+        assert mask["segmentation"].dtype == bool
+        np.testing.assert_array_equal(mask["segmentation"], result.labels == number)
+        assert mask["area"] == mask["segmentation"].sum()
+        left, top, width, height = mask["bbox"]
+        inside = mask["segmentation"][top : top + height, left : left + width]
+        assert inside.sum() == mask["area"]
+        assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
+    areas = [mask["area"] for mask in result.masks]
+    assert areas == sorted(areas, reverse=True)
+    assert sum(areas) == result.labels.size
+
+
+def test_run_lengths_decode_to_the_masks(result: Result) -> None:
+    annotations = json.loads(json.dumps(result.coco()))
+    assert [each["label"] for each in annotations] == list(range(5))
+    for annotation, mask in zip(annotations, result.masks, strict=True):
+        runs = annotation["segmentation"]
+        np.testing.assert_array_equal(run_lengths.decode(runs).astype(bool), mask["segmentation"])
+        assert annotation["area"] == run_lengths.area(runs) == mask["area"]
+        assert annotation["bbox"] == run_lengths.toBbox(runs).tolist()
+
+
+def test_files(result: Result, tmp_path: Path) -> None:
+    labels, drawn, segments = result.save(tmp_path / "new" / "folder")
+    assert [path.name for path in (labels, drawn, segments)] == [
+        "cat.labels.png",
+        "cat.overlay.png",
+        "cat.segments.json",
+    ]
+    assert {path.name for path in labels.parent.iterdir()} == {labels.name, drawn.name, segments.name}
+    np.testing.assert_array_equal(np.array(Image.open(labels)), result.labels)
+    np.testing.assert_array_equal(np.array(Image.open(drawn)), overlay(result.picture, result.labels))
+    assert json.loads(segments.read_text()) == result.coco()
+
+
+def test_overlay_is_a_picture_of_the_same_size(result: Result) -> None:
+    assert result.overlay().size == (18, 20)
+    np.testing.assert_array_equal(np.array(result.overlay(0.2)), overlay(result.picture, result.labels, 0.2))
+
+
+def test_repr() -> None:
+    assert repr(Result(np.zeros((2, 3, 3), np.uint8), np.zeros((2, 3), int))) == "Result(1 segment, 3 x 2 pixels)"
