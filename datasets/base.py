@@ -1,4 +1,4 @@
-"""What every data set hands out, and the errors it raises."""
+"""The interface of all data sets, and the errors they raise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VOID = -1
 
 
 class DatasetError(Exception):
-    """Data that cannot be used: the message names the file or key, what is wrong, and what to do."""
+    """Data cannot be used. The message names the file or key, says what is wrong and what to do."""
 
 
 def expanded(path: str | Path, key: str) -> Path:
@@ -52,12 +52,18 @@ class Sample:
 
 
 class Dataset(Protocol):
-    """Pictures in a sorted, stable order. A data set is a frozen dataclass: its fields are the configuration keys."""
+    """Pictures with ground truth, in a sorted, stable order.
+
+    A data set is a frozen dataclass. Its fields are the configuration keys. `datasets.listing.ListedDataset` and
+    `datasets.paired.PairedDataset` implement most of this.
+    """
 
     def __hash__(self) -> int: ...
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the data set, as shown in the tables."""
+        ...
 
     @property
     def classes(self) -> Sequence[str]:
@@ -66,7 +72,7 @@ class Dataset(Protocol):
 
     @property
     def background(self) -> int | None:
-        """Label of the class that stands for all else and may take many segments, or None when there is none."""
+        """Label of the class that stands for all else and may take many segments. None: no such class."""
         ...
 
     @property
@@ -76,7 +82,7 @@ class Dataset(Protocol):
 
     @property
     def official_count(self) -> int | None:
-        """Pictures in the published evaluation, or None when there is none."""
+        """Pictures in the published evaluation. None: there is no published evaluation."""
         ...
 
     @property
@@ -86,7 +92,7 @@ class Dataset(Protocol):
 
     @property
     def listed(self) -> Sequence[str]:
-        """All ids, sorted, before ``limit``; fewer than `official_count` where the folder holds only a part."""
+        """All ids, sorted, before ``limit``; fewer than `official_count` if the folder holds a part of the data."""
         ...
 
     @property
@@ -95,11 +101,11 @@ class Dataset(Protocol):
         ...
 
     def check(self) -> None:
-        """Raises `DatasetError` when the data are not there, with where to get them. Reads no picture."""
+        """Raises `DatasetError` if the data are missing; the message says where to get them. Reads no picture."""
         ...
 
     def state(self, id: str) -> str:
-        """What changes when the files of a picture change: a picture is evaluated again where this has."""
+        """A text that changes when the files of a picture change. A changed picture is evaluated again."""
         ...
 
     def load(self, id: str) -> Sample:

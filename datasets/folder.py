@@ -19,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.base import VOID, DatasetError
+from datasets.base import VOID, DatasetError, expanded
 from datasets.class_table import HEADER, ClassTable, read_class_table, table_of_names
 from datasets.files import find_files, warn_once, warn_skipped
 from datasets.paired import PairedFiles
 from datasets.reading import image_size, read_any_label, read_image
 
 ARRAY = ".npy"
+KEYS = {"images": "DIR", "maps": "DIR", "classes": f"FILE.csv (with {HEADER}) or a list of names"}
+"""The keys that the user has to give, and what they take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,7 @@ class FolderDataset(PairedFiles):
 
     def _read_classes(self) -> ClassTable:
         if isinstance(self.classes, str):
-            table = read_class_table(Path(self.classes).expanduser())
+            table = read_class_table(expanded(self.classes, "dataset.classes"))
         elif self.classes:
             table = table_of_names(self.classes)
         else:
@@ -129,12 +131,12 @@ class FolderDataset(PairedFiles):
 
     def _pictures(self) -> Collection[str]:
         """Ids of the pictures with a label map; a warning names and counts the files without a partner."""
-        if not self.table.names:
-            raise DatasetError(f"dataset.classes: not set; give a CSV file with {HEADER}, or a list of names")
+        if unset := [f"{key}={advice}" for key, advice in KEYS.items() if not getattr(self, key)]:
+            raise DatasetError(f"dataset=folder: these keys are not set: dataset.{', dataset.'.join(unset)}")
         images, maps = self._images, self._label_maps
-        for key, found in (("images", images), ("maps", maps)):
+        for key, found, what in (("images", images, "pictures"), ("maps", maps, "label maps")):
             if not found:
-                raise DatasetError(f"{self._folder(key)}: no pictures there; give dataset.{key}=DIR")
+                raise DatasetError(f"{self._folder(key)}: no {what} there; give their folder as dataset.{key}=DIR")
         pairs = images.keys() & maps.keys()
         if not pairs:
             raise DatasetError(
@@ -166,12 +168,7 @@ class FolderDataset(PairedFiles):
         return find_files(self._folder("maps"), (*suffixes(), ARRAY), nested=True).paths
 
     def _folder(self, key: str) -> Path:
-        folder: str | None = getattr(self, key)
-        if not folder:
-            raise DatasetError(
-                f"dataset.{key}: not set; give the folder of the {'pictures' if key == 'images' else key}"
-            )
-        return Path(folder).expanduser()
+        return expanded(getattr(self, key) or "", f"dataset.{key}")
 
 
 @cache

@@ -19,9 +19,9 @@ class ListedDataset(ABC):
     """Pictures that lie in files. Building a data set touches no disk; the list is made on first use and kept.
 
     Attributes:
-        split_file: text file with an id a line: evaluate exactly these. None: every picture that is there, or
-            those of the official list where the data set has one.
-        limit: evaluate the first so many of the sorted list (>= 1). None: all.
+        split_file: text file with an id a line: evaluate exactly these. None: the pictures of the published list if
+            there is one beside the data, else every picture.
+        limit: evaluate only this many pictures, from the start of the sorted list (>= 1). None: all.
     """
 
     split_file: str | None = None
@@ -92,10 +92,10 @@ class ListedDataset(ABC):
 
     @cached_property
     def listed(self) -> tuple[str, ...]:
-        """Ids before ``limit``, sorted; fewer than `official_count` where the folder holds only a part.
+        """Ids before ``limit``, sorted; fewer than `official_count` if the folder holds a part of the data.
 
         Raises:
-            DatasetError: the data are not there; a picture of ``split_file`` is missing, or a picture's labels.
+            DatasetError: the data are missing, or a picture of ``split_file``, or the labels of a picture.
         """
         pictures = set(self._pictures())
         if self.split_file is not None:
@@ -129,14 +129,14 @@ class ListedDataset(ABC):
             )
 
     def check(self) -> None:
-        """Raises `DatasetError` when the data are not there, with where to get them. Reads no picture."""
+        """Raises `DatasetError` if the data are missing; the message says where to get them. Reads no picture."""
         _ = self.listed
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) over classes, label source and the whole list of ids, before ``limit``.
 
-        The folder does not enter it, so that a copy of the data elsewhere is the same data.
+        It does not depend on the folder: a copy of the data in another place has the same fingerprint.
         """
         table = [*self.table.names, *(f"{value} {label}" for value, label in self.table.label_of.items())]
         return hashlib.sha256("\n".join([self.name, self.label_source, *table, *self.listed]).encode()).hexdigest()

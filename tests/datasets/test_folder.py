@@ -147,12 +147,12 @@ def test_files_without_a_partner_are_counted(root: Path, caplog: pytest.LogCaptu
 
 def test_what_is_not_there(root: Path) -> None:
     for key in ("images", "maps", "classes"):
-        assert failure(dataset_of(root, **{key: () if key == "classes" else None})).startswith(
-            f"dataset.{key}: not set"
-        )
-    for key in ("images", "maps"):
+        message = failure(dataset_of(root, **{key: () if key == "classes" else None}))
+        assert message.startswith(f"dataset=folder: these keys are not set: dataset.{key}=")
+    assert "dataset.images=DIR, dataset.maps=DIR, dataset.classes=FILE.csv" in failure(FolderDataset())
+    for key, what in (("images", "pictures"), ("maps", "label maps")):
         message = failure(dataset_of(root, **{key: str(root / "absent")}))
-        assert message.startswith(f"{root / 'absent'}: no pictures there; give dataset.{key}=DIR")
+        assert message.startswith(f"{root / 'absent'}: no {what} there; give their folder as dataset.{key}=DIR")
     other = root / "other"
     label_map(other / "a_mask.png")
     assert "a_mask.png" in failure(dataset_of(root, maps=str(other)))

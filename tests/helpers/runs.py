@@ -38,10 +38,17 @@ class Run:
         return [record for record in self.records() if record["type"] == "image"]
 
 
-def evaluate(folder: Path, *overrides: str, capture: pytest.CaptureFixture[str], multirun: bool = False) -> Run:
+def evaluate(
+    folder: Path,
+    *overrides: str,
+    capture: pytest.CaptureFixture[str],
+    multirun: bool = False,
+    config_dir: Path | None = None,
+) -> Run:
     """``python -m experiments.evaluate ...`` in this process: importing torch anew takes longer than these runs."""
     with pytest.MonkeyPatch.context() as patch:
         flags = ["-m"] if multirun else []
+        flags += ["--config-dir", str(config_dir)] if config_dir else []
         patch.setattr("sys.argv", ["evaluate", *flags, f"results_dir={folder}", *overrides])
         capture.readouterr()
         try:
