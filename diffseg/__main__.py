@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from diffseg.interrupts import end_at_once, interruptible
+from diffseg.command import end_at_once, run_command
 
 
 def main() -> int:
@@ -12,7 +12,7 @@ def main() -> int:
     end_at_once()
     from diffseg import cli
 
-    return interruptible(cli.main)
+    return run_command(cli.main)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from threading import Thread
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.stable_diffusion import PUBLISHED_FILES as STABLE_DIFFUSION_FILES
 from diffseg.backbones.weights import BY_MAKE, TRANSFORMERS_FILES
-from diffseg.interrupts import interruptible
+from diffseg.command import run_command
 from diffseg.labelling.captioning import PUBLISHED_FILES as BLIP_FILES
 
 FILES: Mapping[str, Sequence[str]] = dict(
@@ -98,4 +98,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(interruptible(main))
+    sys.exit(run_command(main))

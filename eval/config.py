@@ -9,16 +9,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from pkgutil import resolve_name
 from typing import Any, cast
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
-from hydra.utils import get_class
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from pydantic import TypeAdapter, ValidationError
 
-from datasets.base import Dataset
+from datasets.base import Dataset, DatasetError
 from diffseg.backbones import Backbone
 from eval.protocols import PROTOCOLS, ProtocolName
 
@@ -125,13 +126,10 @@ def build(node: DictConfig, key: str) -> Any:
     values = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
     target = values.pop("_target_", None)
     try:
-        kind = get_class(target)
+        kind = resolve_name(str(target))
         known = [each.name for each in fields(kind)]
     except Exception as error:  # a module may raise anything while it is imported
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise ConfigError(
-            f"{key}._target_: must be a dataclass that can be imported, got {target} ({reason})"
-        ) from error
+        raise ConfigError(f"{key}._target_: must name a dataclass, got {target} ({_shown(error)})") from error
     for name in values:
         if name not in known:
             raise ConfigError(unknown_key(f"{key}.{name}", known, kind.__name__))
@@ -139,10 +137,14 @@ def build(node: DictConfig, key: str) -> Any:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, key)) from error
-    except ConfigError:
+    except (ConfigError, DatasetError, OSError):  # already one line
         raise
     except Exception as error:  # a part outside this project may raise anything
-        raise ConfigError(f"{key}: {kind.__name__} cannot be built ({type(error).__name__}: {error})") from error
+        raise ConfigError(f"{key}: {kind.__name__} cannot be built ({_shown(error)})") from error
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:
@@ -161,6 +163,8 @@ def unknown_choice(path: str, known: Iterable[str]) -> str:
 def _near(prefix: str, name: str, known: Iterable[str]) -> str:
     """What may have been meant; all there is, where nothing is near."""
     near = difflib.get_close_matches(name, known := sorted(known), n=1)
+    if not known:
+        return "; it has none"
     return f"; did you mean {prefix}{near[0]}?" if near else f"; known: {', '.join(known)}"
 
 
@@ -186,6 +190,9 @@ def explain(error: Exception) -> str:
         return f"{error.override}: is neither group=choice nor key=value ({' '.join(reasons)})"
     if isinstance(error, ConfigError):
         return str(error)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"{mark.name}: is not valid YAML (line {mark.line + 1}: {error.problem})"
     message = str(error).split("Config search path")[0]  # Hydra's folders are no news to a user
     lines = [message, *str(cause).splitlines()[:1]] if cause is not error and cause else [message]
     return " ".join(": ".join(lines).split())

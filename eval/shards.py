@@ -102,5 +102,9 @@ def join_shards() -> Shard:
             f"the environment variable WORLD_SIZE is {count}, but these are missing or no numbers: "
             f"{', '.join(wrong or ['MASTER_ADDR'])}; start several processes with torchrun, or unset WORLD_SIZE"
         )
-    meetings = _meetings()
+    try:
+        meetings = _meetings()
+    except Exception as error:  # torch raises its own, ValueError and RuntimeError
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise ConfigError(f"the {count} processes cannot meet at {place} ({error}); use torchrun") from error
     return Shard(meetings.index, meetings.count)

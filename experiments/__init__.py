@@ -2,7 +2,8 @@
 
 import sys
 
-from diffseg.interrupts import end_at_once
+from diffseg.command import end_at_once
 
-if sys.argv[0] == "-m":  # so long as Python looks for NAME, which then takes seconds to import what it needs
+# Python imports this package before it runs NAME, whose imports take seconds: the one place that comes before them.
+if sys.argv[0] == "-m":
     end_at_once()

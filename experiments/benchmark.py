@@ -19,7 +19,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from diffseg.cli_options import Parser, path_argument, positive_int
-from diffseg.interrupts import interruptible
+from diffseg.command import run_command
 from eval.files import write_text
 
 if TYPE_CHECKING:  # torch takes seconds to import: what is wrong with the arguments is said before
@@ -131,4 +131,4 @@ def _slug(name: str) -> str:
 
 
 if __name__ == "__main__":
-    interruptible(main)
+    run_command(main)

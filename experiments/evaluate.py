@@ -18,10 +18,11 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from datasets.base import DatasetError
 from diffseg.backbones import WeightsError
-from diffseg.interrupts import INTERRUPTED_STATUS, interruptible
+from diffseg.command import INTERRUPTED_STATUS, TRACEBACK, one_line, run_command
 from eval.config import ConfigError, explain
 from eval.files import WriteError
 from eval.records import PicturesFailed, RecordError
@@ -31,7 +32,7 @@ from experiments.running.rows import check
 
 USER_ERRORS = (
     *(ConfigError, DatasetError, WeightsError, RecordError, WriteError),
-    *(HydraException, OmegaConfBaseException, OSError),
+    *(HydraException, OmegaConfBaseException, OSError, YAMLError),
 )
 # Hydra takes plugins from the namespace package hydra_plugins only: this folder holds our part of it, nothing else.
 PLUGINS = str(Path(__file__).with_name("plugins"))
@@ -62,7 +63,7 @@ def _evaluate(config: DictConfig) -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the program with one line, not a traceback, where the user can mend what is wrong."""
+    """Ends the program with one line instead of a traceback."""
     try:
         yield
     except USER_ERRORS as error:
@@ -73,6 +74,11 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(INTERRUPTED_STATUS)
     except PicturesFailed:
         sys.exit(FAILED_STATUS)  # the run has said how many
+    except Exception as error:  # told here, because Hydra would print more; a part outside this project may raise any
+        if os.environ.get(TRACEBACK):
+            raise
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(USAGE_STATUS)
 
 
 def main() -> None:
@@ -89,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    interruptible(main)
+    run_command(main)

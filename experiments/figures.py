@@ -15,7 +15,7 @@ from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
 from diffseg.backbones import WeightsError
 from diffseg.cli_options import Parser, path_argument
-from diffseg.interrupts import interruptible
+from diffseg.command import run_command
 from diffseg.paths import NoHome, expanded
 from diffseg.photos import PhotoError, read_photo
 from diffseg.pictures import Picture
@@ -233,4 +233,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(interruptible(main))
+    sys.exit(run_command(main))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffseg.cli_options import Parser, path_argument
-from diffseg.interrupts import interruptible
+from diffseg.command import run_command
 from eval.files import WriteError, write_text, writing
 from eval.results import ResultsError
 from eval.tables import write_csv
@@ -54,4 +54,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(interruptible(main))
+    sys.exit(run_command(main))

@@ -17,7 +17,7 @@ from datasets import base
 from diffseg import paths
 from diffseg.backbones import MissingWeights, weights
 from diffseg.cli import main as diffseg
-from diffseg.interrupts import interruptible
+from diffseg.command import run_command
 from eval.config import ConfigError
 from eval.shards import join_shards
 from experiments.evaluate import main as run_evaluate
@@ -238,9 +238,111 @@ def test_a_cluster_sets_half_of_what_torchrun_sets(
         join_shards()
 
 
+PARTS = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Part:
+    fails: str = ""
+
+    def __post_init__(self):
+        if self.fails == "built":
+            raise TypeError("two\\nlines")
+
+    def resolved(self, side, values):
+        if self.fails == "resolved":
+            raise KeyError("eps")
+        return self
+
+    def __call__(self, scene):
+        raise AttributeError("no such thing")
+
+class NoDataclass:
+    pass
+"""
+YAMLS = {
+    "built": b"_target_: parts_of_a_user.Part\nfails: built",
+    "resolved": b"_target_: parts_of_a_user.Part\nfails: resolved",
+    "called": b"_target_: parts_of_a_user.Part\nfails: called",
+    "module": b"_target_: no_such_module.Part",
+    "name": b"_target_: parts_of_a_user.Other",
+    "kind": b"_target_: parts_of_a_user.NoDataclass",
+    "nothing": b"",
+    "yaml": b"_target_: [1\nfails: : 2",
+    "latin": b"_target_: parts_of_a_user.Part\nfails: w\xe4rd",
+}
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "message"),
+    [
+        ("built", "segmenter: Part cannot be built (TypeError: two lines)"),
+        ("resolved", "KeyError at {parts}:14: 'eps' (DIFFSEG_TRACEBACK=1 shows the traceback)"),
+        ("called", "AttributeError at {parts}:18: no such thing (DIFFSEG_TRACEBACK=1 shows the traceback)"),
+        ("module", "segmenter._target_: must name a dataclass, got no_such_module.Part (ModuleNotFoundError: "),
+        ("name", "segmenter._target_: must name a dataclass, got parts_of_a_user.Other (AttributeError: "),
+        ("kind", "segmenter._target_: must name a dataclass, got parts_of_a_user.NoDataclass (TypeError: "),
+        ("nothing", "segmenter._target_: must name a dataclass, got None"),
+        ("yaml", "{conf}/segmenter/yaml.yaml: is not valid YAML (line 2: "),
+        ("latin", "{conf}/segmenter/latin.yaml: is not UTF-8 (byte 39); save it as UTF-8"),
+        ("nowhere", "segmenter=nowhere: there is no such choice; "),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_a_part_of_a_user_that_fails(
+    segmenter: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, conf = tmp_path / "parts_of_a_user.py", tmp_path / "conf"
+    parts.write_text(PARTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, parts.stem, raising=False)
+    (conf / "segmenter").mkdir(parents=True)
+    for name, content in YAMLS.items():
+        (conf / "segmenter" / f"{name}.yaml").write_bytes(content)
+    settings = (f"segmenter={segmenter}", "dataset.limit=1", "backbone.size=56", "backbone.sides=[4]")
+    run = evaluate(tmp_path / "run", f"--config-dir={conf}", *settings, capture=capsys)
+    assert run.status == 2
+    (line,) = [line for line in run.err.splitlines() if not line.startswith("photos, ")]
+    assert line.startswith("error: " + message.format(parts=parts, conf=conf))
+
+
+@pytest.mark.parametrize(
+    "argument", ["+colour=1", "++colour=1", "+colour.red=1", "+segmenter.colour=1", "+tracker.x=1"]
+)
+def test_an_unknown_key_that_is_added(argument: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = evaluate(tmp_path / "run", argument, capture=capsys)
+    assert run.status == 2
+    key = argument.strip("+").partition("=")[0]
+    assert run.err.startswith(f"error: {key.replace('colour.red', 'colour')}: ")
+    assert "no such key" in run.err
+    assert len(run.err.splitlines()) == 1
+    assert not run.folder.exists()
+
+
 def test_a_terminal_that_cannot_show_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding="ascii"))
-    interruptible(lambda: print("Tables: /tmp/ü/日本"))
+    run_command(lambda: print("Tables: /tmp/ü/日本"))
     sys.stdout.flush()
     assert shown.getvalue().decode("ascii").rstrip("\r\n") == r"Tables: /tmp/\xfc/\u65e5\u672c"
+
+
+def test_an_error_that_nobody_foresaw(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def main() -> None:
+        raise ValueError("two\nlines")
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(main)
+    assert ended.value.code == 2
+    line = f"error: ValueError at {__file__}:{main.__code__.co_firstlineno + 1}: two lines (DIFFSEG_TRACEBACK=1 shows"
+    assert capsys.readouterr().err == f"{line} the traceback)\n"
+    monkeypatch.setenv("DIFFSEG_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="two"):
+        run_command(main)
+
+
+def test_a_reader_that_wants_no_more() -> None:
+    program = "from diffseg.command import run_command; run_command(lambda: print(*range(10**6), sep='\\n'))"
+    shell = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (141, "0\n", "")

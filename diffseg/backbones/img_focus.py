@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, in_checkout, sha256_of
-from diffseg.interrupts import interruptible
+from diffseg.command import run_command
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -155,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    interruptible(main)
+    run_command(main)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from diffseg.backbones import WeightsError
 from diffseg.cli_options import Parser, add_model, spec_of
-from diffseg.interrupts import interruptible
+from diffseg.command import run_command
 
 HOST, PORT = "127.0.0.1", 8501
 PAGE = Path(__file__).with_name("page.py")
@@ -85,4 +85,4 @@ def _check_port(port: int) -> None:
 
 
 if __name__ == "__main__":
-    interruptible(main)
+    run_command(main)

@@ -23,7 +23,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from diffseg.cli_options import Parser, path_argument
-from diffseg.interrupts import interruptible
+from diffseg.command import run_command
 from diffseg.palette import palette
 from eval.files import WriteError, write_text
 from eval.markdown import CAPTIONS, coarse, fixed
@@ -221,4 +221,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    interruptible(main)
+    run_command(main)

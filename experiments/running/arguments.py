@@ -33,7 +33,7 @@ A_FUNCTION = re.compile(r"\w+\(.*\)")  # of Hydra's grammar, such as choice(a,b)
 
 
 def normalise_argv(arguments: Sequence[str]) -> list[str]:
-    """The command line in the form that Hydra reads: ``-m`` first, paths quoted, ``~`` replaced by the home folder.
+    """The command line in the form that Hydra reads: options first, paths quoted, ``~`` replaced by the home folder.
 
     The value of a path key (`PATH_KEYS`) is taken as it is typed: it may hold spaces, ``=``, ``#``, brackets, quotes
     and any letters. Under ``-m`` a comma separates the values of a sweep; a path with a comma then needs quotes of
@@ -52,13 +52,15 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
     arguments = _expand_options(arguments)
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if swept and (options.run or options.cfg or options.info):
         raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")
     quoted = {each: quote_path(each, swept) for each in options.overrides}
-    arguments = [quoted.get(each, each) for each in arguments]
+    arguments = [*(each for each in arguments if each not in quoted), *quoted.values()]
     overrides = [_parse(each) for each in quoted.values()]
     for each in overrides:
+        if options.config_dir:
+            _check_encoding(Path(options.config_dir, each.key_or_group, f"{each.value()}.yaml"))
         choices = [path.stem for path in (CONF / each.key_or_group).glob("*.yaml")]
         if choices and not each.is_delete() and isinstance(each.value(), bool | int | float | dict | None):
             name = str(each.input_line).partition("=")[2]  # what reads as no text makes Hydra fail
@@ -73,6 +75,16 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
             if each.is_sweep_override():
                 raise ConfigError(_not_swept(each))
     return arguments
+
+
+def _check_encoding(path: Path) -> None:
+    """Raises ConfigError if the file is there and not UTF-8: Hydra's error would not name it."""
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except OSError:
+        pass
 
 
 def quote_path(argument: str, swept: bool = False) -> str:
@@ -167,7 +179,7 @@ def _home_expanded(option: str, value: str) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise ConfigError(f"{message}; options come before group=choice and key=value ({COMMAND} --help)")
+    raise ConfigError(f"{message} ({COMMAND} --help lists options, groups and keys)")
 
 
 def _not_swept(override: Override) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from diffseg import hub
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.weights import BY_MAKE, locate
+from diffseg.backbones.weights import BY_MAKE
 
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
 TINY = {"somebody/tiny": ("config.json", "unet/model.safetensors")}
@@ -73,7 +73,7 @@ def test_only_missing_files_are_downloaded(cache: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", hand_out)
     (folder,) = hub.download(TINY)
     assert asked == ["unet/model.safetensors"]
-    assert locate("somebody/tiny", TINY["somebody/tiny"]) == Path(folder)
+    assert all((Path(folder) / name).is_file() for name in TINY["somebody/tiny"])
 
 
 def test_a_disk_that_is_full(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

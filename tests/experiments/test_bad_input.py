@@ -48,7 +48,7 @@ def coco(tmp_path: Path) -> Path:
         ("segmenter.tau=[0.3", "segmenter.tau=[0.3: is neither group=choice nor key=value"),
         ("segmenter=3", "segmenter=3: there is no such choice; known: dbscan, diffcut"),
         ("demo", "demo: is neither group=choice nor key=value (missing EQUAL"),
-        ("--limit", "unrecognized arguments: --limit; options come before group=choice"),
+        ("--limit", "unrecognized arguments: --limit (python -m experiments.evaluate --help lists options"),
         ("segmenter.tau=0", "segmenter.tau: must be a finite number above 0, got 0"),
         ("segmenter.tau=high", "segmenter.tau: input should be a valid number"),
         ("segmenter.tau=[0.1,0.2]", "segmenter.tau: need one value, or one for each of the 3 iterations"),
