@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diffseg.backbones import BrokenWeights, WeightsError
 from diffseg.backbones.integrity import check_file, read_json
@@ -93,8 +93,28 @@ def pretrained(
         missing=[name for name in info["missing_keys"] if not name.startswith(optional)],
         unexpected=info["unexpected_keys"],
         mismatched=info["mismatched_keys"],
+        tensors=module.named_parameters(),
     )
     return module.eval().requires_grad_(False)
+
+
+def fitted(module: nn.Module, tensors: Mapping[str, Tensor], file: Path, dtype: torch.dtype) -> Any:
+    """The frozen module with the ``tensors`` of ``file``, as `pretrained` returns it. Raises `BrokenWeights`."""
+    wanted = module.state_dict()
+    check_fit(
+        module,
+        file,
+        missing=wanted.keys() - tensors.keys(),
+        unexpected=tensors.keys() - wanted.keys(),
+        mismatched=[
+            (name, tensors[name].shape, wanted[name].shape)
+            for name in tensors.keys() & wanted.keys()
+            if tensors[name].shape != wanted[name].shape
+        ],
+        tensors=tensors.items(),
+    )
+    module.load_state_dict({name: tensors[name] for name in wanted}, assign=True)
+    return module.to(dtype).eval().requires_grad_(False)
 
 
 def configured(kind: Any, file: Path) -> Any:
@@ -106,13 +126,13 @@ def configured(kind: Any, file: Path) -> Any:
     Raises:
         BrokenWeights: the file is damaged, or holds values that the class refuses.
     """
-    values = _cleared(read_json(file))
+    values = without_attention_keys(read_json(file))
     return guarded(lambda: kind.from_dict(values), [file], file)
 
 
-def _cleared(values: dict[str, Any]) -> dict[str, Any]:
+def without_attention_keys(values: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: _cleared(value) if isinstance(value, dict) else value
+        name: without_attention_keys(value) if isinstance(value, dict) else value
         for name, value in values.items()
         if name not in ATTENTION_KEYS
     }
@@ -124,8 +144,9 @@ def check_fit(
     missing: Iterable[str],
     unexpected: Iterable[str],
     mismatched: Iterable[tuple[str, torch.Size, torch.Size]],
+    tensors: Iterable[tuple[str, Tensor]],
 ) -> None:
-    """Checks what a library has reported about loading ``module`` from ``file``, and that all weights are finite.
+    """Checks that a file's tensors are those of ``module``, and finite.
 
     Unexpected tensors are allowed unless they belong to a numbered layer that the module would have if its
     configuration said so: published files hold heads, buffers and mask tokens that nothing here needs.
@@ -150,7 +171,7 @@ def check_fit(
             f"does not fit its config.json, which has no layer for {surplus[0]}" + _others(len(surplus)),
             "download both again, from one repository",
         )
-    for name, weight in module.named_parameters():
+    for name, weight in tensors:
         if weight.is_floating_point() and not bool(weight.detach().sum(dtype=torch.float32).isfinite()):
             raise BrokenWeights(file, f"holds NaN or infinite values in {name}")
 

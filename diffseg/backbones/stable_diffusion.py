@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from diffseg.backbones import Dtype
-from diffseg.backbones.weights import ModelFiles, Stem, find, locate, locate_model, sha256_of
+from diffseg.backbones import BrokenWeights, Dtype
+from diffseg.backbones.integrity import check_file
+from diffseg.backbones.single_file import family_of
+from diffseg.backbones.weights import ModelFiles, Stem, find, local, locate, locate_model, sha256_of
 from diffseg.isolation import isolated
 
 if TYPE_CHECKING:
@@ -56,8 +58,10 @@ class StableDiffusion:
     Attributes:
         FACTORS: latents along one side of a location, at each side with self-attention; the U-Net halves three times.
         TEXT_ENCODERS: suffixes of the folders of text encoders and tokenizers.
-        path: hub id, looked up in the local cache only, or local folder. safetensors only, whole or in
-            shards, in full or half ("fp16") precision.
+        FAMILIES: keys of `single_file.ARCHITECTURES`.
+        path: hub id, looked up in the local cache only, or local folder in the diffusers layout, or one
+            .safetensors file in the layout of the authors (`single_file`). safetensors only, whole or in shards, in
+            full or half ("fp16") precision.
         size: side P in pixels of the square that enters the VAE, a positive multiple of 64.
         timestep: time step t given to the U-Net, 0..999. No noise is added, whatever it is.
         dtype: of the VAE and the U-Net (see `diffseg.backbones.Dtype`). The text encoder, the collected attention and
@@ -71,6 +75,7 @@ class StableDiffusion:
 
     FACTORS: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)
+    FAMILIES: ClassVar[tuple[str, ...]] = ("sd1", "sd2")
 
     path: str = "CompVis/stable-diffusion-v1-4"
     size: int = 512
@@ -118,18 +123,53 @@ class StableDiffusion:
     def tokenizers(self) -> Mapping[str, tuple[Path, ...]]:
         """Suffix of each text encoder -> the files of its tokenizer. Raises `WeightsError`."""
         published = published_files(self.TEXT_ENCODERS)
+        path = str(self.checkpoint.parent) if self.checkpoint else self.path
         found = {}
         for suffix in self.TEXT_ENCODERS:
             layouts = [[name.format(suffix) for name in layout] for layout in TOKENIZER_LAYOUTS]
-            layout = next((each for each in layouts if all(find(self.path, name) for name in each)), layouts[0])
+            layout = next((each for each in layouts if all(find(path, name) for name in each)), layouts[0])
             names = [TOKENIZER_CONFIG.format(suffix), *layout]
-            folder = locate(self.path, names, published)
+            folder = locate(path, names, published)
             found[suffix] = tuple(folder / name for name in names)
         return found
 
     @cached_property
+    def checkpoint(self) -> Path | None:
+        """The one file of the weights; None: they are a folder. Raises `WeightsError`."""
+        file = local(self.path)
+        if file is None or not file.is_file():
+            return None
+        if file.suffix != ".safetensors":
+            raise BrokenWeights(file, "is no .safetensors file", "give one, or a folder in the diffusers layout")
+        check_file(file)
+        if (family := family_of(file)) not in self.FAMILIES:
+            raise BrokenWeights(
+                file,
+                f"is a {family} checkpoint, and {type(self).__name__} takes {' or '.join(self.FAMILIES)}",
+                "take backbone=sd14, sd15 or sd21 for Stable Diffusion 1.x and 2.x, backbone=sdxl for XL",
+            )
+        return file
+
+    @cached_property
+    def configs(self) -> Mapping[str, Path] | None:
+        """Configurations in the folder of the `checkpoint`, such as "unet" -> file; None: it has no such folders."""
+        assert self.checkpoint is not None
+        folder = self.checkpoint.parent
+        parts = ["unet", "vae", *(f"text_encoder{suffix}" for suffix in self.TEXT_ENCODERS)]
+        if not (folder / "unet").is_dir():
+            return None
+        names = [f"{part}/config.json" for part in parts]
+        locate(str(folder), names)
+        return {part: folder / name for part, name in zip(parts, names, strict=True)}
+
+    @cached_property
     def files(self) -> tuple[Path, ...]:
         """All that is read, on this machine. Raises `WeightsError`."""
+        if self.checkpoint is not None:
+            if self.configs is None:
+                return (self.checkpoint,)
+            tokenizers = [file for files in self.tokenizers.values() for file in files]
+            return self.checkpoint, *self.configs.values(), *tokenizers
         models = self.models
         encoders = [
             file

@@ -22,6 +22,7 @@ class StableDiffusionXL(StableDiffusion):
 
     FACTORS: ClassVar[tuple[int, ...]] = (2, 4)
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("", "_2")
+    FAMILIES: ClassVar[tuple[str, ...]] = ("sdxl",)
 
     path: str = "stabilityai/stable-diffusion-xl-base-1.0"
     size: int = 1024

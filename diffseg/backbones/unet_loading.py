@@ -2,65 +2,165 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import (
+    convert_ldm_clip_checkpoint,
+    convert_ldm_unet_checkpoint,
+    convert_ldm_vae_checkpoint,
+    convert_open_clip_checkpoint,
+)
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from diffseg.backbones import BrokenWeights
 from diffseg.backbones.device import pick_device
-from diffseg.backbones.pretrained import configured, guarded, pretrained
+from diffseg.backbones.integrity import read_json
+from diffseg.backbones.pretrained import configured, fitted, guarded, pretrained
+from diffseg.backbones.single_file import ARCHITECTURES, BEGIN, END, family_of
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
-from diffseg.backbones.weights import ModelFiles
 from diffseg.precision import weights_dtype
 
 MAX_PROMPT_LENGTH = 1024  # tokens; CLIP's text encoders take 77
+
+# Class of each text encoder, by its suffix. The second one also gives an embedding of the whole prompt.
+TEXT_MODELS = {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}
+
+# Where a file of the authors has OpenCLIP's text encoders, whose tensors have other names than OpenAI's.
+OPEN_CLIP_PREFIXES = {("sd2", ""): "cond_stage_model.model.", ("sdxl", "_2"): "conditioner.embedders.1.model."}
 
 
 def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
     """Loads the model; called by `StableDiffusion.load`."""
     target = pick_device(device)
-    # diffusers warns where it cannot save memory while loading, which takes a package of its own.
-    vae = pretrained(AutoencoderKL, spec.models["vae"], weights_dtype(spec.vae_dtype), low_cpu_mem_usage=False)
+    parts = _parts_of_folder(spec) if spec.checkpoint is None else _parts_of_file(spec, spec.checkpoint)
+    vae, unet = parts.vae, parts.unet
     del vae.decoder  # half of the VAE's weights, and nothing here decodes
-    unet = pretrained(UNet2DConditionModel, spec.models["unet"], weights_dtype(spec.dtype), low_cpu_mem_usage=False)
-    prompt, pooled = empty_prompt(spec)
+    prompt, pooled = empty_prompt(parts.text_encoders)
     model = UNetAttention(vae, unet, prompt, spec, target, pooled)
     if (width := unet.config.cross_attention_dim) != prompt.shape[-1]:
         raise BrokenWeights(
-            spec.models["unet"].folder,
+            spec.files[0] if spec.checkpoint else spec.models["unet"].folder,
             f"takes a prompt of width {width}, but the text encoders beside it give {prompt.shape[-1]}",
             "take all parts from one repository",
         )
     return model
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The modules of a Stable Diffusion.
+
+    Attributes:
+        vae, unet: with the dtypes of the spec.
+        text_encoders: each encoder, float32, with the tokens of the empty prompt, ``(1, T)``, and its files.
+    """
+
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    text_encoders: Sequence[tuple[Any, Tensor, Sequence[Path]]]
+
+
+def _parts_of_folder(spec: StableDiffusion) -> Parts:
+    # diffusers warns where it cannot save memory while loading, which takes a package of its own.
+    return Parts(
+        pretrained(AutoencoderKL, spec.models["vae"], weights_dtype(spec.vae_dtype), low_cpu_mem_usage=False),
+        pretrained(UNet2DConditionModel, spec.models["unet"], weights_dtype(spec.dtype), low_cpu_mem_usage=False),
+        [
+            (
+                load_text_encoder(spec, suffix),
+                tokenize(load_tokenizer(spec.tokenizers[suffix]), ""),
+                (*spec.models[f"text_encoder{suffix}"].all, *spec.tokenizers[suffix]),
+            )
+            for suffix in spec.TEXT_ENCODERS
+        ],
+    )
+
+
+def _parts_of_file(spec: StableDiffusion, file: Path) -> Parts:
+    tensors = guarded(lambda: load_file(file), [file], file)
+    published = ARCHITECTURES[family_of(file)]
+    configs: dict[str, Any] = {"unet": published.unet, "vae": published.vae}
+    if spec.configs is not None:
+        configs = {part: read_json(spec.configs[part]) for part in configs}
+
+    def converted(kind: Any, part: str, convert: Any, dtype: torch.dtype) -> Any:
+        blamed = spec.configs[part] if spec.configs else file
+        with torch.device("meta"):  # random numbers for a billion weights would take seconds
+            module = guarded(lambda: kind.from_config(configs[part]), [], blamed)
+        return fitted(module, guarded(lambda: convert(tensors, config=module.config), [], file), file, dtype)
+
+    encoders = []
+    for suffix in spec.TEXT_ENCODERS:
+        encoder = _text_encoder_of_file(spec, file, suffix, tensors)
+        if spec.configs is not None:
+            tokens = tokenize(load_tokenizer(spec.tokenizers[suffix]), "")
+        else:
+            padding = [published.padding[suffix]] * (encoder.config.max_position_embeddings - 2)
+            tokens = torch.tensor([[BEGIN, END, *padding]])
+        encoders.append((encoder, tokens, spec.files))
+    return Parts(
+        converted(AutoencoderKL, "vae", convert_ldm_vae_checkpoint, weights_dtype(spec.vae_dtype)),
+        converted(UNet2DConditionModel, "unet", convert_ldm_unet_checkpoint, weights_dtype(spec.dtype)),
+        encoders,
+    )
+
+
+def _text_encoder_of_file(spec: StableDiffusion, file: Path, suffix: str, tensors: Mapping[str, Tensor]) -> Any:
+    family = family_of(file)
+    if spec.configs is not None:
+        config = configured(CLIPTextConfig, spec.configs[f"text_encoder{suffix}"])
+    else:
+        config = CLIPTextConfig(**ARCHITECTURES[family].text_encoders[suffix], bos_token_id=BEGIN, eos_token_id=END)
+    module = guarded(lambda: TEXT_MODELS[suffix](config), [], file)
+    if prefix := OPEN_CLIP_PREFIXES.get((family, suffix)):
+        found = guarded(lambda: convert_open_clip_checkpoint(module, tensors, prefix), [], file)
+    else:
+        found = guarded(lambda: convert_ldm_clip_checkpoint(tensors), [], file)
+    # transformers has dropped the prefix in one class and kept it in the other.
+    kept = "text_model." if hasattr(module, "text_model") else ""
+    renamed = {
+        name if name.startswith("text_projection") else kept + name.removeprefix("text_model."): tensor
+        for name, tensor in found.items()
+    }
+    return fitted(module, renamed, file, torch.float32)
+
+
 @torch.no_grad()
-def empty_prompt(spec: StableDiffusion) -> tuple[Tensor, Tensor | None]:
+def empty_prompt(encoders: Sequence[tuple[Any, Tensor, Sequence[Path]]]) -> tuple[Tensor, Tensor | None]:
     """Embedding of the empty prompt, padded to the tokenizers' length T (77).
+
+    Args:
+        encoders: see `Parts`.
 
     Returns:
         ``(1, T, C)`` float32: one encoder's last states, or what enters the last layers of two, side by side; and
         ``(1, C')``, the second one's embedding of the prompt as a whole, None where there is no second.
     """
-    outputs = []
-    for suffix in spec.TEXT_ENCODERS:
-        tokenizer = load_tokenizer(spec.tokenizers[suffix])
-        files = spec.models[f"text_encoder{suffix}"]
-        encoder = load_text_encoder(files, projects=suffix != "")
-        tokens = tokenize(tokenizer, "")
-        # A tokenizer of another model has tokens, or a length, that the encoder does not know.
-        encode = partial(encoder, tokens, output_hidden_states=True)
-        outputs.append(guarded(encode, (*files.all, *spec.tokenizers[suffix]), files.folder))
+    # A tokenizer of another model has tokens, or a length, that the encoder does not know.
+    outputs = [
+        guarded(partial(encoder, tokens, output_hidden_states=True), files, files[0])
+        for encoder, tokens, files in encoders
+    ]
     if len(outputs) == 1:
         return outputs[0].last_hidden_state, None
     return torch.cat([each.hidden_states[-2] for each in outputs], dim=-1), outputs[-1].text_embeds
+
+
+def load_text_encoder(spec: StableDiffusion, suffix: str) -> Any:
+    """CLIP's text encoder of that suffix, float32. Raises `WeightsError`."""
+    if (file := spec.checkpoint) is not None:
+        return _text_encoder_of_file(spec, file, suffix, guarded(lambda: load_file(file), [file], file))
+    files = spec.models[f"text_encoder{suffix}"]
+    return pretrained(TEXT_MODELS[suffix], files, torch.float32, config=configured(CLIPTextConfig, files.config))
 
 
 def load_tokenizer(files: Sequence[Path]) -> CLIPTokenizer:
@@ -79,9 +179,3 @@ def tokenize(tokenizer: CLIPTokenizer, text: str) -> Tensor:
     """``(1, T)`` int64: the text's tokens, padded to the tokenizer's length T (77), more where the text is longer."""
     length = tokenizer.model_max_length
     return tokenizer(text, padding="max_length", max_length=length, return_tensors="pt").input_ids
-
-
-def load_text_encoder(files: ModelFiles, projects: bool = False) -> Any:
-    """CLIP's text encoder, float32; with the projection of the whole prompt if ``projects``. Raises `BrokenWeights`."""
-    kind = CLIPTextModelWithProjection if projects else CLIPTextModel
-    return pretrained(kind, files, torch.float32, config=configured(CLIPTextConfig, files.config))

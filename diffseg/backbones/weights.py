@@ -80,9 +80,13 @@ def how_to_get(repository: str, files: Iterable[str]) -> str:
     return f"hf download {repository} {' '.join(files)}"
 
 
-def is_local(path: str) -> bool:
-    """Whether a path means a folder or file rather than a hub id: it exists, or starts with ``.``, ``/`` or ``~``."""
-    return path.startswith((".", "/", "~")) or _expanded(path).exists()
+def local(path: str) -> Path | None:
+    """The folder or file that ``path`` means, whether or not it exists; None: it is a hub id.
+
+    Whatever exists, or starts with ``.``, ``/`` or ``~``, is local.
+    """
+    file = _expanded(path)
+    return file if path.startswith((".", "/", "~")) or file.exists() else None
 
 
 def _expanded(path: str) -> Path:
@@ -96,7 +100,7 @@ def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Pa
     """Folder that holds all ``files``, each of them whole as far as its first bytes tell.
 
     Args:
-        path: a local folder, or a hub id (owner/name), looked up in the local Hugging Face cache only; see `is_local`.
+        path: a local folder, or a hub id (owner/name), looked up in the local Hugging Face cache only; see `local`.
         files: paths relative to that folder, with forward slashes.
         published: what to download where one of them is missing; none: these files.
 
@@ -154,8 +158,7 @@ def find(path: str, name: str) -> Path | None:
     Raises:
         MissingWeights: ``path`` is neither a folder nor a hub id.
     """
-    if is_local(path):
-        folder = _expanded(path)
+    if (folder := local(path)) is not None:
         if not folder.is_dir():
             raise MissingWeights(f"path: {path} is not a folder; give one that holds {name}")
         return folder / name if (folder / name).exists() else None
@@ -172,7 +175,7 @@ def find(path: str, name: str) -> Path | None:
 
 def missing(path: str, name: str, published: Sequence[str]) -> MissingWeights:
     """The error for a file that `find` did not find."""
-    if is_local(path):
+    if local(path) is not None:
         return MissingWeights(f"path: the folder {path} has no {name}; give one that has it, or a hub id")
     return MissingWeights(
         f"{name} of {path} (Hugging Face hub) is not on this machine: run `{how_to_get(path, published)}`, "
@@ -185,7 +188,7 @@ def check(path: str, name: str, file: Path) -> None:
     try:
         check_file(file)
     except BrokenWeights as error:
-        if is_local(path):
+        if local(path) is not None:
             raise
         remedy = f"run `hf download {path} {name} --force-download`"
         raise BrokenWeights(file, error.fault, remedy) from None

@@ -12,6 +12,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
+from diffseg.backbones import BrokenWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_loading import load_text_encoder, load_tokenizer, tokenize
 
@@ -88,8 +89,14 @@ class PromptEncoder:
     def __init__(self, spec: StableDiffusion, device: torch.device) -> None:
         """Raises `WeightsError`."""
         (suffix,) = spec.TEXT_ENCODERS
+        if spec.checkpoint is not None and spec.configs is None:
+            raise BrokenWeights(
+                spec.checkpoint,
+                "holds no tokenizer, which words need",
+                "put unet/, vae/, text_encoder/ and tokenizer/ with their configurations beside it, or give a folder",
+            )
         self.tokenizer = load_tokenizer(spec.tokenizers[suffix])
-        self.encoder = load_text_encoder(spec.models[f"text_encoder{suffix}"]).to(device)
+        self.encoder = load_text_encoder(spec, suffix).to(device)
 
     def encode(self, text: str) -> Tensor:
         """``(1, T, C)`` float32: embedding of the text, padded to the tokenizer's length T (77).

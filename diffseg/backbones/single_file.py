@@ -1,0 +1,126 @@
+"""Stable Diffusion in one .safetensors file, as its authors published it (``v1-5-pruned-emaonly.safetensors``).
+
+Such a file holds U-Net, VAE and text encoders under their original names, without configuration or tokenizer. If the
+folder of the file has those in the diffusers layout (``unet/config.json``, ``tokenizer/vocab.json``, ...), they are
+read; otherwise those of the published model with the same tensors are used. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from diffseg.backbones import BrokenWeights
+from diffseg.backbones.integrity import tensor_shapes
+
+BEGIN, END, EXCLAMATION = 49406, 49407, 0  # tokens of CLIP: <|startoftext|>, <|endoftext|>, "!"
+MARKER = "model.diffusion_model.input_blocks.0.0.weight"
+TEXT_MARKERS = {  # the embedding of positions in the first text encoder
+    "sd1": "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight",
+    "sd2": "cond_stage_model.model.positional_embedding",
+    "sdxl": "conditioner.embedders.1.model.positional_embedding",
+}
+
+CLIP_L: Final[dict[str, Any]] = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "projection_dim": 768,
+    "hidden_act": "quick_gelu",
+}
+VAE: Final[dict[str, Any]] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Configurations of a published model; whatever they leave out is the default of diffusers or transformers.
+
+    Attributes:
+        unet, vae: of diffusers' classes.
+        text_encoders: suffix of each -> configuration of transformers' class.
+        padding: suffix of each text encoder -> token that fills the prompt.
+    """
+
+    unet: Mapping[str, Any]
+    vae: Mapping[str, Any]
+    text_encoders: Mapping[str, Mapping[str, Any]]
+    padding: Mapping[str, int]
+
+
+ARCHITECTURES: Final[dict[str, Architecture]] = {
+    "sd1": Architecture(
+        unet={"cross_attention_dim": 768},
+        vae={**VAE, "scaling_factor": 0.18215},
+        text_encoders={"": CLIP_L},
+        padding={"": END},
+    ),
+    "sd2": Architecture(
+        unet={"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True},
+        vae={**VAE, "scaling_factor": 0.18215},
+        text_encoders={
+            "": {
+                "hidden_size": 1024,
+                "intermediate_size": 4096,
+                "num_hidden_layers": 23,  # of 24: Stable Diffusion 2 takes the last but one
+                "num_attention_heads": 16,
+                "projection_dim": 512,
+                "hidden_act": "gelu",
+            }
+        },
+        padding={"": EXCLAMATION},
+    ),
+    "sdxl": Architecture(
+        unet={
+            "block_out_channels": (320, 640, 1280),
+            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            "transformer_layers_per_block": (1, 2, 10),
+            "attention_head_dim": (5, 10, 20),
+            "cross_attention_dim": 2048,
+            "use_linear_projection": True,
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 256,
+            "projection_class_embeddings_input_dim": 2816,
+        },
+        vae={**VAE, "scaling_factor": 0.13025},
+        text_encoders={
+            "": CLIP_L,
+            "_2": {
+                "hidden_size": 1280,
+                "intermediate_size": 5120,
+                "num_hidden_layers": 32,
+                "num_attention_heads": 20,
+                "projection_dim": 1280,
+                "hidden_act": "gelu",
+            },
+        },
+        padding={"": END, "_2": EXCLAMATION},
+    ),
+}
+
+
+def family_of(file: Path) -> str:
+    """Key of `ARCHITECTURES` to whose family the file belongs, from the names of its tensors.
+
+    Raises:
+        BrokenWeights: it is none of them.
+    """
+    names = tensor_shapes(file)
+    if MARKER not in names:
+        raise BrokenWeights(
+            file,
+            f"holds no whole Stable Diffusion: there is no {MARKER}",
+            "give a checkpoint with U-Net, VAE and text encoder, or a folder in the diffusers layout",
+        )
+    for family, marker in TEXT_MARKERS.items():
+        if marker in names:
+            return family
+    raise BrokenWeights(file, "holds no text encoder of Stable Diffusion 1.x, 2.x or XL", "give another checkpoint")
