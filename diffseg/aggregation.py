@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
 from diffseg.isolation import isolated
+from diffseg.masks import block_numbers
 
 Scheme = Literal["official", "paper", "paper_normalised"]
 
@@ -113,23 +114,73 @@ def aggregate(
     """
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)
-    # Coarsest first: what is summed so far goes into the next side that it divides, so that little is done at full
-    # size. Memory is what costs here: one (S*S, S*S) tensor is made, and everything is added to it in place.
+    # Coarsest first: each sum is added to the next side that it divides, so that little is done at full size.
     sums: dict[int, Tensor] = {}
-    for side in sorted({*share, finest}):
-        total = _scaled(maps[side], side, finest, share[side], scheme) if side in share else None
+    for side in sorted(set(share) - {finest}):
+        total = _scaled(maps[side], side, finest, share[side], scheme)
         for coarse in [each for each in sums if side % each == 0]:
-            block = side // coarse
-            blocks = sums.pop(coarse).view(coarse, 1, coarse, 1, -1)
-            if total is None:
-                total = blocks.expand(-1, block, -1, block, -1).reshape(side * side, -1)
-            else:
-                total.view(coarse, block, coarse, block, -1).add_(blocks)
-        assert total is not None  # the finest side alone can have no share, and then others have one
+            _add_repeated(total, sums.pop(coarse), side // coarse, 0, side)
         sums[side] = total
-    aggregated = sums[finest]
+    return _finest(maps[finest] if finest in share else None, finest, share.get(finest, 0), sums, scheme)
+
+
+def _finest(attention: Tensor | None, side: int, share: float, sums: Mapping[int, Tensor], scheme: Scheme) -> Tensor:
+    """Scales the finest map and adds the coarser sums to it, a few rows of the picture at a time.
+
+    At full size memory is the bottleneck, so the map is read once and the result is written once.
+
+    Args:
+        attention: ``(S*S, S*S)``, or None if it has no share.
+        side: S.
+        share: of the finest map.
+        sums: coarser side -> ``(side*side, S*S)`` float32.
+        scheme: as for `aggregate`.
+    """
+    device = next(iter(sums.values())).device if attention is None else attention.device
+    aggregated = torch.empty(side**2, side**2, dtype=torch.float32, device=device)
+    step = _grid_rows(side, [side // coarse for coarse in sums], device)
+    for start in range(0, side, step):
+        rows = slice(start * side, (start + step) * side)
+        part = aggregated[rows]
+        if attention is None:
+            part.zero_()
+        else:
+            maps = attention[rows].float()
+            torch.mul(maps, _factor(maps, share, scheme), out=part)
+        for coarse, total in sums.items():
+            _add_repeated(part, total, side // coarse, start, step)
+        if scheme == "paper":
+            part.div_(part.sum(dim=1, keepdim=True))
     # Of normalised maps whose shares sum to 1 the rows do, too.
-    return aggregated.div_(aggregated.sum(dim=1, keepdim=True)) if scheme == "paper" else aggregated
+    return aggregated
+
+
+def _grid_rows(side: int, blocks: Sequence[int], device: torch.device) -> int:
+    """Rows of the picture worked on at a time: they fit the block size, and align with the coarser sides' rows."""
+    limit = block_numbers(device) // side**3
+    return max(
+        rows
+        for rows in range(1, side + 1)
+        if side % rows == 0
+        and (rows == 1 or rows <= limit)
+        and all(rows % block == 0 or block % rows == 0 for block in blocks)
+    )
+
+
+def _add_repeated(part: Tensor, total: Tensor, block: int, start: int, count: int) -> None:
+    """Adds each row of a coarser sum to the rows of the ``block * block`` finer locations that it covers.
+
+    Args:
+        part: ``(count * side, S*S)``, added to in place: rows ``start`` to ``start + count`` of the finer picture.
+        total: ``(coarse*coarse, S*S)`` with ``coarse = side / block``.
+        block: finer locations along the side of a coarser one.
+        start, count: each a multiple or ``count`` a divisor of ``block``.
+    """
+    columns = part.shape[1]
+    coarse = len(part) // count // block
+    height = max(1, count // block)  # rows of the coarser picture
+    rows = total.view(coarse, coarse, columns)[start // block :][:height]
+    part.view(height, -1, coarse, block, columns).add_(rows[:, None, :, None])
 
 
 def _shares(
@@ -160,7 +211,12 @@ def _scaled(attention: Tensor, side: int, finest: int, share: float, scheme: Sch
     if side < finest:
         grid = maps.view(side * side, 1, side, side)
         maps = F.interpolate(grid, size=(finest, finest), mode="bilinear", align_corners=False).view(side * side, -1)
-    return maps * (share if scheme == "paper" else share / maps.sum(dim=1, keepdim=True))
+    return maps * _factor(maps, share, scheme)
+
+
+def _factor(maps: Tensor, share: float, scheme: Scheme) -> Tensor | float:
+    """Factor of ``(n, S*S)`` upsampled maps: the share, divided by each map's sum if the scheme normalises maps."""
+    return share if scheme == "paper" else share / maps.sum(dim=1, keepdim=True)
 
 
 def underflow_fraction(aggregated: Tensor) -> float:

@@ -50,6 +50,12 @@ def check_features(features: Tensor) -> None:
         raise AttentionError(f"features: must be finite and of shape (n*n, C), got {tuple(features.shape)}")
 
 
+def _rows_sum_to_one(attention: Tensor) -> Tensor:
+    """Whether a map's rows are >= 0 and sum to 1, as a tensor of one bool; NaN fails both comparisons."""
+    sums = attention.sum(dim=1, dtype=torch.float32)
+    return (attention.amin() >= 0) & ((sums - 1).abs().amax() <= ROW_SUM_TOLERANCE)
+
+
 @dataclass(frozen=True)
 class AttentionMaps:
     """Self-attention of one picture at one or several resolutions, heads and layers averaged.
@@ -79,10 +85,10 @@ class AttentionMaps:
     def __post_init__(self) -> None:
         layers = dict(self.layers) or dict.fromkeys(self.maps, 1)
         check_sides(self.maps, layers)
-        for side, attention in self.maps.items():
-            # A NaN fails both comparisons.
-            sums = attention.sum(dim=1, dtype=torch.float32)
-            if not bool((attention.amin() >= 0) & ((sums - 1).abs().amax() <= ROW_SUM_TOLERANCE)):
+        # One transfer for all sides: each makes the CPU wait for a GPU.
+        good = torch.stack([_rows_sum_to_one(attention) for attention in self.maps.values()]).tolist()
+        for side, is_good in zip(self.maps, good, strict=True):
+            if not is_good:
                 raise AttentionError(f"maps: rows of side {side} are negative, NaN or do not sum to 1")
         if self.features is not None:
             check_features(self.features)

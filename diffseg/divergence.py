@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -49,24 +48,25 @@ def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
         raise ValueError(f"p, q: must both be float32 or both float64, got {p.dtype} and {q.dtype}")
     common = _log(q.mean(dim=0))
     if p is q:  # half the work: the cross terms are each other's transpose
-        log = _log(p).sub_(common)
-        own, half = _own(p, log), p @ log.T
+        log, own = _centred(p, common)
+        half = p @ log.T
         return (own[:, None] + own).sub_(half).sub_(half.T).div_(2).clamp_(min=0)
-    log_p, log_q = _log(p) - common, _log(q) - common
-    return _divergence(p, log_p, _own(p, log_p), q, log_q, _own(q, log_q))
+    return _divergence(p, *_centred(p, common), q, *_centred(q, common))
 
 
 def _log(maps: Tensor) -> Tensor:
     return maps.clamp(min=FLOOR).log_()
 
 
-def _own(maps: Tensor, log: Tensor) -> Tensor:
-    own = maps.new_empty(len(maps))
-    # In blocks, since the product of all maps would be another tensor of their size.
+def _centred(maps: Tensor, common: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithms of ``(n, d)`` maps minus ``common`` ``(d,)``, and the sum of p log p of each map, ``(n,)``."""
+    log, own = torch.empty_like(maps), maps.new_empty(len(maps))
+    # In blocks that fit the cache, since memory is the bottleneck.
     for rows in row_blocks(len(maps), maps.shape[1], maps.device):
+        torch.clamp(maps[rows], min=FLOOR, out=log[rows]).log_().sub_(common)
         # Sums of d terms in float64: in float32 they alone would make the error ten times larger.
         own[rows] = (maps[rows] * log[rows]).sum(dim=1, dtype=torch.float64)
-    return own
+    return log, own
 
 
 def _divergence(p: Tensor, log_p: Tensor, own_p: Tensor, q: Tensor, log_q: Tensor, own_q: Tensor) -> Tensor:
@@ -81,11 +81,13 @@ class Logarithms:
 
     Attributes:
         maps, log: ``(S*S, S*S)``, the maps and their centred logarithms.
+        own: ``(S*S,)``, sum of p log p of each map.
         lost: rows at distance NaN from all (float16 only).
     """
 
     maps: Tensor
     log: Tensor
+    own: Tensor
     lost: Tensor | None = None
 
     @classmethod
@@ -93,14 +95,10 @@ class Logarithms:
         """Those of ``(S*S, S*S)`` floating point, rows sum to 1."""
         if precision != "float16":
             maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
-            return cls(maps, _log(maps).sub_(_log(maps.mean(dim=0))))
+            return cls(maps, *_centred(maps, _log(maps.mean(dim=0))))
         half = aggregated.to(torch.float16)
-        return cls(half.float(), half.log().float().masked_fill_(half == 0, 0), (half == 0).any(dim=1))
-
-    @cached_property
-    def own(self) -> Tensor:
-        """``(S*S,)``, sum of p log p of each map."""
-        return _own(self.maps, self.log)
+        maps, log = half.float(), half.log().float().masked_fill_(half == 0, 0)
+        return cls(maps, log, (maps * log).sum(dim=1, dtype=torch.float64).float(), (half == 0).any(dim=1))
 
     @float32_products()
     def divergence(self, anchors: Tensor) -> Tensor:
@@ -109,8 +107,7 @@ class Logarithms:
             self.maps[anchors], self.log[anchors], self.own[anchors], self.maps, self.log, self.own
         )
         if self.lost is not None:
-            divergence[self.lost[anchors]] = torch.nan
-            divergence[:, self.lost] = torch.nan
+            divergence.masked_fill_(self.lost[anchors, None] | self.lost, torch.nan)
         return divergence
 
 
@@ -119,17 +116,18 @@ def closer_than(tau: float, divergence: Tensor, maps: Tensor, anchors: Tensor) -
 
     Args:
         tau: threshold in nats, > 0.
-        divergence: ``(n, m)`` float32, of which what is too close to tau is decided again.
-        maps: ``(m, d)`` from which it was computed.
-        anchors: ``(n,)`` int64 row numbers in ``maps``.
+        divergence: ``(n, m)`` float32. Entries too close to tau are decided again in float64.
+        maps: ``(m, d)`` from which it was computed, on that or another device.
+        anchors: ``(n,)`` int64 row numbers in ``maps``, on any device.
 
     Returns:
-        ``(n, m)`` bool.
+        ``(n, m)`` bool on the device of the divergence.
     """
     close = divergence < tau
     near_ties = ((divergence - tau).abs_() < NEAR_TIE * max(1.0, tau)).nonzero()
     for pairs in near_ties.split(PAIRS_AT_ONCE):
         anchor, other = pairs.unbind(dim=1)
-        p, q = maps[anchors[anchor]].double(), maps[other].double()
-        close[anchor, other] = ((p - q) * (_log(p) - _log(q))).sum(dim=1) < 2 * tau
+        p, q = maps[anchors[anchor].to(maps.device)].double(), maps[other.to(maps.device)].double()
+        exact = ((p - q) * (_log(p) - _log(q))).sum(dim=1)
+        close[anchor, other] = (exact < 2 * tau).to(close.device)
     return close

@@ -46,9 +46,14 @@ def height_width(size: Size) -> tuple[int, int]:
     return height, width
 
 
+def block_numbers(device: torch.device) -> int:
+    """Numbers worked on at once on a device."""
+    return CPU_BLOCK if device.type == "cpu" else GPU_BLOCK
+
+
 def row_blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
     """Slices that cut so many rows into blocks of at most `CPU_BLOCK` or `GPU_BLOCK` numbers, or of one row."""
-    step = max(1, (CPU_BLOCK if device.type == "cpu" else GPU_BLOCK) // columns)
+    step = max(1, block_numbers(device) // columns)
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
@@ -104,26 +109,38 @@ def cluster_means(aggregated: Tensor, labels: Tensor, clusters: int) -> Tensor:
 
     Args:
         aggregated: ``(S*S, S*S)``.
-        labels: ``(S*S,)`` int64 in 0..clusters-1, every number used.
+        labels: ``(S*S,)`` int64 in 0..clusters-1, every number used; on any device.
         clusters: number of clusters K.
 
     Returns:
-        ``(K, S*S)`` in the dtype of ``aggregated``.
+        ``(K, S*S)`` in the dtype and on the device of ``aggregated``.
 
     Raises:
         ValueError: a cluster is empty.
     """
+    labels = labels.cpu()  # a few thousand numbers: checking them on a GPU would make the CPU wait for it twice
     counts = labels.bincount(minlength=clusters)
     if not bool((counts > 0).all()):
         raise ValueError(f"labels: clusters {(counts == 0).nonzero().flatten().tolist()} are empty")
-    one_hot = torch.zeros(clusters, labels.numel(), dtype=aggregated.dtype, device=aggregated.device)
-    one_hot[labels, torch.arange(labels.numel(), device=labels.device)] = 1
-    return (one_hot @ aggregated) / counts[:, None]
+    one_hot = torch.zeros(clusters, labels.numel(), dtype=aggregated.dtype)
+    one_hot[labels, torch.arange(labels.numel())] = 1
+    return (one_hot.to(aggregated.device) @ aggregated) / counts.to(aggregated.device)[:, None]
 
 
 def to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsample) -> Tensor:
-    """Cluster numbers of the S*S cells -> a label map. Numbers are not interpolated: between 2 and 4 lies no 3."""
+    """Cluster numbers of the S*S cells to a label map; the numbers themselves are never interpolated.
+
+    Args:
+        aggregated: ``(S*S, S*S)`` floating point.
+        labels: ``(S*S,)`` int64, every number from 0 to the largest used; on the CPU, or on the device of
+            ``aggregated``, which makes the CPU wait for it.
+        size: side P of the label map in pixels, or (height, width).
+        upsample: see `Upsample`.
+
+    Returns:
+        ``(P, P)`` int64 on the device of ``aggregated``.
+    """
     if upsample == "nearest":
         side = grid_side(aggregated)
-        return upsample_nearest(labels.view(side, side), size)
+        return upsample_nearest(labels.view(side, side).to(aggregated.device), size)
     return labels_from_proposals(cluster_means(aggregated.float(), labels, int(labels.max()) + 1), size)

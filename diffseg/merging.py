@@ -17,7 +17,7 @@ from torch import Tensor
 from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
 from diffseg.isolation import isolated
 from diffseg.masks import cluster_means, grid_side, labels_from_proposals
-from diffseg.precision import float32_products
+from diffseg.precision import float32_products, float64_device
 
 # Sets of anchors whose divergences a `Merger` keeps; at S = 64 and M = 64 each takes 67 MB.
 KEPT_DIVERGENCES = 8
@@ -101,15 +101,16 @@ def merge_proposals(proposals: Tensor, tau: float, rule: Rule = "official") -> T
             replacement") only the unmatched ones.
 
     Returns:
-        ``(K', S*S)`` float64 with 1 <= K' <= K; a NaN proposal is dropped.
+        ``(K', S*S)`` float64 with 1 <= K' <= K.
 
     Raises:
-        NoProposals: all are NaN.
+        ValueError: a proposal holds NaN or infinite values.
     """
-    proposals = _without_nan(proposals)
     rounded = proposals.float()
-    everyone = torch.arange(len(proposals), device=proposals.device)
-    close = closer_than(tau, symmetric_kl(rounded, rounded), proposals, everyone).cpu().numpy()
+    divergence = symmetric_kl(rounded, rounded).cpu()  # the iteration's one transfer from a GPU
+    close = closer_than(tau, divergence, proposals, torch.arange(len(proposals))).numpy()
+    if not close.diagonal().all():  # the divergence of anything finite to itself is 0
+        raise ValueError(NOT_FINITE)
     free = np.ones(len(proposals), dtype=bool)
     groups = []
     for index in range(len(proposals)):
@@ -122,15 +123,14 @@ def merge_proposals(proposals: Tensor, tau: float, rule: Rule = "official") -> T
 
 
 def _without_nan(proposals: Tensor) -> Tensor:
-    """Leaves out the proposals that `merge_anchors` lost to float16.
-
-    Raises:
-        NoProposals: it lost them all.
-    """
+    """Leaves out the proposals that `merge_anchors` lost to float16. Raises `NoProposals` if none is left."""
     kept = proposals[~proposals.isnan().any(dim=1)]
     if not len(kept):
         raise NoProposals("every attention map has entries that underflow in float16: use precision float32")
     return kept
+
+
+NOT_FINITE = "aggregated: holds NaN or infinite values"
 
 
 class Merger:
@@ -140,16 +140,14 @@ class Merger:
     `KEPT_DIVERGENCES` sets of anchors.
 
     Attributes:
-        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1.
+        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1. A copy on the CPU if its device has no float64.
 
     Raises:
-        ValueError: it has another shape, or holds NaN or infinite values.
+        ValueError: the tensor has another shape. `proposals` finds NaN and infinite values.
     """
 
     def __init__(self, aggregated: Tensor) -> None:
-        self.aggregated, self.side = aggregated, grid_side(aggregated)
-        if not bool(aggregated.sum().isfinite()):
-            raise ValueError("aggregated: holds NaN or infinite values")
+        self.aggregated, self.side = aggregated.to(float64_device(aggregated.device)), grid_side(aggregated)
         self._logarithms: dict[Precision, Logarithms] = {}
         self._divergences: dict[tuple[Precision, tuple[int, ...]], Tensor] = {}
 
@@ -158,7 +156,7 @@ class Merger:
         """Divergence of every anchor's attention map to every attention map, for the first iteration.
 
         Args:
-            anchors: ``(M*M,)`` int64 row numbers.
+            anchors: ``(M*M,)`` int64 row numbers, on the CPU.
             precision: ``float16`` rounds maps and logarithms to half precision as the authors' code does, and a map
                 with an entry that underflows (below about 3e-8) is at distance NaN from all, itself included; products
                 are summed in float32, since how half-precision sums round depends on a platform's order of summation.
@@ -172,7 +170,8 @@ class Merger:
                 self._logarithms[precision] = Logarithms.of(self.aggregated, precision)
             if len(self._divergences) == KEPT_DIVERGENCES:
                 del self._divergences[next(iter(self._divergences))]  # the oldest
-            self._divergences[key] = self._logarithms[precision].divergence(anchors)
+            on_device = anchors.to(self.aggregated.device, non_blocking=True)
+            self._divergences[key] = self._logarithms[precision].divergence(on_device)
         return self._divergences[key]
 
     @torch.no_grad()
@@ -192,7 +191,7 @@ class Merger:
             ``(K, S*S)`` float64 proposals, K >= 1.
 
         Raises:
-            ValueError: an argument out of range.
+            ValueError: an argument out of range, or the tensor holds NaN or infinite values.
             NoProposals: none was left.
         """
         taus = thresholds(tau, iterations)
@@ -200,15 +199,21 @@ class Merger:
             if value not in get_args(allowed):
                 raise ValueError(f"{name}: must be one of {', '.join(get_args(allowed))}, got {value!r}")
         aggregated = self.aggregated
-        rows, columns = anchor_grid(self.side, anchors, grid).to(aggregated.device).unbind(dim=1)
+        rows, columns = anchor_grid(self.side, anchors, grid).unbind(dim=1)
         points = rows * self.side + columns
         divergence = self.divergence(points, precision)
         refine = precision == "float32"  # of the others, float64 needs no second look, and float16 is as published
         close = closer_than(taus[0], divergence, aggregated, points) if refine else divergence < taus[0]
         proposals = merge_anchors(aggregated, close, precision)
+        # Each check waits for a GPU, so only two cases check here: float16, which loses maps, and a single iteration.
+        # Later iterations find NaN themselves.
+        if (precision == "float16" or len(taus) == 1) and not bool(aggregated.sum().isfinite()):
+            raise ValueError(NOT_FINITE)
+        if precision == "float16":
+            proposals = _without_nan(proposals)
         for threshold in taus[1:]:
             proposals = merge_proposals(proposals, threshold, rule)
-        return _without_nan(proposals)
+        return proposals
 
 
 def thresholds(tau: float | Sequence[float], iterations: int) -> tuple[float, ...]:
@@ -269,14 +274,14 @@ def segment(
     """
     merger = Merger(aggregated)
     proposals = merger.proposals(tau, anchors, iterations, rule, precision, grid or default_grid(merger.side))
-    return labels_from_proposals(refined(aggregated, proposals) if refine else proposals, size)
+    return labels_from_proposals(refined(aggregated, proposals) if refine else proposals, size).to(aggregated.device)
 
 
 @torch.no_grad()
 def refined(aggregated: Tensor, proposals: Tensor) -> Tensor:
     """One run of scikit-learn's K-means from the proposals; returns the means of its clusters, ``(K, S*S)`` float64."""
-    maps = aggregated.double()
+    maps = aggregated.to(float64_device(aggregated.device), torch.float64)
     fitted = KMeans(n_clusters=len(proposals), init=proposals.cpu().numpy(), n_init=1).fit(maps.cpu().numpy())
     # Where fewer maps differ than there are proposals, clusters stay empty; the others close ranks.
     used, labels = np.unique(fitted.labels_, return_inverse=True)
-    return cluster_means(maps, torch.from_numpy(labels).to(aggregated.device), len(used))
+    return cluster_means(maps, torch.from_numpy(labels), len(used))

@@ -62,4 +62,4 @@ class DiffSeg(Refinable):
         proposals = merger.proposals(self.tau, anchors, self.iterations, self.rule, self.precision, self.grid)
         if self.kmeans:
             proposals = merging.refined(merger.aggregated, proposals)
-        return labels_from_proposals(proposals, scene.size)
+        return labels_from_proposals(proposals, scene.size).to(scene.aggregated.device)

@@ -17,6 +17,7 @@ from diffseg.divergence import FLOOR
 from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.merging import Grid, Merger, NoProposals, merge_proposals
 from tests.helpers.attention import bilinear, blocks, smooth
+from tests.helpers.waits import Waits
 
 
 def naive_kl(p: NDArray, q: NDArray) -> float:
@@ -295,3 +296,23 @@ def test_input_of_other_dtypes_with_a_graph_stays_as_it_is(dtype: torch.dtype) -
         assert labels.shape == (5, 5)
         assert not labels.requires_grad
     assert torch.equal(maps, before)
+
+
+def test_the_cpu_rarely_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for the near ties of the first iteration, once for the divergences of each later one."""
+    maps = blocks()
+    expected = segment(maps, 0.5, 4, grid="even", size=32)
+    with Waits(monkeypatch) as waits:
+        labels = segment(maps, 0.5, 4, grid="even", size=32)
+    assert waits.counts == {"nonzero": 1, "cpu": 2}
+    assert torch.equal(labels, expected)
+
+
+def test_infinite_values_are_found_by_every_iteration() -> None:
+    for value in (torch.inf, -torch.inf, torch.nan):
+        for iterations in (1, 2):
+            maps = blocks()
+            maps[3, 3] = value
+            for precision in ("float32", "float64", "float16"):
+                with pytest.raises(ValueError, match="aggregated: holds NaN or infinite values"):
+                    segment(maps, 0.5, 4, iterations, precision=precision, grid="even")  # type: ignore[arg-type]
