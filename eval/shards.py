@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import torch
 from torch import distributed
 
 from eval.config import ConfigError
+
+logger = logging.getLogger(__name__)
 
 # Environment variables by which the processes that torchrun starts find each other; besides, MASTER_ADDR.
 NUMBERS_OF_TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")
@@ -81,10 +84,20 @@ class Shard:
         return _meetings().broadcast(number) if self.count > 1 else number
 
     def device(self, name: str) -> str:
-        """With several processes, ``auto`` is the GPU of this one's number; where GPUs are fewer, some share one."""
-        if name != "auto" or self.count == 1 or not torch.cuda.is_available():
+        """Device of this process: ``auto`` and ``cuda`` are the GPU of its number on this machine.
+
+        Processes share a GPU if there are more of them than GPUs; the first says so.
+        """
+        if name not in ("auto", "cuda") or self.count == 1 or not torch.cuda.is_available():
             return name
-        return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+        gpus, processes = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", self.count))
+        if processes > gpus and self.leads:
+            logger.warning(
+                "torchrun started %d processes on this machine, which has %d GPU%s: some share one, and run no faster; "
+                "use --nproc-per-node %d",
+                *(processes, gpus, "s" * (gpus > 1), gpus),
+            )
+        return f"cuda:{int(os.environ['LOCAL_RANK']) % gpus}"
 
 
 def join_shards() -> Shard:

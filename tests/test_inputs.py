@@ -19,7 +19,7 @@ from diffseg.backbones import MissingWeights, weights
 from diffseg.cli import main as diffseg
 from diffseg.command import run_command
 from eval.config import ConfigError
-from eval.shards import join_shards
+from eval.shards import Shard, join_shards
 from experiments.evaluate import main as run_evaluate
 from experiments.report.__main__ import main as report
 from experiments.running.arguments import PATH_KEYS, normalise_argv, quote_path
@@ -238,6 +238,30 @@ def test_a_cluster_sets_half_of_what_torchrun_sets(
         join_shards()
 
 
+@pytest.mark.parametrize(
+    ("name", "gpus", "rank", "device", "warned"),
+    [
+        ("auto", 4, 3, "cuda:3", False),
+        ("cuda", 4, 3, "cuda:3", False),
+        ("auto", 2, 3, "cuda:1", False),
+        ("auto", 2, 0, "cuda:0", True),
+        ("cuda:1", 2, 0, "cuda:1", False),
+        ("cpu", 2, 0, "cpu", False),
+    ],
+)
+def test_more_processes_than_gpus(
+    *, name: str, gpus: int, rank: int, device: str, warned: bool,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """No GPU is needed: only the number of GPUs is read."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert Shard(rank, 4).device(name) == device
+    assert ("started 4 processes on this machine, which has 2 GPUs" in caplog.text) == warned
+
+
 PARTS = """
 from dataclasses import dataclass
 
@@ -339,6 +363,14 @@ def test_an_error_that_nobody_foresaw(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setenv("DIFFSEG_TRACEBACK", "1")
     with pytest.raises(ValueError, match="two"):
         run_command(main)
+
+
+def test_processes_that_cannot_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "99999"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"^the 2 processes cannot meet at 127.0.0.1:99999 \(port must"):
+        join_shards()
 
 
 def test_a_reader_that_wants_no_more() -> None:
