@@ -15,7 +15,7 @@ DEMO := $(if $(subst results/demo,,$(RESULTS)),,results/demo/summary.csv)
 quote = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app figures report leaderboard bench reproduce-table1 reproduce-table2 data-cocostuff data-cityscapes data-camvid weights test test-all lint format clean
+.PHONY: help setup demo app figures report leaderboard bench reproduce-table1 reproduce-table2 reproduce-camvid data-cocostuff data-cityscapes data-camvid weights test test-all lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; 
 
 reproduce-table2: $(DONE) ## Evaluate Cityscapes with Stable Diffusion v1.4; says which data or weights are missing
 	@$(RUN) experiment=table2 $(call quote,dataset.root=$(DATA)/cityscapes) $(ARGS)
+
+reproduce-camvid: $(DONE) ## Every segmenter on CamVid's 233 test frames with DINOv2 (get them with make data-camvid)
+	@$(RUN) experiment=segmenters dataset=camvid $(call quote,dataset.root=$(DATA)/camvid) results_dir=results/camvid $(ARGS)
 
 data-cocostuff: DIR ?= $(DATA)/cocostuff
 data-cocostuff: $(DONE) ## Download COCO-Stuff-27 into DIR (1.5 GB). If the label server is down, add ARGS="--labels json"

@@ -85,8 +85,6 @@ def warn_once(message: str) -> None:
 def warn_skipped(folder: Path, skipped: Sequence[Path]) -> None:
     """Tells the user which files of a folder are not taken for pictures, if there are any."""
     if skipped:
-        files = f"{len(skipped)} files are" if len(skipped) > 1 else "1 file is"
         suffixes = ", ".join(sorted({path.suffix or "no suffix" for path in skipped})[:5])
-        warn_once(
-            f"{folder}: {files} no pictures for this data set and skipped ({suffixes}), such as {skipped[0].name}"
-        )
+        files = f"{len(skipped)} files" if len(skipped) > 1 else "1 file"
+        warn_once(f"{folder}: skipped {files} of another kind ({suffixes}), such as {skipped[0].name}")

@@ -136,7 +136,7 @@ def test_files_without_a_partner_are_counted(root: Path, caplog: pytest.LogCaptu
     assert tuple(dataset_of(root).ids) == IDS
     assert tuple(dataset_of(root, limit=1).listed) == IDS
     skipped, lonely = caplog.messages
-    assert skipped.startswith(f"{root / 'shots'}: 1 file is")
+    assert skipped.startswith(f"{root / 'shots'}: skipped 1 file of another kind (.HEIC)")
     assert "IMG_1.HEIC" in skipped
     assert "2 pictures without a label map are left out, such as new" in lonely
     assert "1 label maps without a picture are left out, such as old" in lonely
