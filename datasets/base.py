@@ -38,7 +38,7 @@ def expanded(path: str | Path, key: str) -> Path:
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with its ground truth, uncropped.
+    """A picture with its ground truth, uncropped.
 
     Attributes:
         id: stable name, unique within the data set.

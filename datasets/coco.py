@@ -54,10 +54,10 @@ class CocoVal2017(PairedDataset):
         """Path of the label map, or of the instances, which give its size."""
         return super().label_path(id) if self.label_source == "stuffthingmaps" else self._json_path(INSTANCES)
 
-    def state(self, id: str) -> str:
+    def _files(self, id: str) -> list[Path]:
         # Painted labels can come from two files, of which `label_path` names the last.
         others = () if self.label_source == "stuffthingmaps" else self.painted[:-1]
-        return " ".join([super().state(id), *(str(self._json_path(name).stat().st_size) for name in others)])
+        return [*super()._files(id), *map(self._json_path, others)]
 
     def annotations(self) -> list[CocoJson]:
         """The annotation files, in the order in which they are painted."""

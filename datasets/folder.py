@@ -76,7 +76,7 @@ class FolderDataset(PairedFiles):
 
     @property
     def _key(self) -> tuple[object, ...]:
-        """What tells data sets apart: the settings, and the values of the classes, which come from a file."""
+        """The settings, and the values of the classes. The latter come from a file, which can change."""
         return (*(getattr(self, field.name) for field in fields(self)), *sorted(self.table.label_of.items()))
 
     def _read_classes(self) -> ClassTable:

@@ -142,5 +142,14 @@ class ListedDataset(ABC):
         return hashlib.sha256("\n".join([self.name, self.label_source, *table, *self.listed]).encode()).hexdigest()
 
     def state(self, id: str) -> str:
-        """Sizes in bytes of a picture and of its labels: a text that changes when the files change."""
-        return f"{self.image_path(id).stat().st_size} {self.label_path(id).stat().st_size}"
+        """Sizes in bytes of the files of a picture: a text that changes when the files change."""
+        return " ".join(map(_size, self._files(id)))
+
+    def _files(self, id: str) -> list[Path]:
+        """The files that a picture and its labels are read from."""
+        return [self.image_path(id), self.label_path(id)]
+
+
+def _size(path: Path) -> str:
+    """Size of a file in bytes. A file can vanish during a run; `load` then says so."""
+    return str(path.stat().st_size) if path.exists() else "missing"

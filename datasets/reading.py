@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datasets.base import VOID, DatasetError, Sample
 
-# One value a pixel: grey levels or palette indices. The palette itself only colours the map for the eye.
+# A single value a pixel: grey levels or palette indices. The palette itself only colours the map for the eye.
 LABEL_MODES = ("L", "P")
 
 # Modes of one channel with more than 8 bits, which Pillow would cut off at 255 instead of scaling.

@@ -1,4 +1,4 @@
-"""Gets a data set into the layout that its module reads, and checks that all of it is there.
+"""Brings a data set into the layout that its module reads, and checks that it is complete.
 
     python -m datasets.prepare cocostuff --dir DIR
     python -m datasets.prepare cityscapes --dir DIR --archives leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip

@@ -25,7 +25,7 @@ LIMITS: Final = Limits(file=2 * 10**6, total=300 * 10**6)  # pictures of 0.34 MB
 
 
 def prepare_camvid(root: Path, archive: Source) -> Camvid:
-    """Downloads and unpacks CamVid, unless it is there, and checks it.
+    """Downloads and unpacks CamVid, unless it exists, and checks it.
 
     Args:
         root: folder of the data set, made if need be. The archive goes to ``root/archives`` and stays there.
@@ -35,7 +35,7 @@ def prepare_camvid(root: Path, archive: Source) -> Camvid:
         The data set with the split ``test``.
 
     Raises:
-        DatasetError: the archive cannot be had or is another one, or a file is damaged.
+        DatasetError: the archive cannot be downloaded or is another one, or a file is damaged.
     """
     published = _published()
     if not all((root / path).is_file() for path in published):

@@ -21,17 +21,17 @@ LIMITS: Final = Limits(file=20 * 10**6, total=4 * GB)  # 500 pictures of 6.3 MB 
 
 
 def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: Mapping[str, float]) -> Cityscapes27:
-    """Unpacks the validation split of Cityscapes, unless it is there, and checks it.
+    """Unpacks the validation split of Cityscapes, unless it exists, and checks it.
 
     Args:
         root: folder of the data set, made if need be.
         archives: the downloaded zips. Empty: those in ``root``.
-        page: where they are to be had.
+        page: address at which the archives are offered.
         names: their names, with the size of each in GB.
 
     Raises:
-        DatasetError: there is neither an archive nor a picture, or not the archive that is named; or a file is
-            damaged or does not fit the others.
+        DatasetError: no archive and no picture exists, a named archive is missing, or a file is damaged or does not
+            fit the others.
     """
     dataset = Cityscapes27(root=str(root))
     if not _is_complete(dataset):

@@ -24,14 +24,14 @@ Labels = Literal["png", "json"]
 
 @dataclass(frozen=True)
 class Part:
-    """What one archive of COCO brings.
+    """The files that are taken out of an archive of COCO.
 
     Attributes:
         source: key in ``sources.yaml``.
         members: names in the archive; the first group is the path below ``folder``.
-        folder: where they go, below the folder of the data set.
-        needed: those of them that must be there, below ``folder``.
-        limits: what is refused as too large.
+        folder: target folder, below the folder of the data set.
+        needed: files that must exist afterwards, below ``folder``.
+        limits: sizes above which the archive is refused.
     """
 
     source: str
@@ -45,7 +45,7 @@ class Part:
 
 
 def coco_parts(labels: Labels, ids: Iterable[str]) -> list[Part]:
-    """The archives of COCO-Stuff-27, labels first: if their host is down, nothing large has been downloaded."""
+    """The archives of COCO-Stuff-27. Labels come first: if their server is down, nothing large was downloaded."""
     pictures = Part(
         source="images",
         members=re.compile(rf"(?:[^/]+/)?{SPLIT}/(\d{{12}}\.jpg)"),
@@ -76,7 +76,7 @@ def coco_parts(labels: Labels, ids: Iterable[str]) -> list[Part]:
 
 
 def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source]) -> CocoStuff27:
-    """Downloads and unpacks what is missing of COCO-Stuff-27 and checks what is there.
+    """Downloads and unpacks the missing files of COCO-Stuff-27, and checks all of them.
 
     Args:
         root: folder of the data set, made if need be. Archives go to ``root/archives`` and stay there.
@@ -84,7 +84,7 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
         sources: files and addresses, by name.
 
     Raises:
-        DatasetError: a file cannot be had, is not the published one, or does not fit the others.
+        DatasetError: a file cannot be downloaded, is not the published one, or does not fit the others.
     """
     places = (root / OFFICIAL_LIST, root / "curated" / SPLIT / OFFICIAL_LIST)
     official = next((path for path in places if path.is_file()), places[0])
@@ -101,11 +101,11 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
                 raise
             raise DatasetError(
                 f"{error}; or take COCO's own annotations, whose maps differ where instances overlap (the tables then "
-                'say label_source json), with --labels json (under make, ARGS="--labels json")'
+                'say label_source json), with ARGS="--labels json" (without make: --labels json)'
             ) from error
         unpack(select(archive, part.members, part.limits), root / part.folder)
     dataset = CocoStuff27(root=str(root), labels=labels)
     check_sizes(dataset)
-    if (root / MANIFEST).exists():  # there is none where the folder came from elsewhere; it may be read-only, too
+    if (root / MANIFEST).exists():  # no manifest: the folder was not made here, and may be read-only
         record(root, "label_source", dataset.label_source)
     return dataset

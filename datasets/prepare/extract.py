@@ -51,7 +51,7 @@ class Selection:
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
-    """What zipfile and zlib raise on broken bytes, as one line."""
+    """Turns the errors of zipfile and zlib on broken bytes into one line."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError) as error:
@@ -125,7 +125,7 @@ def require_space(folder: Path, needed: float) -> None:
 
 
 def unpack(selection: Selection, folder: Path) -> None:
-    """Unpacks files below ``folder``. A file appears when it is whole; one that is there already is left alone.
+    """Unpacks files below ``folder``. A file appears when it is complete. An equal file stays untouched.
 
     Raises:
         DatasetError: the archive is damaged, or the disk too small. Files unpacked until then stay.

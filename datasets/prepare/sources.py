@@ -27,7 +27,7 @@ def sources_of(entries: Mapping[str, Any], overrides: Mapping[str, str]) -> dict
 
 
 def obtain(source: Source, path: Path, root: Path) -> None:
-    """Downloads a file, unless it is there; checks it either way and writes down what it is."""
+    """Downloads a file unless it exists, checks it, and records its address and checksum."""
     there = path.is_file()
     if not there:
         print(f"{source.file}: from {source.url}", flush=True)
@@ -45,7 +45,7 @@ def obtain(source: Source, path: Path, root: Path) -> None:
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
-    """What `record` has written: for every file where it came from and its checksum; and the label source."""
+    """Content of the manifest: address and checksum of each file, and the label source."""
     path = root / MANIFEST
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -63,7 +63,7 @@ def record(root: Path, key: str, value: object) -> None:
 
 
 def announce(root: Path, sources: Iterable[Source]) -> None:
-    """Says how much will be downloaded and needed. Raises `DatasetError` when the disk is too small for it."""
+    """Prints the size of the download and the space it needs. Raises `DatasetError` if the disk is too small."""
     unpacked, downloads = 0.0, {}
     for source in sources:
         archive = root / ARCHIVES / source.file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,15 @@ def test_fingerprint_and_state(kind: Kind, root: Path, tmp_path: Path) -> None:
     label = label_of(root, kind, IDS[0])
     label.write_bytes(label.read_bytes() + b"\0")
     assert [id for id in IDS if dataset.state(id) != before[id]] == [IDS[0]]
+
+
+@pytest.mark.parametrize("path_of", [image_of, label_of])
+def test_a_file_that_vanishes_during_a_run(kind: Kind, root: Path, path_of: Callable[..., Path]) -> None:
+    dataset = kind(root=str(root))
+    before = {id: dataset.state(id) for id in dataset.ids}
+    path_of(root, kind, IDS[1]).unlink()
+    assert [id for id in IDS if dataset.state(id) != before[id]] == [IDS[1]]
+    assert failure(dataset, IDS[1]).startswith(f"{path_of(root, kind, IDS[1])}: the file is missing")
 
 
 def test_missing_data_say_where_to_get_them(kind: Kind, root: Path, tmp_path: Path) -> None:
