@@ -72,7 +72,9 @@ def positive_int(text: str) -> int:
 
 
 def path_argument(text: str) -> Path:
-    """An argument's path, ``~`` expanded. Raises ArgumentTypeError when the home folder is unknown."""
+    """An argument's path, ``~`` expanded. Raises ArgumentTypeError when it is empty, or the home folder is unknown."""
+    if not text:  # else it would be the folder in which the user works
+        raise argparse.ArgumentTypeError("is empty; give a path")
     try:
         return expanded(text)
     except NoHome as error:

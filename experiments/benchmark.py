@@ -45,6 +45,7 @@ HEADER = ("line", "ours", "alternative", "ours/alt.", "goal", "met", "floor", "n
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the chosen lines, prints the table and writes it."""
     options = _parse(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told before anything is measured
     from eval.provenance import provenance
     from experiments.bench.measuring import Settings
 
@@ -60,7 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stem = options.out / f"{datetime.date.today().isoformat()}-{_slug(_device())}{'-quick' * options.quick}"
     facts = {"headline": _headline(settings), "settings": {"quick": settings.quick, "repeats": settings.repeats}}
     record = {**facts, **provenance([]), "lines": [asdict(line) | {"met": line.met} for line in lines]}
-    options.out.mkdir(parents=True, exist_ok=True)
     write_text(stem.with_suffix(".txt"), text)
     write_text(stem.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     print(f"written to {stem}.txt and .json", file=sys.stderr)
@@ -68,14 +68,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="python -m experiments.benchmark", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small inputs, once: shows that it runs, not how fast")
-    parser.add_argument("--only", nargs="+", choices=GROUPS, metavar="NAME", help=f"of {', '.join(GROUPS)}")
-    parser.add_argument(
-        "--repeats", type=positive_int, default=5, metavar="N", help="of a timing, of which the median counts (5)"
-    )
-    parser.add_argument("--golden", type=path_argument, metavar="DIR", help="reference results of the authors' code")
-    parser.add_argument("--out", type=path_argument, default=FOLDER, metavar="DIR", help="where the results go")
-    return parser.parse_args(arguments)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="run small inputs once: shows that it works, not how fast")
+    add("--only", nargs="+", choices=GROUPS, metavar="NAME", help=f"measure only these: {', '.join(GROUPS)}")
+    repeats = "time each line N times and report the median (default: %(default)s)"
+    add("--repeats", type=positive_int, default=5, metavar="N", help=repeats)
+    add("--golden", type=path_argument, metavar="DIR", help="folder of reference results of the authors' code")
+    add("--out", type=path_argument, default=FOLDER, metavar="DIR", help="folder for the results (its usual one)")
+    options = parser.parse_args(arguments)
+    if options.golden and not options.golden.is_dir():
+        parser.error(f"argument --golden: {options.golden} is not a folder")
+    return options
 
 
 def table(lines: Sequence[Line]) -> str:

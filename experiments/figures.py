@@ -14,7 +14,7 @@ from PIL import Image
 from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
 from diffseg.backbones import WeightsError
-from diffseg.cli_options import Parser, path_argument
+from diffseg.cli_options import Parser, path_argument, positive_int
 from diffseg.command import run_command
 from diffseg.paths import NoHome, expanded
 from diffseg.photos import PhotoError, read_photo
@@ -145,6 +145,8 @@ def _draw_papers(args: argparse.Namespace) -> None:
     if kept(out, made_from):
         print(f"The paper's figures are in {out} already: {', '.join(FIGURES)}")
         return
+    with writing(out):  # found out before minutes of drawing
+        out.mkdir(parents=True, exist_ok=True)
     # torch takes seconds: what is wrong has been said by now
     from transformers.utils.logging import disable_progress_bar
 
@@ -227,7 +229,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     paper("--backbone", choices=BACKBONES, default=BACKBONES[0], help="default: %(default)s")
     paper("--path", metavar="DIR", help="folder, or hub id in the local cache, of its weights; default: its usual ones")
-    paper("--size", type=int, metavar="N", help="side in pixels of its input; default: 896 (dinov2_small), 512 (sd14)")
+    paper(
+        "--size",
+        type=positive_int,
+        metavar="N",
+        help="side of its input in pixels; default: 896 (dinov2_small), 512 (sd14)",
+    )
     paper("--device", default="auto", help="auto, cpu, cuda, ...; default: %(default)s")
     return parser
 

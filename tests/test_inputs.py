@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import shlex
 import shutil
@@ -194,6 +195,41 @@ def test_every_command_expands_the_tilde() -> None:
         text = file.read_text(encoding="utf-8")
         assert "type=Path" not in text or "datasets/prepare" in file.as_posix(), file
         assert ".expanduser()" not in text or file.name in ("paths.py", "base.py"), file
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["leaderboard", "{run}", "-o", ""], "argument -o/--out: is empty; give a path"),
+        (["leaderboard", "{none}"], "{none}: is no results folder"),
+        (["leaderboard", "~nobody-of-that-name/x"], "there is no user nobody-of-that-name on this machine"),
+        (["report", "{none}"], "{none}: is no results folder"),
+        (["report", "{run}", "-o", ""], "argument -o/--output: is empty"),
+        (["figures", "-o", "{file}", "--photo", "coffee"], "{file}: cannot be written (File exists)"),
+        (["figures", "-o", "{run}", "--size", "0"], "argument --size: must be a whole number, at least 1, got 0"),
+        (["figures", "-o", "{run}", "--photo", "{none}"], "--photo: {none} is no file"),
+        (["figures", "-o", "{run}", "--photo", "{file}"], "{file}: "),
+        (["benchmark", "--out", "{file}"], "File exists: '{file}'"),
+        (["benchmark", "--golden", "{none}"], "argument --golden: {none} is not a folder"),
+        (["benchmark", "--only", "speed"], "argument --only: invalid choice: 'speed'"),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_a_command_says_at_once_what_is_wrong(
+    command: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line with status 2, before anything is measured or drawn, and without a new file."""
+    places = {"run": tmp_path, "none": tmp_path / "none", "file": tmp_path / "file"}
+    places["file"].write_text("mine")
+    name, *arguments = [each.format(**places) for each in command]
+    module = importlib.import_module(f"experiments.{name}" + ".__main__" * (name == "report"))
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda: sys.exit(module.main(arguments)))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert message.format(**places) in line
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert places["file"].read_text() == "mine"
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ line on stderr.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,4 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a letter of a path gets its code
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main())
