@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel, head_mean
-from diffseg.backbones.stable_diffusion import VAE_FACTOR, StableDiffusion
+from diffseg.backbones.latent_diffusion import VAE_FACTOR
+from diffseg.backbones.latents import latents_of
+from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.precision import float32_products
 
 
@@ -155,16 +157,9 @@ class UNetAttention(AttentionModel):
             for maps, features in zip(collected.maps, collected.features, strict=True)
         ]
 
-    @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """``(B, 3, P, P)`` RGB in [0, 255] to scaled latents ``(B, 4, S, S)`` float32: the posterior mean, no noise."""
-        expected = (3, self.spec.size, self.spec.size)
-        if images.ndim != len(expected) + 1 or tuple(images.shape[1:]) != expected:
-            raise ValueError(f"images: must have shape {('B', *expected)}, got {tuple(images.shape)}")
-        pixels = images.to(self.vae.device, torch.float32) / 127.5 - 1
-        with float32_products(tf32=self.spec.vae_dtype == "tf32"):
-            mean = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mean
-        return mean.float() * self.vae.config.scaling_factor
+        return latents_of(self.vae, images, self.spec)
 
     @torch.no_grad()
     def predict(self, latents: Tensor, timestep: int, prompt: Tensor | None = None) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diffseg import aggregate, anchor_grid, dbscan, kmeans, reference, segment
-from diffseg.backbones.stable_diffusion import VAE_FACTOR
+from diffseg.backbones.latent_diffusion import VAE_FACTOR
 from experiments.bench.inputs import attention_maps
 from experiments.bench.measuring import NO_CUDA, Line, Settings, absent, seconds
 

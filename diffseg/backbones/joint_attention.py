@@ -1,0 +1,205 @@
+"""Attention among the picture's tokens inside a diffusion transformer, collected while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DModel
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from diffseg.attention import AttentionMaps
+from diffseg.backbones import AttentionModel, head_mean
+from diffseg.backbones.diffusion_transformer import DiffusionTransformer
+from diffseg.backbones.latents import latents_of
+from diffseg.precision import float32_products
+
+Transformer: TypeAlias = SD3Transformer2DModel | FluxTransformer2DModel
+
+GUIDANCE = 3.5  # FLUX.1-dev is told a strength of guidance; this is the default of its pipeline
+PATCH = 2  # latents along one side of a token
+
+
+class _AllCollected(Exception):
+    """Ends a pass: nothing after the last chosen block's queries and keys changes the attention."""
+
+
+class JointCollector(TorchFunctionMode):
+    """Sees the queries and keys of every attention while it is active, and collects those of chosen blocks.
+
+    It reads the arguments of torch's attention function, so it needs no attention processor: whatever diffusers does
+    to queries and keys (normalisation, rotation by position, fused projections, adapters) has been done.
+
+    Attributes:
+        total: ``(B, n, n)`` float32, sum over the chosen blocks that have run, later their mean; heads averaged.
+        keys: ``(B, n, C)`` of the last chosen block that has run, heads side by side.
+        layers: number of blocks that have run.
+    """
+
+    def __init__(self, tokens: int, text_first: bool, stop_after: int | None = None) -> None:
+        """Collects nothing until `wanted` is set.
+
+        Args:
+            tokens: n, the number of the picture's tokens.
+            text_first: whether the prompt's tokens come before the picture's.
+            stop_after: number of blocks after which the pass ends; None: it runs to the end.
+        """
+        super().__init__()
+        self.picture = slice(-tokens, None) if text_first else slice(tokens)
+        self.tokens, self.stop_after = tokens, stop_after
+        self.total: Tensor | None = None
+        self.keys: Tensor | None = None
+        self.layers = 0
+        self.wanted = False
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is F.scaled_dot_product_attention and self.wanted:
+            self.wanted = False  # an adapter may attend once more within the same block
+            given = {**dict(zip(("query", "key"), args, strict=False)), **(kwargs or {})}
+            self.add(given["query"], given["key"])
+        return func(*args, **(kwargs or {}))
+
+    @torch.no_grad()
+    def add(self, query: Tensor, key: Tensor) -> None:
+        """Adds one block's ``softmax(query key^T / sqrt(d))`` over the picture's tokens; ``(B, heads, N, d)``.
+
+        Leaving the prompt's tokens out of the softmax is the same as dropping them afterwards and normalising each
+        head's rows again.
+        """
+        query, key = query[:, :, self.picture].contiguous(), key[:, :, self.picture].contiguous()
+        if self.total is None:
+            shape = (len(query), self.tokens, self.tokens)
+            self.total = torch.zeros(shape, dtype=torch.float32, device=query.device)
+        head_mean.attend(query, key, None, self.total)
+        self.keys = key.transpose(1, 2).flatten(2)
+        self.layers += 1
+        if self.layers == self.stop_after:
+            raise _AllCollected
+
+
+def attention_layers(transformer: Transformer) -> list[nn.Module]:
+    """The joint attention of each block, in the order in which they run."""
+    blocks = [*transformer.transformer_blocks, *getattr(transformer, "single_transformer_blocks", ())]
+    return [block.attn for block in blocks]
+
+
+@contextmanager
+def collect(
+    transformer: Transformer, blocks: Sequence[int], tokens: int, stop: bool = False
+) -> Iterator[JointCollector]:
+    """Collects the attention among the picture's tokens of the pass made inside the block.
+
+    Args:
+        transformer: makes the pass.
+        blocks: whose attention is averaged, counted from 0.
+        tokens: number of the picture's tokens.
+        stop: leaves the block, and the pass, after the last of ``blocks``. Else the pass's output is what it is
+            without collecting.
+    """
+    text_first = isinstance(transformer, FluxTransformer2DModel)
+    collector = JointCollector(tokens, text_first, len(blocks) if stop else None)
+
+    def begin(*_: Any) -> None:
+        collector.wanted = True
+
+    layers = attention_layers(transformer)
+    with ExitStack() as stack:
+        for block in blocks:
+            stack.callback(layers[block].register_forward_pre_hook(begin).remove)
+        try:
+            with collector:
+                yield collector
+        except _AllCollected:
+            pass
+    if collector.total is not None:
+        collector.total /= collector.layers
+
+
+class JointAttention(AttentionModel):
+    """A loaded diffusion transformer.
+
+    Attributes:
+        vae: encodes the picture.
+        transformer: whose attention is collected.
+        prompt: ``(1, T, C)``, the text tokens of the empty prompt; T may be 0.
+        pooled: ``(1, C')``, embedding of the empty prompt as a whole.
+    """
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        transformer: Transformer,
+        prompt: Tensor,
+        pooled: Tensor,
+        spec: DiffusionTransformer,
+        device: torch.device,
+    ) -> None:
+        """Moves the modules to ``device``."""
+        self.vae = vae.to(device)
+        self.transformer = transformer.to(device)
+        self.prompt = prompt.to(device, transformer.dtype)
+        self.pooled = pooled.to(device, transformer.dtype)
+        self.spec = spec
+
+    def encode(self, images: Tensor) -> Tensor:
+        """``(B, 3, P, P)`` RGB in [0, 255] to latents ``(B, 16, P/8, P/8)`` float32, see `latents_of`."""
+        return latents_of(self.vae, images, self.spec)
+
+    def attend_encoded(self, latents: Tensor, spec: DiffusionTransformer) -> list[AttentionMaps]:
+        """One pass at the spec's time, up to the last of its blocks; see `AttentionModel.attend`.
+
+        The features are the keys of the last chosen block, as for vision transformers.
+        """
+        (side,) = spec.sides
+        with collect(self.transformer, sorted(spec.blocks), side**2, stop=True) as collected:
+            self.predict(latents, spec.timestep)
+        assert collected.total is not None  # the pass has run
+        assert collected.keys is not None
+        provenance: dict[str, str | int] = {name: getattr(spec, name) for name in ("size", "timestep", "dtype")}
+        provenance["blocks"] = ",".join(map(str, spec.blocks))
+        return [
+            AttentionMaps({side: total}, {side: len(spec.blocks)}, {"model": spec.path, **provenance}, keys.float())
+            for total, keys in zip(collected.total, collected.keys, strict=True)
+        ]
+
+    @torch.no_grad()
+    def predict(self, latents: Tensor, timestep: int) -> Tensor:
+        """One pass with the empty prompt: latents ``(B, C, H, W)`` to the velocity, for FLUX as ``(B, n, 4 C)``."""
+        batch = len(latents)
+        latents = latents.to(self.transformer.dtype)
+        prompt = {
+            "encoder_hidden_states": self.prompt.expand(batch, -1, -1),
+            "pooled_projections": self.pooled.expand(batch, -1),
+        }
+        time = torch.full((batch,), timestep, dtype=latents.dtype, device=latents.device)
+        with float32_products(tf32=self.spec.dtype == "tf32"):
+            if isinstance(self.transformer, SD3Transformer2DModel):
+                return self.transformer(latents, timestep=time, **prompt).sample
+            guidance = torch.full_like(time, GUIDANCE) if self.transformer.config.guidance_embeds else None
+            text_ids = latents.new_zeros(self.prompt.shape[1], 3)
+            return self.transformer(
+                packed(latents),
+                timestep=time / self.spec.LAST_TIMESTEP,  # FLUX takes sigma
+                img_ids=positions(latents),
+                txt_ids=text_ids,
+                guidance=guidance,
+                **prompt,
+            ).sample
+
+
+def packed(latents: Tensor) -> Tensor:
+    """``(B, C, H, W)`` to the tokens of FLUX, ``(B, H/2 * W/2, 4 C)``, row-major."""
+    return F.pixel_unshuffle(latents, PATCH).flatten(2).mT
+
+
+def positions(latents: Tensor) -> Tensor:
+    """Row and column of each token of FLUX: ``(H/2 * W/2, 3)``, the first column 0."""
+    height, width = (length // PATCH for length in latents.shape[-2:])
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).flatten(0, 1).to(latents)

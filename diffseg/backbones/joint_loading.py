@@ -1,0 +1,90 @@
+"""Reads the parts of a diffusion transformer and puts them together. Reads local files only."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DModel
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from diffseg.backbones import BrokenWeights
+from diffseg.backbones.device import pick_device
+from diffseg.backbones.diffusion_transformer import DiffusionTransformer, Flux
+from diffseg.backbones.joint_attention import PATCH, JointAttention
+from diffseg.backbones.latent_diffusion import VAE_FACTOR
+from diffseg.backbones.pretrained import configured, guarded, pretrained
+from diffseg.backbones.unet_loading import load_tokenizer, tokenize
+from diffseg.precision import weights_dtype
+
+T5_LENGTH = 256  # tokens of T5 in the pipeline of Stable Diffusion 3; without T5 they are zeros
+
+
+def load(spec: DiffusionTransformer, device: str = "auto") -> JointAttention:
+    """Loads the model; called by `DiffusionTransformer.load`."""
+    target = pick_device(device)
+    kind = FluxTransformer2DModel if isinstance(spec, Flux) else SD3Transformer2DModel
+    vae = pretrained(AutoencoderKL, spec.models["vae"], weights_dtype(spec.vae_dtype), low_cpu_mem_usage=False)
+    del vae.decoder  # nothing here decodes
+    transformer = pretrained(kind, spec.models["transformer"], weights_dtype(spec.dtype), low_cpu_mem_usage=False)
+    check_shape(vae, transformer, spec)
+    prompt, pooled = (_flux_prompt if isinstance(spec, Flux) else _sd3_prompt)(spec, transformer.config)
+    return JointAttention(vae, transformer, prompt, pooled, spec, target)
+
+
+def check_shape(vae: AutoencoderKL, transformer: Any, spec: DiffusionTransformer) -> None:
+    """Raises ValueError where the spec's side is not that of this model, or the model takes more than a latent."""
+    model = f"path: the model of {spec.path}"
+    if (factor := 2 ** (len(vae.config.block_out_channels) - 1)) != VAE_FACTOR:
+        raise ValueError(f"{model} encodes {factor} pixels to a latent; only {VAE_FACTOR} are supported")
+    config = transformer.config
+    channels = config.in_channels // PATCH**2 if isinstance(spec, Flux) else config.in_channels
+    if channels != vae.config.latent_channels:
+        raise ValueError(
+            f"{model} takes {channels} channels where its VAE gives {vae.config.latent_channels}: models that edit, "
+            "fill or take depth are not supported"
+        )
+    if isinstance(spec, Flux):
+        return
+    if config.patch_size != PATCH:
+        raise ValueError(f"{model} has patches of {config.patch_size} latents; only {PATCH} is supported")
+    if max(spec.sides) > (largest := config.pos_embed_max_size):
+        raise ValueError(f"size: must be at most {largest * PATCH * VAE_FACTOR} for {spec.path}, got {spec.size}")
+
+
+@torch.no_grad()
+def _encoded(spec: DiffusionTransformer, suffix: str, kind: Any) -> Any:
+    """Output of one text encoder for the empty prompt."""
+    files, tokenizer = spec.models[f"text_encoder{suffix}"], spec.tokenizers[suffix]
+    encoder = pretrained(kind, files, torch.float32, config=configured(CLIPTextConfig, files.config))
+    tokens = tokenize(load_tokenizer(tokenizer), "")
+    return guarded(partial(encoder, tokens, output_hidden_states=True), (*files.all, *tokenizer), files.folder)
+
+
+def _sd3_prompt(spec: DiffusionTransformer, config: Any) -> tuple[Tensor, Tensor]:
+    """``(1, 77 + 256, C)`` and ``(1, C')``: as the pipeline of diffusers embeds the empty prompt without T5."""
+    encoded = [_encoded(spec, suffix, CLIPTextModelWithProjection) for suffix in spec.TEXT_ENCODERS]
+    clip = torch.cat([each.hidden_states[-2] for each in encoded], dim=-1)
+    pooled = torch.cat([each.text_embeds for each in encoded], dim=-1)
+    _check_width(spec, config.pooled_projection_dim, pooled)
+    padded = F.pad(clip, (0, config.joint_attention_dim - clip.shape[-1]))
+    return torch.cat([padded, padded.new_zeros(1, T5_LENGTH, config.joint_attention_dim)], dim=1), pooled
+
+
+def _flux_prompt(spec: DiffusionTransformer, config: Any) -> tuple[Tensor, Tensor]:
+    """``(1, 0, C)``, no text tokens, and ``(1, C')``, CLIP's embedding of the empty prompt."""
+    pooled = _encoded(spec, "", CLIPTextModel).pooler_output
+    _check_width(spec, config.pooled_projection_dim, pooled)
+    return pooled.new_zeros(1, 0, config.joint_attention_dim), pooled
+
+
+def _check_width(spec: DiffusionTransformer, width: int, pooled: Tensor) -> None:
+    if width != pooled.shape[-1]:
+        raise BrokenWeights(
+            spec.models["transformer"].folder,
+            f"takes a prompt of width {width}, but the text encoders beside it give {pooled.shape[-1]}",
+            "take all parts from one repository",
+        )

@@ -1,0 +1,158 @@
+"""Latent diffusion models in the diffusers layout: the configuration keys and files that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from diffseg.backbones import Dtype
+from diffseg.backbones.weights import ModelFiles, Stem, find, locate, locate_model, sha256_of
+
+MODEL_FILES = ("{}/config.json", "{}/diffusion_pytorch_model.safetensors")
+"""Files of VAE and denoiser; {} stands for the folder."""
+
+TOKENIZER_CONFIG = "tokenizer{}/tokenizer_config.json"
+TEXT_FILES = ("text_encoder{}/config.json", "text_encoder{}/model.safetensors", TOKENIZER_CONFIG)
+"""Files of each text encoder; {} stands for its suffix, see `LatentDiffusion.TEXT_ENCODERS`."""
+
+TOKENIZER_LAYOUTS = (
+    ("tokenizer{}/vocab.json", "tokenizer{}/merges.txt", "tokenizer{}/special_tokens_map.json"),
+    ("tokenizer{}/tokenizer.json",),
+)
+"""A tokenizer has either of these: the published repositories' files, or the one that transformers writes today."""
+
+
+VAE_FACTOR = 8  # pixels along one side of a latent
+TRAINED_TIMESTEPS = 1000
+
+
+def published_files(suffixes: Sequence[str], denoiser: Sequence[str] = ()) -> tuple[str, ...]:
+    """Files to download of a published repository.
+
+    Args:
+        suffixes: of its text encoders.
+        denoiser: files of the denoiser; none: those of a U-Net.
+    """
+    vae, unet = ([name.format(part) for name in MODEL_FILES] for part in ("vae", "unet"))
+    names = (*TEXT_FILES, *TOKENIZER_LAYOUTS[0])
+    return (*vae, *(denoiser or unet), *(name.format(suffix) for suffix in suffixes for name in names))
+
+
+def _tuned() -> Mapping[str, Mapping[str, Any]]:
+    return {
+        "diffseg": {"tau": {"default": 1.1, "cityscapes27": 0.9}},
+        "dbscan": {"eps": 0.02, "min_samples": 5},
+    }
+
+
+@dataclass(frozen=True)
+class LatentDiffusion:
+    """A latent diffusion model: a VAE, a denoiser (U-Net or transformer) and text encoders.
+
+    Attributes:
+        DENOISER: folder of the denoiser.
+        DENOISER_FILES: its files in the published repository; {} stands for the folder.
+        FACTORS: latents along one side of a location, at each side with self-attention.
+        TEXT_ENCODERS: suffixes of the folders of text encoders and tokenizers.
+        LAST_TIMESTEP: largest time step.
+        path: hub id, looked up in the local cache only, or local folder. safetensors only, whole or in shards, in full
+            or half ("fp16") precision.
+        size: side P in pixels of the square that enters the VAE, a positive multiple of 8 max(FACTORS).
+        timestep: time step t given to the denoiser, 0..`LAST_TIMESTEP`. No noise is added, whatever it is.
+        dtype: of the VAE and the denoiser (see `diffseg.backbones.Dtype`). The text encoder, the collected attention
+            and the maps are always float32.
+        tuned: see `diffseg.backbones.Backbone`. tau: Table 3 of the paper, for Stable Diffusion 1.4. DBSCAN's values
+            are not published; these were tuned for DINOv2.
+
+    Raises:
+        ValueError: ``size`` or ``timestep`` is out of range.
+    """
+
+    DENOISER: ClassVar[str] = "unet"
+    DENOISER_FILES: ClassVar[tuple[str, ...]] = MODEL_FILES
+    FACTORS: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
+    TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)
+    LAST_TIMESTEP: ClassVar[int] = TRAINED_TIMESTEPS - 1
+
+    path: str
+    size: int = 512
+    timestep: int = 300
+    dtype: Dtype = "float32"
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=_tuned)
+
+    def __post_init__(self) -> None:
+        step = VAE_FACTOR * max(self.FACTORS)
+        if self.size < step or self.size % step:
+            raise ValueError(f"size: must be a positive multiple of {step}, got {self.size}")
+        if not 0 <= self.timestep <= self.LAST_TIMESTEP:
+            raise ValueError(f"timestep: must be 0..{self.LAST_TIMESTEP}, got {self.timestep}")
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Sides of the attention maps, finest first."""
+        return tuple(self.size // VAE_FACTOR // factor for factor in self.FACTORS)
+
+    @property
+    def encoder(self) -> tuple[str, int, str]:
+        """Specs that differ in the time step share the weights and the latent."""
+        return self.path, self.size, self.dtype
+
+    @property
+    def vae_dtype(self) -> Dtype:
+        """Precision of the VAE."""
+        return self.dtype
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Files to download of the published repository."""
+        return published_files(self.TEXT_ENCODERS, [name.format(self.DENOISER) for name in self.DENOISER_FILES])
+
+    @cached_property
+    def models(self) -> Mapping[str, ModelFiles]:
+        """Folder of each model in the diffusers layout, such as "unet" -> its files. Raises `WeightsError`."""
+        stems: dict[str, Stem] = {"vae": "diffusion_pytorch_model", self.DENOISER: "diffusion_pytorch_model"}
+        for suffix in self.TEXT_ENCODERS:
+            stems[f"text_encoder{suffix}"] = "model"
+        return {part: locate_model(self.path, part, stem, self.published) for part, stem in stems.items()}
+
+    @property
+    def texts(self) -> str:
+        """Folder or hub id in which the tokenizers are."""
+        return self.path
+
+    @cached_property
+    def tokenizers(self) -> Mapping[str, tuple[Path, ...]]:
+        """Suffix of each text encoder -> the files of its tokenizer. Raises `WeightsError`."""
+        path = self.texts
+        found = {}
+        for suffix in self.TEXT_ENCODERS:
+            layouts = [[name.format(suffix) for name in layout] for layout in TOKENIZER_LAYOUTS]
+            layout = next((each for each in layouts if all(find(path, name) for name in each)), layouts[0])
+            names = [TOKENIZER_CONFIG.format(suffix), *layout]
+            folder = locate(path, names, self.published)
+            found[suffix] = tuple(folder / name for name in names)
+        return found
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """All that is read, on this machine. Raises `WeightsError`."""
+        models = self.models
+        encoders = [
+            file
+            for suffix, (config, *_) in self.tokenizers.items()
+            for file in (*models[f"text_encoder{suffix}"].all, config)
+        ]
+        layouts = [file for _, *layout in self.tokenizers.values() for file in layout]
+        return *models["vae"].all, *models[self.DENOISER].all, *encoders, *layouts
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over `files`. Raises `WeightsError`."""
+        return sha256_of(self.files)
+
+    def check(self) -> None:
+        """Raises `WeightsError` when a file is missing or damaged. Touches no network, imports no torch."""
+        _ = self.files

@@ -1,0 +1,36 @@
+"""From pictures to the latents of a VAE."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from diffseg.backbones.latent_diffusion import LatentDiffusion
+from diffseg.precision import float32_products
+
+HALF_RANGE = 127.5  # of a pixel: a VAE takes -1..1
+
+
+@torch.no_grad()
+def latents_of(vae: AutoencoderKL, images: Tensor, spec: LatentDiffusion) -> Tensor:
+    """Latents as the denoiser expects them: the posterior mean, no noise, shifted and scaled.
+
+    Args:
+        vae: encodes.
+        images: ``(B, 3, P, P)`` RGB in [0, 255].
+        spec: gives P and the precision.
+
+    Returns:
+        ``(B, C, P/8, P/8)`` float32.
+
+    Raises:
+        ValueError: the images have another shape.
+    """
+    expected = (3, spec.size, spec.size)
+    if images.ndim != len(expected) + 1 or tuple(images.shape[1:]) != expected:
+        raise ValueError(f"images: must have shape {('B', *expected)}, got {tuple(images.shape)}")
+    pixels = images.to(vae.device, torch.float32) / HALF_RANGE - 1
+    with float32_products(tf32=spec.vae_dtype == "tf32"):
+        mean = vae.encode(pixels.to(vae.dtype)).latent_dist.mean
+    return (mean.float() - (vae.config.shift_factor or 0)) * vae.config.scaling_factor

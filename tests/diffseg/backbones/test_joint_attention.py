@@ -1,0 +1,261 @@
+"""Diffusion transformers on random weights, saved as diffusers saves their pipelines, against diffusers' own pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers import FluxPipeline, StableDiffusion3Pipeline
+from torch import Tensor
+
+from diffseg.backbones import BrokenWeights, MissingWeights
+from diffseg.backbones.diffusion_transformer import DiffusionTransformer, Flux, StableDiffusion3
+from diffseg.backbones.joint_attention import JointAttention, attention_layers, collect, packed, positions
+from experiments.bench.tiny_sd import pictures
+from tests.helpers import damage
+from tests.helpers.tiny_transformers import BLOCKS, build_tiny_transformer
+
+SIZE = 128
+SIDE = SIZE // 16
+CHOSEN = (0, 2)
+SPECS: dict[str, type[DiffusionTransformer]] = {"sd3": StableDiffusion3, "sd35": StableDiffusion3, "flux": Flux}
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_transformer(request.param, tmp_path_factory.mktemp(request.param) / request.param)
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> JointAttention:
+    return SPECS[folder.name](str(folder), SIZE, blocks=CHOSEN).load("cpu")
+
+
+def pipeline(folder: Path) -> Any:
+    if folder.name == "flux":
+        return FluxPipeline.from_pretrained(folder, text_encoder_2=None, tokenizer_2=None)
+    return StableDiffusion3Pipeline.from_pretrained(folder, text_encoder_3=None, tokenizer_3=None)
+
+
+def recorded(model: JointAttention, timestep: int = 300) -> tuple[list[tuple[Tensor, Tensor, Tensor]], list[Tensor]]:
+    """Queries, keys and values of every call of torch's attention in one bare pass, and the calls' outputs."""
+    inputs: list[Any] = []
+    outputs: list[Tensor] = []
+    original = F.scaled_dot_product_attention
+
+    def record(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+        output = original(query, key, value, **options)
+        inputs.append((query, key, value))
+        outputs.append(output)
+        return output
+
+    latents = model.encode(pictures(SIZE, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "scaled_dot_product_attention", record)
+        model.predict(latents, timestep)
+    return inputs, outputs
+
+
+def joint_calls(model: JointAttention) -> list[int]:
+    """Which of the recorded calls are joint attention; Stable Diffusion 3.5 attends once more in some blocks."""
+    calls, number = [], 0
+    for block in [*model.transformer.transformer_blocks, *getattr(model.transformer, "single_transformer_blocks", ())]:
+        calls.append(number)
+        number += 2 if getattr(block, "attn2", None) is not None else 1
+    return calls
+
+
+def picture_part(folder: Path, attention: Tensor) -> Tensor:
+    part = slice(-(SIDE**2), None) if folder.name == "flux" else slice(SIDE**2)
+    return attention[..., part, part]
+
+
+def test_rows_sum_to_one(model: JointAttention) -> None:
+    for maps in model.attend(pictures(SIZE, 2)):
+        assert maps.sides == (SIDE,) == model.spec.sides
+        assert dict(maps.layers) == {SIDE: len(CHOSEN)}
+        assert maps.maps[SIDE].dtype == torch.float32
+        torch.testing.assert_close(maps.maps[SIDE].sum(dim=1), torch.ones(SIDE**2), atol=1e-5, rtol=0)
+        assert dict(maps.provenance) == {
+            "model": model.spec.path,
+            "size": SIZE,
+            "timestep": 300,
+            "dtype": "float32",
+            "blocks": "0,2",
+        }
+
+
+def test_maps_are_the_picture_s_part_of_the_joint_attention(model: JointAttention, folder: Path) -> None:
+    """The whole softmax, its part among the picture's tokens, rows normalised, heads and blocks averaged."""
+    inputs, _ = recorded(model)
+    calls = joint_calls(model)
+    assert len(calls) == BLOCKS[folder.name] == len(attention_layers(model.transformer))
+    means = []
+    for block in CHOSEN:
+        query, key, _ = inputs[calls[block]]
+        joint = (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
+        part = picture_part(folder, joint)
+        means.append((part / part.sum(dim=-1, keepdim=True)).mean(dim=1))
+    expected = torch.stack(means).mean(dim=0)
+    assert expected.std() > 0.5 * expected.mean()  # flat maps would prove little
+    for maps, reference in zip(model.attend(pictures(SIZE, 2)), expected, strict=True):
+        torch.testing.assert_close(maps.maps[SIDE], reference, atol=1e-6, rtol=1e-4)
+
+
+def test_attention_times_values_is_the_output_of_every_block(model: JointAttention) -> None:
+    inputs, outputs = recorded(model)
+    for (query, key, value), output in zip(inputs, outputs, strict=True):
+        joint = (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
+        torch.testing.assert_close(joint @ value, output, atol=1e-5, rtol=1e-4)
+
+
+def test_collecting_leaves_the_output_bit_for_bit_the_same(model: JointAttention) -> None:
+    latents = model.encode(pictures(SIZE, 2))
+    before = model.predict(latents, 300)
+    with collect(model.transformer, CHOSEN, SIDE**2) as collected:
+        during = model.predict(latents, 300)
+    assert collected.layers == len(CHOSEN)
+    assert torch.equal(before, during)
+    model.attend(pictures(SIZE))
+    assert torch.equal(before, model.predict(latents, 300))
+
+
+def test_the_pass_ends_after_the_last_chosen_block(model: JointAttention) -> None:
+    ran: list[int] = []
+    layers = attention_layers(model.transformer)
+    hooks = [
+        layer.register_forward_pre_hook(lambda *_, number=number: ran.append(number))
+        for number, layer in enumerate(layers)
+    ]
+    first = model.attend_encoded(model.encode(pictures(SIZE)), replace(model.spec, blocks=(1, 0)))[0]
+    for hook in hooks:
+        hook.remove()
+    assert ran == [0, 1]
+    second = model.attend_encoded(model.encode(pictures(SIZE)), replace(model.spec, blocks=(0, 1)))[0]
+    assert torch.equal(first.maps[SIDE], second.maps[SIDE])
+
+
+def test_an_error_leaves_no_hook_behind(model: JointAttention) -> None:
+    with pytest.raises(ZeroDivisionError), collect(model.transformer, CHOSEN, SIDE**2):
+        raise ZeroDivisionError
+    assert not any(layer._forward_pre_hooks for layer in attention_layers(model.transformer))
+
+
+def test_time_changes_the_attention(model: JointAttention) -> None:
+    latents = model.encode(pictures(SIZE))
+    maps = [model.attend_encoded(latents, replace(model.spec, timestep=time))[0].maps[SIDE] for time in (0, 300, 1000)]
+    assert all((first - second).abs().max() > 1e-4 for first, second in pairwise(maps))
+
+
+def test_features_are_the_keys_of_the_last_chosen_block(model: JointAttention, folder: Path) -> None:
+    inputs, _ = recorded(model)
+    key = inputs[joint_calls(model)[CHOSEN[-1]]][1]
+    part = key[:, :, -(SIDE**2) :] if folder.name == "flux" else key[:, :, : SIDE**2]
+    for maps, expected in zip(model.attend(pictures(SIZE, 2)), part.transpose(1, 2).flatten(2), strict=True):
+        assert maps.features is not None
+        torch.testing.assert_close(maps.features, expected)
+
+
+def test_latents_and_prompt_are_the_pipeline_s(model: JointAttention, folder: Path) -> None:
+    theirs, images = pipeline(folder), pictures(SIZE, 2)
+    with torch.no_grad():
+        latents = theirs.vae.encode(images / 127.5 - 1).latent_dist.mode()
+        expected = (latents - theirs.vae.config.shift_factor) * theirs.vae.config.scaling_factor
+        torch.testing.assert_close(model.encode(images), expected)
+        if folder.name == "flux":
+            pooled = theirs._get_clip_prompt_embeds("", device="cpu")
+            assert model.prompt.shape[1] == 0
+        else:
+            prompt, _, pooled, _ = theirs.encode_prompt("", "", "", do_classifier_free_guidance=False)
+            torch.testing.assert_close(model.prompt, prompt)
+    torch.testing.assert_close(model.pooled, pooled)
+
+
+def test_flux_tokens_are_packed_as_in_the_pipeline() -> None:
+    latents = torch.randn(2, 16, 6, 4)
+    assert torch.equal(packed(latents), FluxPipeline._pack_latents(latents, 2, 16, 6, 4))
+    assert torch.equal(positions(latents), FluxPipeline._prepare_latent_image_ids(2, 3, 2, "cpu", torch.float32))
+
+
+def test_flux_time_and_guidance_are_the_pipeline_s(tmp_path: Path) -> None:
+    """The transformer takes sigma = t / 1000, and the dev model a strength of guidance."""
+    folder = build_tiny_transformer("flux", tmp_path / "flux", guidance=True)
+    model = Flux(str(folder), SIZE, blocks=CHOSEN).load("cpu")
+    latents = model.encode(pictures(SIZE))
+    with torch.no_grad():
+        expected = model.transformer(
+            hidden_states=FluxPipeline._pack_latents(latents, 1, 16, SIZE // 8, SIZE // 8),
+            timestep=torch.tensor([0.25]),
+            guidance=torch.tensor([3.5]),
+            pooled_projections=model.pooled,
+            encoder_hidden_states=torch.zeros(1, 0, model.prompt.shape[-1]),
+            txt_ids=torch.zeros(0, 3),
+            img_ids=FluxPipeline._prepare_latent_image_ids(1, SIDE, SIDE, "cpu", torch.float32),
+        ).sample
+    torch.testing.assert_close(model.predict(latents, 250), expected)
+
+
+def test_half_precision_is_near_float32(model: JointAttention, folder: Path) -> None:
+    (exact,) = model.attend(pictures(SIZE))
+    (rough,) = SPECS[folder.name](str(folder), SIZE, blocks=CHOSEN, dtype="bfloat16").load("cpu").attend(pictures(SIZE))
+    assert rough.maps[SIDE].dtype == torch.float32
+    assert 0 < 0.5 * (exact.maps[SIDE] - rough.maps[SIDE]).abs().sum(dim=1).mean() < 0.1
+
+
+def test_fused_projections_give_the_same_maps(model: JointAttention) -> None:
+    (expected,) = model.attend(pictures(SIZE))
+    fused = type(model.spec)(model.spec.path, SIZE, blocks=CHOSEN).load("cpu")
+    fused.transformer.fuse_qkv_projections()
+    if Path(model.spec.path).name == "sd35":
+        with pytest.raises(AttributeError):
+            fused.predict(fused.encode(pictures(SIZE)), 300)
+        pytest.skip("diffusers cannot run Stable Diffusion 3.5 with fused projections, collecting or not")
+    (maps,) = fused.attend(pictures(SIZE))
+    torch.testing.assert_close(maps.maps[SIDE], expected.maps[SIDE], atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 40}, "size: must be a positive multiple of 16, got 40"),
+        ({"timestep": 1001}, r"timestep: must be 0\.\.1000, got 1001"),
+        ({"blocks": ()}, "blocks: must be distinct"),
+        ({"blocks": (1, 1)}, "blocks: must be distinct"),
+        ({"blocks": (-1,)}, "blocks: must be distinct"),
+    ],
+)
+def test_values_out_of_range(change: dict[str, Any], message: str) -> None:
+    for kind in (StableDiffusion3, Flux):
+        with pytest.raises(ValueError, match=message):
+            replace(kind(), **change)
+
+
+def test_blocks_and_size_that_the_model_lacks(folder: Path) -> None:
+    kind, count = SPECS[folder.name], BLOCKS[folder.name]
+    with pytest.raises(ValueError, match=rf"blocks: must be 0\.\.{count - 1} for "):
+        kind(str(folder), SIZE, blocks=(0, count)).check()
+    if kind is StableDiffusion3:
+        with pytest.raises(ValueError, match=r"size: must be at most 128 for .*, got 256"):
+            kind(str(folder), 256, blocks=(0,)).load("cpu")
+
+
+def test_damaged_files(folder: Path, tmp_path: Path) -> None:
+    kind, copy = SPECS[folder.name], damage.copy(folder, tmp_path / "copy")
+    weights = copy / "transformer/diffusion_pytorch_model.safetensors"
+    before = kind(str(folder), SIZE, blocks=CHOSEN).fingerprint
+    damage.change_tensors(weights, lambda tensors: tensors[sorted(tensors)[0]].add_(1))
+    assert kind(str(copy), SIZE, blocks=CHOSEN).fingerprint != before
+    damage.set_json(copy / "transformer/config.json", pooled_projection_dim=4)
+    with pytest.raises(BrokenWeights, match=f"{weights} does not fit its config.json"):
+        kind(str(copy), SIZE, blocks=CHOSEN).load("cpu")
+    damage.cut(weights)
+    with pytest.raises(BrokenWeights, match=f"{weights} is cut short"):
+        kind(str(copy), SIZE, blocks=CHOSEN).check()
+    weights.unlink()
+    with pytest.raises(MissingWeights, match="has no transformer/diffusion_pytorch_model"):
+        kind(str(copy), SIZE, blocks=CHOSEN).check()
