@@ -20,6 +20,10 @@ from diffseg.masks import Size, upsample_nearest
 CHANNEL_MAX = 255  # of a pixel's values
 
 
+SEGMENTERS = "segmenters"
+"""Key in `Scene.shared`: the segmenters of all rows that get the scene's tensor. One of them can work for several."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """What a segmenter may look at.
@@ -35,7 +39,8 @@ class Scene:
         id: name of the picture in its data set, for segmenters that read files; None: unknown.
         shape: height and width of the picture before it was cropped to its centred square; None: unknown.
         shared: intermediate results by name. Scenes of one aggregated tensor share it, so that rows of a table which
-            differ in a few settings compute what they have in common once.
+            differ in a few settings compute what they have in common once. `SEGMENTERS` in it are the segmenters that
+            get this tensor; it may be absent.
     """
 
     size: Size

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from diffseg.isolation import isolated
 from diffseg.masks import Size, Upsample, cluster_means, grid_side, to_pixels
+from diffseg.precision import float64_device
 from diffseg.segmenters import density
 from diffseg.segmenters.base import Scene, check_choices, fill_in
 from diffseg.segmenters.kmeans import Impl
@@ -68,18 +69,31 @@ def dbscan(
         labels = density.cluster(points, eps, min_samples)
     else:
         fitted = SklearnDBSCAN(eps=eps, min_samples=min_samples).fit(points.cpu().numpy())
-        labels = torch.from_numpy(fitted.labels_).to(points.device)
+        labels = torch.from_numpy(fitted.labels_)
     return to_pixels(aggregated, settle_noise(points, labels, noise), size, upsample)
 
 
 def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
-    """Cluster numbers ``(n,)`` of ``(n, d)`` points with -1, noise, replaced as `dbscan` says."""
+    """Replaces the -1, noise, in the cluster numbers of points, as `dbscan` says.
+
+    Args:
+        points: ``(n, d)`` floating point.
+        labels: ``(n,)`` int64; on the CPU no GPU has to be waited for.
+        noise: see `dbscan`.
+
+    Returns:
+        ``(n,)`` int64 >= 0 on the CPU.
+    """
+    labels = labels.cpu()
     stray = labels == -1
     clusters = int(labels.max()) + 1
     if noise == "own" or not clusters:
         return labels.masked_fill(stray, clusters)
-    means = cluster_means(points[~stray], labels[~stray], clusters)
-    return labels.masked_scatter(stray, torch.cdist(points[stray].double(), means.double()).argmin(dim=1))
+    points = points.to(float64_device(points.device))
+    settled, strays = ((chosen.nonzero().flatten()).to(points.device) for chosen in (~stray, stray))
+    means = cluster_means(points[settled], labels[~stray], clusters)
+    nearest = torch.cdist(points[strays].double(), means.double()).argmin(dim=1)
+    return labels.masked_scatter(stray, nearest.cpu())
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
-from diffseg.precision import float32_products
+from diffseg.masks import block_numbers
+from diffseg.precision import float32_products, float64_device
 
-ROWS = 256  # of the matrix of products computed at a time
+ROWS = 256  # of the matrix of products computed at a time on a CPU; on a GPU more, for fewer launches
 ALIGNMENT = 64  # of that: products of odd widths were measured a quarter slower
 SAMPLE = 256  # points from which the principal axis is estimated
 POWER_ITERATIONS = 3
@@ -18,6 +19,7 @@ POWER_ITERATIONS = 3
 # Squared distances this close to eps^2, relative to the points' squared norms, are decided in float64. The error of the
 # float32 ones was 2e-6 at most, so the window holds every pair that rounding could move across.
 NEAR_TIE = 1e-5
+BYTE = 8  # bits
 PAIRS_AT_ONCE = 256  # of those decided again, so that ties everywhere need no more memory
 
 
@@ -32,14 +34,29 @@ def cluster(points: Tensor, eps: float, min_samples: int) -> Tensor:
         min_samples: neighbours, itself included, that make a core point, >= 1.
 
     Returns:
-        ``(n,)`` int64 on the device of the points: clusters are numbered in the order of their first core points; a
-        point that is not core joins the first cluster that reaches it; -1 is a point of none.
+        ``(n,)`` int64 on the CPU. Clusters are numbered in the order of their first core points; a point that is not
+        core joins the first cluster that reaches it; -1 is a point of no cluster.
     """
+    points = points.to(float64_device(points.device))
     along = points @ _direction(points)
     order = along.argsort()
-    close = neighbours(points[order], along[order], eps).cpu().numpy()
-    # On the host: a step of the search is a few rows at a time, too little work for a GPU to be worth its launches.
-    return torch.from_numpy(_grow(close, order.argsort().cpu().numpy(), min_samples)).to(points.device)
+    close = bits(neighbours(points[order], along[order], eps))
+    # Runs on the CPU: each step handles a few rows, too few to pay for a kernel launch.
+    return torch.from_numpy(_grow(close, order.argsort().cpu().numpy(), min_samples))
+
+
+def bits(close: Tensor) -> NDArray[np.uint8]:
+    """``(n, m)`` bool to ``(n, ceil(m / 8))`` on the CPU, in numpy's order: the first column in the highest bit."""
+    if close.device.type == "cpu":
+        return np.packbits(close.numpy(), axis=1)
+    return packed(close).cpu().numpy()  # packed before the transfer, which is an eighth as large
+
+
+def packed(close: Tensor) -> Tensor:
+    """`bits` on the tensor's device."""
+    eights = pad(close, (0, -close.shape[1] % BYTE)).view(len(close), -1, BYTE)
+    weights = 2 ** torch.arange(BYTE - 1, -1, -1, dtype=torch.uint8, device=close.device)
+    return (eights * weights).sum(dim=2, dtype=torch.uint8)
 
 
 def _direction(points: Tensor) -> Tensor:
@@ -68,11 +85,12 @@ def neighbours(points: Tensor, along: Tensor, eps: float) -> Tensor:
     """
     norms = torch.linalg.vector_norm(points, dim=1).square()
     near = eps + NEAR_TIE * norms.max().sqrt()  # more than the coordinates are off by
-    first = (torch.searchsorted(along, along[::ROWS] - near) // ALIGNMENT * ALIGNMENT).tolist()
+    count = ROWS if points.device.type == "cpu" else max(ROWS, block_numbers(points.device) // len(points))
+    first = (torch.searchsorted(along, along[::count] - near) // ALIGNMENT * ALIGNMENT).tolist()
     close = torch.zeros(len(points), len(points), dtype=torch.bool, device=points.device)
-    for block, start in enumerate(range(0, len(points), ROWS)):
+    for block, start in enumerate(range(0, len(points), count)):
         # Up to the diagonal: distances are symmetric.
-        rows, columns = slice(start, start + ROWS), slice(first[block], start + ROWS)
+        rows, columns = slice(start, start + count), slice(first[block], start + count)
         scale = norms[rows, None] + norms[columns]
         excess = torch.addmm(scale, points[rows], points[columns].T, alpha=-2).sub_(eps * eps)
         within = excess <= 0
@@ -86,18 +104,18 @@ def neighbours(points: Tensor, along: Tensor, eps: float) -> Tensor:
     return close
 
 
-def _grow(close: NDArray[np.bool_], points: NDArray[np.int64], min_samples: int) -> NDArray[np.int64]:
-    """Breadth first from each core point that has no label yet.
+def _grow(close: NDArray[np.uint8], points: NDArray[np.int64], min_samples: int) -> NDArray[np.int64]:
+    """Grows clusters breadth first, each from the first core point without a label.
 
     Args:
-        close: ``(n, n)``, from `neighbours`.
+        close: ``(n, ceil(n / 8))``, from `neighbours`, as `bits`.
         points: ``(n,)``, the row of each point in ``close``.
         min_samples: as for `cluster`.
 
     Returns:
         ``(n,)`` the label of each point.
     """
-    core = close.sum(axis=1) >= min_samples
+    core = np.bitwise_count(close).sum(axis=1, dtype=np.int64) >= min_samples
     labels = np.full(len(close), -1, np.int64)
     clusters = 0
     for first in points[core[points]]:
@@ -106,6 +124,7 @@ def _grow(close: NDArray[np.bool_], points: NDArray[np.int64], min_samples: int)
         reached = np.array([first])
         while len(reached):
             labels[reached] = clusters
-            reached = np.flatnonzero(close[reached[core[reached]]].any(axis=0) & (labels < 0))
+            seen = np.bitwise_or.reduce(close[reached[core[reached]]], axis=0)
+            reached = np.flatnonzero(np.unpackbits(seen, count=len(close)).view(bool) & (labels < 0))
         clusters += 1
     return labels[points]

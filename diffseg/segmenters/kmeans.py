@@ -18,7 +18,7 @@ from diffseg.isolation import isolated
 from diffseg.masks import Size, Upsample, grid_side, to_pixels
 from diffseg.segmenters import lloyd
 from diffseg.segmenters.affinity import Input, walk_of
-from diffseg.segmenters.base import Scene, check_choices, fill_in
+from diffseg.segmenters.base import SEGMENTERS, Scene, check_choices, fill_in
 from diffseg.segmenters.refinement import Refinable
 
 Impl = Literal["torch", "sklearn"]
@@ -59,9 +59,7 @@ def kmeans(
     >>> bool((labels[:2] == labels[0, 0]).all() and (labels[2:] == 1 - labels[0, 0]).all())
     True
     """
-    maps = grid_side(aggregated) ** 2
-    if not 1 <= clusters <= maps:
-        raise ValueError(f"clusters: must be 1..{maps}, the number of attention maps, got {clusters}")
+    _check_clusters(aggregated, clusters)
     if n_init < 1:
         raise ValueError(f"n_init: must be at least 1, got {n_init}")
     check_choices(upsample=(upsample, Upsample), impl=(impl, Impl))
@@ -70,8 +68,18 @@ def kmeans(
     else:
         points = aggregated.float().cpu().numpy()
         fitted = SklearnKMeans(clusters, init="k-means++", n_init=n_init, random_state=seed).fit(points)
-        labels = torch.from_numpy(fitted.labels_).to(aggregated.device, torch.int64)
-    # Where fewer maps differ than there are clusters, some stay empty; the others close ranks.
+        labels = torch.from_numpy(fitted.labels_).long()
+    return _to_pixels(aggregated, labels, size, upsample)
+
+
+def _check_clusters(aggregated: Tensor, clusters: int) -> None:
+    maps = grid_side(aggregated) ** 2
+    if not 1 <= clusters <= maps:
+        raise ValueError(f"clusters: must be 1..{maps}, the number of attention maps, got {clusters}")
+
+
+def _to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsample) -> Tensor:
+    """Label map of ``(S*S,)`` labels on the CPU. If fewer maps differ than there are clusters, numbers are unused."""
     return to_pixels(aggregated, labels.unique(return_inverse=True)[1], size, upsample)
 
 
@@ -109,9 +117,27 @@ class KMeans(Refinable):
         return fill_in(self, tuned)
 
     def segment(self, scene: Scene) -> Tensor:
-        assert self.clusters is not None  # resolved
-        clusters = scene.true_classes if self.clusters == "truth" else self.clusters
+        clusters = self._count(scene)
         if clusters is None:
             raise ValueError("clusters: truth needs a ground truth, and this picture has none")
         walk = walk_of(scene, self.input)
-        return kmeans(walk, clusters, self.seed, self.n_init, scene.size, self.upsample, self.impl)
+        if self.impl == "sklearn":
+            return kmeans(walk, clusters, self.seed, self.n_init, scene.size, self.upsample, self.impl)
+        _check_clusters(walk, clusters)
+        # Rows that differ in the seed share their matrix products: the first of them clusters for all.
+        kept = scene.shared.setdefault(f"kmeans, {self.input}, {clusters} clusters, {self.n_init} starts", {})
+        if self.seed not in kept:
+            seeds = sorted({self.seed, *self._other_seeds(scene, clusters)} - set(kept))
+            kept.update(zip(seeds, lloyd.cluster_seeds(walk, clusters, seeds, self.n_init), strict=True))
+        return _to_pixels(walk, kept[self.seed], scene.size, self.upsample)
+
+    def _count(self, scene: Scene) -> int | None:
+        """Number of clusters in this scene; None if it is the number of true classes, which is unknown."""
+        assert self.clusters is not None  # resolved
+        return scene.true_classes if self.clusters == "truth" else self.clusters
+
+    def _other_seeds(self, scene: Scene, clusters: int) -> list[int]:
+        """Seeds of the other rows of this tensor that cluster it in the same way."""
+        alike = (clusters, self.n_init, self.impl, self.input)
+        others = [each for each in scene.shared.get(SEGMENTERS, ()) if isinstance(each, KMeans)]
+        return [each.seed for each in others if (each._count(scene), each.n_init, each.impl, each.input) == alike]

@@ -3,43 +3,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffseg.precision import float32_products
+from diffseg.precision import float32_products, float64_device
 
 # scikit-learn's `max_iter` and `tol`.
 MAX_ITERATIONS = 300
 TOLERANCE = 1e-4
 
 
+def cluster(points: Tensor, clusters: int, seed: int = 0, n_init: int = 10) -> Tensor:
+    """Labels ``(n,)`` of one seed, see `cluster_seeds`."""
+    return cluster_seeds(points, clusters, (seed,), n_init)[0]
+
+
 @torch.no_grad()
 @float32_products()
-def cluster(points: Tensor, clusters: int, seed: int = 0, n_init: int = 10) -> Tensor:
+def cluster_seeds(points: Tensor, clusters: int, seeds: Sequence[int], n_init: int = 10) -> Tensor:
     """Lloyd's algorithm from several k-means++ starts, of which the one with the least inertia is kept.
 
-    What scikit-learn's ``KMeans(clusters, n_init=n_init, random_state=seed)`` does, in its order and with its random
-    numbers, so that the labels are its labels, unless rounding (here of float32 products) tips a choice.
+    For each seed this is what scikit-learn's ``KMeans(clusters, n_init=n_init, random_state=seed)`` does, in its order
+    and with its random numbers. The labels are equal unless rounding (here of float32 products) tips a choice. The
+    starts of all seeds share their matrix products.
 
     Args:
         points: ``(n, d)`` floating point, on any device.
         clusters: k, 1..n.
-        seed: of the random starts.
-        n_init: number of starts, >= 1.
+        seeds: of the random starts, one or more.
+        n_init: number of starts a seed, >= 1.
 
     Returns:
-        ``(n,)`` int64 in 0..k-1; where fewer than k points differ, some numbers are unused.
+        ``(seeds, n)`` int64 in 0..k-1 on the CPU. If fewer than k points differ, some numbers are unused.
     """
+    points = points.to(float64_device(points.device))
     points = points - points.mean(dim=0)  # distances stay, and less cancels in them
     norms = torch.linalg.vector_norm(points, dim=1).square()
-    centres = points[torch.from_numpy(_plus_plus(points, norms, clusters, seed, n_init))]
+    centres = points[torch.from_numpy(_plus_plus(points, norms, clusters, seeds, n_init))]
     sums = torch.zeros_like(centres)
-    labels = torch.full((n_init, len(points)), -1, device=points.device)
+    labels = torch.full((len(centres), len(points)), -1, device=points.device)
     tolerance = TOLERANCE * norms.mean() / points.shape[1]  # relative to the mean variance of a coordinate
-    moving = torch.arange(n_init, device=points.device)
+    moving = torch.arange(len(centres))
     for _ in range(MAX_ITERATIONS):
         old, before = centres[moving], labels[moving]
         after, _ = _assign(points, old)
@@ -47,26 +55,32 @@ def cluster(points: Tensor, clusters: int, seed: int = 0, n_init: int = 10) -> T
         new = _means(points, after, sums[moving], old)  # indexing gives it a copy to relocate in
         labels[moving], centres[moving] = after, new
         settled = (after == before).all(dim=1) | ((new - old).square().sum(dim=(1, 2)) <= tolerance)
-        moving = moving[~settled]
+        moving = moving[~settled.cpu()]  # on the CPU, which must know when to stop
         if not len(moving):
             break
     labels, least = _assign(points, centres)
-    return labels[_best(labels, least.sum(dim=1, dtype=torch.float64).tolist(), clusters)]
+    inertia = least.sum(dim=1, dtype=torch.float64).tolist()
+    kept = labels.cpu().view(len(seeds), n_init, -1)
+    return torch.stack(
+        [each[_best(each, inertia[i * n_init : (i + 1) * n_init], clusters)] for i, each in enumerate(kept)]
+    )
 
 
-def _plus_plus(points: Tensor, norms: Tensor, clusters: int, seed: int, n_init: int) -> NDArray[np.int64]:
-    """Rows of the points that k-means++ starts from, ``(n_init, clusters)``.
+def _plus_plus(points: Tensor, norms: Tensor, clusters: int, seeds: Sequence[int], n_init: int) -> NDArray[np.int64]:
+    """Rows of the points that k-means++ starts from, ``(seeds * n_init, clusters)``.
 
     Each further centre is the best of a few candidates, drawn with probability proportional to the squared distance to
     the nearest centre so far (the greedy variant of Arthur and Vassilvitskii, 2007).
     """
     count, trials = len(points), 2 + int(math.log(clusters))
-    random = np.random.RandomState(seed)
-    chosen = np.empty((n_init, clusters), np.int64)
-    draws = np.empty((n_init, clusters - 1, trials))
-    for start in range(n_init):
-        chosen[start, 0] = random.choice(count, p=np.full(count, 1 / count))
-        draws[start] = random.uniform(size=draws.shape[1:])
+    starts = np.arange(len(seeds) * n_init)
+    chosen = np.empty((len(starts), clusters), np.int64)
+    draws = np.empty((len(starts), clusters - 1, trials))
+    for number, seed in enumerate(seeds):
+        random = np.random.RandomState(seed)
+        for start in starts[number * n_init :][:n_init]:
+            chosen[start, 0] = random.choice(count, p=np.full(count, 1 / count))
+            draws[start] = random.uniform(size=draws.shape[1:])
 
     def distances(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Squared, from each of the ``rows`` to every point, ``(*rows.shape, n)``."""
@@ -74,7 +88,6 @@ def _plus_plus(points: Tensor, norms: Tensor, clusters: int, seed: int, n_init: 
         squared = torch.addmm(norms, points[index], points.T, alpha=-2).add_(norms[index, None]).clamp_(min=0)
         return squared.view(*rows.shape, count).cpu().numpy()
 
-    starts = np.arange(n_init)
     nearest = distances(chosen[:, 0])
     for step in range(1, clusters):
         shares = draws[:, step - 1] * nearest.sum(axis=1, keepdims=True)
@@ -106,9 +119,9 @@ def _members(labels: Tensor, clusters: int) -> Tensor:
 
 
 def _change(points: Tensor, before: Tensor, after: Tensor, clusters: int) -> Tensor:
-    """What the sums over each cluster gain, ``(starts, k, d)``, as the ``(starts, n)`` labels change; -1 is none.
+    """Change of the sums over each cluster, ``(starts, k, d)``, when the ``(starts, n)`` labels change; -1 is none.
 
-    After the first few iterations few points change: that saves half of the work.
+    After the first few iterations few points change their cluster. Adding up only those saves half of the work.
     """
     changed = (before != after).any(dim=0).nonzero().flatten()
     gained, lost = (_members(labels[:, changed], clusters).to(points.dtype) for labels in (after, before))
@@ -116,9 +129,12 @@ def _change(points: Tensor, before: Tensor, after: Tensor, clusters: int) -> Ten
 
 
 def _means(points: Tensor, labels: Tensor, sums: Tensor, centres: Tensor) -> Tensor:
-    """Means ``(starts, k, d)`` of the clusters of ``(starts, n)`` labels; an empty one gets the farthest point."""
+    """Means ``(starts, k, d)`` of the clusters of ``(starts, n)`` labels.
+
+    An empty cluster is given the point farthest from its centre.
+    """
     counts = _members(labels, sums.shape[1]).sum(dim=2)
-    for start in (counts == 0).any(dim=1).nonzero().flatten().tolist():
+    for start in (counts == 0).any(dim=1).cpu().nonzero().flatten().tolist():
         _relocate(points, labels[start], centres[start], sums[start], counts[start])
     return sums / counts.clamp(min=1)[:, :, None]
 

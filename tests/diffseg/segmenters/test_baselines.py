@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffseg import dbscan, kmeans, segment
 from diffseg.segmenters import density, lloyd
-from diffseg.segmenters.base import Scene
+from diffseg.segmenters.base import SEGMENTERS, Scene
 from diffseg.segmenters.dbscan import DBSCAN
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.kmeans import KMeans
@@ -206,3 +206,38 @@ def test_a_label_map_need_not_be_square(upsample: Any) -> None:
         assert torch.equal(kmeans(aggregated, 3, size=size, upsample=upsample), expected)
     with pytest.raises(ValueError, match="size: must be at least 1 pixel"):
         kmeans(aggregated, 3, size=(24, 0), upsample=upsample)
+
+
+@pytest.mark.parametrize("clusters", [2, 5, 40])
+def test_seeds_together_are_seeds_alone(clusters: int) -> None:
+    maps = smooth(12, 3)
+    seeds = (3, 0, 7)
+    together = lloyd.cluster_seeds(maps, clusters, seeds, n_init=4)
+    for labels, seed in zip(together, seeds, strict=True):
+        assert torch.equal(labels, lloyd.cluster(maps, clusters, seed, n_init=4))
+
+
+def test_rows_that_differ_in_the_seed_cluster_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a row told the number of classes, if that is the others' number; not one with other starts."""
+    calls: list[tuple[int, ...]] = []
+    cluster_seeds = lloyd.cluster_seeds
+
+    def counted(points: Tensor, clusters: int, seeds: Any, n_init: int) -> Tensor:
+        calls.append(tuple(seeds))
+        return cluster_seeds(points, clusters, seeds, n_init)
+
+    monkeypatch.setattr(lloyd, "cluster_seeds", counted)
+    rows = [KMeans(4, 0), KMeans(4, 2), KMeans("truth", 1, upsample="nearest"), KMeans(4, 5, n_init=2), KMeans(3)]
+    shared = {SEGMENTERS: rows}
+    found = [row(Scene(aggregated=blocks(), size=8, true_classes=4, shared=shared)) for row in rows]
+    assert calls == [(0, 1, 2), (5,), (0,)]
+    for row, labels in zip(rows, found, strict=True):
+        assert torch.equal(labels, row(Scene(aggregated=blocks(), size=8, true_classes=4)))
+
+
+@pytest.mark.parametrize("columns", [1, 8, 13, 64])
+def test_neighbours_as_bits(columns: int) -> None:
+    close = torch.rand(5, columns, generator=torch.Generator().manual_seed(columns)) < 0.5
+    expected = np.packbits(close.numpy(), axis=1)
+    np.testing.assert_array_equal(density.bits(close), expected)
+    np.testing.assert_array_equal(density.packed(close).numpy(), expected)  # as a GPU does it
