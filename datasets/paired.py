@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -148,7 +149,8 @@ class PairedDataset(PairedFiles):
     @property
     def _where(self) -> str:
         root = self.root or self.usual_root
-        return f"{self.source.format(root=root)}, then give dataset.root={root}"
+        given = shlex.quote(f"dataset.root={root}")
+        return f"{self.source.format(root=shlex.quote(root))}, then give {given}"
 
 
 def _by_name(found: FoundFiles) -> dict[str, Path]:

@@ -190,6 +190,8 @@ def explain(error: Exception) -> str:
         return f"{error.override}: is neither group=choice nor key=value ({' '.join(reasons)})"
     if isinstance(error, ConfigError):
         return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"{mark.name}: is not valid YAML (line {mark.line + 1}: {error.problem})"

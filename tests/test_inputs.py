@@ -109,6 +109,7 @@ def test_a_path_of_a_key_outside_the_list(monkeypatch: pytest.MonkeyPatch) -> No
         ("name=my run (2)", """the value needs quotes; type 'name="my run (2)"'"""),
         ("name=Jürgen's", """type 'name="Jürgen'"'"'s"'"""),
         ("results_dir=", "results_dir: is empty; give a folder"),
+        ("", "an argument is empty, as of a variable of the shell that is not set"),
         ("dataset.root=~nobody-of-that-name/coco", "there is no user nobody-of-that-name on this machine"),
         ("hydra/launcher=submitit_slurm", "SLURM is not on this machine"),
     ],
@@ -296,6 +297,37 @@ def test_more_processes_than_gpus(
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert Shard(rank, 4).device(name) == device
     assert ("started 4 processes on this machine, which has 2 GPUs" in caplog.text) == warned
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rows=[]"], "rows: is empty; list at least one row, or leave the key out"),
+        (["results_dir={file}"], "{file}"),
+        (["-m", "results_dir={file}", "segmenter.tau=0.2,0.3"], "{file}: File exists"),
+        (["dataset=voc2012", "dataset.root={space}"], "then give 'dataset.root={space}'"),
+        (["dataset=cityscapes27", "dataset.root={space}"], "`make data-cityscapes DIR='{space}'`"),
+        (["dataset.split_file={space}"], "{space}: "),
+        (["dataset.split_file={none}"], "{none}: "),
+        (["backbone.path={file}"], "backbone.path: {file} is not a folder"),
+        (["backbone=sd14", "backbone.path={space}"], "backbone.path: the folder {space} has no "),
+        (["rows=[{{name: A, overrides: ['backbone.path={space}']}}]"], "backbone.path: the folder {space} has no "),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_paths_that_cannot_be_used(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"file": tmp_path / "file", "space": tmp_path / "my data (2)", "none": tmp_path / "none"}
+    places["file"].write_text("mine")
+    places["space"].mkdir()
+    run = evaluate(tmp_path / "run", *(each.format(**places) for each in arguments), capture=capsys)
+    assert run.status == 2
+    (line,) = run.err.splitlines()
+    assert line.startswith("error: ")
+    assert message.format(**places) in line
+    assert not run.folder.exists()
+    assert places["file"].read_text() == "mine"
 
 
 PARTS = """

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +47,8 @@ def report(root: Path, dataset: PairedDataset, allow_partial: bool) -> int:
         )
         return INCOMPLETE_STATUS
     labels = f" dataset.labels={dataset.labels}" if isinstance(dataset, CocoStuff27) else ""
-    print(f"{found}, labels from {dataset.label_source}: ready; evaluate with dataset.root={root}{labels}")
+    given = shlex.quote(f"dataset.root={root}")
+    print(f"{found}, labels from {dataset.label_source}: ready; evaluate with {given}{labels}")
     if (root / ARCHIVES).is_dir():
         print(f"{root / ARCHIVES}: not read in an evaluation; delete it to free its space")
     return 0

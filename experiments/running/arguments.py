@@ -55,6 +55,8 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
     options = parser.parse_intermixed_args(arguments)
     if swept and (options.run or options.cfg or options.info):
         raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")
+    if "" in options.overrides:
+        raise ConfigError("an argument is empty, as of a variable of the shell that is not set")
     quoted = {each: quote_path(each, swept) for each in options.overrides}
     arguments = [*(each for each in arguments if each not in quoted), *quoted.values()]
     overrides = [_parse(each) for each in quoted.values()]

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from datasets.base import Dataset, DatasetError
 from diffseg.backbones import MissingWeights, WeightsError
 from eval.config import ConfigError, RowConfig, RunConfig, build, unknown_key
+from experiments.running.arguments import quote_path
 from experiments.running.composing import Composer
 
 
@@ -88,12 +89,14 @@ def _row_specs(config: DictConfig) -> list[RowSpec]:
         raise ConfigError(
             f"rows: must be a list of {{name: ..., overrides: [group=choice, ...], note: ...}}, got {given!r}"
         ) from None
+    if not specs:
+        raise ConfigError("rows: is empty; list at least one row, or leave the key out")
     return [RowSpec(each.name, overrides, each.note) for each in specs for overrides in _without_sweeps(each)]
 
 
 def _without_sweeps(spec: RowSpec) -> list[tuple[str, ...]]:
     """Overrides for each combination of the values that its sweeps list."""
-    parsed = OverridesParser.create().parse_overrides(list(spec.overrides))
+    parsed = OverridesParser.create().parse_overrides([quote_path(each, swept=True) for each in spec.overrides])
     values = [
         [f"{each.get_key_element()}={value}" for value in each.sweep_string_iterator()]
         if each.is_sweep_override()
