@@ -23,8 +23,14 @@ MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 
 
 def _tuned() -> Mapping[str, Mapping[str, Any]]:
-    # What suits DINOv2 ViT-S/14 at 448 px; another model needs its own. DBSCAN's: the best of experiment=tune_dbscan.
-    return {"diffseg": {"tau": {"default": 0.3}}, "dbscan": {"eps": 0.015, "min_samples": 40}}
+    # What suits DINOv2 ViT-S/14 at 448 px; another model needs its own. All but DiffSeg's are the best on the eight
+    # photographs, of experiment=tune_dbscan and tune_segmenters.
+    return {
+        "diffseg": {"tau": {"default": 0.3}},
+        "dbscan": {"eps": 0.015, "min_samples": 40},
+        "diffcut": {"tau": {"default": 0.4}},
+        "agglomerative": {"tau": {"default": 0.9}},
+    }
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,12 @@ from typing import Any
 
 from diffseg.backbones import Backbone
 from diffseg.cli_options import tau_of
+from diffseg.segmenters import agglomerative, diffcut
+from diffseg.segmenters.agglomerative import Agglomerative
+from diffseg.segmenters.autosc import AutoSC
 from diffseg.segmenters.base import Segmenter
 from diffseg.segmenters.dbscan import DBSCAN
-from diffseg.segmenters.diffcut import PUBLISHED_TAU, DiffCut
+from diffseg.segmenters.diffcut import DiffCut
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.hdbscan import HDBSCAN
 from diffseg.segmenters.kmeans import KMeans
@@ -78,7 +81,8 @@ def methods(spec: Backbone) -> dict[str, Method]:
     side = max(spec.sides)
     most = min(NEIGHBOURS, side * side)
     tau, density = tau_of(spec), tuned(DBSCAN, spec)
-    cut = tuned(DiffCut, spec).get("tau", PUBLISHED_TAU)
+    cut = tuned(DiffCut, spec).get("tau", diffcut.PUBLISHED_TAU)
+    joined = tuned(Agglomerative, spec).get("tau", agglomerative.PUBLISHED_TAU)
     k = Knob("clusters", "k, clusters", 1, min(CLUSTERS, side * side - 1), 1, 6, "How many segments.")
     listed = (
         Method(
@@ -118,6 +122,13 @@ def methods(spec: Backbone) -> dict[str, Method]:
                 Knob("tau", "largest cut", 0.05, 1.5, 0.05, cut, "Cuts below this value are made."),
                 Knob("alpha", "exponent", 1.0, 20.0, 0.5, DiffCut.alpha, "Of the similarity."),
             ),
+        ),
+        Method("AutoSC", AutoSC, "Clusters the features' eigenvectors, and finds how many segments there are.", ()),
+        Method(
+            "Agglomerative",
+            Agglomerative,
+            "Joins the most similar clusters of features, again and again.",
+            (Knob("tau", "least similarity", -0.5, 0.95, 0.05, joined, "Clusters above this value are joined."),),
         ),
         Method("Spectral", Spectral, "K-means of the attention's eigenvectors.", (k,)),
         Method(

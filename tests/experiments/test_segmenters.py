@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from eval.config import build
 from eval.results import read_results, swept
 from tests.conftest import ROOT
 from tests.helpers.attention import smooth
+from tests.helpers.rows import rows_of
 from tests.helpers.runs import evaluate
 
 SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
@@ -49,6 +51,22 @@ def test_a_sweep_over_a_segmenter_s_own_key(dinov2: Path, tmp_path: Path, capsys
     both = read_results(tmp_path / "ncut", tmp_path / "dbscan").per_image
     assert set(both.query("segmenter == 'dbscan'")["power"]) == {""}
     assert set(both.query("segmenter == 'ncut'")["impl"]) == {""}
+
+
+def test_the_ablation_changes_one_factor_at_a_time() -> None:
+    """Each row differs from the first of its name in one key, or in an input or a graph and the tau that suits it."""
+    with_tau = {"segmenter.input", "segmenter.graph"}
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows_of("experiment=why"):
+        groups = ("backbone", "aggregation", "segmenter", "protocol")
+        keys = {f"{group}.{key}": value for group in groups for key, value in row.composed[group].items()}
+        base = first.setdefault(row.name, keys)
+        changed = {key for key in base.keys() | keys.keys() if base.get(key) != keys.get(key)}
+        # A network that sees a smaller picture is scored as before.
+        changed -= {"protocol.size"} if "backbone.size" in changed else set()
+        changed -= {"segmenter.tau"} if changed & with_tau else set()
+        assert len(changed) == (base is not keys), (row.name, changed)
+    assert len(first) > 1
 
 
 @pytest.mark.parametrize("segmenter", ["kmeans_c", "kmeans_s", "dbscan"])
