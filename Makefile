@@ -55,6 +55,7 @@ leaderboard: $(DONE) $(DEMO) ## Compare results folders with published numbers: 
 	@$(PY) -m experiments.leaderboard $(RESULTS) $(ARGS)
 
 reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; says which data or weights are missing
+	@$(PY) -m experiments.check experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
 	@$(RUN) experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
 
 reproduce-table2: $(DONE) ## Evaluate Cityscapes with Stable Diffusion v1.4; says which data or weights are missing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -81,8 +81,8 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(USAGE_STATUS)
 
 
-def main() -> None:
-    """Runs `evaluate`, with Hydra's own errors rendered as ours."""
+def main(command: Callable[[], None] = evaluate) -> None:
+    """Runs a Hydra command, `evaluate` or another over the same configuration, with Hydra's own errors as ours."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands its errors over instead of printing them
     if PLUGINS not in sys.path:
         sys.path.append(PLUGINS)
@@ -91,7 +91,7 @@ def main() -> None:
     Plugins.instance().register(one_pass.OnePassSweeper)
     with one_line_errors():
         sys.argv[1:] = normalise_argv(sys.argv[1:])
-        evaluate()
+        command()
 
 
 if __name__ == "__main__":

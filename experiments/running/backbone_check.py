@@ -1,0 +1,140 @@
+"""One picture through each backbone of a run: files, maps, memory, and the time that the whole tables will take."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from datasets.cityscapes27 import Cityscapes27
+from datasets.cocostuff27 import CocoStuff27
+from diffseg.aggregation import underflow_fraction
+from diffseg.attention import AttentionError, AttentionMaps
+from diffseg.backbones import AttentionModel
+from diffseg.backbones.device import pick_device
+from diffseg.backbones.weights import sha256_of
+from diffseg.segmenters.base import Scene
+from eval.config import ConfigError, RowConfig
+from eval.decoding import Picture, decode
+from eval.row_setup import prepare
+from eval.rows import RowToRun
+
+TABLES = {"Table 1 (COCO-Stuff-27)": CocoStuff27.official_count, "Table 2 (Cityscapes)": Cityscapes27.official_count}
+SHOWN_DIGITS = 12  # of a hash
+MB, GB = 10**6, 10**9
+MINUTE, HOUR = 60, 3600
+
+
+def report(rows: Sequence[RowConfig], device: str) -> Iterator[str]:
+    """Lines about each backbone, as soon as they are known.
+
+    Args:
+        rows: of the run, whose data and weights have been checked.
+        device: for `diffseg.backbones.Backbone.load`.
+
+    Raises:
+        ConfigError, WeightsError, ValueError: what would end the run, too.
+    """
+    groups: dict[Any, list[RowToRun]] = {}
+    for row in map(prepare, rows):
+        groups.setdefault((row.config.backbone.encoder, row.config.choices["backbone"]), []).append(row)
+    for (_, name), sharing in groups.items():
+        yield from _about(name, sharing, device)
+
+
+def _about(name: str, rows: Sequence[RowToRun], device: str) -> Iterator[str]:
+    config = rows[0].config
+    spec, dataset = config.backbone, config.dataset
+    if not spec.sides:
+        yield f"{name}: loads no network, so there is nothing to check"
+        return
+    yield f"{name}: {spec.path}, {spec.size} px, on {pick_device(device)}"
+    for file in getattr(spec, "files", ()):
+        yield f"  {file.stat().st_size / MB:10.1f} MB  sha256 {sha256_of([file])[:SHOWN_DIGITS]}  {file}"
+    yield f"  fingerprint {spec.fingerprint[:SHOWN_DIGITS]}"
+
+    try:
+        model, loading = _timed(lambda: spec.load(device))
+    except ValueError as error:
+        raise ConfigError(f"backbone.{error}") from error
+    yield f"  loaded in {loading:.1f} s"
+    picture = decode(dataset, dataset.ids[0], spec.size, {config.size})
+    try:
+        _, first = _timed(lambda: _attend(model, picture))
+        maps, attending = _timed(lambda: _attend(model, picture))  # the first pass also warms up
+    except AttentionError as error:
+        raise ConfigError(f"{name}, {picture.id}: {error}") from error
+    yield f"  {dataset.name} {picture.id}: {attending:.2f} s a pass (the first: {first:.2f} s), {_memory(model)}"
+    for side, attention in maps.maps.items():
+        off = float((attention.sum(dim=1) - 1).abs().max())
+        yield (
+            f"  side {side}: layers averaged {maps.layers[side]}, rows sum to 1 within {off:.0e}, "
+            f"no NaN, largest value {float(attention.max()):.3g}"
+        )
+    seconds = attending
+    for row in rows:
+        aggregated = row.aggregation(maps)
+        _, segmenting = _timed(partial(_segment, row, aggregated, maps, picture))
+        seconds += segmenting
+        yield (
+            f"  {row.name}: {segmenting:.2f} s a picture; {underflow_fraction(aggregated):.2%} of its probabilities "
+            "would be 0 in float16"
+        )
+    counts = {f"this run ({dataset.name})": len(dataset.ids), **TABLES}
+    estimates = [
+        f"{table}, {count:,} pictures: {_duration(seconds * count)}" for table, count in counts.items() if count
+    ]
+    yield f"  at {seconds:.2f} s a picture in one process: {'; '.join(estimates)}"
+
+
+def _attend(model: AttentionModel, picture: Picture) -> AttentionMaps:
+    (maps,) = model.attend(picture.image[None])
+    return maps
+
+
+def _segment(row: RowToRun, aggregated: torch.Tensor, maps: AttentionMaps, picture: Picture) -> torch.Tensor:
+    here = picture.to(aggregated.device)
+    return row.segmenter(
+        Scene(
+            size=row.config.size,
+            aggregated=aggregated,
+            true_classes=picture.true_classes,
+            features=maps.features,
+            image=here.image,
+            truth=here.truths[row.config.size],
+            id=picture.id,
+        )
+    )
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Result, and seconds until a GPU has finished it, too."""
+    start = time.perf_counter()
+    result = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return result, time.perf_counter() - start
+
+
+def _memory(model: AttentionModel) -> str:
+    """Peak memory of this process so far."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return f"{torch.cuda.max_memory_allocated() / GB:.2f} GB of GPU memory at most"
+    try:
+        import resource
+    except ImportError:  # Windows
+        return "memory not measured on this system"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return f"{peak / GB:.2f} GB of memory at most"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < HOUR:
+        return f"{seconds / MINUTE:.0f} min"
+    return f"{seconds / HOUR:.1f} h"

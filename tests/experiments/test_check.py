@@ -1,0 +1,112 @@
+"""``python -m experiments.check``: what it reports, and how it ends."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+from diffseg.backbones.unet_attention import UNetAttention
+from experiments.bench.tiny_sd import build_tiny_sd
+from experiments.check import check_backbones
+from experiments.evaluate import main
+from tests.helpers import damage
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
+
+
+def run(*arguments: str, capture: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit status, output and errors of the command in this process."""
+    capture.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["check", *arguments])
+        try:
+            main(check_backbones)
+            status = 0
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
+        finally:
+            GlobalHydra.instance().clear()
+    printed = capture.readouterr()
+    return status, printed.out, printed.err
+
+
+def tiny(folder: Path) -> tuple[str, ...]:
+    return "backbone=sd14", f"backbone.path={folder}", "backbone.size=64", "segmenter.anchors=4", "device=cpu"
+
+
+def test_what_is_reported(
+    sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(*tiny(sd), "dataset.limit=3", capture=capsys)
+    assert status == 0, err
+    assert list(tmp_path.iterdir()) == []  # nothing is written
+    for name in ("unet", "vae", "text_encoder"):
+        assert re.search(rf"MB  sha256 [0-9a-f]{{12}}  {sd}/{name}/\w+\.safetensors", out)
+    assert re.search(r"fingerprint [0-9a-f]{12}\n", out)
+    for side, layers in {8: 5, 4: 5, 2: 5, 1: 1}.items():
+        assert re.search(rf"side {side}: layers averaged {layers}, rows sum to 1 within \de[-+]0\d, no NaN", out)
+    assert re.search(r"diffseg: \d+\.\d\d s a picture; \d+\.\d\d% of its probabilities would be 0 in float16", out)
+    assert "this run (photos), 3 pictures" in out
+    assert "Table 1 (COCO-Stuff-27), 2,175 pictures" in out
+    assert "Table 2 (Cityscapes), 500 pictures" in out
+
+
+def test_rows_that_share_a_pass_are_one_paragraph(sd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "rows=[{name: A, overrides: ['segmenter=diffseg']}, {name: B, overrides: ['segmenter=kmeans_c']}]"
+    status, out, err = run(
+        "backbone=sd14", f"backbone.path={sd}", "backbone.size=64", rows, "dataset.limit=1", capture=capsys
+    )
+    assert status == 2  # 16 anchors on a side of 8
+    assert "segmenter.anchors" in err
+    status, out, err = run(*tiny(sd)[:3], rows.replace("diffseg'", "diffcut'"), "dataset.limit=1", capture=capsys)
+    assert status == 0, err
+    assert out.count("fingerprint") == 1
+    assert re.search(r"A: .*\n.*B: ", out)
+
+
+def test_nan_is_told(sd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    predict = UNetAttention.predict
+    monkeypatch.setattr(
+        UNetAttention, "predict", lambda self, latents, *rest: predict(self, torch.full_like(latents, torch.nan), *rest)
+    )
+    status, _, err = run(*tiny(sd), "dataset.limit=1", capture=capsys)
+    assert status == 2
+    assert "sd14, astronaut: " in err
+    assert len([line for line in err.splitlines() if line and "it/s]" not in line]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("backbone.path=/absent",), "backbone.path: /absent is not a folder"),
+        (("backbone.foo=1",), "backbone.foo"),
+        (("dataset=cocostuff27", "dataset.root=/absent"), "/absent"),
+    ],
+)
+def test_what_is_missing_is_one_line(
+    arguments: tuple[str, ...], words: str, sd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(*tiny(sd), *arguments, capture=capsys)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_what_is_found_while_loading(sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = damage.copy(sd, tmp_path / "sd")
+    damage.change_tensors(
+        folder / "text_encoder/model.safetensors", lambda tensors: tensors.pop("final_layer_norm.bias")
+    )
+    status, _, err = run(*tiny(folder), "dataset.limit=1", capture=capsys)
+    assert status == 2
+    assert "error: backbone.path: " in err
+    assert "lacks the tensor final_layer_norm.bias" in err
