@@ -153,7 +153,7 @@ def test_a_second_process_is_told_who_writes(path: Path) -> None:
         with pytest.raises(RecordError, match=message), RecordFile(path):
             pass
     finally:
-        writer.communicate("end\n", timeout=30)
+        writer.communicate("end\n", timeout=120)
     with RecordFile(path) as records:
         assert records.done(KEY) == {"a", "b"}
 
@@ -178,7 +178,7 @@ def test_a_second_process_is_told_who_writes(path: Path) -> None:
 def test_a_writer_killed_while_it_appends(path: Path, kill: str, survives: set[str]) -> None:
     before = path.stat().st_size
     writer = start(path, f"{kill}    records.append(ok('c'))")
-    _, errors = writer.communicate(timeout=30)
+    _, errors = writer.communicate(timeout=120)
     assert writer.returncode == -signal.SIGKILL, errors
     assert path.stat().st_size > before
     with RecordFile(path) as records:
@@ -200,7 +200,7 @@ def test_every_record_reported_as_written_survives_a_kill(path: Path) -> None:
         assert writer.stdout.readline() == f"{number}\n"
     writer.kill()
     reported = 20 + writer.stdout.read().count("\n")
-    writer.communicate(timeout=30)
+    writer.communicate(timeout=120)
     with RecordFile(path) as records:
         assert records.done(KEY) >= {f"image {number}" for number in range(reported)}
 

@@ -192,7 +192,7 @@ def test_reproducing_without_data_and_weights(experiment: str, tmp_path: Path) -
     assert "make data-" in text
     assert "Traceback" not in text
     assert "| torch\n" not in done.stderr.replace("     ", "")
-    assert time.monotonic() - start < 60  # a hang, not a measurement
+    assert time.monotonic() - start < 300  # a hang, not a measurement
 
 
 @pytest.mark.usefixtures("dinov2")
