@@ -1,7 +1,7 @@
-"""Positional debiasing: what features say of places alone is projected out (INSID3, arXiv 2603.28480).
+"""Positional debiasing: removes the part of the features that depends on the place alone (INSID3, arXiv 2603.28480).
 
-The features of a picture without content span it. INSID3 drops 500 directions of DINOv3's; here their share of the
-variance chooses how many, since a small model has fewer than 500.
+The features of a black picture differ in that part only. INSID3 removes the first 500 singular vectors of DINOv3's.
+A small model has fewer, so here the number follows from their share of the variance.
 """
 
 from __future__ import annotations

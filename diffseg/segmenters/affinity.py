@@ -1,8 +1,8 @@
-"""What a segmenter reads: the aggregated attention, or one layer's features. Each can stand in for the other.
+"""The input of a segmenter: the aggregated attention, or one layer's features. Each can take the other's place.
 
-A method of the attention (a random walk, ``(n, n)``, rows sum to 1) reads features through `walk_of`; a method of the
-features (points, ``(n, C)``) reads attention through `points_of`. So the choice of the input and the choice of the
-method can be told apart.
+A method for attention expects a random walk: ``(n, n)``, rows sum to 1. `walk_of` makes one of features. A method for
+features expects points: ``(n, C)``, unit length. `points_of` makes them of attention. So the effect of the input can be
+measured apart from the effect of the method.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALPHA = 10.0  # DiffCut's exponent of the affinity
 
 
 def affinity_of(points: Tensor, alpha: float) -> Tensor:
-    """Cosine similarity of all pairs, stretched to 0..1, to the power alpha (DiffCut, Section 3.2).
+    """Cosine similarity of all pairs, stretched to 0..1, to the power alpha, as in DiffCut's code.
 
     Args:
         points: ``(n, C)`` float32, rows of unit length.
@@ -82,7 +82,7 @@ def check_assign(assign: int | None) -> None:
 
 
 def assign_pixels(points: Tensor, labels: Tensor, scene: Scene, assign: int | None = None) -> Tensor:
-    """Gives each pixel the segment whose mean point is most similar to the upsampled points (DiffCut, Section 3.3).
+    """Gives each pixel the segment whose mean point is most similar to the upsampled points, DiffCut's third step.
 
     Args:
         points: ``(n, C)`` unit vectors of a square grid.

@@ -1,6 +1,6 @@
 """Refinement: an option of every segmenter, between its label map and the one that is scored.
 
-PAMR (Araslanov and Roth, CVPR 2020, arXiv 2005.08104, Section 3.3) moves the borders of segments to those of the
+PAMR (Araslanov and Roth, CVPR 2020, arXiv 2005.08104) moves the borders of segments to those of the
 colours. DiffCut's published numbers include it.
 """
 
@@ -71,10 +71,10 @@ def pamr(
     iterations: int = PAMR_ITERATIONS,
     dilations: tuple[int, ...] = PAMR_DILATIONS,
 ) -> Tensor:
-    """Pixel-adaptive mask refinement: each pixel takes, again and again, the mean of the masks around it.
+    """Pixel-adaptive mask refinement: in each iteration, a pixel takes the weighted mean of the masks around it.
 
-    A neighbour weighs more the more its colour is alike, measured in the deviation of the colours nearby (PAMR's
-    Eq. 3 to 5). Beyond the picture, its border pixels repeat.
+    Neighbours of a similar colour weigh more. Differences of colour are divided by the standard deviation of the
+    colours nearby. Outside the picture, its border pixels repeat.
 
     Args:
         labels: ``(h, w)`` int64 >= 0.

@@ -1,4 +1,4 @@
-"""What stands in for the attention and for the features, by definition."""
+"""Attention in place of features, and features in place of attention, by definition."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_signs_of_the_eigenvectors_do_not_matter() -> None:
 
 
 def weak_groups() -> Tensor:
-    """Three groups with weak edges inside and a few stronger ones across: at the last alpha nothing of them is left."""
+    """Three groups with weak edges inside and a few stronger ones across. The last alpha hides the groups."""
     generator = torch.Generator().manual_seed(28)
     groups = torch.arange(18) // 6
     inside, noise = torch.rand(2, 18, 18, generator=generator)
