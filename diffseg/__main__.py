@@ -10,9 +10,9 @@ from diffseg.command import end_at_once, run_command
 def main() -> int:
     """Runs the command line. Returns the exit status."""
     end_at_once()
-    from diffseg import cli
+    from diffseg.cli.main import main as command
 
-    return run_command(cli.main)
+    return run_command(command)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ INTERRUPTED = "interrupted"
 TRACEBACK = "DIFFSEG_TRACEBACK"
 """Environment variable that lets an error end a command with Python's traceback, for whoever writes a part."""
 
-Result = TypeVar("Result")
+Outcome = TypeVar("Outcome")
 
 
 def end_at_once() -> None:
@@ -34,7 +34,7 @@ def end_at_once() -> None:
     _handle(end)
 
 
-def run_command(main: Callable[[], Result]) -> Result:
+def run_command(main: Callable[[], Outcome]) -> Outcome:
     r"""Runs a command, so that it ends in one line whatever happens.
 
     - Ctrl+C raises `KeyboardInterrupt` in it, and ends the process unless the command handles it.

@@ -16,7 +16,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The temporary file is named after ``path``, so that the next attempt overwrites what a killed process has left.
 
     Raises:
-        OSError: the file cannot be written; the old one is still there.
+        OSError: the file cannot be written; its ``filename`` is ``path``. The old file is still there.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -25,6 +25,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk names no file, and nobody knows the temporary one
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

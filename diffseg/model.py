@@ -23,7 +23,7 @@ from diffseg.isolation import isolated
 from diffseg.photos import AnyImage, to_picture
 from diffseg.pictures import Picture, by_area
 from diffseg.result import Result
-from diffseg.segmenters.base import Scene, Segmenter, needs_attention
+from diffseg.segmenters.base import Scene, Segmenter, needs_attention, needs_truth
 
 Images = list[AnyImage] | tuple[AnyImage, ...]
 """Pictures of any kinds and sizes."""
@@ -180,9 +180,7 @@ class Model:
         given, many = _listed(image)
         results: list[Result] = []
         for batch in _batches(map(to_picture, given), self._batch_size):
-            squares = self.squares(batch)
-            attention = self._attend(squares) if recipe.needs_attention else [None] * len(batch)
-            results += map(recipe, batch, squares, attention)
+            results += self._run(batch, recipe)
         named = [
             replace(result, name=name) for result, name in zip(results, distinct_names(map(_name, given)), strict=True)
         ]
@@ -222,6 +220,16 @@ class Model:
         """Checks the settings of `segment` and fills in the open ones. Raises ValueError as `segment` does."""
         return make_recipe(self.spec, segmenter, weights, scheme, self.extra, settings)
 
+    @isolated
+    def run(self, picture: Picture, recipe: Recipe) -> Result:
+        """Segments ``(h, w, 3)`` uint8 with a recipe: `segment` without its checks."""
+        return self._run([picture], recipe)[0]
+
+    def _run(self, pictures: Sequence[Picture], recipe: Recipe) -> list[Result]:
+        squares = self.squares(pictures)
+        attention = self._attend(squares) if recipe.needs_attention else [None] * len(pictures)
+        return list(map(recipe, pictures, squares, attention))
+
     def squares(self, pictures: Sequence[Picture]) -> Tensor:
         """Pictures ``(h, w, 3)`` uint8 as they enter the backbone: ``(B, 3, P, P)`` float32 in [0, 255]."""
         return torch.stack([resize_image(picture, self.spec.size) for picture in pictures])
@@ -246,6 +254,8 @@ def make_recipe(
 ) -> Recipe:
     """`Model.recipe` for a backbone that is not loaded yet; ``extra`` as for `load`."""
     chosen: Segmenter = parts.choose("segmenter", segmenter, extra, settings)
+    if needs_truth(chosen):
+        raise ValueError(f"segmenter: {segmenter} needs the ground truth of a picture, which only the benchmark knows")
     aggregation = Aggregation(weights if isinstance(weights, str) else tuple(weights), scheme)
     if needs_attention(chosen):
         if not spec.sides:

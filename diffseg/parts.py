@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,30 @@ def read(group: Group, name: str, extra: str | Path | None = None) -> dict[str, 
         ValueError: there is no such part, or its file cannot be used.
     """
     return _resolved(_read(group, name, extra, ()), f"{group}={name}")
+
+
+@dataclass(frozen=True)
+class About:
+    """The comments of a part's YAML file.
+
+    Attributes:
+        summary: those that open it, up to the first full stop.
+        settings: setting -> what it means, inherited ones included.
+    """
+
+    summary: str
+    settings: Mapping[str, str]
+
+
+def about(group: Group, name: str, extra: str | Path | None = None) -> About:
+    """What the comments of a part's file say of it. Raises ValueError as `read` does."""
+    text = _file(group, name, extra).read_text(encoding="utf-8")
+    opening = re.match(r"(?:#.*\n)*", text)
+    lines = [line.removeprefix("#").strip() for line in opening[0].splitlines()] if opening else []
+    summary = re.split(r"(?<![A-Z])\.(?:\s|$)", " ".join(lines), maxsplit=1)[0]
+    parents = [parent for parent in _content(group, name, extra).get("defaults", []) if parent != "_self_"]
+    inherited = {key: what for parent in parents for key, what in about(group, parent, extra).settings.items()}
+    return About(summary, {**inherited, **dict(re.findall(r"^(\w+):[^#\n]*# *(.*)$", text, re.MULTILINE))})
 
 
 def kind_of(settings: Mapping[str, Any]) -> type:
@@ -129,15 +153,8 @@ def _read(group: Group, name: str, extra: str | Path | None, readers: tuple[str,
     """`read` before environment variables are filled in; ``readers``: the parts that led here."""
     if name in readers:
         raise ValueError(f"{group}={name}: its defaults lead back to itself")
-    file = next((path for folder in _folders(group, extra) if (path := folder / f"{name}.yaml").is_file()), None)
-    if file is None:
-        raise ValueError(f"{group}: there is no {name!r}{nearest(name, names(group, extra))}")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: must hold keys and values")
+    content = _content(group, name, extra)
+    file = _file(group, name, extra)
     parents = content.pop("defaults", [])
     if not isinstance(parents, list) or not all(isinstance(each, str) for each in parents):
         raise ValueError(f"{file}: defaults: must list names of the group {group}, got {parents!r}")
@@ -145,6 +162,25 @@ def _read(group: Group, name: str, extra: str | Path | None, readers: tuple[str,
     for parent in parents if "_self_" in parents else [*parents, "_self_"]:
         _merge(merged, content if parent == "_self_" else _read(group, parent, extra, (*readers, name)))
     return merged
+
+
+def _file(group: Group, name: str, extra: str | Path | None) -> Path:
+    for folder in _folders(group, extra):
+        if (file := folder / f"{name}.yaml").is_file():
+            return file
+    raise ValueError(f"{group}: there is no {name!r}{nearest(name, names(group, extra))}")
+
+
+def _content(group: Group, name: str, extra: str | Path | None) -> dict[str, Any]:
+    """The file of a part as it stands."""
+    file = _file(group, name, extra)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: must hold keys and values")
+    return content
 
 
 def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:

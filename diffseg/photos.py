@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,14 @@ class PhotoError(ValueError):
     """A photograph that cannot be read; the message is one line that names the file and what is wrong with it."""
 
 
-def read_photo(path: str | Path) -> Picture:
+def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Picture:
     """Reads a photograph the way a viewer shows it: turned upright, transparency on white, the first frame of several.
 
     Args:
-        path: any format that Pillow reads, of any mode that it converts to RGB. Grey levels of 16 bits or floating
-            point are scaled to 8: white is 65535 or 1, or the brightest value where that is above it.
+        path: a file, or its open content, in any format that Pillow reads, of any mode that it converts to RGB. Grey
+            levels of 16 bits or floating point are scaled to 8: white is 65535 or 1, or the brightest value where that
+            is above it.
+        name: of the file in error messages; None: its path.
 
     Returns:
         ``(h, w, 3)`` uint8 RGB.
@@ -44,17 +46,18 @@ def read_photo(path: str | Path) -> Picture:
     Raises:
         PhotoError: no such file, no picture, cut short, or too large for Pillow (179 megapixels).
     """
+    name = name or str(path)
     try:
         # Pillow warns of metadata that it skips, and from 89 megapixels on: nothing that a user should act on.
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             return np.array(upright_rgb(image))
     except UnidentifiedImageError:
-        raise PhotoError(f"{path}: not a picture in a format that Pillow reads") from None
+        raise PhotoError(f"{name}: not a picture in a format that Pillow reads") from None
     except OSError as error:
-        raise PhotoError(f"{path}: {_one_line(error.strerror or error)}") from error
+        raise PhotoError(f"{name}: {_one_line(error.strerror or error)}") from error
     except (SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
         # What Pillow's decoders raise on broken bytes besides OSError.
-        raise PhotoError(f"{path}: cannot be decoded ({_one_line(error)})") from error
+        raise PhotoError(f"{name}: cannot be decoded ({_one_line(error)})") from error
 
 
 def _one_line(message: object) -> str:

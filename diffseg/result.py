@@ -17,6 +17,23 @@ from diffseg.files import write_text
 from diffseg.paths import expanded
 
 
+def annotation(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """A mask ``(h, w)`` in COCO's words, ready for JSON.
+
+    Returns:
+        ``segmentation``, the compressed run lengths ``{"size": [h, w], "counts": str}`` that pycocotools reads;
+        ``area`` in pixels; ``bbox`` ``[x, y, width, height]``.
+    """
+    from pycocotools import mask as run_lengths
+
+    runs = run_lengths.encode(np.asfortranarray(mask, np.uint8))
+    return {
+        "segmentation": {"size": [int(side) for side in runs["size"]], "counts": runs["counts"].decode("ascii")},
+        "area": int(run_lengths.area(runs)),
+        "bbox": [int(value) for value in run_lengths.toBbox(runs)],
+    }
+
+
 class Mask(TypedDict):
     """One segment, in the words of segment-anything's automatic masks.
 
@@ -80,21 +97,14 @@ class Result:
         """The segments as COCO annotations, the largest first, ready for JSON.
 
         Returns:
-            A dictionary for each: ``segmentation``, the compressed run lengths ``{"size": [h, w], "counts": str}`` that
-            pycocotools reads; ``area``; ``bbox`` ``[x, y, width, height]``; ``label``, its number in `labels`.
+            A dictionary for each, see `annotation`, with its ``label``, the number in `labels`.
         """
-        from pycocotools import mask as run_lengths
+        return [annotation(self.labels == number) | {"label": number} for number in range(self.count)]
 
-        encoded = [run_lengths.encode(np.asfortranarray(mask["segmentation"], np.uint8)) for mask in self.masks]
-        return [
-            {
-                "segmentation": {"size": list(runs["size"]), "counts": runs["counts"].decode("ascii")},
-                "area": mask["area"],
-                "bbox": mask["bbox"],
-                "label": number,
-            }
-            for number, (mask, runs) in enumerate(zip(self.masks, encoded, strict=True))
-        ]
+    def to_json(self) -> dict[str, Any]:
+        """``name``, ``height`` and ``width`` of the picture, and its ``segments`` (`coco`)."""
+        height, width = self.labels.shape
+        return {"name": self.name, "height": height, "width": width, "segments": self.coco()}
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """The picture under the colours of its segments, with white lines between them.
@@ -105,7 +115,7 @@ class Result:
         return Image.fromarray(pictures.overlay(self.picture, self.labels, opacity))
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes ``NAME.labels.png``, ``NAME.overlay.png`` and ``NAME.segments.json`` (`coco`) into a folder.
+        """Writes ``NAME.labels.png``, ``NAME.overlay.png`` and ``NAME.segments.json`` (`to_json`) into a folder.
 
         Args:
             folder: made if missing. Files of these names are replaced, each in one step.
@@ -123,5 +133,5 @@ class Result:
         ]
         pictures.write_label_map(labels, self.labels)
         pictures.write_picture(overlay, np.array(self.overlay()))
-        write_text(segments, json.dumps(self.coco()) + "\n")
+        write_text(segments, json.dumps(self.to_json()) + "\n")
         return paths

@@ -18,7 +18,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from diffseg.cli_options import Parser, path_argument, positive_int
+from diffseg.cli.options import Parser, path_argument, positive_int
 from diffseg.command import run_command
 from eval.files import write_text
 

@@ -14,7 +14,7 @@ from PIL import Image
 from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
 from diffseg.backbones import WeightsError
-from diffseg.cli_options import Parser, path_argument, positive_int
+from diffseg.cli.options import Parser, path_argument, positive_int
 from diffseg.command import run_command
 from diffseg.paths import NoHome, expanded
 from diffseg.photos import PhotoError, read_photo

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffseg.cli_options import Parser, path_argument
+from diffseg.cli.options import Parser, path_argument
 from diffseg.command import run_command
 from eval.files import WriteError, write_text, writing
 from eval.results import ResultsError

@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from datasets import base
 from diffseg import paths
 from diffseg.backbones import MissingWeights, weights
-from diffseg.cli import main as diffseg
+from diffseg.cli.main import main as diffseg
 from diffseg.command import run_command
 from eval.config import ConfigError
 from eval.shards import Shard, join_shards

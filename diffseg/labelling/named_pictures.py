@@ -13,6 +13,7 @@ from scipy import ndimage
 from diffseg import pictures
 from diffseg.labelling.naming import Named
 from diffseg.palette import palette
+from diffseg.result import annotation
 
 GRID = 256  # pixels of the longer side of the copy on which places for the names are looked for
 FONT_SHARE = 32  # height of a name: this fraction of the picture's longer side
@@ -28,16 +29,10 @@ def coco_segments(named: Named) -> list[dict[str, Any]]:
         ``name``; ``segmentation``: ``{"size": [h, w], "counts": str}``, the compressed run lengths that pycocotools
         reads; ``area`` in pixels; ``bbox`` ``[x, y, width, height]``; ``segments``: numbers in the label map.
     """
-    from pycocotools import mask
-
-    result = []
-    for number, (name, parts) in enumerate(zip(named.names, named.parts, strict=True)):
-        runs = mask.encode(np.asfortranarray(named.labels == number, np.uint8))
-        box = [int(value) for value in mask.toBbox(runs)]
-        segmentation = {"size": [int(side) for side in runs["size"]], "counts": runs["counts"].decode("ascii")}
-        area = int(mask.area(runs))
-        result.append({"name": name, "segmentation": segmentation, "area": area, "bbox": box, "segments": list(parts)})
-    return result
+    return [
+        {"name": name, **annotation(named.labels == number), "segments": list(parts)}
+        for number, (name, parts) in enumerate(zip(named.names, named.parts, strict=True))
+    ]
 
 
 def draw(image: pictures.Picture, named: Named) -> pictures.Picture:

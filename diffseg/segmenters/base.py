@@ -92,6 +92,11 @@ def needs_attention(segmenter: Segmenter) -> bool:
     return getattr(segmenter, "needs_attention", True)
 
 
+def needs_truth(segmenter: Segmenter) -> bool:
+    """Whether a segmenter is told something of the ground truth. Its class has a ``needs_truth`` where it may be."""
+    return getattr(segmenter, "needs_truth", False)
+
+
 def has_common_labels(segmenter: Segmenter) -> bool:
     """Whether a label number means the same in every picture. Its class says ``common_labels = True`` where it does."""
     return getattr(segmenter, "common_labels", False)

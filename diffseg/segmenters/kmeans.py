@@ -107,6 +107,10 @@ class KMeans(Refinable):
             raise ValueError(f"seed: must be 0..2^32-1, got {self.seed}")
 
     @property
+    def needs_truth(self) -> bool:
+        return self.clusters == "truth"
+
+    @property
     def needs_mean_classes(self) -> bool:
         """Whether ``clusters`` is the data set's mean number of classes in a picture."""
         return self.clusters is None

@@ -23,6 +23,8 @@ class Oracle:
 
     common_labels: ClassVar[bool] = True
 
+    needs_truth: ClassVar[bool] = True
+
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return self
 

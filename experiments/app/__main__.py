@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from diffseg.backbones import WeightsError
-from diffseg.cli_options import Parser, add_model, spec_of
+from diffseg.cli.options import Parser, add_model, spec_of
 from diffseg.command import run_command
 
 HOST, PORT = "127.0.0.1", 8501

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -15,7 +16,7 @@ from diffseg.backbones.image import centre_crop
 from diffseg.pictures import Picture
 from experiments.app import drawing, files
 from experiments.app.components import gallery
-from experiments.app.methods import Knob, Method
+from experiments.app.offers import Choice, Knob, Offer
 from experiments.app.study import Weights
 
 PHOTOGRAPH = "the photograph alone"
@@ -23,7 +24,7 @@ THUMBNAIL = 120  # pixels
 
 
 @dataclass(frozen=True)
-class Source:
+class PictureSource:
     """Where the picture comes from: a built-in photograph, or a file that was dropped."""
 
     name: str
@@ -47,14 +48,14 @@ def thumbnails() -> dict[str, str]:
 def choose_photo() -> None:
     """A built-in photograph was clicked."""
     if name := st.session_state.gallery.name:
-        st.session_state.source = Source(name)
+        st.session_state.source = PictureSource(name)
         st.session_state.uploads += 1  # an uploader of another key is empty
 
 
 def choose_upload() -> None:
     """A file was dropped."""
     if upload := st.session_state[f"upload-{st.session_state.uploads}"]:
-        st.session_state.source = Source(upload.name, upload.getvalue())
+        st.session_state.source = PictureSource(upload.name, upload.getvalue())
 
 
 def picture_controls() -> None:
@@ -72,27 +73,43 @@ def picture_controls() -> None:
     gallery(key="gallery", data={"pictures": small, "chosen": chosen}, on_name_change=choose_photo)
 
 
-def knob(slot: str, method: Method, each: Knob) -> float:
-    """A slider; slots have their own."""
-    digits = max(0, len(f"{each.step:g}".partition(".")[2]))
+def setting_controls(slot: str, offer: Offer) -> dict[str, Any]:
+    """Sliders of a segmenter, and its other settings below them; setting -> value. Slots have their own."""
+    values: dict[str, Any] = {each.name: _slider(slot, offer, each) for each in offer.knobs}
+    if offer.choices:
+        with st.expander("more settings"):
+            values |= {each.name: _select(slot, offer, each) for each in offer.choices}
+    return values
+
+
+def _slider(slot: str, offer: Offer, knob: Knob) -> float:
+    digits = max(0, len(f"{knob.step:f}".rstrip("0").partition(".")[2]))
     value = st.slider(
-        each.label,
-        each.low,
-        each.high,
-        each.default,
-        each.step,
+        knob.name,
+        knob.low,
+        knob.high,
+        knob.default,
+        knob.step,
         format=f"%.{digits}f" if digits else "%d",
-        key=f"{slot}-{method.name}-{each.field}".replace(" ", "-"),
-        help=each.about,
+        key=f"{slot}-{offer.name}-{knob.name}",
+        help=knob.about,
     )
     return round(value, digits) if digits else value  # the browser counts in steps: 0.31 comes as 0.31000000000000005
 
 
-def method_controls(slot: str, title: str, known: dict[str, Method], first: str) -> Method | None:
+def _select(slot: str, offer: Offer, choice: Choice) -> str | bool:
+    index = choice.options.index(choice.default)
+    key = f"{slot}-{offer.name}-{choice.name}"
+    return st.selectbox(choice.name, choice.options, index, key=key, help=choice.about)
+
+
+def segmenter_controls(slot: str, title: str, known: dict[str, Offer], first: str) -> Offer | None:
     """Which segmenter a slot shows; None: the photograph."""
     st.subheader(title, anchor=False)
     names = [*known] if slot == "left" else [PHOTOGRAPH, *known]
     name = st.selectbox(title, names, names.index(first), key=slot, label_visibility="collapsed")
+    if name in known:
+        st.caption(known[name].about)
     return known.get(name)
 
 

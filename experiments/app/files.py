@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from diffseg.labelling.named_pictures import coco_segments
-from diffseg.labelling.naming import Named
-from diffseg.photos import PhotoError, read_photo
+from diffseg.photos import read_photo
 from diffseg.pictures import Labels, Picture, overlay, write_label_map, write_picture
+from diffseg.result import Result
 
 
 def read_upload(name: str, content: bytes) -> Picture:
     """A picture, ``(h, w, 3)`` uint8 RGB, from the content of a file. Raises PhotoError, which names the file."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder, "picture")
-        file.write_bytes(content)
-        try:
-            return read_photo(file)
-        except PhotoError as error:
-            raise PhotoError(str(error).replace(str(file), name)) from None
+    return read_photo(io.BytesIO(content), name)
 
 
 def label_map(labels: Labels) -> bytes:
@@ -39,8 +33,6 @@ def overlaid(image: Picture, labels: Labels) -> bytes:
         return file.read_bytes()
 
 
-def coco(labels: Labels) -> bytes:
-    """JSON, the masks as COCO's compressed run lengths; the name of a segment is its number in the label map."""
-    numbers = range(int(labels.max()) + 1)
-    named = Named(labels, tuple(map(str, numbers)), tuple((number,) for number in numbers))
-    return json.dumps({"segments": coco_segments(named)}, indent=1).encode()
+def coco(name: str, image: Picture, labels: Labels) -> bytes:
+    """JSON, as `diffseg.Result.save` writes it: the masks as COCO's compressed run lengths; ``name`` of the file."""
+    return json.dumps(Result(image, labels, Path(name).stem).to_json(), indent=1).encode()

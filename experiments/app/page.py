@@ -17,16 +17,23 @@ import torch
 
 from datasets.base import DatasetError
 from diffseg.backbones import AttentionModel, Backbone, WeightsError
-from diffseg.cli_options import spec_of
+from diffseg.cli.options import spec_of
 from diffseg.photos import PhotoError
 from diffseg.pictures import Labels
 from diffseg.segmenters.base import Segmenter
 from experiments.app import drawing, files
 from experiments.app.__main__ import parser
 from experiments.app.components import view
-from experiments.app.controls import PHOTOGRAPH, Source, knob, method_controls, picture_controls, side_controls
-from experiments.app.methods import Method, methods
-from experiments.app.study import Result, Study, Weights
+from experiments.app.controls import (
+    PHOTOGRAPH,
+    PictureSource,
+    picture_controls,
+    segmenter_controls,
+    setting_controls,
+    side_controls,
+)
+from experiments.app.offers import FIRST, Offer, offers
+from experiments.app.study import Segments, Study, Weights
 
 ATTENTION_COLUMNS = 4
 
@@ -55,7 +62,7 @@ class Backend:
     spec: Backbone
     model: AttentionModel
     lock: Lock
-    methods: dict[str, Method]
+    offers: dict[str, Offer]
 
 
 @st.cache_resource(show_spinner="Loading the backbone")
@@ -66,7 +73,7 @@ def backend() -> Backend:
     disable_progress_bar()
     args = parser().parse_args(sys.argv[1:])
     spec = spec_of(args)
-    return Backend(spec, spec.load(args.device), Lock(), methods(spec))
+    return Backend(spec, spec.load(args.device), Lock(), offers(spec, args.config_dir))
 
 
 def choose_point(key: str) -> Callable[[], None]:
@@ -79,7 +86,7 @@ def choose_point(key: str) -> Callable[[], None]:
     return chosen
 
 
-def study(shared: Backend) -> tuple[Source, Study]:
+def study(shared: Backend) -> tuple[PictureSource, Study]:
     """The tab's picture; the backbone runs where it is another one than before. Raises PhotoError or DatasetError."""
     source = st.session_state.source
     if st.session_state.get("studied") is not source:
@@ -93,21 +100,21 @@ def study(shared: Backend) -> tuple[Source, Study]:
     return source, st.session_state.study
 
 
-def panel(title: str, result: Result | None) -> dict[str, str]:
+def panel(title: str, result: Segments | None) -> dict[str, str]:
     """What the component shows of a segmentation, or of the photograph alone."""
     if result is None:
         return {"title": title, "note": ""}
-    segments = "1 segment" if result.segments == 1 else f"{result.segments} segments"
+    segments = "1 segment" if result.count == 1 else f"{result.count} segments"
     note = f"{segments} · {1000 * result.seconds:.0f} ms"
     labels = result.labels
     return {"title": title, "note": note, "colours": drawing.colours(labels), "lines": drawing.lines(labels)}
 
 
 def downloads(
-    slot: str, source: Source, picture: Study, method: Method, segmenter: Segmenter, weights: Weights
+    slot: str, source: PictureSource, picture: Study, offer: Offer, segmenter: Segmenter, weights: Weights
 ) -> None:
     """Buttons; the files are made when they are clicked."""
-    stem = f"{Path(source.name).stem}.{re.sub(r'[^a-z0-9]+', '_', method.name.lower())}"
+    stem = f"{Path(source.name).stem}.{re.sub(r'[^a-z0-9]+', '_', offer.name.lower())}"
 
     def labels() -> Labels:
         return picture.full(segmenter, weights)
@@ -115,7 +122,12 @@ def downloads(
     kinds: tuple[tuple[str, str, str, Callable[[], bytes]], ...] = (
         ("Label map", "labels.png", "image/png", lambda: files.label_map(labels())),
         ("Overlay", "overlay.png", "image/png", lambda: files.overlaid(picture.image, labels())),
-        ("COCO JSON", "segments.json", "application/json", lambda: files.coco(labels())),
+        (
+            "COCO JSON",
+            "segments.json",
+            "application/json",
+            lambda: files.coco(source.name, picture.image, labels()),
+        ),
     )
     with st.container(horizontal=True, gap="small"):
         for label, ending, kind, make in kinds:
@@ -137,17 +149,17 @@ def main() -> None:
     st.html(STYLE)
     state = st.session_state
     state.setdefault("uploads", 0)
-    state.setdefault("source", Source("astronaut"))
+    state.setdefault("source", PictureSource("astronaut"))
     shared = backend()
     spec = shared.spec
     with st.sidebar:
         picture_controls()
-        left = method_controls("left", "Segmenter", shared.methods, "DiffSeg")
+        left = segmenter_controls("left", "Segmenter", shared.offers, FIRST)
         assert left is not None
-        left_values = {each.field: knob("left", left, each) for each in left.knobs}
+        left_values = setting_controls("left", left)
         weights = side_controls(spec.sides)
-        right = method_controls("right", "Compare with", shared.methods, PHOTOGRAPH)
-        right_values = {each.field: knob("right", right, each) for each in right.knobs} if right else {}
+        right = segmenter_controls("right", "Compare with", shared.offers, PHOTOGRAPH)
+        right_values = setting_controls("right", right) if right else {}
     st.title("Segments from attention", anchor=False)
     source, picture = study(shared)
     shown = [(left, left.segmenter(left_values, spec))]
@@ -158,16 +170,16 @@ def main() -> None:
         f"{_plain(source.name)}, {width} x {height} pixels. The backbone ran once, {picture.seconds:.1f} s; "
         "what a slider changes is computed anew. Click a place in any picture to see what it attends to."
     )
-    panels = [panel(method.name, picture.segment(segmenter, weights)) for method, segmenter in shown]
+    panels = [panel(offer.name, picture.segment(segmenter, weights)) for offer, segmenter in shown]
     photo = drawing.photo(picture.shown)
     data = {"photo": photo, "point": state.point, "aspect": width / height}
     segments = {"columns": 2, "height": "46vh", "opacity": True}
     if not right:
         panels.append(panel("Photograph", None))
     view(key="segments", data={**data, **segments, "panels": panels}, on_point_change=choose_point("segments"))
-    for slot, column, (method, segmenter) in zip(("left", "right"), st.columns(2), shown, strict=False):
+    for slot, column, (offer, segmenter) in zip(("left", "right"), st.columns(2), shown, strict=False):
         with column:
-            downloads(slot, source, picture, method, segmenter, weights)
+            downloads(slot, source, picture, offer, segmenter, weights)
     x, y = state.point
     st.subheader(f"Attention of the place {x:.0%} from the left, {y:.0%} from the top", anchor=False)
     maps = [

@@ -30,7 +30,7 @@ Weights = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Result:
+class Segments:
     """A segmentation.
 
     Attributes:
@@ -42,7 +42,7 @@ class Result:
     seconds: float
 
     @property
-    def segments(self) -> int:
+    def count(self) -> int:
         return int(self.labels.max()) + 1
 
 
@@ -82,7 +82,7 @@ class Study:
         """Of the attention maps, finest first."""
         return self.maps.sides
 
-    def segment(self, segmenter: Segmenter, weights: Sequence[float]) -> Result:
+    def segment(self, segmenter: Segmenter, weights: Sequence[float]) -> Segments:
         """Segments the picture as it is shown.
 
         Args:
@@ -132,12 +132,12 @@ def _segment(
     segmenter: Segmenter,
     weights: Weights,
     size: Size,
-) -> Result:
+) -> Segments:
     start = time.perf_counter()
     kept = aggregated(weights)
     scene = Scene(aggregated=kept.tensor, size=size, features=features, image=square, shared=kept.shared)
     labels = by_area(segmenter(scene).cpu().numpy())
-    return Result(labels, time.perf_counter() - start)
+    return Segments(labels, time.perf_counter() - start)
 
 
 def _shrink(image: Picture) -> Picture:

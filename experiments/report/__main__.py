@@ -22,7 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from diffseg.cli_options import Parser, path_argument
+from diffseg.cli.options import Parser, path_argument
 from diffseg.command import run_command
 from diffseg.palette import palette
 from eval.files import WriteError, write_text

@@ -182,13 +182,21 @@ def test_segmenters_by_name_and_as_objects(model: diffseg.Model, picture: NDArra
         ("diffseg", {"tau": 0}, "tau: must be a finite number above 0"),
         ("diffseg", {"tau": "warm"}, "tau: "),
         ("diffseg", {"weights": [1, 2]}, "weights: need one number for each of the sides"),
-        ("kmeans_s", {}, "clusters: truth needs a ground truth"),
-        ("oracle", {}, "truth: there is none"),
+        ("kmeans_s", {}, "segmenter: kmeans_s needs the ground truth"),
+        ("oracle", {}, "segmenter: oracle needs the ground truth"),
     ],
 )
 def test_settings_that_cannot_be(model: diffseg.Model, segmenter: str, settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem.replace("?", r"\?")):
         model.segment(np.zeros((8, 8, 3), np.uint8), segmenter, **settings)
+
+
+def test_every_segmenter_takes_a_picture_that_is_not_square(model: diffseg.Model, picture: NDArray[np.uint8]) -> None:
+    settings: dict[str, dict[str, Any]] = {"diffseg": {"anchors": 4}, "kmeans_s": {"clusters": 2}}
+    for name in parts.names("segmenter"):
+        if name not in ("oracle", "files"):  # the one needs ground truth, the other a folder of label maps
+            result = model.segment(picture, name, **settings.get(name, {}))
+            assert result.labels.shape == (40, 60), name
 
 
 def test_no_pass_is_made_where_no_attention_is_needed(picture: NDArray[np.uint8]) -> None:

@@ -56,7 +56,8 @@ def test_files(result: Result, tmp_path: Path) -> None:
     assert {path.name for path in labels.parent.iterdir()} == {labels.name, drawn.name, segments.name}
     np.testing.assert_array_equal(np.array(Image.open(labels)), result.labels)
     np.testing.assert_array_equal(np.array(Image.open(drawn)), overlay(result.picture, result.labels))
-    assert json.loads(segments.read_text()) == result.coco()
+    assert json.loads(segments.read_text()) == result.to_json()
+    assert result.to_json() == {"name": "cat", "height": 20, "width": 18, "segments": result.coco()}
 
 
 def test_overlay_is_a_picture_of_the_same_size(result: Result) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from diffseg import cli
+from diffseg.cli import main as cli
 from experiments.app.__main__ import PAGE
 from experiments.app.__main__ import main as app
 from experiments.bench.tiny_sd import build_tiny_sd

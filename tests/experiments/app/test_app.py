@@ -24,9 +24,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 import diffseg
 from datasets.photos import Photos
-from diffseg import cli
 from diffseg.backbones.image import resize_image
 from diffseg.backbones.vit import ViT
+from diffseg.cli import main as cli
 from diffseg.photos import read_photo
 from diffseg.pictures import by_area
 from tests.conftest import ROOT
@@ -175,7 +175,7 @@ def test_the_result_follows_and_a_click_shows_attention(browser: Chrome, tmp_pat
     # tau: 0.30 to 0.20, where there are more segments.
     fine = expected(0.2)
     assert fine.max() > start.max()
-    move(browser, "left-DiffSeg-tau", -10)
+    move(browser, "left-diffseg-tau", -10)
     wait(browser, lambda: segments(browser) == fine.max() + 1)
     file = download(browser, tmp_path / "labels", "left-labels-png")
     assert file.name == "astronaut.diffseg.labels.png"
@@ -185,8 +185,8 @@ def test_the_result_follows_and_a_click_shows_attention(browser: Chrome, tmp_pat
     # M and N.
     other = expected(0.2, anchors=13, iterations=2)
     assert other.max() != fine.max()
-    move(browser, "left-DiffSeg-anchors", -3)
-    move(browser, "left-DiffSeg-iterations", -1)
+    move(browser, "left-diffseg-anchors", -3)
+    move(browser, "left-diffseg-iterations", -1)
     wait(browser, lambda: segments(browser) == other.max() + 1)
 
     # R: the finest side alone.
@@ -216,15 +216,15 @@ def test_the_result_follows_and_a_click_shows_attention(browser: Chrome, tmp_pat
 
 
 def test_two_segmenters_side_by_side(browser: Chrome, tmp_path: Path) -> None:
-    assert texts(browser, f"{SEGMENTS} b") == ["DiffSeg", "Photograph"]
-    for name in ("K-Means", "Normalised cut"):
+    assert texts(browser, f"{SEGMENTS} b") == ["diffseg", "Photograph"]
+    for name in ("kmeans_c", "ncut"):
         field = find(browser, ".st-key-right input")
         field.send_keys(name, Keys.ENTER)
-        wait(browser, lambda name=name: texts(browser, f"{SEGMENTS} b") == ["DiffSeg", name])
+        wait(browser, lambda name=name: texts(browser, f"{SEGMENTS} b") == ["diffseg", name])
         wait(browser, lambda: len(notes(browser)) == 2 and "segment" in notes(browser)[1])
-        if name == "K-Means":
+        if name == "kmeans_c":
             assert segments(browser, 1) == 6
-            move(browser, "right-K-Means-clusters", -3)
+            move(browser, "right-kmeans_c-clusters", -3)
             wait(browser, lambda: segments(browser, 1) == 3)
             with Image.open(download(browser, tmp_path / "right", "right-labels-png")) as image:
                 assert np.unique(np.array(image)).tolist() == [0, 1, 2]
@@ -277,15 +277,15 @@ def test_tabs_do_not_mix_their_pictures(browser: Chrome, address: str) -> None:
     browser.switch_to.window(first)
     assert "astronaut, " in caption(browser)
     fine = expected(0.2).max() + 1
-    move(browser, "left-DiffSeg-tau", -10)
+    move(browser, "left-diffseg-tau", -10)
     wait(browser, lambda: segments(browser) == fine)
     assert "astronaut, " in caption(browser)
     assert sources(browser, f"{SEGMENTS} .photo") != coffee
 
     browser.switch_to.window(second)
     assert segments(browser) == count
-    move(browser, "left-DiffSeg-tau", 1)
-    wait(browser, lambda: "0.31" in " ".join(texts(browser, ".st-key-left-DiffSeg-tau")))
+    move(browser, "left-diffseg-tau", 1)
+    wait(browser, lambda: "0.31" in " ".join(texts(browser, ".st-key-left-diffseg-tau")))
     assert sources(browser, f"{SEGMENTS} .photo") == coffee
 
 

@@ -8,7 +8,6 @@ import io
 import json
 import weakref
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,46 +15,21 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask
-from torch import Tensor
 
 import diffseg
 from diffseg import merging
-from diffseg.attention import AttentionMaps
-from diffseg.backbones import AttentionModel
-from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.vit import ViT
 from diffseg.divergence import Logarithms
 from diffseg.masks import labels_from_proposals
 from diffseg.merging import Merger
 from diffseg.photos import PhotoError
 from diffseg.pictures import by_area, overlay, write_label_map
-from diffseg.segmenters.dbscan import DBSCAN
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.kmeans import KMeans
 from experiments.app import drawing, files, study
-from experiments.app.methods import methods
 from experiments.app.study import Study
+from tests.helpers.random_attention import PROPORTIONAL, SIDES, Random, picture
 
-SIDES, SIZE, TAU = (8, 4, 2), 32, 0.4
-PROPORTIONAL = (1.0, 0.5, 0.25)
-
-
-class Random(AttentionModel):
-    """Random attention, the same for every picture."""
-
-    def __init__(self) -> None:
-        self.spec, self.passes = SimpleNamespace(size=SIZE, sides=SIDES), 0
-
-    def attend_encoded(self, encoded: Tensor, spec: object) -> list[AttentionMaps]:
-        self.passes += 1
-        generator = torch.Generator().manual_seed(0)
-        maps = {side: torch.randn(side**2, side**2, generator=generator).mul(1.5).softmax(dim=1) for side in SIDES}
-        features = torch.randn(SIDES[0] ** 2, 5, generator=generator)
-        return [AttentionMaps(maps, features=features) for _ in encoded]
-
-
-def picture(height: int = 40, width: int = 40) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+TAU = 0.4
 
 
 def diffseg_of(**values: float) -> DiffSeg:
@@ -84,8 +58,8 @@ def test_segments_are_those_of_the_library() -> None:
             settings = {"tau": TAU, "anchors": 4} | values
             expected = by_area(diffseg.segment(aggregated, **settings, grid="even", size=40).numpy())  # type: ignore[arg-type]
             np.testing.assert_array_equal(result.labels, expected)
-            assert result.segments == len(np.unique(expected))
-    assert found.segment(diffseg_of(), PROPORTIONAL).segments > 2
+            assert result.count == len(np.unique(expected))
+    assert found.segment(diffseg_of(), PROPORTIONAL).count > 2
     proportional = diffseg.aggregate(found.maps.maps)
     assert torch.equal(diffseg.aggregate(found.maps.maps, dict(zip(SIDES, PROPORTIONAL, strict=True))), proportional)
 
@@ -170,38 +144,7 @@ def test_what_cannot_be_is_said(segmenter: DiffSeg, weights: tuple[float, ...], 
     found = Study(picture(), Random())
     with pytest.raises(ValueError, match=message):
         found.segment(segmenter, weights)
-    assert found.segment(diffseg_of(), PROPORTIONAL).segments > 1  # and all goes on
-
-
-@pytest.mark.parametrize("spec", [ViT(size=112), ViT(), StableDiffusion()], ids=["small", "dinov2", "sd14"])
-def test_parameters_start_as_on_the_command_line(spec: ViT | StableDiffusion) -> None:
-    known = methods(spec)
-    side = max(spec.sides)
-    for method in known.values():
-        for knob in method.knobs:
-            kinds = {type(value) for value in (knob.low, knob.high, knob.step, knob.default)}
-            assert len(kinds) == 1
-            assert knob.low <= knob.default <= knob.high
-    first = next(iter(known.values()))
-    started = first.segmenter({knob.field: knob.default for knob in first.knobs}, spec)
-    tau = spec.tuned["diffseg"]["tau"]["default"]
-    assert started == DiffSeg(tau, min(16, side), 3).resolved(side, {})
-    dense = known["DBSCAN"].segmenter({knob.field: knob.default for knob in known["DBSCAN"].knobs}, spec)
-    assert dense == DBSCAN(**spec.tuned["dbscan"])
-
-
-@pytest.mark.parametrize("name", methods(ViT(size=112)))
-def test_every_method_runs_at_the_ends_of_its_ranges(name: str) -> None:
-    spec = ViT(size=112)
-    method, found = methods(spec)[name], Study(picture(30, 50), Random())
-    start = {knob.field: knob.default for knob in method.knobs}
-    ends = [start | {knob.field: value} for knob in method.knobs for value in (knob.low, knob.high)]
-    for values in (start, *ends):
-        labels = found.segment(method.segmenter(values, spec), PROPORTIONAL).labels
-        assert labels.shape == (30, 50)
-        areas = np.bincount(labels.ravel())
-        assert areas.min() > 0
-        assert (np.diff(areas) <= 0).all()
+    assert found.segment(diffseg_of(), PROPORTIONAL).count > 1  # and all goes on
 
 
 def test_files_are_those_of_the_library(tmp_path: Path) -> None:
@@ -209,9 +152,9 @@ def test_files_are_those_of_the_library(tmp_path: Path) -> None:
     write_label_map(tmp_path / "labels.png", labels)
     assert files.label_map(labels) == (tmp_path / "labels.png").read_bytes()
     np.testing.assert_array_equal(files.read_upload("a", files.overlaid(image, labels)), overlay(image, labels))
-    segments = json.loads(files.coco(labels))["segments"]
+    segments = json.loads(files.coco("a", image, labels))["segments"]
     for number, segment in enumerate(segments):
-        assert segment["name"] == str(number)
+        assert segment["label"] == number
         np.testing.assert_array_equal(mask.decode(segment["segmentation"]), labels == number)
     assert len(segments) == 4
 

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import yaml
+
+from diffseg import parts
 from diffseg.backbones import Backbone
-from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.vit import ViT
 from diffseg.labelling.captioning import CAPTIONER, Prompt
 from diffseg.paths import NoHome, expanded
 
-BACKBONES: dict[str, type[ViT] | type[StableDiffusion]] = {"dinov2_small": ViT, "sd14": StableDiffusion}
 # As in `diffseg.aggregation` and `diffseg.labelling.naming`, which import torch.
 WEIGHTS = ("proportional", "finest", "half", "quarter", "eighth")
 SCHEMES = ("official", "paper", "paper_normalised")
 VOTES = ("majority", "median", "mean")
 
 ROWS_A_SHEET = 6
+SUMMARY = 62  # characters of a part's description in --help
+OF_BACKBONE = "backbone."
+
+OBLONG = 2
+"""A picture whose longer side is more than so many times the shorter one is squeezed visibly."""
 
 DESCRIPTION = f"""\
-Segments photographs without training or labels: DiffSeg (Tian et al., CVPR
-2024) merges the self-attention maps of a pretrained model into segments.
-For each photograph, OUT gets
+Segments photographs without training or labels, by default with DiffSeg (Tian
+et al., CVPR 2024): it merges the self-attention maps of a pretrained model
+into segments. For each photograph, OUT gets
 
   NAME.labels.png    label map of the photograph's size: indexed PNG, the pixel
                      values are the segments' numbers, 0 for the largest
@@ -44,16 +50,19 @@ Photographs of the same name are told apart by a number (NAME_2). Files of
 these names that are there already are replaced.
 """
 
-EPILOG = """\
+EXAMPLES = """\
 examples:
   python -m diffseg cat.jpg -o out
   python -m diffseg holiday/ -o out --tau 0.4         fewer, larger segments
+  python -m diffseg 'holiday/**/*.jpg' -o out --segmenter ncut --set tau=0.7
   python -m diffseg cat.jpg -o out --weights finest   finest attention maps alone
+  python -m diffseg cat.jpg --json > cat.json         masks as COCO run lengths
+  curl URL | python -m diffseg - -o out               a photograph from a pipe
   python -m diffseg cat.jpg -o out --backbone sd14 --path DIR --device cuda
   python -m diffseg cat.jpg -o out --backbone sd14 --words "cat,sofa"
 
 exit status: 0 all done; 1 some photographs could not be read (or named), the
-others are done; 2 wrong arguments or no weights
+others are done; 2 wrong arguments, no weights, or OUT cannot be written
 """
 
 
@@ -113,9 +122,14 @@ def _words(text: str) -> Prompt:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def tau_of(spec: Backbone) -> float:
-    """The threshold that suits this backbone."""
-    return spec.tuned["diffseg"]["tau"]["default"]
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text}")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise argparse.ArgumentTypeError(f"{name}: {value} is no number, word or [list]") from None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -124,13 +138,27 @@ def parser() -> argparse.ArgumentParser:
         prog="diffseg",
         usage="python -m diffseg PHOTO [PHOTO ...] -o OUT [options]",
         description=DESCRIPTION,
-        epilog=EPILOG,
+        epilog=f"{_listing('backbone')}\n\n{_listing('segmenter')}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("photos", nargs="+", type=path_argument, metavar="PHOTO", help="a photograph, or a folder of them")
-    add("-o", "--out", type=path_argument, required=True, metavar="OUT", help="folder for the results, made if missing")
+    add(
+        "photos",
+        nargs="*",
+        type=path_argument,
+        metavar="PHOTO",
+        help="a photograph; a folder of them; a pattern such as 'holiday/**/*.jpg'; - for standard input",
+    )
+    add("-o", "--out", type=path_argument, metavar="OUT", help="folder for the results, made if missing")
+    add(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE.json",
+        help="write the masks there, or to standard output: one line a photograph, a JSON object with its segments as "
+        "COCO annotations (compressed run lengths); -o may then be left out",
+    )
     add("--crop", action="store_true", help="keep only the centred square, as in the benchmark; default: the whole")
     add_model(parser)
     _add_method(parser)
@@ -138,39 +166,93 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse(options: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments, checked against each other. Raises SystemExit with status 2 after one line."""
+    args = options.parse_args(argv)
+    args.label |= args.words is not None
+    if args.json and args.json != "-" and not args.json.endswith((".json", ".jsonl")):
+        args.photos.insert(0, path_argument(args.json))  # --json PHOTO: the option's FILE was left out
+        args.json = "-"
+    missing = ["PHOTO"] * (not args.photos) + ["-o/--out (or --json)"] * (args.out is None and args.json is None)
+    if missing:
+        options.error(f"the following arguments are required: {', '.join(missing)}")
+    if args.label and args.out is None:
+        options.error("argument --label: needs -o/--out")
+    return args
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The options that choose a backbone; `spec_of` reads them."""
-    sizes = ", ".join(f"{backbone().size} ({name})" for name, backbone in BACKBONES.items())
     add = parser.add_argument_group("model").add_argument
-    add("--backbone", choices=BACKBONES, default="dinov2_small", help="default: %(default)s")
+    add("--backbone", default="dinov2_small", metavar="NAME", help="one of those listed below; default: %(default)s")
     add("--path", metavar="DIR", help="folder, or hub id in the local cache, of its weights; default: its usual ones")
     add(
         "--size",
         type=positive_int,
         metavar="N",
-        help="side in pixels of the square into which a photograph is squeezed for the backbone; for sd14 a multiple "
-        f"of 64; default: {sizes}",
+        help="side in pixels of the square into which a photograph is squeezed; default: the backbone's",
     )
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...; default: auto, which is CUDA if there is one")
+    add(
+        "--config-dir",
+        type=path_argument,
+        metavar="DIR",
+        help="your own backbones and segmenters: DIR/backbone/NAME.yaml, DIR/segmenter/NAME.yaml",
+    )
 
 
 def spec_of(args: argparse.Namespace) -> Backbone:
-    """The backbone that the options of `add_model` describe. Raises ValueError for a value out of range."""
+    """The backbone that the options describe. Raises ValueError for an unknown name or a value out of range."""
     chosen = {key: getattr(args, key) for key in ("path", "size") if getattr(args, key) is not None}
-    return BACKBONES[args.backbone](**chosen)
+    given = [(name.removeprefix(OF_BACKBONE), value) for name, value in _given(args) if name.startswith(OF_BACKBONE)]
+    return parts.choose("backbone", args.backbone, args.config_dir, {**chosen, **dict(given)})
+
+
+def segmenter_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the segmenter that the options give."""
+    named = {name: getattr(args, name) for name in ("tau", "anchors", "iterations") if getattr(args, name) is not None}
+    return named | {name: value for name, value in _given(args) if not name.startswith(OF_BACKBONE)}
+
+
+def _given(args: argparse.Namespace) -> list[tuple[str, Any]]:
+    return getattr(args, "settings", None) or []
+
+
+def _listing(group: parts.Group) -> str:
+    """A line for each part: its name, side and tau of a backbone, and the first sentence of its file."""
+    lines = [f"{group}s:"]
+    width = max(map(len, parts.names(group)))
+    for name in parts.names(group):
+        about = parts.about(group, name).summary
+        if group == "backbone":
+            settings = parts.read(group, name)
+            tau = settings.get("tuned", {}).get("diffseg", {}).get("tau", {}).get("default", "-")
+            about = f"{settings['size']} px, tau {tau}: {about}"
+        shown = about if len(about) <= SUMMARY else f"{about[: SUMMARY - 1].rsplit(' ', 1)[0]} …"
+        lines.append(f"  {name:{width}}  {shown}")
+    return "\n".join(lines)
 
 
 def _add_method(parser: argparse.ArgumentParser) -> None:
-    taus = ", ".join(f"{tau_of(backbone())} ({name})" for name, backbone in BACKBONES.items())
     add = parser.add_argument_group("method").add_argument
+    add("--segmenter", default="diffseg", metavar="NAME", help="one of those listed below; default: %(default)s")
+    add(
+        "--set",
+        action="append",
+        type=_setting,
+        dest="settings",
+        metavar="NAME=VALUE",
+        help="a setting of the segmenter, or backbone.NAME=VALUE for one of the backbone; may be repeated",
+    )
     add(
         "--tau",
         type=_tau,
         metavar="T",
-        help=f"attention maps that differ by less are merged: the larger, the fewer segments; default: {taus}",
+        help="threshold of the segmenter; of diffseg: attention maps that differ by less are merged: the larger, the "
+        "fewer segments; default: the value tuned for the backbone",
     )
-    add("--anchors", type=positive_int, default=16, metavar="M", help="anchors along one side; default: %(default)s")
-    add("--iterations", type=positive_int, default=3, metavar="N", help="of the merging; default: %(default)s")
+    add("--anchors", type=positive_int, metavar="M", help="of diffseg: anchors along one side; default: 16")
+    add("--iterations", type=positive_int, metavar="N", help="of diffseg: iterations of the merging; default: 3")
     add(
         "--weights",
         type=_weights,
@@ -183,7 +265,9 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("names (needs a Stable Diffusion; captions need the package HanTa)").add_argument
+    add = parser.add_argument_group(
+        "names (needs --backbone sd14, sd15 or sd21; captions need the package HanTa)"
+    ).add_argument
     add(
         "--label",
         action="store_true",

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import json
+import os
 import re
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as run_lengths
 
 import diffseg
-from diffseg import cli, cli_options
+from diffseg import parts
 from diffseg.aggregation import Scheme, side_weights
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
+from diffseg.cli import main as cli
+from diffseg.cli import options as cli_options
 from diffseg.photos import read_photo
 from diffseg.pictures import by_area, colourise
 from experiments.bench.tiny_sd import build_tiny_sd
@@ -171,14 +178,17 @@ def halves(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
     """Replaces the model by one that parts each picture down the middle; returns the pictures that it was given."""
     given: list[NDArray[np.uint8]] = []
 
-    def segment(image: NDArray[np.uint8]) -> NDArray[np.int64]:
-        given.append(image)
-        labels = np.zeros(image.shape[:2], np.int64)
-        labels[:, image.shape[1] // 2 :] = 1
-        return labels
+    class Halves:
+        labeller = None
+
+        def __call__(self, image: NDArray[np.uint8]) -> cli.Segmented:
+            given.append(image)
+            labels = np.zeros(image.shape[:2], np.int64)
+            labels[:, image.shape[1] // 2 :] = 1
+            return cli.Segmented(image, labels)
 
     monkeypatch.setattr(ViT, "check", lambda self: None)
-    monkeypatch.setattr(cli, "_Segmenter", lambda spec, args: segment)
+    monkeypatch.setattr(cli, "_load", lambda spec, args: Halves())
     return given
 
 
@@ -255,24 +265,184 @@ def test_nothing_to_show_when_no_photograph_can_be_read(
     )
 
 
+def test_masks_as_json(tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]) -> None:
+    photos = [save(tmp_path / "a" / "cat.png"), save(tmp_path / "b" / "cat.png", width=10)]
+    for arguments in (["--json"], ["-o", str(tmp_path / "out"), "--json", "-"]):
+        assert cli.main([*photos, *arguments]) == 0
+        printed = capsys.readouterr()
+        lines = [json.loads(line) for line in printed.out.splitlines()]
+        assert [line["file"] for line in lines] == photos
+        assert [line["name"] for line in lines] == ["cat", "cat_2"]
+        assert (lines[1]["height"], lines[1]["width"]) == (6, 10)
+        assert [segment["bbox"] for segment in lines[1]["segments"]] == [[0, 0, 5, 6], [5, 0, 5, 6]]
+        mask = run_lengths.decode(lines[1]["segments"][1]["segmentation"])
+        np.testing.assert_array_equal(mask, [[0] * 5 + [1] * 5] * 6)
+        assert f"{photos[0]}: 2 segments" in printed.err
+    assert (tmp_path / "out" / "cat_2.labels.png").is_file()
+    file = tmp_path / "new" / "masks.json"
+    assert cli.main([photos[0], "--json", str(file)]) == 0
+    assert json.loads(file.read_text()) == lines[0]
+    assert cli.main(["--json", *photos]) == 0  # the option's FILE is left out: this is a photograph
+    assert [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()[1:]] == photos
+
+
+def test_a_photograph_from_standard_input(
+    tmp_path: Path, halves: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = Path(save(tmp_path / "a.png")).read_bytes()
+    for given, status in ((content, 0), (content[:40], 1), (b"", 1)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        assert cli.main(["-", "-o", str(tmp_path / "out")]) == status
+    assert stored(tmp_path / "out" / "stdin.labels.png").shape == (6, 8)
+    complaints = capsys.readouterr().err.splitlines()
+    assert complaints[0].startswith("diffseg: standard input: ")
+    assert complaints[2] == "diffseg: standard input: not a picture in a format that Pillow reads"
+
+
+def test_patterns(tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]) -> None:
+    photos = [save(tmp_path / name) for name in ("b/1.png", "a/2.jpg", "a/deep/3.png", "a/[4].png", "a/.5.png")]
+    (tmp_path / "a" / "6.txt").write_text("no photograph")
+    for pattern, expected in (("a/*", [1, 3]), ("**/*.png", [3, 2, 0]), ("a/[[]4].png", [3]), ("a/[4].png", [3])):
+        assert cli.main([str(tmp_path / pattern), "-o", str(tmp_path / "out")]) == 0
+        lines = capsys.readouterr().out.splitlines()[:-1]
+        assert [line.split(": ")[0] for line in lines] == [photos[number] for number in expected]
+
+
+def test_what_is_skipped_is_named(
+    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """IMG_1.HEIC is a JPEG of a phone."""
+    folder = tmp_path / "photos"
+    save(folder / "a.jpg")
+    Image.new("RGB", (4, 4)).save(folder / "IMG_1.HEIC", format="JPEG")
+    save(folder / "deeper" / "b.png")
+    save(folder / ".hidden.png")
+    assert cli.main([str(folder), "-o", str(folder / "out")]) == 0
+    files, folders = capsys.readouterr().err.splitlines()
+    assert files.startswith(f"diffseg: {folder}: skipped IMG_1.HEIC: no suffix of a picture")
+    assert folders.startswith(f"diffseg: {folder}: skipped deeper/: folders in a folder")
+    assert cli.main([str(folder / "IMG_1.HEIC"), "-o", str(folder / "out")]) == 0
+    assert stored(folder / "out" / "IMG_1.labels.png").shape == (4, 4)
+    for number in range(9):
+        (folder / f"{number}.txt").touch()
+    cli.main([str(folder), "-o", str(folder / "out")])
+    assert "skipped 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 5 more" in capsys.readouterr().err
+
+
+def test_an_oblong_photograph_is_mentioned_once(
+    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = [save(tmp_path / f"{width}.png", width=width) for width in (12, 13, 30)]  # all 6 high
+    assert cli.main([*photos, "-o", str(tmp_path / "out")]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"diffseg: {photos[1]}: 13 x 6 pixels are squeezed into a square")
+    assert cli.main([*photos, "-o", str(tmp_path / "out"), "--crop"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_line_is_printed_as_soon_as_a_photograph_is_done(
+    tmp_path: Path, halves: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl+C at the third photograph: a pipe has the lines of two."""
+    photos = [save(tmp_path / f"{number}.png") for number in range(4)]
+    pipe = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe))  # holds back what is not flushed
+    read = cli._read
+    monkeypatch.setattr(cli, "_read", lambda photo: interrupt() if str(photo) == photos[2] else read(photo))
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*photos, "-o", str(tmp_path / "out")])
+    assert caught.value.code == 130
+    assert [line.split(": ")[0] for line in pipe.getvalue().decode().splitlines()] == photos[:2]
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        f"{number}.{kind}.png" for number in (0, 1) for kind in ("labels", "overlay")
+    }
+
+
+def interrupt() -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def test_a_full_disk_is_one_line(
+    tmp_path: Path,
+    halves: list[NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos = [save(tmp_path / f"{number}.png") for number in range(3)]
+    out, full = tmp_path / "out", tmp_path / "out" / "1.overlay.png"
+    saved = Image.Image.save
+
+    def save_or_fail(image: Image.Image, path: Path, **options: object) -> None:
+        if path.name == f".{full.name}.tmp":
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saved(image, path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "save", save_or_fail)
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*photos, "-o", str(out)])
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.err == (
+        f"diffseg: {full}: cannot be written (No space left on device); every file in {out} is whole\n"
+    )
+    assert printed.out.splitlines() == [f"{photos[0]}: 2 segments, {out}/0.labels.png, 0.overlay.png"]
+    assert set(contents(out)) == {"0.labels.png", "0.overlay.png", "1.labels.png"}
+
+
+def test_any_segmenter_and_any_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of conf/, and a user's own from outside the tree."""
+    photo = save(tmp_path / "a.png", 32, 32)
+    (tmp_path / "conf" / "segmenter").mkdir(parents=True)
+    (tmp_path / "conf" / "segmenter" / "corner.yaml").write_text("_target_: my_corner.Corner\nwide: 4\n")
+    (tmp_path / "conf" / "backbone").mkdir()
+    model = build_tiny_sd(tmp_path / "model")
+    (tmp_path / "conf" / "backbone" / "tiny.yaml").write_text(f"defaults: [sd14]\npath: {model}\nsize: 64\n")
+    (tmp_path / "my_corner.py").write_text(
+        "from dataclasses import dataclass\n"
+        "import torch\n"
+        "@dataclass(frozen=True)\n"
+        "class Corner:\n"
+        "    wide: int = 2\n"
+        "    def resolved(self, side, tuned):\n"
+        "        return self\n"
+        "    def __call__(self, scene):\n"
+        "        assert scene.aggregated.shape == (64, 64)\n"
+        "        labels = torch.zeros(scene.size, dtype=torch.int64)\n"
+        "        labels[: self.wide, : self.wide] = 1\n"
+        "        return labels\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    extra = ["--config-dir", str(tmp_path / "conf"), "--backbone", "tiny"]
+    for options, wide in ((["--segmenter", "corner"], 4), (["--segmenter", "corner", "--set", "wide=7"], 7)):
+        assert cli.main([photo, "-o", str(tmp_path), *extra, *options]) == 0
+        labels = stored(tmp_path / "a.labels.png")
+        assert labels[:wide, :wide].all()
+        assert labels.sum() == wide**2
+    assert cli.main([photo, "-o", str(tmp_path), *extra, "--segmenter", "diffcut", "--set", "backbone.timestep=9"]) == 0
+
+
 # --- arguments
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("", "required: PHOTO, -o/--out"),
-        ("p.jpg", "required: -o/--out"),
+        ("", "required: PHOTO, -o/--out (or --json)"),
+        ("p.jpg", "required: -o/--out (or --json)"),
+        ("p.jpg --json --label", "--label: needs -o/--out"),
+        ("p.jpg -o out --set tau", "--set: must be NAME=VALUE, got tau"),
+        ("p.jpg -o out --set tau=[", "--set: tau: [ is no number, word or [list]"),
+        ("p.jpg -o out --set backbone.sise=448", "sise: ViT has no such setting; did you mean size?"),
+        ("*.jpg -o out", "*.jpg: no photograph matches"),
         ("p.jpg -o out --tau 0", "--tau: must be a number above 0, got 0"),
         ("p.jpg -o out --tau nan", "--tau: must be a number above 0, got nan"),
         ("p.jpg -o out --tau warm", "--tau: must be a number above 0, got warm"),
         ("p.jpg -o out --anchors 0", "--anchors: must be a whole number, at least 1, got 0"),
-        ("p.jpg -o out --anchors 33", "anchors: must be 1..32, the side of the attention, got 33"),
-        ("p.jpg -o out --backbone sd14 --size 64", "anchors: must be 1..8, the side of the attention, got 16"),
         ("p.jpg -o out --backbone sd14 --size 500", "size: must be a positive multiple of 64, got 500"),
         ("p.jpg -o out --size 2.5", "--size: must be a whole number, at least 1, got 2.5"),
         ("p.jpg -o out --iterations -1", "--iterations: must be a whole number, at least 1, got -1"),
-        ("p.jpg -o out --backbone sd15", "--backbone: invalid choice: 'sd15'"),
+        ("p.jpg -o out --backbone sd14x", "backbone: there is no 'sd14x'; did you mean sd14?"),
         ("p.jpg -o out --scheme none", "--scheme: invalid choice: 'none'"),
         ("p.jpg -o out --weights most", "--weights: must be proportional, finest, half, quarter, eighth, or numbers"),
         ("p.jpg -o out --weights 0,0,0", "--weights: must be"),
@@ -286,7 +456,7 @@ def test_wrong_arguments_are_told_in_one_line(
     arguments: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_Segmenter", None)  # never reached
+    monkeypatch.setattr(cli, "_load", None)  # never reached
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments.split())
     assert caught.value.code == 2
@@ -300,6 +470,12 @@ def test_wrong_arguments_are_told_in_one_line(
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
+        (["--anchors", "33"], "anchors: must be 1..32, the side of the attention, got 33"),
+        (["--segmenter", "diffsegs"], "segmenter: there is no 'diffsegs'; did you mean diffseg?"),
+        (["--segmenter", "oracle"], "segmenter: oracle needs the ground truth of a picture"),
+        (["--segmenter", "kmeans_s"], "segmenter: kmeans_s needs the ground truth of a picture"),
+        (["--segmenter", "kmeans_c", "--anchors", "3"], "anchors: KMeans has no such setting"),
+        (["--set", "precision=int8"], "precision: input should be 'float16', 'float32' or 'float64', got 'int8'"),
         (["--weights", "eighth"], "weights: 'eighth' is no side of this backbone"),
         (["--weights", "1,0"], "weights: need one number for each of the sides [32, 16, 8]"),
         (["--device", "abacus"], "device: must be auto, cpu, cuda"),
@@ -341,7 +517,7 @@ def test_help_and_missing_weights_answer_without_torch(tmp_path: Path) -> None:
     assert "of owner/name (Hugging Face hub) is not on this machine" in complaint
     for log in (helped.stderr, "\n".join(imports)):
         modules = {line.rsplit("|", 1)[1].strip() for line in log.splitlines()}
-        assert "diffseg.cli" in modules
+        assert "diffseg.cli.main" in modules
         assert not modules & {"torch", "transformers", "sklearn", "scipy"}
 
 
@@ -350,7 +526,14 @@ def test_help_names_every_option_and_its_default() -> None:
     for option in cli_options.parser()._actions:
         for name in option.option_strings:
             assert name in text
-    for expected in ("448 (dinov2_small), 512 (sd14)", "0.3 (dinov2_small), 1.1 (sd14)", "default: 16", "examples:"):
+    for name in (*parts.names("backbone"), *parts.names("segmenter")):
+        assert f" {name} " in text
+    for expected in (
+        "dinov2_small 448 px, tau 0.3: DINOv2",
+        "sd14 512 px, tau 1.1: Stable",
+        "default: 16",
+        "examples:",
+    ):
         assert expected in text
 
 

@@ -1,0 +1,87 @@
+"""The photographs that the arguments of ``python -m diffseg`` mean: files, folders, patterns and standard input."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffseg.files import distinct_names
+
+SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+"""What a folder's photographs end in. A file that is named itself may end in anything."""
+
+RESULT = re.compile(r"\.(labels|overlay|named)\.png$|^contact_sheet(_\d+)?\.png$")
+"""Names of what this command writes: a pattern does not mean those."""
+
+STDIN = Path("-")
+SHOWN = 5  # names of skipped files in one line
+
+
+@dataclass(frozen=True)
+class Photos:
+    """What was found.
+
+    Attributes:
+        names: photograph -> name of its results, in the order given; each photograph once, each name once.
+        notes: a line for each folder in which something was skipped.
+    """
+
+    names: dict[Path, str]
+    notes: list[str]
+
+
+def find_photos(given: Sequence[Path], out: Path | None) -> Photos:
+    """Photographs in the order given; those of a folder or a pattern are sorted.
+
+    Args:
+        given: files, folders, patterns with ``*``, ``?``, ``[`` or ``**``, or `STDIN`.
+        out: folder of the results.
+
+    Raises:
+        ValueError: a folder or pattern holds no photograph, or the results would lie among a folder's photographs.
+    """
+    found: dict[Path, None] = {}  # an ordered set
+    notes: list[str] = []
+    for path in given:
+        if path.is_dir():
+            found |= dict.fromkeys(_in_folder(path, out, notes))
+        elif path != STDIN and not path.exists() and glob.has_magic(str(path)):
+            found |= dict.fromkeys(_matching(path))
+        else:
+            found[path] = None
+    names = distinct_names("stdin" if path == STDIN else path.stem for path in found)
+    return Photos(dict(zip(found, names, strict=True)), notes)
+
+
+def _in_folder(folder: Path, out: Path | None, notes: list[str]) -> list[Path]:
+    if out is not None and out.resolve() == folder.resolve():
+        raise ValueError(f"argument -o/--out: {out} holds the photographs, give another folder")
+    visible = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    photos = [file for file in visible if _is_photo(file)]
+    if not photos:
+        raise ValueError(f"{folder}: the folder holds no photographs ({', '.join(sorted(SUFFIXES))})")
+    if skipped := [file.name for file in visible if file not in set(photos) and file.is_file()]:
+        notes.append(f"{folder}: skipped {_some(skipped)}: no suffix of a picture (name a file, and it is read)")
+    if folders := [f"{each.name}/" for each in visible if each.is_dir() and (out is None or each != out)]:
+        notes.append(f"{folder}: skipped {_some(folders)}: folders in a folder (give '{folder}/**', and they are read)")
+    return photos
+
+
+def _matching(pattern: Path) -> list[Path]:
+    files = [Path(name) for name in glob.glob(str(pattern), recursive=True)]  # noqa: PTH207 - Path.glob takes no absolute one
+    if not (photos := sorted(file for file in files if _is_photo(file) and not RESULT.search(file.name))):
+        raise ValueError(f"{pattern}: no photograph matches ({', '.join(sorted(SUFFIXES))})")
+    return photos
+
+
+def _is_photo(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"

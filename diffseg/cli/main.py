@@ -1,0 +1,258 @@
+"""``python -m diffseg PHOTO... -o OUT``: segments photographs, draws the result, writes the masks.
+
+Everything that can be wrong with the arguments or the weights is said before torch is imported, which takes seconds,
+or, where it takes torch to know, before the weights are loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from tqdm import tqdm
+
+from diffseg import photos, pictures
+from diffseg.backbones import Backbone, WeightsError
+from diffseg.backbones.image import centre_crop
+from diffseg.cli import names
+from diffseg.cli.inputs import STDIN, find_photos
+from diffseg.cli.options import OBLONG, ROWS_A_SHEET, parse, parser, segmenter_settings, spec_of
+from diffseg.labelling.captioning import NoNouns
+
+if TYPE_CHECKING:
+    from diffseg.model import Model, Recipe
+
+SheetRow = list[tuple[str, pictures.Picture]]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: arguments; None: those of the process.
+
+    Returns:
+        0, or 1 when a photograph could not be read or named.
+
+    Raises:
+        SystemExit: with status 2, after one line on stderr, for wrong arguments, missing weights, or a file that
+            cannot be written; with 130 after Ctrl+C.
+    """
+    options = parser()
+    args = parse(options, argv)
+    try:
+        spec = spec_of(args)
+        found = find_photos(args.photos, args.out)
+        if problems := [*names.problems(args, spec), *_missing(spec)]:
+            options.exit(2, "".join(f"{options.prog}: {problem}\n" for problem in problems))
+        for folder in {args.out, Path(args.json).parent if args.json else None} - {None}:
+            _make_folder(folder)
+        worker = _load(spec, args)
+    except (ValueError, WeightsError) as error:
+        options.exit(2, f"{options.prog}: {error}\n")
+    for note in found.notes:
+        print(f"{options.prog}: {note}", file=sys.stderr)
+    try:
+        with _json_file(args.json) as masks:
+            outputs = _Outputs(args.out, masks, sys.stderr if args.json == "-" else sys.stdout)
+            return _run(found.names, worker, outputs, args.crop)
+    except KeyboardInterrupt:
+        options.exit(130, f"{options.prog}: interrupted; {_whole(args)}\n")
+    except BrokenPipeError:  # the reader, such as head, wants no more: `run_command` ends quietly
+        raise
+    except OSError as error:
+        reason = f"{error.filename}: cannot be written ({error.strerror})" if error.filename else str(error)
+        options.exit(2, f"{options.prog}: {reason}; {_whole(args)}\n")
+
+
+def _missing(spec: Backbone) -> list[str]:
+    """Reasons why the weights cannot be used."""
+    try:
+        spec.check()
+    except WeightsError as error:
+        return [str(error)]
+    return []
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"argument -o/--out: cannot make the folder {path} ({error.strerror})") from None
+
+
+def _whole(args: argparse.Namespace) -> str:
+    return f"every file in {args.out} is whole" if args.out else "what was printed stays"
+
+
+@contextmanager
+def _json_file(path: str | None) -> Iterator[TextIO | None]:
+    """Where ``--json`` writes to."""
+    if path is None:
+        yield None
+    elif path == "-":
+        yield sys.stdout
+    else:
+        with Path(path).expanduser().open("w", encoding="utf-8") as file:
+            yield file
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """Segments of one photograph.
+
+    Attributes:
+        image: ``(h, w, 3)`` uint8.
+        labels: ``(h, w)``, the largest segment first.
+        named: the same with names, with ``--label``.
+    """
+
+    image: pictures.Picture
+    labels: pictures.Labels
+    named: names.NamedResult | None = None
+
+
+class _Worker:
+    """The loaded model with everything that the arguments choose."""
+
+    def __init__(self, model: Model, recipe: Recipe, labeller: names.Labeller | None) -> None:
+        self.model, self.recipe, self.labeller = model, recipe, labeller
+
+    def __call__(self, image: pictures.Picture) -> Segmented:
+        """Segments ``(h, w, 3)`` uint8. Raises `NoNouns` where the segments of a photograph cannot be named."""
+        if self.labeller:
+            named = self.labeller(image)
+            return Segmented(image, named.segments, named)
+        return Segmented(image, self.model.run(image, self.recipe).labels)
+
+
+def _load(spec: Backbone, args: argparse.Namespace) -> _Worker:
+    """Loads the model. Raises ValueError where settings, device or weights cannot be used."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from diffseg.model import load, make_recipe
+
+    settings = segmenter_settings(args)
+    recipe = make_recipe(spec, args.segmenter, args.weights, args.scheme, args.config_dir, settings)
+    disable_progress_bar()  # the weights are there in a moment; the bar to watch is that of the photographs
+    model = load(spec, args.device)
+    return _Worker(model, recipe, names.Labeller(model, recipe, args) if args.label else None)
+
+
+@dataclass
+class _Outputs:
+    """Where results go.
+
+    Attributes:
+        folder: of the pictures; None: they are not wanted.
+        masks: file for the masks as JSON; None: they are not wanted.
+        log: for a line a photograph.
+        rows: of the contact sheet that is not full yet.
+        sheets: contact sheets so far.
+    """
+
+    folder: Path | None
+    masks: TextIO | None
+    log: TextIO
+    rows: list[SheetRow] = field(default_factory=list)
+    sheets: int = 0
+
+    def write(self, photo: Path, name: str, segmented: Segmented) -> None:
+        """Writes everything that is wanted of one photograph, and a line that says so."""
+        count = int(segmented.labels.max()) + 1
+        found = "1 segment" if count == 1 else f"{count} segments"
+        files = ""
+        if self.folder:
+            files, row = self._draw(photo, name, segmented, found)
+            self.rows.append(row)
+            found = row[-1][0]
+        if self.masks:
+            self._write_masks(photo, name, segmented)
+        tqdm.write(f"{photo}: {found}{files}", file=self.log)
+        self.log.flush()  # a pipe would keep the lines until the end
+        if len(self.rows) == ROWS_A_SHEET:
+            self.write_sheet()
+
+    def _draw(self, photo: Path, name: str, segmented: Segmented, found: str) -> tuple[str, SheetRow]:
+        """Draws. Returns their names and a row of the contact sheet; its last caption says what was found."""
+        assert self.folder is not None
+        image, labels, target = segmented.image, segmented.labels, self.folder / name
+        overlay = pictures.overlay(image, labels)
+        pictures.write_label_map(f"{target}.labels.png", labels)
+        pictures.write_picture(f"{target}.overlay.png", overlay)
+        files = f", {target}.labels.png, {name}.overlay.png"
+        row = [
+            (f"{photo.name} · {image.shape[1]} x {image.shape[0]}", image),
+            ("overlay", overlay),
+            (found, pictures.colourise(labels)),
+        ]
+        if segmented.named:
+            caption = f"{found}: {', '.join(segmented.named.named.names)}"
+            row.append((caption, names.write(target, image, segmented.named)))
+            files += f", {name}.named.png, {name}.named.json"
+        # Shrunk at once: photographs of many megapixels would fill the memory.
+        return files, [(caption, pictures.fit(picture)) for caption, picture in row]
+
+    def _write_masks(self, photo: Path, name: str, segmented: Segmented) -> None:
+        from diffseg.result import Result
+
+        assert self.masks is not None
+        line = {"file": str(photo), **Result(segmented.image, segmented.labels, name).to_json()}
+        print(json.dumps(line, ensure_ascii=False), file=self.masks, flush=True)
+
+    def write_sheet(self) -> None:
+        """Writes the rows so far as a contact sheet."""
+        if not self.folder or not self.rows:
+            return
+        self.sheets += 1
+        path = self.folder / (f"contact_sheet_{self.sheets}.png" if self.sheets > 1 else "contact_sheet.png")
+        pictures.write_picture(path, pictures.contact_sheet(self.rows))
+        tqdm.write(f"contact sheet: {path}", file=self.log)
+        self.rows = []
+
+
+def _run(found: dict[Path, str], worker: _Worker, outputs: _Outputs, crop: bool) -> int:
+    """Segments and writes; returns the exit status."""
+    failed, squeezed = 0, False
+    for photo, name in tqdm(found.items(), unit="photo", disable=None):
+        try:
+            image = _read(photo)
+            if crop:
+                image = centre_crop(image)
+            elif not squeezed and max(image.shape[:2]) > OBLONG * min(image.shape[:2]):
+                squeezed = True
+                _complain(
+                    f"{photo}: {image.shape[1]} x {image.shape[0]} pixels are squeezed into a square, as every picture "
+                    "is, which costs detail along the longer side; --crop keeps the centred square instead"
+                )
+            segmented = worker(image)
+        except photos.PhotoError as error:
+            failed += 1
+            _complain(str(error))
+        except NoNouns as error:
+            failed += 1
+            _complain(f"{photo}: {error}")
+        else:
+            outputs.write(photo, name, segmented)
+    outputs.write_sheet()
+    if failed:
+        done = "read or named" if worker.labeller else "read"
+        print(f"diffseg: {failed} of {len(found)} photographs could not be {done}", file=sys.stderr)
+    return int(failed > 0)
+
+
+def _complain(line: str) -> None:
+    tqdm.write(f"diffseg: {line}", file=sys.stderr)
+
+
+def _read(photo: Path) -> pictures.Picture:
+    if photo != STDIN:
+        return photos.read_photo(photo)
+    return photos.read_photo(io.BytesIO(sys.stdin.buffer.read()), "standard input")
