@@ -25,6 +25,7 @@ from diffseg.cli import names
 from diffseg.cli.inputs import STDIN, find_photos
 from diffseg.cli.options import OBLONG, ROWS_A_SHEET, parse, parser, segmenter_settings, spec_of
 from diffseg.labelling.captioning import NoNouns
+from diffseg.paths import expanded
 
 if TYPE_CHECKING:
     from diffseg.model import Model, Recipe
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = find_photos(args.photos, args.out)
         if problems := [*names.problems(args, spec), *_missing(spec)]:
             options.exit(2, "".join(f"{options.prog}: {problem}\n" for problem in problems))
-        for folder in {args.out, Path(args.json).parent if args.json else None} - {None}:
+        for folder in {args.out, expanded(args.json).parent if args.json else None} - {None}:
             _make_folder(folder)
         worker = _load(spec, args)
     except (ValueError, WeightsError) as error:
@@ -100,7 +101,7 @@ def _json_file(path: str | None) -> Iterator[TextIO | None]:
     elif path == "-":
         yield sys.stdout
     else:
-        with Path(path).expanduser().open("w", encoding="utf-8") as file:
+        with expanded(path).open("w", encoding="utf-8") as file:
             yield file
 
 
