@@ -15,7 +15,7 @@ DEMO := $(if $(subst results/demo,,$(RESULTS)),,results/demo/summary.csv)
 quote = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app figures report leaderboard bench reproduce-table1 reproduce-table2 reproduce-camvid data-cocostuff data-cityscapes data-camvid weights test test-all lint format clean
+.PHONY: help setup demo app figures report leaderboard bench check reproduce-table1 reproduce-table2 reproduce-camvid data-cocostuff data-cityscapes data-camvid weights test test-all lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR, a run or a sweep:
 leaderboard: $(DONE) $(DEMO) ## Compare results folders with published numbers: RESULTS="DIR DIR ..."
 	@$(PY) -m experiments.leaderboard $(RESULTS) $(ARGS)
 
+check: setup ## Pass one picture through a backbone before a long run: ARGS="backbone=sd14 backbone.path=DIR"
+	@$(PY) -m experiments.check $(ARGS)
+
 reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; says which data or weights are missing
 	@$(PY) -m experiments.check experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
 	@$(RUN) experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
@@ -61,7 +64,7 @@ reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; 
 reproduce-table2: $(DONE) ## Evaluate Cityscapes with Stable Diffusion v1.4; says which data or weights are missing
 	@$(RUN) experiment=table2 $(call quote,dataset.root=$(DATA)/cityscapes) $(ARGS)
 
-reproduce-camvid: $(DONE) ## Every segmenter on CamVid's 233 test frames with DINOv2 (get them with make data-camvid)
+reproduce-camvid: $(DONE) ## Evaluate every segmenter on CamVid's 233 test frames with DINOv2; make data-camvid downloads them
 	@$(RUN) experiment=segmenters dataset=camvid $(call quote,dataset.root=$(DATA)/camvid) results_dir=results/camvid $(ARGS)
 
 data-cocostuff: DIR ?= $(DATA)/cocostuff

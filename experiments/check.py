@@ -8,15 +8,15 @@ It takes the keys of `experiments.evaluate`, writes nothing, and ends with statu
 
 from __future__ import annotations
 
+import sys
+
 import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from diffseg.command import run_command
 from eval.config import ConfigError
 from experiments.evaluate import main, one_line_errors
-from experiments.running.arguments import CONF
+from experiments.running.arguments import CONF, MULTIRUN
 from experiments.running.plan import plan
 from experiments.running.rows import check
 
@@ -25,15 +25,24 @@ from experiments.running.rows import check
 def check_backbones(config: DictConfig) -> None:
     """Checks each backbone of the rows."""
     with one_line_errors():
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise ConfigError("-m: a check takes one point; leave -m out")
         rows = check(plan(config).rows)
         # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
         from experiments.running.backbone_check import report
 
-        for line in report(rows, config.device):
-            print(line, flush=True)
+        try:
+            for line in report(rows, config.device):
+                print(line, flush=True)
+        except ValueError as error:  # a device or weights that cannot be used
+            raise ConfigError(str(error)) from error
+
+
+def start() -> None:
+    """Reads the command line: a check takes one point, and under ``-m`` the sweep's launcher would evaluate."""
+    with one_line_errors():
+        if {*MULTIRUN} & {*sys.argv}:
+            raise ConfigError("-m: a check takes one point; leave -m out")
+    main(check_backbones)
 
 
 if __name__ == "__main__":
-    run_command(lambda: main(check_backbones))
+    run_command(start)

@@ -12,8 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.check import check_backbones
-from experiments.evaluate import main
+from experiments.check import start
 from tests.helpers import damage
 
 
@@ -28,7 +27,7 @@ def run(*arguments: str, capture: pytest.CaptureFixture[str]) -> tuple[int, str,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["check", *arguments])
         try:
-            main(check_backbones)
+            start()
             status = 0
         except SystemExit as stopped:
             status = int(stopped.code or 0)
@@ -110,3 +109,24 @@ def test_what_is_found_while_loading(sd: Path, tmp_path: Path, capsys: pytest.Ca
     assert status == 2
     assert "error: backbone.path: " in err
     assert "lacks the tensor final_layer_norm.bias" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("device=vulkan",), "error: device: vulkan cannot be used"),
+        (("-m", "segmenter.tau=0.2,0.3"), "error: -m: a check takes one point; leave -m out"),
+        (("+colour=1",), "error: colour: there is no such key"),
+        (("results_dir=",), "error: results_dir: is empty"),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_what_cannot_be_is_one_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(*arguments, capture=capsys)
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert err.startswith(message)
+    assert not list(tmp_path.iterdir())
