@@ -33,12 +33,11 @@ ORIGIN = "Description"  # the text of a PNG that says what it is made from
 DESCRIPTION = """\
 Draws figures as PNG and PDF into OUT.
 
-RESULTS are results folders, of single runs or of sweeps (-m): of their tables,
-the plots of experiments.plotting.plots.
+RESULTS are results folders of runs or of sweeps (-m). Their tables are plotted.
 
-From photographs, the paper's figures (Tian et al., CVPR 2024). They show no
-RESULTS, and are drawn once: where a folder has them, made from the same
-photographs, weights, settings and code, they are kept.
+The paper's figures (Tian et al., CVPR 2024) are drawn from photographs and show
+no RESULTS. They are skipped if the folder already has them, made from the same
+photographs, weights, settings and code.
 
   attention_maps       Fig. 2: one location's attention at each resolution
   aggregation_weights  Fig. 4: one resolution alone, or all in proportion
@@ -137,7 +136,7 @@ def _plot(args: argparse.Namespace) -> None:
 
 
 def _draw_papers(args: argparse.Namespace) -> None:
-    """The paper's figures, where the folder has them not."""
+    """The paper's figures, unless already drawn."""
     chosen = setups(args.backbone, args.path, args.size)
     chosen[0].spec.check()
     photos = {Path(name).stem: read(name) for name in args.photo or SOURCES}
@@ -200,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         type=path_argument,
         metavar="RESULTS",
-        help="results_dir of experiments.evaluate, with or without -m",
+        help="results_dir of a run or of a sweep (-m)",
     )
     add("-o", "--out", type=path_argument, required=True, metavar="OUT", help="folder for the figures, made if missing")
     add("--only", choices=("plots", "paper"), help="only the plots of RESULTS, or only the paper's figures")
@@ -208,11 +207,11 @@ def _parser() -> argparse.ArgumentParser:
         "--compare",
         nargs=2,
         metavar=("A", "B"),
-        help="two settings, as the plots and summary.md call them: all others are compared with A, and B image by "
-        "image and class by class; default: stands above each plot",
+        help="two settings, named as in the plots and in summary.md: every other setting is compared with A, and B "
+        "with A image by image and class by class; default: the two that are named above each plot",
     )
     paper = parser.add_argument_group("the paper's figures").add_argument
-    paper("--paper-out", type=path_argument, metavar="DIR", help="folder for them; default: OUT")
+    paper("--paper-out", type=path_argument, metavar="DIR", help="folder for these figures; default: OUT")
     paper(
         "--photo",
         action="append",
@@ -228,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
         help="location of Fig. 2, fractions of the side from the top left; default: 0.5,0.5, the middle",
     )
     paper("--backbone", choices=BACKBONES, default=BACKBONES[0], help="default: %(default)s")
-    paper("--path", metavar="DIR", help="folder, or hub id in the local cache, of its weights; default: its usual ones")
+    paper("--path", metavar="DIR", help="folder or cached hub id of its weights; default: its usual ones")
     paper(
         "--size",
         type=positive_int,

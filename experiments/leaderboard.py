@@ -24,11 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="leaderboard",
         usage="python -m experiments.leaderboard DIR... [-o OUT]",
-        description="Compare results folders with each other and with the published numbers of their data sets.",
+        description="Compares results folders with each other and with the published numbers of their data sets.",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("results", nargs="+", type=path_argument, metavar="DIR", help="results_dir of a run, or of a sweep (-m)")
+    add("results", nargs="+", type=path_argument, metavar="DIR", help="results_dir of a run or of a sweep (-m)")
     add(
         *("-o", "--out"),
         type=path_argument,

@@ -40,11 +40,11 @@ def parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="app",
         usage="python -m experiments.app [options]",
-        description="A page on this machine alone: drop a picture, move the parameters, see segments and attention.",
+        description="Serves a page on this machine: drop a picture, change the parameters, see segments and attention.",
         allow_abbrev=False,
     )
     add_model(parser)
-    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="of 127.0.0.1; default: %(default)s")
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="port on 127.0.0.1; default: %(default)s")
     return parser
 
 

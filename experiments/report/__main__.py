@@ -199,8 +199,10 @@ def _svg_uri(figure: Figure) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = Parser(prog="python -m experiments.report", description="Write one HTML page of results.")
-    parser.add_argument("results", type=path_argument, help="results_dir of a run, or of a sweep (-m)")
+    parser = Parser(
+        prog="python -m experiments.report", description="Writes one HTML page of results: tables, plots, gallery."
+    )
+    parser.add_argument("results", type=path_argument, help="results_dir of a run or of a sweep (-m)")
     parser.add_argument(
         "-o", "--output", type=path_argument, help="the page (default: report.html in the results folder)"
     )
