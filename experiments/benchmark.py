@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # torch takes seconds to import: what is wrong with the argum
     from experiments.bench.measuring import Line, Settings
 
 FOLDER = Path(__file__).parent / "bench" / "results"
+QUICK_FOLDER = Path(__file__).parents[1] / "results" / "bench"  # not under version control
 # Name -> what measures its lines, within experiments.bench: a function of `Settings` that returns a list of `Line`.
 GROUPS = {
     "merging": "merging:lines",
@@ -34,6 +35,7 @@ GROUPS = {
     "dinov2": "vit:picture_lines",
     "memory": "vit:memory_lines",
     "sweep": "sweep:lines",
+    "table1": "table1:lines",
     "precision": "precision:lines",
     "unet": "unet:collecting_lines",
     "pictures": "unet:picture_lines",
@@ -47,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     options.out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told before anything is measured
     from eval.provenance import provenance
-    from experiments.bench.measuring import Settings
+    from experiments.bench.measuring import GOLDEN, Settings
 
-    settings = Settings(options.quick, 1 if options.quick else options.repeats, options.golden)
+    settings = Settings(options.quick, 1 if options.quick else options.repeats, options.golden or GOLDEN)
     lines: list[Line] = []
     for name in options.only or GROUPS:
         print(f"{name} ...", file=sys.stderr, flush=True)
@@ -73,11 +75,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--only", nargs="+", choices=GROUPS, metavar="NAME", help=f"measure only these: {', '.join(GROUPS)}")
     repeats = "time each line N times and report the median (default: %(default)s)"
     add("--repeats", type=positive_int, default=5, metavar="N", help=repeats)
-    add("--golden", type=path_argument, metavar="DIR", help="folder of reference results of the authors' code")
-    add("--out", type=path_argument, default=FOLDER, metavar="DIR", help="folder for the results (its usual one)")
+    golden = "folder of reference results of the authors' code (default: that of the tests)"
+    add("--golden", type=path_argument, metavar="DIR", help=golden)
+    out = "folder for the results (default: experiments/bench/results; with --quick results/bench)"
+    add("--out", type=path_argument, metavar="DIR", help=out)
     options = parser.parse_args(arguments)
     if options.golden and not options.golden.is_dir():
         parser.error(f"argument --golden: {options.golden} is not a folder")
+    options.out = options.out or (QUICK_FOLDER if options.quick else FOLDER)
     return options
 
 

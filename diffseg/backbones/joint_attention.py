@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel, head_mean
 from diffseg.backbones.diffusion_transformer import DiffusionTransformer
-from diffseg.backbones.latents import latents_of
+from diffseg.backbones.latents import latents_of, placed
 from diffseg.precision import float32_products
 
 Transformer: TypeAlias = SD3Transformer2DModel | FluxTransformer2DModel
@@ -141,7 +141,7 @@ class JointAttention(AttentionModel):
         device: torch.device,
     ) -> None:
         """Moves the modules to ``device``."""
-        self.vae = vae.to(device)
+        self.vae = placed(vae, spec, device)
         self.transformer = transformer.to(device)
         self.prompt = prompt.to(device, transformer.dtype)
         self.pooled = pooled.to(device, transformer.dtype)

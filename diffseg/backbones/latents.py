@@ -12,6 +12,14 @@ from diffseg.precision import float32_products
 HALF_RANGE = 127.5  # of a pixel: a VAE takes -1..1
 
 
+def placed(vae: AutoencoderKL, spec: LatentDiffusion, device: torch.device) -> AutoencoderKL:
+    """Moves the VAE to the device; its encoder is compiled on first use if the spec says so."""
+    vae.to(device)
+    if spec.compile:
+        vae.encoder.compile()
+    return vae
+
+
 @torch.no_grad()
 def latents_of(vae: AutoencoderKL, images: Tensor, spec: LatentDiffusion) -> Tensor:
     """Latents as the denoiser expects them: the posterior mean, no noise, shifted and scaled.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel, head_mean
 from diffseg.backbones.latent_diffusion import VAE_FACTOR
-from diffseg.backbones.latents import latents_of
+from diffseg.backbones.latents import latents_of, placed
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.precision import float32_products
 
@@ -135,7 +135,7 @@ class UNetAttention(AttentionModel):
     ) -> None:
         """Moves the modules to ``device``. Raises ValueError where they are not of Stable Diffusion's shape."""
         check_shape(vae, unet, spec)
-        self.vae = vae.to(device)
+        self.vae = placed(vae, spec, device)
         self.unet = unet.to(device)
         self.prompt = prompt.to(device, unet.dtype)
         self.pooled = None if pooled is None else pooled.to(self.prompt)

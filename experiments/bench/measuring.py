@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 MB = 1e6
+GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 NO_CUDA = "unmeasured: no CUDA device"
 # Linux: the peak of a process's memory can be read, and reset.
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -69,12 +70,12 @@ class Settings:
     Attributes:
         quick: smaller inputs: shows that the lines run, not how fast.
         repeats: of each timing; the median counts.
-        golden: folder of reference results of the authors' code, or None.
+        golden: folder of reference results of the authors' code.
     """
 
     quick: bool = False
     repeats: int = 5
-    golden: Path | None = None
+    golden: Path = GOLDEN
 
 
 def seconds(

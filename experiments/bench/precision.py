@@ -2,50 +2,107 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from statistics import mean
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from diffseg import AttentionMaps, aggregate, segment
+from diffseg.backbones import Dtype
 from diffseg.divergence import Precision
 from eval.decoding import Picture
+from eval.matching import contingency, match_contingency
+from eval.protocols import PROTOCOLS
 from experiments.bench.golden import IMAGES, read_golden, same_partition
-from experiments.bench.measuring import Line, Settings
+from experiments.bench.measuring import NO_CUDA, Line, Settings, absent
 from experiments.bench.pictures import PHOTOS, decoded
 from experiments.bench.vit import METHODS, NO_WEIGHTS, loaded
 
-Half = Literal["bfloat16", "float16"]
+# Device -> the dtypes compared with float32 on the CPU. tf32 on a CPU is float32.
+DTYPES: dict[str, tuple[Dtype, ...]] = {
+    "cpu": ("bfloat16", "float16"),
+    "cuda": ("float32", "tf32", "bfloat16", "float16"),
+}
+BATCHES = {"cpu": (4,), "cuda": (8, 16)}  # device -> batch sizes compared with a batch of 1
 UNIT = "% of the pixels"
 TAU = 0.3
 
 
 def lines(settings: Settings) -> list[Line]:
-    """The dtype of the backbone; then the divergence, on DINOv2's attention and on the golden files."""
-    return _backbone(settings) + _on_dinov2(settings) + _on_golden(settings)
+    """The dtype, device and batch of the backbone; then the divergence, on DINOv2's attention and the golden files."""
+    return _backbone(settings) + _batches(settings) + _on_dinov2(settings) + _on_golden(settings)
 
 
 def _backbone(settings: Settings) -> list[Line]:
-    """Pixels that change when DINOv2 runs in half precision, by method; segments matched one to one."""
+    """Pixels and counts that change when DINOv2 runs in another dtype or on a GPU; segments matched one to one."""
     exact = loaded()
     if exact is None:
         return [Line("precision: backbone", note=NO_WEIGHTS)]
     pictures = _pictures(settings, exact.spec.size)
     references = [_labels(exact.attend(picture.image[None])[0], picture) for picture in pictures]
     found = []
-    for dtype in get_args(Half):
-        model = loaded(dtype)
-        assert model is not None  # the weights are there
-        changed: dict[str, list[float]] = {name: [] for name in METHODS}
-        for picture, reference in zip(pictures, references, strict=True):
-            labels = _labels(model.attend(picture.image[None])[0], picture)
-            for name in METHODS:
-                changed[name].append(_changed(reference[name], labels[name]))
-        for name, values in changed.items():
-            note = f"mean of {len(values)} pictures, {max(values):.2f} at most; against float32"
-            found.append(Line(f"precision: backbone in {dtype}, {name}", UNIT, mean(values), note=note))
+    for device, dtypes in DTYPES.items():
+        for dtype in dtypes:
+            name = f"precision: backbone in {dtype}, {device}"
+            if absent(device):
+                found.append(Line(name, note=NO_CUDA))
+                continue
+            model = loaded(dtype, device)
+            assert model is not None  # the weights are there
+            results = [_labels(model.attend(picture.image[None])[0], picture) for picture in pictures]
+            found += _compared(name, "float32 on the CPU", pictures, references, results)
     return found
+
+
+def _batches(settings: Settings) -> list[Line]:
+    """Pixels and counts that change when several pictures pass the backbone together."""
+    found = []
+    for device, sizes in BATCHES.items():
+        names = [f"precision: batches of {size}, float32, {device}" for size in sizes]
+        model = None if absent(device) else loaded("float32", device)
+        if model is None:
+            found += [Line(name, note=NO_CUDA if absent(device) else NO_WEIGHTS) for name in names]
+            continue
+        pictures = _pictures(settings, model.spec.size)
+        images = torch.stack([picture.image for picture in pictures])
+        alone = [_labels(model.attend(picture.image[None])[0], picture) for picture in pictures]
+        for size, name in zip(sizes, names, strict=True):
+            # The pictures are repeated until the batch is full.
+            batches = images.repeat(-(-size // len(images)), 1, 1, 1)[: max(size, len(images))].split(size)
+            maps = [each for batch in batches for each in model.attend(batch)]
+            together = [_labels(each, picture) for each, picture in zip(maps, pictures, strict=False)]
+            found += _compared(name, "batches of 1", pictures, alone, together)
+    return found
+
+
+def _compared(
+    name: str,
+    against: str,
+    pictures: Sequence[Picture],
+    references: Sequence[Mapping[str, Tensor]],
+    results: Sequence[Mapping[str, Tensor]],
+) -> list[Line]:
+    """A line a method: mean share of the pixels that changed, and in how many pictures the counts are equal."""
+    found = []
+    for method in METHODS:
+        pairs = [(old[method], new[method]) for old, new in zip(references, results, strict=True)]
+        changed = [_changed(old, new) for old, new in pairs]
+        equal = sum(
+            _counts(old, picture) == _counts(new, picture) for (old, new), picture in zip(pairs, pictures, strict=True)
+        )
+        note = f"mean of {len(changed)} pictures, {max(changed):.2f} at most; equal counts in {equal}"
+        note += f"; against {against}"
+        found.append(Line(f"{name}, {method}", UNIT, mean(changed), note=note))
+    return found
+
+
+def _counts(labels: Tensor, picture: Picture) -> list[object]:
+    """The counts that a record holds, one item a protocol."""
+    table = contingency(labels.cpu(), picture.truths[len(labels)], len(PHOTOS.classes))
+    return [match_contingency(table, protocol).to_json() for protocol in PROTOCOLS]
 
 
 def _pictures(settings: Settings, size: int) -> list[Picture]:
@@ -86,17 +143,28 @@ def _on_dinov2(settings: Settings) -> list[Line]:
 
 
 def _on_golden(settings: Settings) -> list[Line]:
-    """Masks of the authors' code in float64, made again in each precision."""
-    if settings.golden is None:
-        return [Line("precision: divergence, golden files", note="unmeasured: --golden DIR not given")]
+    """Masks of the authors' code in float64, made again in each precision on each device."""
+    if not settings.golden.is_dir():
+        return [
+            Line(
+                "precision: divergence, golden files",
+                note="unmeasured: the reference files are not there, see --golden",
+            )
+        ]
     found = []
-    for precision in get_args(Precision):
-        changed = []
-        for image in IMAGES:
-            golden = read_golden(settings.golden, image)
-            for tau, anchors, mask in golden.masks("float64"):
-                labels = segment(golden.aggregated, tau, anchors, precision=precision, size=len(mask))
-                changed.append(100 * (1 - same_partition(mask.astype(np.int64), labels.numpy())))
-        note = f"mean of {len(changed)} masks, {max(changed):.2f} at most; against the authors' code in float64"
-        found.append(Line(f"precision: divergence in {precision}, golden files", UNIT, mean(changed), note=note))
+    for device in DTYPES:
+        for precision in get_args(Precision):
+            name = f"precision: divergence in {precision}, golden files, {device}"
+            if absent(device):
+                found.append(Line(name, note=NO_CUDA))
+                continue
+            changed = []
+            for image in IMAGES:
+                golden = read_golden(settings.golden, image)
+                aggregated = golden.aggregated.to(device)
+                for tau, anchors, mask in golden.masks("float64"):
+                    labels = segment(aggregated, tau, anchors, precision=precision, size=len(mask))
+                    changed.append(_changed(torch.from_numpy(mask.astype(np.int64)), labels))
+            note = f"mean of {len(changed)} masks, {max(changed):.2f} at most; against the authors' code in float64"
+            found.append(Line(name, UNIT, mean(changed), note=note))
     return found

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from diffseg import aggregate, dbscan, kmeans, segment
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import Dtype, MissingWeights
 from diffseg.backbones.vit import ViT
 from diffseg.backbones.vit_attention import ViTAttention
 from eval.decoding import Picture
@@ -43,10 +43,10 @@ print({PEAK!r}, peak_bytes(main))
 NO_WEIGHTS = "unmeasured: the DINOv2 weights are not on this machine, run `make setup`"
 
 
-def loaded(dtype: Literal["float32", "bfloat16", "float16"] = "float32") -> ViTAttention | None:
-    """The model on the CPU; None where its weights are absent."""
+def loaded(dtype: Dtype = "float32", device: str = "cpu") -> ViTAttention | None:
+    """The model, or None if its weights are absent."""
     try:
-        return ViT(dtype=dtype).load("cpu")
+        return ViT(dtype=dtype).load(device)
     except MissingWeights:
         return None
 

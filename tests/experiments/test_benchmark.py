@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,14 @@ import torch
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments import benchmark
-from experiments.bench import merging, precision, sweep, unet, vit
-from experiments.bench.inputs import attention_maps
+from experiments.bench import merging, precision, sweep, table1, unet, vit
+from experiments.bench.inputs import aggregated_attention, attention_maps
 from experiments.bench.measuring import NO_CUDA, Line, Settings, peak_bytes, seconds
 from experiments.bench.pictures import PHOTOS
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.benchmark import GROUPS, main, table
 
-WITHOUT_MODELS = ["merging", "kmeans", "dbscan", "pictures", "scaling"]
+WITHOUT_MODELS = ["merging", "kmeans", "dbscan", "table1", "pictures", "scaling"]
 
 
 def test_quick_run_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,7 +42,7 @@ def test_quick_run_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the lines are measured")
 def test_absent_hardware_is_told() -> None:
-    assert [line.note.partition(";")[0] for line in unet.picture_lines(Settings())] == [NO_CUDA]
+    assert {line.note.partition(";")[0] for line in unet.picture_lines(Settings())} == {NO_CUDA}
     names = [line.name for line in merging.lines(Settings(quick=True, repeats=1)) if line.ours is None]
     assert len(names) == 1
     assert names[0].endswith("cuda")
@@ -50,7 +51,7 @@ def test_absent_hardware_is_told() -> None:
 def test_absent_weights_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
     for lines in (vit.picture_lines, vit.memory_lines, precision.lines):
-        found = lines(Settings(quick=True))
+        found = lines(Settings(quick=True, golden=tmp_path / "absent"))
         assert {line.ours for line in found} == {None}
         assert "make setup" in found[0].note
 
@@ -146,7 +147,8 @@ def test_collecting_line_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.Mon
     assert 0.5 < took.ratio < 5
     assert memory.ours is not None or "no Linux" in memory.note
     assert "11 MB" not in memory.note  # the tiny model's heads, not the full one's
-    assert len(absent) == 2
+    assert len(absent) == 4  # time and memory at two batch sizes on a GPU
+    assert {line.note for line in absent} == {NO_CUDA}
 
 
 def test_pictures_are_scored_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,3 +195,27 @@ def test_benchmark_needs_no_arguments() -> None:
     options = benchmark._parse([])
     assert (options.quick, options.only, options.golden) == (False, None, None)
     assert options.out == Path(benchmark.__file__).parent / "bench" / "results"
+    quick = benchmark._parse(["--quick"])
+    ignored = subprocess.run(["git", "check-ignore", "-q", quick.out], cwd=Path(benchmark.__file__).parent, check=False)
+    assert ignored.returncode == 0  # a quick run leaves nothing that git would show
+
+
+def test_rows_of_table1_together_are_the_rows_alone() -> None:
+    tensor = aggregated_attention(16)
+    together, alone = (call(tensor, table1.ROWS, 128) for call in (table1.rows_together, table1.rows_alone))
+    assert all(torch.equal(one, other) for one, other in zip(together, alone, strict=True))
+    assert len({len(labels.unique()) for labels in together}) > 2
+
+
+def test_lines_of_each_dtype_and_batch(dinov2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "METHODS", {"DiffSeg": vit.METHODS["DiffSeg"]})
+    monkeypatch.setattr(precision, "DTYPES", {"cpu": ("float16",), "cuda": ("float32",)})  # bfloat16 is slow on a CPU
+    found = precision._backbone(Settings(quick=True)) + precision._batches(Settings(quick=True))
+    measured = {line.name: line for line in found if line.ours is not None}
+    for name in ("backbone in float16, cpu", "batches of 4, float32, cpu"):
+        line = measured[f"precision: {name}, DiffSeg"]
+        assert line.ours is not None
+        assert 0 <= line.ours < 30
+        assert "equal counts in" in line.note
+    if not torch.cuda.is_available():
+        assert {line.note for line in found if line.ours is None} == {NO_CUDA}

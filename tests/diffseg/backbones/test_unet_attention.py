@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,17 @@ def test_half_precision_is_near_float32(model: UNetAttention, tiny: Path, dtype:
         torch.testing.assert_close(attention.maps[side].sum(dim=1), torch.ones(side**2), atol=1e-5, rtol=0)
         error = (attention.maps[side] - expected.maps[side]).abs().mean() / expected.maps[side].mean()
         assert 0 < error < tolerance
+
+
+@pytest.mark.slow  # compiling takes most of a minute
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_encoder_gives_the_same_latents(tiny: Path, model: UNetAttention) -> None:
+    compiled = StableDiffusion(str(tiny), SIZE, compile=True).load("cpu")
+    assert compiled.spec.encoder != model.spec.encoder  # records and models of the two are kept apart
+    images = pictures(SIZE, 2)
+    torch.testing.assert_close(compiled.encode(images), model.encode(images), atol=1e-4, rtol=1e-3)
+    assert compiled.vae.encoder._compiled_call_impl is not None
+    assert model.vae.encoder._compiled_call_impl is None
 
 
 @pytest.mark.slow
