@@ -11,13 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
+from diffseg.choices import SINGLE_SIDE, Scheme
 from diffseg.isolation import isolated
 from diffseg.masks import block_numbers
-
-Scheme = Literal["official", "paper", "paper_normalised"]
-
-# One resolution alone (paper, Fig. 4), as a fraction of the finest side.
-SINGLE_SIDE = {"finest": 1, "half": 2, "quarter": 4, "eighth": 8}
 
 
 def side_weights(weights: str | Sequence[float], sides: Sequence[int]) -> dict[int, float]:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from diffseg import parts
-from diffseg.aggregation import Aggregation, Scheme, side_weights
+from diffseg.aggregation import Aggregation, side_weights
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel, Backbone, tuned_values
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.image import resize_image
+from diffseg.choices import Scheme
 from diffseg.files import distinct_names
 from diffseg.isolation import isolated
 from diffseg.photos import AnyImage, to_picture

@@ -6,19 +6,15 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import yaml
 
 from diffseg import parts
 from diffseg.backbones import Backbone
+from diffseg.choices import WEIGHTS, Scheme, Vote
 from diffseg.labelling.captioning import CAPTIONER, Prompt
 from diffseg.paths import NoHome, expanded
-
-# As in `diffseg.aggregation` and `diffseg.labelling.naming`, which import torch.
-WEIGHTS = ("proportional", "finest", "half", "quarter", "eighth")
-SCHEMES = ("official", "paper", "paper_normalised")
-VOTES = ("majority", "median", "mean")
 
 ROWS_A_SHEET = 6
 SUMMARY = 62  # characters of a part's description in --help
@@ -261,7 +257,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         help=f"of the resolutions: {', '.join(WEIGHTS)} or numbers, the finest first, such as 1,0.5,0; "
         "default: %(default)s",
     )
-    add("--scheme", choices=SCHEMES, default="official", help="of the aggregation; default: %(default)s")
+    add("--scheme", choices=get_args(Scheme), default="official", help="of the aggregation; default: %(default)s")
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
@@ -282,7 +278,7 @@ def _add_names(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--vote",
-        choices=VOTES,
+        choices=get_args(Vote),
         default="majority",
         help="how a segment chooses: the noun that is best at most pixels; the median of the pixels' best nouns, "
         "numbered as in the caption; the noun of the largest mean response; default: %(default)s",

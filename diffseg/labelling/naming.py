@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diffseg.choices import Vote
 from diffseg.pictures import Labels, by_area
-
-Vote = Literal["majority", "median", "mean"]
 
 
 @torch.no_grad()

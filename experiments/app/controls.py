@@ -11,8 +11,8 @@ from PIL import Image
 
 from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
-from diffseg.aggregation import SINGLE_SIDE
 from diffseg.backbones.image import centre_crop
+from diffseg.choices import SINGLE_SIDE
 from diffseg.pictures import Picture
 from experiments.app import drawing, files
 from experiments.app.components import gallery

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -21,7 +21,6 @@ from pycocotools import mask as run_lengths
 
 import diffseg
 from diffseg import parts
-from diffseg.aggregation import Scheme, side_weights
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.stable_diffusion import StableDiffusion
@@ -535,11 +534,3 @@ def test_help_names_every_option_and_its_default() -> None:
         "examples:",
     ):
         assert expected in text
-
-
-def test_the_choices_are_those_of_the_library() -> None:
-    assert get_args(Scheme) == cli_options.SCHEMES
-    for name in cli_options.WEIGHTS:
-        assert set(side_weights(name, (64, 32, 16, 8))) == {64, 32, 16, 8}
-    with pytest.raises(ValueError, match=re.escape(", ".join(cli_options.WEIGHTS))):
-        side_weights("another", (64, 32, 16, 8))
