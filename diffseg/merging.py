@@ -11,7 +11,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
@@ -281,6 +280,8 @@ def segment(
 def refined(aggregated: Tensor, proposals: Tensor) -> Tensor:
     """One run of scikit-learn's K-means from the proposals; returns the means of its clusters, ``(K, S*S)`` float64."""
     maps = aggregated.to(float64_device(aggregated.device), torch.float64)
+    from sklearn.cluster import KMeans  # takes a second to import, and few runs refine
+
     fitted = KMeans(n_clusters=len(proposals), init=proposals.cpu().numpy(), n_init=1).fit(maps.cpu().numpy())
     # Where fewer maps differ than there are proposals, clusters stay empty; the others close ranks.
     used, labels = np.unique(fitted.labels_, return_inverse=True)

@@ -24,11 +24,13 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
 }
 SCORES = ("segments", "acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high")
 PUBLISHED = ("published_acc", "published_miou")
+MADE_ON = ("device", "dtype")  # of the records
 SUMMARY = (
     *("row", *SETTINGS, "protocol", "images", "failed"),
     *SCORES,
     *PUBLISHED,
     "seconds_per_image",
+    *MADE_ON,
 )
 PER_CLASS = ("row", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
 PER_IMAGE = (

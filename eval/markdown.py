@@ -42,14 +42,20 @@ def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int |
         if rows[["published_acc", "published_miou"]].isna().all(axis=None):
             del cells["paper ACC / mIoU"]
         blocks.append(f"{CAPTIONS[protocol]}\n\n{pipe_table(cells)}")
-    caveats = [f"{caveat}\n" for caveat in coarse(overview["images"])]
+    caveats = [f"{caveat}\n" for caveat in [*coarse(overview["images"]), *mixed(overview)]]
     return "\n".join([*blocks, *caveats])
 
 
 def coarse(images: Iterable[int]) -> list[str]:
-    """The caveat of a table one of whose intervals is over few images, by their numbers; else none."""
-    fewest = min((int(count) for count in images if count), default=FEW_IMAGES)
-    return [f"Intervals over {fewest} {'image' if fewest == 1 else 'images'}: coarse."] if fewest < FEW_IMAGES else []
+    """The caveat of a table if one of its intervals is over few images. One image has no interval."""
+    fewest = min((int(count) for count in images if count > 1), default=FEW_IMAGES)
+    return [f"Intervals over {fewest} images: coarse."] if fewest < FEW_IMAGES else []
+
+
+def mixed(overview: pd.DataFrame) -> list[str]:
+    """The caveat of a table whose images were evaluated on several devices."""
+    devices = sorted({device for cell in overview["device"].dropna() for device in cell.split(", ") if device})
+    return [f"Evaluated on several devices: {', '.join(devices)}."] if len(devices) > 1 else []
 
 
 def fixed(value: float, decimals: int = 1, sign: str = "") -> str:
@@ -58,9 +64,9 @@ def fixed(value: float, decimals: int = 1, sign: str = "") -> str:
 
 
 def with_interval(value: float, low: float, high: float, sign: str = "", decimals: int = 1) -> str:
-    """``63.0 [60.1, 65.9]``, or ``-`` without a number."""
-    ends = f" [{fixed(low, decimals, sign)}, {fixed(high, decimals, sign)}]"
-    return fixed(value, decimals, sign) + ("" if pd.isna(value) else ends)
+    """``63.0 [60.1, 65.9]``, ``63.0`` without an interval, or ``-`` without a number."""
+    ends = "" if pd.isna(low) else f" [{fixed(low, decimals, sign)}, {fixed(high, decimals, sign)}]"
+    return fixed(value, decimals, sign) + ends
 
 
 def image_count(evaluated: int, failed: int, official_count: int | None) -> str:

@@ -21,7 +21,7 @@ PACKAGES = (
 
 
 def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """RunFacts about this run that repeat exactly when it is repeated on the same machine and checkout.
+    """Facts about this run that repeat exactly when it is repeated on the same machine and checkout.
 
     Args:
         settings: of each row, `eval.rows.RowToRun.recorded`.

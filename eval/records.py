@@ -1,34 +1,37 @@
-"""The records of a run: a file of JSON lines, one line an image and row, appended as soon as it is known.
+"""The records of a run or of a sweep: a file of JSON lines, one line an image and row, appended when it is evaluated.
 
 Two kinds of line::
 
     {"type": "row", "key": K, "settings": {...}}               once, before the first image of that row
-    {"type": "image", "key": K, "image": id, "status": "ok", "segments": n, "counts": {"official": {...},
-     "present": {...}}, "seconds": {"attention": x, "segment": y}, ...}
+    {"type": "image", "key": K, "image": id, "status": "ok", "segments": n, "table": {...}, "device": "cpu",
+     "dtype": "float32", "seconds": {"attention": x, "segment": y}, ...}
     {"type": "image", "key": K, "image": id, "status": "failed", "reason": "..."}
 
-Everything else a run writes is computed from them. Of several records of an image and row the newest counts.
+``table`` is the contingency table of the image (`eval.scores.SparseTable`): every score is computed from it. All other
+files of a run are computed from the records. If an image and row have several records, the newest counts.
 
 Of the processes that share a run, the first appends to ``records.jsonl``, number 1 to ``records.1.jsonl``, and so on.
-The first takes these files in when all have ended, or when the next run opens the folder, however many share that.
+The first process takes these files in when all have ended, or when the next run opens the folder.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from eval.files import write_text, writing
+from eval.locks import Locked, lock_path, locked
 from eval.settings import normalise, row_key
 
 Record = Mapping[str, Any]
 STATUSES = ("ok", "failed")
+OLDER = "written by an older version of this project, and left as it is; give this run another results_dir"
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +45,9 @@ class PicturesFailed(Exception):
 
 
 class RecordFile:
-    """The records of a folder, open for this run alone: ``with RecordFile(path) as records: ...``.
+    """The records of a folder, open for this process alone: ``with RecordFile(path) as records: ...``.
 
-    Entering reads what is there. A last line that an interrupted run left incomplete is removed.
+    Entering reads the file. A last line that an interrupted run left incomplete is removed.
 
     Args:
         path: the file; it and its folder are made where missing. ``.NAME.lock`` beside it holds the lock.
@@ -62,6 +65,19 @@ class RecordFile:
         """Key -> settings of every row in the file."""
         self._lines: list[Record] = []
         self._images: dict[str, dict[str, Record]] = {}  # key -> image -> newest record
+
+    @classmethod
+    def read(cls, path: Path) -> RecordFile:
+        """The records of a file and of its shards, to look up alone: nothing is locked or written.
+
+        Raises:
+            OSError: the file cannot be read.
+            RecordError: a line is damaged.
+        """
+        records = cls(path)
+        for each in (path, *records._shards()):
+            records._load(each)
+        return records
 
     def __enter__(self) -> RecordFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,73 +113,51 @@ class RecordFile:
             WriteError: it could not be written (full disk). What was written of it is removed by the next append
                 or the next opening.
         """
-        self._append_all([record])
-
-    def adopt(self, other: RecordFile, key: str, images: Collection[str]) -> None:
-        """Takes over what another file holds of a row that is declared here; a picture evaluated here stays.
-
-        Args:
-            other: open as well.
-            key: of the row.
-            images: of which pictures.
-
-        Raises:
-            WriteError: see `append`.
-        """
-        wanted = set(images) - self.done(key)
-        self._append_all([record for image, record in other._images.get(key, {}).items() if image in wanted])
-
-    def keep(self, keys: Collection[str], images: Collection[str]) -> None:
-        """Removes the lines of all other rows and images.
-
-        Raises:
-            WriteError: the file could not be written; it is as it was.
-        """
-        lines = [each for each in self._lines if each["key"] in keys and each.get("image") in {None, *images}]
-        self._rewrite(lines)
-        self.rows, self._lines, self._images = {}, [], {}
-        for record in lines:
-            self._add(record)
-
-    def _append_all(self, records: Sequence[Record]) -> None:
-        for record in records:
-            self._check(record)
-        new = [record for record in records if not self._knows(record)]
-        lines = b"".join(map(_line, new))
-        if not lines:
+        self._check(record)
+        if self._knows(record):
             return
+        line = _line(record)
         with writing(self.path):
             self._file.truncate(self._size)
-            rest = memoryview(lines)
+            rest = memoryview(line)
             while rest:
                 rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
-        self._size += len(lines)
-        for record in new:
-            self._add(record)
+        self._size += len(line)
+        self._add(record)
 
     def gather(self, order: Iterable[tuple[str, str]] = ()) -> None:
         """Takes in the files of other shards, and puts the lines in the order that one uninterrupted process writes.
 
         Args:
-            order: key and image of the run's records in that order; all other lines stay in front of them.
+            order: key and image of the run's records in that order, "" for the line of a row. Lines of rows come first;
+                images that are not listed come before those that are.
 
         Raises:
             RecordError: a process of an earlier run still writes to such a file, or it is damaged.
             WriteError: the file could not be written; it and the other shards' are as they were.
         """
-        shards = sorted(self.main.parent.glob(f"{self.main.stem}.*{self.main.suffix}"))
+        shards = self._shards()
         place = {pair: number for number, pair in reversed(list(enumerate(order)))}
         with ExitStack() as stack:
             for shard in shards:
                 stack.enter_context(_exclusive(shard))
                 self._load(shard)
-            lines = sorted(self._lines, key=lambda record: place.get((record["key"], record.get("image", "")), -1))
+            lines = sorted(
+                self._lines,
+                key=lambda record: (record["type"] == "image", place.get((record["key"], record.get("image", "")), -1)),
+            )
             if shards or lines != self._lines:
                 self._rewrite(lines)
             for shard in shards:
-                _lock_of(shard).unlink()
                 shard.unlink()
+        for shard in shards:
+            lock_path(shard).unlink(missing_ok=True)
+
+    def _shards(self) -> list[Path]:
+        """Files of the other processes. A copy that a user made, such as ``records.old.jsonl``, is none."""
+        name = re.compile(rf"{re.escape(self.main.stem)}\.\d+{re.escape(self.main.suffix)}")
+        return sorted(path for path in self.main.parent.iterdir() if name.fullmatch(path.name))
 
     def images(self, key: str) -> set[str]:
         """Ids of the images of which a row has a record."""
@@ -198,6 +192,8 @@ class RecordFile:
         for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line.decode())
+                if number == 1 and _is_older(record):
+                    raise RecordError(f"{path}: {OLDER}")
                 self._check(record)
             except ValueError as error:
                 raise RecordError(
@@ -261,24 +257,28 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _lock_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.lock")
+def _is_older(record: Any) -> bool:
+    """Whether the first line of a file is that of an older version, which called a row a variant."""
+    return isinstance(record, dict) and record.get("type") == "variant"
+
+
+def check_version(path: Path) -> None:
+    """Raises RecordError if an older version of this project wrote the records ``path``."""
+    with path.open("rb") as file:
+        first = file.readline()
+    if _is_json(first) and _is_older(json.loads(first)):
+        raise RecordError(f"{path}: {OLDER}")
 
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """Keeps other processes from ``path``. However this process ends, the system lifts the lock."""
-    with _lock_of(path).open("a+") as lock:
+    """Keeps other runs from writing to ``path``."""
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
+            stack.enter_context(locked(path))
+        except Locked as owner:
             raise RecordError(
-                f"{path}: another run (process {owner}) is writing there; wait until it has ended, or give "
-                "this run another results_dir"
+                f"{path}: another run ({owner}) is writing there; wait until it has ended, or give this run another "
+                "results_dir"
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
         yield

@@ -20,6 +20,12 @@ SWEEP_TABLE = "sweep.csv"
 TEXT = ("row", "protocol", "class", "image", "status", "reason", "method", "choice")
 
 
+def home_of(folder: Path) -> Path:
+    """The folder that holds the records, label maps and provenance of tables: their own, or that of their sweep."""
+    own = (folder / "records.jsonl").is_file() or not (folder.parent / "records.jsonl").is_file()
+    return folder if own else folder.parent
+
+
 class ResultsError(ValueError):
     """Results that cannot be read or compared; the message is one line that names them and says what to do."""
 

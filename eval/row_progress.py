@@ -1,18 +1,19 @@
-"""Progress of a row in a job: which pictures are still to do, and how one is evaluated and recorded."""
+"""Progress of a row: which pictures are still to do, and how one is evaluated and recorded."""
 
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from datasets.base import Dataset
 from diffseg.pictures import write_label_map
 from diffseg.segmenters.base import Scene
 from eval.decoding import Picture
@@ -22,72 +23,75 @@ from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.records import Record, RecordFile
 from eval.rows import RowToRun
+from eval.scores import SparseTable
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one results folder is to hold.
+    """The rows of a run, or of one job of a sweep.
 
     Attributes:
         rows: in the order of the tables.
-        records: where each result is appended as soon as it is there.
-        labels: folder in which the label maps of the first ``panels`` pictures are kept (`label_path`).
-        panels: see ``labels``.
-        on_record: called with each record that has been appended.
+        panels: label maps of the first so many pictures are kept.
+        on_record: called with each new record of these rows.
     """
 
     rows: Sequence[RowToRun]
-    records: RecordFile
-    labels: Path
-    panels: int
+    panels: int = 0
     on_record: Callable[[Record], None] = lambda record: None
 
 
-def label_path(labels: Path, name: str, key: str, image: str) -> Path:
-    """Where the label map of a picture is kept for the row ``name``; enough of the key to tell namesakes apart."""
-    return labels / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{key[:6]}" / f"{image}.png"
+def label_path(labels: Path, key: str, image: str) -> Path:
+    """Where the label map of a picture is kept for the row with this key."""
+    return labels / key / f"{image}.png"
 
 
 class RowProgress:
-    """The progress of one row in a job: its pictures still to do, its records and its score so far."""
+    """The progress of one row: its pictures still to do, its records and its score so far.
 
-    def __init__(self, row: RowToRun, job: Job) -> None:
-        self.row, self.config, self.job = row, row.config, job
-        self.key = job.records.declare(row.recorded)
-        self.kept = set(self.config.dataset.ids[: job.panels])
+    Jobs that have the same row share its progress (`progress_of`).
+
+    Args:
+        row: ready to run.
+        records: open; each result is appended when it is known.
+        labels: folder of label maps, see `label_path`.
+    """
+
+    def __init__(self, row: RowToRun, records: RecordFile, labels: Path) -> None:
+        self.row, self.config, self.records, self.labels = row, row.config, records, labels
+        self.key = records.declare(row.recorded)
+        self.jobs: list[Job] = []
+        self.kept: set[str] = set()
         self.shown = self.config.scoring.report[0]
-        done = [record for record in job.records.records(self.key, self.config.dataset.ids) if self._counts(record)]
-        self.total = sum(
-            (Counts.from_json(record["counts"][self.shown]) for record in done),
-            Counts.zeros(len(self.config.dataset.classes)),
-        )
+        done = [record for record in records.records(self.key, self.config.dataset.ids) if self._is_valid(record)]
+        self.total = sum(map(self._counts, done), Counts.zeros(len(self.config.dataset.classes)))
 
-    def _counts(self, record: Record) -> bool:
-        """Whether a record is of an evaluated picture whose files have not changed since."""
-        return record["status"] == "ok" and record["data"] == self.config.dataset.state(record["image"])
+    def join(self, job: Job) -> None:
+        """Adds a job that has this row."""
+        self.jobs.append(job)
+        self.kept.update(self.config.dataset.ids[: job.panels])
 
     def recorded(self, image: str) -> bool:
         """Whether a picture need not be evaluated again."""
-        return any(self._counts(record) for record in self.job.records.records(self.key, [image]))
+        return any(self._is_valid(record) for record in self.records.records(self.key, [image]))
 
     def wants(self, image: str) -> bool:
-        """Whether a picture has no record yet, or no label map where one is kept."""
+        """Whether a picture has no record yet, or no label map although one is to be kept."""
         return not self.recorded(image) or (image in self.kept and not self.path(image).is_file())
 
     def path(self, image: str) -> Path:
-        return label_path(self.job.labels, self.row.name, self.key, image)
-
-    def append(self, record: Record) -> None:
-        self.job.records.append(record)
-        self.job.on_record(record)
+        """Of the label map of a picture."""
+        return label_path(self.labels, self.key, image)
 
     def fail(self, image: str, error: Exception) -> None:
-        """Records that a picture could not be evaluated, and why."""
+        """Records that a picture could not be evaluated, and why, unless it has a result."""
+        if self.recorded(image):
+            return
         reason = " ".join(str(error).split())
         logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
-        self.append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
+        self._append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 
     def evaluate(
         self,
@@ -97,21 +101,20 @@ class RowProgress:
         shared: dict[str, Any],
         underflow: float,
         seconds: float,
-    ) -> tuple[Tensor, Record]:
-        """Segments one picture and scores it, all on the device of its tensors but for the matching.
+    ) -> None:
+        """Segments one picture, scores and records it, and keeps its label map if it is one of the first.
+
+        All on the device of the tensors, but for the matching.
 
         Args:
             picture: its pixels and truth.
-            aggregated: the tensor.
+            aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`.
             features: of its attention.
-            shared: what the rows of this tensor share.
+            shared: intermediate results that the rows of this tensor share.
             underflow: `diffseg.aggregation.underflow_fraction` of the tensor.
             seconds: time that the tensor took.
-
-        Returns:
-            Label map ``(P, P)`` int64 and record.
         """
-        image, truth = picture.id, picture.truths[self.config.size]
+        truth = picture.truths[self.config.size]
         scene = Scene(
             aggregated=aggregated,
             size=self.config.size,
@@ -122,37 +125,65 @@ class RowProgress:
             shared=shared,
         )
         start = now(aggregated)
-        prediction = self.row.segmenter(scene).to(truth.device)  # some work on the CPU
+        prediction = self.row.segmenter(scene).to(truth.device)  # some segmenters work on the CPU
         elapsed = now(aggregated) - start
         table = contingency(prediction, truth, len(self.config.dataset.classes))
-        background = self.config.dataset.background
-        counts = {protocol: match_contingency(table, protocol, background) for protocol in PROTOCOLS}
-        return prediction, {
+        dtype = self.row.recorded["backbone"].get("dtype")
+        record = {
             "type": "image",
             "key": self.key,
-            "image": image,
+            "image": picture.id,
             "status": "ok",
-            "data": self.config.dataset.state(image),
+            "data": self.config.dataset.state(picture.id),
             "segments": int(prediction.flatten().bincount().count_nonzero()),
             "underflow": underflow,
-            "counts": {protocol: each.to_json() for protocol, each in counts.items()},
+            "table": SparseTable.of(table).to_json(),
+            "device": device_name(aggregated.device),
+            **({"dtype": dtype} if dtype else {}),
             "seconds": {"attention": seconds, "segment": elapsed},
         }
-
-    def keep(self, prediction: Tensor, record: Record) -> None:
-        """Takes what `evaluate` returned, of this task or of another of the same key."""
-        image = record["image"]
-        if image in self.kept:
-            with writing(self.path(image)):
-                self.path(image).parent.mkdir(parents=True, exist_ok=True)
-                write_label_map(self.path(image), prediction.cpu().numpy())
-        if not self.recorded(image):
-            self.append(record)
-            self.total += Counts.from_json(record["counts"][self.shown])
+        # The label map first: a run killed in between evaluates the picture again.
+        if picture.id in self.kept:
+            self._keep(picture.id, prediction)
+        if not self.recorded(picture.id):
+            self._append(record)
+            self.total += self._counts(record)
 
     def score(self) -> str:
         """ACC and mIoU so far, for the progress bar."""
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
+
+    def _is_valid(self, record: Record) -> bool:
+        """Whether a record is of an evaluated picture whose files have not changed since."""
+        return record["status"] == "ok" and record["data"] == self.config.dataset.state(record["image"])
+
+    def _counts(self, record: Record) -> Counts:
+        table = SparseTable.from_json(record["table"]).dense()
+        # While a run goes on, no match of the whole data set is known.
+        protocol = self.shown if self.shown in PROTOCOLS else PROTOCOLS[-1]
+        return match_contingency(table, protocol, self.config.dataset.background)
+
+    def _keep(self, image: str, prediction: Tensor) -> None:
+        with writing(self.path(image)):
+            self.path(image).parent.mkdir(parents=True, exist_ok=True)
+            write_label_map(self.path(image), prediction.cpu().numpy())
+
+    def _append(self, record: Record) -> None:
+        self.records.append(record)
+        for job in self.jobs:
+            job.on_record(record)
+
+
+def progress_of(jobs: Iterable[Job], records: RecordFile, labels: Path) -> list[RowProgress]:
+    """The progress of each row; a row that several jobs have on the same pictures is evaluated once."""
+    found: dict[tuple[str, Dataset], RowProgress] = {}
+    for job in jobs:
+        for row in job.rows:
+            place = row.key, row.config.dataset
+            if place not in found:
+                found[place] = RowProgress(row, records, labels)
+            found[place].join(job)
+    return list(found.values())
 
 
 def now(tensor: Tensor) -> float:
@@ -160,3 +191,9 @@ def now(tensor: Tensor) -> float:
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
     return time.perf_counter()
+
+
+@cache
+def device_name(device: torch.device) -> str:
+    """Name of a device in the records: ``cpu``, or the model of a GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

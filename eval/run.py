@@ -1,21 +1,21 @@
-"""The run loop: every picture once through each backbone, every row's segmenter on the tensor they share.
+"""The run loop: decode, encode, attend, aggregate, segment, record.
 
-The rows may belong to several jobs, each with records of its own: those of a sweep share passes and tensors too.
+Each picture passes each backbone once, and every row's segmenter takes the tensor that the rows share. The rows may
+belong to several jobs of a sweep. `eval.memory` says what happens when memory runs out.
 """
 
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 from datasets.base import Dataset, DatasetError
 from diffseg.aggregation import Aggregation, underflow_fraction
@@ -24,35 +24,44 @@ from diffseg.backbones import AttentionModel, Backbone
 from diffseg.merging import NoProposals
 from eval.config import ConfigError
 from eval.decoding import Picture, decoded_ahead
+from eval.memory import Errors, memory_errors, release, work_in_halves
 from eval.progress import Progress
-from eval.row_progress import Job, RowProgress, now
+from eval.records import RecordFile
+from eval.row_progress import Job, RowProgress, now, progress_of
 from eval.rows import RowToRun
 from eval.shards import Shard
 
 Item = TypeVar("Item")
 
-# A picture's own failure: the run records it and goes on. Anything else is a fault of ours and stops the run.
-PICTURE_ERRORS = (DatasetError, AttentionError, NoProposals, torch.OutOfMemoryError)
+# Failures of one picture: the run records them and goes on. Any other error is a fault of ours and stops the run.
+PICTURE_ERRORS: Errors = (DatasetError, AttentionError, NoProposals, torch.OutOfMemoryError)
+NOT_MEMORY: Errors = tuple(kind for kind in PICTURE_ERRORS if kind is not torch.OutOfMemoryError)
 
-# What torch's plain errors say where its CPU allocator, CUDA, cuBLAS or cuDNN got no memory.
-NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
-
-# Pictures that pass the backbone together where the user gives no number. One leaves a GPU waiting for its next kernel;
-# on a CPU more would only take more memory.
+# Pictures that pass the backbone together by default. A GPU waits for its next kernel with one; on a CPU more than one
+# would only take more memory.
 CPU_BATCH, GPU_BATCH = 1, 8
 
 
-def run(jobs: Sequence[Job], device: str, shard: Shard, batch_size: int | None = None) -> None:
-    """Evaluates every picture of every row that its job's records do not hold yet.
+def run(
+    jobs: Sequence[Job],
+    records: RecordFile,
+    labels: Path,
+    device: str,
+    shard: Shard,
+    batch_size: int | None = None,
+) -> None:
+    """Evaluates every picture of every row that has no record yet.
 
-    Rows of one data set and encoder share one pass over the pictures, those of one backbone its attention, those
-    of one aggregation one tensor, whichever jobs they belong to.
+    Rows of one data set and encoder share one pass over the pictures, those of one backbone its attention, those of
+    one aggregation one tensor, whichever jobs they belong to.
 
     Args:
-        jobs: each with its own records.
+        jobs: a run has one; a sweep has several.
+        records: open.
+        labels: folder of label maps.
         device: for `diffseg.backbones.Backbone.load`.
         shard: which of the pictures are this process's.
-        batch_size: pictures that pass a backbone together; None: `CPU_BATCH` or `GPU_BATCH`. Halved where memory does
+        batch_size: pictures that pass a backbone together; None: `CPU_BATCH` or `GPU_BATCH`. Halved when memory does
             not hold so many.
 
     Raises:
@@ -60,16 +69,12 @@ def run(jobs: Sequence[Job], device: str, shard: Shard, batch_size: int | None =
     """
     if batch_size is None:
         batch_size = CPU_BATCH if torch.device(device).type == "cpu" else GPU_BATCH
-    tasks = [RowProgress(row, job) for job in jobs for row in job.rows]
-    for shared in grouped(tasks, lambda task: _pass_of(task.row)):
-        _run_pass(shared, device, shard, batch_size)
+    for rows in grouped(progress_of(jobs, records, labels), lambda each: _pass_of(each.row)):
+        _run_pass(rows, device, shard, batch_size)
 
 
 def record_order(rows: Sequence[RowToRun]) -> list[tuple[str, str]]:
-    """Key and image of every record of a job, in the order in which `run` writes them where it is alone.
-
-    Picture by picture, that is: within a batch of several, `run` goes backbone by backbone.
-    """
+    """Key and image of every record, in the order in which `run` writes them picture by picture."""
     return [
         (row.key, image)
         for shared in grouped(rows, _pass_of)
@@ -92,162 +97,126 @@ def _aggregation_of(row: RowToRun) -> Aggregation:
     return row.aggregation
 
 
-def _run_pass(tasks: Sequence[RowProgress], device: str, shard: Shard, batch_size: int) -> None:
-    """One pass of one backbone over this process's share of one data set, for the tasks that share it."""
-    row = tasks[0].config
-    share = shard.share(row.dataset.ids)
-    left = [image for image in share if any(task.wants(image) for task in tasks)]
+def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size: int) -> None:
+    """One pass of one encoder over this process's share of one data set, for the rows that share it."""
+    config = rows[0].config
+    share = shard.share(config.dataset.ids)
+    left = [image for image in share if any(row.wants(image) for row in rows)]
     if not left:
         return
     try:
-        model = row.backbone.load(device)
+        model = config.backbone.load(device)
     except ValueError as error:
         raise ConfigError(f"backbone.{error}") from error
-    title = f"{row.dataset.name}, {row.choices['backbone']} {row.size} px"
-    if (jobs := len({id(task.job) for task in tasks})) > 1:
+    batches = _Batches(rows, model)
+    scored = {row.config.size for row in rows}
+    decoding = decoded_ahead(config.dataset, left, config.backbone.size, scored, ahead=2 * batch_size)
+    with Progress(_title(rows, shard), len(share), len(share) - len(left), shown=shard.leads) as bar:
+        while batch := list(islice(decoding, batch_size)):
+            pictures = _decoded(batch, rows)
+            if not work_in_halves(pictures, batches.evaluate, PICTURE_ERRORS):
+                batch_size = max(1, batch_size // 2)
+            for _ in batch:
+                bar.advance(rows[-1].score())
+
+
+def _title(rows: Sequence[RowProgress], shard: Shard) -> str:
+    """What the progress bar is about."""
+    config = rows[0].config
+    title = f"{config.dataset.name}, {config.choices['backbone']} {config.size} px"
+    if (jobs := len({id(job) for row in rows for job in row.jobs})) > 1:
         title += f", {jobs} jobs"
     if shard.count > 1:
         title += f", share {shard.index + 1} of {shard.count}"
-    scored = {task.config.size for task in tasks}
-    backbones = grouped(tasks, lambda task: _backbone_of(task.row))
-    pictures = decoded_ahead(row.dataset, left, row.backbone.size, scored, ahead=2 * batch_size)
-    with Progress(title, len(share), len(share) - len(left), shown=shard.leads) as bar:
-        while batch := list(islice(pictures, batch_size)):
-            if not _run_batch(_decoded(batch, tasks), backbones, model):
-                batch_size = max(1, batch_size // 2)
-            for _ in batch:
-                bar.advance(tasks[-1].score())
+    return title
 
 
-def _decoded(batch: Iterable[tuple[str, Future[Picture]]], tasks: Sequence[RowProgress]) -> list[Picture]:
+def _decoded(batch: Iterable[tuple[str, Future[Picture]]], rows: Sequence[RowProgress]) -> list[Picture]:
     """The pictures that could be read; the others are recorded as failed."""
     pictures = []
     for image, future in batch:
-        try:
+        with _recorded_failures(image, rows, PICTURE_ERRORS):
             pictures.append(future.result())
-        except PICTURE_ERRORS as error:
-            _fail(image, tasks, error)
     return pictures
 
 
-def _run_batch(pictures: Sequence[Picture], backbones: Sequence[Sequence[RowProgress]], model: AttentionModel) -> bool:
-    """Encodes decoded pictures once for all tasks, grouped by backbone. Returns whether memory sufficed."""
-    sufficed = []
+@dataclass(frozen=True)
+class _Batches:
+    """Evaluates batches of pictures for the rows of one pass.
 
-    def encode(pictures: Sequence[Picture]) -> None:
-        start = time.perf_counter()
-        encoded = model.encode(torch.stack([picture.image for picture in pictures]))
-        seconds = (now(encoded) - start) / len(pictures)
-        for tasks in backbones:
-            pairs = zip(pictures, encoded, strict=True)
-            wanted = [pair for pair in pairs if any(task.wants(pair[0].id) for task in tasks)]
-            attend = partial(_attend, tasks=tasks, model=model, seconds=seconds)
-            sufficed.append(_in_halves(wanted, attend, lambda pair, error: _fail(pair[0].id, tasks, error)))  # noqa: B023
-
-    everyone = [task for tasks in backbones for task in tasks]
-    sufficed.append(_in_halves(pictures, encode, lambda picture, error: _fail(picture.id, everyone, error)))
-    return all(sufficed)
-
-
-def _in_halves(
-    batch: Sequence[Item], work: Callable[[Sequence[Item]], None], fail: Callable[[Item, Exception], None]
-) -> bool:
-    """Works on a batch; where one of it fails, or memory, on each half alone. Returns whether memory sufficed."""
-    if not batch:
-        return True
-    try:
-        with _one_memory_error():
-            work(batch)
-    except PICTURE_ERRORS as error:
-        if len(batch) == 1:
-            fail(batch[0], error)
-        else:
-            _release(error)
-            middle = len(batch) // 2
-            for half in (batch[:middle], batch[middle:]):
-                _in_halves(half, work, fail)
-        return not isinstance(error, torch.OutOfMemoryError)
-    return True
-
-
-@contextmanager
-def _one_memory_error() -> Iterator[None]:
-    """Raises torch.OutOfMemoryError however torch has said that memory ran out."""
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or not any(said in str(error) for said in NO_MEMORY):
-            raise
-        raise torch.OutOfMemoryError(str(error)).with_traceback(error.__traceback__) from None
-
-
-def _attend(
-    batch: Sequence[tuple[Picture, Tensor]], tasks: Sequence[RowProgress], model: AttentionModel, seconds: float
-) -> None:
-    """Attends a batch and hands each picture's attention to the tasks that want it.
-
-    Args:
-        batch: pictures, and what the encoder made of each.
-        tasks: of one backbone.
-        model: loaded for it.
-        seconds: a picture, that the encoding took.
+    Attributes:
+        rows: of one data set and encoder.
+        model: loaded.
     """
-    start = time.perf_counter()
-    attention = model.attend_encoded(torch.stack([encoded for _, encoded in batch]), tasks[0].config.backbone)
-    finest = attention[0].maps[attention[0].sides[0]]
-    seconds += (now(finest) - start) / len(batch)
-    for picture, maps in zip([each.to(finest.device) for each, _ in batch], attention, strict=True):
-        wanting = [task for task in tasks if task.wants(picture.id)]
-        for alike in grouped(wanting, lambda task: _aggregation_of(task.row)):
-            _run_tensor(picture, maps, alike, seconds, alone=len(batch) == 1)
+
+    rows: Sequence[RowProgress]
+    model: AttentionModel
+
+    def evaluate(self, pictures: Sequence[Picture], last_try: bool) -> None:
+        """Evaluates decoded pictures for all rows; what is recorded already is left out.
+
+        Args:
+            pictures: a batch.
+            last_try: of a single picture: all its failures are recorded. Else failures of a batch are raised, so that
+                its parts are tried, and so is running out of memory.
+        """
+        own = PICTURE_ERRORS if last_try else NOT_MEMORY
+        of_batch = own if len(pictures) == 1 else ()
+        first = pictures[0].id  # the only one whenever failures of the batch are recorded
+        with _recorded_failures(first, self.rows, of_batch):
+            # Encode all pictures, once for all rows.
+            start = time.perf_counter()
+            encoded = self.model.encode(torch.stack([picture.image for picture in pictures]))
+            seconds = (now(encoded) - start) / len(pictures)
+            for rows in grouped(self.rows, lambda each: _backbone_of(each.row)):
+                # Attend, once for the rows of one backbone.
+                wanted = [any(row.wants(picture.id) for row in rows) for picture in pictures]
+                chosen = [picture for picture, wants in zip(pictures, wanted, strict=True) if wants]
+                if not chosen:
+                    continue
+                with _recorded_failures(first, rows, of_batch):
+                    start = time.perf_counter()
+                    attention = self.model.attend_encoded(encoded[wanted], rows[0].config.backbone)
+                    finest = attention[0].maps[attention[0].sides[0]]
+                    attended = seconds + (now(finest) - start) / len(chosen)
+                    for picture, maps in zip(chosen, attention, strict=True):
+                        _segment(picture.to(finest.device), maps, rows, attended, own)
 
 
-def _run_tensor(
-    picture: Picture, maps: AttentionMaps, tasks: Sequence[RowProgress], seconds: float, alone: bool
-) -> None:
-    """The tasks that share one aggregated tensor.
+def _segment(picture: Picture, maps: AttentionMaps, rows: Sequence[RowProgress], seconds: float, own: Errors) -> None:
+    """Aggregates, segments and records one picture for the rows of one backbone.
 
     Args:
         picture, maps: the picture and its attention.
-        tasks: of one aggregation.
+        rows: of one backbone.
         seconds: that the attention took.
-        alone: whether no other picture's attention takes memory; else running out of it is the batch's failure.
+        own: errors that are recorded as failures of the picture; others are raised.
     """
-    own_errors = tuple(kind for kind in PICTURE_ERRORS if alone or kind is not torch.OutOfMemoryError)
-    try:
-        with _one_memory_error():
+    wanting = [row for row in rows if row.wants(picture.id)]
+    for alike in grouped(wanting, lambda each: _aggregation_of(each.row)):
+        with _recorded_failures(picture.id, alike, own):
+            # Aggregate, once for the rows of one aggregation.
             start = time.perf_counter()
-            aggregated = tasks[0].row.aggregation(maps)
-            seconds += now(aggregated) - start
+            aggregated = alike[0].row.aggregation(maps)
+            taken = seconds + now(aggregated) - start
             underflow = underflow_fraction(aggregated)
-    except own_errors as error:
-        _fail(picture.id, tasks, error)
-        return
-    shared: dict[str, Any] = {}
-    # Jobs may have rows in common, such as the baselines beside a sweep over tau.
-    for same in grouped(tasks, lambda task: task.key):
-        try:
-            with _one_memory_error():
-                result = same[0].evaluate(picture, aggregated, maps.features, shared, underflow, seconds)
-        except own_errors as error:
-            _fail(picture.id, same, error)
-            continue
-        for task in same:
-            task.keep(*result)
+            shared: dict[str, Any] = {}
+            for row in alike:
+                # Segment and record.
+                with _recorded_failures(picture.id, [row], own):
+                    row.evaluate(picture, aggregated, maps.features, shared, underflow, taken)
 
 
-def _fail(image: str, tasks: Iterable[RowProgress], error: Exception) -> None:
-    """Records a failure of these tasks, unless they have the picture's result."""
-    for task in tasks:
-        if not task.recorded(image):
-            task.fail(image, error)
-    _release(error)
-
-
-def _release(error: Exception) -> None:
-    """Frees what the failed work holds: the next picture needs the memory."""
-    traceback.clear_frames(error.__traceback__)
-    torch.cuda.empty_cache()
+@contextmanager
+def _recorded_failures(image: str, rows: Iterable[RowProgress], errors: Errors) -> Iterator[None]:
+    """Records these errors as failures of a picture for these rows, and goes on behind the block."""
+    try:
+        with memory_errors():
+            yield
+    except errors as error:
+        for row in rows:
+            row.fail(image, error)
+        release(error)
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Any]) -> list[list[Item]]:

@@ -7,7 +7,7 @@ only the columns ``seconds_per_image`` and ``seconds`` hold timings.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eval.columns import (
+    MADE_ON,
     PER_CLASS,
     PER_IMAGE,
     PUBLISHED,
@@ -31,29 +32,26 @@ from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap, bootstrap_iou, iou, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
 from eval.records import Record
-from eval.rows import Row, telling_names
+from eval.row_results import RowResults
+from eval.rows import telling_names
 
 PERCENT = 100
-
-
-Records = Mapping[str, Sequence[Record]]
-"""Key of a row -> its image records, in the order of the data set (the intervals depend on it)."""
+TABLES = ("summary.csv", "summary.md", "per_class.csv", "per_image.csv")
+"""Files that `write_tables` writes."""
 
 
 def write_tables(
     folder: Path,
-    rows: Sequence[Row],
-    records: Records,
+    results: Sequence[RowResults],
     classes: Sequence[str],
     protocols: Sequence[ProtocolName] = PROTOCOLS,
     official_count: int | None = None,
 ) -> str:
-    """Writes ``summary.csv``, ``summary.md``, ``per_class.csv`` and ``per_image.csv``, each whole or not at all.
+    """Writes the files `TABLES`, each whole or not at all.
 
     Args:
         folder: where to, must exist.
-        rows: in order.
-        records: image records of each row.
+        results: of each row, in order.
         classes: names; the position is the label.
         protocols: scores to report.
         official_count: images of the published evaluation, None where there is none.
@@ -61,32 +59,34 @@ def write_tables(
     Returns:
         The text of ``summary.md``, fit for a terminal.
     """
-    overview = summary(rows, records, protocols)
-    text = markdown(overview, telling_names(rows), official_count)
+    overview = summary(results, protocols)
+    text = markdown(overview, telling_names([each.row for each in results]), official_count)
     write_csv(folder / "summary.csv", overview)
-    write_csv(folder / "per_class.csv", per_class(rows, records, classes, protocols))
-    write_csv(folder / "per_image.csv", per_image(rows, records, protocols))
+    write_csv(folder / "per_class.csv", per_class(results, classes, protocols))
+    write_csv(folder / "per_image.csv", per_image(results, protocols))
     write_text(folder / "summary.md", text)
     return text
 
 
-def summary(rows: Sequence[Row], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
+def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
     """One line a row and protocol, columns `SUMMARY` and then those that `setting_columns` adds.
 
     Arguments as in `write_tables`.
 
     ``images`` counts those evaluated, ``failed`` those that could not be; ``*_low`` and ``*_high`` bound the 95 %
-    bootstrap interval over the images. Published numbers stand in the ``official`` rows alone: they were scored so.
+    bootstrap interval over the images, and are empty for one image. Published numbers stand in the ``official`` lines
+    alone: they were scored so. ``device`` and ``dtype`` list all with which the images were evaluated.
     """
     lines = []
-    columns = setting_columns(row.settings for row in rows)
-    for row in rows:
-        evaluated, failed = _split(records[row.key])
+    columns = setting_columns(each.row.settings for each in results)
+    for each in results:
+        row, evaluated = each.row, each.evaluated
         shared: dict[str, Any] = {
             "row": row.name,
             **{name: setting_text(row.settings, path) for name, path in columns.items()},
             "images": len(evaluated),
-            "failed": len(failed),
+            "failed": len(each.failed),
+            **{name: _listed_once(record.get(name) for record in evaluated) for name in MADE_ON},
         }
         if evaluated:
             shared["segments"] = np.mean([record["segments"] for record in evaluated])
@@ -97,7 +97,7 @@ def summary(rows: Sequence[Row], records: Records, protocols: Sequence[ProtocolN
                 {
                     **shared,
                     "protocol": protocol,
-                    **_scores([_counts(record, protocol) for record in evaluated]),
+                    **_scores(each.counts(protocol)),
                     **{f"published_{metric}": value for metric, value in published.items()},
                 }
             )
@@ -107,24 +107,20 @@ def summary(rows: Sequence[Row], records: Records, protocols: Sequence[ProtocolN
 
 
 def per_class(
-    rows: Sequence[Row],
-    records: Records,
-    classes: Sequence[str],
-    protocols: Sequence[ProtocolName] = PROTOCOLS,
+    results: Sequence[RowResults], classes: Sequence[str], protocols: Sequence[ProtocolName] = PROTOCOLS
 ) -> pd.DataFrame:
     """One line a row (`telling_names`), protocol and class, columns `PER_CLASS`. Arguments as in `write_tables`.
 
-    ``iou_low`` and ``iou_high`` bound the 95 % bootstrap interval over the images. ``tp``, ``fp`` and ``fn`` are
-    pixels, ``images`` the number of images in which the class is present.
+    ``iou_low`` and ``iou_high`` bound the 95 % bootstrap interval over the images, and are empty for one image.
+    ``tp``, ``fp`` and ``fn`` are pixels, ``images`` the number of images in which the class is present.
     """
     parts = []
-    for name, row in zip(telling_names(rows), rows, strict=True):
-        evaluated, _ = _split(records[row.key])
+    for name, each in zip(telling_names([each.row for each in results]), results, strict=True):
         for protocol in protocols:
-            counts = [_counts(record, protocol) for record in evaluated]
+            counts = each.counts(protocol)
             total = sum(counts, Counts.zeros(len(classes)))
             ends = np.full((len(classes), 2), np.nan)
-            if counts:
+            if len(counts) > 1:
                 tp, fp, fn = zip(*((image.tp, image.fp, image.fn) for image in counts), strict=True)
                 ends = bootstrap_iou(tp, fp, fn)
             columns = {
@@ -143,7 +139,7 @@ def per_class(
     return pd.concat(parts, ignore_index=True)
 
 
-def per_image(rows: Sequence[Row], records: Records, protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
+def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
     """One line a row (`telling_names`), protocol and image, columns `PER_IMAGE`. Arguments as in `write_tables`.
 
     ``acc`` and ``miou`` are the image's own. Those of a set of images, which `summary` has, are no mean of them: they
@@ -151,22 +147,23 @@ def per_image(rows: Sequence[Row], records: Records, protocols: Sequence[Protoco
     ``class_id``. A failed image has its ``reason`` and no numbers.
     """
     lines = []
-    for name, row in zip(telling_names(rows), rows, strict=True):
+    for name, each in zip(telling_names([each.row for each in results]), results, strict=True):
         for protocol in protocols:
-            for record in records[row.key]:
+            counts = iter(each.counts(protocol))
+            for record in each.records:
                 line = {
                     "row": name,
                     "protocol": protocol,
                     **{name: record.get(name) for name in ("image", "status", "reason", "segments")},
                 }
                 if record["status"] == "ok":
-                    counts = _counts(record, protocol)
+                    image = next(counts)
                     line |= {
-                        "labelled": counts.labelled,
-                        "acc": PERCENT * accuracy(counts),
-                        "miou": PERCENT * mean_iou(counts),
+                        "labelled": image.labelled,
+                        "acc": PERCENT * accuracy(image),
+                        "miou": PERCENT * mean_iou(image),
                         "seconds": _seconds(record),
-                        **{name: _listed(getattr(counts, name)) for name in ("tp", "fp", "fn")},
+                        **{name: _listed(getattr(image, name)) for name in ("tp", "fp", "fn")},
                     }
                 lines.append(line)
     numbers = {"segments": "Int64", "labelled": "Int64", "acc": float, "miou": float, "seconds": float}
@@ -178,16 +175,9 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     write_text(path, frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
 
 
-def _split(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
-    """Evaluated images and failed ones."""
-    parts: dict[str, list[Record]] = {"ok": [], "failed": []}
-    for record in records:
-        parts[record["status"]].append(record)
-    return parts["ok"], parts["failed"]
-
-
-def _counts(record: Record, protocol: ProtocolName) -> Counts:
-    return Counts.from_json(record["counts"][protocol])
+def _listed_once(values: Iterable[str | None]) -> str:
+    """Different values in alphabetical order, such as ``cpu, cuda``."""
+    return ", ".join(sorted({value for value in values if value}))
 
 
 def _listed(pixels: NDArray[np.int64]) -> str:
@@ -199,18 +189,19 @@ def _seconds(record: Record) -> float:
 
 
 def _scores(counts: Sequence[Counts]) -> dict[str, float]:
-    """ACC, mIoU and their intervals in percent; nothing without images."""
+    """ACC and mIoU in percent; with two images or more their intervals, too."""
     if not counts:
         return {}
     total = sum(counts[1:], counts[0])
+    scores = {"acc": PERCENT * accuracy(total), "miou": PERCENT * mean_iou(total)}
+    if len(counts) == 1:
+        return scores
     acc, miou = bootstrap(
         tp=[image.tp for image in counts],
         fp=[image.fp for image in counts],
         fn=[image.fn for image in counts],
         labelled=[image.labelled for image in counts],
     )
-    fractions = {
-        **{"acc": accuracy(total), "acc_low": acc.low, "acc_high": acc.high},
-        **{"miou": mean_iou(total), "miou_low": miou.low, "miou_high": miou.high},
-    }
-    return {name: PERCENT * value for name, value in fractions.items()}
+    for name, interval in (("acc", acc), ("miou", miou)):
+        scores |= {f"{name}_low": PERCENT * interval.low, f"{name}_high": PERCENT * interval.high}
+    return scores

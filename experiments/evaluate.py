@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import hydra
@@ -28,6 +27,7 @@ from eval.files import WriteError
 from eval.records import PicturesFailed, RecordError
 from experiments.running.arguments import CONF, normalise_argv
 from experiments.running.plan import plan
+from experiments.running.rerun import TABLES, option_value, with_rerun
 from experiments.running.rows import check
 
 USER_ERRORS = (
@@ -54,11 +54,17 @@ def _evaluate(config: DictConfig) -> None:
     planned = replace(planned, rows=check(planned.rows))
     # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
     from experiments.running.runner import run_plans
-    from experiments.running.sweep_table import remove_stale_sweep_table
 
-    (failed,) = run_plans([planned], conclude=partial(remove_stale_sweep_table, planned.folder))
+    (failed,) = run_plans([planned])
     if failed and not config.allow_failures:
         raise PicturesFailed
+
+
+def _make_tables(folder: Path) -> None:
+    """Makes the tables of a results folder anew from its records, and prints them."""
+    from experiments.running.reporting import retabulate
+
+    print(retabulate(folder))
 
 
 @contextmanager
@@ -90,7 +96,11 @@ def main(command: Callable[[], None] = evaluate) -> None:
     Plugins.instance().register(one_pass.OnePassLauncher)
     Plugins.instance().register(one_pass.OnePassSweeper)
     with one_line_errors():
-        sys.argv[1:] = normalise_argv(sys.argv[1:])
+        arguments = with_rerun(sys.argv[1:])
+        if folder := option_value(arguments, TABLES):
+            _make_tables(folder)
+            return
+        sys.argv[1:] = normalise_argv(arguments)
         command()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy import ndimage
 
 from diffseg import pictures
 from diffseg.labelling.naming import Named
+from diffseg.legend import legend
 from diffseg.palette import palette
 from diffseg.result import annotation
 
@@ -56,8 +56,9 @@ def draw(image: pictures.Picture, named: Named) -> pictures.Picture:
             inside = max(min(x, width - half), half), max(min(y, height - font_size), font_size)
             pen.text(inside, name, "white", font, anchor="mm", stroke_width=max(1, font_size // 9), stroke_fill="black")
     shares = np.bincount(named.labels.ravel()) / named.labels.size
-    legend = _legend([f"{name} {share:.0%}" for name, share in zip(named.names, shares, strict=True)], width, font_size)
-    return np.vstack([np.array(drawn), legend])
+    names = [f"{name} {share:.0%}" for name, share in zip(named.names, shares, strict=True)]
+    entries = list(zip(names, palette(len(names)).tolist(), strict=True))
+    return np.vstack([np.array(drawn), legend(entries, width, font_size)])
 
 
 def places(mask: NDArray[np.bool_], radius: float) -> list[tuple[float, float]]:
@@ -82,23 +83,3 @@ def places(mask: NDArray[np.bool_], radius: float) -> list[tuple[float, float]]:
     centres.sort(key=lambda centre: -distance[centre])
     large = [centre for centre in centres if distance[centre] * step >= radius] or centres[:1]
     return [((column - 1) * step + step // 2, (row - 1) * step + step // 2) for row, column in large]
-
-
-def _legend(entries: Sequence[str], width: int, font_size: int) -> pictures.Picture:
-    """``(h, width, 3)``: a swatch of its colour and each entry, on white, in as many lines as they take."""
-    font, line = ImageFont.load_default(font_size), font_size * 3 // 2
-    colours = palette(len(entries))
-    placed: list[tuple[int, int]] = []
-    x, y = line // 2, line // 2
-    for entry in entries:
-        needed = round(line * 3 / 2 + font.getlength(entry))
-        if x > line // 2 and x + needed > width:
-            x, y = line // 2, y + line
-        placed.append((x, y))
-        x += needed
-    sheet = Image.new("RGB", (width, y + line * 3 // 2), "white")
-    pen = ImageDraw.Draw(sheet)
-    for entry, colour, (x, y) in zip(entries, colours, placed, strict=True):
-        pen.rectangle((x, y, x + font_size, y + font_size), tuple(int(value) for value in colour))
-        pen.text((x + font_size * 4 // 3, y + font_size // 2), entry, "black", font, anchor="lm")
-    return np.array(sheet)

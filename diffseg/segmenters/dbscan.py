@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from sklearn.cluster import DBSCAN as SklearnDBSCAN
 from torch import Tensor
 
 from diffseg.isolation import isolated
@@ -68,6 +67,8 @@ def dbscan(
     if impl == "torch":
         labels = density.cluster(points, eps, min_samples)
     else:
+        from sklearn.cluster import DBSCAN as SklearnDBSCAN  # takes a second to import
+
         fitted = SklearnDBSCAN(eps=eps, min_samples=min_samples).fit(points.cpu().numpy())
         labels = torch.from_numpy(fitted.labels_)
     return to_pixels(aggregated, settle_noise(points, labels, noise), size, upsample)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import torch
-from sklearn.cluster import KMeans as SklearnKMeans
 from torch import Tensor
 
 from diffseg.isolation import isolated
@@ -66,6 +65,8 @@ def kmeans(
     if impl == "torch":
         labels = lloyd.cluster(aggregated.float(), clusters, seed, n_init)
     else:
+        from sklearn.cluster import KMeans as SklearnKMeans  # takes a second to import
+
         points = aggregated.float().cpu().numpy()
         fitted = SklearnKMeans(clusters, init="k-means++", n_init=n_init, random_state=seed).fit(points)
         labels = torch.from_numpy(fitted.labels_).long()

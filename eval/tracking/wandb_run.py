@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from eval.columns import SCORES
-from eval.matching import Counts
+from eval.matching import Counts, match_contingency
 from eval.metrics import accuracy, mean_iou
-from eval.protocols import ProtocolName
+from eval.protocols import PROTOCOLS, ProtocolName
 from eval.records import Record
+from eval.rows import Row
+from eval.scores import SparseTable
 from eval.tables import PERCENT
 
 if TYPE_CHECKING:
@@ -29,16 +31,21 @@ class RowMirror:
 
     Args:
         run: open.
-        number, name: position and name of the row in the tables.
+        number: position of the row in the tables.
+        name: that tells it from its namesakes.
+        row: as the tables show it.
         classes: names.
         report: scores to show.
     """
 
     def __init__(
-        self, run: wandb.Run, number: int, name: str, classes: Sequence[str], report: Sequence[ProtocolName]
+        self, run: wandb.Run, number: int, name: str, row: Row, classes: Sequence[str], report: Sequence[ProtocolName]
     ) -> None:
         self.run, self.number, self.name, self.report = run, number, name, report
-        self.none = dict.fromkeys(report, Counts.zeros(len(classes)))
+        self.background = row.settings.get("dataset", {}).get("background")
+        # A match of the whole data set is not known while the run goes on.
+        per_image = [protocol for protocol in report if protocol in PROTOCOLS]
+        self.none = dict.fromkeys(per_image, Counts.zeros(len(classes)))
         self.total = self.none
         self.images: dict[str, Record] = {}  # the newest of each
         self.step = 0  # records so far
@@ -98,7 +105,8 @@ class RowMirror:
         return own | _scores("running", self.total) | {"images": len(self.images) - failed, "failed": failed}
 
     def _counts(self, record: Record) -> ByProtocol:
-        return {protocol: Counts.from_json(record["counts"][protocol]) for protocol in self.report}
+        table = SparseTable.from_json(record["table"]).dense()
+        return {protocol: match_contingency(table, protocol, self.background) for protocol in self.none}
 
 
 def _sum(first: ByProtocol, second: ByProtocol) -> ByProtocol:

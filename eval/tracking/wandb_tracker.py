@@ -109,7 +109,7 @@ class WandbTracker:
                     continue
                 begun, mode = self._begin(mode, run, ids[row.key], name, row)
                 opened.callback(begun.finish, exit_code=1)
-                runs[row.key] = RowMirror(begun, number, name, run.classes, run.report)
+                runs[row.key] = RowMirror(begun, number, name, row, run.classes, run.report)
                 address = (begun.url if len(runs) == 1 else begun.project_url) or ""
             opened.pop_all()
         if mode == "online" and address:

@@ -10,12 +10,14 @@ import pandas as pd
 
 from eval.files import write_text
 from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
-from eval.rows import Row
+from eval.row_results import RowResults
 from eval.settings import row_key
-from eval.tables import Records, summary, write_csv
+from eval.tables import summary, write_csv
 from experiments.paper.latex import latex_table
 from experiments.paper.published import published_table
 
+PAPER_TABLES = ("table.csv", "table.md", "table.tex")
+"""Files that `write_paper_table` writes."""
 REQUIREMENTS = {"LD": "language_dependency", "AX": "auxiliary_images", "UA": "unsupervised_adaptation"}
 MEASURED = ("acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high")
 COLUMNS = (
@@ -27,23 +29,20 @@ MARKS = ("†", "‡", "§", "¶")
 FAILED_SHOWN = 10
 
 
-def write_paper_table(
-    folder: Path, published: str, rows: Sequence[Row], records: Records, official_count: int | None
-) -> str:
+def write_paper_table(folder: Path, published: str, results: Sequence[RowResults], official_count: int | None) -> str:
     """Writes the three files, each whole or not at all.
 
     Args:
         folder: where to, must exist.
         published: name of the paper's table, see `published_table`.
-        rows: our rows, in order. Those that differ in the seed alone become one.
-        records: image records of each row.
+        results: of our rows, in order. Rows that differ in the seed alone become one.
         official_count: images of the published evaluation, None where there is none.
 
     Returns:
         The text of ``table.md``, fit for a terminal.
     """
-    table = paper_table(published, rows, records, official_count)
-    dataset = rows[0].settings["dataset"]
+    table = paper_table(published, results, official_count)
+    dataset = results[0].row.settings["dataset"]
     caption = (
         f"{published}: published numbers, and ours on {dataset['name']} (labels: {dataset['label_source']}). In %, "
         "score official; ours with the 95 % interval over the images, of several seeds mean ± standard deviation. "
@@ -52,7 +51,7 @@ def write_paper_table(
     )
     cells = _cells(table)
     caveats = coarse(table["images"].dropna())
-    footnotes = [*_notes(table), *_shortcomings(table), *caveats, *_failures(rows, records)]
+    footnotes = [*_notes(table), *_shortcomings(table), *caveats, *_failures(results)]
     text = "\n".join([caption, "", pipe_table(cells), *(f"{note}\n" for note in footnotes)])
     write_csv(folder / "table.csv", table)
     write_text(folder / "table.md", text)
@@ -60,7 +59,7 @@ def write_paper_table(
     return text
 
 
-def paper_table(published: str, rows: Sequence[Row], records: Records, official_count: int | None) -> pd.DataFrame:
+def paper_table(published: str, results: Sequence[RowResults], official_count: int | None) -> pd.DataFrame:
     """One row a method and resolution, columns `COLUMNS`: published ones that we do not run, then ours in their order.
 
     Arguments as in `write_paper_table`. ``acc`` and ``miou`` are ours in percent. Of several seeds they and the ends
@@ -68,31 +67,32 @@ def paper_table(published: str, rows: Sequence[Row], records: Records, official_
     """
     prior = {(row["method"], row["resolution"]): row for row in published_table(published).to_dict("records")}
     ours = []
-    for seeds in _seeds_together(rows):
-        method, resolution = seeds[0].name, str(seeds[0].settings["backbone"]["size"])
+    for seeds in _seeds_together(results):
+        method, resolution = seeds[0].row.name, str(seeds[0].row.settings["backbone"]["size"])
         # A method that the paper does not list is one of this project's, which need none of the three.
         unlisted = {"method": method, "resolution": resolution, **dict.fromkeys(REQUIREMENTS.values(), "no")}
         line = prior.pop((method, resolution), unlisted)
-        ours.append({**line, **_measured(seeds, records), "official_images": official_count, "note": seeds[0].note})
+        ours.append({**line, **_measured(seeds), "official_images": official_count, "note": seeds[0].row.note})
     table = pd.DataFrame([*prior.values(), *ours], columns=COLUMNS)
     for metric in ("acc", "miou"):
         table[f"{metric}_difference"] = table[metric] - table[f"published_{metric}"]
     return table.astype(dict.fromkeys(("seeds", "images", "official_images", "failed"), "Int64"))
 
 
-def _seeds_together(rows: Iterable[Row]) -> list[list[Row]]:
+def _seeds_together(results: Iterable[RowResults]) -> list[list[RowResults]]:
     """Rows that differ in the seed alone, in order."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
+    groups: dict[str, list[RowResults]] = {}
+    for each in results:
+        row = each.row
         segmenter = {name: value for name, value in row.settings["segmenter"].items() if name != "seed"}
         key = row_key({**row.settings, "segmenter": segmenter, "row": row.name})
-        groups.setdefault(key, []).append(row)
+        groups.setdefault(key, []).append(each)
     return list(groups.values())
 
 
-def _measured(seeds: Sequence[Row], records: Records) -> dict[str, Any]:
+def _measured(seeds: Sequence[RowResults]) -> dict[str, Any]:
     """What one method scored, over its seeds."""
-    scores = summary(seeds, records)
+    scores = summary(seeds)
     official, present = (scores[scores["protocol"] == protocol] for protocol in ("official", "present"))
     return {
         **official[list(MEASURED)].mean(),
@@ -159,13 +159,12 @@ def _shortcomings(table: pd.DataFrame) -> list[str]:
     return [f"Not comparable with the published numbers: a partial run ({count} images)."]
 
 
-def _failures(rows: Sequence[Row], records: Records) -> list[str]:
+def _failures(results: Sequence[RowResults]) -> list[str]:
     """Names the images that failed, and in which rows."""
     methods: dict[str, list[str]] = {}
-    for row in rows:
-        for record in records[row.key]:
-            if record["status"] == "failed":
-                methods.setdefault(record["image"], []).append(row.name)
+    for each in results:
+        for record in each.failed:
+            methods.setdefault(record["image"], []).append(each.row.name)
     if not methods:
         return []
     named = [f"{image} ({', '.join(dict.fromkeys(names))})" for image, names in list(methods.items())[:FAILED_SHOWN]]

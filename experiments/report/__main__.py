@@ -27,7 +27,7 @@ from diffseg.command import run_command
 from diffseg.palette import palette
 from eval.files import WriteError, write_text
 from eval.markdown import CAPTIONS, coarse, fixed
-from eval.results import Results, ResultsError, read_results, swept
+from eval.results import Results, ResultsError, home_of, read_results, swept
 from experiments.plotting.all_plots import all_plots
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _provenance(results: Results) -> list[dict[str, str]]:
     """Code, versions and hardware, once for all jobs that had the same."""
     found = []
     for folder in results.folders.values():
-        path = folder / "provenance.json"
+        path = home_of(folder) / "provenance.json"
         for each in json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []:
             hardware = each["hardware"]
             facts = {

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,9 @@ from diffseg.palette import palette
 from diffseg.pictures import boundaries, colourise
 from eval.config import ConfigError, build
 from eval.matching import contingency
-from eval.results import Results
+from eval.results import Results, home_of
 from eval.row_progress import label_path
-from eval.settings import row_key
+from eval.run_results import LABELS, resolved_rows
 from eval.squares import resize_label, square_label
 from experiments.running.colours import class_colours
 
@@ -58,12 +58,11 @@ class _KeptLabels:
 
     setting: str
     folder: Path
-    name: str
     key: str
     size: int
 
     def path(self, image: str) -> Path:
-        return label_path(self.folder / "labels", self.name, self.key, image)
+        return label_path(home_of(self.folder) / LABELS, self.key, image)
 
 
 def read_gallery(results: Results) -> tuple[list[GalleryPicture], list[str]]:
@@ -103,16 +102,16 @@ def _read_job(folder: Path, settings: list[str]) -> tuple[Dataset, list[_KeptLab
     assert isinstance(config, DictConfig)
     dataset: Dataset = build(config.dataset, "dataset")
     dataset.check()
-    rows: Any = OmegaConf.to_container(config.resolved)
-    # Where a run has a row twice, the tables of `Results` have it once.
-    kept = {(row["name"], row_key({name: row[name] for name in row if name != "name"})): row for row in rows}
-    if {row["dataset"]["fingerprint"] for row in rows} != {dataset.fingerprint}:
+    rows = resolved_rows(cast(dict[Any, Any], OmegaConf.to_container(config)))
+    # If a run has a row twice, the tables of `Results` have it once.
+    kept = {(row.name, row.key): row for row in rows}
+    if {row.settings["dataset"]["fingerprint"] for row in rows} != {dataset.fingerprint}:
         raise DatasetError(f"{folder}: the pictures of dataset {dataset.name} are no longer those that were evaluated")
     if len(kept) != len(settings):
         raise DatasetError(f"{folder}: config.yaml lists {len(kept)} rows, summary.csv {len(settings)}; run it again")
     return dataset, [
-        _KeptLabels(setting, folder, name, key, row["scoring"]["size"])
-        for setting, ((name, key), row) in zip(settings, kept.items(), strict=True)
+        _KeptLabels(setting, folder, row.key, row.settings["scoring"]["size"])
+        for setting, row in zip(settings, kept.values(), strict=True)
     ]
 
 

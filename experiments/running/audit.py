@@ -15,11 +15,12 @@ from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
-from eval.records import Record
-from eval.rows import Row
+from eval.row_results import RowResults
 from eval.settings import differences
-from eval.tables import PERCENT, Records, write_csv
+from eval.tables import PERCENT, write_csv
 
+AUDIT_TABLES = ("audit.csv", "audit.md")
+"""Files that `write_audit` writes."""
 METRICS = {"acc": "ACC", "miou": "mIoU"}
 CHANGE = ("change", "change_low", "change_high")
 COLUMNS = (
@@ -32,22 +33,18 @@ CAPTION = (
     "Underflow: the share of the attention that is 0 in float16."
 )
 
-Evaluated = Mapping[str, Record]
-"""Image -> its record, those that failed left out."""
 
-
-def write_audit(folder: Path, rows: Sequence[Row], records: Records) -> str:
+def write_audit(folder: Path, results: Sequence[RowResults]) -> str:
     """Writes ``audit.csv`` and ``audit.md``, each whole or not at all.
 
     Args:
         folder: where to, must exist.
-        rows: those of a name are compared with the first of that name.
-        records: image records of each row.
+        results: of each row; the rows of a name are compared with the first of that name.
 
     Returns:
         The text of ``audit.md``, fit for a terminal.
     """
-    table = audit(rows, records)
+    table = audit(results)
     lines = [line for _, line in table.iterrows()]
     cells = {"method": list(table["method"]), "choice": list(table["choice"]), "score": list(table["protocol"])}
     for metric, title in METRICS.items():
@@ -62,7 +59,7 @@ def write_audit(folder: Path, rows: Sequence[Row], records: Records) -> str:
     return text
 
 
-def audit(rows: Sequence[Row], records: Records) -> pd.DataFrame:
+def audit(results: Sequence[RowResults]) -> pd.DataFrame:
     """How far each choice moves the scores, in percent, columns `COLUMNS`. Arguments as in `write_audit`.
 
     For each method its first row in score ``official``; the same in ``present``, which is a choice as well; then each
@@ -70,42 +67,35 @@ def audit(rows: Sequence[Row], records: Records) -> pd.DataFrame:
     left out.
     """
     lines = []
-    for name in dict.fromkeys(row.name for row in rows):
-        first, *others = (row for row in rows if row.name == name)
-        before = _evaluated(records[first.key])
-        reference = _facts(name, "", records[first.key])
-        lines.append(reference | {"protocol": "official"} | _scores(_counts(before, "official")))
+    for name in dict.fromkeys(each.row.name for each in results):
+        first, *others = (each for each in results if each.row.name == name)
+        reference = _facts(first, "")
+        lines.append(reference | {"protocol": "official"} | _scores(_counts(first, "official")))
         lines.append(
-            reference | {"choice": "score: official -> present"} | _compared(before, before, "present", "official")
+            reference | {"choice": "score: official -> present"} | _compared(first, first, "present", "official")
         )
         for other in others:
-            choice = "; ".join(differences(first.settings, other.settings))
+            choice = "; ".join(differences(first.row.settings, other.row.settings))
             if choice:
-                facts = _facts(name, choice, records[other.key])
-                after = _evaluated(records[other.key])
-                lines += [facts | _compared(before, after, protocol, protocol) for protocol in PROTOCOLS]
+                facts = _facts(other, choice)
+                lines += [facts | _compared(first, other, protocol, protocol) for protocol in PROTOCOLS]
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
-def _evaluated(records: Sequence[Record]) -> Evaluated:
-    return {record["image"]: record for record in records if record["status"] == "ok"}
-
-
-def _facts(name: str, choice: str, records: Sequence[Record]) -> dict[str, Any]:
+def _facts(results: RowResults, choice: str) -> dict[str, Any]:
     """Columns of a row besides its scores."""
-    evaluated = _evaluated(records)
-    underflow = [record["underflow"] for record in evaluated.values()]
+    underflow = [record["underflow"] for record in results.evaluated]
     return {
-        "method": name,
+        "method": results.row.name,
         "choice": choice,
-        "images": len(evaluated),
-        "failed": len(records) - len(evaluated),
+        "images": len(results.evaluated),
+        "failed": len(results.failed),
         "underflow": PERCENT * np.mean(underflow) if underflow else np.nan,
     }
 
 
 def _compared(
-    before: Evaluated, after: Evaluated, protocol: ProtocolName, old_protocol: ProtocolName
+    before: RowResults, after: RowResults, protocol: ProtocolName, old_protocol: ProtocolName
 ) -> dict[str, Any]:
     """Scores, and how far they are from ``before`` in ``old_protocol`` on the images of both."""
     line = {"protocol": protocol} | _scores(_counts(after, protocol))
@@ -114,8 +104,10 @@ def _compared(
     return line
 
 
-def _counts(evaluated: Evaluated, protocol: ProtocolName) -> dict[str, Counts]:
-    return {image: Counts.from_json(record["counts"][protocol]) for image, record in evaluated.items()}
+def _counts(results: RowResults, protocol: ProtocolName) -> dict[str, Counts]:
+    """Image -> its counts."""
+    images = [record["image"] for record in results.evaluated]
+    return dict(zip(images, results.counts(protocol), strict=True))
 
 
 def _scores(counts: Mapping[str, Counts]) -> dict[str, float]:

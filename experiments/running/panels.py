@@ -1,106 +1,176 @@
-"""Panels: input, ground truth and every method's segmentation of one picture, side by side."""
+"""Panels: picture, ground truth and segmentations side by side, with a legend of the classes.
+
+A run has a panel a picture and an overview; a sweep has one sheet a picture, with its points side by side.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.base import Dataset, DatasetError
-from diffseg.pictures import contact_sheet, fit, overlay, write_picture
+from datasets.base import VOID, DatasetError, Sample
+from diffseg.legend import legend
+from diffseg.palette import palette
+from diffseg.pictures import TILE_WIDTH, Picture, contact_sheet, fit, overlay, write_picture
 from eval.files import writing
 from eval.matching import contingency, match_contingency
 from eval.metrics import accuracy
 from eval.row_progress import label_path
 from eval.rows import RowToRun
+from eval.run_results import LABELS
 from eval.squares import square_image, square_label
+from eval.written import WrittenFiles
 from experiments.running.colours import class_colours
 
-COLUMNS = 3
-OVERVIEW = "overview"
-OVERVIEW_TILE = 220  # pixels
+FOLDER, OVERVIEW = "panels", "overview"
+COLUMNS, SHEET_COLUMNS = 3, 5
+SMALLEST_FONT = 12
+OVERVIEW_TILE = SHEET_TILE = 220  # pixels
+MAX_POINTS = 12
+"""A sheet shows at most so many points of a sweep, evenly spread over their order."""
 
-Tiles = list[tuple[str, NDArray[np.uint8]]]
 
-
-def write_panels(folder: Path, rows: Sequence[RowToRun], panels: int) -> list[Path]:
-    """Draws ``panels/ID.png`` for the first pictures, and all of them on one sheet, ``panels/overview.png``.
+def write_panels(home: Path, rows: Sequence[RowToRun], panels: int) -> list[Path]:
+    """Draws ``panels/ID.png`` for the first pictures of a run, and all of them on ``panels/overview.png``.
 
     A segment that is matched with a class of the picture (score `present`) has that class's colour, so that agreement
     shows; the others have colours that no class has.
 
     Args:
-        folder: results folder, with the label maps that the run kept under ``labels/``.
+        home: results folder, with the label maps that the run kept.
         rows: in the order of the tables.
         panels: number of pictures.
 
     Returns:
-        Paths of what was drawn; a picture that could not be read is left out.
+        Paths of the panels, the overview last; none without pictures. A picture that cannot be read is left out.
     """
-    # Of namesakes that differ in no more than their seed, one is shown.
+    # Of rows that differ in no more than their seed, one is shown.
     rows = list({(row.name, row.config.size): row for row in reversed(rows)}.values())[::-1]
-    ids = rows[0].config.dataset.ids[:panels]
+    named = [(_name(row, rows), row) for row in rows]
     with ThreadPoolExecutor() as pool:  # resizing and compressing, most of the work, run side by side
-        drawn = zip(ids, pool.map(lambda id: _tiles(folder, rows, id), ids), strict=True)
-        tiles = {id: shown for id, shown in drawn if shown}
-        if not tiles:
-            return []
-        (folder / "panels").mkdir(exist_ok=True)
-        for stale in set((folder / "panels").rglob("*.png")) - {folder / "panels" / f"{name}.png" for name in tiles}:
-            stale.unlink()  # of earlier settings
-        return list(pool.map(lambda name: _draw(folder, name, tiles), [*tiles, OVERVIEW]))
+        shown = _read_all(pool, home, named, rows[0].config.dataset.ids[:panels], TILE_WIDTH)
+        _list_files(home, [*shown, OVERVIEW] if shown else [])
+        paths = list(pool.map(lambda id: _write(home, id, _sheet([shown[id]], COLUMNS, TILE_WIDTH)), shown))
+    if not shown:
+        return []
+    everything = list(shown.values())
+    return [*paths, _write(home, OVERVIEW, _sheet(everything, len(everything[0].tiles), OVERVIEW_TILE))]
 
 
-def _draw(folder: Path, name: str, tiles: Mapping[str, Tiles]) -> Path:
-    """Writes one picture's sheet, or the overview."""
-    if name == OVERVIEW:
-        sheet = contact_sheet(list(tiles.values()), OVERVIEW_TILE)
-    else:
-        line = tiles[name]
-        sheet = contact_sheet([line[start : start + COLUMNS] for start in range(0, len(line), COLUMNS)])
-    path = folder / "panels" / f"{name}.png"
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)  # an id can be a path
-        write_picture(path, sheet)
-    return path
+def write_sheets(home: Path, points: Sequence[tuple[str, RowToRun]], panels: int) -> tuple[list[Path], list[str], int]:
+    """Draws ``panels/ID.png`` for the first pictures of a sweep, with up to `MAX_POINTS` of its points side by side.
+
+    Args:
+        home: folder of the sweep, with the label maps that it kept.
+        points: what tells a job from the others, and a row of it; in order.
+        panels: number of pictures.
+
+    Returns:
+        Paths of the sheets, the points shown, and the number of different points.
+    """
+    distinct = list({row.key: (point, row) for point, row in reversed(points)}.values())[::-1]
+    several = len({row.name for _, row in distinct}) > 1
+    chosen = [distinct[number] for number in _spread(len(distinct), MAX_POINTS)]
+    named = [(f"{row.name}, {point}" if several else point, row) for point, row in chosen]
+    ids = max((row.config.dataset.ids[:panels] for _, row in chosen), key=len)
+    with ThreadPoolExecutor() as pool:
+        shown = _read_all(pool, home, named, ids, SHEET_TILE)
+        _list_files(home, shown)
+        paths = list(pool.map(lambda id: _write(home, id, _sheet([shown[id]], SHEET_COLUMNS, SHEET_TILE)), shown))
+    return paths, [name for name, _ in named], len(distinct)
 
 
-def _tiles(folder: Path, rows: Sequence[RowToRun], id: str) -> Tiles:
-    """Input, ground truth and each method's segments over the input; empty where there is nothing to show."""
-    dataset = rows[0].config.dataset
-    tiles: Tiles = []
-    for row in rows:
-        path = label_path(folder / "labels", row.name, row.key, id)
-        if not path.is_file():
-            continue
-        try:
-            picture, truth, shown = _given(dataset, id, dataset.state(id), row.config.size)
-        except (DatasetError, OSError):
-            return []  # recorded as failed, with its reason
-        if not tiles:
-            tiles = [(id, shown[0]), ("ground truth", shown[1])]
+def _spread(count: int, most: int) -> list[int]:
+    """Up to ``most`` of the numbers 0..count-1, evenly spread, the first and the last among them."""
+    return sorted({round(number) for number in np.linspace(0, count - 1, min(count, most))})
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """What is shown of one picture.
+
+    Attributes:
+        tiles: picture, ground truth and the segmentations, each with its caption.
+        legend: name and colour of each class in the ground truth, by its label.
+    """
+
+    tiles: list[tuple[str, Picture]]
+    legend: dict[int, tuple[str, list[int]]]
+
+
+def _read_all(
+    pool: ThreadPoolExecutor, home: Path, named: Sequence[tuple[str, RowToRun]], ids: Sequence[str], tile_width: int
+) -> dict[str, _Panel]:
+    """Picture -> its panel; pictures without a label map, or that cannot be read, are left out."""
+    panels = pool.map(lambda id: _read(home, named, id, tile_width), ids)
+    return {id: panel for id, panel in zip(ids, panels, strict=True) if panel}
+
+
+def _read(home: Path, named: Sequence[tuple[str, RowToRun]], id: str, tile_width: int) -> _Panel | None:
+    """The panel of one picture; None without a label map."""
+    kept = [(name, row, path) for name, row in named if (path := label_path(home / LABELS, row.key, id)).is_file()]
+    if not kept:
+        return None
+    dataset = named[0][1].config.dataset
+    try:
+        sample = dataset.load(id)
+        squares = {size: _square(sample, size) for size in {row.config.size for _, row, _ in kept}}
+    except (DatasetError, OSError):
+        return None  # recorded as failed, with its reason
+    picture, truth = squares[kept[0][1].config.size]
+    tiles = [(id, fit(picture, tile_width)), ("ground truth", fit(overlay(picture, truth), tile_width))]
+    for name, row, path in kept:
+        picture, truth = squares[row.config.size]
         with Image.open(path) as file:
             labels = np.asarray(file).astype(np.int64)
         table = contingency(labels, truth, len(dataset.classes))
-        caption = f"{_name(row, rows)}: ACC {accuracy(match_contingency(table, 'present', dataset.background)):.0%}"
-        tiles.append((caption, fit(overlay(picture, class_colours(labels, table, dataset.background)))))
-    return tiles
+        acc = accuracy(match_contingency(table, "present", dataset.background))
+        coloured = overlay(picture, class_colours(labels, table, dataset.background))
+        tiles.append((f"{name}: ACC {acc:.0%}", fit(coloured, tile_width)))
+    colours = palette(len(dataset.classes)).tolist()
+    seen = np.unique(truth[truth != VOID]).tolist()
+    return _Panel(tiles, {label: (dataset.classes[label], colours[label]) for label in seen})
 
 
-@lru_cache(maxsize=16)  # the jobs of a sweep show the same pictures: 3 MB each at 512 pixels
-def _given(
-    dataset: Dataset, id: str, state: str, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int16], tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Picture ``(size, size, 3)``, labels ``(size, size)``, and the tiles of both; ``state``: of the files."""
-    sample = dataset.load(id)
+def _square(sample: Sample, size: int) -> tuple[Picture, NDArray[np.int16]]:
+    """Picture ``(size, size, 3)`` and labels ``(size, size)`` of the centred square."""
     pixels, truth = square_image(sample, size).numpy(), square_label(sample, size).numpy()
-    picture = pixels.transpose(1, 2, 0).round().astype(np.uint8)
-    return picture, truth, (fit(picture), fit(overlay(picture, truth)))
+    return pixels.transpose(1, 2, 0).round().astype(np.uint8), truth
+
+
+def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Picture:
+    """The tiles of panels in lines of up to ``columns``, and one legend below."""
+    lines = [panel.tiles[start : start + columns] for panel in panels for start in range(0, len(panel.tiles), columns)]
+    sheet = contact_sheet(lines, tile_width)
+    entries = {label: entry for panel in panels for label, entry in panel.legend.items()}
+    names = [entries[label] for label in sorted(entries)]
+    return np.vstack([sheet, legend(names, sheet.shape[1], max(SMALLEST_FONT, tile_width // 22))])
+
+
+def _file(name: str) -> str:
+    """Of a panel, below the results folder; the id of a picture can be a path."""
+    return f"{FOLDER}/{name}.png"
+
+
+def _list_files(home: Path, names: Iterable[str]) -> None:
+    """Deletes the panels of earlier settings, and lists the new ones as ours."""
+    written, files = WrittenFiles(home), [_file(name) for name in names]
+    written.delete([name for name in written.names if name.startswith(f"{FOLDER}/")], keep=files)
+    written.add(files)
+
+
+def _write(home: Path, name: str, sheet: Picture) -> Path:
+    path = home / _file(name)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(path, sheet)
+    return path
 
 
 def _name(row: RowToRun, rows: Sequence[RowToRun]) -> str:

@@ -14,6 +14,8 @@ from diffseg.paths import expanded
 from eval.config import RowConfig
 from experiments.running.rows import expand
 
+NOT_SETTINGS = ("results_dir=", "hydra.", "hydra/")
+
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -25,7 +27,8 @@ class RunPlan:
         folder: results folder.
         sweep: folder of the sweep of which it is a job, None where it is alone.
         point: what tells it from the sweep's other jobs.
-        title: of a job that runs together with others, in front of what is said of it.
+        title: of a job that runs together with others, in front of messages about it.
+        overrides: of the command line, without those that say where results lie and how jobs are launched.
     """
 
     config: DictConfig
@@ -34,13 +37,25 @@ class RunPlan:
     sweep: Path | None = None
     point: str = ""
     title: str = ""
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def together(self) -> bool:
+        """Whether the job is evaluated together with the others of its sweep; other launchers run jobs apart."""
+        return bool(self.title)
+
+    @property
+    def home(self) -> Path:
+        """Folder of the records and label maps: jobs that are evaluated together share that of their sweep."""
+        return self.sweep if self.sweep and self.together else self.folder
 
 
 def plan(config: DictConfig, point: str = "", title: str = "") -> RunPlan:
     """The plan of the job that Hydra is running. Raises ConfigError, see `experiments.running.rows.expand`."""
     job = HydraConfig.get()
     rows = expand(config, job.overrides.task, job.runtime.choices)
+    overrides = tuple(each for each in job.overrides.task if not each.startswith(NOT_SETTINGS))
     if job.mode != RunMode.MULTIRUN:
-        return RunPlan(config, rows, expanded(config.results_dir).absolute())
+        return RunPlan(config, rows, expanded(config.results_dir).absolute(), overrides=overrides)
     sweep = Path(job.sweep.dir).absolute()
-    return RunPlan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title)
+    return RunPlan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title, overrides)

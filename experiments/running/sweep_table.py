@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from eval.files import writing
 from eval.markdown import coarse, fixed, pipe_table, with_interval
 from eval.results import SWEEP_TABLE, ResultsError, read_results
 from eval.tables import write_csv
+from eval.written import WrittenFiles
 
 
-def begin(sweep: Path, first: int, count: int) -> None:
+def list_jobs(sweep: Path, folders: Sequence[Path]) -> None:
     """Lists the jobs of a launch before any has run, so that those of another launch are not taken for theirs.
 
     Args:
-        sweep: folder of the numbered ones.
-        first, count: numbers of the jobs; those before the first were launched earlier by the same command.
+        sweep: folder of the sweep.
+        folders: of the jobs. Jobs with a lower number were launched earlier by the same command.
     """
-    _write(sweep, first, count, finished=False)
+    WrittenFiles(sweep).add([SWEEP_TABLE])
+    _write(sweep, folders, finished=False)
 
 
-def conclude(sweep: Path, first: int, count: int) -> None:
-    """Writes the summaries of all jobs as one table, and prints it. A job that has none stands there without scores."""
-    _write(sweep, first, count, finished=True)
+def write_sweep_table(sweep: Path, folders: Sequence[Path]) -> None:
+    """Writes the summaries of all jobs as one table, and prints it. A job without a summary has a line without scores.
+
+    Arguments as in `list_jobs`.
+    """
+    _write(sweep, folders, finished=True)
     try:
         overview = _overview(read_results(sweep).summary)
     except ResultsError:  # no job has finished, or they report no score in common
@@ -33,38 +38,32 @@ def conclude(sweep: Path, first: int, count: int) -> None:
 
 
 def remove_stale_sweep_table(folder: Path) -> None:
-    """Removes the table of a sweep from the folder of a single run whose own tables are written: those are read now."""
-    path = folder / SWEEP_TABLE
-    if path.is_file():
-        with writing(path):
-            path.unlink()
+    """Deletes the table of an earlier sweep from the folder of a single run, whose own tables are read from now on."""
+    for path in WrittenFiles(folder).delete([SWEEP_TABLE]):
         print(f"{path}: removed, so that this run's tables are read; the sweep's jobs stay in their folders")
 
 
 def warn_unused_folders(sweep: Path, count: int) -> None:
-    """Says what lies in the folder of a sweep beside the ``count`` jobs of its last launch."""
-    from experiments.running.sweep_folders import EARLIER
-
+    """Names the folders of jobs of earlier launches, beside the ``count`` jobs of the last one."""
     numbers = sorted(int(path.name) for path in sweep.iterdir() if path.name.isdecimal())
     others = [str(number) for number in numbers if number >= count]
-    kept = [f"jobs of earlier launches, in the folders {', '.join(others)}"] if others else []
-    if (sweep / EARLIER).is_dir():
-        kept.append(f"records of other points, in {sweep / EARLIER}")
-    if kept:
-        print(f"Kept, and not in these tables: {'; '.join(kept)}", flush=True)
+    if others:
+        print(
+            f"Kept, and not in these tables: jobs of earlier launches, in the folders {', '.join(others)}", flush=True
+        )
 
 
-def _write(sweep: Path, first: int, count: int, finished: bool) -> None:
-    path = sweep / SWEEP_TABLE
+def _write(sweep: Path, folders: Sequence[Path], finished: bool) -> None:
+    path, first = sweep / SWEEP_TABLE, int(folders[0].name)
     parts = []
     if first and path.is_file():
         earlier = pd.read_csv(path, dtype=str)
         parts.append(earlier[earlier["job"].astype(int) < first])
-    for number in range(first, first + count):
-        summary = sweep / str(number) / "summary.csv"
+    for folder in folders:
+        summary = folder / "summary.csv"
         done = finished and summary.is_file()
         part = pd.read_csv(summary, dtype=str) if done else pd.DataFrame(index=[0])
-        part.insert(0, "job", str(number))
+        part.insert(0, "job", folder.name)
         parts.append(part)
     write_csv(path, pd.concat(parts))
 

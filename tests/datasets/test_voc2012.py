@@ -10,9 +10,10 @@ from PIL import Image
 
 from datasets.base import VOID
 from datasets.voc2012 import Voc2012
-from eval.matching import Counts, match
+from eval.matching import match
 from eval.protocols import PROTOCOLS
 from eval.squares import square_label
+from tests.helpers.made_records import counts_of
 from tests.helpers.paired_folder import image_of, label_of, write_label, write_list, write_pair
 from tests.helpers.runs import SMALL, evaluate
 
@@ -61,7 +62,7 @@ def test_the_whole_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         labels, truth = np.asarray(Image.open(path)), square_label(dataset.load(record["image"]), SIDE).numpy()
         for protocol in PROTOCOLS:
             counts = match(labels, truth, 21, protocol, background=0)
-            assert Counts.from_json(record["counts"][protocol]) == counts
+            assert counts_of(record, protocol, background=0) == counts
             assert counts != match(labels, truth, 21, protocol)
     assert list(run.table()["images"]) == [2, 2]
     assert run.table("per_class")["class"].iloc[0] == "background"

@@ -338,9 +338,41 @@ def test_an_order_moves_no_other_record(path: Path) -> None:
     assert lines == [before[0], *before[3:6], *before[1:3], before[7], before[6]]
 
 
+def test_the_line_of_a_row_stays_before_its_images(path: Path) -> None:
+    """Images that a run does not have come first, but not before their row."""
+    with RecordFile(path) as records:
+        records.gather([(KEY, ""), (KEY, "b")])
+    assert [json.loads(line).get("image") for line in path.read_text().splitlines()] == [None, "a", "b"]
+
+
 def test_a_shard_that_does_not_see_the_folder_of_the_first(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="a folder that all machines share"), RecordFile(tmp_path / "r.jsonl", 1):
         pass
+
+
+@pytest.mark.parametrize(
+    "name", ["records.old.jsonl", "records.2026-11-26.jsonl", "records..jsonl", "myrecords.1.jsonl"]
+)
+def test_a_users_copy_is_neither_read_nor_removed(path: Path, name: str) -> None:
+    copy = path.with_name(name)
+    copy.write_text(json.dumps({"type": "row", "key": KEY, "settings": SETTINGS}) + "\n" + json.dumps(ok("z")) + "\n")
+    before = copy.read_bytes()
+    with RecordFile(path) as records:
+        assert records.done(KEY) == {"a", "b"}
+        records.gather()
+    assert copy.read_bytes() == before
+
+
+def test_an_older_version_is_named_and_left_alone(path: Path) -> None:
+    path.write_text('{"type": "variant", "key": "k", "settings": {}}\n')
+    with pytest.raises(RecordError, match=r"records\.jsonl: written by an older version"), RecordFile(path):
+        pass
+    assert path.read_text() == '{"type": "variant", "key": "k", "settings": {}}\n'
+
+
+def test_records_are_read_without_a_lock(path: Path) -> None:
+    with RecordFile(path):
+        assert RecordFile.read(path).done(KEY) == {"a", "b"}
 
 
 def test_what_is_known_is_not_written_again(path: Path) -> None:

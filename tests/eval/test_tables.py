@@ -12,9 +12,10 @@ from eval.columns import setting_names
 from eval.markdown import markdown
 from eval.matching import contingency, match_contingency
 from eval.metrics import bootstrap
-from eval.protocols import PROTOCOLS
 from eval.rows import Row, telling_names
+from eval.scores import SparseTable
 from eval.tables import per_class, per_image, summary, write_tables
+from tests.helpers.made_records import results_of
 
 # fmt: off
 COLUMNS = [
@@ -22,6 +23,7 @@ COLUMNS = [
     "scheme", "weights", "segmenter", "tau", "anchors", "iterations", "rule", "precision", "grid", "clusters", "eps",
     "min_samples", "noise", "seed", "n_init", "upsample", "protocol", "images", "failed", "segments", "acc",
     "acc_low", "acc_high", "miou", "miou_low", "miou_high", "published_acc", "published_miou", "seconds_per_image",
+    "device", "dtype",
 ]
 # fmt: on
 CLASSES = ["sky", "grass", "road"]
@@ -49,7 +51,9 @@ def ok(image: str, prediction: list[int], truth: list[int], seconds: float) -> d
         "image": image,
         "status": "ok",
         "segments": len(set(prediction)),
-        "counts": {protocol: match_contingency(table, protocol).to_json() for protocol in PROTOCOLS},
+        "table": SparseTable.of(table).to_json(),
+        "device": "cpu",
+        "dtype": "float32",
         "seconds": {"attention": seconds, "segment": 0.25},
     }
 
@@ -64,12 +68,12 @@ RECORDS = {
     ],
     "k": [],
 }
-VARIANTS = [DIFFSEG, DBSCAN]
+ROWS = [DIFFSEG, DBSCAN]
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> dict[str, pd.DataFrame]:
-    write_tables(tmp_path, VARIANTS, RECORDS, CLASSES)
+    write_tables(tmp_path, results_of(ROWS, RECORDS), CLASSES)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("per_class.csv", "per_image.csv", "summary.csv", "summary.md")
     ]
@@ -109,10 +113,11 @@ def test_a_row_without_images_has_empty_scores(written: dict[str, pd.DataFrame])
 
 
 def test_the_intervals_are_those_of_the_bootstrap() -> None:
-    counts = [record["counts"]["official"] for record in RECORDS["d"] if record["status"] == "ok"]
-    arrays = {name: [count[name] for count in counts] for name in ("tp", "fp", "fn", "labelled")}
+    tables = [SparseTable.from_json(record["table"]).dense() for record in RECORDS["d"] if record["status"] == "ok"]
+    counts = [match_contingency(table) for table in tables]
+    arrays = {name: [getattr(count, name) for count in counts] for name in ("tp", "fp", "fn", "labelled")}
     acc, miou = bootstrap(**arrays)
-    row = summary([DIFFSEG], RECORDS).iloc[0]
+    row = summary(results_of([DIFFSEG], RECORDS)).iloc[0]
     assert (row.acc_low, row.acc_high) == (100 * acc.low, 100 * acc.high)
     assert (row.miou_low, row.miou_high) == (100 * miou.low, 100 * miou.high)
 
@@ -137,7 +142,7 @@ def test_per_class_holds_the_counts(written: dict[str, pd.DataFrame]) -> None:
 
 def test_a_class_present_but_not_matched_counts_as_present() -> None:
     records = {"d": [ok("a", [0, 0, 0, 0, 1], [0, 0, 0, 1, 0], seconds=1.0)]}
-    table = per_class([DIFFSEG], records, CLASSES, ["present"])
+    table = per_class(results_of([DIFFSEG], records), CLASSES, ["present"])
     assert table["tp"].tolist() == [3, 0, 0]
     assert table["images"].tolist() == [1, 1, 0]
 
@@ -174,7 +179,7 @@ def test_the_same_records_give_the_same_bytes_but_for_timings(tmp_path: Path) ->
     folders = [tmp_path / name for name in ("first", "again", "slower")]
     for folder, records in zip(folders, (RECORDS, RECORDS, slower), strict=True):
         folder.mkdir()
-        write_tables(folder, VARIANTS, records, CLASSES)
+        write_tables(folder, results_of(ROWS, records), CLASSES)
     for file, timing in {"summary": "seconds_per_image", "per_image": "seconds", "per_class": None}.items():
         first, again, changed = (folder / f"{file}.csv" for folder in folders)
         assert first.read_bytes() == again.read_bytes()
@@ -186,13 +191,13 @@ def test_the_same_records_give_the_same_bytes_but_for_timings(tmp_path: Path) ->
 
 
 def test_one_protocol_alone() -> None:
-    assert set(summary(VARIANTS, RECORDS, ["present"])["protocol"]) == {"present"}
-    assert set(per_class(VARIANTS, RECORDS, CLASSES, ["present"])["protocol"]) == {"present"}
-    assert set(per_image(VARIANTS, RECORDS, ["present"])["protocol"]) == {"present"}
+    assert set(summary(results_of(ROWS, RECORDS), ["present"])["protocol"]) == {"present"}
+    assert set(per_class(results_of(ROWS, RECORDS), CLASSES, ["present"])["protocol"]) == {"present"}
+    assert set(per_image(results_of(ROWS, RECORDS), ["present"])["protocol"]) == {"present"}
 
 
 def test_the_text_reads_like_the_table_of_the_paper(tmp_path: Path) -> None:
-    text = write_tables(tmp_path, VARIANTS, RECORDS, CLASSES, ["present"], official_count=2175)
+    text = write_tables(tmp_path, results_of(ROWS, RECORDS), CLASSES, ["present"], official_count=2175)
     assert (tmp_path / "summary.md").read_text(encoding="utf-8") == text
     assert text == (
         "Score `present`: only the classes present in an image are matched\n\n"
@@ -205,28 +210,45 @@ def test_the_text_reads_like_the_table_of_the_paper(tmp_path: Path) -> None:
 
 
 def test_published_numbers_stand_beside_the_official_score_only() -> None:
-    official, present = markdown(summary(VARIANTS, RECORDS), ["a", "b"], official_count=2).split("Score `present`")
+    text = markdown(summary(results_of(ROWS, RECORDS)), ["a", "b"], official_count=2)
+    official, present = text.split("Score `present`")
     assert "72.5 / -" in official
     assert "| 2, 1 failed |" in official
     assert "paper" not in present
 
 
 def test_few_images_are_told() -> None:
-    record = RECORDS[VARIANTS[0].key][0]
+    record = RECORDS[ROWS[0].key][0]
     for count, caveat in (
-        (1, ["Intervals over 1 image: coarse."]),
+        (1, []),  # one image has no interval
         (9, ["Intervals over 9 images: coarse."]),
         (10, []),
     ):
-        lines = markdown(summary(VARIANTS[:1], {VARIANTS[0].key: [record] * count}), ["a"]).splitlines()
+        lines = markdown(summary(results_of(ROWS[:1], {ROWS[0].key: [record] * count})), ["a"]).splitlines()
         assert [line for line in lines if "coarse" in line] == caveat
+
+
+def test_one_image_has_no_interval() -> None:
+    results = results_of([DIFFSEG], {"d": RECORDS["d"][:1]})
+    assert summary(results)[["acc_low", "acc_high", "miou_low", "miou_high"]].isna().all(axis=None)
+    assert per_class(results, CLASSES)[["iou_low", "iou_high"]].isna().all(axis=None)
+    assert "| 75.0 |" in " ".join(markdown(summary(results), ["a"]).split())
+
+
+def test_a_table_made_on_several_devices_says_so() -> None:
+    first, failed, last = RECORDS["d"]
+    for device, cell in (("cpu", "cpu"), ("NVIDIA H200", "NVIDIA H200, cpu")):
+        overview = summary(results_of([DIFFSEG], {"d": [{**first, "device": device}, failed, last]}))
+        assert set(overview["device"]) == {cell}
+        assert set(overview["dtype"]) == {"float32"}
+        assert ("Evaluated on several devices: NVIDIA H200, cpu." in markdown(overview, ["a"])) == (", " in cell)
 
 
 def test_every_setting_of_a_segmenter_has_a_column() -> None:
     """Whichever segmenter it is: nothing lists them all."""
     settings = {"kind": "Cut", "name": "cut", "tau": 0.5, "alpha": 10.0, "size": 32, "miou": None, "way": "soft"}
     cut = Row("Cut", "c", {"backbone": {"size": 448}, "segmenter": settings})
-    table = summary([DIFFSEG, cut, DBSCAN], {"c": [], **RECORDS})
+    table = summary(results_of([DIFFSEG, cut, DBSCAN], {"c": [], **RECORDS}))
     assert list(table.columns) == [*COLUMNS, "alpha", "segmenter.size", "segmenter.miou", "way"]
     further = table.query("protocol == 'present'")[["tau", "alpha", "size", "segmenter.size", "segmenter.miou", "way"]]
     assert further.to_numpy().tolist() == [
@@ -234,7 +256,7 @@ def test_every_setting_of_a_segmenter_has_a_column() -> None:
         ["0.5", "10", "448", "32", "", "soft"],
         ["", "", "", "", "", ""],
     ]
-    assert list(summary([DIFFSEG, DBSCAN], RECORDS).columns) == COLUMNS
+    assert list(summary(results_of([DIFFSEG, DBSCAN], RECORDS)).columns) == COLUMNS
     assert setting_names(table) == [*COLUMNS[1:25], "alpha", "segmenter.size", "segmenter.miou", "way"]
 
 
@@ -257,5 +279,5 @@ def test_namesakes_are_told_apart() -> None:
     sizes = [Row("DiffSeg", "", {"backbone": {"size": size, "sides": [size // 8]}}) for size in (320, 512)]
     assert telling_names(sizes) == ["DiffSeg, size=320", "DiffSeg, size=512"]
     records = {"": [ok("a", [0], [0], seconds=1.0)]}
-    assert per_class(seeds, records, CLASSES)["row"].unique().tolist() == telling_names(seeds)
-    assert per_image(seeds, records)["row"].unique().tolist() == telling_names(seeds)
+    assert per_class(results_of(seeds, records), CLASSES)["row"].unique().tolist() == telling_names(seeds)
+    assert per_image(results_of(seeds, records))["row"].unique().tolist() == telling_names(seeds)

@@ -14,11 +14,12 @@ from PIL import Image
 
 from datasets.photos import Photos
 from eval.columns import SUMMARY
-from eval.matching import Counts, match
+from eval.matching import match
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.squares import square_label
 from tests.conftest import ROOT
+from tests.helpers.made_records import counts_of
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings
 
 pytestmark = pytest.mark.usefixtures("dinov2")
@@ -90,7 +91,7 @@ def test_summary_is_the_sum_of_the_records(demo: Run) -> None:
     for key, settings in keys.items():
         row = names.get(settings["kind"]) or ("K-Means-S" if settings["clusters"] == "truth" else "K-Means-C")
         for protocol in PROTOCOLS:
-            counts = [Counts.from_json(each["counts"][protocol]) for each in demo.images() if each["key"] == key]
+            counts = [counts_of(each, protocol) for each in demo.images() if each["key"] == key]
             assert len(counts) == 3
             total = sum(counts[1:], counts[0])
             assert summary.loc[(row, protocol), "acc"] == pytest.approx(100 * accuracy(total), abs=1e-3)
@@ -159,7 +160,7 @@ def test_a_key_of_some_rows_reaches_those(run: Evaluate) -> None:
 
 def test_scored_at_another_size(run: Evaluate) -> None:
     done = run("dataset.limit=1", "panels=1", "protocol.size=40")
-    assert done.images()[0]["counts"]["official"]["labelled"] == 40 * 40
+    assert counts_of(done.images()[0]).labelled == 40 * 40
     with Image.open(next((done.folder / "labels").rglob("*.png"))) as labels:
         assert labels.size == (40, 40)
 

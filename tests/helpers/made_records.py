@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from eval.matching import contingency, match_contingency
-from eval.protocols import PROTOCOLS
+from eval.matching import Counts, contingency, match_contingency
+from eval.protocols import ProtocolName
+from eval.records import Record
+from eval.row_results import RowResults
+from eval.rows import Row
+from eval.scores import SparseTable
 
 CLASSES = 27
 
@@ -21,7 +25,24 @@ def records(seed: int, images: int, failed: Sequence[str] = ()) -> list[dict[str
         truth = generator.integers(0, 5, 400)
         prediction = np.where(generator.random(400) < 0.6, truth, generator.integers(0, 30, 400))
         table = contingency(prediction, truth, CLASSES)
-        counts = {protocol: match_contingency(table, protocol).to_json() for protocol in PROTOCOLS}
         seconds = {"attention": 1.0, "segment": 0.5}
-        made.append({"image": f"{number:012}", "status": "ok", "segments": 30, "counts": counts, "seconds": seconds})
+        made.append(
+            {
+                "image": f"{number:012}",
+                "status": "ok",
+                "segments": 30,
+                "table": SparseTable.of(table).to_json(),
+                "seconds": seconds,
+            }
+        )
     return made + [{"image": image, "status": "failed", "reason": "out of memory"} for image in failed]
+
+
+def results_of(rows: Sequence[Row], records: Mapping[str, Sequence[Record]]) -> list[RowResults]:
+    """The rows with their records, which stand under their keys."""
+    return [RowResults(row, records[row.key]) for row in rows]
+
+
+def counts_of(record: Record, protocol: ProtocolName = "official", background: int | None = None) -> Counts:
+    """The counts of an evaluated picture, from the contingency table in its record."""
+    return match_contingency(SparseTable.from_json(record["table"]).dense(), protocol, background)

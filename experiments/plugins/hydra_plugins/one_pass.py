@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from eval.config import ConfigError, explain
 from eval.records import PicturesFailed
+from eval.written import WrittenFiles
 from experiments.running.composing import Composer
 from experiments.running.plan import RunPlan, plan
 from experiments.running.rows import check
@@ -33,9 +32,9 @@ MULTIRUN_FILE = "multirun.yaml"
 class OnePassLauncher(Launcher):
     """Plans all jobs as Hydra would run them, one after the other, and evaluates them together.
 
-    A job's folder ends up with the files that the job would have written alone. A setting that cannot be is told
-    before any job begins. Records of earlier jobs of the sweep are taken over whatever their number was, so that a
-    sweep that grows evaluates its new points alone.
+    All jobs share the records in the folder of the sweep, so a sweep that grows evaluates its new points alone. Each
+    job's folder gets the tables that the job would have written alone. A wrong setting is reported before any job
+    begins.
     """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -71,15 +70,8 @@ class OnePassLauncher(Launcher):
         plans = [replace(each, rows=list(islice(rows, len(each.rows)))) for each in plans]
         # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
         from experiments.running.runner import run_plans
-        from experiments.running.sweep_table import begin, conclude
 
-        _allow_open_files(2 * len(plans))  # every job's records and their lock
-        failed = run_plans(
-            plans,
-            sweep,
-            begin=partial(begin, sweep, initial_job_idx, len(plans)),
-            conclude=partial(conclude, sweep, initial_job_idx, len(plans)),
-        )
+        failed = run_plans(plans)
         self.failed |= any(n and not each.config.allow_failures for n, each in zip(failed, plans, strict=True))
         return returns
 
@@ -112,18 +104,18 @@ class OnePassSweeper(BasicSweeper):
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Called by Hydra with the overrides of each job before they are launched.
 
-        The one-pass launcher composes its jobs itself, and sees whether they can be.
+        The one-pass launcher composes its jobs itself, and checks them.
         """
         if isinstance(self.launcher, OnePassLauncher):
             return
         super().validate_batch_is_legal(batch)
         if _leads() and not self.listed:
-            from experiments.running.sweep_table import begin
+            from experiments.running.sweep_table import list_jobs
 
-            sweep, self.listed = _folder(self.config), True
-            begin(sweep, 0, self._count())
-            for number in range(self._count()):  # not finished until written anew
-                (sweep / str(number) / "summary.csv").unlink(missing_ok=True)
+            self.listed = True
+            list_jobs(_folder(self.config), self._job_folders())
+            for folder in self._job_folders():  # not finished until written anew
+                WrittenFiles(folder).delete(["summary.csv"])
 
     def sweep(self, arguments: list[str]) -> Any:
         """Called by Hydra. Raises PicturesFailed when all batches have run."""
@@ -136,9 +128,9 @@ class OnePassSweeper(BasicSweeper):
             raise
         finally:  # those that have finished, where others could not
             if self.listed:
-                from experiments.running.sweep_table import conclude
+                from experiments.running.sweep_table import write_sweep_table
 
-                conclude(sweep, 0, self._count())
+                write_sweep_table(sweep, self._job_folders())
         if _leads():
             from experiments.running.sweep_table import warn_unused_folders
 
@@ -146,6 +138,9 @@ class OnePassSweeper(BasicSweeper):
         if isinstance(self.launcher, OnePassLauncher) and self.launcher.failed:
             raise PicturesFailed
         return returns
+
+    def _job_folders(self) -> list[Path]:
+        return [_folder(self.config) / str(number) for number in range(self._count())]
 
     def _count(self) -> int:
         """Number of jobs in all batches."""
@@ -159,7 +154,7 @@ def _folder(config: DictConfig | None) -> Path:
 
 
 def _remove_if_empty(folders: Sequence[Path]) -> None:
-    """Removes folders of a sweep that has not begun, innermost first; what Hydra writes before all else is nothing."""
+    """Removes the empty folders that Hydra created for a sweep that did not start, innermost first."""
     for folder in folders:
         if {path.name for path in folder.glob("*")} == {MULTIRUN_FILE}:
             (folder / MULTIRUN_FILE).unlink(missing_ok=True)
@@ -170,13 +165,3 @@ def _remove_if_empty(folders: Sequence[Path]) -> None:
 def _leads() -> bool:
     """Whether this is the process that writes tables, of those that torchrun started; torch is not imported yet."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _allow_open_files(more: int) -> None:
-    """Raises the system's limit for this process, as far as that may be raised."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY:
-        wanted = soft + more
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(hard, wanted), hard)
-        )

@@ -10,9 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from eval.config import ConfigError, build
-from eval.matching import Counts
 from eval.protocols import PROTOCOLS
 from eval.records import Record
+from eval.rows import Row
+from eval.scores import SparseTable
 from eval.tracking.base import NoTracker, SafeTracking, Tracking
 from eval.tracking.wandb_run import RowMirror
 from eval.tracking.wandb_tracker import WandbTracker
@@ -129,27 +130,27 @@ class WandbRun:
 def shown(starting_step: int, *records: tuple[str, int | None]) -> list[tuple[int, dict[str, Any]]]:
     """What is logged of images of 10 pixels of one class, so many of them correct; None: failed."""
     run = WandbRun(starting_step)
-    row = RowMirror(run, 0, "DiffSeg", ["class"], PROTOCOLS)  # type: ignore[arg-type]
+    row = RowMirror(run, 0, "DiffSeg", Row("DiffSeg", "key", {}), ["class"], PROTOCOLS)  # type: ignore[arg-type]
     for image, correct in records:
         record: dict[str, Any] = {"image": image, "status": "failed", "reason": "torn"}
         if correct is not None:
-            counts = Counts(np.array([correct]), np.array([0]), np.array([10 - correct]), 10).to_json()
-            record = {"image": image, "status": "ok", "segments": 1, "counts": dict.fromkeys(PROTOCOLS, counts)}
+            table = SparseTable.of(np.array([[correct, *[1] * (10 - correct)]]))  # the largest segment is matched
+            record = {"image": image, "status": "ok", "segments": 1, "table": table.to_json()}
             record["seconds"] = {"attention": 1.0, "segment": 0.5}
         row.record(record)
     return run.rows
 
 
 def test_a_resumed_run_is_sent_what_the_server_lacks() -> None:
-    rows = shown(2, ("a", 0), ("b", 1), ("c", 2), ("a", 0), ("d", 3))
+    rows = shown(2, ("a", 1), ("b", 1), ("c", 2), ("a", 1), ("d", 3))
     assert [(step, row["image/id"]) for step, row in rows] == [(2, "c"), (3, "d")]
-    assert rows[-1][1]["running/official/acc"] == pytest.approx(100 * 6 / 40)
+    assert rows[-1][1]["running/official/acc"] == pytest.approx(100 * 7 / 40)
     assert rows[-1][1]["image/seconds"] == 1.5
 
 
 def test_of_several_records_of_an_image_the_newest_counts() -> None:
-    rows = [row for _, row in shown(0, ("a", None), ("b", 4), ("b", 4), ("a", 10), ("b", 2), ("b", None), ("b", 0))]
+    rows = [row for _, row in shown(0, ("a", None), ("b", 4), ("b", 4), ("a", 10), ("b", 2), ("b", None), ("b", 1))]
     assert np.isnan(rows[0]["running/present/acc"])
-    assert [row["running/present/acc"] for row in rows[1:]] == [40, 70, 60, 100, 50]
+    assert [row["running/present/acc"] for row in rows[1:]] == pytest.approx([40, 70, 60, 100, 55])
     assert [(row["images"], row["failed"]) for row in rows] == [(0, 1), (1, 1), (2, 0), (2, 0), (1, 1), (2, 0)]
-    assert [row.get("image/present/acc") for row in rows] == [None, 40, 100, 20, None, 0]
+    assert [row.get("image/present/acc") for row in rows] == [None, 40, 100, 20, None, 10]

@@ -21,15 +21,15 @@ import pytest
 import yaml
 from PIL import Image
 
-from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.records import Record
 from eval.rows import Row, telling_names
-from eval.settings import row_key
+from eval.run_results import resolved_rows
 from eval.tracking.base import RunFacts, SafeTracking, Tracker, Tracking
 from eval.tracking.wandb_tracker import WandbTracker, _say
 from tests.conftest import ROOT
+from tests.helpers.made_records import counts_of
 from tests.helpers.runs import SMALL, Run, evaluate
 from tests.helpers.wandb_file import BLOCK, WandbFile, read_wandb_file
 
@@ -74,13 +74,7 @@ def folder(results: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def rows(folder: Path) -> list[Row]:
-    rows = yaml.safe_load((folder / "config.yaml").read_text())["resolved"]
-    return [_row(row.pop("name"), row) for row in rows]
-
-
-def _row(name: str, settings: dict[str, Any]) -> Row:
-    shown = settings | {"segmenter": {**settings["segmenter"], "name": settings["segmenter"]["kind"].lower()}}
-    return Row(name, row_key(settings), shown)
+    return resolved_rows(yaml.safe_load((folder / "config.yaml").read_text()))
 
 
 def images(folder: Path, key: str | None = None) -> list[Record]:
@@ -150,7 +144,7 @@ def test_history_has_each_image_and_the_score_so_far(mirrored: Path) -> None:
             assert (shown["_step"], shown["image/id"], shown["images"]) == (step, record["image"], step + 1)
             assert shown["image/segments"] == record["segments"]
             for protocol in PROTOCOLS:
-                total = sum(Counts.from_json(each["counts"][protocol]) for each in records[: step + 1])
+                total = sum(counts_of(each, protocol) for each in records[: step + 1])
                 for metric, score in METRICS.items():
                     own = per_image.loc[(name, protocol, record["image"]), metric]
                     assert shown[f"image/{protocol}/{metric}"] == pytest.approx(own, abs=1e-4)

@@ -14,7 +14,7 @@ from eval.rows import Row
 from eval.tables import summary
 from experiments.paper.published import published_table
 from experiments.paper.table import COLUMNS, paper_table, write_paper_table
-from tests.helpers.made_records import records
+from tests.helpers.made_records import records, results_of
 
 TABLE1 = "table1_cocostuff27"
 NOTE = "eps & min_samples are untuned: 100 % ours"
@@ -39,12 +39,12 @@ RECORDS[DBSCAN.key] = records(9, 6, failed=["000000000098", "000000000099"])
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return paper_table(TABLE1, ROWS, RECORDS, 2175)
+    return paper_table(TABLE1, results_of(ROWS, RECORDS), 2175)
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    write_paper_table(tmp_path, TABLE1, ROWS, RECORDS, 2175)
+    write_paper_table(tmp_path, TABLE1, results_of(ROWS, RECORDS), 2175)
     return tmp_path
 
 
@@ -65,7 +65,7 @@ def test_every_published_row_stands_once_with_ours_beside_it(table: pd.DataFrame
 
 def test_numbers_and_differences_are_those_of_the_summary(table: pd.DataFrame) -> None:
     rows = table.set_index(["method", "resolution"])
-    scores = summary([ROWS[-1]], RECORDS).set_index("protocol")
+    scores = summary(results_of([ROWS[-1]], RECORDS)).set_index("protocol")
     diffseg = rows.loc[("DiffSeg", "512")]
     for name in ("acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high"):
         assert diffseg[name] == pytest.approx(scores.loc["official", name])
@@ -77,7 +77,7 @@ def test_numbers_and_differences_are_those_of_the_summary(table: pd.DataFrame) -
 
 
 def test_seeds_become_mean_and_deviation(table: pd.DataFrame) -> None:
-    scores = summary(SEEDS, RECORDS, ["official"])
+    scores = summary(results_of(SEEDS, RECORDS), ["official"])
     row = table.set_index("method").loc["K-Means-C"]
     assert row["seeds"] == 3
     assert row["miou"] == pytest.approx(scores["miou"].sum() / 3)
@@ -102,11 +102,11 @@ def test_the_text_says_what_is_missing_and_untuned(written: Path) -> None:
 
 
 def test_a_whole_run_has_nothing_to_excuse(tmp_path: Path) -> None:
-    whole = write_paper_table(tmp_path, TABLE1, ROWS[-1:], RECORDS, 8)
+    whole = write_paper_table(tmp_path, TABLE1, results_of(ROWS[-1:], RECORDS), 8)
     assert "Not comparable" not in whole
     assert "Failed" not in whole
     assert "†" not in whole
-    other = write_paper_table(tmp_path, TABLE1, ROWS[-1:], RECORDS, None)
+    other = write_paper_table(tmp_path, TABLE1, results_of(ROWS[-1:], RECORDS), None)
     assert "Not comparable with the published numbers: these are of other images" in other
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from eval.matching import Counts
+from eval.matching import Counts, match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.rows import Row
+from eval.scores import SparseTable
 from experiments.running.audit import COLUMNS, audit, write_audit
-from tests.helpers.made_records import records
+from tests.helpers.made_records import records, results_of
 from tests.helpers.runs import SMALL, evaluate
 
 
@@ -55,7 +56,9 @@ def with_underflow(made: list[dict[str, Any]], underflow: float) -> list[dict[st
 
 
 def score(chosen: list[dict[str, Any]]) -> tuple[float, float]:
-    total = sum((Counts.from_json(record["counts"]["official"]) for record in chosen), Counts.zeros(27))
+    total = sum(
+        (match_contingency(SparseTable.from_json(record["table"]).dense()) for record in chosen), Counts.zeros(27)
+    )
     return 100 * accuracy(total), 100 * mean_iou(total)
 
 
@@ -64,7 +67,7 @@ def test_a_change_is_measured_on_the_pictures_of_both(tmp_path: Path) -> None:
     before, after = with_underflow(records(0, 6), 0.25), with_underflow(records(1, 4), 0.25)
     lost = [{"image": before[number]["image"], "status": "failed", "reason": "no proposals"} for number in (4, 5)]
     results = {FIRST.key: before, OTHER.key: [*after, *lost]}
-    row = audit([FIRST, OTHER], results).iloc[2]
+    row = audit(results_of([FIRST, OTHER], results)).iloc[2]
     assert (row["choice"], row["images"], row["failed"], row["underflow"]) == (
         *("segmenter.precision: float32 -> float16", 4, 2, 25.0),
     )
@@ -72,12 +75,12 @@ def test_a_change_is_measured_on_the_pictures_of_both(tmp_path: Path) -> None:
     assert (row["acc"], row["miou"]) == pytest.approx((acc, miou))
     assert (row["acc_change"], row["miou_change"]) == pytest.approx((acc - old_acc, miou - old_miou))
     assert row["acc_change_low"] < row["acc_change"] < row["acc_change_high"]
-    assert "4, 2 failed" in write_audit(tmp_path, [FIRST, OTHER], results)
+    assert "4, 2 failed" in write_audit(tmp_path, results_of([FIRST, OTHER], results))
 
 
 def test_a_row_that_lost_every_picture_has_no_change(tmp_path: Path) -> None:
     before = with_underflow(records(0, 2), 0.0)
     lost = [{"image": record["image"], "status": "failed", "reason": "no proposals"} for record in before]
-    text = write_audit(tmp_path, [FIRST, OTHER], {FIRST.key: before, OTHER.key: lost})
+    text = write_audit(tmp_path, results_of([FIRST, OTHER], {FIRST.key: before, OTHER.key: lost}))
     (line, _) = (line for line in text.splitlines() if "float16 |" in line)
     assert [cell.strip() for cell in line.split("|")[4:-1]] == ["-", "-", "-", "-", "-", "0, 2 failed"]

@@ -27,7 +27,7 @@ from eval.provenance import provenance
 from eval.results import ResultsError, read_results
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.plotting.all_plots import all_plots
-from experiments.running.sweep_folders import EARLIER
+from experiments.running.panels import MAX_POINTS
 from tests.conftest import ROOT
 from tests.helpers.coco_folder import write_spoilt_folder
 from tests.helpers.forks import log, start
@@ -77,8 +77,23 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def jobs(run: Run) -> dict[str, Any]:
-    """Every job's files."""
-    return {path.name: without_timings(path) for path in sorted(run.folder.iterdir()) if path.name.isdecimal()}
+    """The tables of every job, with the records and label maps from which they are made, wherever these lie."""
+    folders = [path for path in sorted(run.folder.iterdir()) if path.name.isdecimal()]
+    files = {path.name: without_timings(path) for path in folders}
+    return {
+        job: {name: each for name, each in of_job.items() if name.endswith((".csv", ".md", "config.yaml"))}
+        for job, of_job in files.items()
+    }
+
+
+def results(run: Run) -> tuple[list[str], dict[str, bytes]]:
+    """Every record, timings taken out, and every label map, in one folder or in several."""
+    records = []
+    for path in run.folder.rglob("records.jsonl"):
+        for line in path.read_text().splitlines():
+            records.append(json.dumps({key: value for key, value in json.loads(line).items() if key != "seconds"}))
+    labels = {"/".join(path.parts[-2:]): path.read_bytes() for path in run.folder.rglob("labels/*/*.png")}
+    return sorted(set(records)), labels
 
 
 def test_files_are_those_of_jobs_of_their_own(sweep: Sweep, calls: Counter[str]) -> None:
@@ -95,7 +110,12 @@ def test_files_are_those_of_jobs_of_their_own(sweep: Sweep, calls: Counter[str])
     apart = sweep(*overrides, "hydra/launcher=basic", folder="apart")
     assert apart.status == 0, apart.err
     assert jobs(together) == jobs(apart)
+    assert results(together) == results(apart)
     assert sorted(jobs(together)) == sorted(map(str, range(8)))
+    assert not [path for path in together.folder.glob("*/*") if path.name in ("records.jsonl", "panels", "labels")]
+    (sheet,) = together.folder.glob("panels/*.png")
+    with Image.open(sheet) as drawn:
+        assert drawn.width > 4 * 220  # picture, ground truth and the points side by side
     assert list(together.table("sweep")["job"].unique()) == list(range(8))
 
 
@@ -129,39 +149,47 @@ def test_a_sweep_that_grows_evaluates_its_new_points_alone(sweep: Sweep, calls: 
     calls.clear()
     grown = sweep(*overrides, "segmenter.anchors=2,3,4", "segmenter.tau=0.3,0.35,0.4")
     assert calls["proposals"] == 2 * (9 - 4)
-    assert "goes on from 8 records" in grown.err
+    assert "resuming, 8 results are already there" in grown.err
     afresh = sweep(*overrides, "segmenter.anchors=2,3,4", "segmenter.tau=0.3,0.35,0.4", folder="afresh")
     assert jobs(grown) == jobs(afresh)  # whatever was there under their numbers
-    assert not (grown.folder / EARLIER).exists()  # nothing is left over
+    assert results(grown) == results(afresh)
     calls.clear()
     sweep(*overrides, "segmenter.anchors=4,2", "segmenter.tau=0.4,0.3")
     assert calls["attend_encoded"] == 0
     assert list(grown.table("sweep")["job"].unique()) == list(range(4))  # of the jobs of the last launch
 
 
-def test_what_was_put_away_keeps_the_facts_of_its_making(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_facts_of_all_processes_stay(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     sweep(*overrides, "segmenter.tau=0.3,0.4")
     other = {"code": "0" * 64}
-    monkeypatch.setattr("experiments.running.runner.provenance", lambda settings: provenance(settings) | other)
-    sweep(*overrides, "segmenter.tau=0.4,0.5")  # 0.3 is put away
-    again = sweep(*overrides, "segmenter.tau=0.3,0.5")
-    facts = json.loads((again.folder / "0/provenance.json").read_text())
+    monkeypatch.setattr("experiments.running.describing.provenance", lambda settings: provenance(settings) | other)
+    sweep(*overrides, "segmenter.tau=0.4,0.5")
+    again = sweep(*overrides, "segmenter.tau=0.4,0.5")
+    facts = json.loads((again.folder / "provenance.json").read_text())
     assert [each["code"] == other["code"] for each in facts] == [False, True]
+    assert [len(each["runs"]) for each in facts] == [1, 2]
+    assert "segmenter.tau=0.4,0.5" in facts[1]["runs"][0]["command"]
 
 
-def test_what_a_sweep_has_no_longer_is_put_away(sweep: Sweep, calls: Counter[str]) -> None:
-    """Other points, another experiment, fewer pictures: folders hold their jobs' own, and nothing is computed twice."""
+def test_a_sweep_that_changes_moves_nothing(sweep: Sweep, calls: Counter[str]) -> None:
+    """Other points, another experiment, fewer pictures: records and label maps stay, nothing is computed twice."""
     overrides = (*SMALL[:2], "segmenter.anchors=4")
     first = ("dataset.limit=2", "panels=2", "experiment=demo", "segmenter.tau=0.3,0.4")
-    sweep(*overrides, *first)
-    before = jobs(Run(0, "", "", sweep(*overrides, *first, folder="first").folder))
+    before = sweep(*overrides, *first)
+    tables, (records, labels) = jobs(before), results(before)
     other = ("dataset.limit=1", "panels=0", "segmenter.tau=0.4,0.5,0.6")
     changed = sweep(*overrides, *other)
     assert changed.status == 0, changed.err
     assert jobs(changed) == jobs(sweep(*overrides, *other, folder="other"))
+    kept_records, kept_labels = results(changed)
+    assert set(records) < set(kept_records)
+    assert kept_labels == labels
     calls.clear()
-    assert {name: files for name, files in jobs(sweep(*overrides, *first)).items() if name in before} == before
+    last = sweep(*overrides, *first)
+    assert last.status == 0, last.err
+    again = jobs(last)
+    assert {name: files for name, files in again.items() if name in tables} == tables
     assert not calls["attend_encoded"]
 
 
@@ -209,7 +237,8 @@ def test_a_killed_sweep_goes_on(sweep: Sweep, calls: Counter[str], tmp_path: Pat
 
 
 def _records(folder: Path) -> int:
-    return sum(path.read_text().count('"image",') for path in folder.glob("*/records.jsonl"))
+    path = folder / "records.jsonl"
+    return path.read_text().count('"image",') if path.exists() else 0
 
 
 @pytest.mark.parametrize(
@@ -310,16 +339,15 @@ def test_a_sweep_of_a_folder_stays_until_a_single_run_has_tables(
     assert list(read_results(tmp_path / "sweep").summary["tau"].unique()) == ["0.3", "0.5"]
 
 
-def test_what_a_smaller_sweep_leaves_is_told(sweep: Sweep) -> None:
+def test_what_a_smaller_sweep_leaves_is_told(sweep: Sweep, caplog: pytest.LogCaptureFixture) -> None:
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     kept = "Kept, and not in these tables: "
     assert kept not in sweep(*overrides, "segmenter.tau=0.3,0.4,0.5,0.6").out
     run = sweep(*overrides, "segmenter.tau=0.5,0.6", "hydra.sweeper.max_batch_size=1")
-    assert run.out.splitlines()[-1] == (
-        f"{kept}jobs of earlier launches, in the folders 2, 3; records of other points, in {run.folder / EARLIER}"
-    )
+    assert run.out.splitlines()[-1] == (f"{kept}jobs of earlier launches, in the folders 2, 3")
     assert run.out.count(kept) == 1
-    assert run.out.count("\nIntervals over 1 image: coarse.\n") == 2  # a table a batch
+    assert run.out.count("Tables: ") == 2  # a table a batch
+    assert f"{run.folder}/records.jsonl also holds results of other settings" in caplog.text
 
 
 def test_m_may_be_typed_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -359,24 +387,27 @@ def test_tables_of_other_settings_do_not_stay(
     assert list(read_results(tmp_path / "run").summary["tau"]) == ["0.3"] * 2
 
 
-def test_a_label_map_is_copied_whole_or_not_at_all(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    overrides = (*SMALL[:2], "dataset.limit=1", "panels=1")
-    sweep(*overrides, "segmenter.anchors=3,4")
+def test_a_sweep_of_an_older_version_is_left_alone(sweep: Sweep, tmp_path: Path) -> None:
+    old = tmp_path / "sweep" / "0"
+    old.mkdir(parents=True)
+    (old / "records.jsonl").write_text('{"type": "variant", "key": "k", "settings": {}}\n')
+    (old / "summary.csv").write_text("variant,acc\n")
+    before = _contents(tmp_path / "sweep")
+    run = sweep(*SMALL, "dataset.limit=1", "panels=0", "segmenter.tau=0.3,0.4")
+    assert run.status == 2
+    assert run.err.splitlines() == [
+        f"error: {old}/records.jsonl: written by an older version of this project, and left as it is; give this run "
+        "another results_dir"
+    ]
+    assert _contents(tmp_path / "sweep") == before
 
-    def full(source: Path, target: Path) -> None:
-        Path(target).write_bytes(Path(source).read_bytes()[:50])
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("shutil.copyfile", full)
-    failed = sweep(*overrides, "segmenter.anchors=2,3,4")
-    assert failed.status == 2
-    assert "No space left on device" in failed.err
-    monkeypatch.undo()
-    grown = sweep(*overrides, "segmenter.anchors=2,3,4")
-    assert grown.status == 0, grown.err
-    for path in grown.folder.rglob("labels/*/*.png"):
-        with Image.open(path) as image:
-            image.load()
+def test_many_points_share_a_sheet(sweep: Sweep) -> None:
+    taus = ",".join(str(0.1 + number / 50) for number in range(MAX_POINTS + 3))
+    run = sweep(*SMALL, "dataset.limit=1", "panels=1", f"segmenter.tau={taus}")
+    assert run.status == 0, run.err
+    (line,) = (line for line in run.out.splitlines() if line.startswith("Sheets of the first pictures: "))
+    assert f"{MAX_POINTS} of {MAX_POINTS + 3} points: tau=0.1; " in line
 
 
 def test_scores_that_only_some_runs_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,101 @@
+"""All results of a run, enough to make its tables: of a run that has just ended, or read back from its folder.
+
+Reading needs neither backbone nor torch, so that tables, protocols and scores can be changed without a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from datasets.base import Dataset, DatasetError
+from eval.config import ConfigError, Scoring, build
+from eval.protocols import ProtocolName
+from eval.records import RecordFile
+from eval.results import home_of
+from eval.row_results import RowResults
+from eval.rows import Row
+
+RECORDS, LABELS, CONFIG = "records.jsonl", "labels", "config.yaml"
+RESOLVED = "resolved"
+"""Key of ``config.yaml``: the rows with all their settings, as `resolved_row` writes them."""
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """The rows of a run with their records, and what its tables need besides.
+
+    Attributes:
+        rows: in the order of the tables.
+        classes: names; the position is the label.
+        protocols: scores to report.
+        official_count: pictures of the published evaluation, None if there is none.
+        published: CSV of published numbers, see `eval.config.RunConfig`.
+        audit: see `eval.config.RunConfig`.
+    """
+
+    rows: Sequence[RowResults]
+    classes: Sequence[str]
+    protocols: Sequence[ProtocolName]
+    official_count: int | None = None
+    published: str | None = None
+    audit: bool = False
+
+
+def resolved_row(row: Row) -> dict[str, Any]:
+    """A row as ``config.yaml`` holds it."""
+    return {
+        "name": row.name,
+        "key": row.key,
+        "published": row.published and dict(row.published),
+        "note": row.note,
+        "settings": dict(row.settings),
+    }
+
+
+def resolved_rows(config: Mapping[Any, Any]) -> list[Row]:
+    """The rows of a ``config.yaml``; the inverse of `resolved_row`."""
+    return [Row(**each) for each in config[RESOLVED]]
+
+
+def read_run_results(folder: Path) -> RunResults:
+    """Reads a run, or a job of a sweep, from its ``config.yaml`` and the records.
+
+    Args:
+        folder: of the tables; a job's records are in the folder of its sweep.
+
+    Raises:
+        ConfigError: the folder is no results folder.
+        RecordError: the records are damaged, or of an older version.
+    """
+    try:
+        config = OmegaConf.load(folder / CONFIG)
+        assert isinstance(config, DictConfig)
+        rows = resolved_rows(cast(dict[Any, Any], OmegaConf.to_container(config, resolve=True)))
+        records = RecordFile.read(home_of(folder) / RECORDS)
+    except (OSError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder}: not the results_dir of a run of this version ({error})") from error
+    dataset: Dataset = build(config.dataset, "dataset")
+    scoring: Scoring = build(config.protocol, "protocol")
+    ids = _ids(dataset, {image for row in rows for image in records.images(row.key)})
+    return RunResults(
+        [RowResults(row, records.records(row.key, ids)) for row in rows],
+        dataset.classes,
+        scoring.report,
+        dataset.official_count,
+        config.published,
+        config.audit,
+    )
+
+
+def _ids(dataset: Dataset, recorded: set[str]) -> Sequence[str]:
+    """The pictures of a run in order: those of its data set, or if that is not on this machine the recorded ones."""
+    try:
+        dataset.check()
+        return dataset.ids
+    except DatasetError:
+        return sorted(recorded)[: getattr(dataset, "limit", None)]

@@ -1,0 +1,69 @@
+"""The list of the files that this project wrote into a folder: it deletes these, and no other file there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from eval.files import write_text, writing
+
+LIST = ".written.json"
+
+
+class WrittenFiles:
+    """The files of a results folder that this project wrote, `LIST` in that folder.
+
+    Args:
+        folder: of results.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / LIST
+        self.names: set[str] = set()
+        if self.path.is_file():
+            try:
+                self.names = set(json.loads(self.path.read_text(encoding="utf-8")))
+            except (ValueError, TypeError):  # damaged: then nothing is known to be ours, and nothing is deleted
+                self.names = set()
+
+    def add(self, names: Iterable[str]) -> None:
+        """Lists files, before they are written: a killed run leaves no file that is not listed.
+
+        Args:
+            names: paths below the folder, with ``/``.
+
+        Raises:
+            WriteError: the list could not be written.
+        """
+        new = self.names | set(names)
+        if new != self.names:
+            self._save(new)
+
+    def delete(self, names: Iterable[str] | None = None, keep: Collection[str] = ()) -> list[Path]:
+        """Deletes listed files.
+
+        Args:
+            names: those to delete; None: all. A file that is not listed stays.
+            keep: those to leave.
+
+        Returns:
+            Paths of the files that were there.
+
+        Raises:
+            WriteError: a file could not be deleted.
+        """
+        chosen = (self.names if names is None else self.names & set(names)) - set(keep)
+        deleted = []
+        for path in (self.folder / name for name in sorted(chosen)):
+            if path.is_file():
+                with writing(path):
+                    path.unlink()
+                deleted.append(path)
+        if chosen:
+            self._save(self.names - chosen)
+        return deleted
+
+    def _save(self, names: set[str]) -> None:
+        write_text(self.path, json.dumps(sorted(names)) + "\n")
+        self.names = names

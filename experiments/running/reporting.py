@@ -1,0 +1,90 @@
+"""Makes the tables of a run from its records; `write_report` needs no backbone, and `retabulate` no run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from eval.run_results import RunResults, read_run_results
+from eval.tables import TABLES, write_tables
+from eval.written import WrittenFiles
+from experiments.paper.table import PAPER_TABLES, write_paper_table
+from experiments.running.audit import AUDIT_TABLES, write_audit
+from experiments.running.opening import JobOpen, RunOpen
+from experiments.running.panels import OVERVIEW, write_panels, write_sheets
+
+
+def write_report(folder: Path, results: RunResults) -> str:
+    """Writes the tables of a run, and lists them as ours (`eval.written`).
+
+    Returns:
+        The tables as text, fit for a terminal.
+
+    Raises:
+        WriteError: a file could not be written.
+    """
+    names = [*TABLES, *(PAPER_TABLES if results.published else ()), *(AUDIT_TABLES if results.audit else ())]
+    WrittenFiles(folder).add(names)
+    text = write_tables(folder, results.rows, results.classes, results.protocols, results.official_count)
+    if results.published:
+        text += "\n" + write_paper_table(folder, results.published, results.rows, results.official_count)
+    if results.audit:
+        text += "\n" + write_audit(folder, results.rows)
+    return text
+
+
+def retabulate(folder: Path) -> str:
+    """Makes the tables of a results folder anew from its records, without a pass.
+
+    Args:
+        folder: results folder of a run or of a job.
+
+    Returns:
+        See `write_report`.
+
+    Raises:
+        ConfigError, RecordError: see `eval.run_results.read_run_results`.
+    """
+    return write_report(folder, read_run_results(folder))
+
+
+def report_jobs(run: RunOpen) -> list[int]:
+    """Writes the tables of all jobs and draws panels; prints the tables of a run alone, and how many pictures failed.
+
+    Returns:
+        For each job the number of failures: pictures that could not be evaluated, once for each row.
+    """
+    texts, failures = [], []
+    for opened in run.jobs:
+        results = run.results(opened)
+        texts.append(write_report(opened.plan.folder, results))
+        failures.append(sum(len(row.failed) for row in results.rows))
+    if run.jobs[0].plan.together:
+        _draw_sheets(run)
+    else:
+        _print_run(run, run.jobs[0], texts[0])
+    for opened, failed in zip(run.jobs, failures, strict=True):
+        opened.tracking.finish()
+        if failed:
+            print(
+                f"{opened.plan.title}{failed} evaluations failed; their reasons stand in "
+                f"{opened.plan.folder}/per_image.csv",
+                file=sys.stderr,
+            )
+    return failures
+
+
+def _print_run(run: RunOpen, opened: JobOpen, text: str) -> None:
+    """Draws the panels of a run alone, and prints its tables."""
+    panels = write_panels(run.home, opened.job.rows, opened.job.panels)
+    pictures = f"; pictures: {run.home}/panels/{OVERVIEW}.png and {len(panels) - 1} more" if panels else ""
+    print(f"\n{text}\nTables: {run.home}/summary.csv, per_class.csv, per_image.csv{pictures}", flush=True)
+
+
+def _draw_sheets(run: RunOpen) -> None:
+    """Draws one sheet a picture for the whole sweep, and says which points it shows."""
+    points = [(opened.plan.point, row) for opened in run.jobs for row in opened.job.rows]
+    sheets, shown, count = write_sheets(run.home, points, max(opened.job.panels for opened in run.jobs))
+    if sheets:
+        which = f", {len(shown)} of {count} points: {'; '.join(shown)}" if len(shown) < count else ""
+        print(f"Sheets of the first pictures: {sheets[0].parent}{which}", flush=True)

@@ -1,0 +1,71 @@
+"""Options of the command line about finished results: ``--rerun DIR`` and ``--tables DIR``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from diffseg.paths import expanded
+from eval.config import ConfigError
+
+RERUN, TABLES = "--rerun", "--tables"
+SWEEP_FILE = "multirun.yaml"  # Hydra's own note of a sweep
+
+
+def with_rerun(arguments: Sequence[str]) -> list[str]:
+    """Replaces ``--rerun DIR`` by the arguments of the run, job or sweep that made the results folder DIR.
+
+    Arguments that follow change the run. Without ``results_dir=`` its results go to DIR again: what is recorded there
+    is not evaluated again.
+
+    Raises:
+        ConfigError: there is no DIR, or it is no results folder.
+    """
+    arguments = list(arguments)
+    folder = option_value(arguments, RERUN)
+    if folder is None:
+        return arguments
+    if (folder / SWEEP_FILE).is_file():
+        given = ["-m", *_stored(folder / SWEEP_FILE, "hydra.overrides.task")]
+    else:
+        given = _stored(folder / "config.yaml", "overrides")
+    given = [each for each in given if not each.startswith("results_dir=")]
+    typed = {each.partition("=")[0] for each in arguments}
+    given = [each for each in given if each.partition("=")[0] not in typed]
+    place = [] if "results_dir" in typed else [f"results_dir={folder}"]
+    return [*given, *place, *arguments]
+
+
+def option_value(arguments: list[str], option: str) -> Path | None:
+    """Takes ``OPTION DIR`` or ``OPTION=DIR`` out of the arguments; None if it is not there.
+
+    Raises:
+        ConfigError: DIR is missing, or no folder.
+    """
+    for index, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name != option:
+            continue
+        del arguments[index]
+        if not value and index < len(arguments):
+            value = arguments.pop(index)
+        folder = expanded(value) if value else None
+        if folder is None or not folder.is_dir():
+            raise ConfigError(f"{option}: must be followed by a results folder, got {value or 'nothing'}")
+        return folder
+    return None
+
+
+def _stored(path: Path, key: str) -> list[str]:
+    """The overrides that a YAML file holds under a key."""
+    try:
+        config = OmegaConf.load(path)
+        found = OmegaConf.select(config, key) if isinstance(config, DictConfig) else None
+    except (OSError, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"{RERUN}: {path} cannot be read ({error})") from None
+    if found is None:
+        raise ConfigError(f"{RERUN}: {path.parent} is no results folder of this version: {path.name} has no {key}")
+    return [str(each) for each in found]

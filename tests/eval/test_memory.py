@@ -1,0 +1,122 @@
+"""Work that runs out of memory: in halves, and without anything of the failed try."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from eval.memory import NO_MEMORY, memory_errors, release, work_in_halves
+
+ERRORS = (torch.OutOfMemoryError, ValueError)
+
+
+class Held:
+    """Stands for a tensor."""
+
+
+def test_a_batch_is_halved_until_it_fits() -> None:
+    tried: list[tuple[str, bool]] = []
+
+    def work(items: Sequence[str], last_try: bool) -> None:
+        tried.append(("".join(items), last_try))
+        if len(items) > 2:
+            raise torch.OutOfMemoryError
+
+    assert not work_in_halves("abcdefg", work, ERRORS)
+    assert tried == [(part, False) for part in ("abcdefg", "abc", "a", "bc", "defg", "de", "fg")]
+
+
+def test_one_item_is_tried_once_more() -> None:
+    tried: list[tuple[str, bool]] = []
+
+    def work(items: Sequence[str], last_try: bool) -> None:
+        tried.append(("".join(items), last_try))
+        if "b" in items and not last_try:
+            raise ValueError
+
+    assert work_in_halves("abc", work, ERRORS), "memory was enough: another error is no lack of it"
+    assert tried == [("abc", False), ("a", False), ("bc", False), ("b", False), ("b", True), ("c", False)]
+
+
+def test_work_that_fits_is_done_once() -> None:
+    tried: list[str] = []
+    assert work_in_halves("abc", lambda items, last_try: tried.append("".join(items)), ERRORS)
+    assert work_in_halves("", lambda items, last_try: tried.append("never"), ERRORS)
+    assert tried == ["abc"]
+
+
+def test_other_errors_stop_the_work() -> None:
+    def work(items: Sequence[str], last_try: bool) -> None:
+        raise KeyError("a fault of ours")
+
+    with pytest.raises(KeyError):
+        work_in_halves("ab", work, ERRORS)
+
+
+def test_nothing_of_a_failed_try_is_held_when_the_next_starts() -> None:
+    """Frames, causes, contexts and cycles hold the tensors of a failed batch."""
+    held: list[weakref.ref[Held]] = []
+    alive: list[list[bool]] = []
+
+    def allocate() -> Held:
+        held.append(weakref.ref(tensor := Held()))
+        return tensor
+
+    def inner() -> None:
+        tensor = allocate()
+        cycle = [tensor]
+        cycle.append(cycle)  # type: ignore[arg-type]
+        raise RuntimeError(f"CUDA error: out of memory, {len(cycle)}")
+
+    def work(items: Sequence[str], last_try: bool) -> None:
+        alive.append([each() is not None for each in held])
+        batch = allocate()
+        if len(items) > 1:
+            try:
+                inner()
+            except RuntimeError as error:
+                context = allocate()
+                raise torch.OutOfMemoryError(str((batch, context))) from error
+
+    assert not work_in_halves("abcd", work, ERRORS)
+    assert [len(each) for each in alive] == [0, 3, 6, 7, 8, 11, 12]
+    assert not any(any(each) for each in alive)
+
+
+@pytest.mark.parametrize("text", NO_MEMORY)
+def test_torch_says_in_many_ways_that_memory_ran_out(text: str) -> None:
+    with pytest.raises(torch.OutOfMemoryError, match="tried to"), memory_errors():
+        raise RuntimeError(f"{text}: tried to allocate 1 GiB")
+    with pytest.raises(RuntimeError, match="another"), memory_errors():
+        raise RuntimeError("another fault")
+
+
+def test_release_follows_the_whole_chain() -> None:
+    first, second, third = ValueError("1"), ValueError("2"), ValueError("3")
+    first.__cause__, second.__context__ = second, third
+    release(first)
+    assert first.__cause__ is None
+    assert second.__context__ is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_on_a_gpu_every_part_that_fits_alone_is_done() -> None:
+    """The allocator is limited for real: a batch of eight does not fit, one item does."""
+    side = 4096  # 64 MiB of float32
+    _free, total = torch.cuda.mem_get_info()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, 5.5 * side * side * 4 / total))
+    done: list[int] = []
+
+    def work(items: Sequence[int], last_try: bool) -> None:
+        batch = [torch.ones(side, side, device="cuda") for _ in items]
+        work_space = torch.ones(side, side, device="cuda")
+        done.extend(item for item, each in zip(items, batch, strict=True) if float((each * work_space)[0, 0]) == 1)
+
+    try:
+        assert not work_in_halves(range(8), work, ERRORS)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert sorted(set(done)) == list(range(8))
