@@ -130,8 +130,8 @@ class RecordFile:
         """Takes in the files of other shards, and puts the lines in the order that one uninterrupted process writes.
 
         Args:
-            order: key and image of the run's records in that order, "" for the line of a row. Lines of rows come first;
-                images that are not listed come before those that are.
+            order: key and image of the run's records in that order, "" for the line of a row. Lines that are not
+                listed stay in front of those that are, and so does the row of such an image.
 
         Raises:
             RecordError: a process of an earlier run still writes to such a file, or it is damaged.
@@ -139,14 +139,18 @@ class RecordFile:
         """
         shards = self._shards()
         place = {pair: number for number, pair in reversed(list(enumerate(order)))}
+
+        def place_of(record: Record) -> int:
+            key, image = record["key"], record.get("image", "")
+            if not image and any((key, other) not in place for other in self._images.get(key, {})):
+                return -1
+            return place.get((key, image), -1)
+
         with ExitStack() as stack:
             for shard in shards:
                 stack.enter_context(_exclusive(shard))
                 self._load(shard)
-            lines = sorted(
-                self._lines,
-                key=lambda record: (record["type"] == "image", place.get((record["key"], record.get("image", "")), -1)),
-            )
+            lines = sorted(self._lines, key=place_of)
             if shards or lines != self._lines:
                 self._rewrite(lines)
             for shard in shards:

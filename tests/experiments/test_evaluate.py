@@ -17,6 +17,7 @@ from eval.columns import SUMMARY
 from eval.matching import match
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
+from eval.run_results import read_run_results
 from eval.squares import square_label
 from tests.conftest import ROOT
 from tests.helpers.made_records import counts_of
@@ -71,14 +72,15 @@ def test_scores_follow_from_the_label_maps(demo: Run) -> None:
     """The tables again, from nothing but the kept label maps and the ground truth."""
     dataset = Photos(limit=2)
     per_image = demo.table("per_image").set_index(["row", "protocol", "image"])
+    names = {row.row.key: row.row.name for row in read_run_results(demo.folder).rows}
     for folder in (demo.folder / "labels").iterdir():
-        row = next(name for name in ("K-Means-C", "K-Means-S", "DBSCAN", "DiffSeg") if name.lower() in folder.name)
+        name = names[folder.name]
         for id in dataset.ids:
             labels = np.asarray(Image.open(folder / f"{id}.png"))
             truth = square_label(dataset.load(id), 112).numpy()
             for protocol in PROTOCOLS:
                 counts = match(labels.astype(int), truth, 27, protocol)
-                row = per_image.loc[(row, protocol, id)]
+                row = per_image.loc[(name, protocol, id)]
                 assert row["acc"] == pytest.approx(100 * accuracy(counts), abs=1e-3)
                 assert row["miou"] == pytest.approx(100 * mean_iou(counts), abs=1e-3)
                 assert row["segments"] == len(np.unique(labels))
