@@ -21,10 +21,12 @@ from pycocotools import mask as run_lengths
 
 import diffseg
 from diffseg import parts
+from diffseg.aggregation import side_weights
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
+from diffseg.choices import WEIGHTS
 from diffseg.cli import main as cli
 from diffseg.cli import options as cli_options
 from diffseg.photos import read_photo
@@ -534,3 +536,10 @@ def test_help_names_every_option_and_its_default() -> None:
         "examples:",
     ):
         assert expected in text
+
+
+def test_every_name_of_weights_is_understood() -> None:
+    for name in WEIGHTS:
+        assert set(side_weights(name, (64, 32, 16, 8))) == {64, 32, 16, 8}
+    with pytest.raises(ValueError, match=re.escape(", ".join(WEIGHTS))):
+        side_weights("another", (64, 32, 16, 8))

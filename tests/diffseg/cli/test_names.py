@@ -18,6 +18,7 @@ from pycocotools import mask as coco
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.cli import main as cli
 from diffseg.cli import names as cli_label
+from diffseg.cli import options as cli_options
 from diffseg.labelling import cross_attention
 from diffseg.labelling.naming import Vote, merge, responses, vote
 from diffseg.pictures import by_area
@@ -254,3 +255,8 @@ def test_what_is_missing_is_told_without_torch(models: Path, tmp_path: Path) -> 
     assert outcome.returncode == 2
     assert complaint.startswith("diffseg: captioner: owner/name is not on this machine")
     assert not {line.rsplit("|", 1)[1].strip() for line in imports} & {"torch", "transformers", "scipy", "HanTa"}
+
+
+def test_the_defaults_are_those_of_the_options() -> None:
+    defaults = vars(cli_options.parser().parse_args(["photo.png", "-o", "out"]))
+    assert {name: defaults[name] for name in cli_label.DEFAULTS} == cli_label.DEFAULTS
