@@ -83,8 +83,9 @@ def kind_of(settings: Mapping[str, Any]) -> type:
     module, _, name = target.rpartition(".")
     try:
         return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"_target_: {target or 'is missing; it'} must be an importable class ({error})") from None
+    except Exception as error:  # a module may raise anything while it is imported
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"_target_: {target or 'is missing; it'} must be an importable class ({reason})") from error
 
 
 def build(settings: Mapping[str, Any]) -> Any:
@@ -131,12 +132,15 @@ def explain(error: ValidationError) -> str:
     if first["type"] == "value_error":  # raised by the part: "field: must be ..."
         return str(first["ctx"]["error"])
     reasons = " or ".join(dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in error.errors()))
-    return f"{first['loc'][0]}: {reasons}, got {first['input']!r}"
+    where = f"{first['loc'][0]}: " if first["loc"] else ""
+    return f"{where}{reasons}, got {first['input']!r}"
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """The end of a message about an unknown name: the nearest known one, or all of them where none is near."""
+    """The end of a message about an unknown name: the nearest known one with ``prefix``, or all where none is near."""
     near = difflib.get_close_matches(name, known := sorted(known), n=1)
+    if not known:
+        return "; it has none"
     return f"; did you mean {prefix}{near[0]}?" if near else f"; known: {', '.join(known)}"
 
 

@@ -6,7 +6,6 @@ fields are the keys; pydantic holds values to the annotated types, the class its
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pkgutil import resolve_name
@@ -20,7 +19,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from pydantic import TypeAdapter, ValidationError
 
 from datasets.base import Dataset, DatasetError
-from diffseg.backbones import Backbone
+from diffseg import parts
+from diffseg.backbones import Backbone, tuned_values
 from eval.protocols import PROTOCOLS, ProtocolName
 
 # Raised by one whenever the same settings give other counts: records of an older version are not reused.
@@ -107,10 +107,7 @@ class RowConfig:
 
     def tuned(self, segmenter: str) -> dict[str, Any]:
         """Parameter -> value tuned for this backbone and data set, for a segmenter with this ``tuned_key``."""
-        return {
-            name: value.get(self.dataset.name, value.get("default")) if isinstance(value, Mapping) else value
-            for name, value in self.backbone.tuned.get(segmenter, {}).items()
-        }
+        return tuned_values(self.backbone, segmenter, self.dataset.name)
 
 
 def build(node: DictConfig, key: str) -> Any:
@@ -136,7 +133,7 @@ def build(node: DictConfig, key: str) -> Any:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, key)) from error
+        raise ConfigError(f"{key}.{parts.explain(error)}") from error
     except (ConfigError, DatasetError, OSError):  # already one line
         raise
     except Exception as error:  # a part outside this project may raise anything
@@ -151,30 +148,13 @@ def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:
     """One line for a key that does not exist, or that its part, ``owner``, has not, with the nearest that does."""
     parent, _, name = key.rpartition(".")
     lacks = f"{owner} has no such key" if owner else "there is no such key"
-    return f"{key}: {lacks}{_near(f'{parent}.' if parent else '', name, known)}"
+    return f"{key}: {lacks}{parts.nearest(name, known, f'{parent}.' if parent else '')}"
 
 
 def unknown_choice(path: str, known: Iterable[str]) -> str:
     """The same for a choice that its group has not, by the path of its YAML, ``GROUP/CHOICE``."""
     group, _, name = path.rpartition("/")
-    return f"{group}={name}: there is no such choice{_near(f'{group}=', name, known)}"
-
-
-def _near(prefix: str, name: str, known: Iterable[str]) -> str:
-    """What may have been meant; all there is, where nothing is near."""
-    near = difflib.get_close_matches(name, known := sorted(known), n=1)
-    if not known:
-        return "; it has none"
-    return f"; did you mean {prefix}{near[0]}?" if near else f"; known: {', '.join(known)}"
-
-
-def _explain(error: ValidationError, key: str) -> str:
-    first = error.errors()[0]
-    if first["type"] == "value_error":  # raised by the part itself: "field: must be ..."
-        return f"{key}.{first['ctx']['error']}"
-    where = ".".join([key, *(str(part) for part in first["loc"][:1])])
-    reasons = " or ".join(dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in error.errors()))
-    return f"{where}: {reasons}, got {first['input']!r}"
+    return f"{group}={name}: there is no such choice{parts.nearest(name, known, f'{group}=')}"
 
 
 def explain(error: Exception) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from diffseg.files import replacing
 
 
 class WriteError(OSError):
@@ -30,14 +31,5 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         WriteError: the old file is still there.
     """
-    # Named after the file, so that what a killed run left is overwritten and not kept.
-    temporary = path.with_name(f".{path.name}.tmp")
-    with writing(path):
-        try:
-            with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with writing(path), replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -16,6 +16,7 @@ from datasets.photos import SOURCES, Photos
 from diffseg.backbones import WeightsError
 from diffseg.cli.options import Parser, path_argument, positive_int
 from diffseg.command import run_command
+from diffseg.files import replacing
 from diffseg.paths import NoHome, expanded
 from diffseg.photos import PhotoError, read_photo
 from diffseg.pictures import Picture
@@ -79,15 +80,10 @@ def save(figures: Mapping[str, Figure], out: Path, made_from: str | None = None)
         for name, figure in figures.items():
             for kind, metadata in unchanging.items():
                 paths.append(out / f"{name}.{kind}")
-                partial = out / f".{name}.{kind}.tmp"
-                with writing(paths[-1]):
-                    try:
-                        figure.savefig(
-                            partial, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.05
-                        )
-                        partial.replace(paths[-1])
-                    finally:
-                        partial.unlink(missing_ok=True)
+                with writing(paths[-1]), replacing(paths[-1]) as temporary:
+                    figure.savefig(
+                        temporary, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.05
+                    )
             bar.advance(name)
     return paths
 

@@ -49,6 +49,10 @@ class BrokenWeights(WeightsError, ValueError):
         self.file, self.fault, self.remedy, self.key = file, fault, remedy, key
 
 
+class AllCollected(Exception):
+    """Ends a pass of a network early: nothing that follows changes the attention that is collected."""
+
+
 class AttentionModel(ABC):
     """A loaded backbone; a new one gives `attend_encoded`.
 

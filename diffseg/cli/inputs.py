@@ -21,7 +21,7 @@ SHOWN = 5  # names of skipped files in one line
 
 
 @dataclass(frozen=True)
-class Photos:
+class FoundPhotos:
     """What was found.
 
     Attributes:
@@ -33,7 +33,7 @@ class Photos:
     notes: list[str]
 
 
-def find_photos(given: Sequence[Path], out: Path | None) -> Photos:
+def find_photos(given: Sequence[Path], out: Path | None) -> FoundPhotos:
     """Photographs in the order given; those of a folder or a pattern are sorted.
 
     Args:
@@ -53,7 +53,7 @@ def find_photos(given: Sequence[Path], out: Path | None) -> Photos:
         else:
             found[path] = None
     names = distinct_names("stdin" if path == STDIN else path.stem for path in found)
-    return Photos(dict(zip(found, names, strict=True)), notes)
+    return FoundPhotos(dict(zip(found, names, strict=True)), notes)
 
 
 def _in_folder(folder: Path, out: Path | None, notes: list[str]) -> list[Path]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from diffseg.backbones import Backbone
+from diffseg.backbones import Backbone, tuned_values
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
 from diffseg.pictures import Picture
@@ -78,4 +78,4 @@ def _of_diffusion(spec: StableDiffusion, tau: float) -> Setup:
 
 
 def _tau(spec: Backbone) -> float:
-    return spec.tuned["diffseg"]["tau"]["default"]
+    return tuned_values(spec, "diffseg")["tau"]
