@@ -16,7 +16,7 @@ from diffseg import parts
 from diffseg.aggregation import Aggregation, side_weights
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel, Backbone, tuned_values
-from diffseg.backbones.device import pick_device
+from diffseg.backbones.device import batch_size_for, pick_device
 from diffseg.backbones.image import resize_image
 from diffseg.choices import Scheme
 from diffseg.files import distinct_names
@@ -30,9 +30,6 @@ Images = list[AnyImage] | tuple[AnyImage, ...]
 """Pictures of any kinds and sizes."""
 
 Item = TypeVar("Item")
-
-CPU_BATCH, GPU_BATCH = 1, 8
-"""Pictures that pass the backbone together: one keeps a CPU busy, a GPU needs several."""
 
 
 @isolated
@@ -237,7 +234,7 @@ class Model:
 
     @property
     def _batch_size(self) -> int:
-        return CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        return batch_size_for(self.device, self.spec.size)
 
     def _attend(self, squares: Tensor) -> list[AttentionMaps]:
         if self.network is None:

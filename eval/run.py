@@ -21,7 +21,9 @@ from datasets.base import Dataset, DatasetError
 from diffseg.aggregation import Aggregation, underflow_fraction
 from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel, Backbone
+from diffseg.backbones.device import batch_size_for
 from diffseg.merging import NoProposals
+from diffseg.segmenters.base import SEGMENTERS
 from eval.config import ConfigError
 from eval.decoding import Picture, decoded_ahead
 from eval.memory import Errors, memory_errors, release, work_in_halves
@@ -36,10 +38,6 @@ Item = TypeVar("Item")
 # Failures of one picture: the run records them and goes on. Any other error is a fault of ours and stops the run.
 PICTURE_ERRORS: Errors = (DatasetError, AttentionError, NoProposals, torch.OutOfMemoryError)
 NOT_MEMORY: Errors = tuple(kind for kind in PICTURE_ERRORS if kind is not torch.OutOfMemoryError)
-
-# Pictures that pass the backbone together by default. A GPU waits for its next kernel with one; on a CPU more than one
-# would only take more memory.
-CPU_BATCH, GPU_BATCH = 1, 8
 
 
 def run(
@@ -61,14 +59,12 @@ def run(
         labels: folder of label maps.
         device: for `diffseg.backbones.Backbone.load`.
         shard: which of the pictures are this process's.
-        batch_size: pictures that pass a backbone together; None: `CPU_BATCH` or `GPU_BATCH`. Halved when memory does
-            not hold so many.
+        batch_size: pictures that pass a backbone together; None: see `diffseg.backbones.device.batch_size_for`. Halved
+            when memory does not hold so many.
 
     Raises:
         WriteError: a record or label map could not be written.
     """
-    if batch_size is None:
-        batch_size = CPU_BATCH if torch.device(device).type == "cpu" else GPU_BATCH
     for rows in grouped(progress_of(jobs, records, labels), lambda each: _pass_of(each.row)):
         _run_pass(rows, device, shard, batch_size)
 
@@ -97,7 +93,7 @@ def _aggregation_of(row: RowToRun) -> Aggregation:
     return row.aggregation
 
 
-def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size: int) -> None:
+def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size: int | None) -> None:
     """One pass of one encoder over this process's share of one data set, for the rows that share it."""
     config = rows[0].config
     share = shard.share(config.dataset.ids)
@@ -108,6 +104,7 @@ def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size
         model = config.backbone.load(device)
     except ValueError as error:
         raise ConfigError(f"backbone.{error}") from error
+    batch_size = batch_size or batch_size_for(torch.device(device), config.backbone.size)
     batches = _Batches(rows, model)
     scored = {row.config.size for row in rows}
     decoding = decoded_ahead(config.dataset, left, config.backbone.size, scored, ahead=2 * batch_size)
@@ -200,7 +197,7 @@ def _segment(picture: Picture, maps: AttentionMaps, rows: Sequence[RowProgress],
             aggregated = alike[0].row.aggregation(maps)
             taken = seconds + now(aggregated) - start
             underflow = underflow_fraction(aggregated)
-            shared: dict[str, Any] = {}
+            shared: dict[str, Any] = {SEGMENTERS: [each.row.segmenter for each in alike]}
             for row in alike:
                 # Segment and record.
                 with _recorded_failures(picture.id, [row], own):

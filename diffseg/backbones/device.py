@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import torch
 
+LARGEST_BATCH = 16
+# Bytes for each pixel that enters. Stable Diffusion v1.4 in float16 with batches of 16 took 8.7 GB at its peak on an
+# H200, weights included: about 2,000 a pixel. float32 takes twice as much.
+BYTES_A_PIXEL = 4096
+
 
 def pick_device(name: str) -> torch.device:
     """Device of that name; ``"auto"`` is CUDA if the machine has a GPU, else the CPU.
@@ -29,3 +34,19 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).strip().split("\n")[0].rstrip(".") if known else "this build of torch does not support it"
         raise ValueError(f"device: {name} cannot be used ({reason}); use auto or cpu") from None
     return device
+
+
+def batch_size_for(device: torch.device, size: int) -> int:
+    """Pictures that pass a backbone together if the user gives no number.
+
+    On a CPU and on other devices than CUDA one at a time: more would only take memory. On CUDA as many as fit the free
+    memory, at most `LARGEST_BATCH`: one picture leaves a GPU waiting for its next kernel.
+
+    Args:
+        device: where the backbone is loaded already.
+        size: side P in pixels of the square that enters the backbone.
+    """
+    if device.type != "cuda":
+        return 1
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(LARGEST_BATCH, free // (BYTES_A_PIXEL * size**2)))

@@ -144,7 +144,7 @@ def test_lists(
     given = [picture, tmp_path / "cat.png", picture[:20], tmp_path / "b" / "cat.jpg"]
     one_by_one = [model.segment(image, tau=TAU, anchors=8) for image in given]
     for size in (1, 3):
-        monkeypatch.setattr("diffseg.model.CPU_BATCH", size)
+        monkeypatch.setattr("diffseg.model.batch_size_for", lambda *_, size=size: size)
         results = model.segment(given, tau=TAU, anchors=8)
         assert [result.name for result in results] == ["picture", "cat", "picture_2", "cat_2"]
         for result, wanted in zip(results, one_by_one, strict=True):

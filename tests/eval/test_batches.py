@@ -16,8 +16,10 @@ from datasets.photos import Photos
 from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionError
 from diffseg.backbones.vit_attention import ViTAttention
+from diffseg.segmenters import lloyd
 from diffseg.segmenters.diffseg import DiffSeg
 from eval.decoding import WORKERS, decode, decoded_ahead
+from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings
 
 pytestmark = pytest.mark.usefixtures("dinov2")
@@ -161,3 +163,36 @@ def test_pictures_are_decoded_ahead_but_not_all() -> None:
     assert taken == ids[:3]
     pictures.close()  # type: ignore[attr-defined]
     assert len(started) <= 3 + 4 + WORKERS
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_with_little_memory_loses_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The maps of eight pictures at 512 pixels alone would take as much memory as there is."""
+    limit = 600e6
+    folder = build_tiny_sd(tmp_path / "sd")
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        options = ("backbone=sd14", f"backbone.path={folder}", "segmenter=diffseg", "batch_size=8", "device=cuda")
+        done = evaluate(tmp_path / "run", *options, capture=capsys)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert done.status == 0
+    assert [each["status"] for each in done.images()] == ["ok"] * 8
+
+
+def test_rows_that_differ_in_the_seed_of_kmeans_share_one_clustering(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[int]] = []
+    cluster_seeds = lloyd.cluster_seeds
+
+    def counted(points: torch.Tensor, clusters: int, seeds: list[int], n_init: int) -> torch.Tensor:
+        calls.append(seeds)
+        return cluster_seeds(points, clusters, seeds, n_init)
+
+    monkeypatch.setattr(lloyd, "cluster_seeds", counted)
+    small = [option for option in SMALL if option.startswith("backbone")]
+    sweep = ("segmenter=kmeans_c", "segmenter.seed=0,3", "dataset.limit=2", *small)
+    assert evaluate(tmp_path, *sweep, capture=capsys, multirun=True).status == 0
+    assert calls == [[0, 3]] * 2

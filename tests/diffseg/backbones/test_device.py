@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from diffseg.backbones.device import pick_device
+from diffseg.backbones.device import batch_size_for, pick_device
 
 
 def absent(name: str) -> bool:
@@ -43,3 +43,15 @@ def test_a_full_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         ValueError, match=r"^device: cuda:0 cannot be used \(CUDA error: out of memory\); use auto or cpu$"
     ):
         pick_device("cuda:0")
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "size", "expected"),
+    [(80, 512, 16), (8, 512, 7), (0.5, 512, 1), (80, 1024, 16), (16, 1024, 3), (4, 224, 16)],
+)
+def test_batches_fit_the_free_memory(
+    monkeypatch: pytest.MonkeyPatch, gigabytes: float, size: int, expected: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(gigabytes * 1e9), int(141e9)))
+    assert batch_size_for(torch.device("cuda:0"), size) == expected
+    assert batch_size_for(torch.device("cpu"), size) == 1
