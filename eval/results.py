@@ -77,8 +77,8 @@ def read_results(*folders: str | Path) -> Results:
         done = {job: path for job, path in found.items() if (path / "summary.csv").is_file()}
         if not done:
             raise ResultsError(
-                f"{folder}: is no results folder, as neither it nor a numbered folder in it has a summary.csv; give "
-                "the results_dir of a finished run or sweep"
+                f"{folder}: no summary.csv in this folder or in a numbered folder inside it; give the results_dir of a "
+                "finished run or sweep"
             )
         unfinished += [path for job, path in found.items() if job not in done]
         jobs |= done if len(folders) == 1 else {f"{folder}/{job}".rstrip("/"): path for job, path in done.items()}

@@ -5,12 +5,14 @@ Reading needs neither backbone nor torch, so that tables, protocols and scores c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from datasets.base import Dataset, DatasetError
 from eval.config import ConfigError, Scoring, build
@@ -57,9 +59,22 @@ def resolved_row(row: Row) -> dict[str, Any]:
     }
 
 
-def resolved_rows(config: Mapping[Any, Any]) -> list[Row]:
-    """The rows of a ``config.yaml``; the inverse of `resolved_row`."""
-    return [Row(**each) for each in config[RESOLVED]]
+def read_config(folder: Path) -> tuple[DictConfig, list[Row]]:
+    """The configuration of a run and its rows, the inverse of `resolved_row`, from its ``config.yaml``.
+
+    Raises:
+        ConfigError: the file is missing, damaged, or of another version of this project.
+    """
+    path = folder / CONFIG
+    try:
+        config = OmegaConf.load(path)
+        plain = cast(Any, OmegaConf.to_container(config, resolve=True))
+        return cast(DictConfig, config), [Row(**each) for each in plain[RESOLVED]]
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, LookupError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: damaged, or written by another version of this project ({reason})") from error
 
 
 def read_run_results(folder: Path) -> RunResults:
@@ -69,16 +84,14 @@ def read_run_results(folder: Path) -> RunResults:
         folder: of the tables; a job's records are in the folder of its sweep.
 
     Raises:
-        ConfigError: the folder is no results folder.
+        ConfigError: the folder is no results folder, see `read_config`.
         RecordError: the records are damaged, or of an older version.
     """
+    config, rows = read_config(folder)
     try:
-        config = OmegaConf.load(folder / CONFIG)
-        assert isinstance(config, DictConfig)
-        rows = resolved_rows(cast(dict[Any, Any], OmegaConf.to_container(config, resolve=True)))
         records = RecordFile.read(home_of(folder) / RECORDS)
-    except (OSError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder}: not the results_dir of a run of this version ({error})") from error
+    except OSError as error:
+        raise ConfigError(f"{folder}: has no records that can be read ({error})") from error
     dataset: Dataset = build(config.dataset, "dataset")
     scoring: Scoring = build(config.protocol, "protocol")
     ids = _ids(dataset, {image for row in rows for image in records.images(row.key)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import io
 import shlex
@@ -202,9 +203,9 @@ def test_every_command_expands_the_tilde() -> None:
     ("command", "message"),
     [
         (["leaderboard", "{run}", "-o", ""], "argument -o/--out: is empty; give a path"),
-        (["leaderboard", "{none}"], "{none}: is no results folder"),
+        (["leaderboard", "{none}"], "{none}: no summary.csv in this folder"),
         (["leaderboard", "~nobody-of-that-name/x"], "there is no user nobody-of-that-name on this machine"),
-        (["report", "{none}"], "{none}: is no results folder"),
+        (["report", "{none}"], "{none}: no summary.csv in this folder"),
         (["report", "{run}", "-o", ""], "argument -o/--output: is empty"),
         (["figures", "-o", "{file}", "--photo", "coffee"], "{file}: cannot be written (File exists)"),
         (["figures", "-o", "{run}", "--size", "0"], "argument --size: must be a whole number, at least 1, got 0"),
@@ -446,3 +447,16 @@ def test_a_reader_that_wants_no_more() -> None:
     shell = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (141, "0\n", "")
+
+
+def test_nothing_that_windows_lacks_is_imported_at_once() -> None:
+    """Modules of Python for POSIX are imported inside the functions that need them, which have another way."""
+    posix = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog"}
+    files = [path for room in ("diffseg", "datasets", "eval", "experiments") for path in (ROOT / room).rglob("*.py")]
+    assert files
+    for path in files:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            imported = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported.append(node.module)
+            assert not posix.intersection(imported), path

@@ -7,11 +7,10 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from datasets.base import VOID, Dataset, DatasetError, Sample
@@ -22,7 +21,7 @@ from eval.config import ConfigError, build
 from eval.matching import contingency
 from eval.results import Results, home_of
 from eval.row_progress import label_path
-from eval.run_results import LABELS, resolved_rows
+from eval.run_results import LABELS, read_config
 from eval.squares import resize_label, square_label
 from experiments.running.colours import class_colours
 
@@ -98,11 +97,9 @@ def read_gallery(results: Results) -> tuple[list[GalleryPicture], list[str]]:
 
 def _read_job(folder: Path, settings: list[str]) -> tuple[Dataset, list[_KeptLabels]]:
     """The data set of a run, and what it kept of each of its rows, ``settings`` in the order of the tables."""
-    config = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(config, DictConfig)
+    config, rows = read_config(folder)
     dataset: Dataset = build(config.dataset, "dataset")
     dataset.check()
-    rows = resolved_rows(cast(dict[Any, Any], OmegaConf.to_container(config)))
     # If a run has a row twice, the tables of `Results` have it once.
     kept = {(row.name, row.key): row for row in rows}
     if {row.settings["dataset"]["fingerprint"] for row in rows} != {dataset.fingerprint}:

@@ -86,5 +86,15 @@ def test_pictures_that_are_gone_are_taken_from_the_records(sweep: Run, monkeypat
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"{tmp_path}: not the results_dir of a run"):
+    with pytest.raises(ConfigError, match=f"{tmp_path}/config.yaml: cannot be read"):
         read_run_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"- 1", b"resolved: 3", b"resolved: [{colour: red}]", b"name: w\xe4rd", b"name: ${nothing}"]
+)
+def test_a_damaged_configuration_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/config.yaml: damaged, or written by another version") as raised:
+        read_run_results(tmp_path)
+    assert "\n" not in str(raised.value)

@@ -25,7 +25,7 @@ from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.records import Record
 from eval.rows import Row, telling_names
-from eval.run_results import resolved_rows
+from eval.run_results import read_config
 from eval.tracking.base import RunFacts, SafeTracking, Tracker, Tracking
 from eval.tracking.wandb_tracker import WandbTracker, _say
 from tests.conftest import ROOT
@@ -74,7 +74,7 @@ def folder(results: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def rows(folder: Path) -> list[Row]:
-    return resolved_rows(yaml.safe_load((folder / "config.yaml").read_text()))
+    return read_config(folder)[1]
 
 
 def images(folder: Path, key: str | None = None) -> list[Record]:
