@@ -24,7 +24,7 @@ from diffseg.isolation import isolated
 from diffseg.photos import AnyImage, to_picture
 from diffseg.pictures import Picture, by_area
 from diffseg.result import Result
-from diffseg.segmenters.base import Scene, Segmenter, needs_attention, needs_truth
+from diffseg.segmenters.base import ReadsFiles, Scene, Segmenter, needs_attention, needs_truth
 
 Images = list[AnyImage] | tuple[AnyImage, ...]
 """Pictures of any kinds and sizes."""
@@ -254,6 +254,8 @@ def make_recipe(
     chosen: Segmenter = parts.choose("segmenter", segmenter, extra, settings)
     if needs_truth(chosen):
         raise ValueError(f"segmenter: {segmenter} needs the ground truth of a picture, which only the benchmark knows")
+    if isinstance(chosen, ReadsFiles):
+        raise ValueError(f"segmenter: {segmenter} reads label maps of a data set, which only the benchmark has")
     aggregation = Aggregation(weights if isinstance(weights, str) else tuple(weights), scheme)
     if needs_attention(chosen):
         if not spec.sides:

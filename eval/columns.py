@@ -22,7 +22,9 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     **{name: ("segmenter", name) for name in ("clusters", "eps", "min_samples", "noise", "seed", "n_init")},
     "upsample": ("segmenter", "upsample"),
 }
-SCORES = ("segments", "acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high")
+ENDS = ("", "_low", "_high")  # of the 95 % interval
+AGREEMENT = ("ari", "voi", "covering")  # see `eval.agreement`
+SCORES = ("segments", *(f"{name}{end}" for name in ("acc", "miou", *AGREEMENT) for end in ENDS))
 PUBLISHED = ("published_acc", "published_miou")
 MADE_ON = ("device", "dtype")  # of the records
 SUMMARY = (
@@ -35,11 +37,12 @@ SUMMARY = (
 PER_CLASS = ("row", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
 PER_IMAGE = (
     *("row", "protocol", "image", "status", "reason"),
-    *("segments", "labelled", "acc", "miou", "seconds"),
+    *("segments", "labelled", "acc", "miou", *AGREEMENT, "seconds"),
     *("tp", "fp", "fn"),
 )
+CONFUSION = ("row", "protocol", "class_id", "class", "matched_id", "matched", "pixels")
 RESULTS = ("job", "number", "setting", "name")  # added where the tables of several runs are read together
-NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *RESULTS}) - SETTINGS.keys()
+NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *CONFUSION, *RESULTS}) - SETTINGS.keys()
 
 
 def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from datasets.base import Dataset, DatasetError
 from diffseg import parts
 from diffseg.backbones import Backbone, tuned_values
-from eval.protocols import PROTOCOLS, ProtocolName
+from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName
 
 # Raised by one whenever the same settings give other counts: records of an older version are not reused.
 PROTOCOL_VERSION = 1
@@ -75,7 +75,9 @@ class Scoring:
 
     def __post_init__(self) -> None:
         if not self.report or len(set(self.report)) < len(self.report):
-            raise ValueError(f"report: must list one or more of {', '.join(PROTOCOLS)}, once each, got {self.report}")
+            raise ValueError(
+                f"report: must list one or more of {', '.join(ALL_PROTOCOLS)}, once each, got {list(self.report)}"
+            )
         if self.size is not None and self.size < 1:
             raise ValueError(f"size: must be at least 1 pixel, or null, got {self.size}")
 

@@ -24,12 +24,14 @@ class Picture:
 
     Attributes:
         id: of the picture.
+        shape: its height and width before it is cropped.
         image: the square that enters the backbone, ``(3, P, P)`` float32 in [0, 255].
         truths: side in pixels -> label ``(side, side)`` int16, for each side at which it is scored.
         true_classes: classes in its ground truth.
     """
 
     id: str
+    shape: tuple[int, int]
     image: Tensor
     truths: Mapping[int, Tensor]
     true_classes: int
@@ -54,7 +56,13 @@ def decode(dataset: Dataset, id: str, size: int, scored: Collection[int]) -> Pic
     """
     sample = dataset.load(id)
     truths = {side: square_label(sample, side) for side in scored}
-    return Picture(id, square_image(sample, size), truths, classes_in_square(sample))
+    return Picture(
+        id,
+        (sample.label.shape[0], sample.label.shape[1]),
+        square_image(sample, size),
+        truths,
+        classes_in_square(sample),
+    )
 
 
 def decoded_ahead(

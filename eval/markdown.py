@@ -11,8 +11,13 @@ from eval.protocols import ProtocolName
 CAPTIONS: Mapping[ProtocolName, str] = {
     "official": "Score `official`, as in the paper: classes absent from an image are charged left-over segments",
     "present": "Score `present`: only the classes present in an image are matched",
+    "dataset": "Score `dataset`: label numbers are matched once for all images; not comparable with the others",
 }
 
+CLASS_AGNOSTIC = (
+    "Without classes, mean over the images: adjusted Rand index, variation of information (0 is best), covering of the "
+    "truth by the segments"
+)
 
 FEW_IMAGES = 10
 """Fewer than these hardly bound what other images would give: their resamples are few, and alike."""
@@ -42,8 +47,19 @@ def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int |
         if rows[["published_acc", "published_miou"]].isna().all(axis=None):
             del cells["paper ACC / mIoU"]
         blocks.append(f"{CAPTIONS[protocol]}\n\n{pipe_table(cells)}")
+    blocks.append(f"{CLASS_AGNOSTIC}\n\n{pipe_table(_class_agnostic(overview, names))}")
     caveats = [f"{caveat}\n" for caveat in [*coarse(overview["images"]), *mixed(overview)]]
     return "\n".join([*blocks, *caveats])
+
+
+def _class_agnostic(overview: pd.DataFrame, names: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Columns of the scores that do not depend on the protocol."""
+    rows = overview[overview["protocol"] == overview["protocol"].iloc[0]]
+    columns: dict[str, Sequence[str]] = {"method": names}
+    for name, (title, decimals) in {"ari": ("ARI %", 1), "voi": ("VoI bits", 2), "covering": ("covering %", 1)}.items():
+        ends = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy()
+        columns[f"{title} [95 %]"] = [with_interval(value, low, high, decimals=decimals) for value, low, high in ends]
+    return columns
 
 
 def coarse(images: Iterable[int]) -> list[str]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from datasets.base import Dataset
 from diffseg.pictures import write_label_map
-from diffseg.segmenters.base import Scene
+from diffseg.segmenters.base import ReadsFiles, Scene
 from eval.decoding import Picture
 from eval.files import writing
 from eval.matching import Counts, contingency, match_contingency
@@ -26,6 +26,9 @@ from eval.rows import RowToRun
 from eval.scores import SparseTable
 
 logger = logging.getLogger(__name__)
+
+FAILURES_SHOWN = 10
+"""Failures of a row that are printed while it runs."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class RowProgress:
         self.key = records.declare(row.recorded)
         self.jobs: list[Job] = []
         self.kept: set[str] = set()
+        self.failures = 0
         self.shown = self.config.scoring.report[0]
         done = [record for record in records.records(self.key, self.config.dataset.ids) if self._is_valid(record)]
         self.total = sum(map(self._counts, done), Counts.zeros(len(self.config.dataset.classes)))
@@ -90,7 +94,11 @@ class RowProgress:
         if self.recorded(image):
             return
         reason = " ".join(str(error).split())
-        logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
+        self.failures += 1
+        if self.failures <= FAILURES_SHOWN:
+            logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
+        elif self.failures == FAILURES_SHOWN + 1:
+            logger.warning("%s: more pictures fail; per_image.csv will hold their reasons", self.row.name)
         self._append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 
     def evaluate(
@@ -99,7 +107,7 @@ class RowProgress:
         aggregated: Tensor,
         features: Tensor | None,
         shared: dict[str, Any],
-        underflow: float,
+        underflow: float | None,
         seconds: float,
     ) -> None:
         """Segments one picture, scores and records it, and keeps its label map if it is one of the first.
@@ -108,10 +116,10 @@ class RowProgress:
 
         Args:
             picture: its pixels and truth.
-            aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`.
+            aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`; ``(0, 0)`` without attention.
             features: of its attention.
             shared: intermediate results that the rows of this tensor share.
-            underflow: `diffseg.aggregation.underflow_fraction` of the tensor.
+            underflow: `diffseg.aggregation.underflow_fraction` of the tensor; None without attention.
             seconds: time that the tensor took.
         """
         truth = picture.truths[self.config.size]
@@ -122,6 +130,8 @@ class RowProgress:
             features=features,
             image=picture.image,
             truth=truth,
+            id=picture.id,
+            shape=picture.shape,
             shared=shared,
         )
         start = now(aggregated)
@@ -134,7 +144,7 @@ class RowProgress:
             "key": self.key,
             "image": picture.id,
             "status": "ok",
-            "data": self.config.dataset.state(picture.id),
+            "data": self._state(picture.id),
             "segments": int(prediction.flatten().bincount().count_nonzero()),
             "underflow": underflow,
             "table": SparseTable.of(table).to_json(),
@@ -155,7 +165,13 @@ class RowProgress:
 
     def _is_valid(self, record: Record) -> bool:
         """Whether a record is of an evaluated picture whose files have not changed since."""
-        return record["status"] == "ok" and record["data"] == self.config.dataset.state(record["image"])
+        return record["status"] == "ok" and record["data"] == self._state(record["image"])
+
+    def _state(self, image: str) -> str:
+        """Changes when the files of a picture change: those of the data set, and the label map that is read."""
+        state = self.config.dataset.state(image)
+        segmenter = self.row.segmenter
+        return f"{state} {segmenter.state(image)}" if isinstance(segmenter, ReadsFiles) else state
 
     def _counts(self, record: Record) -> Counts:
         table = SparseTable.from_json(record["table"]).dense()

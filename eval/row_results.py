@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from eval.agreement import Agreement, agreement
 from eval.matching import Counts
 from eval.protocols import ProtocolName
 from eval.records import Record
@@ -40,6 +41,11 @@ class RowResults:
     def tables(self) -> list[SparseTable]:
         """Contingency table of each evaluated picture; a new score needs nothing else."""
         return [SparseTable.from_json(record["table"]) for record in self.evaluated]
+
+    @cached_property
+    def agreement(self) -> list[Agreement]:
+        """Class-agnostic scores of each evaluated picture."""
+        return [agreement(table.dense()) for table in self.tables]
 
     @property
     def background(self) -> int | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
 from diffseg.aggregation import Aggregation, side_weights
-from diffseg.segmenters.base import Segmenter
+from diffseg.segmenters.base import ReadsFiles, Segmenter, has_common_labels, needs_attention
 from eval.class_counts import mean_classes
 from eval.config import PROTOCOL_VERSION, ConfigError, RowConfig, build
 from eval.rows import RowToRun
 from eval.settings import row_key
+
+logger = logging.getLogger(__name__)
 
 
 def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None) -> RowToRun:
@@ -26,18 +29,28 @@ def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None)
     """
     aggregation: Aggregation = build(row.composed.aggregation, "aggregation")
     segmenter: Segmenter = build(row.composed.segmenter, "segmenter")
+    _check_scope(row, segmenter)
     sides = row.backbone.sides
-    try:
-        side_weights(aggregation.weights, sides)
-    except ValueError as error:
-        raise ConfigError(f"aggregation.{error}") from None
+    if sides:
+        try:
+            side_weights(aggregation.weights, sides)
+        except ValueError as error:
+            raise ConfigError(f"aggregation.{error}") from None
+    elif needs_attention(segmenter):
+        raise ConfigError(
+            f"segmenter={row.choices['segmenter']}: needs attention maps, and backbone={row.choices['backbone']} has "
+            "none; choose another backbone"
+        )
     # A segmenter kept outside this repository may have neither attribute, see `Segmenter`.
     tuned_key = getattr(segmenter, "tuned_key", None)
     values = row.tuned(tuned_key) if tuned_key else {}
     if getattr(segmenter, "needs_mean_classes", False):
         values["clusters"] = mean_classes(row.dataset)
     try:
-        segmenter = segmenter.resolved(max(sides), values)
+        segmenter = segmenter.resolved(max(sides, default=0), values)
+        if isinstance(segmenter, ReadsFiles):
+            for line in segmenter.check_files(row.dataset.ids, row.dataset.listed):
+                logger.warning("%s", line)
     except ValueError as error:
         raise ConfigError(f"segmenter.{error}") from None
     recorded = _recorded_settings(row, aggregation, segmenter)
@@ -54,12 +67,23 @@ def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None)
     )
 
 
+def _check_scope(row: RowConfig, segmenter: Segmenter) -> None:
+    """Raises ConfigError where label numbers are to be matched for the whole data set, but differ between images."""
+    if "dataset" in row.scoring.report and not has_common_labels(segmenter):
+        raise ConfigError(
+            "protocol.report: dataset matches label numbers once for all images, but those of "
+            f"segmenter={row.choices['segmenter']} mean something else in every image; use protocol=both, or label "
+            "maps with common numbers (segmenter=files)"
+        )
+
+
 def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segmenter) -> dict[str, Any]:
     """See `RowToRun.recorded`."""
     backbone = asdict(cast(Any, row.backbone))
     # The folder of the weights changes no result, and their hash is recorded. Tuned values are recorded where they are
     # used.
-    del backbone["path"], backbone["tuned"]
+    for name in ("path", "tuned"):
+        backbone.pop(name, None)
     dataset = row.dataset
     return {
         "protocol_version": PROTOCOL_VERSION,
@@ -73,10 +97,10 @@ def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segm
         "backbone": {
             "kind": type(row.backbone).__name__,
             **backbone,
-            "sides": row.backbone.sides,
+            "sides": row.backbone.sides or None,
             "weights": row.backbone.fingerprint,
         },
-        "aggregation": asdict(aggregation),
+        "aggregation": asdict(aggregation) if row.backbone.sides else {},
         "segmenter": {"kind": type(segmenter).__name__, **asdict(cast(Any, segmenter))},
         "scoring": {"size": row.size},
     }

@@ -23,7 +23,7 @@ from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel, Backbone
 from diffseg.backbones.device import batch_size_for
 from diffseg.merging import NoProposals
-from diffseg.segmenters.base import SEGMENTERS
+from diffseg.segmenters.base import SEGMENTERS, UnusablePicture
 from eval.config import ConfigError
 from eval.decoding import Picture, decoded_ahead
 from eval.memory import Errors, memory_errors, release, work_in_halves
@@ -36,7 +36,7 @@ from eval.shards import Shard
 Item = TypeVar("Item")
 
 # Failures of one picture: the run records them and goes on. Any other error is a fault of ours and stops the run.
-PICTURE_ERRORS: Errors = (DatasetError, AttentionError, NoProposals, torch.OutOfMemoryError)
+PICTURE_ERRORS: Errors = (DatasetError, AttentionError, NoProposals, UnusablePicture, torch.OutOfMemoryError)
 NOT_MEMORY: Errors = tuple(kind for kind in PICTURE_ERRORS if kind is not torch.OutOfMemoryError)
 
 
@@ -101,7 +101,7 @@ def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size
     if not left:
         return
     try:
-        model = config.backbone.load(device)
+        model = config.backbone.load(device) if config.backbone.sides else None
     except ValueError as error:
         raise ConfigError(f"backbone.{error}") from error
     batch_size = batch_size or batch_size_for(torch.device(device), config.backbone.size)
@@ -143,11 +143,11 @@ class _Batches:
 
     Attributes:
         rows: of one data set and encoder.
-        model: loaded.
+        model: loaded; None with ``backbone=none``.
     """
 
     rows: Sequence[RowProgress]
-    model: AttentionModel
+    model: AttentionModel | None
 
     def evaluate(self, pictures: Sequence[Picture], last_try: bool) -> None:
         """Evaluates decoded pictures for all rows; what is recorded already is left out.
@@ -158,6 +158,10 @@ class _Batches:
                 its parts are tried, and so is running out of memory.
         """
         own = PICTURE_ERRORS if last_try else NOT_MEMORY
+        if self.model is None:
+            for picture in pictures:
+                _segment_without_attention(picture, self.rows, own)
+            return
         of_batch = own if len(pictures) == 1 else ()
         first = pictures[0].id  # the only one whenever failures of the batch are recorded
         with _recorded_failures(first, self.rows, of_batch):
@@ -202,6 +206,15 @@ def _segment(picture: Picture, maps: AttentionMaps, rows: Sequence[RowProgress],
                 # Segment and record.
                 with _recorded_failures(picture.id, [row], own):
                     row.evaluate(picture, aggregated, maps.features, shared, underflow, taken)
+
+
+def _segment_without_attention(picture: Picture, rows: Sequence[RowProgress], own: Errors) -> None:
+    """Segments and records one picture with ``backbone=none``. Arguments as in `_segment`."""
+    shared: dict[str, Any] = {}
+    for row in rows:
+        if row.wants(picture.id):
+            with _recorded_failures(picture.id, [row], own):
+                row.evaluate(picture, torch.empty(0, 0), None, shared, underflow=None, seconds=0.0)
 
 
 @contextmanager

@@ -15,7 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from eval.agreement import Agreement
 from eval.columns import (
+    AGREEMENT,
+    CONFUSION,
     MADE_ON,
     PER_CLASS,
     PER_IMAGE,
@@ -29,14 +32,17 @@ from eval.columns import (
 from eval.files import write_text
 from eval.markdown import markdown
 from eval.matching import Counts
-from eval.metrics import accuracy, bootstrap, bootstrap_iou, iou, mean_iou
+from eval.metrics import accuracy, bootstrap, bootstrap_iou, bootstrap_mean, iou, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
 from eval.records import Record
 from eval.row_results import RowResults
 from eval.rows import telling_names
+from eval.scores import confusion_matrix
 
 PERCENT = 100
-TABLES = ("summary.csv", "summary.md", "per_class.csv", "per_image.csv")
+SCALES = {"ari": PERCENT, "voi": 1, "covering": PERCENT}
+"""Factors of the class-agnostic scores in tables: the variation of information stays in bits."""
+TABLES = ("summary.csv", "summary.md", "per_class.csv", "per_image.csv", "confusion.csv")
 """Files that `write_tables` writes."""
 
 
@@ -64,6 +70,7 @@ def write_tables(
     write_csv(folder / "summary.csv", overview)
     write_csv(folder / "per_class.csv", per_class(results, classes, protocols))
     write_csv(folder / "per_image.csv", per_image(results, protocols))
+    write_csv(folder / "confusion.csv", confusion(results, classes, protocols))
     write_text(folder / "summary.md", text)
     return text
 
@@ -98,6 +105,7 @@ def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = P
                     **shared,
                     "protocol": protocol,
                     **_scores(each.counts(protocol)),
+                    **_agreement(each.agreement),
                     **{f"published_{metric}": value for metric, value in published.items()},
                 }
             )
@@ -149,7 +157,7 @@ def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] =
     lines = []
     for name, each in zip(telling_names([each.row for each in results]), results, strict=True):
         for protocol in protocols:
-            counts = iter(each.counts(protocol))
+            scores = zip(each.counts(protocol), each.agreement, strict=True)
             for record in each.records:
                 line = {
                     "row": name,
@@ -157,17 +165,37 @@ def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] =
                     **{name: record.get(name) for name in ("image", "status", "reason", "segments")},
                 }
                 if record["status"] == "ok":
-                    image = next(counts)
+                    image, agreement = next(scores)
                     line |= {
                         "labelled": image.labelled,
                         "acc": PERCENT * accuracy(image),
                         "miou": PERCENT * mean_iou(image),
+                        **{name: SCALES[name] * getattr(agreement, name) for name in AGREEMENT},
                         "seconds": _seconds(record),
                         **{name: _listed(getattr(image, name)) for name in ("tp", "fp", "fn")},
                     }
                 lines.append(line)
-    numbers = {"segments": "Int64", "labelled": "Int64", "acc": float, "miou": float, "seconds": float}
+    numbers = {**dict.fromkeys(("segments", "labelled"), "Int64"), **dict.fromkeys(AGREEMENT, float)}
+    numbers |= dict.fromkeys(("acc", "miou", "seconds"), float)
     return pd.DataFrame(lines, columns=PER_IMAGE).astype(numbers)
+
+
+def confusion(
+    results: Sequence[RowResults], classes: Sequence[str], protocols: Sequence[ProtocolName] = PROTOCOLS
+) -> pd.DataFrame:
+    """One line a row (`telling_names`), protocol and pair of true class and matched class that share pixels.
+
+    Columns `CONFUSION`. Arguments as in `write_tables`. ``matched`` is the class of the segment; it is empty for pixels
+    in segments that have none.
+    """
+    lines: list[tuple[Any, ...]] = []
+    for name, each in zip(telling_names([each.row for each in results]), results, strict=True):
+        for protocol in protocols if each.tables else ():
+            matrix = confusion_matrix(each.tables, protocol, each.background)
+            for label, matched in np.argwhere(matrix).tolist():
+                other = (matched, classes[matched]) if matched < len(classes) else (None, None)
+                lines.append((name, protocol, label, classes[label], *other, matrix[label, matched]))
+    return pd.DataFrame(lines, columns=CONFUSION).astype({"matched_id": "Int64", "pixels": "Int64"})
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
@@ -186,6 +214,19 @@ def _listed(pixels: NDArray[np.int64]) -> str:
 
 def _seconds(record: Record) -> float:
     return record["seconds"]["attention"] + record["seconds"]["segment"]
+
+
+def _agreement(images: Sequence[Agreement]) -> dict[str, float]:
+    """Means over the images; with two images or more their intervals, too."""
+    if not images:
+        return {}
+    scores = {}
+    for name in AGREEMENT:
+        values = SCALES[name] * np.array([getattr(image, name) for image in images])
+        scores[name] = float(values.mean())
+        if len(images) > 1:
+            scores |= zip((f"{name}_low", f"{name}_high"), bootstrap_mean(values), strict=True)
+    return scores
 
 
 def _scores(counts: Sequence[Counts]) -> dict[str, float]:

@@ -6,9 +6,9 @@ beside this one, with a ``conf/segmenter/NAME.yaml`` that names it; the fields o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol, Self, TypeVar, cast, get_args
+from typing import Any, Protocol, Self, TypeVar, cast, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -84,6 +84,19 @@ class Segmenter(Protocol):
 
     def __call__(self, scene: Scene) -> Tensor:
         """Labels ``(P, P)`` int64 >= 0."""
+        ...
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A segmenter that reads a file of each picture. See `diffseg.segmenters.files` for both methods."""
+
+    def check_files(self, ids: Sequence[str], listed: Collection[str]) -> list[str]:
+        """Lines about missing and superfluous files. Raises ValueError where there is no file of any picture."""
+        ...
+
+    def state(self, id: str) -> str:
+        """A text that changes when the file of a picture changes."""
         ...
 
 

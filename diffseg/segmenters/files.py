@@ -68,7 +68,9 @@ class LabelMapFiles:
         Raises:
             ValueError: there is no label map of any picture.
         """
-        there = [path for suffix in SUFFIXES for path in self._folder.rglob(f"*{suffix}")]
+        there = [
+            path for suffix in SUFFIXES for path in self._folder.rglob(f"*{suffix}") if not path.name.startswith(".")
+        ]
         names = {path.relative_to(self._folder).with_suffix("").as_posix(): path for path in sorted(there)}
         missing = [id for id in ids if id not in names]
         if len(missing) == len(ids):
@@ -79,15 +81,13 @@ class LabelMapFiles:
             )
         lines = []
         if missing:
+            count = "1 picture has" if len(missing) == 1 else f"{len(missing):,} pictures have"
             lines.append(
-                f"{self.folder}: {len(missing):,} of {len(ids):,} pictures have no label map and count as failed; the "
-                f"first is {missing[0]}"
+                f"{self.folder}: {count} no label map and will fail, of {len(ids):,}; the first is {missing[0]}"
             )
         if extra := sorted(names.keys() - set(listed)):
-            lines.append(
-                f"{self.folder}: {len(extra):,} files belong to no picture of the data set and are not read; the first "
-                f"is {names[extra[0]]}"
-            )
+            count = "1 file belongs" if len(extra) == 1 else f"{len(extra):,} files belong"
+            lines.append(f"{self.folder}: {count} to no picture of the data set; the first is {names[extra[0]]}")
         return lines
 
     def state(self, id: str) -> str:

@@ -172,10 +172,15 @@ def _images(row: pd.Series) -> str:
     return image_count(row["images"], row["failed"], official)
 
 
+def _is_partial(row: pd.Series) -> bool:
+    """Whether a row of ours has fewer images than the published evaluation."""
+    return bool(pd.notna(row["official_images"]) and row["images"] < row["official_images"])
+
+
 def caveats(rows: pd.DataFrame) -> list[str]:
     """Why rows of one data set cannot be compared with the published ones."""
     published = rows["source"] != ""
-    partial = rows[rows["images"] < rows["official_images"]]
+    partial = rows[[_is_partial(row) for _, row in rows.iterrows()]]
     if not published.any() or partial.empty:
         return []
     names = ", ".join(dict.fromkeys(partial["method"]))
@@ -211,7 +216,12 @@ def html_page(table: pd.DataFrame) -> str:
         shown = shown_columns(rows)
         groups = {name: [column for column in shown if SCORES[column][0] == name] for name in GROUPS}
         every = [
-            row.to_dict() | {"count": _images(row), "scores": {name: _score(row, name).split(" ", 1) for name in shown}}
+            row.to_dict()
+            | {
+                "count": _images(row),
+                "partial": _is_partial(row),
+                "scores": {name: _score(row, name).split(" ", 1) for name in shown},
+            }
             for _, row in rows.iterrows()
         ]
         sections.append(

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from eval.protocols import PROTOCOLS
 from eval.results import Results
 from experiments.plotting import curves, plots
-from experiments.plotting.selection import best, check_settings, contrast
+from experiments.plotting.class_agnostic import class_agnostic
+from experiments.plotting.confusion import confusion
+from experiments.plotting.selection import best, check_settings, contrast, criterion
 
 TABLES = ("summary", "per_class", "per_image")
 
@@ -52,9 +54,14 @@ def _plots_of_dataset(results: Results, compare: Sequence[str] | None) -> dict[s
     if summary["setting"].nunique() > 1:
         two = contrast(summary, compare)
         figures["methods"] = plots.methods(results)
+        figures["class_agnostic"] = class_agnostic(results)
         figures["paired"] = plots.paired(results, compare[0] if compare else best(summary))
         figures["images"] = plots.images(results, *two)
         figures["classes"] = plots.classes(results, *two)
-        if set(summary["protocol"]) == set(PROTOCOLS):
+        if set(summary["protocol"]) >= set(PROTOCOLS):
             figures["protocols"] = plots.protocols(results)
+    leader = best(summary)
+    chosen = f"the best setting by {criterion(summary)}" if summary["setting"].nunique() > 1 else ""
+    if (matrix := confusion(results, leader, chosen)) is not None:
+        figures["confusion"] = matrix
     return figures

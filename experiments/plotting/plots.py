@@ -78,7 +78,7 @@ def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
     if line:
         add_legend(figure, axes[0], LABELS.get(line, line))
     return add_heading(
-        figure, _describe_data(results), INTERVALS, curves.averaging_note(results.summary, parameter, line)
+        figure, describe_data(results), INTERVALS, curves.averaging_note(results.summary, parameter, line)
     )
 
 
@@ -86,9 +86,9 @@ def segments(results: Results, parameter: str, line: str | None = None) -> Figur
     """Segments an image against a parameter, as `scores`; dashed, the classes an image has in the ground truth."""
     line = curves.default_line(results.summary, parameter) if line is None else line
     figure, (axis,) = new_figure(1)
-    rows = _of_one_protocol(results.per_image)
-    classes = _of_one_protocol(results.per_class).groupby("setting")["images"].sum()
-    images = _of_one_protocol(results.summary).set_index("setting")["images"]
+    rows = rows_of_one_protocol(results.per_image)
+    classes = rows_of_one_protocol(results.per_class).groupby("setting")["images"].sum()
+    images = rows_of_one_protocol(results.summary).set_index("setting")["images"]
     truth = (classes / images)[images.idxmax()]  # of the setting with the fewest failures
     axis.axhline(truth, color=GREY, linestyle="--", zorder=0)
     draw_lines(
@@ -103,7 +103,7 @@ def segments(results: Results, parameter: str, line: str | None = None) -> Figur
         add_legend(figure, axis, LABELS.get(line, line))
     dashed = "dashed: the classes an image has in the truth"
     return add_heading(
-        figure, _describe_data(results), INTERVALS, dashed, curves.averaging_note(results.summary, parameter, line)
+        figure, describe_data(results), INTERVALS, dashed, curves.averaging_note(results.summary, parameter, line)
     )
 
 
@@ -123,7 +123,7 @@ def methods(results: Results) -> Figure:
             axis.plot(own[f"published_{metric}"], range(len(own)), "D", color=COLOURS[1], fillstyle="none")
         label_axes(axis, panel, "%")
     hollow = "hollow: published" if summary["published_acc"].notna().any() else ""
-    return add_heading(figure, _describe_data(results), INTERVALS, title, hollow)
+    return add_heading(figure, describe_data(results), INTERVALS, title, hollow)
 
 
 def paired(results: Results, reference: str) -> Figure:
@@ -154,7 +154,7 @@ def paired(results: Results, reference: str) -> Figure:
         draw_rows(axis, *np.array([each[metric] for each in changes[protocol]]).T)
         label_axes(axis, panel, "change (points)")
     why = f", the best by {criterion(results.summary)}" if reference == best(results.summary) else ""
-    return add_heading(figure, _describe_data(results), f"change from {reference}{why}", f"paired {INTERVALS}", title)
+    return add_heading(figure, describe_data(results), f"change from {reference}{why}", f"paired {INTERVALS}", title)
 
 
 def images(results: Results, first: str, second: str, chosen: str = "") -> Figure:
@@ -188,7 +188,7 @@ def images(results: Results, first: str, second: str, chosen: str = "") -> Figur
     axes[0].set_ylabel(wrap_name(f"{second} (%)"), fontsize=FONT)
     add_number_legend(figure, list(furthest.index), "image")
     numbered = f"numbered: the {len(furthest)} furthest apart by {criterion(results.summary)}"
-    return add_heading(figure, _describe_data(results), "each point an image", chosen, numbered)
+    return add_heading(figure, describe_data(results), "each point an image", chosen, numbered)
 
 
 def classes(results: Results, first: str, second: str, chosen: str = "") -> Figure:
@@ -197,7 +197,7 @@ def classes(results: Results, first: str, second: str, chosen: str = "") -> Figu
     Arguments as in `images`.
     """
     rows = results.per_class[results.per_class["images"] > 0]
-    own = _of_one_protocol(rows)
+    own = rows_of_one_protocol(rows)
     counts = own.groupby("class")["images"].first()
     names = reported_protocols(rows)
     tables = {
@@ -215,7 +215,7 @@ def classes(results: Results, first: str, second: str, chosen: str = "") -> Figu
         label_axes(axis, f"IoU {protocol}", "IoU (%)")
     add_legend(figure, axes[0], "", below=True)
     return add_heading(
-        figure, _describe_data(results), chosen, INTERVALS, "in brackets: images with the class; ordered by the change"
+        figure, describe_data(results), chosen, INTERVALS, "in brackets: images with the class; ordered by the change"
     )
 
 
@@ -244,7 +244,7 @@ def protocols(results: Results) -> Figure:
     label_axes(right, "", "segments an image", "mIoU present - official (points)")
     if by:
         add_legend(figure, left, LABELS.get(by, by))
-    return add_heading(figure, _describe_data(results), INTERVALS, "each point a setting")
+    return add_heading(figure, describe_data(results), INTERVALS, "each point a setting")
 
 
 def audit(results: Results) -> Figure:
@@ -262,11 +262,11 @@ def audit(results: Results) -> Figure:
         draw_rows(axis, *(own[f"{metric}_change{end}"] for end in ("", "_low", "_high")))
         label_axes(axis, panel, "change (points)")
     return add_heading(
-        figure, _describe_data(results), INTERVALS, "change from the first row of the method, on the same images"
+        figure, describe_data(results), INTERVALS, "change from the first row of the method, on the same images"
     )
 
 
-def _describe_data(results: Results) -> str:
+def describe_data(results: Results) -> str:
     """Data set, backbone and number of images, for a heading."""
     summary = results.summary
     names = ", ".join(dict.fromkeys([*summary["dataset"], *summary["backbone"]]))
@@ -274,11 +274,17 @@ def _describe_data(results: Results) -> str:
 
 
 def _score_panels(table: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Title, protocol and metric of each panel. All protocols have the same ACC, so it has one panel."""
+    """Title, protocol and metric of each panel. Protocols that match within each image share one panel of ACC."""
     names = reported_protocols(table)
-    return [("ACC", names[0], "acc"), *((f"mIoU {name}", name, "miou") for name in names)]
+    within = [name for name in names if name in PROTOCOLS]
+    panels: list[tuple[str, str, str]] = [("ACC", within[0], "acc")] if within else []
+    for name in names:
+        if name not in within:
+            panels.append((f"ACC {name}", name, "acc"))
+        panels.append((f"mIoU {name}", name, "miou"))
+    return panels
 
 
-def _of_one_protocol(table: pd.DataFrame) -> pd.DataFrame:
+def rows_of_one_protocol(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the first protocol, for columns that do not depend on it."""
     return table[table["protocol"] == table["protocol"].iloc[0]]

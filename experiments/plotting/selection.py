@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from eval.columns import setting_names
-from eval.protocols import PROTOCOLS
+from eval.protocols import ALL_PROTOCOLS
 from eval.results import ResultsError, swept
 
 MOST_ROWS = 20
 
 
 def criterion(summary: pd.DataFrame) -> str:
-    """By what settings are ranked: ``mIoU present`` where it is reported, else ``mIoU official``."""
+    """The score that ranks settings: mIoU of the last protocol that is reported, such as ``mIoU present``."""
     return f"mIoU {reported_protocols(summary)[-1]}"
 
 
@@ -106,8 +106,8 @@ def overview(summary: pd.DataFrame, by: str = "setting") -> pd.DataFrame:
 
 
 def reported_protocols(table: pd.DataFrame) -> list[str]:
-    """The protocols of a table, in the order of `PROTOCOLS`."""
-    return [name for name in PROTOCOLS if name in set(table["protocol"])]
+    """The protocols of a table, in the order of `ALL_PROTOCOLS`."""
+    return [name for name in ALL_PROTOCOLS if name in set(table["protocol"])]
 
 
 def seeds_together(summary: pd.DataFrame) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def audit(results: Sequence[RowResults]) -> pd.DataFrame:
 
 def _facts(results: RowResults, choice: str) -> dict[str, Any]:
     """Columns of a row besides its scores."""
-    underflow = [record["underflow"] for record in results.evaluated]
+    underflow = [record["underflow"] for record in results.evaluated if record["underflow"] is not None]
     return {
         "method": results.row.name,
         "choice": choice,

@@ -184,6 +184,7 @@ def test_segmenters_by_name_and_as_objects(model: diffseg.Model, picture: NDArra
         ("diffseg", {"weights": [1, 2]}, "weights: need one number for each of the sides"),
         ("kmeans_s", {}, "segmenter: kmeans_s needs the ground truth"),
         ("oracle", {}, "segmenter: oracle needs the ground truth"),
+        ("files", {"folder": "maps"}, "segmenter: files reads label maps of a data set"),
     ],
 )
 def test_settings_that_cannot_be(model: diffseg.Model, segmenter: str, settings: dict[str, Any], problem: str) -> None:

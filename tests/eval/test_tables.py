@@ -22,7 +22,8 @@ COLUMNS = [
     "row", "experiment", "dataset", "label_source", "backbone", "size", "sides", "layers", "timestep",
     "scheme", "weights", "segmenter", "tau", "anchors", "iterations", "rule", "precision", "grid", "clusters", "eps",
     "min_samples", "noise", "seed", "n_init", "upsample", "protocol", "images", "failed", "segments", "acc",
-    "acc_low", "acc_high", "miou", "miou_low", "miou_high", "published_acc", "published_miou", "seconds_per_image",
+    "acc_low", "acc_high", "miou", "miou_low", "miou_high", "ari", "ari_low", "ari_high", "voi", "voi_low", "voi_high",
+    "covering", "covering_low", "covering_high", "published_acc", "published_miou", "seconds_per_image",
     "device", "dtype",
 ]
 # fmt: on
@@ -75,7 +76,7 @@ ROWS = [DIFFSEG, DBSCAN]
 def written(tmp_path: Path) -> dict[str, pd.DataFrame]:
     write_tables(tmp_path, results_of(ROWS, RECORDS), CLASSES)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("per_class.csv", "per_image.csv", "summary.csv", "summary.md")
+        *("confusion.csv", "per_class.csv", "per_image.csv", "summary.csv", "summary.md")
     ]
     return {path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in tmp_path.glob("*.csv")}
 
@@ -150,24 +151,37 @@ def test_a_class_present_but_not_matched_counts_as_present() -> None:
 def test_per_image_holds_failures_too(written: dict[str, pd.DataFrame]) -> None:
     table = written["per_image"]
     assert table.columns.tolist() == [
-        *("row", "protocol", "image", "status", "reason", "segments", "labelled", "acc", "miou", "seconds"),
-        *("tp", "fp", "fn"),
+        *("row", "protocol", "image", "status", "reason", "segments", "labelled", "acc", "miou"),
+        *("ari", "voi", "covering", "seconds", "tp", "fp", "fn"),
     ]
     assert len(table) == 2 * 3
     assert table[table["protocol"] == "present"].to_numpy().tolist() == [
         [
-            *("DiffSeg", "present", "a", "ok", "", "2", "4", "75.0000", "75.0000", "0.7500"),
+            *("DiffSeg", "present", "a", "ok", "", "2", "4", "75.0000", "75.0000"),
+            *("0.0000", "0.8113", "75.0000", "0.7500"),  # one class, cut 3 : 1
             "[3,0,0]",
             "[0,0,0]",
             "[1,0,0]",
         ],
-        [*("DiffSeg", "present", "b", "failed", "no proposal, at all"), *[""] * 8],
+        [*("DiffSeg", "present", "b", "failed", "no proposal, at all"), *[""] * 11],
         [
-            *("DiffSeg", "present", "c", "ok", "", "2", "4", "75.0000", "58.3333", "1.7500"),
+            *("DiffSeg", "present", "c", "ok", "", "2", "4", "75.0000", "58.3333"),
+            *("0.0000", "1.1887", "58.3333", "1.7500"),  # 3 - 1 - 0.8113 bits; 2/3 and 1/2 covered
             "[0,2,1]",
             "[0,1,0]",
             "[0,0,1]",
         ],
+    ]
+
+
+def test_the_confusion_matrix_names_both_classes(written: dict[str, pd.DataFrame]) -> None:
+    table = written["confusion"]
+    assert table[table["protocol"] == "present"].to_numpy().tolist() == [
+        ["DiffSeg", "present", "0", "sky", "0", "sky", "3"],
+        ["DiffSeg", "present", "0", "sky", "", "", "1"],
+        ["DiffSeg", "present", "1", "grass", "1", "grass", "2"],
+        ["DiffSeg", "present", "2", "road", "1", "grass", "1"],
+        ["DiffSeg", "present", "2", "road", "2", "road", "1"],
     ]
 
 
@@ -205,6 +219,12 @@ def test_the_text_reads_like_the_table_of_the_paper(tmp_path: Path) -> None:
         "| ------- | ----------------: | ----------------: | -------: | --------: | -------------------: |\n"
         "| DiffSeg | 75.0 [75.0, 75.0] | 63.9 [58.3, 75.0] |      2.0 |      1.25 | 2 of 2,175, 1 failed |\n"
         "| DBSCAN  |                 - |                 - |        - |         - |           0 of 2,175 |\n"
+        "\nWithout classes, mean over the images: adjusted Rand index, variation of information (0 is best), "
+        "covering of the truth by the segments\n\n"
+        "| method  |   ARI % [95 %] |   VoI bits [95 %] | covering % [95 %] |\n"
+        "| ------- | -------------: | ----------------: | ----------------: |\n"
+        "| DiffSeg | 0.0 [0.0, 0.0] | 1.00 [0.81, 1.19] | 66.7 [58.3, 75.0] |\n"
+        "| DBSCAN  |              - |                 - |                 - |\n"
         "\nIntervals over 2 images: coarse.\n"
     )
 

@@ -94,6 +94,8 @@ def test_the_same_again(name: str, refine: str) -> None:
     """No segmenter keeps anything of a picture, or takes a random number that it was not given."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", overrides=[f"segmenter={name}"]).segmenter
+    if name == "files":
+        pytest.skip("reads its label maps")
     if "refine" in config:
         config.refine = refine
     elif refine != "none":

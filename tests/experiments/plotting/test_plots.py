@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from eval.columns import SETTINGS
+from eval.columns import AGREEMENT, SETTINGS
 from eval.comparisons import mean_interval
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap_change, mean_iou, resample_weights
 from eval.results import Results, ResultsError
 from experiments.plotting import plots
 from experiments.plotting.all_plots import all_plots
+from experiments.plotting.class_agnostic import class_agnostic
 from experiments.plotting.drawing import COLOURS, new_figure, number_points
 from experiments.plotting.selection import MOST_ROWS, best, comparable, contrast, overview, seeds_together
 
@@ -47,6 +48,9 @@ def made_up(*parameters: dict[str, str]) -> Results:
                 "miou_low": miou - 3,
                 "miou_high": miou + 2,
             }
+            for name in AGREEMENT:
+                value = random.uniform(1, 90)
+                scores |= {name: value, f"{name}_low": value - 2, f"{name}_high": value + 3}
             numbers = {"images": len(IMAGES), "failed": 0, "segments": random.uniform(2, 9), "published_acc": np.nan}
             summary.append(row | scores | numbers | {"published_miou": np.nan})
             for class_id, (class_name, images) in enumerate(zip(CLASSES, (4, 2, 0), strict=True)):
@@ -59,7 +63,8 @@ def made_up(*parameters: dict[str, str]) -> Results:
                 tp, fp, fn = random.integers(0, 1000, (3, len(CLASSES)))
                 per_image[-1] |= {"tp": json.dumps(tp.tolist()), "fp": json.dumps(fp.tolist())}
                 per_image[-1] |= {"fn": json.dumps(fn.tolist()), "labelled": (tp + fn).sum()}
-    return Results(*map(pd.DataFrame, (summary, per_class, per_image)), pd.DataFrame(), {"": Path()}, ())
+    folders = {str(number): Path() for number in range(len(parameters))}
+    return Results(*map(pd.DataFrame, (summary, per_class, per_image)), pd.DataFrame(), folders, ())
 
 
 def grid(**values: tuple[str, ...]) -> list[dict[str, str]]:
@@ -283,6 +288,27 @@ def test_methods_average_seeds_and_show_what_was_published() -> None:
     assert "hollow: published" in figure.get_suptitle()
 
 
+def test_class_agnostic_scores_of_every_setting() -> None:
+    results = made_up(*grid(tau=("0.5", "0.9")))
+    figure = class_agnostic(results)
+    rows = results.summary[results.summary["protocol"] == "official"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(rows["setting"])
+    for axis, name in zip(figure.axes, AGREEMENT, strict=True):
+        line, _, (bars,) = axis.containers[0].lines
+        np.testing.assert_allclose(line.get_xdata(), rows[name])
+        np.testing.assert_allclose(
+            [segment[:, 0] for segment in bars.get_segments()], rows[[f"{name}_low", f"{name}_high"]]
+        )
+
+
+def test_the_score_of_the_whole_data_set_has_panels_of_its_own() -> None:
+    results = made_up(*grid(tau=("0.5", "0.9")))
+    for table in (results.summary, results.per_image, results.per_class):
+        table.loc[table["protocol"] == "present", "protocol"] = "dataset"
+    titles = [axis.get_title() for axis in plots.methods(results).axes]
+    assert titles == ["ACC", "mIoU official", "ACC dataset", "mIoU dataset"]
+
+
 def test_of_many_settings_the_best_are_shown() -> None:
     results = made_up(*grid(tau=tuple(f"0.{digits:02}" for digits in range(1, MOST_ROWS + 5))))
     figure = plots.methods(results)
@@ -343,7 +369,7 @@ def test_k_means_against_diffseg() -> None:
 def test_all_plots_are_those_that_the_results_allow() -> None:
     one = set(all_plots(made_up({"tau": "0.5"})))
     assert one == set()
-    general = {"methods", "paired", "images", "classes", "protocols"}
+    general = {"methods", "class_agnostic", "paired", "images", "classes", "protocols"}
     swept = all_plots(made_up(*grid(tau=("0.5", "0.9"), seed=("0", "1"))))
     assert set(swept) == {"score_tau", "segments_tau", *general}
     several = all_plots(made_up(*grid(dataset=("photos", "cityscapes27"), tau=("0.5", "0.9"))))

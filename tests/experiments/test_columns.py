@@ -1,0 +1,46 @@
+"""The data dictionary names every column of every table, and no other."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+import pandas as pd
+
+from eval.columns import CONFUSION, PER_CLASS, PER_IMAGE, SUMMARY
+from experiments.paper.leaderboard import COLUMNS as LEADERBOARD
+from experiments.paper.published import FOLDER
+from experiments.paper.table import COLUMNS as PAPER_TABLE
+from experiments.running.audit import COLUMNS as AUDIT
+from tests.conftest import ROOT
+
+
+def dictionary() -> dict[str, list[str]]:
+    """Heading of a section -> columns in its table."""
+    columns: dict[str, list[str]] = defaultdict(list)
+    for line in (ROOT / "experiments" / "COLUMNS.md").read_text(encoding="utf-8").splitlines():
+        if heading := re.match(r"## `(.+)`", line):
+            table = heading[1]
+        elif line.startswith("| `"):
+            columns[table] += re.findall(r"`(\w+)`", line.split("|")[1])
+    return columns
+
+
+def test_every_column_of_every_table_stands_there_and_no_other() -> None:
+    published = {tuple(pd.read_csv(path, nrows=0)) for path in FOLDER.glob("*.csv")}
+    assert len(published) == 1
+    expected = {
+        "summary.csv": SUMMARY,
+        "per_class.csv": PER_CLASS,
+        "per_image.csv": PER_IMAGE,
+        "confusion.csv": CONFUSION,
+        "sweep.csv": ("job",),
+        "audit.csv": AUDIT,
+        "table.csv": PAPER_TABLE,
+        "leaderboard.csv": LEADERBOARD,
+        "experiments/paper/published/*.csv": published.pop(),
+    }
+    found = dictionary()
+    assert {name: sorted(columns) for name, columns in found.items()} == {
+        name: sorted(columns) for name, columns in expected.items()
+    }

@@ -1,0 +1,162 @@
+"""Label maps from files through the command line: no network, one match for the data set, missing and changed files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.base import VOID
+from datasets.photos import Photos
+from diffseg.backbones.none import NoBackbone
+from tests.helpers.runs import Run, evaluate
+
+LIMIT = 4
+PICTURES = Photos(limit=LIMIT)
+BASE = ("backbone=none", "backbone.size=64", f"dataset.limit={LIMIT}", "panels=0")
+AGREEMENT = ["ari", "voi", "covering"]
+
+
+def write_truth(folder: Path, renumber: bool = False) -> None:
+    """The ground truth of each picture as a label map; ``renumber``: by numbers that differ from picture to picture."""
+    folder.mkdir()
+    for number, id in enumerate(PICTURES.ids):
+        label = PICTURES.load(id).label
+        void = len(PICTURES.classes)
+        numbers = np.random.default_rng(number).permutation(void + 1) if renumber else np.arange(void + 1)
+        labels = numbers[np.where(label == VOID, void, label)]
+        Image.fromarray(labels.astype(np.uint8)).save(folder / f"{id}.png")
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    write_truth(tmp_path / "maps")
+    return tmp_path / "maps"
+
+
+def run_files(folder: Path, maps: Path, *overrides: str, capture: pytest.CaptureFixture[str]) -> Run:
+    return evaluate(folder, *BASE, "segmenter=files", f"segmenter.folder={maps}", *overrides, capture=capture)
+
+
+def test_the_truth_as_files_is_perfect_and_loads_no_network(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(self: NoBackbone, device: str = "auto") -> None:
+        raise AssertionError("a network was asked for")
+
+    monkeypatch.setattr(NoBackbone, "load", load)
+    run = run_files(tmp_path / "run", maps, "protocol=dataset", capture=capsys)
+    assert run.status == 0, run.err
+    table = run.table()
+    assert list(table["protocol"]) == ["dataset"]
+    assert (table["backbone"].item(), table["size"].item()) == ("none", 64)
+    assert table[["sides", "scheme", "weights", "tau"]].isna().all(axis=None)
+    assert table[["acc", "miou", "ari", "covering", "images"]].to_numpy().tolist() == [[100, 100, 100, 100, LIMIT]]
+    assert table["voi"].item() == 0
+    assert "matched once" in (run.folder / "summary.md").read_text()
+
+
+def test_one_match_for_the_data_set_needs_common_numbers(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_truth(tmp_path / "renumbered", renumber=True)
+    report = "protocol.report=[official,present,dataset]"
+    run = run_files(tmp_path / "run", tmp_path / "renumbered", report, capture=capsys)
+    assert run.status == 0, run.err
+    table = run.table().set_index("protocol")
+    assert table.loc["present", "acc"] == 100
+    assert table.loc["dataset", "acc"] < 99
+    assert table[AGREEMENT].drop_duplicates().to_numpy().tolist() == [[100, 0, 100]]  # no numbers, no classes
+
+
+def test_the_tables_hold_the_same_pixels(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slic = evaluate(tmp_path / "run", *BASE, "segmenter=slic", "protocol.report=[official,present]", capture=capsys)
+    assert slic.status == 0, slic.err
+    summary, images, classes = (slic.table(name) for name in ("summary", "per_image", "per_class"))
+    confusion = slic.table("confusion")
+    for line in summary.itertuples():
+        own = images[images["protocol"] == line.protocol]
+        for name in AGREEMENT:
+            assert getattr(line, name) == pytest.approx(own[name].mean(), abs=1e-3)
+            assert getattr(line, f"{name}_low") <= getattr(line, name) <= getattr(line, f"{name}_high")
+        matrix = confusion[confusion["protocol"] == line.protocol]
+        assert matrix["pixels"].sum() == own["labelled"].sum()
+        diagonal = matrix[matrix["class_id"] == matrix["matched_id"]].set_index("class_id")["pixels"]
+        tp = classes[classes["protocol"] == line.protocol].set_index("class_id")["tp"]
+        assert tp[tp > 0].to_dict() == diagonal.to_dict()
+
+
+@pytest.mark.parametrize("segmenter", ["slic", "kmeans_rgbxy"])
+def test_what_needs_only_the_picture_runs_without_a_backbone(
+    segmenter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = evaluate(tmp_path / "run", *BASE, f"segmenter={segmenter}", capture=capsys)
+    assert run.status == 0, run.err
+    assert (run.table()["images"] == LIMIT).all()
+    assert (run.table()["acc"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["segmenter=diffseg"], "segmenter=diffseg: needs attention maps, and backbone=none has none"),
+        (["segmenter=oracle"], "segmenter=oracle: needs attention maps"),
+        (["segmenter=slic", "protocol=dataset"], "protocol.report: dataset matches label numbers once for all images"),
+        (["segmenter=files"], "segmenter.folder: not set; give the folder"),
+        (["segmenter=files", "segmenter.folder=/no/such"], "segmenter.folder: /no/such is no folder"),
+        (["segmenter=slic", "backbone.size=0"], "backbone.size: must be at least 1 pixel, got 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(
+    overrides: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = evaluate(tmp_path / "run", *BASE, *overrides, capture=capsys)
+    assert run.status == 2
+    assert message in run.err
+    assert len(run.err.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_extra_and_damaged_files_are_counted(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    missing, damaged, *_ = PICTURES.ids
+    (maps / f"{missing}.png").rename(maps / "no_such_picture.png")
+    (maps / f"{damaged}.png").write_bytes(b"hello")
+    run = run_files(tmp_path / "run", maps, capture=capsys)
+    assert run.status == 1
+    assert f"1 picture has no label map and will fail, of {LIMIT}; the first is {missing}" in caplog.text
+    assert f"1 file belongs to no picture of the data set; the first is {maps}/no_such" in caplog.text
+    assert (run.table()["failed"] == 2).all()
+    assert (run.table()["acc"] == 100).all()
+    reasons = run.table("per_image").query("protocol == 'present'").set_index("image")["reason"]
+    assert "there is no label map" in reasons[missing]
+    assert f"{damaged}.png: is no picture" in reasons[damaged]
+    for id in (missing, damaged):  # maps that come later are read by the same command
+        Image.new("L", (50, 50)).save(maps / f"{id}.png")
+    again = run_files(tmp_path / "run", maps, capture=capsys)
+    assert again.status == 0
+    assert (again.table()["failed"] == 0).all()
+
+
+def test_a_folder_of_other_names_is_refused(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in maps.iterdir():
+        path.rename(path.with_stem(f"{path.stem}_prediction"))
+    run = run_files(tmp_path / "run", maps, capture=capsys)
+    assert run.status == 2
+    assert f"segmenter.folder: {maps} has no label map of any of the {LIMIT} pictures" in run.err
+    assert "astronaut_prediction.png" in run.err
+
+
+def test_a_changed_map_alone_is_evaluated_anew(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = run_files(tmp_path / "run", maps, capture=capsys)
+    records, before = first.images(), first.table("per_image").set_index(["protocol", "image"])["acc"]
+    changed = PICTURES.ids[1]
+    Image.new("L", (80, 80)).save(maps / f"{changed}.png")
+    second = run_files(tmp_path / "run", maps, capture=capsys)
+    assert [record["image"] for record in second.images() if record not in records] == [changed]
+    after = second.table("per_image").set_index(["protocol", "image"])["acc"]
+    assert {image for (_, image), same in (before == after).items() if not same} == {changed}
+    assert second.status == 0
