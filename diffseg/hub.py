@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from threading import Thread
 
 from diffseg.backbones import MissingWeights
+from diffseg.backbones.downloads import download
 from diffseg.backbones.stable_diffusion import PUBLISHED_FILES as STABLE_DIFFUSION_FILES
 from diffseg.backbones.weights import BY_MAKE, TRANSFORMERS_FILES
 from diffseg.command import run_command
@@ -19,71 +19,7 @@ FILES: Mapping[str, Sequence[str]] = dict(
     zip(BY_MAKE, (STABLE_DIFFUSION_FILES, TRANSFORMERS_FILES, BLIP_FILES), strict=True)
 )
 SIZES = dict(zip(BY_MAKE, ("4.3 GB", "90 MB", "1 GB, names segments"), strict=True))
-REACHED_WITHIN = 3.0  # seconds
 ERROR_STATUS = 2
-
-
-def download(files: Mapping[str, Sequence[str]]) -> list[str]:
-    """Downloads what is not in the hub's cache yet; a download that was cut off goes on where it stopped.
-
-    Args:
-        files: repository (owner/name) -> its files.
-
-    Returns:
-        The snapshot folder of each repository.
-
-    Raises:
-        MissingWeights: the hub cannot be reached within `REACHED_WITHIN`, or a file cannot be downloaded.
-    """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError
-
-    folders = []
-    for repository, names in files.items():
-        missing = [name for name in names if not isinstance(try_to_load_from_cache(repository, name), str)]
-        if missing:
-            require_hub(repository)
-        for name in missing:
-            try:
-                hf_hub_download(repository, name)
-            except HfHubHTTPError as error:
-                raise MissingWeights(
-                    f"{repository}: the hub does not hand out {name} ({_first_line(error)})"
-                ) from error
-            except OSError as error:
-                raise MissingWeights(f"{repository}: {name} could not be downloaded ({_first_line(error)})") from error
-        found = str(try_to_load_from_cache(repository, names[0]))
-        folders.append(found.removesuffix(names[0]).rstrip("/\\"))
-    return folders
-
-
-def require_hub(repository: str) -> None:
-    """Raises `MissingWeights` unless the hub answers soon: its own client would retry for half a minute."""
-    from huggingface_hub.constants import ENDPOINT
-    from huggingface_hub.utils import get_session
-
-    problem = [f"no answer within {REACHED_WITHIN:g} s"]
-
-    def reach() -> None:
-        try:
-            get_session().head(ENDPOINT, timeout=REACHED_WITHIN)
-            problem.clear()
-        except Exception as error:  # each HTTP library has its own
-            problem[0] = _first_line(error)
-
-    # A thread, because looking up the address of the host obeys no time limit.
-    thread = Thread(target=reach, daemon=True)
-    thread.start()
-    thread.join(REACHED_WITHIN)
-    if problem:
-        raise MissingWeights(
-            f"{ENDPOINT} cannot be reached ({problem[0]}), so {repository} was not downloaded; connect to the "
-            "network, or copy the model folder from another one and give it as backbone.path=DIR"
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def main() -> int:

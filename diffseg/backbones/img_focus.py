@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffseg.backbones import MissingWeights
+from diffseg.backbones.downloads import download
 from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, in_checkout, sha256_of
 from diffseg.command import run_command
 
@@ -97,8 +98,6 @@ def fetch() -> Path:
 
 def _fetch_from_hub(reason: MissingWeights) -> Path:
     """Snapshot folder of `HUB`. Raises `MissingWeights` with both reasons in one line."""
-    from diffseg.hub import download
-
     print(f"{reason}; trying {HUB} on the model hub ...", file=sys.stderr)
     try:
         (found,) = download({HUB: TRANSFORMERS_FILES})

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 
 from diffseg import hub
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import MissingWeights, downloads
 from diffseg.backbones.weights import BY_MAKE
 
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
@@ -45,7 +45,7 @@ def test_without_a_network(cache: Path, capsys: pytest.CaptureFixture[str], monk
 
 
 def test_a_hub_that_does_not_answer(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "REACHED_WITHIN", 0.2)
+    monkeypatch.setattr(downloads, "REACHED_WITHIN", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         with pytest.raises(MissingWeights, match="cannot be reached"):
@@ -65,7 +65,7 @@ def test_only_missing_files_are_downloaded(cache: Path, monkeypatch: pytest.Monk
         asked.append(name)
         put(cache, repository, name)
 
-    monkeypatch.setattr(hub, "require_hub", lambda repository: None)
+    monkeypatch.setattr(downloads, "require_hub", lambda repository: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", hand_out)
     (folder,) = hub.download(TINY)
     assert asked == ["unet/model.safetensors"]
@@ -76,7 +76,7 @@ def test_a_disk_that_is_full(cache: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(hub, "require_hub", lambda repository: None)
+    monkeypatch.setattr(downloads, "require_hub", lambda repository: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
     with pytest.raises(MissingWeights, match=r"^somebody/tiny: config.json could not be downloaded \(.*No space left"):
         hub.download(TINY)
