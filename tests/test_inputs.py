@@ -22,6 +22,7 @@ from diffseg.cli.main import main as diffseg
 from diffseg.command import run_command
 from eval.config import ConfigError
 from eval.shards import Shard, join_shards
+from experiments.evaluate import PLUGINS
 from experiments.evaluate import main as run_evaluate
 from experiments.report.__main__ import main as report
 from experiments.running.arguments import PATH_KEYS, normalise_argv, quote_path
@@ -432,6 +433,27 @@ def test_an_error_that_nobody_foresaw(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setenv("DIFFSEG_TRACEBACK", "1")
     with pytest.raises(ValueError, match="two"):
         run_command(main)
+
+
+@pytest.mark.parametrize(
+    ("environment", "leads"),
+    [
+        ({}, True),
+        ({"RANK": "3"}, True),
+        ({"RANK": "3", "WORLD_SIZE": "1"}, True),
+        ({"RANK": "0", "WORLD_SIZE": "4"}, True),
+        ({"RANK": "3", "WORLD_SIZE": "4"}, False),
+    ],
+)
+def test_who_writes_the_table_of_a_sweep(
+    environment: dict[str, str], leads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(PLUGINS)
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert importlib.import_module("hydra_plugins.one_pass")._leads() is leads
 
 
 def test_processes_that_cannot_meet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,4 +164,5 @@ def _remove_if_empty(folders: Sequence[Path]) -> None:
 
 def _leads() -> bool:
     """Whether this is the process that writes tables, of those that torchrun started; torch is not imported yet."""
-    return os.environ.get("RANK", "0") == "0"
+    alone = os.environ.get("WORLD_SIZE", "") in ("", "1")  # a cluster may set RANK for reasons of its own
+    return alone or os.environ.get("RANK", "0") == "0"
