@@ -127,7 +127,7 @@ def closer_than(tau: float, divergence: Tensor, maps: Tensor, anchors: Tensor) -
     near_ties = ((divergence - tau).abs_() < NEAR_TIE * max(1.0, tau)).nonzero()
     for pairs in near_ties.split(PAIRS_AT_ONCE):
         anchor, other = pairs.unbind(dim=1)
-        p, q = maps[anchors[anchor].to(maps.device)].double(), maps[other.to(maps.device)].double()
+        p, q = (maps[rows.to(maps.device)].double() for rows in (anchors.to(anchor.device)[anchor], other))
         exact = ((p - q) * (_log(p) - _log(q))).sum(dim=1)
         close[anchor, other] = (exact < 2 * tau).to(close.device)
     return close
