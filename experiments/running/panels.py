@@ -68,17 +68,23 @@ def write_sheets(home: Path, points: Sequence[tuple[str, RowToRun]], panels: int
 
     Args:
         home: folder of the sweep, with the label maps that it kept.
-        points: what tells a job from the others, and a row of it; in order.
+        points: what tells a job from the others, and a row of it; in order. A row that jobs share is one point.
         panels: number of pictures.
 
     Returns:
         Paths of the sheets, the points shown, and the number of different points.
     """
-    distinct = list({row.key: (point, row) for point, row in reversed(points)}.values())[::-1]
-    several = len({row.name for _, row in distinct}) > 1
-    chosen = [distinct[number] for number in _spread(len(distinct), MAX_POINTS)]
-    named = [(f"{row.name}, {point}" if several else point, row) for point, row in chosen]
-    ids = max((row.config.dataset.ids[:panels] for _, row in chosen), key=len)
+    of_key: dict[str, list[tuple[str, RowToRun]]] = {}
+    for point, row in points:
+        of_key.setdefault(row.key, []).append((point, row))
+    several = len({row.name for _, row in points}) > 1
+    distinct = [
+        (row.name if len(jobs) > 1 else f"{row.name}, {point}" if several else point, row)
+        for jobs in of_key.values()
+        for point, row in jobs[:1]
+    ]
+    named = [distinct[number] for number in _spread(len(distinct), MAX_POINTS)]
+    ids = max((row.config.dataset.ids[:panels] for _, row in named), key=len)
     with ThreadPoolExecutor() as pool:
         shown = _read_all(pool, home, named, ids, SHEET_TILE)
         _list_files(home, shown)

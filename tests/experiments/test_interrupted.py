@@ -100,7 +100,10 @@ def test_a_file_that_cannot_grow(undisturbed: Path, overrides: tuple[str, ...], 
     folder = tmp_path / "run"
     lines = (undisturbed / "records.jsonl").read_bytes().splitlines(keepends=True)
     records, rows = len(b"".join(lines)), len(b"".join(lines[: len(ROWS)]))
-    largest = {"config.yaml": rows, "records.jsonl": records // 2, ".png": records + 1_000}
+    config = (undisturbed / "config.yaml").stat().st_size
+    tables = max(path.stat().st_size for path in undisturbed.iterdir() if path.is_file())
+    assert rows < config < records
+    largest = {"config.yaml": rows, "records.jsonl": (config + records) // 2, ".png": tables + 1_000}
     process = start(folder, *overrides, largest=largest[file])
     process.join()
     assert_stopped(Run(process.exitcode, "", log(folder).read_text(), folder), file)
