@@ -91,7 +91,7 @@ def _evaluate_share(
 
 
 def _quiet_libraries(shard: Shard) -> None:
-    """Shows warnings of the first process alone, and no progress bar of the libraries."""
+    """Shows the warnings of the first process alone, and no progress bars of transformers."""
     from transformers.utils import logging as transformers_logging
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)

@@ -43,7 +43,7 @@ def test_every_choice_moves_the_scores_by_what_the_summary_says(
             after, before = (scores.loc[row["protocol"], metric] for scores in (nearest, first))
             assert row[metric] == after
             assert row[f"{metric}_change"] == pytest.approx(after - before, abs=2e-4)
-            assert row[f"{metric}_change_low"] == row[f"{metric}_change_high"]  # one picture has one resample
+            assert row[[f"{metric}_change_low", f"{metric}_change_high"]].isna().all()  # of one picture
 
 
 FIRST, OTHER = (
