@@ -22,7 +22,7 @@ from diffseg.backbones.unet_attention import UNetAttention
 from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.divergence import Logarithms
 from diffseg.merging import Merger
-from diffseg.segmenters import kmeans as baselines
+from diffseg.segmenters import lloyd
 from eval.provenance import provenance
 from eval.results import ResultsError, read_results
 from experiments.bench.tiny_sd import build_tiny_sd
@@ -69,7 +69,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         (Logarithms, "of"),
         (Logarithms, "divergence"),
         (Merger, "proposals"),
-        (baselines, "kmeans"),
+        (lloyd, "cluster_seeds"),
         (eval.decoding, "square_image"),
     ):
         count(owner, name)
@@ -138,7 +138,8 @@ def test_experiments_and_methods_share_too(sweep: Sweep, calls: Counter[str]) ->
     demo = (*SMALL[:2], "experiment=demo", "dataset.limit=1", "panels=1", "segmenter.anchors=2,4")
     together = sweep(*demo)
     assert together.status == 0, together.err
-    assert (calls["attend_encoded"], calls["__call__"], calls["proposals"], calls["kmeans"]) == (1, 1, 2, 2)
+    assert (calls["attend_encoded"], calls["__call__"], calls["proposals"]) == (1, 1, 2)
+    assert calls["cluster_seeds"] == 1  # the picture has 6 classes, K-Means-C's number of clusters
     assert together.out.count("K-Means-C") == 2  # once a score
     assert jobs(together) == jobs(sweep(*demo, "hydra/launcher=basic", folder="apart"))
 
