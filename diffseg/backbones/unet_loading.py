@@ -98,6 +98,8 @@ def _parts_of_file(spec: StableDiffusion, file: Path) -> Parts:
             module = guarded(lambda: kind.from_config(configs[part]), [], blamed)
         return fitted(module, guarded(lambda: convert(tensors, config=module.config), [], file), file, dtype)
 
+    vae = converted(AutoencoderKL, "vae", convert_ldm_vae_checkpoint, weights_dtype(spec.vae_dtype))
+    unet = converted(UNet2DConditionModel, "unet", convert_ldm_unet_checkpoint, weights_dtype(spec.dtype))
     encoders = []
     for suffix in spec.TEXT_ENCODERS:
         encoder = _text_encoder_of_file(spec, file, suffix, tensors)
@@ -107,11 +109,7 @@ def _parts_of_file(spec: StableDiffusion, file: Path) -> Parts:
             padding = [published.padding[suffix]] * (encoder.config.max_position_embeddings - 2)
             tokens = torch.tensor([[BEGIN, END, *padding]])
         encoders.append((encoder, tokens, spec.files))
-    return Parts(
-        converted(AutoencoderKL, "vae", convert_ldm_vae_checkpoint, weights_dtype(spec.vae_dtype)),
-        converted(UNet2DConditionModel, "unet", convert_ldm_unet_checkpoint, weights_dtype(spec.dtype)),
-        encoders,
-    )
+    return Parts(vae, unet, encoders)
 
 
 def _text_encoder_of_file(spec: StableDiffusion, file: Path, suffix: str, tensors: Mapping[str, Tensor]) -> Any:
