@@ -1,6 +1,6 @@
 """DiffSeg: unsupervised zero-shot segmentation from the self-attention of a pretrained model.
 
-Tian et al., *Diffuse, Attend, and Segment*, CVPR 2024 (arXiv 2308.12469). The data flow one way:
+Tian et al., *Diffuse, Attend, and Segment*, CVPR 2024 (arXiv 2308.12469). Data flow in one direction:
 
     image -> backbone (`diffseg.backbones`) -> `AttentionMaps` -> `aggregate` -> `segment` (`kmeans`, `dbscan`)
 
@@ -56,14 +56,14 @@ _HOME = {
 
 
 def __dir__() -> list[str]:
-    """Names for tab completion: the exports, which are not imported yet, and what a module has anyway."""
+    """Names for tab completion: all exports, imported or not, and the module's other names."""
     return sorted({*globals(), *__all__})
 
 
-if not TYPE_CHECKING:  # a type checker would take it as: every name exists
+if not TYPE_CHECKING:  # a type checker would conclude that every name exists
 
     def __getattr__(name: str) -> Any:
-        """Imports an export on first use: importing torch takes seconds, and checking settings needs none of it."""
+        """Imports an export on first use: importing torch takes seconds, and checking settings does not need it."""
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

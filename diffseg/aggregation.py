@@ -17,10 +17,10 @@ from diffseg.masks import block_numbers
 
 
 def side_weights(weights: str | Sequence[float], sides: Sequence[int]) -> dict[int, float]:
-    """Turns the configuration's way of writing R into weights per side.
+    """Turns the setting R of the configuration into weights per side.
 
     Args:
-        weights: ``"proportional"`` (a side weighs its own length), ``"finest"``, ``"half"``, ``"quarter"`` or
+        weights: ``"proportional"`` (the weight is the side), ``"finest"``, ``"half"``, ``"quarter"`` or
             ``"eighth"`` (that side alone), or one number >= 0 a side, finest side first.
         sides: sides of the maps, finest first.
 
@@ -51,13 +51,13 @@ def _check_weights(weights: Collection[float]) -> None:
         raise ValueError(f"weights: must be finite, >= 0 and not all zero, got {list(weights)}")
 
 
-# The largest number that float16 rounds to zero: half its smallest, a tie, which goes to the even one.
+# Largest number that float16 rounds to zero: half of its smallest number. The tie rounds to even, which is zero.
 FLOAT16_ZERO = 2.0**-25
 
 
 @dataclass(frozen=True)
 class Aggregation:
-    """How the maps of one picture become one tensor, as the configuration knows it.
+    """Settings that turn the maps of one picture into one tensor.
 
     Attributes:
         weights: R, as `side_weights` reads it.
@@ -83,17 +83,17 @@ def aggregate(
     """Aggregates attention maps into one tensor at the finest side (paper, Eq. 2 and 3).
 
     Each map is upsampled bilinearly (half-pixel centres) in its last two axes, repeated in its first two, weighted and
-    summed. Upsampling multiplies the mass of a map by ``(S/side)**2``; the schemes differ in what they do about it:
+    summed. Upsampling multiplies the sum of a map by ``(S/side)**2``; each scheme corrects for that in another way:
 
-    - ``official`` (the authors' code): every upsampled map is normalised; ``weights`` are those of a side.
-    - ``paper`` (Eq. 2 and 3 as written): ``weights`` are those of a layer, so that a side counts as often as it has
-      layers; normalised once, after the sum.
-    - ``paper_normalised``: as ``paper``, with every upsampled map normalised.
+    - ``official`` (the authors' code): every upsampled map is normalised; ``weights`` apply to sides.
+    - ``paper`` (Eq. 2 and 3 as written): ``weights`` apply to layers, so the weight of a side is multiplied by its
+      number of layers; only the sum is normalised.
+    - ``paper_normalised``: as ``paper``, but every upsampled map is normalised.
 
     Args:
         maps: side -> ``(side*side, side*side)`` floating point, heads and layers averaged, rows sum to 1. The finest
             side, S, is a multiple of the others.
-        weights: side -> weight R >= 0, zero to leave a side out, renormalised to sum 1. ``"proportional"``: the side.
+        weights: side -> weight R >= 0; 0 leaves a side out. Weights are scaled to sum 1. ``"proportional"``: R = side.
         scheme: see above.
         layers: side -> number of layers averaged in its map; None means one each. Only the paper's schemes use it.
 
@@ -101,8 +101,8 @@ def aggregate(
         ``(S*S, S*S)`` float32 on the device of the maps; rows sum to 1. Row ``i*S + j`` belongs to row i, column j.
 
     Raises:
-        ValueError: maps or layers that do not fit (`diffseg.attention.check_sides`), weights that are negative, all
-            zero or of other sides, an unknown scheme.
+        ValueError: the maps or layers are invalid (`diffseg.attention.check_sides`); weights are negative, all zero
+            or of other sides; the scheme is unknown.
 
     >>> maps = {2: torch.eye(4), 1: torch.ones(1, 1)}  # each place attends to itself; the picture as a whole to itself
     >>> aggregate(maps, weights={2: 1, 1: 1})[0]
@@ -110,7 +110,7 @@ def aggregate(
     """
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)
-    # Coarsest first: each sum is added to the next side that it divides, so that little is done at full size.
+    # Coarsest first: each sum is added to the next side that it divides, so that little work is done at full size.
     sums: dict[int, Tensor] = {}
     for side in sorted(set(share) - {finest}):
         total = _scaled(maps[side], side, finest, share[side], scheme)
@@ -128,7 +128,7 @@ def _finest(attention: Tensor | None, side: int, share: float, sums: Mapping[int
     Args:
         attention: ``(S*S, S*S)``, or None if it has no share.
         side: S.
-        share: of the finest map.
+        share: weight of the finest map.
         sums: coarser side -> ``(side*side, S*S)`` float32.
         scheme: as for `aggregate`.
     """
@@ -147,12 +147,12 @@ def _finest(attention: Tensor | None, side: int, share: float, sums: Mapping[int
             _add_repeated(part, total, side // coarse, start, step)
         if scheme == "paper":
             part.div_(part.sum(dim=1, keepdim=True))
-    # Of normalised maps whose shares sum to 1 the rows do, too.
+    # In the other schemes each map is normalised and the shares sum to 1, so rows already sum to 1.
     return aggregated
 
 
 def _grid_rows(side: int, blocks: Sequence[int], device: torch.device) -> int:
-    """Rows of the picture worked on at a time: they fit the block size, and align with the coarser sides' rows."""
+    """Number of picture rows in a block: it fits the block size, and aligns with the coarser sides' rows."""
     limit = block_numbers(device) // side**3
     return max(
         rows
@@ -170,7 +170,7 @@ def _add_repeated(part: Tensor, total: Tensor, block: int, start: int, count: in
         part: ``(count * side, S*S)``, added to in place: rows ``start`` to ``start + count`` of the finer picture.
         total: ``(coarse*coarse, S*S)`` with ``coarse = side / block``.
         block: finer locations along the side of a coarser one.
-        start, count: each a multiple or ``count`` a divisor of ``block``.
+        start, count: both are multiples of ``block``, or ``count`` divides ``block``.
     """
     columns = part.shape[1]
     coarse = len(part) // count // block
@@ -185,7 +185,7 @@ def _shares(
     scheme: str,
     layers: Mapping[int, int] | None,
 ) -> dict[int, float]:
-    """side -> what its (upsampled) map is multiplied with; sums to 1; sides of weight 0 are left out."""
+    """side -> factor of its upsampled map. The factors sum to 1; sides of weight 0 are left out."""
     layers = layers or dict.fromkeys(maps, 1)
     check_sides(maps, layers)
     if scheme not in get_args(Scheme):

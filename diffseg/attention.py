@@ -1,4 +1,4 @@
-"""The attention of one picture, as every backbone hands it over."""
+"""`AttentionMaps`, the output of every backbone: the attention of one picture."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-# Rows come out of a softmax and a mean in float32 or half precision; what is further off is not attention.
+# Softmax and mean run in float32 or half precision, so row sums are rounded. A larger error is no rounding error.
 ROW_SUM_TOLERANCE = 1e-2
 
 
 class AttentionError(ValueError):
-    """Attention that cannot be: of the wrong shape, negative, NaN, or with rows that do not sum to 1."""
+    """The attention is invalid: a wrong shape, negative values, NaN, or rows that do not sum to 1."""
 
 
 def check_sides(maps: Mapping[int, Tensor], layers: Mapping[int, int]) -> None:
-    """Checks what can be checked without reading the maps.
+    """Checks shapes, dtypes and sides, without reading the values of the maps.
 
     Args:
         maps: side -> ``(side*side, side*side)`` floating point.
         layers: side -> number of layers, >= 1, for the same sides.
 
     Raises:
-        AttentionError: no maps, a map that does not fit its side, a side that does not divide the finest, or layers of
-            other sides.
+        AttentionError: there are no maps, a map does not fit its side, a side does not divide the finest, or the
+            layers belong to other sides.
     """
     if not maps:
         raise AttentionError("maps: there are none")
@@ -45,13 +45,13 @@ def check_sides(maps: Mapping[int, Tensor], layers: Mapping[int, int]) -> None:
 
 
 def check_features(features: Tensor) -> None:
-    """Raises AttentionError unless these are finite features of a square grid."""
+    """Raises AttentionError unless the features are finite and of a square grid."""
     if features.ndim != 2 or isqrt(len(features)) ** 2 != len(features) or not bool(features.sum().isfinite()):
         raise AttentionError(f"features: must be finite and of shape (n*n, C), got {tuple(features.shape)}")
 
 
 def _rows_sum_to_one(attention: Tensor) -> Tensor:
-    """Whether a map's rows are >= 0 and sum to 1, as a tensor of one bool; NaN fails both comparisons."""
+    """A tensor of one bool: True if all values are >= 0 and all rows sum to 1. NaN fails both comparisons."""
     sums = attention.sum(dim=1, dtype=torch.float32)
     return (attention.amin() >= 0) & ((sums - 1).abs().amax() <= ROW_SUM_TOLERANCE)
 
@@ -65,13 +65,13 @@ class AttentionMaps:
             is the attention map of the location in row ``i`` and column ``j``, flattened row-major; it sums to 1
             (paper, Eq. 1, after the mean over heads and over the layers of that side).
         layers: side -> number of layers averaged in that side's map (>= 1). Default: 1 each.
-        provenance: what made the maps (model, time step, layers, dtype), for records and messages.
-        features: ``(n*n, C)`` float32, one layer's features of each location, row-major like the maps; the layer, and
-            so the side n, is the backbone's choice. None: it has none to give.
+        provenance: origin of the maps (model, time step, layers, dtype), for records and messages.
+        features: ``(n*n, C)`` float32, one layer's features of each location, row-major like the maps. The backbone
+            chooses the layer, and with it the side n. None: the backbone has no features.
 
     Raises:
-        AttentionError: see `check_sides`; a map holds NaN or negative values, or its rows do not sum to 1; features
-            of a grid that is no square, or not finite.
+        AttentionError: see `check_sides`; a map holds NaN or negative values, or its rows do not sum to 1; the
+            features are not finite, or their grid is not square.
 
     >>> AttentionMaps({1: torch.ones(1, 1), 2: torch.eye(4)}).sides
     (2, 1)
@@ -85,14 +85,14 @@ class AttentionMaps:
     def __post_init__(self) -> None:
         layers = dict(self.layers) or dict.fromkeys(self.maps, 1)
         check_sides(self.maps, layers)
-        # One transfer for all sides: each makes the CPU wait for a GPU.
+        # One transfer for all sides, because each transfer makes the CPU wait for a GPU.
         good = torch.stack([_rows_sum_to_one(attention) for attention in self.maps.values()]).tolist()
         for side, is_good in zip(self.maps, good, strict=True):
             if not is_good:
                 raise AttentionError(f"maps: rows of side {side} are negative, NaN or do not sum to 1")
         if self.features is not None:
             check_features(self.features)
-        # Finest side first, whatever the order they came in: the order of weights and tables.
+        # Finest side first: weights and tables use this order.
         object.__setattr__(self, "maps", MappingProxyType({side: self.maps[side] for side in self.sides}))
         object.__setattr__(self, "layers", MappingProxyType({side: layers[side] for side in self.sides}))
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))

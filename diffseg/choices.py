@@ -1,17 +1,17 @@
-"""Values that a setting may have, for the functions that take them and for the command line. Imports no torch."""
+"""Allowed values of settings, for functions and command lines. Imports no torch."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 Scheme = Literal["official", "paper", "paper_normalised"]
-"""How attention maps of several sides are aggregated, see `diffseg.aggregation`."""
+"""Scheme of the aggregation, see `diffseg.aggregation.aggregate`."""
 
 SINGLE_SIDE: Final = {"finest": 1, "half": 2, "quarter": 4, "eighth": 8}
-"""Names of one side alone -> the finest side divided by it."""
+"""Name of a single side -> the finest side divided by that side."""
 
 WEIGHTS: Final = ("proportional", *SINGLE_SIDE)
-"""Names of weights of the sides; numbers are possible, too."""
+"""Names of weightings of the sides. Numbers are allowed, too."""
 
 Vote = Literal["majority", "median", "mean"]
-"""How a segment chooses its noun, see `diffseg.labelling.naming`."""
+"""Rule by which a segment chooses its noun, see `diffseg.labelling.naming.vote`."""

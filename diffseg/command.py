@@ -1,4 +1,4 @@
-"""How a command of this project runs and ends: Ctrl+C, terminals, pipes, errors. Imports nothing that takes time."""
+"""Runs a command of this project: handles Ctrl+C, terminals, pipes and errors. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ INTERRUPTED_STATUS = 130
 BROKEN_PIPE_STATUS = 141  # as a shell reports a process that SIGPIPE ended
 INTERRUPTED = "interrupted"
 TRACEBACK = "DIFFSEG_TRACEBACK"
-"""Environment variable that lets an error end a command with Python's traceback, for whoever writes a part."""
+"""Environment variable for developers. If it is set, an error ends a command with Python's traceback."""
 
 Outcome = TypeVar("Outcome")
 
 
 def end_at_once() -> None:
-    """From now on Ctrl+C ends the process on the spot: for the seconds in which a command imports what it needs.
+    """Makes Ctrl+C end the process at once, with one line. Used while a command imports its packages.
 
-    An exception would not do: some packages swallow one that comes while they are imported, and fail later. The
-    system's own handler would not print a line.
+    Raising KeyboardInterrupt would not work: some packages catch it during their import, and fail later. The system's
+    default handler would print no line.
     """
 
     def end(*_: object) -> None:
@@ -35,13 +35,13 @@ def end_at_once() -> None:
 
 
 def run_command(main: Callable[[], Outcome]) -> Outcome:
-    r"""Runs a command, so that it ends in one line whatever happens.
+    r"""Runs a command. An error or Ctrl+C ends it with one line.
 
-    - Ctrl+C raises `KeyboardInterrupt` in it, and ends the process unless the command handles it.
-    - A letter that the terminal cannot show is printed as its code (``\xfc``): no path or name ends a command.
-    - A reader that wants no more (``| head``) ends the command without a word.
-    - An error that the command does not handle is one line that names the place in the code; with the environment
-      variable DIFFSEG_TRACEBACK=1 it is Python's traceback.
+    - Ctrl+C raises `KeyboardInterrupt` in the command, and ends the process unless the command handles it.
+    - A letter that the terminal cannot show is printed as its code (``\xfc``), so no path or name can end a command.
+    - A reader that stops early (``| head``) ends the command without a message.
+    - An error that the command does not handle prints one line, which names the place in the code. With the
+      environment variable DIFFSEG_TRACEBACK=1 it prints Python's traceback.
 
     Raises:
         SystemExit: with status 130, 141 or 2.
@@ -67,7 +67,7 @@ def run_command(main: Callable[[], Outcome]) -> Outcome:
 
 
 def one_line(error: Exception) -> str:
-    """What a user reads of an error that nobody foresaw: an OSError's own words, else also where it comes from.
+    """Message for an unexpected error: its text, and unless it is an OSError its class and its place in the code.
 
     >>> one_line(FileNotFoundError(2, "No such file or directory", "cat.jpg"))
     "[Errno 2] No such file or directory: 'cat.jpg'"
@@ -82,10 +82,10 @@ def one_line(error: Exception) -> str:
 
 
 def _end_quietly() -> NoReturn:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still writes as it shuts down
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python still writes as it shuts down
     sys.exit(BROKEN_PIPE_STATUS)
 
 
 def _handle(handler: Callable[..., object]) -> None:
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell lets what it starts in the background ignore it
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell makes its background processes ignore it
         signal.signal(signal.SIGINT, handler)

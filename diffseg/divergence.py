@@ -1,4 +1,4 @@
-"""Symmetric Kullback-Leibler divergence between attention maps (paper, Eq. 5), exact where a threshold decides."""
+"""Symmetric Kullback-Leibler divergence between attention maps (paper, Eq. 5), decided in float64 near a threshold."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLOOR = torch.finfo(torch.float32).tiny
 # Float32 divergences this close to the threshold are decided in float64. Their error was 1e-6 at most on the reference
 # images (2e-7 rms), so the window holds every pair that rounding could move across, a few dozen of a million.
 NEAR_TIE = 1e-5
-PAIRS_AT_ONCE = 256  # of the pairs decided again, so that a picture full of ties needs no more memory
+PAIRS_AT_ONCE = 256  # pairs decided in float64 at a time; limits the memory for a picture full of ties
 
 
 @isolated
@@ -28,8 +28,9 @@ PAIRS_AT_ONCE = 256  # of the pairs decided again, so that a picture full of tie
 def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
     """Symmetric Kullback-Leibler divergence between all pairs, (KL(p||q) + KL(q||p)) / 2 (paper, Eq. 5).
 
-    Through two matrix products. One map, the logarithm of the mean map, is subtracted from both logarithms first: only
-    their difference counts, so the divergence stays, while what cancels, and with it the rounding error, shrinks.
+    Two matrix products compute it. The logarithm of the mean map is first subtracted from all logarithms. The
+    divergence depends only on differences of logarithms, so it stays the same; but smaller numbers cancel, so the
+    rounding error shrinks.
 
     Args:
         p: ``(n, d)`` float32 or float64, rows >= 0 that sum to 1.
@@ -39,7 +40,7 @@ def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
         ``(n, m)`` nats, >= 0, of the same dtype. Zeros are safe: 0 log 0 = 0, log 0 elsewhere is log 1.2e-38.
 
     Raises:
-        ValueError: another dtype, or two of them.
+        ValueError: the dtypes differ, or are neither float32 nor float64.
 
     >>> symmetric_kl(torch.tensor([[0.5, 0.5]]), torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
     tensor([[0.0000, 0.4394]])
@@ -77,12 +78,12 @@ def _divergence(p: Tensor, log_p: Tensor, own_p: Tensor, q: Tensor, log_q: Tenso
 
 @dataclass(frozen=True)
 class Logarithms:
-    """What the divergences of any anchors need of all maps, in one precision.
+    """Logarithms of all maps in one precision, computed once for all sets of anchors.
 
     Attributes:
         maps, log: ``(S*S, S*S)``, the maps and their centred logarithms.
         own: ``(S*S,)``, sum of p log p of each map.
-        lost: rows at distance NaN from all (float16 only).
+        lost: ``(S*S,)`` bool, maps at distance NaN from all maps; None except in float16.
     """
 
     maps: Tensor
@@ -92,7 +93,7 @@ class Logarithms:
 
     @classmethod
     def of(cls, aggregated: Tensor, precision: Precision) -> Logarithms:
-        """Those of ``(S*S, S*S)`` floating point, rows sum to 1."""
+        """Computes them for ``(S*S, S*S)`` floating point maps, whose rows sum to 1."""
         if precision != "float16":
             maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
             return cls(maps, *_centred(maps, _log(maps.mean(dim=0))))
@@ -102,7 +103,7 @@ class Logarithms:
 
     @float32_products()
     def divergence(self, anchors: Tensor) -> Tensor:
-        """``(M*M, S*S)`` from the rows ``anchors`` to all."""
+        """Divergence ``(M*M, S*S)``, in nats, of the maps with the row numbers ``anchors`` to all maps."""
         divergence = _divergence(
             self.maps[anchors], self.log[anchors], self.own[anchors], self.maps, self.log, self.own
         )
@@ -112,16 +113,16 @@ class Logarithms:
 
 
 def closer_than(tau: float, divergence: Tensor, maps: Tensor, anchors: Tensor) -> Tensor:
-    """Which maps are closer than tau to which anchor, from float32 divergences as from float64 ones.
+    """Compares divergences with tau. Float32 divergences give the same answer as float64 ones.
 
     Args:
         tau: threshold in nats, > 0.
-        divergence: ``(n, m)`` float32. Entries too close to tau are decided again in float64.
-        maps: ``(m, d)`` from which it was computed, on that or another device.
+        divergence: ``(n, m)`` float32. Entries close to tau are computed again in float64.
+        maps: ``(m, d)``, the maps of the divergence, on any device.
         anchors: ``(n,)`` int64 row numbers in ``maps``, on any device.
 
     Returns:
-        ``(n, m)`` bool on the device of the divergence.
+        ``(n, m)`` bool on the device of the divergence, True where it is below tau.
     """
     close = divergence < tau
     near_ties = ((divergence - tau).abs_() < NEAR_TIE * max(1.0, tau)).nonzero()

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all. Imports nothing that takes time."""
+"""Writes files completely or not at all. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Path of a temporary file beside ``path``; it replaces ``path`` in one step when the block ends without an error.
 
     A reader finds the old file or the new one, never a part. The content is on the disk before it replaces the old one.
-    The temporary file is named after ``path``, so that the next attempt overwrites what a killed process has left.
+    The temporary file is named after ``path``, so the next attempt overwrites the remains of a killed process.
 
     Raises:
         OSError: the file cannot be written; its ``filename`` is ``path``. The old file is still there.
@@ -26,7 +26,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        error.filename = str(path)  # a full disk names no file, and nobody knows the temporary one
+        error.filename = str(path)  # the error names no file, or the temporary one
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -39,7 +39,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
-    """The names, those that came before with a number: ``cat``, ``cat_2``. Some file systems do not tell a from A.
+    """Adds a number to repeated names: ``cat``, ``cat_2``. Case is ignored, because some file systems ignore it.
 
     >>> distinct_names(["cat", "Cat", "dog", "cat"])
     ['cat', 'Cat_2', 'dog', 'cat_3']

@@ -1,4 +1,4 @@
-"""Downloads the published weights of the paper into the Hugging Face hub's local cache: what ``make weights`` runs.
+"""Downloads the benchmark's published weights into the Hugging Face hub's local cache. ``make weights`` runs it.
 
 python -m diffseg.hub
 """

@@ -12,7 +12,7 @@ Colour = Sequence[int]
 
 
 def legend(entries: Sequence[tuple[str, Colour]], width: int, font_size: int) -> NDArray[np.uint8]:
-    """Draws a swatch and a name for each entry, in as many lines as they take.
+    """Draws a swatch and a name for each entry, in as many lines as needed.
 
     Args:
         entries: name, and its colour as three values 0..255.

@@ -11,16 +11,16 @@ from torch import Tensor
 
 from diffseg.precision import float32_products
 
-# Numbers worked on at once. On a CPU 1 MB of float32: what fits its cache needs no trip to memory. On a GPU 64 MB: few
-# launches, and, a few such tensors at a time, no more memory than other steps take.
+# Block size in numbers. CPU: 1 MB of float32, which fits the cache. GPU: 64 MB, so that few kernels are launched; a few
+# such blocks need no more memory than other steps.
 CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 24
 
 Size = int | tuple[int, int]
-"""Of a label map in pixels: the side of a square, or (height, width)."""
+"""Size of a label map in pixels: the side of a square, or (height, width)."""
 
 Upsample = Literal["soft", "nearest"]
-"""How cluster numbers of cells become pixels: ``soft``: the clusters' mean maps compete for each pixel, as DiffSeg's
-proposals do; ``nearest``: each pixel takes the cluster of its cell."""
+"""Upsampling of cluster numbers from cells to pixels. ``soft``: the clusters' mean maps compete for each pixel, as
+DiffSeg's proposals do. ``nearest``: each pixel takes the cluster of its cell."""
 
 
 def grid_side(aggregated: Tensor) -> int:
@@ -39,7 +39,7 @@ def grid_side(aggregated: Tensor) -> int:
 
 
 def height_width(size: Size) -> tuple[int, int]:
-    """(height, width) of a label map. Raises ValueError unless there can be one."""
+    """(height, width) of a label map. Raises ValueError if one is below 1."""
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < 1:
         raise ValueError(f"size: must be at least 1 pixel, got {size}")
@@ -47,12 +47,12 @@ def height_width(size: Size) -> tuple[int, int]:
 
 
 def block_numbers(device: torch.device) -> int:
-    """Numbers worked on at once on a device."""
+    """Block size of a device, in numbers."""
     return CPU_BLOCK if device.type == "cpu" else GPU_BLOCK
 
 
 def row_blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
-    """Slices that cut so many rows into blocks of at most `CPU_BLOCK` or `GPU_BLOCK` numbers, or of one row."""
+    """Cuts the rows of a matrix into blocks of at most `CPU_BLOCK` or `GPU_BLOCK` numbers, but at least one row."""
     step = max(1, block_numbers(device) // columns)
     return (slice(start, start + step) for start in range(0, rows, step))
 
@@ -65,15 +65,16 @@ def labels_from_proposals(proposals: Tensor, size: Size) -> Tensor:
         size: side P of the label map in pixels, or (height, width).
 
     Returns:
-        ``(P, P)`` int64 in 0..K-1 on the device of the proposals. The first of equal proposals wins; one that wins
-        nowhere keeps its number unused.
+        ``(P, P)`` int64 in 0..K-1 on the device of the proposals. The first of equal proposals wins. A
+        proposal that wins no pixel leaves its number unused.
 
     Raises:
         ValueError: the size is below 1.
     """
     count, side = proposals.shape[0], isqrt(proposals.shape[1])
     height, width = height_width(size)
-    # Proposals last: the arg-max then runs along memory, and with index_select that is 2 to 4 times as fast on a CPU.
+    # Proposals are the last axis, so that arg-max reads contiguous memory: with index_select, 2 to 4 times as fast on a
+    # CPU.
     grid = proposals.float().T.reshape(side, side, count)
     left, right, weight = _taps(side, width, grid.device)
     columns = torch.lerp(grid.index_select(1, left), grid.index_select(1, right), weight[:, None])
@@ -86,7 +87,7 @@ def labels_from_proposals(proposals: Tensor, size: Size) -> Tensor:
 
 
 def _taps(side: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Two neighbours of each of ``size`` output positions and the second's weight: half-pixel centres, clamped."""
+    """Two neighbours of each of ``size`` output positions and the weight of the second: half-pixel centres, clamped."""
     position = ((torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (side / size) - 0.5).clamp_(
         0, side - 1
     )
@@ -128,12 +129,12 @@ def cluster_means(aggregated: Tensor, labels: Tensor, clusters: int) -> Tensor:
 
 
 def to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsample) -> Tensor:
-    """Cluster numbers of the S*S cells to a label map; the numbers themselves are never interpolated.
+    """Turns cluster numbers of the S*S cells into a label map; the numbers are never interpolated.
 
     Args:
         aggregated: ``(S*S, S*S)`` floating point.
         labels: ``(S*S,)`` int64, every number from 0 to the largest used; on the CPU, or on the device of
-            ``aggregated``, which makes the CPU wait for it.
+            ``aggregated`` (then the CPU waits for a GPU).
         size: side P of the label map in pixels, or (height, width).
         upsample: see `Upsample`.
 

@@ -44,8 +44,8 @@ def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
         side: side S of the aggregated tensor.
         anchors: M, anchors along one side, 1..S.
         grid: ``official`` (the authors' code): ``start + i*step`` with ``step = (S-1) // (M-1)``, centred; 1, 5, ...,
-            61 at S = 64, M = 16. Where S-1 is far from a multiple of M-1 it covers only the middle. ``even``:
-            ``floor((i + 0.5) * S / M)`` covers every side.
+            61 at S = 64, M = 16. If S-1 is far from a multiple of M-1, it covers only the middle. ``even``:
+            ``floor((i + 0.5) * S / M)``, which covers the picture at every S and M.
 
     Returns:
         ``(M*M, 2)`` int64, (row, column) in 0..S-1, row-major.
@@ -122,7 +122,7 @@ def merge_proposals(proposals: Tensor, tau: float, rule: Rule = "official") -> T
 
 
 def _without_nan(proposals: Tensor) -> Tensor:
-    """Leaves out the proposals that `merge_anchors` lost to float16. Raises `NoProposals` if none is left."""
+    """Removes the proposals that `merge_anchors` lost to float16. Raises `NoProposals` if none is left."""
     kept = proposals[~proposals.isnan().any(dim=1)]
     if not len(kept):
         raise NoProposals("every attention map has entries that underflow in float16: use precision float32")
@@ -133,7 +133,7 @@ NOT_FINITE = "aggregated: holds NaN or infinite values"
 
 
 class Merger:
-    """Merges one picture's attention, under as many settings as one likes: what they share is computed once.
+    """Merges one picture's attention under many settings, and computes their shared steps once.
 
     It keeps the logarithm of the tensor for each precision, and the divergences, ``(M*M, S*S)``, of the last
     `KEPT_DIVERGENCES` sets of anchors.
@@ -142,7 +142,7 @@ class Merger:
         aggregated: ``(S*S, S*S)`` floating point, rows sum to 1. A copy on the CPU if its device has no float64.
 
     Raises:
-        ValueError: the tensor has another shape. `proposals` finds NaN and infinite values.
+        ValueError: the tensor has another shape. (NaN and infinite values raise it in `proposals`.)
     """
 
     def __init__(self, aggregated: Tensor) -> None:
@@ -161,7 +161,7 @@ class Merger:
                 are summed in float32, since how half-precision sums round depends on a platform's order of summation.
 
         Returns:
-            ``(M*M, S*S)`` nats, float64 for that precision, else float32. Not to be written to.
+            ``(M*M, S*S)`` nats, float64 for that precision, else float32. It is cached: do not write to it.
         """
         key = (precision, tuple(anchors.tolist()))
         if key not in self._divergences:
@@ -190,8 +190,8 @@ class Merger:
             ``(K, S*S)`` float64 proposals, K >= 1.
 
         Raises:
-            ValueError: an argument out of range, or the tensor holds NaN or infinite values.
-            NoProposals: none was left.
+            ValueError: an argument is out of range, or the tensor holds NaN or infinite values.
+            NoProposals: float16 lost every proposal.
         """
         taus = thresholds(tau, iterations)
         for name, value, allowed in (("rule", rule, Rule), ("precision", precision, Precision)):
@@ -201,7 +201,7 @@ class Merger:
         rows, columns = anchor_grid(self.side, anchors, grid).unbind(dim=1)
         points = rows * self.side + columns
         divergence = self.divergence(points, precision)
-        refine = precision == "float32"  # of the others, float64 needs no second look, and float16 is as published
+        refine = precision == "float32"  # float64 needs no second look; float16 follows the authors' code
         close = closer_than(taus[0], divergence, aggregated, points) if refine else divergence < taus[0]
         proposals = merge_anchors(aggregated, close, precision)
         # Each check waits for a GPU, so only two cases check here: float16, which loses maps, and a single iteration.
@@ -216,10 +216,10 @@ class Merger:
 
 
 def thresholds(tau: float | Sequence[float], iterations: int) -> tuple[float, ...]:
-    """One threshold an iteration.
+    """Threshold of each iteration; a single tau holds for all.
 
     Raises:
-        ValueError: iterations below 1, a threshold that is not positive and finite, or a list of another length.
+        ValueError: ``iterations`` is below 1, a threshold is not positive and finite, or a list has another length.
     """
     if iterations < 1:
         raise ValueError(f"iterations: must be at least 1, got {iterations}")
@@ -256,16 +256,18 @@ def segment(
         precision: of the first iteration's divergence (`Merger.divergence`); the later ones are float64.
         grid: where the anchors stand (`anchor_grid`); None: ``official`` at S = 64, else ``even``.
         size: side P of the label map in pixels.
-        refine: K-means on the attention maps started from the proposals, which then become cluster means (an option of
-            the authors' code, off in the benchmark).
+        refine: runs K-means on the attention maps, started from the proposals, and uses its cluster means as proposals
+            (an option of the authors' code, off in the benchmark).
 
     Returns:
-        ``(size, size)`` int64 labels 0..K-1 on the device of ``aggregated``; one that wins nowhere is unused.
+        ``(size, size)`` int64 labels 0..K-1 on the device of ``aggregated``. A proposal that wins no pixel leaves its
+        label unused.
 
     Raises:
-        ValueError: an argument out of range; `NoProposals` when float16 loses them all.
+        ValueError: an argument is out of range, or ``aggregated`` holds NaN or infinite values.
+        NoProposals: float16 lost every proposal.
 
-    Two places that attend to themselves alone, at S = 2: the upper and the lower half of the picture.
+    At S = 2, the upper and the lower half of the picture each attend only to themselves:
 
     >>> upper, lower = [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]
     >>> segment(torch.tensor([upper, upper, lower, lower]), tau=0.3, anchors=2, size=4).tolist()
@@ -278,11 +280,11 @@ def segment(
 
 @torch.no_grad()
 def refined(aggregated: Tensor, proposals: Tensor) -> Tensor:
-    """One run of scikit-learn's K-means from the proposals; returns the means of its clusters, ``(K, S*S)`` float64."""
+    """Runs scikit-learn's K-means once, started from the proposals. Returns its cluster means, ``(K, S*S)`` float64."""
     maps = aggregated.to(float64_device(aggregated.device), torch.float64)
     from sklearn.cluster import KMeans  # takes a second to import, and few runs refine
 
     fitted = KMeans(n_clusters=len(proposals), init=proposals.cpu().numpy(), n_init=1).fit(maps.cpu().numpy())
-    # Where fewer maps differ than there are proposals, clusters stay empty; the others close ranks.
+    # Clusters stay empty if there are fewer distinct maps than proposals. The others are renumbered without gaps.
     used, labels = np.unique(fitted.labels_, return_inverse=True)
     return cluster_means(maps, torch.from_numpy(labels), len(used))

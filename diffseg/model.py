@@ -46,15 +46,15 @@ def load(
         backbone: name of a preset (a file of ``conf/backbone``: ``dinov2_small``, ``sd14``, ...), or a spec
             (`diffseg.backbones.Backbone`).
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto``: CUDA if there is a CUDA device, else the CPU.
-        path: folder, or hub id in the local cache, of the weights; None: that of the preset.
+        path: folder of the weights, or their hub id in the local cache; None: the preset's.
         extra: your folder of presets, in the layout of ``conf/``: ``backbone/NAME.yaml``, ``segmenter/NAME.yaml``.
         settings: other settings of the backbone that replace the preset's, such as ``size`` in pixels.
 
     Raises:
-        ValueError: an unknown name or setting, a value out of range, a device that does not exist.
+        ValueError: a name or setting is unknown, a value is out of range, or the device does not exist.
         MissingWeights: the weights are not on this machine; the message says how to get them.
 
-    Without a network, for a segmenter that looks at colours alone (else: ``load("dinov2_small")``):
+    This example needs no weights, because its segmenter reads only colours. Usually: ``load("dinov2_small")``.
 
     >>> from diffseg.backbones.none import NoBackbone
     >>> model = load(NoBackbone(size=64))
@@ -72,11 +72,11 @@ def load(
 
 @dataclass(frozen=True)
 class Recipe:
-    """From attention to labels: aggregation and segmenter, every parameter filled in.
+    """An aggregation and a segmenter with every parameter filled in. Turns attention into labels.
 
     Attributes:
-        aggregation: from the maps to one tensor.
-        segmenter: from that tensor to labels.
+        aggregation: turns the maps into one tensor.
+        segmenter: turns that tensor into labels.
     """
 
     aggregation: Aggregation
@@ -84,16 +84,16 @@ class Recipe:
 
     @property
     def needs_attention(self) -> bool:
-        """False if the segmenter looks at the picture alone."""
+        """False if the segmenter reads only the picture."""
         return needs_attention(self.segmenter)
 
     def __call__(self, picture: Picture, square: Tensor, maps: AttentionMaps | None) -> Result:
-        """Segments one picture, in its own size.
+        """Segments one picture; the labels have the picture's size.
 
         Args:
-            picture: ``(h, w, 3)`` uint8.
-            square: ``(3, P, P)``, the same as it enters the backbone.
-            maps: of the picture; None for a segmenter that needs none.
+            picture: ``(h, w, 3)`` uint8 RGB.
+            square: ``(3, P, P)`` float32 in [0, 255], the picture resized for the backbone.
+            maps: the picture's attention; None if the segmenter needs no attention.
         """
         scene = Scene(size=(picture.shape[0], picture.shape[1]), image=square)
         if maps is not None:
@@ -106,8 +106,8 @@ class Model:
 
     Attributes:
         spec: settings of the backbone.
-        network: the loaded backbone; None where there is none (`diffseg.backbones.none`).
-        device: of the network.
+        network: the loaded backbone; None for `diffseg.backbones.none`.
+        device: device of the network.
         extra: folder of a user's presets, see `load`.
 
     >>> from diffseg.backbones.none import NoBackbone
@@ -165,14 +165,15 @@ class Model:
                 (`diffseg.segmenters.base.Segmenter`).
             weights: R, the weight of each side, as `diffseg.aggregation.side_weights` reads it.
             scheme: as for `diffseg.aggregate`.
-            settings: of the segmenter, replacing the preset's, such as ``tau``. A parameter that stays open takes the
-                value tuned for this backbone.
+            settings: settings of the segmenter that replace the preset's, such as ``tau``. A parameter that stays open
+                takes the value tuned for this backbone.
 
         Returns:
-            The segments in the picture's own size; a list of them for a list.
+            Segments at the picture's size; for a list of pictures, a list in the same order.
 
         Raises:
-            ValueError: a setting or picture that cannot be used; `PhotoError` for a file.
+            ValueError: a setting or picture cannot be used.
+            PhotoError: a file cannot be read.
         """
         recipe = self.recipe(segmenter, weights, scheme, **settings)
         given, many = _listed(image)
@@ -198,10 +199,11 @@ class Model:
             image: as for `segment`.
 
         Returns:
-            Maps on the device of the model. `diffseg.aggregate` takes their ``maps``.
+            Maps on the device of the model; for a list of pictures, a list. `diffseg.aggregate` takes their ``maps``.
 
         Raises:
-            ValueError: a picture that cannot be used, or a backbone without attention.
+            ValueError: a picture cannot be used, or the backbone has no attention.
+            PhotoError: a file cannot be read.
         """
         given, many = _listed(image)
         batches = _batches(map(to_picture, given), self._batch_size)
@@ -220,7 +222,7 @@ class Model:
 
     @isolated
     def run(self, picture: Picture, recipe: Recipe) -> Result:
-        """Segments ``(h, w, 3)`` uint8 with a recipe: `segment` without its checks."""
+        """Segments one picture, ``(h, w, 3)`` uint8 RGB, with a recipe that `recipe` has checked."""
         return self._run([picture], recipe)[0]
 
     def _run(self, pictures: Sequence[Picture], recipe: Recipe) -> list[Result]:
@@ -229,7 +231,7 @@ class Model:
         return list(map(recipe, pictures, squares, attention))
 
     def squares(self, pictures: Sequence[Picture]) -> Tensor:
-        """Pictures ``(h, w, 3)`` uint8 as they enter the backbone: ``(B, 3, P, P)`` float32 in [0, 255]."""
+        """Resizes ``(h, w, 3)`` uint8 pictures for the backbone: ``(B, 3, P, P)`` float32 in [0, 255]."""
         return torch.stack([resize_image(picture, self.spec.size) for picture in pictures])
 
     @property
@@ -259,7 +261,7 @@ def make_recipe(
     aggregation = Aggregation(weights if isinstance(weights, str) else tuple(weights), scheme)
     if needs_attention(chosen):
         if not spec.sides:
-            raise ValueError(f"segmenter: {segmenter} needs attention, and the backbone none has none")
+            raise ValueError(f"segmenter: {segmenter} needs attention, and the backbone computes none")
         side_weights(aggregation.weights, spec.sides)
     tuned = tuned_values(spec, getattr(chosen, "tuned_key", None))
     return Recipe(aggregation, chosen.resolved(max(spec.sides, default=0), tuned))

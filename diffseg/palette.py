@@ -1,4 +1,4 @@
-"""The colours of labels: fixed, pleasant, and as different from each other as that allows."""
+"""The fixed colours of labels, chosen to differ as much as possible without being dark, pale or garish."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ COLOURS = 256
 
 
 def palette(count: int) -> NDArray[np.uint8]:
-    """Colours of the labels 0..count-1, always the same, and those of small numbers the furthest apart.
+    """Colours of the labels 0..count-1. They never change; the first ones differ most.
 
     Returns:
-        ``(count, 3)`` uint8 RGB. From `COLOURS` on they repeat; none is black, white or grey.
+        ``(count, 3)`` uint8 RGB. They repeat after `COLOURS`; none is black, white or grey.
     """
     return _all_colours().take(np.arange(count), axis=0, mode="wrap")
 
 
 @cache
 def _all_colours() -> NDArray[np.uint8]:
-    """``(COLOURS, 3)``: each colour is the one, of a grid of pleasant ones, that is furthest from all before it."""
-    # Oklab (Ottosson 2020) is a space where distances are those that one sees. Lightness and chroma are limited: very
+    """``(COLOURS, 3)`` uint8: each colour is the point of a grid that is farthest from all colours before it."""
+    # Distances in Oklab (Ottosson 2020) match perceived differences. Lightness and chroma are limited, because very
     # dark, pale or garish colours would hide the photograph under them.
     hue, chroma, lightness = np.meshgrid(
         np.linspace(0, 2 * np.pi, 72, endpoint=False), (0.1, 0.13, 0.16, 0.19), (0.55, 0.62, 0.69, 0.76, 0.83)

@@ -1,4 +1,4 @@
-"""Backbones and segmenters by name. The YAML files of ``conf/`` are the one home of their settings. No torch.
+"""Builds backbones and segmenters by name. The YAML files of ``conf/`` hold all their settings. Imports no torch.
 
 A user's folder in the layout of ``conf/`` (``backbone/NAME.yaml``, ``segmenter/NAME.yaml``) adds parts to them.
 """
@@ -22,11 +22,11 @@ from diffseg.paths import expanded
 Group = Literal["backbone", "segmenter"]
 
 ENVIRONMENT = re.compile(r"\$\{oc\.env:(\w+)(?:,([^}]*))?\}")
-"""Value of an environment variable and an optional default, as OmegaConf writes it."""
+"""OmegaConf's reference to an environment variable, with an optional default."""
 
 
 def conf_folder() -> Path:
-    """The YAML files: inside the installed package, or beside it in a checkout."""
+    """Folder of the YAML files: inside the installed package, or beside it in a checkout."""
     packaged = Path(__file__).parent / "conf"
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / "conf"
 
@@ -37,7 +37,7 @@ def names(group: Group, extra: str | Path | None = None) -> list[str]:
 
 
 def read(group: Group, name: str, extra: str | Path | None = None) -> dict[str, Any]:
-    """Settings of a part: its YAML file over those that it lists under ``defaults``.
+    """Settings of a part. Those of its YAML file override those of the parts in its ``defaults``.
 
     Args:
         group: of the part.
@@ -45,10 +45,10 @@ def read(group: Group, name: str, extra: str | Path | None = None) -> dict[str, 
         extra: see `names`.
 
     Returns:
-        ``_target_``, the class of the part, and its settings, environment variables filled in.
+        ``_target_``, the class of the part, and its settings. Environment variables are filled in.
 
     Raises:
-        ValueError: there is no such part, or its file cannot be used.
+        ValueError: the part is unknown, or its file cannot be used.
     """
     return _resolved(_read(group, name, extra, ()), f"{group}={name}")
 
@@ -58,8 +58,8 @@ class About:
     """The comments of a part's YAML file.
 
     Attributes:
-        summary: those that open it, up to the first full stop.
-        settings: setting -> what it means, inherited ones included.
+        summary: the comment at the top of the file, up to its first full stop.
+        settings: setting -> the comment beside it, inherited settings included.
     """
 
     summary: str
@@ -67,7 +67,7 @@ class About:
 
 
 def about(group: Group, name: str, extra: str | Path | None = None) -> About:
-    """What the comments of a part's file say of it. Raises ValueError as `read` does."""
+    """Reads the comments of a part's file. Raises ValueError as `read` does."""
     text = _file(group, name, extra).read_text(encoding="utf-8")
     opening = re.match(r"(?:#.*\n)*", text)
     lines = [line.removeprefix("#").strip() for line in opening[0].splitlines()] if opening else []
@@ -92,7 +92,7 @@ def build(settings: Mapping[str, Any]) -> Any:
     """Builds a part from the settings that `read` returns.
 
     Raises:
-        ValueError: an unknown setting, a value of the wrong type or out of range; the message begins with its name.
+        ValueError: a setting is unknown, or its value has the wrong type or range. The message begins with its name.
     """
     kind = kind_of(settings)
     values = {name: value for name, value in settings.items() if name != "_target_"}
@@ -127,7 +127,7 @@ def choose(group: Group, part: Any, extra: str | Path | None, settings: Mapping[
 
 
 def explain(error: ValidationError) -> str:
-    """One line that begins with the name of the first wrong setting."""
+    """Message about the first wrong setting: one line that begins with its name."""
     first = error.errors()[0]
     if first["type"] == "value_error":  # raised by the part: "field: must be ..."
         return str(first["ctx"]["error"])
@@ -137,7 +137,7 @@ def explain(error: ValidationError) -> str:
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """The end of a message about an unknown name: the nearest known one with ``prefix``, or all where none is near."""
+    """Ends a message about an unknown name: with ``prefix`` and the most similar known name, or else all known names."""
     near = difflib.get_close_matches(name, known := sorted(known), n=1)
     if not known:
         return "; it has none"
@@ -154,7 +154,7 @@ def _folders(group: Group, extra: str | Path | None) -> list[Path]:
 
 
 def _read(group: Group, name: str, extra: str | Path | None, readers: tuple[str, ...]) -> dict[str, Any]:
-    """`read` before environment variables are filled in; ``readers``: the parts that led here."""
+    """`read` without environment variables filled in. ``readers``: the parts whose ``defaults`` led to this one."""
     if name in readers:
         raise ValueError(f"{group}={name}: its defaults lead back to itself")
     content = _content(group, name, extra)
@@ -176,7 +176,7 @@ def _file(group: Group, name: str, extra: str | Path | None) -> Path:
 
 
 def _content(group: Group, name: str, extra: str | Path | None) -> dict[str, Any]:
-    """The file of a part as it stands."""
+    """Content of a part's file alone, without its ``defaults``."""
     file = _file(group, name, extra)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Paths as people type them: ``~`` is the home folder. Imports nothing that takes time."""
+"""Expands ``~``, the home folder, in paths. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class NoHome(FileNotFoundError):
-    """A path begins with ``~``, and nobody knows that home folder; the message names the path and the remedy."""
+    """A path begins with ``~``, and that home folder is unknown. The message names the path and says what to do."""
 
 
 def expanded(path: str | Path) -> Path:
@@ -25,7 +25,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def no_home(path: str) -> str:
-    """Why the ``~`` of a path stands for nothing here, and what to do."""
+    """Says why the ``~`` of a path cannot be expanded, and what to do."""
     user = Path(path).parts[0].removeprefix("~")
     if user:
         return f"there is no user {user} on this machine; type the whole path"

@@ -1,4 +1,4 @@
-"""Photographs in: files of any kind, PIL images, arrays and tensors become ``(h, w, 3)`` uint8 RGB. No torch."""
+"""Reads photographs: files, PIL images, arrays and tensors become ``(h, w, 3)`` uint8 RGB. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 AnyImage: TypeAlias = "str | Path | Image.Image | NDArray[Any] | Tensor"
-"""A path, a PIL image, an array or a tensor: whatever `to_picture` takes."""
+"""A path, a PIL image, an array or a tensor, see `to_picture`."""
 
-# Modes of one channel with more than 8 bits, which Pillow would cut off at 255 instead of scaling.
+# Modes of one channel with more than 8 bits. Pillow would cut their values off at 255 instead of scaling them.
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
@@ -35,20 +35,20 @@ def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Picture:
     """Reads a photograph the way a viewer shows it: turned upright, transparency on white, the first frame of several.
 
     Args:
-        path: a file, or its open content, in any format that Pillow reads, of any mode that it converts to RGB. Grey
-            levels of 16 bits or floating point are scaled to 8: white is 65535 or 1, or the brightest value where that
-            is above it.
-        name: of the file in error messages; None: its path.
+        path: a file, or its open content, in any format that Pillow reads and any mode that it converts to RGB. Grey
+            levels of 16 bits or floating point are scaled to 8 bits: white is 65535 or 1, or the brightest value if
+            that is larger.
+        name: name of the file in error messages; None: its path.
 
     Returns:
         ``(h, w, 3)`` uint8 RGB.
 
     Raises:
-        PhotoError: no such file, no picture, cut short, or too large for Pillow (179 megapixels).
+        PhotoError: the file is missing, no picture, cut short, or too large for Pillow (179 megapixels).
     """
     name = name or str(path)
     try:
-        # Pillow warns of metadata that it skips, and from 89 megapixels on: nothing that a user should act on.
+        # Pillow warns of skipped metadata, and of pictures above 89 megapixels. The user need not act on either.
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             return np.array(upright_rgb(image))
     except UnidentifiedImageError:
@@ -56,7 +56,7 @@ def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Picture:
     except OSError as error:
         raise PhotoError(f"{name}: {_one_line(error.strerror or error)}") from error
     except (SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
-        # What Pillow's decoders raise on broken bytes besides OSError.
+        # Besides OSError, Pillow's decoders raise these on broken bytes.
         raise PhotoError(f"{name}: cannot be decoded ({_one_line(error)})") from error
 
 
@@ -65,7 +65,7 @@ def _one_line(message: object) -> str:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """A PIL image of any mode as `read_photo` shows it: turned as its EXIF data say, transparency on white, RGB."""
+    """Converts a PIL image of any mode to RGB: turned as its EXIF data say, transparency on white."""
     image = ImageOps.exif_transpose(image)
     if image.mode in DEEP_MODES:
         return Image.fromarray(_to_8_bits(np.array(image))).convert("RGB")
@@ -76,14 +76,14 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Grey levels of 16 or 32 bits, or floats, to 0..255: black is 0, white 65535 or 1.0, or what lies above it."""
+    """Scales grey levels to 0..255: white is 65535, for floats 1.0, or the brightest value if that is larger."""
     white = 1.0 if values.dtype.kind == "f" else 65535.0
     levels = np.nan_to_num(values.astype(np.float64), posinf=white)
     return np.rint(levels.clip(min=0) * (255 / max(white, levels.max()))).astype(np.uint8)
 
 
 def to_picture(image: AnyImage) -> Picture:
-    """A picture of any kind as ``(h, w, 3)`` uint8 RGB.
+    """Converts a picture of any kind to ``(h, w, 3)`` uint8 RGB.
 
     Args:
         image: path of a file (`read_photo`); a PIL image of any mode, turned as its EXIF data say; an array
@@ -91,16 +91,16 @@ def to_picture(image: AnyImage) -> Picture:
             numbers in [0, 255] or floating point in [0, 1].
 
     Raises:
-        PhotoError: a file that cannot be read.
-        ValueError: an array or tensor of another shape or range.
-        TypeError: something else.
+        PhotoError: the file cannot be read.
+        ValueError: the array or tensor has another shape or range.
+        TypeError: ``image`` has another type.
     """
     if isinstance(image, str | Path):
         return read_photo(expanded(image))
     if isinstance(image, Image.Image):
         return np.array(upright_rgb(image))
     if not isinstance(image, np.ndarray):
-        if not hasattr(image, "detach"):  # torch is not imported for the sake of this question
+        if not hasattr(image, "detach"):  # a tensor has it; torch need not be imported to find out
             raise TypeError(f"image: must be a path, PIL image, array or tensor, got {type(image).__name__}")
         image = image.detach().cpu()
         if image.ndim == COLOUR_NDIM and image.shape[0] == CHANNELS != image.shape[2]:

@@ -1,6 +1,6 @@
-"""Label maps that people can look at, and the files that hold them. NumPy and Pillow alone.
+"""Draws label maps for people, and writes them to files. Needs only NumPy and Pillow.
 
-A picture is ``(h, w, 3)`` uint8 RGB, a label map ``(h, w)`` integers, one number a segment or class, `VOID` for none.
+A picture is ``(h, w, 3)`` uint8 RGB. A label map is ``(h, w)`` integers: the number of a segment or class, or `VOID`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Picture = NDArray[np.uint8]
 Labels = NDArray[np.integer]
 
 VOID = -1
-"""Label of a pixel that belongs to nothing."""
+"""Label of a pixel that belongs to no segment or class."""
 
 VOID_COLOUR = (0, 0, 0)
 LINE_STEP = 1000
-"""Pixels of the longer side for which the line between two segments grows by one pixel to every side."""
+"""The line between two segments grows by one pixel on each side per so many pixels of the picture's longer side."""
 
 RIM_BRIGHTNESS = 0.65
 
 TILE_WIDTH = 400
 TILE_SHAPE = 4 / 3
-"""Greatest height of a tile of a contact sheet over its width: a portrait from a phone fills it."""
+"""Largest height of a tile of a contact sheet, divided by its width. Portraits from phones have this shape."""
 
 
 def colourise(labels: Labels, void: int = VOID) -> Picture:
@@ -55,15 +55,15 @@ def colourise(labels: Labels, void: int = VOID) -> Picture:
 
 
 def boundaries(labels: Labels, radius: int = 0) -> NDArray[np.bool_]:
-    """Where one segment ends and another begins.
+    """Marks the borders between segments.
 
     Args:
         labels: ``(h, w)`` integers.
         radius: pixels by which the line grows to every side.
 
     Returns:
-        ``(h, w)`` bool: without a radius, the pixels with another label above, below, left or right, so that the line
-        is two pixels wide.
+        ``(h, w)`` bool. At radius 0 it marks each pixel with another label above, below, left or right of it, so lines
+        are two pixels wide.
     """
     line = np.zeros(labels.shape, bool)
     beside, below = labels[:, :-1] != labels[:, 1:], labels[:-1] != labels[1:]
@@ -87,7 +87,7 @@ def overlay(image: Picture, labels: Labels, opacity: float = 0.5, void: int = VO
     Args:
         image: ``(h, w, 3)`` uint8 RGB.
         labels: ``(h, w)`` integers >= 0, or ``void``, where the photograph stays as it is.
-        opacity: of the colours, from 0 (photograph) to 1 (colours).
+        opacity: opacity of the colours, from 0 (photograph) to 1 (colours).
         void: the label of no segment.
 
     Returns:
@@ -127,8 +127,8 @@ def by_area(labels: Labels) -> Labels:
 def write_label_map(path: str | Path, labels: Labels, void: int = VOID) -> None:
     """Writes a label map as a PNG whose pixel values are the labels.
 
-    Usually of 8 bits, with `palette` for the eye and void as 255. Where that does not hold every label (some above 255,
-    or 255 besides void), grey of 16 bits, with void as 65535.
+    If all labels fit, it has 8 bits, a `palette`, and 255 for void. Otherwise (a label above 255, or 255 in a map with
+    void) it has 16 bits of grey, and 65535 for void.
 
     Args:
         path: replaced in one step, when the new file is complete.
@@ -159,11 +159,11 @@ def write_label_map(path: str | Path, labels: Labels, void: int = VOID) -> None:
 
 
 def write_picture(path: str | Path, image: Picture) -> None:
-    """Writes ``(h, w, 3)`` uint8 RGB as a PNG, replaced in one step. Raises OSError when that fails."""
+    """Writes ``(h, w, 3)`` uint8 RGB as a PNG, in one step. Raises OSError if it cannot be written."""
     _write_png(path, Image.fromarray(image))
 
 
-PNG_LEVEL = 1  # of zlib: a quarter of the default's time for 10 % more bytes, on the panels of the photographs
+PNG_LEVEL = 1  # zlib's level: a quarter of the default's time, 10 % more bytes (measured on panels of the photographs)
 
 
 def _write_png(path: str | Path, image: Image.Image) -> None:
@@ -172,7 +172,7 @@ def _write_png(path: str | Path, image: Image.Image) -> None:
 
 
 def fit(image: Picture, tile_width: int = TILE_WIDTH) -> Picture:
-    """The picture in the size in which `contact_sheet` shows it: as wide as a tile, or else as high, in its own shape.
+    """Resizes a picture to the size of a tile of `contact_sheet`; its aspect ratio stays.
 
     Args:
         image: ``(h, w, 3)`` uint8 RGB.
@@ -190,12 +190,12 @@ def fit(image: Picture, tile_width: int = TILE_WIDTH) -> Picture:
 def contact_sheet(rows: Sequence[Sequence[tuple[str, Picture]]], tile_width: int = TILE_WIDTH) -> Picture:
     """Pictures side by side on white, each with a caption below.
 
-    All tiles are equally wide, and those of a row equally high, as the tallest of its pictures needs. Pictures are
-    fitted in (`fit`) and centred.
+    All tiles have the same width. The tiles of a row are as high as its highest picture. Pictures are resized (`fit`)
+    and centred.
 
     Args:
         rows: the rows from top to bottom; in each, (caption, ``(h, w, 3)`` uint8 RGB) from left to right. Rows may
-            differ in length, but none is empty. A caption is one line, shortened where the tile is too narrow.
+            differ in length, but none is empty. A caption is one line, shortened if the tile is too narrow.
         tile_width: in pixels.
 
     Returns:
@@ -221,7 +221,7 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Picture]]], tile_width: int
 
 
 def _shorten(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text, or as much of its beginning as fits into ``width`` pixels, and an ellipsis."""
+    """Shortens the text to ``width`` pixels; an ellipsis marks the cut."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}…") > width:

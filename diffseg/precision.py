@@ -1,4 +1,4 @@
-"""Precision of float32 products: strict, or TF32 by choice; and the device on which float64 exists."""
+"""Sets the precision of float32 products (strict, or TF32 if allowed), and finds a device that has float64."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from diffseg.backbones import Dtype
 
-# The flags of torch that let a float32 product or convolution run in less than float32, on a GPU or a CPU.
+# Flags of torch that allow less than float32 precision in float32 products and convolutions, on a GPU or a CPU.
 FLAGS: tuple[Any, ...] = attrgetter("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv")(
     torch.backends
 )
@@ -19,7 +19,7 @@ REDUCED = {"tf32", "bf16"}
 
 
 def weights_dtype(dtype: Dtype) -> torch.dtype:
-    """The torch dtype of the weights; those of ``tf32`` are float32.
+    """The torch dtype of the weights; ``tf32`` keeps them in float32.
 
     >>> weights_dtype("tf32"), weights_dtype("bfloat16")
     (torch.float32, torch.bfloat16)
@@ -35,7 +35,7 @@ def float32_products(tf32: bool = False) -> Iterator[None]:
     products, too. The flags are global to the process; they are restored when the block ends.
 
     Args:
-        tf32: whether TF32 is allowed. Otherwise every product is a float32 product, on every device.
+        tf32: True allows TF32. False: every product is a float32 product, on every device.
 
     >>> with float32_products():
     ...     print(torch.backends.cudnn.allow_tf32)
@@ -47,8 +47,8 @@ def float32_products(tf32: bool = False) -> Iterator[None]:
         return
     legacy = _legacy_flags()
     try:
-        # torch has an old and a new interface for the same flags. Setting the old ones keeps both consistent: some of
-        # torch's own code raises an error where they contradict each other.
+        # torch has an old and a new interface for the same flags. Setting the old ones keeps both consistent: parts
+        # of torch raise an error if they contradict each other.
         _set_legacy_flags("high" if tf32 else "highest", tf32)
         if not tf32:
             FLAGS[-1].fp32_precision = "ieee"  # the old interface has no flag for it
@@ -62,7 +62,7 @@ def float32_products(tf32: bool = False) -> Iterator[None]:
 
 
 def _legacy_flags() -> tuple[str, bool] | None:
-    """Precision of matrix products, and whether cuDNN may use TF32; None where the old interface cannot say."""
+    """Precision of matrix products, and whether cuDNN may use TF32; None if the old interface cannot tell."""
     try:
         return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     except RuntimeError:  # the program has used the new interface

@@ -1,6 +1,7 @@
-"""The method as one would write it on a board (paper, Section 3.2, Algorithm 1): slow, and without options.
+"""The method in its shortest form (paper, Section 3.2, Algorithm 1): slow, and without options.
 
-`diffseg.aggregate` and `diffseg.segment` compute the same faster. Tests and the benchmark compare them with this file.
+`diffseg.aggregate` and `diffseg.segment` compute the same, only faster. Tests and the benchmark compare them with this
+file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from diffseg.divergence import FLOOR
 
 
 def aggregate(maps: Mapping[int, Tensor]) -> Tensor:
-    """Eq. 2 and 3: side -> ``(side*side, side*side)`` to ``(S*S, S*S)``, each side weighted by its length."""
+    """Eq. 2 and 3: turns side -> ``(side*side, side*side)`` into ``(S*S, S*S)``. The weight of a side is ``side``."""
     finest = max(maps)
     total = torch.zeros_like(maps[finest])
     for side, attention in maps.items():
@@ -36,7 +37,7 @@ def divergence(p: Tensor, q: Tensor) -> Tensor:
 
 
 def merge(aggregated: Tensor, anchors: Tensor, tau: float, iterations: int) -> Tensor:
-    """Eq. 4 and Algorithm 1: ``(S*S, S*S)`` and the row numbers of the anchors to ``(K, S*S)`` proposals."""
+    """Eq. 4 and Algorithm 1: merges ``(S*S, S*S)`` from the anchors' row numbers to ``(K, S*S)`` proposals."""
     close = divergence(aggregated[anchors], aggregated) < tau
     proposals = close.to(aggregated.dtype) @ aggregated / close.sum(dim=1, keepdim=True)
     for _ in range(iterations - 1):

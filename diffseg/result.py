@@ -1,4 +1,4 @@
-"""The segments of one picture, in the forms that people and programs use. NumPy, Pillow and pycocotools alone."""
+"""The segments of one picture as arrays, masks, pictures and files. Needs only NumPy, Pillow and pycocotools."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from diffseg.paths import expanded
 
 
 def annotation(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """A mask ``(h, w)`` in COCO's words, ready for JSON.
+    """Converts a mask ``(h, w)`` bool to a COCO annotation, ready for JSON.
 
     Returns:
         ``segmentation``, the compressed run lengths ``{"size": [h, w], "counts": str}`` that pycocotools reads;
-        ``area`` in pixels; ``bbox`` ``[x, y, width, height]``.
+        ``area`` in pixels; ``bbox``, ``[x, y, width, height]`` in pixels.
     """
     from pycocotools import mask as run_lengths
 
@@ -35,7 +35,7 @@ def annotation(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 class Mask(TypedDict):
-    """One segment, in the words of segment-anything's automatic masks.
+    """A segment, with keys of segment-anything's automatic masks.
 
     Keys:
         segmentation: ``(h, w)`` bool.
@@ -54,8 +54,8 @@ class Result:
 
     Attributes:
         picture: ``(h, w, 3)`` uint8 RGB, upright.
-        labels: ``(h, w)`` int64 0, 1, ..., K-1: the segment of each pixel, the largest segment first.
-        name: of the picture, for files: that of its file without the suffix, else ``picture``.
+        labels: ``(h, w)`` int64 in 0..K-1, the segment of each pixel. Segment 0 is the largest.
+        name: name of the picture, used for files: its file name without the suffix, or ``picture``.
 
     >>> import numpy as np
     >>> labels = np.array([[0, 0, 1], [0, 0, 1]])
@@ -97,7 +97,7 @@ class Result:
         """The segments as COCO annotations, the largest first, ready for JSON.
 
         Returns:
-            A dictionary for each, see `annotation`, with its ``label``, the number in `labels`.
+            A dictionary for each segment: the keys of `annotation`, and ``label``, its number in `labels`.
         """
         return [annotation(self.labels == number) | {"label": number} for number in range(self.count)]
 
@@ -110,7 +110,10 @@ class Result:
         """The picture under the colours of its segments, with white lines between them.
 
         Args:
-            opacity: of the colours, from 0 (the picture) to 1 (the colours).
+            opacity: opacity of the colours, from 0 (the picture) to 1 (the colours).
+
+        Returns:
+            An RGB image of the picture's size.
         """
         return Image.fromarray(pictures.overlay(self.picture, self.labels, opacity))
 

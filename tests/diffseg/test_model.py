@@ -203,7 +203,7 @@ def test_every_segmenter_takes_a_picture_that_is_not_square(model: diffseg.Model
 def test_no_pass_is_made_where_no_attention_is_needed(picture: NDArray[np.uint8]) -> None:
     model = diffseg.load(NoBackbone(size=32))
     assert model.segment(picture, "kmeans_rgbxy", clusters=4).labels.shape == (40, 60)
-    with pytest.raises(ValueError, match="diffseg needs attention, and the backbone none has none"):
+    with pytest.raises(ValueError, match="diffseg needs attention, and the backbone computes none"):
         model.segment(picture)
     with pytest.raises(ValueError, match="none has no attention"):
         model.attend(picture)
