@@ -23,7 +23,7 @@ def legend(entries: Sequence[tuple[str, Colour]], width: int, font_size: int) ->
         ``(h, width, 3)`` uint8 RGB, on white.
 
     >>> legend([("sky", (0, 0, 255)), ("grass", (0, 255, 0))], width=200, font_size=16).shape
-    (36, 200, 3)
+    (48, 200, 3)
     """
     font, line = ImageFont.load_default(font_size), font_size * 3 // 2
     placed: list[tuple[int, int]] = []

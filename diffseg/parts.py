@@ -137,7 +137,7 @@ def explain(error: ValidationError) -> str:
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Ends a message about an unknown name: with ``prefix`` and the most similar known name, or else all known names."""
+    """Ends a message about an unknown name: with ``prefix`` and the most similar known name, else all known names."""
     near = difflib.get_close_matches(name, known := sorted(known), n=1)
     if not known:
         return "; it has none"
