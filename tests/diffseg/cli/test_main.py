@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,54 +19,15 @@ from PIL import Image
 from pycocotools import mask as run_lengths
 
 import diffseg
-from diffseg import parts
-from diffseg.aggregation import side_weights
-from diffseg.backbones import MissingWeights
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
-from diffseg.choices import WEIGHTS
 from diffseg.cli import main as cli
 from diffseg.cli import options as cli_options
 from diffseg.photos import read_photo
 from diffseg.pictures import by_area, colourise
 from experiments.bench.tiny_sd import build_tiny_sd
-from tests.conftest import ROOT
-
-FLOWER, COFFEE = ("sklearn", "datasets/images/flower.jpg"), ("skimage", "data/coffee.png")
-
-
-def packaged(package: str, file: str) -> Path:
-    """A photograph that an installed package carries."""
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        pytest.skip(f"{package}, which carries {file}, is not installed")
-    return Path(spec.origin).parent / file
-
-
-def run(*arguments: object, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *options, "-m", "diffseg", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def stored(path: Path) -> NDArray[np.integer]:
-    with Image.open(path) as image:
-        return np.array(image)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
-# --- real photographs, real weights
-
-
-@pytest.fixture(scope="module")
-def weights() -> None:
-    try:
-        ViT().check()
-    except MissingWeights as error:
-        pytest.skip(str(error))
+from tests.helpers.command_line import COFFEE, FLOWER, contents, packaged, run, save, stored
 
 
 @pytest.fixture(scope="module")
@@ -171,64 +131,6 @@ def test_stable_diffusion(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stored(tmp_path / "coffee.labels.png"), expected)
 
 
-# --- everything around the model
-
-
-@pytest.fixture
-def halves(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
-    """Replaces the model by one that parts each picture down the middle; returns the pictures that it was given."""
-    given: list[NDArray[np.uint8]] = []
-
-    class Halves:
-        labeller = None
-
-        def __call__(self, image: NDArray[np.uint8]) -> cli.Segmented:
-            given.append(image)
-            labels = np.zeros(image.shape[:2], np.int64)
-            labels[:, image.shape[1] // 2 :] = 1
-            return cli.Segmented(image, labels)
-
-    monkeypatch.setattr(ViT, "check", lambda self: None)
-    monkeypatch.setattr(cli, "_load", lambda spec, args: Halves())
-    return given
-
-
-def save(path: Path, width: int = 8, height: int = 6) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (width, height), "teal").save(path)
-    return str(path)
-
-
-def test_photographs_of_the_same_name_are_all_kept(
-    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    names = ("a/cat.png", "a/cat.jpg", "b/cat.png", "b/CAT.webp", "a/cat_2.png", "a/dog.tar.png")
-    photos = [save(tmp_path / name, width=8 + i) for i, name in enumerate(names)]
-    assert cli.main([*photos, photos[0], "-o", str(out)]) == 0  # the one given twice counts once
-    stems = ["cat", "cat_2", "cat_3", "CAT_4", "cat_2_2", "dog.tar"]
-    for i, stem in enumerate(stems):
-        assert stored(out / f"{stem}.labels.png").shape == (6, 8 + i)
-        assert stored(out / f"{stem}.overlay.png").shape == (6, 8 + i, 3)
-    assert len(contents(out)) == 2 * len(stems) + 1
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(": ")[0] for line in lines] == [*photos, "contact sheet"]
-
-
-def test_a_folder_gives_its_photographs_sorted(
-    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "photos"
-    photos = [save(folder / name) for name in ("b.PNG", "a.jpg", "c.tif")]
-    save(folder / ".hidden.png")
-    save(folder / "deeper" / "d.png")
-    (folder / "notes.txt").write_text("no photograph")
-    assert cli.main([str(folder), "-o", str(folder / "out")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(": ")[0] for line in lines[:-1]] == [photos[1], photos[0], photos[2]]
-    assert lines[0].startswith(f"{photos[1]}: 2 segments, ")
-
-
 def test_contact_sheets_are_filled_in_turn(tmp_path: Path, halves: list[NDArray[np.uint8]]) -> None:
     count = 2 * cli_options.ROWS_A_SHEET + 1
     photos = [save(tmp_path / f"{i:02}.png") for i in range(count)]
@@ -298,36 +200,6 @@ def test_a_photograph_from_standard_input(
     complaints = capsys.readouterr().err.splitlines()
     assert complaints[0].startswith("diffseg: standard input: ")
     assert complaints[2] == "diffseg: standard input: not a picture in a format that Pillow reads"
-
-
-def test_patterns(tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]) -> None:
-    photos = [save(tmp_path / name) for name in ("b/1.png", "a/2.jpg", "a/deep/3.png", "a/[4].png", "a/.5.png")]
-    (tmp_path / "a" / "6.txt").write_text("no photograph")
-    for pattern, expected in (("a/*", [1, 3]), ("**/*.png", [3, 2, 0]), ("a/[[]4].png", [3]), ("a/[4].png", [3])):
-        assert cli.main([str(tmp_path / pattern), "-o", str(tmp_path / "out")]) == 0
-        lines = capsys.readouterr().out.splitlines()[:-1]
-        assert [line.split(": ")[0] for line in lines] == [photos[number] for number in expected]
-
-
-def test_what_is_skipped_is_named(
-    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """IMG_1.HEIC is a JPEG of a phone."""
-    folder = tmp_path / "photos"
-    save(folder / "a.jpg")
-    Image.new("RGB", (4, 4)).save(folder / "IMG_1.HEIC", format="JPEG")
-    save(folder / "deeper" / "b.png")
-    save(folder / ".hidden.png")
-    assert cli.main([str(folder), "-o", str(folder / "out")]) == 0
-    files, folders = capsys.readouterr().err.splitlines()
-    assert files.startswith(f"diffseg: {folder}: skipped IMG_1.HEIC: no suffix of a picture")
-    assert folders.startswith(f"diffseg: {folder}: skipped deeper/: folders in a folder")
-    assert cli.main([str(folder / "IMG_1.HEIC"), "-o", str(folder / "out")]) == 0
-    assert stored(folder / "out" / "IMG_1.labels.png").shape == (4, 4)
-    for number in range(9):
-        (folder / f"{number}.txt").touch()
-    cli.main([str(folder), "-o", str(folder / "out")])
-    assert "skipped 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 5 more" in capsys.readouterr().err
 
 
 def test_an_oblong_photograph_is_mentioned_once(
@@ -421,125 +293,3 @@ def test_any_segmenter_and_any_backbone(tmp_path: Path, monkeypatch: pytest.Monk
         assert labels[:wide, :wide].all()
         assert labels.sum() == wide**2
     assert cli.main([photo, "-o", str(tmp_path), *extra, "--segmenter", "diffcut", "--set", "backbone.timestep=9"]) == 0
-
-
-# --- arguments
-
-
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        ("", "required: PHOTO, -o/--out (or --json)"),
-        ("p.jpg", "required: -o/--out (or --json)"),
-        ("p.jpg --json --label", "--label: needs -o/--out"),
-        ("p.jpg -o out --set tau", "--set: must be NAME=VALUE, got tau"),
-        ("p.jpg -o out --set tau=[", "--set: tau: [ is no number, word or [list]"),
-        ("p.jpg -o out --set backbone.sise=448", "sise: ViT has no such setting; did you mean size?"),
-        ("*.jpg -o out", "*.jpg: no photograph matches"),
-        ("p.jpg -o out --tau 0", "--tau: must be a number above 0, got 0"),
-        ("p.jpg -o out --tau nan", "--tau: must be a number above 0, got nan"),
-        ("p.jpg -o out --tau warm", "--tau: must be a number above 0, got warm"),
-        ("p.jpg -o out --anchors 0", "--anchors: must be a whole number, at least 1, got 0"),
-        ("p.jpg -o out --backbone sd14 --size 500", "size: must be a positive multiple of 64, got 500"),
-        ("p.jpg -o out --size 2.5", "--size: must be a whole number, at least 1, got 2.5"),
-        ("p.jpg -o out --iterations -1", "--iterations: must be a whole number, at least 1, got -1"),
-        ("p.jpg -o out --backbone sd14x", "backbone: there is no 'sd14x'; did you mean sd14?"),
-        ("p.jpg -o out --scheme none", "--scheme: invalid choice: 'none'"),
-        ("p.jpg -o out --weights most", "--weights: must be proportional, finest, half, quarter, eighth, or numbers"),
-        ("p.jpg -o out --weights 0,0,0", "--weights: must be"),
-        ("p.jpg -o out --weights 1,inf,0", "--weights: must be"),
-        ("p.jpg -o out --ta 1", "unrecognized arguments: --ta 1"),
-        ("p.jpg -o out --path ./nowhere", "./nowhere is not a folder"),
-        ("p.jpg -o out --backbone sd14 --path ./nowhere", "./nowhere is not a folder"),
-    ],
-)
-def test_wrong_arguments_are_told_in_one_line(
-    arguments: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_load", None)  # never reached
-    with pytest.raises(SystemExit) as caught:
-        cli.main(arguments.split())
-    assert caught.value.code == 2
-    message = capsys.readouterr().err
-    assert complaint in message
-    assert message.startswith("diffseg: ")
-    assert message.count("\n") == 1
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        (["--anchors", "33"], "anchors: must be 1..32, the side of the attention, got 33"),
-        (["--segmenter", "diffsegs"], "segmenter: there is no 'diffsegs'; did you mean diffseg?"),
-        (["--segmenter", "oracle"], "segmenter: oracle needs the ground truth of a picture"),
-        (["--segmenter", "kmeans_s"], "segmenter: kmeans_s needs the ground truth of a picture"),
-        (["--segmenter", "kmeans_c", "--anchors", "3"], "anchors: KMeans has no such setting"),
-        (["--set", "precision=int8"], "precision: input should be 'float16', 'float32' or 'float64', got 'int8'"),
-        (["--weights", "eighth"], "weights: 'eighth' is no side of this backbone"),
-        (["--weights", "1,0"], "weights: need one number for each of the sides [32, 16, 8]"),
-        (["--device", "abacus"], "device: must be auto, cpu, cuda"),
-        (["--device", "cuda:99"], "device: cuda:99 is not available"),
-    ],
-)
-def test_what_only_torch_can_tell_is_one_line_too(
-    weights: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        cli.main([save(tmp_path / "a.png"), "-o", str(tmp_path / "out"), *options])
-    assert caught.value.code == 2
-    message = capsys.readouterr().err
-    assert complaint in message
-    assert message.count("\n") == 1
-
-
-def test_an_out_folder_that_cannot_be(
-    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    photo = save(tmp_path / "photos" / "a.png")
-    for out in (photo, f"{photo}/deeper", str(tmp_path / "photos" / "..") + "/photos"):
-        with pytest.raises(SystemExit) as caught:
-            cli.main([str(tmp_path / "photos"), "-o", out])
-        assert caught.value.code == 2
-        assert capsys.readouterr().err.startswith("diffseg: argument -o/--out: ")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(SystemExit):
-        cli.main([str(tmp_path / "empty"), "-o", str(tmp_path / "out")])
-    assert "the folder holds no photographs" in capsys.readouterr().err
-
-
-def test_help_and_missing_weights_answer_without_torch(tmp_path: Path) -> None:
-    helped = run("--help", options=("-X", "importtime"))
-    assert helped.returncode == 0
-    missing = run("a.jpg", "-o", tmp_path, "--path", "owner/name", options=("-X", "importtime"))
-    assert missing.returncode == 2
-    *imports, complaint = missing.stderr.splitlines()
-    assert "of owner/name (Hugging Face hub) is not on this machine" in complaint
-    for log in (helped.stderr, "\n".join(imports)):
-        modules = {line.rsplit("|", 1)[1].strip() for line in log.splitlines()}
-        assert "diffseg.cli.main" in modules
-        assert not modules & {"torch", "transformers", "sklearn", "scipy"}
-
-
-def test_help_names_every_option_and_its_default() -> None:
-    text = " ".join(run("--help").stdout.split())
-    for option in cli_options.parser()._actions:
-        for name in option.option_strings:
-            assert name in text
-    for name in (*parts.names("backbone"), *parts.names("segmenter")):
-        assert f" {name} " in text
-    for expected in (
-        "dinov2_small 448 px, tau 0.3: DINOv2",
-        "sd14 512 px, tau 1.1: Stable",
-        "default: 16",
-        "examples:",
-    ):
-        assert expected in text
-
-
-def test_every_name_of_weights_is_understood() -> None:
-    for name in WEIGHTS:
-        assert set(side_weights(name, (64, 32, 16, 8))) == {64, 32, 16, 8}
-    with pytest.raises(ValueError, match=re.escape(", ".join(WEIGHTS))):
-        side_weights("another", (64, 32, 16, 8))

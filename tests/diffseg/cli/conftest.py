@@ -1,0 +1,38 @@
+"""Fixtures of the command line's tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.vit import ViT
+from diffseg.cli import main as cli
+
+
+@pytest.fixture(scope="module")
+def weights() -> None:
+    try:
+        ViT().check()
+    except MissingWeights as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def halves(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
+    """Replaces the model by one that parts each picture down the middle; returns the pictures that it was given."""
+    given: list[NDArray[np.uint8]] = []
+
+    class Halves:
+        labeller = None
+
+        def __call__(self, image: NDArray[np.uint8]) -> cli.Segmented:
+            given.append(image)
+            labels = np.zeros(image.shape[:2], np.int64)
+            labels[:, image.shape[1] // 2 :] = 1
+            return cli.Segmented(image, labels)
+
+    monkeypatch.setattr(ViT, "check", lambda self: None)
+    monkeypatch.setattr(cli, "_load", lambda spec, args: Halves())
+    return given

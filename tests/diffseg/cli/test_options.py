@@ -1,0 +1,119 @@
+"""The arguments of the command line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from diffseg import parts
+from diffseg.aggregation import side_weights
+from diffseg.choices import WEIGHTS
+from diffseg.cli import main as cli
+from diffseg.cli import options as cli_options
+from tests.helpers.command_line import run, save
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ("", "required: PHOTO, -o/--out (or --json)"),
+        ("p.jpg", "required: -o/--out (or --json)"),
+        ("p.jpg --json --label", "--label: needs -o/--out"),
+        ("p.jpg -o out --set tau", "--set: must be NAME=VALUE, got tau"),
+        ("p.jpg -o out --set tau=[", "--set: tau: [ is no number, word or [list]"),
+        ("p.jpg -o out --set backbone.sise=448", "sise: ViT has no such setting; did you mean size?"),
+        ("*.jpg -o out", "*.jpg: no photograph matches"),
+        ("p.jpg -o out --tau 0", "--tau: must be a number above 0, got 0"),
+        ("p.jpg -o out --tau nan", "--tau: must be a number above 0, got nan"),
+        ("p.jpg -o out --tau warm", "--tau: must be a number above 0, got warm"),
+        ("p.jpg -o out --anchors 0", "--anchors: must be a whole number, at least 1, got 0"),
+        ("p.jpg -o out --backbone sd14 --size 500", "size: must be a positive multiple of 64, got 500"),
+        ("p.jpg -o out --size 2.5", "--size: must be a whole number, at least 1, got 2.5"),
+        ("p.jpg -o out --iterations -1", "--iterations: must be a whole number, at least 1, got -1"),
+        ("p.jpg -o out --backbone sd14x", "backbone: there is no 'sd14x'; did you mean sd14?"),
+        ("p.jpg -o out --scheme none", "--scheme: invalid choice: 'none'"),
+        ("p.jpg -o out --weights most", "--weights: must be proportional, finest, half, quarter, eighth, or numbers"),
+        ("p.jpg -o out --weights 0,0,0", "--weights: must be"),
+        ("p.jpg -o out --weights 1,inf,0", "--weights: must be"),
+        ("p.jpg -o out --ta 1", "unrecognized arguments: --ta 1"),
+        ("p.jpg -o out --path ./nowhere", "./nowhere is not a folder"),
+        ("p.jpg -o out --backbone sd14 --path ./nowhere", "./nowhere is not a folder"),
+    ],
+)
+def test_wrong_arguments_are_told_in_one_line(
+    arguments: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_load", None)  # never reached
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments.split())
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert complaint in message
+    assert message.startswith("diffseg: ")
+    assert message.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--anchors", "33"], "anchors: must be 1..32, the side of the attention, got 33"),
+        (["--segmenter", "diffsegs"], "segmenter: there is no 'diffsegs'; did you mean diffseg?"),
+        (["--segmenter", "oracle"], "segmenter: oracle needs the ground truth of a picture"),
+        (["--segmenter", "kmeans_s"], "segmenter: kmeans_s needs the ground truth of a picture"),
+        (["--segmenter", "kmeans_c", "--anchors", "3"], "anchors: KMeans has no such setting"),
+        (["--set", "precision=int8"], "precision: input should be 'float16', 'float32' or 'float64', got 'int8'"),
+        (["--weights", "eighth"], "weights: 'eighth' is no side of this backbone"),
+        (["--weights", "1,0"], "weights: need one number for each of the sides [32, 16, 8]"),
+        (["--device", "abacus"], "device: must be auto, cpu, cuda"),
+        (["--device", "cuda:99"], "device: cuda:99 is not available"),
+    ],
+)
+def test_what_only_torch_can_tell_is_one_line_too(
+    weights: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([save(tmp_path / "a.png"), "-o", str(tmp_path / "out"), *options])
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert complaint in message
+    assert message.count("\n") == 1
+
+
+def test_help_and_missing_weights_answer_without_torch(tmp_path: Path) -> None:
+    helped = run("--help", options=("-X", "importtime"))
+    assert helped.returncode == 0
+    missing = run("a.jpg", "-o", tmp_path, "--path", "owner/name", options=("-X", "importtime"))
+    assert missing.returncode == 2
+    *imports, complaint = missing.stderr.splitlines()
+    assert "of owner/name (Hugging Face hub) is not on this machine" in complaint
+    for log in (helped.stderr, "\n".join(imports)):
+        modules = {line.rsplit("|", 1)[1].strip() for line in log.splitlines()}
+        assert "diffseg.cli.main" in modules
+        assert not modules & {"torch", "transformers", "sklearn", "scipy"}
+
+
+def test_help_names_every_option_and_its_default() -> None:
+    text = " ".join(run("--help").stdout.split())
+    for option in cli_options.parser()._actions:
+        for name in option.option_strings:
+            assert name in text
+    for name in (*parts.names("backbone"), *parts.names("segmenter")):
+        assert f" {name} " in text
+    for expected in (
+        "dinov2_small 448 px, tau 0.3: DINOv2",
+        "sd14 512 px, tau 1.1: Stable",
+        "default: 16",
+        "examples:",
+    ):
+        assert expected in text
+
+
+def test_every_name_of_weights_is_understood() -> None:
+    for name in WEIGHTS:
+        assert set(side_weights(name, (64, 32, 16, 8))) == {64, 32, 16, 8}
+    with pytest.raises(ValueError, match=re.escape(", ".join(WEIGHTS))):
+        side_weights("another", (64, 32, 16, 8))
