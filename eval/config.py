@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from datasets.base import Dataset, DatasetError
 from diffseg import parts
 from diffseg.backbones import Backbone, tuned_values
-from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName
+from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName, check_protocol
 
 # Raised by one whenever the same settings give other counts: records of an older version are not reused.
 PROTOCOL_VERSION = 1
@@ -66,7 +66,8 @@ class Scoring:
     """How label maps are scored (``conf/protocol``).
 
     Attributes:
-        report: protocols in the tables; all are recorded, whichever these are.
+        report: protocols in the tables (`eval.protocols`). Records hold contingency tables, so that any can be added
+            later without a pass.
         size: side in pixels of the scored label map; None: the side that enters the backbone.
     """
 
@@ -78,6 +79,11 @@ class Scoring:
             raise ValueError(
                 f"report: must list one or more of {', '.join(ALL_PROTOCOLS)}, once each, got {list(self.report)}"
             )
+        for name in self.report:
+            try:
+                check_protocol(name)
+            except ValueError as error:
+                raise ValueError(f"report: {error}") from None
         if self.size is not None and self.size < 1:
             raise ValueError(f"size: must be at least 1 pixel, or null, got {self.size}")
 

@@ -8,11 +8,17 @@ import pandas as pd
 
 from eval.protocols import ProtocolName
 
-CAPTIONS: Mapping[ProtocolName, str] = {
+_CAPTIONS: Mapping[ProtocolName, str] = {
     "official": "Score `official`, as in the paper: classes absent from an image are charged left-over segments",
     "present": "Score `present`: only the classes present in an image are matched",
     "dataset": "Score `dataset`: label numbers are matched once for all images; not comparable with the others",
 }
+
+
+def caption(protocol: ProtocolName) -> str:
+    """A line that says how a protocol matches."""
+    return _CAPTIONS.get(protocol, f"Score `{protocol}`: a protocol outside this project")
+
 
 CLASS_AGNOSTIC = (
     "Without classes, mean over the images: adjusted Rand index, variation of information (0 is best), covering of the "
@@ -46,7 +52,7 @@ def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int |
         }
         if rows[["published_acc", "published_miou"]].isna().all(axis=None):
             del cells["paper ACC / mIoU"]
-        blocks.append(f"{CAPTIONS[protocol]}\n\n{pipe_table(cells)}")
+        blocks.append(f"{caption(protocol)}\n\n{pipe_table(cells)}")
     blocks.append(f"{CLASS_AGNOSTIC}\n\n{pipe_table(_class_agnostic(overview, names))}")
     caveats = [f"{caveat}\n" for caveat in [*coarse(overview["images"]), *mixed(overview)]]
     return "\n".join([*blocks, *caveats])

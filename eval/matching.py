@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from eval.protocols import PROTOCOLS, ProtocolName
+from eval.protocols import ProtocolName, imported_protocol
 
 if TYPE_CHECKING:  # what reads results imports this module, and needs no torch
     from torch import Tensor
@@ -154,7 +154,13 @@ def matched_pairs(table: IntArray, protocol: ProtocolName, background: int | Non
         return match_official(table, background)
     if protocol == "present":
         return match_present(table, background)
-    raise ValueError(f"protocol: must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    if protocol == "dataset":
+        raise ValueError("protocol: dataset matches all images at once (eval.scores), not one image")
+    try:
+        rows, columns = imported_protocol(protocol)(table, background)
+    except ValueError as error:
+        raise ValueError(f"protocol: {error}") from None
+    return np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64)
 
 
 def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> Counts:

@@ -1,11 +1,63 @@
-"""Names of the ways to match segments with classes; `eval.scores` says what they do. Imports nothing heavy."""
+"""Names of the ways to match segments with classes; `eval.scores` says what they do. Imports nothing heavy.
+
+A protocol outside this project is a function of one image's contingency table, see `imported_protocol`. Its name is its
+dotted path, such as ``my_module.many_to_one``.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Callable
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-ProtocolName = Literal["official", "present", "dataset"]
-ALL_PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matching = Callable[[NDArray[np.int64], int | None], tuple[NDArray[np.int64], NDArray[np.int64]]]
+
+ProtocolName = str
+"""A name of `ALL_PROTOCOLS`, or the dotted path of a function."""
 
 PROTOCOLS: tuple[ProtocolName, ...] = ("official", "present")
-"""Those that match within each image; ``dataset`` matches once for all images."""
+"""Protocols of this project that match within each image."""
+
+ALL_PROTOCOLS: tuple[ProtocolName, ...] = (*PROTOCOLS, "dataset")
+"""Protocol ``dataset`` matches once for all images."""
+
+
+def within_image(name: ProtocolName) -> bool:
+    """True if a protocol matches segments within each image."""
+    return name != "dataset"
+
+
+def check_protocol(name: ProtocolName) -> None:
+    """Raises ValueError unless there is such a protocol."""
+    if name not in ALL_PROTOCOLS:
+        imported_protocol(name)
+
+
+def imported_protocol(name: ProtocolName) -> Matching:
+    """The function of a protocol outside this project.
+
+    Args:
+        name: its dotted path.
+
+    Returns:
+        A function of the contingency table ``(n_classes, K)`` int64 of one image (`eval.matching.contingency`) and of
+        the background class or None. It returns the matched classes and their segments, ``(m,)`` int64 each, pair by
+        pair; a segment may stand in one pair at most.
+
+    Raises:
+        ValueError: it cannot be imported, or is no function.
+    """
+    known = f"must be one of {', '.join(ALL_PROTOCOLS)}, or the dotted path of a function, got {name!r}"
+    if "." not in name:
+        raise ValueError(known)
+    try:
+        function = resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{known} ({error})") from None
+    if not callable(function):
+        raise ValueError(f"{known} (it is no function)")
+    return function

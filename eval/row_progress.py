@@ -20,7 +20,7 @@ from eval.decoding import Picture
 from eval.files import writing
 from eval.matching import Counts, contingency, match_contingency
 from eval.metrics import accuracy, mean_iou
-from eval.protocols import PROTOCOLS
+from eval.protocols import PROTOCOLS, within_image
 from eval.records import Record, RecordFile
 from eval.rows import RowToRun
 from eval.scores import SparseTable
@@ -176,7 +176,7 @@ class RowProgress:
     def _counts(self, record: Record) -> Counts:
         table = SparseTable.from_json(record["table"]).dense()
         # While a run goes on, no match of the whole data set is known.
-        protocol = self.shown if self.shown in PROTOCOLS else PROTOCOLS[-1]
+        protocol = self.shown if within_image(self.shown) else PROTOCOLS[-1]
         return match_contingency(table, protocol, self.config.dataset.background)
 
     def _keep(self, image: str, prediction: Tensor) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from eval.columns import SCORES
 from eval.matching import Counts, match_contingency
 from eval.metrics import accuracy, mean_iou
-from eval.protocols import PROTOCOLS, ProtocolName
+from eval.protocols import ProtocolName, within_image
 from eval.records import Record
 from eval.rows import Row
 from eval.scores import SparseTable
@@ -44,7 +44,7 @@ class RowMirror:
         self.run, self.number, self.name, self.report = run, number, name, report
         self.background = row.settings.get("dataset", {}).get("background")
         # A match of the whole data set is not known while the run goes on.
-        per_image = [protocol for protocol in report if protocol in PROTOCOLS]
+        per_image = [protocol for protocol in report if within_image(protocol)]
         self.none = dict.fromkeys(per_image, Counts.zeros(len(classes)))
         self.total = self.none
         self.images: dict[str, Record] = {}  # the newest of each

@@ -106,8 +106,9 @@ def overview(summary: pd.DataFrame, by: str = "setting") -> pd.DataFrame:
 
 
 def reported_protocols(table: pd.DataFrame) -> list[str]:
-    """The protocols of a table, in the order of `ALL_PROTOCOLS`."""
-    return [name for name in ALL_PROTOCOLS if name in set(table["protocol"])]
+    """The protocols of a table: those of this project in the order of `ALL_PROTOCOLS`, then all others."""
+    found = list(table["protocol"].unique())
+    return [*(name for name in ALL_PROTOCOLS if name in found), *(name for name in found if name not in ALL_PROTOCOLS)]
 
 
 def seeds_together(summary: pd.DataFrame) -> pd.DataFrame:

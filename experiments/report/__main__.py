@@ -26,7 +26,7 @@ from diffseg.cli.options import Parser, path_argument
 from diffseg.command import run_command
 from diffseg.palette import palette
 from eval.files import WriteError, write_text
-from eval.markdown import CAPTIONS, coarse, fixed
+from eval.markdown import caption, coarse, fixed
 from eval.results import Results, ResultsError, home_of, read_results, swept
 from experiments.plotting.all_plots import all_plots
 
@@ -71,7 +71,7 @@ def report(results: Results, shown: Sequence[GalleryPicture], reasons: Sequence[
         made_with=made_with,
         failures=_failures(results.per_image),
         unfinished=results.unfinished,
-        protocols={protocol: CAPTIONS[protocol] for protocol in summary["protocol"].unique()},
+        protocols={protocol: caption(protocol) for protocol in summary["protocol"].unique()},
         parameters=[name for name in swept(summary) if name != "segmenter"],
         published=bool(summary["published_acc"].notna().any()),
         rows=_summary_rows(summary),

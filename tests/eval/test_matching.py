@@ -221,7 +221,10 @@ def test_wrong_input_is_named(prediction: list, truth: list, message: str) -> No
 
 
 def test_unknown_protocol_is_named() -> None:
-    with pytest.raises(ValueError, match="protocol: must be one of official, present, got 'both'"):
+    with pytest.raises(
+        ValueError,
+        match="protocol: must be one of official, present, dataset, or the dotted path of a function, got 'both'",
+    ):
         match(np.array([0]), np.array([0]), protocol="both")  # type: ignore[arg-type]
 
 
