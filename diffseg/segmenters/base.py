@@ -64,8 +64,10 @@ AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
 class Segmenter(Protocol):
     """A segmenter with its parameters.
 
-    Two attributes are optional. ``tuned_key``: key of the class in `diffseg.backbones.Backbone.tuned`.
+    Some attributes are optional. ``tuned_key``: key of the class in `diffseg.backbones.Backbone.tuned`.
     ``needs_mean_classes``: True if ``clusters`` is to be the data set's mean number of classes in a picture.
+    ``needs_attention``, ``needs_truth`` and ``common_labels``: see the functions below. A segmenter that reads a file
+    of each picture has the methods of `ReadsFiles`.
     """
 
     def __hash__(self) -> int: ...
