@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -54,8 +55,17 @@ def plan(config: DictConfig, point: str = "", title: str = "") -> RunPlan:
     """The plan of the job that Hydra is running. Raises ConfigError, see `experiments.running.rows.expand`."""
     job = HydraConfig.get()
     rows = expand(config, job.overrides.task, job.runtime.choices)
-    overrides = tuple(each for each in job.overrides.task if not each.startswith(NOT_SETTINGS))
+    overrides = _settings(job.overrides.task)
     if job.mode != RunMode.MULTIRUN:
         return RunPlan(config, rows, expanded(config.results_dir).absolute(), overrides=overrides)
     sweep = Path(job.sweep.dir).absolute()
     return RunPlan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title, overrides)
+
+
+def _settings(overrides: Sequence[str]) -> tuple[str, ...]:
+    """The overrides that are settings, in the form that Hydra's sweeper gives them: the same for a run and a job."""
+    parsed = OverridesParser.create().parse_overrides([each for each in overrides if not each.startswith(NOT_SETTINGS)])
+    return tuple(
+        str(each.input_line) if each.is_delete() else f"{each.get_key_element()}={each.get_value_element_as_str()}"
+        for each in parsed
+    )
