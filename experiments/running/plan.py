@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -63,9 +64,13 @@ def plan(config: DictConfig, point: str = "", title: str = "") -> RunPlan:
 
 
 def _settings(overrides: Sequence[str]) -> tuple[str, ...]:
-    """The overrides that are settings, in the form that Hydra's sweeper gives them: the same for a run and a job."""
+    """The overrides that are settings. Those of a job, which Hydra's sweeper has rewritten, are as those of a run."""
     parsed = OverridesParser.create().parse_overrides([each for each in overrides if not each.startswith(NOT_SETTINGS)])
-    return tuple(
-        str(each.input_line) if each.is_delete() else f"{each.get_key_element()}={each.get_value_element_as_str()}"
-        for each in parsed
-    )
+    return tuple(str(each.input_line) if each.is_delete() else _typed(each) for each in parsed)
+
+
+def _typed(override: Override) -> str:
+    """An override as it may be typed: without the backslashes that Hydra puts before spaces."""
+    value = override.get_value_element_as_str()
+    plain = value if value[:1] in ("'", '"') else value.replace("\\ ", " ")
+    return f"{override.get_key_element()}={plain}"

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from eval.config import ConfigError
 from experiments.evaluate import main
+from experiments.running import plan
+from experiments.running.arguments import normalise_argv
 from experiments.running.rerun import with_rerun
 from tests.helpers.runs import SMALL, evaluate
 
@@ -58,3 +61,14 @@ def test_a_folder_that_cannot_run_again(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no results folder of this version"):
         with_rerun(["--rerun", str(tmp_path)])
     assert with_rerun(["segmenter.tau=0.3", "-m"]) == ["segmenter.tau=0.3", "-m"]
+
+
+@pytest.mark.parametrize("path", ["/tmp/a b", "/tmp/a=b", "/tmp/müller", "/tmp/a,b", '/tmp/a"b'])
+def test_a_stored_path_is_read_as_it_was_typed(path: str) -> None:
+    """Also the form into which Hydra's sweeper puts the overrides of a job."""
+    stored = plan._settings(normalise_argv([f"dataset.root={path}", "hydra/launcher=basic", "results_dir=elsewhere"]))
+    assert len(stored) == 1
+    again = normalise_argv(stored)
+    assert plan._settings(again) == stored
+    (override,) = OverridesParser.create().parse_overrides(again)
+    assert override.value() == path
