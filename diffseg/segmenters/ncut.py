@@ -20,6 +20,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from diffseg.masks import Upsample, to_pixels
+from diffseg.precision import float64_device
 from diffseg.segmenters.affinity import Input, walk_of
 from diffseg.segmenters.base import Scene, check_choices
 from diffseg.segmenters.refinement import Refinable
@@ -110,7 +111,8 @@ def second_eigenvector(affinity: Tensor) -> Tensor:
 
     if len(affinity) <= DENSE:
         matrix = affinity / root / root[:, None] - 2 * torch.outer(first, first)
-        return torch.linalg.eigh(matrix.double())[1][:, -1].to(affinity.dtype) / root
+        matrix = matrix.to(float64_device(matrix.device), torch.float64)
+        return torch.linalg.eigh(matrix)[1][:, -1].to(root) / root
 
     def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
         z = torch.from_numpy(vector).ravel().to(root)
