@@ -1,4 +1,4 @@
-"""Downloads files of the Hugging Face hub into its local cache, and says at once where the hub cannot be reached."""
+"""Downloads files of the Hugging Face hub into its local cache. Reports within seconds that the hub is unreachable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REACHED_WITHIN = 3.0  # seconds
 
 
 def download(files: Mapping[str, Sequence[str]]) -> list[str]:
-    """Downloads what is not in the hub's cache yet; a download that was cut off goes on where it stopped.
+    """Downloads the files that are not in the hub's cache yet. An interrupted download resumes.
 
     Args:
         files: repository (owner/name) -> its files.
@@ -45,7 +45,7 @@ def download(files: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def require_hub(repository: str) -> None:
-    """Raises `MissingWeights` unless the hub answers soon: its own client would retry for half a minute."""
+    """Raises `MissingWeights` unless the hub answers within `REACHED_WITHIN`; its client would retry for 30 s."""
     from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.utils import get_session
 
@@ -55,7 +55,7 @@ def require_hub(repository: str) -> None:
         try:
             get_session().head(ENDPOINT, timeout=REACHED_WITHIN)
             problem.clear()
-        except Exception as error:  # each HTTP library has its own
+        except Exception as error:  # each HTTP library has another class
             problem[0] = _first_line(error)
 
     # A thread, because looking up the address of the host obeys no time limit.
@@ -65,7 +65,7 @@ def require_hub(repository: str) -> None:
     if problem:
         raise MissingWeights(
             f"{ENDPOINT} cannot be reached ({problem[0]}), so {repository} was not downloaded; connect to the "
-            "network, or copy the model folder from another one and give it as backbone.path=DIR"
+            "network, or copy the model folder from another machine and give it as backbone.path=DIR"
         )
 
 

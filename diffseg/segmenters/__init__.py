@@ -1,1 +1,1 @@
-"""Segmenters, a module each. `diffseg.segmenters.base` says what a segmenter is and what it is given."""
+"""Segmenters, a module each. `diffseg.segmenters.base` defines their interface and their input."""

@@ -1,8 +1,8 @@
-"""The input of a segmenter: the aggregated attention, or one layer's features. Each can take the other's place.
+"""The input of a segmenter: the aggregated attention, or one layer's features. Each can replace the other.
 
-A method for attention expects a random walk: ``(n, n)``, rows sum to 1. `walk_of` makes one of features. A method for
-features expects points: ``(n, C)``, unit length. `points_of` makes them of attention. So the effect of the input can be
-measured apart from the effect of the method.
+A method for attention expects a random walk: ``(n, n)``, rows sum to 1. `walk_of` also computes one from features. A
+method for features expects points: ``(n, C)``, unit length. `points_of` also computes them from attention. So the
+effect of the input can be measured separately from the effect of the method.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters.base import Scene, check_choices
 
 Input = Literal["attention", "features"]
-"""``attention``: the aggregated attention; ``features``: the backbone's, of one layer."""
+"""``attention``: the aggregated attention; ``features``: features of one layer of the backbone."""
 
 ALPHA = 10.0  # DiffCut's exponent of the affinity
 
@@ -31,7 +31,7 @@ def affinity_of(points: Tensor, alpha: float) -> Tensor:
         alpha: > 0.
 
     Returns:
-        ``(n, n)`` float32, symmetric; all ones where the points do not differ.
+        ``(n, n)`` float32 in 0..1, symmetric; all ones if all similarities are equal.
     """
     cosine = points @ points.T
     low, high = cosine.aminmax()
@@ -44,10 +44,10 @@ def points_of(scene: Scene, read: Input) -> Tensor:
     """Unit vectors: the features of each location, or its attention map.
 
     Returns:
-        ``(n, C)`` float32 on the scene's device; n is the number of locations of what is read.
+        ``(n, C)`` float32 on the scene's device, for the n locations of the input.
 
     Raises:
-        ValueError: the backbone gave no features; ``read`` is unknown.
+        ValueError: the scene has no features, or ``read`` is unknown.
     """
     check_choices(input=(read, Input))
     return F.normalize(scene.aggregated.float() if read == "attention" else _features(scene), dim=1)
@@ -71,30 +71,30 @@ def walk_of(scene: Scene, read: Input) -> Tensor:
 
 def _features(scene: Scene) -> Tensor:
     if scene.features is None:
-        raise ValueError("features: this backbone gives none, and this segmenter reads nothing else")
+        raise ValueError("features: this backbone computes no features, which this segmenter needs")
     return scene.features.float()
 
 
 def check_assign(assign: int | None) -> None:
-    """Raises ValueError unless pixels can be assigned at this side."""
+    """Raises ValueError if the side is below 1 pixel."""
     if assign is not None and assign < 1:
         raise ValueError(f"assign: must be at least 1 pixel, or null, got {assign}")
 
 
 def assign_pixels(points: Tensor, labels: Tensor, scene: Scene, assign: int | None = None) -> Tensor:
-    """Gives each pixel the segment whose mean point is most similar to the upsampled points, DiffCut's third step.
+    """Gives each pixel the segment whose mean is most similar to the pixel's upsampled point (DiffCut's third step).
 
     Args:
         points: ``(n, C)`` unit vectors of a square grid.
         labels: ``(n,)`` int64 in 0..K-1, every number used.
-        scene: its size is the label map's.
-        assign: side in pixels at which similarities are compared, and from which pixels are repeated up to the
-            scene's size; None: that size itself.
+        scene: gives the size of the label map.
+        assign: side in pixels of a smaller label map, whose pixels are then repeated up to the scene's size; None: the
+            pixels of the scene's size are assigned directly.
 
     Returns:
         ``(P, P)`` int64.
     """
-    # Similarity to a mean is linear: upsampling it is upsampling the points.
+    # Similarity to a mean is linear in the points, so upsampling it equals upsampling the points.
     similarity = cluster_means(points, labels, int(labels.max()) + 1) @ points.T
     assert similarity.shape[1] == isqrt(similarity.shape[1]) ** 2  # as `AttentionMaps` has checked
     if assign is None:

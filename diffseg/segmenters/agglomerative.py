@@ -22,10 +22,10 @@ PUBLISHED_TAU = 0.6  # INSID3's, for DINOv3
 
 @dataclass(frozen=True)
 class Agglomerative(Refinable):
-    """Joins the two clusters that are most alike for as long as their mean cosine similarity is above tau.
+    """Joins the two most similar clusters while their mean cosine similarity is above tau.
 
     Attributes:
-        tau: similarity, -1..1; None is the value tuned for the backbone, or `PUBLISHED_TAU` for one without.
+        tau: similarity, -1..1. None: the value tuned for the backbone, or `PUBLISHED_TAU` if none was tuned.
         input: ``features``, or ``attention``: each location's attention map is its feature.
     """
 
@@ -49,11 +49,11 @@ class Agglomerative(Refinable):
 
 
 def agglomerate(points: Tensor, tau: float) -> Tensor:
-    """Average linkage over cosine distances.
+    """Clusters points by average linkage over cosine distances.
 
     Args:
         points: ``(n, C)`` unit vectors.
-        tau: clusters whose mean similarity is above are joined.
+        tau: clusters whose mean similarity is above tau are joined.
 
     Returns:
         ``(n,)`` int64 in 0..K-1 on the points' device, every number used.

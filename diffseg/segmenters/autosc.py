@@ -1,8 +1,8 @@
 """AutoSC, DiffCut's clustering without a threshold: the number of segments follows from the graph's eigenvalues.
 
-Couairon et al., arXiv 2406.02842: spectral clustering of the features, whose sharpness and number of clusters the
-largest relative gap between eigenvalues chooses, and whose clusters are read off the eigenvectors by a pivoted QR
-decomposition (Damle, Minden and Ying, 2019).
+It is spectral clustering of the features (Couairon et al., arXiv 2406.02842). The largest relative gap between
+eigenvalues chooses the exponent of the affinity and the number of clusters. A pivoted QR decomposition of the
+eigenvectors assigns the clusters (Damle, Minden and Ying, 2019).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from diffseg.segmenters.diffcut import ASSIGN_SIDE
 from diffseg.segmenters.refinement import Refinable
 
 EigenRule = Literal["paper", "official"]
-"""Whose eigenvectors are clustered: ``paper``: those of the chosen alpha; ``official``: those of the last alpha, as in
-the authors' code, which chooses alpha and then overwrites its eigenvectors."""
+"""Eigenvectors that are clustered. ``paper``: those of the chosen alpha. ``official``: those of the last alpha, because
+the authors' code overwrites the eigenvectors of the chosen one."""
 
-ALPHAS = (1.0, 5.0, 10.0, 15.0)  # the authors'
+ALPHAS = (1.0, 5.0, 10.0, 15.0)  # exponents that the authors try
 TINY = 1e-6  # keeps the mean of the eigenvalues above 0, as in the authors' code
 
 
 @dataclass(frozen=True)
 class AutoSC(Refinable):
-    """Spectral clustering of the features with as many segments as the largest eigengap says.
+    """Spectral clustering of the features; the largest eigengap sets the number of segments.
 
     Attributes:
         rule: see `EigenRule`.
@@ -55,21 +55,21 @@ class AutoSC(Refinable):
         """Labels ``(P, P)``. Raises ValueError if the backbone gave no features."""
         points = points_of(scene, self.input)
         labels = torch.from_numpy(auto_clusters(affinity_of(points, 1.0), self.rule)).to(points.device)
-        # A cluster may be empty; the others close ranks.
+        # A cluster may be empty; the others are renumbered without gaps.
         return assign_pixels(points, labels.unique(return_inverse=True)[1], scene, self.assign)
 
 
 def auto_clusters(affinity: Tensor, rule: EigenRule = "paper") -> NDArray[np.int64]:
-    """Clusters of a graph whose affinity is raised to the best of the `ALPHAS`.
+    """Clusters a graph, its affinity raised to the best of the `ALPHAS`.
 
     Args:
         affinity: ``(n, n)`` symmetric, values in 0..1, the diagonal above 0.
         rule: see `EigenRule`.
 
     Returns:
-        ``(n,)`` labels in 0..k-1; one cluster where no eigenvalue stands out.
+        ``(n,)`` labels in 0..k-1; all 0 if no eigenvalue exceeds the mean of those before it.
     """
-    weights = affinity.cpu().double().numpy()  # float64: the smallest eigenvalues are what counts
+    weights = affinity.cpu().double().numpy()  # float64, because the smallest eigenvalues decide
     found = [eigengap(eigvalsh(_normalised_laplacian(weights**alpha))) for alpha in ALPHAS]
     best = int(np.argmax([gap for gap, _ in found]))  # the first of equal gaps
     clusters = found[best][1]
@@ -88,13 +88,13 @@ def _normalised_laplacian(weights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def eigengap(values: NDArray[np.float64]) -> tuple[float, int]:
-    """The eigenvalue that is largest against the mean of all up to it, itself included.
+    """Finds the eigenvalue with the largest ratio to the mean of all eigenvalues up to it, itself included.
 
     Args:
         values: ``(n,)`` ascending.
 
     Returns:
-        By how much it exceeds that mean, as a fraction of the mean; and how many eigenvalues lie before it.
+        Its excess over that mean, as a fraction of the mean, and the number of eigenvalues before it.
     """
     means = np.cumsum(values) / np.arange(1, len(values) + 1)
     gaps = (values - means) / (means + TINY)
@@ -103,7 +103,7 @@ def eigengap(values: NDArray[np.float64]) -> tuple[float, int]:
 
 
 def cluster_qr(vectors: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Cluster of each row of k eigenvectors, without a random start (Damle, Minden and Ying, 2019).
+    """Assigns each row of k eigenvectors to a cluster, without a random start (Damle, Minden and Ying, 2019).
 
     Args:
         vectors: ``(n, k)``, n >= k.

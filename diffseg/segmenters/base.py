@@ -1,7 +1,7 @@
-"""What a segmenter is, and what it is given.
+"""The interface of segmenters, `Segmenter`, and their input, `Scene`.
 
-A segmenter is a function of one picture's aggregated attention. A new one is a frozen dataclass in a module like those
-beside this one, with a ``conf/segmenter/NAME.yaml`` that names it; the fields of the class are the keys of the YAML.
+A segmenter is a function of a scene. To add one, write a frozen dataclass in a module, and a
+``conf/segmenter/NAME.yaml`` that names the class. The fields of the class are the keys of the YAML.
 """
 
 from __future__ import annotations
@@ -17,30 +17,29 @@ from torch import Tensor
 
 from diffseg.masks import Size, upsample_nearest
 
-CHANNEL_MAX = 255  # of a pixel's values
+CHANNEL_MAX = 255  # largest value of a pixel
 
 
 SEGMENTERS = "segmenters"
-"""Key in `Scene.shared`: the segmenters of all rows that get the scene's tensor. One of them can work for several."""
+"""Key in `Scene.shared`: the segmenters of all rows that get this tensor. One of them can compute for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What a segmenter may look at.
+    """Input of a segmenter: one picture.
 
     Attributes:
         size: side P of the label map in pixels, or (height, width).
-        aggregated: ``(S*S, S*S)`` float32, rows sum to 1; ``(0, 0)`` where no attention was computed. Its device is the
-            one on which the label map is wanted.
-        true_classes: classes in this picture's ground truth, for segmenters that are told (K-Means-S); None: unknown.
+        aggregated: ``(S*S, S*S)`` float32, rows sum to 1; ``(0, 0)`` if no attention was computed. The segmenter
+            returns the label map on its device.
+        true_classes: number of classes in the picture's ground truth, for K-Means-S; None: unknown.
         features: see `diffseg.attention.AttentionMaps`.
-        image: the picture itself, ``(3, side, side)`` float32 RGB in [0, 255], for segmenters without a network.
-        truth: its ground truth, ``(P, P)``, negative where there is none: for the oracle alone.
+        image: the picture, ``(3, side, side)`` float32 RGB in [0, 255], for segmenters that read colours.
+        truth: ground truth, ``(P, P)`` integers, negative at unlabelled pixels, for the oracle.
         id: name of the picture in its data set, for segmenters that read files; None: unknown.
         shape: height and width of the picture before it was cropped to its centred square; None: unknown.
-        shared: intermediate results by name. Scenes of one aggregated tensor share it, so that rows of a table which
-            differ in a few settings compute what they have in common once. `SEGMENTERS` in it are the segmenters that
-            get this tensor; it may be absent.
+        shared: intermediate results by name. Scenes of one aggregated tensor share this dictionary, so that rows which
+            differ in a few settings compute their common steps once. It may hold `SEGMENTERS`.
     """
 
     size: Size
@@ -64,19 +63,19 @@ AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
 class Segmenter(Protocol):
     """A segmenter with its parameters.
 
-    Some attributes are optional. ``tuned_key``: key of the class in `diffseg.backbones.Backbone.tuned`.
-    ``needs_mean_classes``: True if ``clusters`` is to be the data set's mean number of classes in a picture.
-    ``needs_attention``, ``needs_truth`` and ``common_labels``: see the functions below. A segmenter that reads a file
-    of each picture has the methods of `ReadsFiles`.
+    Optional attributes: ``tuned_key``, the key of the class in `diffseg.backbones.Backbone.tuned`;
+    ``needs_mean_classes``, True if ``clusters`` takes the data set's mean number of classes in a picture; and those of
+    `needs_attention`, `needs_truth` and `has_common_labels`. A segmenter that reads a file of each picture has the
+    methods of `ReadsFiles`.
     """
 
     def __hash__(self) -> int: ...
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        """The same with every parameter that was left open filled in, for attention of this finest side.
+        """Returns a copy with every open parameter (None) filled in.
 
         Args:
-            side: S.
+            side: S, the finest side of the attention.
             tuned: parameter -> value that suits the backbone and the data set.
 
         Raises:
@@ -85,7 +84,7 @@ class Segmenter(Protocol):
         ...
 
     def __call__(self, scene: Scene) -> Tensor:
-        """Labels ``(P, P)`` int64 >= 0."""
+        """Segments a picture. Returns labels ``(P, P)``, or (height, width), int64 >= 0."""
         ...
 
 
@@ -103,25 +102,25 @@ class ReadsFiles(Protocol):
 
 
 def needs_attention(segmenter: Segmenter) -> bool:
-    """Whether a segmenter looks at attention maps. Its class says ``needs_attention = False`` where it does not."""
+    """True if a segmenter reads attention. Other classes set ``needs_attention = False``."""
     return getattr(segmenter, "needs_attention", True)
 
 
 def needs_truth(segmenter: Segmenter) -> bool:
-    """Whether a segmenter is told something of the ground truth. Its class has a ``needs_truth`` where it may be."""
+    """True if a segmenter reads the ground truth, or its number of classes. The class then defines ``needs_truth``."""
     return getattr(segmenter, "needs_truth", False)
 
 
 def has_common_labels(segmenter: Segmenter) -> bool:
-    """Whether a label number means the same in every picture. Its class says ``common_labels = True`` where it does."""
+    """True if a label means the same class in every picture. The class then sets ``common_labels = True``."""
     return getattr(segmenter, "common_labels", False)
 
 
 def fill_in(segmenter: AnySegmenter, values: Mapping[str, Any]) -> AnySegmenter:
-    """Replaces the fields that are None by ``values``.
+    """Fills the fields that are None with ``values``.
 
     Raises:
-        ValueError: a field is still None.
+        ValueError: such a field has no value.
     """
     open_ones = [each.name for each in fields(cast(Any, segmenter)) if getattr(segmenter, each.name) is None]
     if missing := [name for name in open_ones if values.get(name) is None]:
@@ -144,12 +143,12 @@ def check_choices(**given: tuple[str, Any]) -> None:
 
 
 def picture_of(scene: Scene) -> NDArray[np.float32]:
-    """The picture, ``(side, side, 3)`` in [0, 1]. Raises ValueError where the scene has none."""
+    """The scene's picture, ``(side, side, 3)`` float32 in [0, 1]. Raises ValueError if the scene has no picture."""
     if scene.image is None:
-        raise ValueError("image: there is none, and nothing else is segmented")
+        raise ValueError("image: the scene has no picture, which this segmenter needs")
     return scene.image.permute(1, 2, 0).float().div(CHANNEL_MAX).cpu().numpy()
 
 
 def to_scored_size(labels: NDArray[np.integer[Any]], scene: Scene) -> Tensor:
-    """Labels ``(h, w)`` of a picture's pixels -> ``(P, P)`` int64, nearest."""
+    """Resizes labels ``(h, w)`` to the scene's size, int64; each pixel takes the nearest label."""
     return upsample_nearest(torch.from_numpy(labels.astype(np.int64)).to(scene.aggregated.device), scene.size)

@@ -41,8 +41,8 @@ def dbscan(
         aggregated: ``(S*S, S*S)`` floating point; each row is a point.
         eps: radius of a neighbourhood, > 0, in the units of the attention maps.
         min_samples: neighbours, itself included, that make a core point, >= 1.
-        noise: points of no cluster become a segment of their ``own``, the last label, or join the cluster with the
-            ``nearest`` mean map.
+        noise: ``own``: all points outside clusters become one segment, with the last label. ``nearest``: each joins the
+            cluster with the nearest mean map.
         size: side P of the label map in pixels, or (height, width).
         upsample: as for `kmeans`.
         impl: as for `kmeans`.
@@ -75,11 +75,11 @@ def dbscan(
 
 
 def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
-    """Replaces the -1, noise, in the cluster numbers of points, as `dbscan` says.
+    """Replaces label -1 (noise), see ``noise`` of `dbscan`.
 
     Args:
         points: ``(n, d)`` floating point.
-        labels: ``(n,)`` int64; on the CPU no GPU has to be waited for.
+        labels: ``(n,)`` int64 >= -1, on any device. Labels on the CPU save a wait for the GPU.
         noise: see `dbscan`.
 
     Returns:
@@ -99,11 +99,11 @@ def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
 
 @dataclass(frozen=True)
 class DBSCAN(Refinable):
-    """DBSCAN; None is the value tuned for the backbone (the paper's own stand only in its appendix)."""
+    """DBSCAN with the arguments of `dbscan`. None: the value tuned for the backbone."""
 
     tuned_key: ClassVar[str] = "dbscan"
 
-    eps: float | None = None
+    eps: float | None = None  # the paper gives its values only in an appendix
     min_samples: int | None = None
     noise: Noise = "own"
     upsample: Upsample = "soft"

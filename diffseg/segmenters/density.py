@@ -1,4 +1,4 @@
-"""DBSCAN as scikit-learn defines it, on a matrix of neighbours that comes out of matrix products."""
+"""DBSCAN as scikit-learn defines it. Matrix products find the neighbours."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.nn.functional import normalize, pad
 from diffseg.masks import block_numbers
 from diffseg.precision import float32_products, float64_device
 
-ROWS = 256  # of the matrix of products computed at a time on a CPU; on a GPU more, for fewer launches
-ALIGNMENT = 64  # of that: products of odd widths were measured a quarter slower
+ROWS = 256  # rows of products computed at a time on a CPU; a GPU takes more rows, for fewer launches
+ALIGNMENT = 64  # columns start at a multiple of it: products of odd widths were measured a quarter slower
 SAMPLE = 256  # points from which the principal axis is estimated
 POWER_ITERATIONS = 3
 
@@ -20,7 +20,7 @@ POWER_ITERATIONS = 3
 # float32 ones was 2e-6 at most, so the window holds every pair that rounding could move across.
 NEAR_TIE = 1e-5
 BYTE = 8  # bits
-PAIRS_AT_ONCE = 256  # of those decided again, so that ties everywhere need no more memory
+PAIRS_AT_ONCE = 256  # pairs decided in float64 at a time; limits the memory if there are many ties
 
 
 @torch.no_grad()
@@ -30,12 +30,12 @@ def cluster(points: Tensor, eps: float, min_samples: int) -> Tensor:
 
     Args:
         points: ``(n, d)`` float32, on any device.
-        eps: radius of a neighbourhood, > 0; a point at that very distance belongs to it.
+        eps: radius of a neighbourhood, > 0; a point at exactly this distance is a neighbour.
         min_samples: neighbours, itself included, that make a core point, >= 1.
 
     Returns:
-        ``(n,)`` int64 on the CPU. Clusters are numbered in the order of their first core points; a point that is not
-        core joins the first cluster that reaches it; -1 is a point of no cluster.
+        ``(n,)`` int64 on the CPU. Clusters are numbered in the order of their first core points. A point that is not a
+        core point joins the first cluster that reaches it, or has label -1.
     """
     points = points.to(float64_device(points.device))
     along = points @ _direction(points)
@@ -49,7 +49,7 @@ def bits(close: Tensor) -> NDArray[np.uint8]:
     """``(n, m)`` bool to ``(n, ceil(m / 8))`` on the CPU, in numpy's order: the first column in the highest bit."""
     if close.device.type == "cpu":
         return np.packbits(close.numpy(), axis=1)
-    return packed(close).cpu().numpy()  # packed before the transfer, which is an eighth as large
+    return packed(close).cpu().numpy()  # packed first: the transfer is an eighth as large
 
 
 def packed(close: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def packed(close: Tensor) -> Tensor:
 def _direction(points: Tensor) -> Tensor:
     """Unit vector ``(d,)`` along which the points lie far apart: roughly their first principal axis.
 
-    Every point counts alike, however far from the mean, lest a few outliers decide.
+    Every point has the same weight, however far from the mean, so that a few outliers cannot decide.
     """
     sample = points[:: 1 + len(points) // SAMPLE]
     sample = normalize(sample - sample.mean(dim=0), dim=1)
@@ -73,18 +73,18 @@ def _direction(points: Tensor) -> Tensor:
 
 
 def neighbours(points: Tensor, along: Tensor, eps: float) -> Tensor:
-    """Which points are at most eps apart, the same as in float64.
+    """Finds the pairs of points that are at most eps apart; the answer is that of float64.
 
     Args:
         points: ``(n, d)`` float32, sorted by ``along``.
-        along: ``(n,)``, their coordinates on some axis: those farther apart than eps there are so in space.
+        along: ``(n,)``, their coordinates on one axis. Points farther apart than eps on it are not neighbours.
         eps: radius.
 
     Returns:
-        ``(n, n)`` bool.
+        ``(n, n)`` bool, True for neighbours.
     """
     norms = torch.linalg.vector_norm(points, dim=1).square()
-    near = eps + NEAR_TIE * norms.max().sqrt()  # more than the coordinates are off by
+    near = eps + NEAR_TIE * norms.max().sqrt()  # the margin exceeds the coordinates' rounding errors
     count = ROWS if points.device.type == "cpu" else max(ROWS, block_numbers(points.device) // len(points))
     first = (torch.searchsorted(along, along[::count] - near) // ALIGNMENT * ALIGNMENT).tolist()
     close = torch.zeros(len(points), len(points), dtype=torch.bool, device=points.device)
@@ -113,7 +113,7 @@ def _grow(close: NDArray[np.uint8], points: NDArray[np.int64], min_samples: int)
         min_samples: as for `cluster`.
 
     Returns:
-        ``(n,)`` the label of each point.
+        ``(n,)`` int64, the label of each point.
     """
     core = np.bitwise_count(close).sum(axis=1, dtype=np.int64) >= min_samples
     labels = np.full(len(close), -1, np.int64)

@@ -19,15 +19,15 @@ ASSIGN_SIDE = PAMR_SIDE
 
 @dataclass(frozen=True)
 class DiffCut(Refinable):
-    """Recursive normalised cut of the features, then each pixel to the segment whose mean feature is most similar.
+    """Cuts the features recursively, then gives each pixel the segment whose mean feature is most similar.
 
-    As in the authors' code (t = 50; side 32 of SSD-1B at 1024 pixels; ``refine="pamr"``), but for two things: theirs
-    adds noise to the latent, and drops both locations of the least similar pair from all cuts but the first. Their
-    numbers are scored at 128 x 128 pixels (``protocol.size=128``).
+    It follows the authors' code (t = 50; side 32 of SSD-1B at 1024 pixels; ``refine="pamr"``) with two exceptions:
+    their code adds noise to the latent, and drops both locations of the least similar pair from all cuts but the first.
+    The paper scores at 128 x 128 pixels (``protocol.size=128``).
 
     Attributes:
-        tau: a cut is made when its value is below, > 0; None is the value tuned for the backbone and the data set, or
-            `PUBLISHED_TAU` for a backbone without one.
+        tau: a cut is made if its value is below tau, > 0. None: the value tuned for the backbone and the data set, or
+            `PUBLISHED_TAU` if none was tuned.
         alpha: exponent of the affinity, > 0.
         input: ``features``, or ``attention``: each location's attention map is its feature.
         assign: see `diffseg.segmenters.affinity.assign_pixels`.

@@ -20,9 +20,9 @@ class DiffSeg(Refinable):
     """The paper's iterative merging; the fields are the arguments of `diffseg.segment`.
 
     Attributes:
-        tau: None is the value tuned for the backbone's attention. There is none for features.
-        grid: None is ``official`` at S = 64, else ``even``.
-        kmeans: `diffseg.segment` calls it ``refine``: K-means from the proposals. ``refine`` moves borders (PAMR).
+        tau: None: the value tuned for the backbone's attention. With ``input="features"`` it must be given.
+        grid: None: ``official`` at S = 64, else ``even``.
+        kmeans: ``refine`` of `diffseg.segment`: K-means from the proposals. (``refine`` of this class is PAMR.)
         input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
     """
 

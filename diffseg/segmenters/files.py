@@ -1,4 +1,4 @@
-"""Label maps that another program wrote, read from files: for scoring anyone's segmentation without its network."""
+"""Reads label maps that another program wrote, so that any segmentation can be scored without its network."""
 
 from __future__ import annotations
 
@@ -34,12 +34,11 @@ class LabelMapFiles:
     """Reads the label map of each picture from ``folder/ID.png``, else ``folder/ID.npy``.
 
     A PNG has one channel of 8 or 16 bits, or a palette. An array is ``(h, w)``, integers or booleans. Labels are
-    0..65535. A map may have any size. It covers either the whole picture, when its aspect ratio is the picture's to
-    within 1 %, or the centred square of the picture, when it is square. It is cropped and resized as the ground truth
-    is.
+    0..65535. A map may have any size. If its aspect ratio is within 1 % of the picture's, it covers the whole picture.
+    If it is square, it covers the centred square of the picture. It is cropped and resized like the ground truth.
 
     Attributes:
-        folder: of the label maps; ids with a slash lie in sub-folders.
+        folder: folder of the label maps. The maps of ids with a slash lie in sub-folders.
     """
 
     needs_attention: ClassVar[bool] = False
@@ -48,7 +47,7 @@ class LabelMapFiles:
     folder: str | None = None
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        """Raises ValueError where the folder is not there."""
+        """Raises ValueError if ``folder`` is not set or does not exist."""
         if not self.folder:
             raise ValueError("folder: not set; give the folder that holds ID.png or ID.npy of every picture")
         if not self._folder.is_dir():
@@ -63,10 +62,10 @@ class LabelMapFiles:
             listed: all pictures of the data set.
 
         Returns:
-            A line about missing label maps and one about files that belong to no picture, where there are such.
+            Warnings: a line if label maps are missing, and a line if files belong to no picture.
 
         Raises:
-            ValueError: there is no label map of any picture.
+            ValueError: every picture lacks its label map.
         """
         there = [
             path for suffix in SUFFIXES for path in self._folder.rglob(f"*{suffix}") if not path.name.startswith(".")
@@ -91,7 +90,7 @@ class LabelMapFiles:
         return lines
 
     def state(self, id: str) -> str:
-        """sha256 (hex) of the file of a picture, empty where there is none: a changed map is evaluated anew."""
+        """sha256 (hex) of a picture's label map, or "" if it has none. A run evaluates a changed map again."""
         try:
             path = self._path(id)
             stat = path.stat()
@@ -100,7 +99,7 @@ class LabelMapFiles:
         return _sha256(path, stat.st_size, stat.st_mtime_ns)
 
     def __call__(self, scene: Scene) -> Tensor:
-        """Labels ``(P, P)`` int64. Raises `UnusablePicture` where the file is missing, damaged or of another shape."""
+        """Labels ``(P, P)`` int64. Raises `UnusablePicture` if the file is missing, damaged or of another shape."""
         if scene.id is None or scene.shape is None:
             raise ValueError("scene: has no id or shape of the picture, so no file can be read")
         path = self._path(scene.id)
@@ -129,7 +128,7 @@ class LabelMapFiles:
 
 
 def read_label_map(path: Path) -> NDArray[np.integer]:
-    """Decodes a label map to ``(h, w)`` integers 0..65535, the values as stored (indices where it has a palette).
+    """Decodes a label map to ``(h, w)`` integers 0..65535: the values as stored, or the indices of a palette.
 
     Raises:
         UnusablePicture: the file cannot be decoded, or holds something else.
@@ -161,13 +160,13 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
 
 
 def _resized(labels: NDArray[np.integer], size: tuple[int, int]) -> Tensor:
-    """Labels ``(h, w)`` at another size, int64: nearest at half-pixel centres, as the ground truth is resized."""
+    """Resizes labels ``(h, w)``, int64: nearest at half-pixel centres, like the ground truth."""
     # float32 holds every label exactly, and interpolate() knows few integer types.
     values = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.float32))[None, None]
     return F.interpolate(values, size, mode="nearest-exact")[0, 0].long()
 
 
-@cache  # asked of every picture several times; a hash takes a hundred bytes
+@cache  # called several times for each picture; a hash takes a hundred bytes
 def _sha256(path: Path, size: int, modified: int) -> str:
-    """Hash of a file; ``size`` and ``modified`` make sure that a file that has changed is read again."""
+    """Hash of a file. ``size`` and ``modified`` are part of the cache's key, so a changed file is read again."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -45,8 +45,8 @@ class HDBSCAN(Refinable):
 
     def segment(self, scene: Scene) -> Tensor:
         points = scene.aggregated.float()
-        # All distances at once, as one matrix product: scikit-learn's tree of points in thousands of dimensions finds
-        # them one at a time.
+        # One matrix product gives all distances. scikit-learn's tree would compute them one at a time, because the
+        # points have thousands of dimensions.
         distances = euclidean_distances(points.cpu().numpy())
         clustering = SklearnHDBSCAN(self.min_cluster_size, self.min_samples, metric="precomputed", copy=False)
         labels = torch.from_numpy(clustering.fit(distances).labels_).to(points.device, torch.int64)

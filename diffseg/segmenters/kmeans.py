@@ -39,16 +39,16 @@ def kmeans(
     Args:
         aggregated: ``(S*S, S*S)`` floating point; each row is a point.
         clusters: k, 1..S*S. The paper's K-Means-C takes the data set's mean number of classes in a picture, 6 on
-            COCO-Stuff; K-Means-S the number in this very picture's ground truth.
-        seed: of the random starts.
-        n_init: number of starts, of which the one with the least inertia is kept, >= 1.
+            COCO-Stuff; K-Means-S takes the number of classes in the picture's ground truth.
+        seed: seed of the random starts.
+        n_init: number of starts, >= 1; the start with the least inertia is kept.
         size: side P of the label map in pixels, or (height, width).
         upsample: ``soft``: the clusters' mean maps compete for each pixel, as DiffSeg's proposals do. ``nearest``: each
             pixel takes the cluster of its cell.
         impl: ``torch``, or ``sklearn``, the reference.
 
     Returns:
-        ``(size, size)`` int64 labels on the device of ``aggregated``: 0..clusters-1, or fewer where fewer maps differ.
+        ``(size, size)`` int64 labels on the device of ``aggregated``: 0..clusters-1, or fewer if fewer maps differ.
 
     Raises:
         ValueError: an argument out of range.
@@ -80,7 +80,7 @@ def _check_clusters(aggregated: Tensor, clusters: int) -> None:
 
 
 def _to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsample) -> Tensor:
-    """Label map of ``(S*S,)`` labels on the CPU. If fewer maps differ than there are clusters, numbers are unused."""
+    """Label map of ``(S*S,)`` labels on the CPU, renumbered without gaps: clusters are empty if too few maps differ."""
     return to_pixels(aggregated, labels.unique(return_inverse=True)[1], size, upsample)
 
 
@@ -88,8 +88,8 @@ def _to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsampl
 class KMeans(Refinable):
     """K-Means-C (a number of ``clusters``) or K-Means-S (``clusters: truth``, as many as the picture has classes).
 
-    ``clusters`` None is the data set's own mean number of classes in a picture; ``input`` features clusters the rows
-    of the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
+    ``clusters`` None: the data set's mean number of classes in a picture. ``input="features"`` clusters the rows of the
+    walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`). The other fields are arguments of `kmeans`.
     """
 
     clusters: int | Literal["truth"] | None = 6
@@ -113,7 +113,7 @@ class KMeans(Refinable):
 
     @property
     def needs_mean_classes(self) -> bool:
-        """Whether ``clusters`` is the data set's mean number of classes in a picture."""
+        """True if ``clusters`` takes the data set's mean number of classes in a picture."""
         return self.clusters is None
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
@@ -137,7 +137,7 @@ class KMeans(Refinable):
         return _to_pixels(walk, kept[self.seed], scene.size, self.upsample)
 
     def _count(self, scene: Scene) -> int | None:
-        """Number of clusters in this scene; None if it is the number of true classes, which is unknown."""
+        """Number of clusters in this scene; None if it depends on the number of true classes, and that is unknown."""
         assert self.clusters is not None  # resolved
         return scene.true_classes if self.clusters == "truth" else self.clusters
 

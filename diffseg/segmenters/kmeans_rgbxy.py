@@ -1,4 +1,4 @@
-"""K-means of colour and place, without a network: a floor under the segmenters that read attention."""
+"""K-means of colour and place, without a network: a baseline for the segmenters that read attention."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class KMeansRGBXY(Refinable):
     """K-means of each pixel's colour and place.
 
     Attributes:
-        clusters: k >= 1; None is the data set's own mean number of classes in a picture.
+        clusters: k >= 1; None: the data set's mean number of classes in a picture.
         position: weight of the place (0..1 across the picture) against the colour (0..1 a channel), >= 0.
-        seed: of the random start; the best of three was no better on the photographs, and took twice the time.
+        seed: seed of the single random start. The best of three starts was no better on the photographs, and took twice
+            the time.
     """
 
     needs_attention: ClassVar[bool] = False
@@ -40,7 +41,7 @@ class KMeansRGBXY(Refinable):
 
     @property
     def needs_mean_classes(self) -> bool:
-        """Whether ``clusters`` is the data set's mean number of classes in a picture."""
+        """True if ``clusters`` takes the data set's mean number of classes in a picture."""
         return self.clusters is None
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:

@@ -1,4 +1,4 @@
-"""K-means as scikit-learn defines it, all starts at once: each step of all of them is one matrix product."""
+"""K-means as scikit-learn defines it. All starts run at once: each step is one matrix product for all of them."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def cluster(points: Tensor, clusters: int, seed: int = 0, n_init: int = 10) -> T
 @torch.no_grad()
 @float32_products()
 def cluster_seeds(points: Tensor, clusters: int, seeds: Sequence[int], n_init: int = 10) -> Tensor:
-    """Lloyd's algorithm from several k-means++ starts, of which the one with the least inertia is kept.
+    """Runs Lloyd's algorithm from several k-means++ starts and keeps the start with the least inertia.
 
-    For each seed this is what scikit-learn's ``KMeans(clusters, n_init=n_init, random_state=seed)`` does, in its order
-    and with its random numbers. The labels are equal unless rounding (here of float32 products) tips a choice. The
-    starts of all seeds share their matrix products.
+    For each seed it does the same as scikit-learn's ``KMeans(clusters, n_init=n_init, random_state=seed)``, in its
+    order and with its random numbers. The labels are equal unless rounding (here of float32 products) changes a choice.
+    The starts of all seeds share their matrix products.
 
     Args:
         points: ``(n, d)`` floating point, on any device.
         clusters: k, 1..n.
-        seeds: of the random starts, one or more.
+        seeds: seeds of the random starts, one or more.
         n_init: number of starts a seed, >= 1.
 
     Returns:
         ``(seeds, n)`` int64 in 0..k-1 on the CPU. If fewer than k points differ, some numbers are unused.
     """
     points = points.to(float64_device(points.device))
-    points = points - points.mean(dim=0)  # distances stay, and less cancels in them
+    points = points - points.mean(dim=0)  # distances stay the same, and lose fewer digits
     norms = torch.linalg.vector_norm(points, dim=1).square()
     centres = points[torch.from_numpy(_plus_plus(points, norms, clusters, seeds, n_init))]
     sums = torch.zeros_like(centres)
@@ -52,7 +52,7 @@ def cluster_seeds(points: Tensor, clusters: int, seeds: Sequence[int], n_init: i
         old, before = centres[moving], labels[moving]
         after, _ = _assign(points, old)
         sums[moving] += _change(points, before, after, clusters)
-        new = _means(points, after, sums[moving], old)  # indexing gives it a copy to relocate in
+        new = _means(points, after, sums[moving], old)  # indexing makes a copy, which `_means` may change
         labels[moving], centres[moving] = after, new
         settled = (after == before).all(dim=1) | ((new - old).square().sum(dim=(1, 2)) <= tolerance)
         moving = moving[~settled.cpu()]  # on the CPU, which must know when to stop
@@ -83,7 +83,7 @@ def _plus_plus(points: Tensor, norms: Tensor, clusters: int, seeds: Sequence[int
             draws[start] = random.uniform(size=draws.shape[1:])
 
     def distances(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Squared, from each of the ``rows`` to every point, ``(*rows.shape, n)``."""
+        """Squared distances from each of the ``rows`` to every point, ``(*rows.shape, n)``."""
         index = torch.from_numpy(rows.ravel()).to(points.device)
         squared = torch.addmm(norms, points[index], points.T, alpha=-2).add_(norms[index, None]).clamp_(min=0)
         return squared.view(*rows.shape, count).cpu().numpy()
@@ -102,7 +102,7 @@ def _plus_plus(points: Tensor, norms: Tensor, clusters: int, seeds: Sequence[int
 
 
 def _assign(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
-    """Nearest of each start's ``(starts, k, d)`` centres to each of the points.
+    """Finds the nearest of each start's ``(starts, k, d)`` centres for each point.
 
     Returns:
         ``(starts, n)`` int64, and the squared distances less the points' squared norms, of the same shape.
@@ -119,7 +119,7 @@ def _members(labels: Tensor, clusters: int) -> Tensor:
 
 
 def _change(points: Tensor, before: Tensor, after: Tensor, clusters: int) -> Tensor:
-    """Change of the sums over each cluster, ``(starts, k, d)``, when the ``(starts, n)`` labels change; -1 is none.
+    """Change of each cluster's sum, ``(starts, k, d)``, when the ``(starts, n)`` labels change; -1: no cluster before.
 
     After the first few iterations few points change their cluster. Adding up only those saves half of the work.
     """
@@ -153,7 +153,7 @@ def _relocate(points: Tensor, labels: Tensor, centres: Tensor, sums: Tensor, cou
 
 
 def _best(labels: Tensor, inertia: list[float], clusters: int) -> int:
-    """The start of least inertia; of those that differ only in how they number the same clusters, the first."""
+    """The start with the least inertia, or the first of those that differ only in how they number the clusters."""
     best = 0
     for start in range(1, len(labels)):
         if inertia[start] < inertia[best]:

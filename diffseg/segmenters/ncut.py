@@ -1,8 +1,8 @@
-"""Recursive normalised cuts (Shi and Malik, PAMI 2000), here of the attention, read as a random walk between locations.
+"""Recursive normalised cuts (Shi and Malik, PAMI 2000) of the attention, read as a random walk between locations.
 
-After Ivanova et al., *Unsupervised Segmentation by Diffusing, Walking and Cutting* (arXiv 2412.04678): the walk of k
-steps and both of their graphs, without their automatic threshold. `diffseg.segmenters.diffcut` cuts features with the
-same recursion.
+It follows Ivanova et al., *Unsupervised Segmentation by Diffusing, Walking and Cutting* (arXiv 2412.04678), with the
+walk of k steps and both of their graphs, but without their automatic threshold. `diffseg.segmenters.diffcut` cuts
+features with the same recursion.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from diffseg.segmenters.base import Scene, check_choices
 from diffseg.segmenters.refinement import Refinable
 
 Graph = Literal["walk", "cosine"]
-"""Weight of the edge between two locations of a walk P: ``walk``: (P + P^T) / 2; ``cosine``: of their rows."""
+"""Weight of the edge between two locations of a walk P: ``walk``: (P + P^T) / 2; ``cosine``: cosine of their rows."""
 
-# Thresholds of the eigenvector that are tried, evenly spaced, and how far into its range they reach: DiffCut's code.
+# Number of evenly spaced thresholds tried on the eigenvector, between these fractions of its extremes (DiffCut's code).
 THRESHOLDS = 100
 REACH = 0.99
 
-# Up to so many nodes the eigenvector is solved for densely: Lanczos needs more than a few, and is no faster there.
+# Largest graph, in nodes, for the dense eigensolver. Lanczos needs more than a few nodes, and is no faster below that.
 DENSE = 64
-TOLERANCE = 1e-5  # of Lanczos: the eigenvalue's relative error; the products are float32
+TOLERANCE = 1e-5  # relative error of Lanczos' eigenvalue; the products are float32
 TINY = torch.finfo(torch.float32).tiny
 
 
 def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
-    """Cuts a graph in two, and each half again, for as long as the normalised cut is below tau.
+    """Cuts a graph in two, and each part again, while the value of the normalised cut is below tau.
 
     Args:
         affinity: ``(n, n)`` float32, symmetric, values >= 0.
-        tau: largest cut value, exclusive: 0 cuts nothing, and no cut costs more than 2.
+        tau: a cut is made if its value is below tau. 0 cuts nothing; no cut has a value above 2.
 
     Returns:
         ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
@@ -64,20 +64,20 @@ def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
 
 
 def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
-    """The best cut along the second eigenvector.
+    """Finds the best cut along the second eigenvector.
 
     Args:
         affinity: ``(n, n)`` as in `recursive_cut`, n > 1.
 
     Returns:
-        ``(n,)`` bool, the side on which the eigenvector is largest in magnitude; and the value of the cut, 0..2, or
-        infinity where no threshold parts the nodes.
+        ``(n,)`` bool, True on the side where the eigenvector is largest in magnitude; and the value of the cut, 0..2,
+        or infinity if no threshold separates the nodes.
     """
     vector = second_eigenvector(affinity)
     vector = vector * vector[vector.abs().argmax()].sign()
     low, high = (float(end) * REACH for end in vector.aminmax())
     sides = vector > torch.linspace(low, high, THRESHOLDS, dtype=vector.dtype, device=vector.device)[:, None]
-    # By its definition the eigenvector has both signs; beside a node of tiny degree, rounding may lose one.
+    # In theory the eigenvector has both signs. If a node has a tiny degree, rounding may lose one of them.
     one_sided = sides.all(dim=1) | ~sides.any(dim=1)
     values = cut_values(affinity, sides).masked_fill_(one_sided, torch.inf)
     best = int(values.argmin())
@@ -85,11 +85,11 @@ def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
 
 
 def cut_values(affinity: Tensor, sides: Tensor) -> Tensor:
-    """Normalised cut of each way to part the nodes: cut(A, B) / vol(A) + cut(A, B) / vol(B) (Shi and Malik, Eq. 2).
+    """Normalised cut of m partitions of the nodes: cut(A, B) / vol(A) + cut(A, B) / vol(B) (Shi and Malik, Eq. 2).
 
     Args:
         affinity: ``(n, n)`` as in `recursive_cut`.
-        sides: ``(m, n)`` bool, which nodes are in A.
+        sides: ``(m, n)`` bool, True for the nodes in A.
 
     Returns:
         ``(m,)`` in 0..2, of the affinity's dtype.
@@ -103,8 +103,8 @@ def cut_values(affinity: Tensor, sides: Tensor) -> Tensor:
 def second_eigenvector(affinity: Tensor) -> Tensor:
     """Solution of ``(D - W) y = lambda D y`` with the second smallest lambda (Shi and Malik, Eq. 6), ``(n,)`` float32.
 
-    That is ``D^-1/2 z`` of the second largest eigenvector z of ``D^-1/2 W D^-1/2``, whose largest, ``D^1/2 1``, is
-    known and moved to the other end of the spectrum.
+    It is ``D^-1/2 z`` with the eigenvector z of ``D^-1/2 W D^-1/2`` that has the second largest eigenvalue. The first
+    eigenvector, ``D^1/2 1``, is known; subtracting it twice moves its eigenvalue from 1 to -1.
     """
     root = affinity.sum(dim=1).clamp(min=TINY).sqrt()
     first = root / torch.linalg.vector_norm(root)
@@ -118,7 +118,7 @@ def second_eigenvector(affinity: Tensor) -> Tensor:
         z = torch.from_numpy(vector).ravel().to(root)
         return (affinity @ (z / root) / root - 2 * first * (first @ z)).cpu().double().numpy()
 
-    # Lanczos on the host, its products on the device of the graph. A fixed start makes it repeatable.
+    # Lanczos runs on the CPU, its products on the device of the graph. A fixed start makes it repeatable.
     operator = LinearOperator(affinity.shape, matvec=product, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(len(affinity))
     vector = eigsh(operator, k=1, which="LA", v0=start, tol=TOLERANCE)[1][:, 0]
@@ -126,7 +126,7 @@ def second_eigenvector(affinity: Tensor) -> Tensor:
 
 
 def check_threshold(tau: float) -> None:
-    """Raises ValueError unless a normalised cut can be compared with it."""
+    """Raises ValueError unless tau is finite and above 0."""
     if not (isfinite(tau) and tau > 0):
         raise ValueError(f"tau: must be a finite number above 0, got {tau}")
 
@@ -138,8 +138,8 @@ class NCut(Refinable):
     The attention P is the transition matrix of a random walk. Its k-th power, a walk of k steps, gives the graph.
 
     Attributes:
-        tau: a cut is made when its value is below, > 0; no cut costs more than 2. The default is the best on the eight
-            photographs with DINOv2 (experiment=tune_segmenters); longer walks need a larger one (0.8 at k = 2).
+        tau: a cut is made if its value is below tau, > 0; no cut has a value above 2. The default is the best on the
+            eight photographs with DINOv2 (experiment=tune_segmenters). Longer walks need a larger tau (0.8 at k = 2).
         power: k >= 1, steps of the walk. Longer walks see fewer, larger segments.
         graph: see `Graph`.
         input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
@@ -162,7 +162,7 @@ class NCut(Refinable):
         return self
 
     def segment(self, scene: Scene) -> Tensor:
-        """Labels ``(P, P)``. Raises ValueError if features are wanted and the backbone gave none."""
+        """Labels ``(P, P)``. Raises ValueError if ``input`` is features and the scene has none."""
         walk = walk_of(scene, self.input)
         steps = torch.linalg.matrix_power(walk, self.power)
         rows = F.normalize(steps, dim=1)

@@ -15,10 +15,10 @@ from diffseg.segmenters.base import Scene
 
 @dataclass(frozen=True)
 class Oracle:
-    """Cheats: each cell of the S x S grid takes the class that most of its labelled pixels have.
+    """Gives each cell of the S x S grid the class of most of its labelled pixels, read from the ground truth.
 
-    No segmentation that is constant on the cells is more accurate (ACC). Its mIoU is not quite the greatest possible,
-    and a `soft` upsampling, which draws borders inside cells, may pass either.
+    No segmentation that is constant on the cells has a higher accuracy (ACC). A few may have a slightly higher mIoU,
+    and ``soft`` upsampling, which draws borders inside cells, may exceed both.
     """
 
     common_labels: ClassVar[bool] = True
@@ -29,13 +29,17 @@ class Oracle:
         return self
 
     def __call__(self, scene: Scene) -> Tensor:
-        """Labels ``(P, P)``, the numbers of the classes; a cell without a labelled pixel is 0."""
+        """Labels ``(P, P)`` int64, the numbers of the classes; cells without a labelled pixel get 0.
+
+        Raises:
+            ValueError: the scene has no ground truth.
+        """
         if scene.truth is None:
-            raise ValueError("truth: there is none, and the oracle knows nothing else")
+            raise ValueError("truth: the scene has no ground truth, which the oracle needs")
         truth = scene.truth.long()
         side, labelled = grid_side(scene.aggregated), truth >= 0
         classes = int(truth.max()) + 1
-        # The very cells that are painted below, so that each pixel counts for the cell that gives it its label.
+        # The cells are upsampled like the labels below, so each pixel votes for the cell from which it gets its label.
         cells = upsample_nearest(torch.arange(side * side, device=truth.device).view(side, side), scene.size)
         votes = (cells * classes + truth)[labelled].bincount(minlength=side * side * classes)
         majority = votes.view(side * side, classes).argmax(dim=1)

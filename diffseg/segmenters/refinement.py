@@ -1,4 +1,4 @@
-"""Refinement: an option of every segmenter, between its label map and the one that is scored.
+"""Refinement: an option of every segmenter, applied to its label map before scoring.
 
 PAMR (Araslanov and Roth, CVPR 2020, arXiv 2005.08104) moves the borders of segments to those of the
 colours. DiffCut's published numbers include it.
@@ -27,7 +27,7 @@ PAMR_ITERATIONS = 10
 PAMR_DILATIONS = (1, 2, 4, 8)
 MEDIAN_SIDE = 3
 
-# Of PAMR's code: how much of the local deviation a difference of colours is measured in, and what keeps it above 0.
+# From PAMR's code: a difference of colours is divided by TINY + DEVIATION_WEIGHT times the local standard deviation.
 DEVIATION_WEIGHT = 0.1
 TINY = 1e-8
 
@@ -36,7 +36,7 @@ NEIGHBOURS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 
 @dataclass(frozen=True, kw_only=True)
 class Refinable(ABC):
-    """A segmenter whose label map can be refined. A subclass gives `segment`; all of them take ``refine``.
+    """A segmenter whose label map can be refined. A subclass implements `segment`, and inherits the field ``refine``.
 
     Attributes:
         refine: ``pamr`` segments at `PAMR_SIDE` pixels, refines there, and repeats pixels up to the scored size.
@@ -49,7 +49,7 @@ class Refinable(ABC):
         """Labels of the scene's size, int64 >= 0.
 
         Raises:
-            ValueError: ``refine`` is unknown; it is ``pamr``, and the scene has no picture.
+            ValueError: ``refine`` is unknown, or it is ``pamr`` and the scene has no picture.
         """
         check_choices(refine=(self.refine, Refine))
         if self.refine == "none":
@@ -79,11 +79,11 @@ def pamr(
     Args:
         labels: ``(h, w)`` int64 >= 0.
         image: ``(3, h, w)`` floating point RGB; its scale does not matter.
-        iterations: how often the mean is taken, >= 0.
+        iterations: number of means taken, >= 0.
         dilations: distances of the eight neighbours, in pixels.
 
     Returns:
-        ``(h, w)`` int64, numbers of ``labels``; the smallest of equally strong ones wins.
+        ``(h, w)`` int64, numbers of ``labels``; of equally strong ones, the smallest wins.
     """
     numbers, masks = labels.unique(return_inverse=True)
     weights = _weights(image, dilations)
@@ -108,7 +108,7 @@ def _weights(image: Tensor, dilations: tuple[int, ...]) -> Tensor:
 
 
 def _shifted(maps: Tensor, dilations: tuple[int, ...]) -> Iterator[tuple[tuple[int, int], Tensor]]:
-    """Offset and shifted ``maps``, ``(C, h, w)``, for each dilation and each of the nine `NEIGHBOURS`."""
+    """Yields (offset, shifted ``maps`` ``(C, h, w)``) for each dilation and each of the nine `NEIGHBOURS`."""
     height, width = maps.shape[-2:]
     reach = max(dilations)
     padded = F.pad(maps[None], (reach,) * 4, mode="replicate")[0]
@@ -121,7 +121,8 @@ def _shifted(maps: Tensor, dilations: tuple[int, ...]) -> Iterator[tuple[tuple[i
 def median_of(labels: Tensor) -> Tensor:
     """Median filter of label numbers over `MEDIAN_SIDE` x `MEDIAN_SIDE` pixels, ``(h, w)`` int64.
 
-    It removes specks, as DiffCut's code does. Between three segments or more it depends on how they are numbered.
+    It removes specks, as DiffCut's code does. If a window holds more than two segments, the result
+    depends on their numbers.
     """
     padded = F.pad(labels[None, None].float(), (MEDIAN_SIDE // 2,) * 4, mode="replicate")
     windows = F.unfold(padded, MEDIAN_SIDE)[0]

@@ -1,4 +1,4 @@
-"""SLIC superpixels of the pixels alone, without a network: a floor under the segmenters that read attention."""
+"""SLIC superpixels of the picture, without a network: a baseline for the segmenters that read attention."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from diffseg.segmenters.refinement import Refinable
 
 @dataclass(frozen=True)
 class SLIC(Refinable):
-    """SLIC superpixels of scikit-image (Achanta et al., 2012), which the library itself does not need.
+    """SLIC superpixels (Achanta et al., 2012) of scikit-image, an optional package.
 
     Attributes:
-        clusters: superpixels to start from, >= 1, of which many are merged for their size; None is the data set's own
-            mean number of classes in a picture.
+        clusters: number of superpixels at the start, >= 1; small ones are merged. None: the data set's mean number of
+            classes in a picture.
         compactness: weight of the position against the colour in CIELAB, > 0.
     """
 
@@ -35,11 +35,11 @@ class SLIC(Refinable):
 
     @property
     def needs_mean_classes(self) -> bool:
-        """Whether ``clusters`` is the data set's mean number of classes in a picture."""
+        """True if ``clusters`` takes the data set's mean number of classes in a picture."""
         return self.clusters is None
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        """Raises ValueError where scikit-image is not installed, before a run starts."""
+        """Also raises ValueError if scikit-image is not installed, so that a run fails before it starts."""
         _ = _slic()
         return fill_in(self, tuned)
 

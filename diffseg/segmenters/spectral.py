@@ -21,8 +21,8 @@ class Spectral(Refinable):
     """Spectral clustering (Ng, Jordan and Weiss, 2001) of the graph whose weights are the symmetrised attention.
 
     Attributes:
-        clusters: k; None is the data set's own mean number of classes in a picture.
-        seed: of the K-means in the space of the first k eigenvectors.
+        clusters: k, 1..S*S-1; None: the data set's mean number of classes in a picture.
+        seed: seed of the K-means in the space of the first k eigenvectors.
         upsample: as for `diffseg.segmenters.kmeans.kmeans`.
         input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
     """
@@ -40,7 +40,7 @@ class Spectral(Refinable):
 
     @property
     def needs_mean_classes(self) -> bool:
-        """Whether ``clusters`` is the data set's mean number of classes in a picture."""
+        """True if ``clusters`` takes the data set's mean number of classes in a picture."""
         return self.clusters is None
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
@@ -53,6 +53,6 @@ class Spectral(Refinable):
         attention = walk.cpu().numpy()
         clustering = SpectralClustering(self.clusters, affinity="precomputed", random_state=self.seed)
         labels = torch.from_numpy(clustering.fit((attention + attention.T) / 2).labels_)
-        # K-means may leave a cluster empty; the others close ranks.
+        # K-means may leave a cluster empty; the others are renumbered without gaps.
         labels = labels.to(walk.device).unique(return_inverse=True)[1]
         return to_pixels(walk, labels, scene.size, self.upsample)

@@ -87,5 +87,5 @@ def test_pixels_take_the_segment_of_their_cell() -> None:
 
 @pytest.mark.parametrize("segmenter", [NCut(input="features"), KMeans(input="features")])
 def test_without_features(segmenter: Refinable) -> None:
-    with pytest.raises(ValueError, match=r"^features: this backbone gives none"):
+    with pytest.raises(ValueError, match=r"^features: this backbone computes no features"):
         segmenter(Scene(aggregated=blocks(4), size=8))

@@ -99,7 +99,7 @@ def test_features_that_do_not_differ_are_one_segment() -> None:
 
 
 def test_without_features() -> None:
-    with pytest.raises(ValueError, match=r"^features: this backbone gives none"):
+    with pytest.raises(ValueError, match=r"^features: this backbone computes no features"):
         DiffCut(PUBLISHED_TAU)(scene(None, 8))
 
 

@@ -73,7 +73,7 @@ def test_slic_without_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("segmenter", [SLIC(), KMeansRGBXY(), Oracle()])
 def test_what_a_scene_lacks_is_named(segmenter: Any) -> None:
-    with pytest.raises(ValueError, match=r"^(image|truth): there is none"):
+    with pytest.raises(ValueError, match=r"^(image|truth): the scene has no"):
         segmenter(scene())
 
 

@@ -97,7 +97,7 @@ def test_a_segmenter_is_refined_at_one_size_and_repeated(monkeypatch: pytest.Mon
 
 
 def test_refinement_needs_a_picture() -> None:
-    with pytest.raises(ValueError, match=r"^image: there is none"):
+    with pytest.raises(ValueError, match=r"^image: the scene has no picture"):
         KMeans(4, refine="pamr")(Scene(aggregated=blocks(8), size=16))
 
 
