@@ -57,12 +57,14 @@ def add(total: Tensor, query: Tensor, key: Tensor, lse: Tensor) -> None:
     padded = max(SMALLEST_TILE, triton.next_power_of_2(width))
     rows, columns = tile_size(padded * query.element_size(), query.element_size(), query.device)
     grid = (triton.cdiv(tokens, rows), triton.cdiv(tokens, columns), batch)
-    _add_tile[grid](
-        query, key, lse, total, 1 / math.sqrt(width), 1 / heads, heads, tokens,
-        *query.stride()[:3], *key.stride()[:3], *lse.stride(),
-        width, padded, rows, columns, products(query.device),
-        num_warps=WARPS if rows * columns < LARGE_TILE else LARGE_TILE_WARPS,
-    )  # fmt: skip
+    # Triton launches on the current device, which need not be that of the tensors.
+    with torch.cuda.device_of(query):
+        _add_tile[grid](
+            query, key, lse, total, 1 / math.sqrt(width), 1 / heads, heads, tokens,
+            *query.stride()[:3], *key.stride()[:3], *lse.stride(),
+            width, padded, rows, columns, products(query),
+            num_warps=WARPS if rows * columns < LARGE_TILE else LARGE_TILE_WARPS,
+        )  # fmt: skip
 
 
 def tile_size(row_bytes: int, element_bytes: int, device: torch.device) -> tuple[int, int]:
@@ -84,10 +86,10 @@ def _shared_memory(device: torch.device) -> int:
     return triton.runtime.driver.active.utils.get_device_properties(device.index)["max_shared_mem"]
 
 
-def products(device: torch.device) -> str:
+def products(query: Tensor) -> str:
     """How float32 products are computed: three TF32 products each, as exact as one float32 product and faster.
 
-    GPUs without TF32 use float32 products.
+    GPUs without TF32 use float32 products. Products of half precision are exact in any case.
     """
-    old = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < TENSOR_CORES_OF_TF32
-    return "ieee" if old or torch.version.hip else "tf32x3"
+    old = query.is_cuda and torch.cuda.get_device_capability(query.device)[0] < TENSOR_CORES_OF_TF32
+    return "ieee" if old or torch.version.hip or query.dtype != torch.float32 else "tf32x3"
