@@ -218,7 +218,8 @@ def test_without_its_data_set_a_page_has_all_but_the_gallery(
     text = page.read_text("utf-8")
     assert f"Not shown: {tmp_path / 'data'}" in text
     assert [picture["id"] for picture in data_of(page)["pictures"]] == ["a"]
-    assert f"{run.table()['acc'][0]:.1f} <small>" in text
+    assert f'data-value="{run.table()["acc"][0]:.4f}"' in text
+    assert "[-, -]" not in text  # one picture has no interval
 
 
 def test_a_sweep_is_one_page(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
