@@ -252,7 +252,7 @@ def _records(folder: Path) -> int:
         ("device=cpu,cuda", "device: the jobs of a sweep share one, got cpu, cuda"),
         ("hydra.sweep.subdir=job-${hydra.job.num}", "job 0: its results would lie in"),
         ("tracker=wandb tracker.timeout=5,-1", "job 1 (tracker.timeout=-1): tracker.timeout: must be"),
-        ("backbone.timestep=1,2", "backbone.timestep: ViT has no such key; known: dtype, layers"),
+        ("backbone.timestep=1,2", "backbone.timestep: ViT has no such key; known: debias, dtype"),
         ("segmenter=diffseg,dbscan", "job 1 (segmenter=dbscan): segmenter.anchors: DBSCAN has no such key; known: eps"),
     ],
 )
