@@ -1,4 +1,4 @@
-"""The photographs that the arguments of ``python -m diffseg`` mean: files, folders, patterns and standard input."""
+"""Finds the photographs that the arguments of ``python -m diffseg`` name: files, folders, patterns, standard input."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from diffseg.files import distinct_names
 
 SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-"""What a folder's photographs end in. A file that is named itself may end in anything."""
+"""File suffixes of photographs in folders and patterns. A file that the user names may have any suffix."""
 
 RESULT = re.compile(r"\.(labels|overlay|named)\.png$|^contact_sheet(_\d+)?\.png$")
-"""Names of what this command writes: a pattern does not mean those."""
+"""Names of the files that this command writes. Patterns skip them."""
 
 STDIN = Path("-")
 SHOWN = 5  # names of skipped files in one line
@@ -22,10 +22,10 @@ SHOWN = 5  # names of skipped files in one line
 
 @dataclass(frozen=True)
 class FoundPhotos:
-    """What was found.
+    """The photographs to segment.
 
     Attributes:
-        names: photograph -> name of its results, in the order given; each photograph once, each name once.
+        names: photograph -> name of its results, in the order given; photographs and names are distinct.
         notes: a line for each folder in which something was skipped.
     """
 
@@ -34,14 +34,14 @@ class FoundPhotos:
 
 
 def find_photos(given: Sequence[Path], out: Path | None) -> FoundPhotos:
-    """Photographs in the order given; those of a folder or a pattern are sorted.
+    """Finds photographs, in the order given; those of a folder or a pattern are sorted.
 
     Args:
         given: files, folders, patterns with ``*``, ``?``, ``[`` or ``**``, or `STDIN`.
         out: folder of the results.
 
     Raises:
-        ValueError: a folder or pattern holds no photograph, or the results would lie among a folder's photographs.
+        ValueError: a folder or pattern has no photograph, or ``out`` is one of the folders.
     """
     found: dict[Path, None] = {}  # an ordered set
     notes: list[str] = []
@@ -64,9 +64,9 @@ def _in_folder(folder: Path, out: Path | None, notes: list[str]) -> list[Path]:
     if not photos:
         raise ValueError(f"{folder}: the folder holds no photographs ({', '.join(sorted(SUFFIXES))})")
     if skipped := [file.name for file in visible if file not in set(photos) and file.is_file()]:
-        notes.append(f"{folder}: skipped {_some(skipped)}: no suffix of a picture (name a file, and it is read)")
+        notes.append(f"{folder}: skipped {_some(skipped)}: not a suffix of a picture (name a file to read it anyway)")
     if folders := [f"{each.name}/" for each in visible if each.is_dir() and (out is None or each != out)]:
-        notes.append(f"{folder}: skipped {_some(folders)}: folders in a folder (give '{folder}/**', and they are read)")
+        notes.append(f"{folder}: skipped {_some(folders)}: sub-folders (give '{folder}/**' to read them)")
     return photos
 
 

@@ -1,7 +1,7 @@
 """``python -m diffseg PHOTO... -o OUT``: segments photographs, draws the result, writes the masks.
 
-Everything that can be wrong with the arguments or the weights is said before torch is imported, which takes seconds,
-or, where it takes torch to know, before the weights are loaded.
+Arguments and weights are checked before torch is imported, which takes seconds. Checks that need torch run before the
+weights are loaded.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments; None: those of the process.
 
     Returns:
-        0, or 1 when a photograph could not be read or named.
+        0, or 1 if a photograph could not be read or named.
 
     Raises:
-        SystemExit: with status 2, after one line on stderr, for wrong arguments, missing weights, or a file that
-            cannot be written; with 130 after Ctrl+C.
+        SystemExit: after one line on stderr: status 2 for wrong arguments, missing weights, or a file that cannot be
+            written; status 130 after Ctrl+C.
     """
     options = parser()
     args = parse(options, argv)
@@ -95,7 +95,7 @@ def _whole(args: argparse.Namespace) -> str:
 
 @contextmanager
 def _json_file(path: str | None) -> Iterator[TextIO | None]:
-    """Where ``--json`` writes to."""
+    """The open file of ``--json``; None without it."""
     if path is None:
         yield None
     elif path == "-":
@@ -112,7 +112,7 @@ class Segmented:
     Attributes:
         image: ``(h, w, 3)`` uint8.
         labels: ``(h, w)``, the largest segment first.
-        named: the same with names, with ``--label``.
+        named: the named segments with ``--label``, else None.
     """
 
     image: pictures.Picture
@@ -121,13 +121,13 @@ class Segmented:
 
 
 class _Worker:
-    """The loaded model with everything that the arguments choose."""
+    """Segments a photograph as the arguments say."""
 
     def __init__(self, model: Model, recipe: Recipe, labeller: names.Labeller | None) -> None:
         self.model, self.recipe, self.labeller = model, recipe, labeller
 
     def __call__(self, image: pictures.Picture) -> Segmented:
-        """Segments ``(h, w, 3)`` uint8. Raises `NoNouns` where the segments of a photograph cannot be named."""
+        """Segments ``(h, w, 3)`` uint8. Raises `NoNouns` if its segments cannot be named."""
         if self.labeller:
             named = self.labeller(image)
             return Segmented(image, named.segments, named)
@@ -135,28 +135,28 @@ class _Worker:
 
 
 def _load(spec: Backbone, args: argparse.Namespace) -> _Worker:
-    """Loads the model. Raises ValueError where settings, device or weights cannot be used."""
+    """Loads the model. Raises ValueError if settings, device or weights cannot be used."""
     from transformers.utils.logging import disable_progress_bar
 
     from diffseg.model import load, make_recipe
 
     settings = segmenter_settings(args)
     recipe = make_recipe(spec, args.segmenter, args.weights, args.scheme, args.config_dir, settings)
-    disable_progress_bar()  # the weights are there in a moment; the bar to watch is that of the photographs
+    disable_progress_bar()  # loading takes a moment; only the photographs need a bar
     model = load(spec, args.device)
     return _Worker(model, recipe, names.Labeller(model, recipe, args) if args.label else None)
 
 
 @dataclass
 class _Outputs:
-    """Where results go.
+    """Writes the results.
 
     Attributes:
-        folder: of the pictures; None: they are not wanted.
-        masks: file for the masks as JSON; None: they are not wanted.
-        log: for a line a photograph.
-        rows: of the contact sheet that is not full yet.
-        sheets: contact sheets so far.
+        folder: folder for the pictures; None: no pictures are written.
+        masks: file for the masks as JSON; None: no masks are written.
+        log: gets one line a photograph.
+        rows: rows of the next contact sheet.
+        sheets: number of contact sheets written.
     """
 
     folder: Path | None
@@ -166,7 +166,7 @@ class _Outputs:
     sheets: int = 0
 
     def write(self, photo: Path, name: str, segmented: Segmented) -> None:
-        """Writes everything that is wanted of one photograph, and a line that says so."""
+        """Writes the files of one photograph, and a line to the log."""
         count = int(segmented.labels.max()) + 1
         found = "1 segment" if count == 1 else f"{count} segments"
         files = ""
@@ -182,7 +182,7 @@ class _Outputs:
             self.write_sheet()
 
     def _draw(self, photo: Path, name: str, segmented: Segmented, found: str) -> tuple[str, SheetRow]:
-        """Draws. Returns their names and a row of the contact sheet; its last caption says what was found."""
+        """Writes the pictures. Returns their names and a row of the contact sheet; its last caption counts segments."""
         assert self.folder is not None
         image, labels, target = segmented.image, segmented.labels, self.folder / name
         overlay = pictures.overlay(image, labels)
@@ -198,7 +198,7 @@ class _Outputs:
             caption = f"{found}: {', '.join(segmented.named.named.names)}"
             row.append((caption, names.write(target, image, segmented.named)))
             files += f", {name}.named.png, {name}.named.json"
-        # Shrunk at once: photographs of many megapixels would fill the memory.
+        # Shrunk now, because photographs of many megapixels would fill the memory.
         return files, [(caption, pictures.fit(picture)) for caption, picture in row]
 
     def _write_masks(self, photo: Path, name: str, segmented: Segmented) -> None:
@@ -230,8 +230,8 @@ def _run(found: dict[Path, str], worker: _Worker, outputs: _Outputs, crop: bool)
             elif not squeezed and max(image.shape[:2]) > OBLONG * min(image.shape[:2]):
                 squeezed = True
                 _complain(
-                    f"{photo}: {image.shape[1]} x {image.shape[0]} pixels are squeezed into a square, as every picture "
-                    "is, which costs detail along the longer side; --crop keeps the centred square instead"
+                    f"{photo}: {image.shape[1]} x {image.shape[0]} pixels are squeezed into a square, which loses "
+                    "detail along the longer side; --crop keeps the centred square instead"
                 )
             segmented = worker(image)
         except photos.PhotoError as error:

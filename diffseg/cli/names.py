@@ -1,4 +1,4 @@
-"""``python -m diffseg --label``: one picture from words to named segments, and the files that hold them."""
+"""``python -m diffseg --label``: names the segments of a picture, and writes them to files."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ DEFAULTS = {"vote": "majority", "unconditional": False, "captioner": CAPTIONER}
 
 
 def problems(args: argparse.Namespace, spec: Backbone) -> list[str]:
-    """What keeps names from being given, without importing torch.
+    """Checks what ``--label`` needs, without importing torch. Returns a line for each problem.
 
-    An option that needs another one, a backbone without words, packages that are not installed, and a captioner that
-    is not on this machine: a line each.
+    Problems are options that need ``--label``, a backbone that attends to no words, a missing package, and a captioner
+    that is not on this machine.
     """
     if not args.label:
         given = [f"--{name}" for name, value in DEFAULTS.items() if getattr(args, name) != value]
@@ -46,11 +46,11 @@ def problems(args: argparse.Namespace, spec: Backbone) -> list[str]:
 
 @dataclass(frozen=True)
 class NamedResult:
-    """What `Labeller` gives of a picture.
+    """Result of `Labeller` for one picture.
 
     Attributes:
-        segments: ``(h, w)``, the largest first, before those of one name are merged.
-        named: the merged ones.
+        segments: ``(h, w)`` label map before segments of the same name are merged; 0 is the largest.
+        named: the merged and named segments.
         settings: prompt, vote and masks, for the JSON.
     """
 
@@ -63,7 +63,7 @@ class Labeller:
     """Segments pictures and names the segments."""
 
     def __init__(self, model: Model, recipe: Recipe, args: argparse.Namespace) -> None:
-        """Loads text encoder and captioner. Raises ValueError for words too many for a prompt, or broken weights."""
+        """Loads text encoder and captioner. Raises ValueError if the words fit no prompt or weights are broken."""
         from diffseg.labelling.cross_attention import PromptEncoder
 
         self.model, self.recipe = model, recipe
@@ -78,7 +78,7 @@ class Labeller:
             self.captioner = Captioner(args.captioner, device)
 
     def __call__(self, image: pictures.Picture) -> NamedResult:
-        """Segments and names ``(h, w, 3)`` uint8. Raises `NoNouns` where the caption has none."""
+        """Segments and names ``(h, w, 3)`` uint8. Raises `NoNouns` if the caption has no noun."""
         from diffseg.labelling import cross_attention
         from diffseg.labelling.naming import merge, responses, vote
 
@@ -98,7 +98,7 @@ class Labeller:
 
 
 def write(target: Path, image: pictures.Picture, result: NamedResult) -> pictures.Picture:
-    """Writes ``TARGET.named.png``, which it returns, and ``TARGET.named.json``. Raises OSError when that fails."""
+    """Writes ``TARGET.named.png`` and ``TARGET.named.json``. Returns the picture. Raises OSError if that fails."""
     from diffseg.labelling.named_pictures import coco_segments, draw
 
     drawn = draw(image, result.named)

@@ -1,4 +1,4 @@
-"""The arguments of ``python -m diffseg``: what there is to choose, and the checks that need neither files nor torch."""
+"""Arguments of ``python -m diffseg``: the options, and the checks that need no torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUMMARY = 62  # characters of a part's description in --help
 OF_BACKBONE = "backbone."
 
 OBLONG = 2
-"""A picture whose longer side is more than so many times the shorter one is squeezed visibly."""
+"""Largest ratio of the longer to the shorter side of a picture that is squeezed into a square without a warning."""
 
 DESCRIPTION = f"""\
 Segments photographs without training or labels, by default with DiffSeg (Tian
@@ -42,8 +42,8 @@ and for all of them, {ROWS_A_SHEET} photographs a sheet,
   contact_sheet.png  photograph, overlay and segments side by side
                      (then contact_sheet_2.png, ...)
 
-Photographs of the same name are told apart by a number (NAME_2). Files of
-these names that are there already are replaced.
+Photographs of the same name get a number (NAME_2). Existing files of these
+names are replaced.
 """
 
 EXAMPLES = """\
@@ -57,27 +57,27 @@ examples:
   python -m diffseg cat.jpg -o out --backbone sd14 --path DIR --device cuda
   python -m diffseg cat.jpg -o out --backbone sd14 --words "cat,sofa"
 
-exit status: 0 all done; 1 some photographs could not be read (or named), the
-others are done; 2 wrong arguments, no weights, or OUT cannot be written
+exit status: 0: all photographs are done. 1: some could not be read (or named),
+the others are done. 2: wrong arguments, no weights, or OUT cannot be written.
 """
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line."""
+    """Reports wrong arguments in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (--help shows all options)\n")
 
 
 def positive_int(text: str) -> int:
-    """An argument's number. Raises ArgumentTypeError unless it is whole and at least 1."""
+    """Reads an argument as a number. Raises ArgumentTypeError unless it is whole and at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number, at least 1, got {text}")
     return int(text)
 
 
 def path_argument(text: str) -> Path:
-    """An argument's path, ``~`` expanded. Raises ArgumentTypeError when it is empty, or the home folder is unknown."""
+    """Reads an argument as a path; expands ``~``. Raises ArgumentTypeError if it is empty or has no home folder."""
     if not text:  # else it would be the folder in which the user works
         raise argparse.ArgumentTypeError("is empty; give a path")
     try:
@@ -129,7 +129,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All options, with their defaults."""
+    """Builds the parser of all options."""
     parser = Parser(
         prog="diffseg",
         usage="python -m diffseg PHOTO [PHOTO ...] -o OUT [options]",
@@ -155,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
         help="write the masks there, or to standard output: one line a photograph, a JSON object with its segments as "
         "COCO annotations (compressed run lengths); -o may then be left out",
     )
-    add("--crop", action="store_true", help="keep only the centred square, as in the benchmark; default: the whole")
+    add("--crop", action="store_true", help="keep only the centred square, as the benchmark does")
     add_model(parser)
     _add_method(parser)
     _add_names(parser)
@@ -163,7 +163,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(options: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments, checked against each other. Raises SystemExit with status 2 after one line."""
+    """Parses the arguments and checks them against each other. Raises SystemExit (2) after one line."""
     args = options.parse_args(argv)
     args.label |= args.words is not None
     if args.json and args.json != "-" and not args.json.endswith((".json", ".jsonl")):
@@ -178,10 +178,10 @@ def parse(options: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpa
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """The options that choose a backbone; `spec_of` reads them."""
+    """Adds the options that choose a backbone; `spec_of` reads them."""
     add = parser.add_argument_group("model").add_argument
     add("--backbone", default="dinov2_small", metavar="NAME", help="one of those listed below; default: %(default)s")
-    add("--path", metavar="DIR", help="folder, or hub id in the local cache, of its weights; default: its usual ones")
+    add("--path", metavar="DIR", help="folder of its weights, or hub id in the local cache; default: the backbone's")
     add(
         "--size",
         type=positive_int,
@@ -215,7 +215,7 @@ def _given(args: argparse.Namespace) -> list[tuple[str, Any]]:
 
 
 def _listing(group: parts.Group) -> str:
-    """A line for each part: its name, side and tau of a backbone, and the first sentence of its file."""
+    """A line for each part: its name, for a backbone size and tau, and the first sentence of its file."""
     lines = [f"{group}s:"]
     width = max(map(len, parts.names(group)))
     for name in parts.names(group):
@@ -244,17 +244,17 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "--tau",
         type=_tau,
         metavar="T",
-        help="threshold of the segmenter; of diffseg: attention maps that differ by less are merged: the larger, the "
-        "fewer segments; default: the value tuned for the backbone",
+        help="threshold of the segmenter. diffseg merges attention maps that differ by less than T, so a larger T "
+        "gives fewer segments; default: the value tuned for the backbone",
     )
-    add("--anchors", type=positive_int, metavar="M", help="of diffseg: anchors along one side; default: 16")
-    add("--iterations", type=positive_int, metavar="N", help="of diffseg: iterations of the merging; default: 3")
+    add("--anchors", type=positive_int, metavar="M", help="for diffseg: number of anchors along one side; default: 16")
+    add("--iterations", type=positive_int, metavar="N", help="for diffseg: number of merging iterations; default: 3")
     add(
         "--weights",
         type=_weights,
         default="proportional",
         metavar="R",
-        help=f"of the resolutions: {', '.join(WEIGHTS)} or numbers, the finest first, such as 1,0.5,0; "
+        help=f"weights of the resolutions: {', '.join(WEIGHTS)}, or numbers, the finest first, such as 1,0.5,0; "
         "default: %(default)s",
     )
     add("--scheme", choices=get_args(Scheme), default="official", help="of the aggregation; default: %(default)s")
@@ -267,23 +267,24 @@ def _add_names(parser: argparse.ArgumentParser) -> None:
     add(
         "--label",
         action="store_true",
-        help="name each segment by a noun of the photograph's caption and merge those of one name (paper, Section 5). "
-        "The caption conditions the pass of the U-Net, so the segments are other ones than without --label",
+        help="name each segment by a noun of the photograph's caption, and merge segments of the same name (paper, "
+        "Section 5). The caption conditions the U-Net, so the segments differ from those without --label",
     )
     add(
         "--words",
         type=_words,
         metavar="W",
-        help='--label with your own names instead of a caption, with commas between: "cat,remote control"',
+        help='--label with your names instead of a caption, separated by commas: "cat,remote control"',
     )
     add(
         "--vote",
         choices=get_args(Vote),
         default="majority",
-        help="how a segment chooses: the noun that is best at most pixels; the median of the pixels' best nouns, "
-        "numbered as in the caption; the noun of the largest mean response; default: %(default)s",
+        help="how a segment chooses its noun. majority: the noun that is best at most pixels; median: the median of "
+        "the pixels' best nouns, numbered as in the caption; mean: the noun of the largest mean response; default: "
+        "%(default)s",
     )
-    add("--unconditional", action="store_true", help="name the segments that there are without --label (a second pass)")
+    add("--unconditional", action="store_true", help="name the segments found without --label (takes a second pass)")
     add(
         "--captioner",
         default=CAPTIONER,

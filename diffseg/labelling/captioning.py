@@ -1,6 +1,6 @@
-"""The words that name segments: the nouns of a photograph's caption (paper, Section 5), or the user's own.
+"""The words that name segments: the nouns of a photograph's caption (paper, Section 5), or the user's words.
 
-Importing this imports neither torch nor transformers: what is missing on this machine is said without them.
+Imports neither torch nor transformers, so missing files are reported at once.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 CAPTIONER = "Salesforce/blip-image-captioning-base"
 FILES = ("config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.txt")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Either of them: the published repository has the latter, of which transformers reads tensors and nothing else."""
+"""One of them is enough. The published repository has the second, of which transformers reads only the tensors."""
 
 PUBLISHED_FILES = (*FILES, WEIGHTS[1])
 
-MAX_TOKENS = 20  # of a caption, as in the authors' code (the default of transformers then); prompts take 77
+MAX_TOKENS = 20  # longest caption, as in the authors' code (the default of transformers then); prompts take 77
 
-# Words keep their inner hyphens; a genitive 's and everything else that is not space are tokens of their own.
+# Words keep their inner hyphens. A genitive 's, and any other character except spaces, is a separate token.
 TOKEN = re.compile(r"[^\W_]+(?:-[^\W_]+)*|'s|[^\w\s]")
 NOUN_TAGS = ("NN", "NP")  # of the C5 tag set: common (NN0, NN1, NN2) and proper nouns (NP0)
 
@@ -38,16 +38,16 @@ Span = tuple[int, int]
 
 
 class NoNouns(ValueError):
-    """A caption without a noun: nothing can be named after it."""
+    """The caption has no noun, so it names no segment."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What conditions the U-Net, and the words in it that may name a segment.
+    """A prompt for the U-Net, and its words that may name a segment.
 
     Attributes:
         text: the prompt.
-        words: word or phrase -> (start, end) of each of its occurrences in ``text``, in the order of the first ones.
+        words: word or phrase -> (start, end) of each of its occurrences in ``text``; in order of first occurrence.
     """
 
     text: str
@@ -58,10 +58,10 @@ class Prompt:
 
     @classmethod
     def of_words(cls, words: Iterable[str]) -> Prompt:
-        """The user's own words and phrases, each once, with commas between.
+        """Joins the user's words and phrases by commas, each once.
 
         Raises:
-            ValueError: there are none.
+            ValueError: no word is given.
         """
         chosen: dict[str, str] = {}
         for word in words:
@@ -78,10 +78,10 @@ class Prompt:
 
     @classmethod
     def of_caption(cls, caption: str) -> Prompt:
-        """The nouns of a caption. Nouns beside each other are one name: "tennis racket", "fire hydrant".
+        """Finds the nouns of a caption. Adjacent nouns are one name: "tennis racket", "fire hydrant".
 
         Raises:
-            NoNouns: it has none.
+            NoNouns: the caption has no noun.
         """
         tokens = list(TOKEN.finditer(caption))
         tags = [tag for _, _, tag in _tagger().tag_sent([token.group() for token in tokens])]
@@ -111,7 +111,7 @@ def locate_captioner(path: str) -> Path:
         path: folder, or hub id, looked up in the local cache only.
 
     Raises:
-        MissingWeights: a file is not there.
+        MissingWeights: a file is missing.
         BrokenWeights: a file is damaged.
     """
     try:
@@ -134,7 +134,7 @@ class Captioner:
     """A loaded BLIP (Li et al., ICML 2022), float32."""
 
     def __init__(self, path: str, device: torch.device) -> None:
-        """Raises `WeightsError`, see `locate_captioner`, also for weights that are not BLIP's."""
+        """Loads the model. Raises `WeightsError` as `locate_captioner` does, and if the weights are not BLIP's."""
         import torch
 
         # Pillow's preprocessing, whether or not torchvision is installed: the same caption on every machine.
@@ -158,7 +158,7 @@ class Captioner:
             raise BrokenWeights(error.file, error.fault, error.remedy, key="captioner") from error
 
     def __call__(self, image: Picture) -> str:
-        """Caption of ``(h, w, 3)`` uint8: the most probable next token at each step, so always the same."""
+        """Captions ``(h, w, 3)`` uint8. Each token is the most probable one, so the caption is always the same."""
         pixels = self.processor(image, return_tensors="pt").pixel_values.to(self.model.device)
         tokens = self.model.generate(pixels, max_length=MAX_TOKENS, num_beams=1, do_sample=False)
         return self.tokenizer.decode(tokens[0], skip_special_tokens=True).strip()

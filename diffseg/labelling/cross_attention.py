@@ -22,9 +22,9 @@ class CrossAttentionCollector:
 
     Attributes:
         maps: one ``side -> (side*side, T)`` float32 mapping a picture. A row says how much that location attends to
-            each of the T tokens; it sums to 1. Inside `collect` the sum over the layers of a side, afterwards the mean.
-            (The authors' code adds the finest side's three decoder layers with weight 1/3, not 1/5 as all others: a
-            slip, not followed.)
+            each of the T tokens; it sums to 1. Inside `collect` a map is the sum over the layers of its side,
+            afterwards their mean. (The authors' code weights the finest side's three decoder layers by 1/3 and all
+            others by 1/5. This slip is not copied.)
         layers: side -> number of layers.
     """
 
@@ -41,7 +41,7 @@ class CrossAttentionCollector:
         attention_mask: Tensor | None = None,
     ) -> Tensor:
         """``(B, N, C)`` and ``(B, T, C')`` to ``(B, N, C)``, as diffusers calls it."""
-        # Projected once more in there: a hundredth of a pass, and the output stays diffusers' own.
+        # The projection is computed twice. This costs 1 % of a pass and leaves diffusers' output unchanged.
         self.add(
             attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2),
             attn.to_k(encoder_hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2),
@@ -53,7 +53,7 @@ class CrossAttentionCollector:
         """Adds one layer's ``softmax(query key^T / sqrt(d))`` in float32: ``(B, heads, N, d)``, ``(B, heads, T, d)``.
 
         Raises:
-            ValueError: ``N`` is no square number.
+            ValueError: N is not a square number.
         """
         batch, _, locations, width = query.shape
         side = math.isqrt(locations)
@@ -87,7 +87,7 @@ class PromptEncoder:
     """Tokenizer and text encoder (float32) of a Stable Diffusion in the diffusers layout."""
 
     def __init__(self, spec: StableDiffusion, device: torch.device) -> None:
-        """Raises `WeightsError`."""
+        """Loads both. Raises `WeightsError` if a file is missing or broken."""
         (suffix,) = spec.TEXT_ENCODERS
         if spec.checkpoint is not None and spec.configs is None:
             raise BrokenWeights(
@@ -99,10 +99,10 @@ class PromptEncoder:
         self.encoder = load_text_encoder(spec, suffix).to(device)
 
     def encode(self, text: str) -> Tensor:
-        """``(1, T, C)`` float32: embedding of the text, padded to the tokenizer's length T (77).
+        """Embeds the text, padded to the tokenizer's length T (77): ``(1, T, C)`` float32.
 
         Raises:
-            ValueError: the text has more tokens.
+            ValueError: the text has more than T tokens.
         """
         length = self.tokenizer.model_max_length
         tokens = tokenize(self.tokenizer, text)
@@ -111,10 +111,10 @@ class PromptEncoder:
         return self.encoder(tokens.to(self.encoder.device)).last_hidden_state
 
     def positions(self, text: str, spans: Iterable[tuple[int, int]]) -> list[int]:
-        """Which tokens, of 0..T-1, the parts (start, end) of the text were cut into: often several a word.
+        """Numbers (0..T-1) of the tokens in the parts (start, end) of the text. A word often has several tokens.
 
         Raises:
-            ValueError: there are none.
+            ValueError: these parts have no token.
         """
         offsets = self.tokenizer(text, return_offsets_mapping=True).offset_mapping
         wanted = list(spans)

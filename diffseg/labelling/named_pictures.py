@@ -1,4 +1,4 @@
-"""Named segments for people and programs: a picture with the names on it, and COCO run lengths."""
+"""Shows named segments: draws their names on the picture, and converts them to COCO annotations."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from diffseg.legend import legend
 from diffseg.palette import palette
 from diffseg.result import annotation
 
-GRID = 256  # pixels of the longer side of the copy on which places for the names are looked for
-FONT_SHARE = 32  # height of a name: this fraction of the picture's longer side
+GRID = 256  # longer side, in pixels, of the shrunk mask that is searched for places of names
+FONT_SHARE = 32  # the picture's longer side divided by the height of a name
 SMALLEST_FONT = 11
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def coco_segments(named: Named) -> list[dict[str, Any]]:
-    """One dictionary a name, in COCO's words, ready for JSON.
+    """Converts the segments to COCO annotations, one a name, ready for JSON.
 
     Returns:
         ``name``; ``segmentation``: ``{"size": [h, w], "counts": str}``, the compressed run lengths that pycocotools
-        reads; ``area`` in pixels; ``bbox`` ``[x, y, width, height]``; ``segments``: numbers in the label map.
+        reads; ``area`` in pixels; ``bbox`` ``[x, y, width, height]``; ``segments``: their numbers in the label map.
     """
     return [
         {"name": name, **annotation(named.labels == number), "segments": list(parts)}
@@ -36,7 +36,7 @@ def coco_segments(named: Named) -> list[dict[str, Any]]:
 
 
 def draw(image: pictures.Picture, named: Named) -> pictures.Picture:
-    """The photograph under the colours of the names, each name written on its segments, and a legend below.
+    """Draws the photograph under the colours of the names, each name on its segments, and a legend below.
 
     Args:
         image: ``(h, w, 3)`` uint8 RGB.
@@ -62,19 +62,20 @@ def draw(image: pictures.Picture, named: Named) -> pictures.Picture:
 
 
 def places(mask: NDArray[np.bool_], radius: float) -> list[tuple[float, float]]:
-    """Where to write a name on a mask: the middle of the largest circle in each of its connected parts.
+    """Finds places for a name on a mask: the centre of the largest circle in each of its connected parts.
 
     Args:
         mask: ``(h, w)`` bool, not empty.
-        radius: in pixels; parts without a circle as large go unnamed, but for the part with the largest circle.
+        radius: smallest circle, in pixels. Parts without such a circle get no name, except the part with the largest
+            circle.
 
     Returns:
         (x, y) in pixels, the largest circle first.
     """
     step = -(-max(mask.shape) // GRID)
-    # Without a border, what is cut off by the picture's edge would seem to go on beyond it.
+    # A border of one cell keeps circles inside the picture: without it, masks at the edge would seem to continue.
     coarse = np.pad(mask[step // 2 :: step, step // 2 :: step], 1)
-    if not coarse.any():  # slipped between the grid's lines
+    if not coarse.any():  # the mask lies between the grid's lines
         y, x = np.argwhere(mask).mean(axis=0)
         return [(float(x), float(y))]
     distance = ndimage.distance_transform_edt(coarse)

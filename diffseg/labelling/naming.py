@@ -1,4 +1,4 @@
-"""Names for segments, from how each pixel attends to the words of a prompt (paper, Section 5; authors' code)."""
+"""Names segments by their pixels' cross-attention to the words of a prompt (paper, Section 5; authors' code)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from diffseg.pictures import Labels, by_area
 
 @torch.no_grad()
 def responses(maps: Mapping[int, Tensor], positions: Sequence[Sequence[int]], size: int) -> Tensor:
-    """Where each word is: its cross-attention at one size, of unit L2 norm over space.
+    """Map of each word: its cross-attention at one size, scaled to unit L2 norm over the pixels.
 
-    Sides are brought to one size bilinearly and count alike. A word of several tokens, or of several occurrences, has
-    the sum of their attention: the probability of attending to any of them. (Their mean would give the same: the norm
-    takes the factor away.) That norm makes words comparable that get very different amounts of attention.
+    All sides are resized bilinearly and have the same weight. A word with several tokens or occurrences takes the sum
+    of their attention, the probability of attending to any of them. (A mean would give the same map, because the norm
+    removes the factor.) The norm makes words comparable that get very different amounts of attention.
 
-    The authors' code divides by the sum over the tokens after resizing. A softmax over the tokens has sum 1, and so
-    has every bilinear mixture of them, so that step is only in the choice of ``maps``.
+    The authors' code divides by the sum over all tokens after resizing. That sum is 1, because a softmax over the
+    tokens sums to 1 and bilinear resizing keeps the sum. So this step is left out.
 
     Args:
         maps: side -> ``(side*side, T)`` floating point, rows sum to 1.
-        positions: for each of N words the numbers of its tokens, 0..T-1.
+        positions: for each of N words, the numbers of its tokens, 0..T-1.
         size: side P of the result in pixels.
 
     Returns:
@@ -45,20 +45,20 @@ def responses(maps: Mapping[int, Tensor], positions: Sequence[Sequence[int]], si
 
 
 def vote(labels: Labels, responses: NDArray[np.floating], rule: Vote) -> NDArray[np.int64]:
-    """The word of each segment.
+    """Chooses the word of each segment.
 
     Args:
         labels: ``(h, w)`` segments 0..K-1, every number used.
         responses: ``(N, P, P)``. A pixel of the label map has the responses of the cell that its centre lies in.
         rule: ``majority``: the word that is best at most of the segment's pixels. ``median``: the median of the numbers
-            of its pixels' best words, rounded down, which depends on the order of the words (what the authors' code
-            does for "majority"). ``mean``: the word of the largest mean response.
+            of its pixels' best words, rounded down. It depends on the order of the words; the authors' code calls it
+            "majority". ``mean``: the word with the largest mean response.
 
     Returns:
-        ``(K,)`` word numbers 0..N-1; of equal ones the first.
+        ``(K,)`` int64 word numbers 0..N-1; the first of equally good words.
 
     Raises:
-        ValueError: an unknown rule.
+        ValueError: the rule is unknown.
     """
     if rule not in get_args(Vote):
         raise ValueError(f"vote: must be one of {', '.join(get_args(Vote))}, got {rule!r}")
@@ -72,7 +72,7 @@ def vote(labels: Labels, responses: NDArray[np.floating], rule: Vote) -> NDArray
     votes = np.bincount(segments * words + best, minlength=words * (segments.max() + 1)).reshape(-1, words)
     if rule == "majority":
         return votes.argmax(axis=1)
-    # Sorted, the pixels' words are 0 `votes[0]` times, then 1 `votes[1]` times, ...: the two in the middle.
+    # Sorted, a segment's best words are 0 `votes[0]` times, then 1 `votes[1]` times, ... Take the two in the middle.
     up_to = votes.cumsum(axis=1)
     lower, upper = ((up_to <= (up_to[:, -1:] + shift) // 2).sum(axis=1) for shift in (-1, 0))
     return (lower + upper) // 2
@@ -83,9 +83,9 @@ class Named:
     """A label map whose labels have names.
 
     Attributes:
-        labels: ``(h, w)`` int64 0..n-1, one number a name, the largest area first.
-        names: of the labels, each one once.
-        parts: for each name the segments that were merged into it.
+        labels: ``(h, w)`` int64 0..n-1, one number a name; 0 has the largest area.
+        names: name of each label, all distinct.
+        parts: for each name, the numbers of the segments that were merged into it.
     """
 
     labels: Labels
@@ -94,7 +94,7 @@ class Named:
 
 
 def merge(labels: Labels, words: Sequence[str], chosen: NDArray[np.integer]) -> Named:
-    """Merges the segments of one word.
+    """Merges the segments that have the same word.
 
     Args:
         labels: ``(h, w)`` segments 0..K-1, every number used.
@@ -102,7 +102,7 @@ def merge(labels: Labels, words: Sequence[str], chosen: NDArray[np.integer]) -> 
         chosen: ``(K,)`` number of each segment's word, from `vote`.
     """
     merged = by_area(chosen[labels])
-    # A segment and its word's number in the new label map: any pixel of the segment tells.
+    # New label of each segment, read from any of its pixels.
     new = np.zeros(len(chosen), np.int64)
     new[labels] = merged
     order = range(new.max() + 1)

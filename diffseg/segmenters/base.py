@@ -90,10 +90,10 @@ class Segmenter(Protocol):
 
 @runtime_checkable
 class ReadsFiles(Protocol):
-    """A segmenter that reads a file of each picture. See `diffseg.segmenters.files` for both methods."""
+    """A segmenter that reads a file for each picture. `diffseg.segmenters.files` implements both methods."""
 
     def check_files(self, ids: Sequence[str], listed: Collection[str]) -> list[str]:
-        """Lines about missing and superfluous files. Raises ValueError where there is no file of any picture."""
+        """Warnings about missing and superfluous files. Raises ValueError if every picture lacks its file."""
         ...
 
     def state(self, id: str) -> str:
