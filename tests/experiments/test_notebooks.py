@@ -85,7 +85,7 @@ def test_reads_what_the_command_at_its_top_writes(name: str) -> None:
     assert written
     assert written[1].removeprefix("results/") == default
     if default == "sweep":
-        assert "results_dir=results/sweep" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert "results_dir=results/sweep" in (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
 
 
 def execute(name: str, compare: str = "None", allow_errors: bool = False) -> list[Any]:
