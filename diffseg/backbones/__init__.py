@@ -1,8 +1,8 @@
-"""Backbones: what turns a picture into `AttentionMaps`.
+"""Backbones turn a picture into `AttentionMaps`.
 
-A backbone comes in two halves. The *spec* is a frozen dataclass whose fields are the keys of ``conf/backbone/*.yaml``:
-cheap to build, validated when built, and free of torch, so that a wrong key or missing weights are reported at once.
-``spec.load(device)`` gives the *model*, which holds the weights.
+A backbone has two halves. The *spec* is a frozen dataclass whose fields are the keys of ``conf/backbone/*.yaml``. It
+is validated when it is built, and needs no torch, so a wrong key or missing weights are reported at once.
+``spec.load(device)`` returns the *model*, which holds the weights.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ lets a GPU convolve and multiply with 10 bits of mantissa."""
 
 
 class WeightsError(Exception):
-    """Weights that cannot be used. The message is one line: the file, what is wrong with it, what to do."""
+    """The weights cannot be used. The message is one line: the file, what is wrong with it, and what to do."""
 
 
 class MissingWeights(WeightsError, FileNotFoundError):
-    """The weights of a backbone are not on this machine; the message says which, from where, and how to get them."""
+    """Weights are not on this machine. The message names them and their source, and says how to get them."""
 
 
 class BrokenWeights(WeightsError, ValueError):
@@ -39,9 +39,9 @@ class BrokenWeights(WeightsError, ValueError):
 
     Attributes:
         file: the file, or the folder of the model.
-        fault: what is wrong with it; a sentence that lacks its subject.
+        fault: what is wrong with it, as a verb phrase: "is empty".
         remedy: what to do.
-        key: configuration key that chose the file.
+        key: the configuration key that chose the file.
     """
 
     def __init__(self, file: Path, fault: str, remedy: str = "download it again", key: str = "path") -> None:
@@ -50,21 +50,21 @@ class BrokenWeights(WeightsError, ValueError):
 
 
 class AllCollected(Exception):
-    """Ends a pass of a network early: nothing that follows changes the attention that is collected."""
+    """Ends a network's pass early: all attention has been collected."""
 
 
 class AttentionModel(ABC):
-    """A loaded backbone; a new one gives `attend_encoded`.
+    """A loaded backbone. A subclass implements `attend_encoded`.
 
     Attributes:
-        spec: with which it was loaded.
+        spec: the spec that loaded it.
     """
 
     spec: Any
 
     @isolated
     def attend(self, images: Tensor) -> list[AttentionMaps]:
-        """Attention of a batch.
+        """Computes the attention of a batch.
 
         Args:
             images: ``(B, 3, P, P)`` RGB, floating point in [0, 255], on any device; ``P`` is the spec's ``size``.
@@ -73,22 +73,23 @@ class AttentionModel(ABC):
             One `AttentionMaps` a picture, float32, on the model's device.
 
         Raises:
-            ValueError: the images have another shape, or values that cannot be pixels in [0, 255].
+            ValueError: the images have another shape, or values outside [0, 255]
+                (`diffseg.backbones.image.check_range`).
         """
         check_range(images)
         return self.attend_encoded(self.encode(images), self.spec)
 
     def encode(self, images: Tensor) -> Tensor:
-        """What the specs of one `Backbone.encoder` share of a batch, such as a latent; here the images themselves."""
+        """Encodes a batch once for all specs of the same `Backbone.encoder`: latents, for example. Here: the images."""
         return images
 
     @abstractmethod
     def attend_encoded(self, encoded: Tensor, spec: Any) -> list[AttentionMaps]:
-        """The rest of `attend`.
+        """Computes the attention of an encoded batch, see `attend`.
 
         Args:
-            encoded: from `encode`.
-            spec: this model's, or another of the same `Backbone.encoder`.
+            encoded: result of `encode`.
+            spec: this model's spec, or another with the same `Backbone.encoder`.
         """
 
 
@@ -117,30 +118,33 @@ class Backbone(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the weights and what configures them, part of every record's key. Raises `WeightsError`."""
+        """sha256 (hex) of weights and configuration, part of every record's key. Raises `WeightsError`."""
         ...
 
     @property
     def encoder(self) -> Hashable:
-        """Equal for specs that can share a loaded model and what it encodes (`AttentionModel.encode`)."""
+        """Equal for specs that can share a loaded model and its encoded pictures (`AttentionModel.encode`)."""
         ...
 
     def check(self) -> None:
-        """Raises `WeightsError` when the weights are missing or damaged. Touches no network, imports no torch."""
+        """Raises `WeightsError` if the weights are missing or damaged. Uses no network and imports no torch."""
         ...
 
     def load(self, device: str = "auto") -> AttentionModel:
-        """Loads the weights onto ``device`` ("auto": CUDA where there is one, else the CPU). Raises `WeightsError`."""
+        """Loads the weights onto ``device`` ("auto": CUDA if there is a GPU, else the CPU). Raises `WeightsError`."""
         ...
 
 
 def tuned_values(spec: Backbone, segmenter: str | None, dataset: str = "") -> dict[str, Any]:
-    """Parameters of a segmenter that suit this backbone.
+    """Parameters of a segmenter that are tuned for this backbone.
 
     Args:
-        spec: of the backbone.
-        segmenter: key in `Backbone.tuned` (the segmenter's ``tuned_key``); None: nothing is tuned for it.
-        dataset: whose values are taken where they differ between data sets, else the default ones.
+        spec: spec of the backbone.
+        segmenter: key in `Backbone.tuned` (the segmenter's ``tuned_key``); None: no values are tuned for it.
+        dataset: name of the data set. If values differ between data sets, its value is used, or else the default.
+
+    Returns:
+        parameter -> value.
     """
     values = spec.tuned.get(segmenter, {}) if segmenter else {}
     return {

@@ -1,7 +1,7 @@
-"""Positional debiasing: removes the part of the features that depends on the place alone (INSID3, arXiv 2603.28480).
+"""Positional debiasing: removes the part of the features that depends only on the place (INSID3, arXiv 2603.28480).
 
-The features of a black picture differ in that part only. INSID3 removes the first 500 singular vectors of DINOv3's.
-A small model has fewer, so here the number follows from their share of the variance.
+The features of a black picture differ only in that part. INSID3 removes their first 500 singular vectors (DINOv3). A
+small model has fewer, so here the number of vectors follows from their share of the variance.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ def positional_basis(blank: Tensor, share: float) -> Tensor:
 
     Args:
         blank: ``(n, C)`` features of a picture of one colour.
-        share: of the variance of their unit vectors that the directions explain, > 0, at most 1.
+        share: fraction of the features' variance (as unit vectors) that the directions explain, > 0, at most 1.
 
     Returns:
-        ``(r, C)`` float32, orthonormal: as few of the first singular vectors as explain that share.
+        ``(r, C)`` float32, orthonormal: the first singular vectors, the fewest that explain that fraction.
     """
     points = F.normalize(blank.cpu().double(), dim=1)
     _, values, directions = torch.linalg.svd(points - points.mean(dim=0), full_matrices=False)
@@ -30,7 +30,7 @@ def positional_basis(blank: Tensor, share: float) -> Tensor:
 
 
 def without_positions(features: Tensor, basis: Tensor) -> Tensor:
-    """Unit vectors of the features, less what lies in the span of the basis.
+    """Removes the span of the basis from the features' unit vectors.
 
     Args:
         features: ``(n, C)`` float32.

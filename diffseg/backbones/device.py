@@ -1,4 +1,4 @@
-"""Which device a backbone runs on."""
+"""Chooses the device of a backbone, and the batch size on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def pick_device(name: str) -> torch.device:
     """Device of that name; ``"auto"`` is CUDA if the machine has a GPU, else the CPU.
 
     Raises:
-        ValueError: torch knows no such device, or it cannot be used: this machine lacks it, or it has no memory left.
+        ValueError: torch knows no such device, this machine lacks it, or it has no memory left.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,13 +37,13 @@ def pick_device(name: str) -> torch.device:
 
 
 def batch_size_for(device: torch.device, size: int) -> int:
-    """Pictures that pass a backbone together if the user gives no number.
+    """Number of pictures in a batch if the user gives none.
 
-    On a CPU and on other devices than CUDA one at a time: more would only take memory. On CUDA as many as fit the free
-    memory, at most `LARGEST_BATCH`: one picture leaves a GPU waiting for its next kernel.
+    It is 1 on every device but CUDA, because more would only take memory. On CUDA it is the number that fits the free
+    memory, at most `LARGEST_BATCH`: a single picture leaves the GPU waiting for its next kernel.
 
     Args:
-        device: where the backbone is loaded already.
+        device: device on which the backbone is loaded.
         size: side P in pixels of the square that enters the backbone.
     """
     if device.type != "cuda":

@@ -1,8 +1,8 @@
 """Diffusion transformers as backbones: Stable Diffusion 3 and 3.5, FLUX.1. The models are in `joint_attention`.
 
-Their tokens are patches of 2 x 2 latents, so a picture of P pixels has one side of maps, P / 16. Each block attends to
-the tokens of picture and prompt together; the maps are the picture's part of that attention, and its rows are
-normalised again. Time is that of flow matching: t in 0..1000 stands for the noise level sigma = t / 1000.
+Their tokens are patches of 2 x 2 latents, so a picture of P pixels has maps of one side, P / 16. Each block attends to
+the tokens of picture and prompt together. The maps are the picture's part of that attention, with rows normalised
+again. The time step is that of flow matching: t in 0..1000 is the noise level sigma = t / 1000.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DiffusionTransformer(LatentDiffusion):
-    """What the transformers share.
+    """A diffusion transformer, the base class of the two families below.
 
     Attributes: as for `LatentDiffusion`. ``size`` is a positive multiple of 16, ``timestep`` 0..1000.
         BLOCK_COUNTS: keys of the transformer's configuration whose sum is its number of blocks.
         blocks: blocks whose attention is averaged, counted from 0.
 
     Raises:
-        ValueError: as `LatentDiffusion`, or ``blocks`` are none, repeated or negative.
+        ValueError: as `LatentDiffusion`, or ``blocks`` are empty, repeated or negative.
     """
 
     DENOISER: ClassVar[str] = "transformer"
@@ -59,7 +59,7 @@ class DiffusionTransformer(LatentDiffusion):
 
     @isolated
     def load(self, device: str = "auto") -> JointAttention:
-        """Loads the weights onto ``device``; raises what `check` raises, or ValueError for a model of another shape."""
+        """Loads the weights onto ``device``. Raises as `check`, and ValueError if the model has another shape."""
         from diffseg.backbones.joint_loading import load
 
         self.check()
@@ -80,10 +80,10 @@ class StableDiffusion3(DiffusionTransformer):
 
 @dataclass(frozen=True)
 class Flux(DiffusionTransformer):
-    """FLUX.1. Its prompt is CLIP's embedding of the empty text; T5, which gives the text tokens, is left out.
+    """FLUX.1. Its prompt is CLIP's embedding of the empty text. T5, which computes the text tokens, is left out.
 
-    There are then no text tokens at all, which the model was not trained for. Blocks are counted through: first those
-    with separate streams for picture and text (19), then those with one (38).
+    So the model gets no text tokens, for which it was not trained. Blocks are numbered through both kinds: first the 19
+    with separate streams for picture and text, then the 38 with a single stream.
     """
 
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)

@@ -34,9 +34,7 @@ def download(files: Mapping[str, Sequence[str]]) -> list[str]:
             try:
                 hf_hub_download(repository, name)
             except HfHubHTTPError as error:
-                raise MissingWeights(
-                    f"{repository}: the hub does not hand out {name} ({_first_line(error)})"
-                ) from error
+                raise MissingWeights(f"{repository}: the hub refuses {name} ({_first_line(error)})") from error
             except OSError as error:
                 raise MissingWeights(f"{repository}: {name} could not be downloaded ({_first_line(error)})") from error
         found = str(try_to_load_from_cache(repository, names[0]))
@@ -58,7 +56,7 @@ def require_hub(repository: str) -> None:
         except Exception as error:  # each HTTP library has another class
             problem[0] = _first_line(error)
 
-    # A thread, because looking up the address of the host obeys no time limit.
+    # A thread, because the look-up of the host's address has no time limit.
     thread = Thread(target=reach, daemon=True)
     thread.start()
     thread.join(REACHED_WITHIN)

@@ -1,4 +1,4 @@
-"""Self-attention that also adds up its probabilities, averaged over the heads (paper, Eq. 1).
+"""Self-attention that also sums its probabilities, averaged over the heads (paper, Eq. 1).
 
 On CUDA one Triton kernel adds ``exp(query key^T / sqrt(d) - lse)`` of all heads to a map. The logarithms of the
 softmax's sums, ``lse``, come from torch's fused attention, which computes them anyway. Elsewhere torch computes the
@@ -18,8 +18,8 @@ from torch.nn.attention import SDPBackend
 
 from diffseg.precision import float32_products
 
-# Probabilities that torch computes at a time, of one head: 8 MB, small enough to stay in the cache. Measured at S = 64:
-# 0.13 s a layer on 2 cores; 0.22 s on one, a sixth less than all heads of a block at once. A GPU needs more to be busy.
+# Probabilities of one head that torch computes at a time. CPU: 8 MB, which fits the cache. At S = 64 a layer takes 0.13
+# s on 2 cores and 0.22 s on one, a sixth less than with all heads of a block at once. GPU: more, to keep it busy.
 BLOCK = 2**21
 BLOCK_CUDA = 2**25
 
@@ -33,11 +33,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor | None, total: Tensor) -> T
 
     Args:
         query, key: ``(B, heads, N, d)``.
-        value: of the same shape, or None if no output is needed.
+        value: ``(B, heads, N, d)``, or None if no output is needed.
         total: ``(B, N, N)`` float32, contiguous, added to in place.
 
     Returns:
-        ``(B, heads, N, d)``, or None.
+        ``(B, heads, N, d)``, or None without ``value``.
     """
     if not fusable(query):
         add(total, query, key)
@@ -52,13 +52,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor | None, total: Tensor) -> T
 @torch.no_grad()
 @float32_products()
 def add(total: Tensor, query: Tensor, key: Tensor) -> None:
-    """Adds ``softmax(query key^T / sqrt(d))``, averaged over the heads, to ``total``, with torch alone.
+    """Adds ``softmax(query key^T / sqrt(d))``, averaged over the heads, to ``total``. Uses only torch.
 
-    In float32 whatever the dtype of the layer, as ``upcast_attention`` of some models demands, head by head and in
-    blocks of rows: all heads of one layer at once would take 512 MB a picture at S = 64.
+    It computes in float32 for every dtype of the layer, which ``upcast_attention`` of some models demands. It works
+    head by head, in blocks of rows: all heads of a layer at once would take 512 MB a picture at S = 64.
 
     Args:
-        total: ``(B, N, N)`` float32.
+        total: ``(B, N, N)`` float32, added to in place.
         query, key: ``(B, heads, N, d)`` floating point.
     """
     _, heads, tokens, width = query.shape
@@ -79,7 +79,7 @@ def _has_triton() -> bool:
 
 
 def fusable(query: Tensor) -> bool:
-    """Whether the kernel can collect from ``(B, heads, N, d)`` queries; otherwise torch does."""
+    """True if the Triton kernel can collect from ``(B, heads, N, d)`` queries. Otherwise torch does."""
     width = query.shape[-1]
     return (
         query.is_cuda
@@ -94,8 +94,8 @@ def fusable(query: Tensor) -> bool:
 def attention_and_lse(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """Scaled dot-product attention and the logarithms of its softmax's sums.
 
-    Calls the kernel that `torch.nn.functional.scaled_dot_product_attention` would choose, so the output is the same. If
-    that is neither flash nor efficient attention, the logarithms take a second call.
+    It calls the kernel that `torch.nn.functional.scaled_dot_product_attention` would choose, so the output is the same.
+    If that is neither flash nor efficient attention, the logarithms need a second call.
 
     Returns:
         Output ``(B, heads, N, d)``, and logarithms ``(B, heads, >= N)`` float32; efficient attention pads them.

@@ -9,10 +9,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Tile of (queries, keys) in float16 and in float32. Measured on an H200: the fastest for every width that fits.
+# Bytes of an element -> tile of (queries, keys). Measured on an H200: the fastest for every width that fits.
 TILES = {2: (128, 64), 4: (128, 128)}
-SMALLEST_TILE = 16  # rows or columns: the least that a matrix product of Triton takes
-PIPELINE = 3  # tiles that Triton keeps in shared memory at a time: its default number of stages
+SMALLEST_TILE = 16  # smallest number of rows or columns in a matrix product of Triton
+PIPELINE = 3  # tiles that Triton keeps in shared memory at a time (its default number of stages)
 WARPS, LARGE_TILE, LARGE_TILE_WARPS = 4, 128 * 128, 8
 SHARED_MEMORY_H100 = 232_448  # bytes
 TENSOR_CORES_OF_TF32 = 8  # major version of CUDA's compute capability
@@ -46,10 +46,10 @@ def _add_tile(  # type: ignore[no-untyped-def]
 
 
 def add(total: Tensor, query: Tensor, key: Tensor, lse: Tensor) -> None:
-    """Adds the mean over the heads of ``exp(query key^T / sqrt(d) - lse)``; nothing else is written.
+    """Adds the mean over the heads of ``exp(query key^T / sqrt(d) - lse)`` to ``total``.
 
     Args:
-        total: ``(B, N, N)`` float32, contiguous.
+        total: ``(B, N, N)`` float32, contiguous, added to in place.
         query, key: ``(B, heads, N, d)`` float32, float16 or bfloat16, the last axis contiguous.
         lse: ``(B, heads, >= N)`` float32, logarithm of the sum of ``exp(query key^T / sqrt(d))`` over the keys.
     """
@@ -80,14 +80,14 @@ def tile_size(row_bytes: int, element_bytes: int, device: torch.device) -> tuple
 
 
 def _shared_memory(device: torch.device) -> int:
-    """Bytes of shared memory that one program may use; on a CPU (Triton's interpreter) those of an H100."""
+    """Shared memory of one program, in bytes; on a CPU (Triton's interpreter) that of an H100."""
     if device.type != "cuda":
         return SHARED_MEMORY_H100
     return triton.runtime.driver.active.utils.get_device_properties(device.index)["max_shared_mem"]
 
 
 def products(query: Tensor) -> str:
-    """How float32 products are computed: three TF32 products each, as exact as one float32 product and faster.
+    """Triton's precision of float32 products: three TF32 products, as exact as a float32 product and faster.
 
     GPUs without TF32 use float32 products. Products of half precision are exact in any case.
     """

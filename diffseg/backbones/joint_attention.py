@@ -1,4 +1,4 @@
-"""Attention among the picture's tokens inside a diffusion transformer, collected while it runs."""
+"""Collects the attention among the picture's tokens while a diffusion transformer runs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from diffseg.precision import float32_products
 
 Transformer: TypeAlias = SD3Transformer2DModel | FluxTransformer2DModel
 
-GUIDANCE = 3.5  # FLUX.1-dev is told a strength of guidance; this is the default of its pipeline
+GUIDANCE = 3.5  # strength of guidance, an input of FLUX.1-dev: the default of its pipeline
 PATCH = 2  # latents along one side of a token
 
 
 class JointCollector(TorchFunctionMode):
-    """Sees the queries and keys of every attention while it is active, and collects those of chosen blocks.
+    """While active, reads queries and keys of every attention, and collects the attention of chosen blocks.
 
-    It reads the arguments of torch's attention function, so it needs no attention processor: whatever diffusers does
-    to queries and keys (normalisation, rotation by position, fused projections, adapters) has been done.
+    It reads the arguments of torch's attention function instead of replacing attention processors. So it sees queries
+    and keys after all that diffusers does to them (normalisation, rotary positions, fused projections, adapters).
 
     Attributes:
-        total: ``(B, n, n)`` float32, sum over the chosen blocks that have run, later their mean; heads averaged.
-        keys: ``(B, n, C)`` of the last chosen block that has run, heads side by side.
-        layers: number of blocks that have run.
+        total: ``(B, n, n)`` float32, heads averaged: sum over the chosen blocks that have run, at the end their mean.
+        keys: ``(B, n, C)``, keys of the last chosen block that has run, heads concatenated.
+        layers: number of chosen blocks that have run.
     """
 
     def __init__(self, tokens: int, text_first: bool, stop_after: int | None = None) -> None:
@@ -41,8 +41,8 @@ class JointCollector(TorchFunctionMode):
 
         Args:
             tokens: n, the number of the picture's tokens.
-            text_first: whether the prompt's tokens come before the picture's.
-            stop_after: number of blocks after which the pass ends; None: it runs to the end.
+            text_first: True if the prompt's tokens come before the picture's.
+            stop_after: the pass ends after this number of chosen blocks; None: it runs to the end.
         """
         super().__init__()
         self.picture = slice(-tokens, None) if text_first else slice(tokens)
@@ -63,10 +63,10 @@ class JointCollector(TorchFunctionMode):
 
     @torch.no_grad()
     def add(self, query: Tensor, key: Tensor) -> None:
-        """Adds one block's ``softmax(query key^T / sqrt(d))`` over the picture's tokens; ``(B, heads, N, d)``.
+        """Adds a block's ``softmax(query key^T / sqrt(d))`` over the picture's tokens, from ``(B, heads, N, d)``.
 
-        Leaving the prompt's tokens out of the softmax is the same as dropping them afterwards and normalising each
-        head's rows again.
+        A softmax without the prompt's tokens gives the same as a full softmax whose prompt columns are dropped and
+        whose rows are normalised again.
         """
         query, key = query[:, :, self.picture].contiguous(), key[:, :, self.picture].contiguous()
         if self.total is None:
@@ -80,7 +80,7 @@ class JointCollector(TorchFunctionMode):
 
 
 def attention_layers(transformer: Transformer) -> list[nn.Module]:
-    """The joint attention of each block, in the order in which they run."""
+    """The joint attention module of each block, in the order of execution."""
     blocks = [*transformer.transformer_blocks, *getattr(transformer, "single_transformer_blocks", ())]
     return [block.attn for block in blocks]
 
@@ -92,11 +92,11 @@ def collect(
     """Collects the attention among the picture's tokens of the pass made inside the block.
 
     Args:
-        transformer: makes the pass.
-        blocks: whose attention is averaged, counted from 0.
+        transformer: the transformer that runs.
+        blocks: blocks whose attention is averaged, counted from 0.
         tokens: number of the picture's tokens.
-        stop: leaves the block, and the pass, after the last of ``blocks``. Else the pass's output is what it is
-            without collecting.
+        stop: True ends the pass, and the ``with`` block, after the last of ``blocks``. False: the pass runs to the end,
+            and collecting does not change its output.
     """
     text_first = isinstance(transformer, FluxTransformer2DModel)
     collector = JointCollector(tokens, text_first, len(blocks) if stop else None)
@@ -122,9 +122,9 @@ class JointAttention(AttentionModel):
 
     Attributes:
         vae: encodes the picture.
-        transformer: whose attention is collected.
-        prompt: ``(1, T, C)``, the text tokens of the empty prompt; T may be 0.
-        pooled: ``(1, C')``, embedding of the empty prompt as a whole.
+        transformer: the transformer whose attention is collected.
+        prompt: ``(1, T, C)``, text tokens of the empty prompt; T may be 0.
+        pooled: ``(1, C')``, pooled embedding of the empty prompt.
     """
 
     def __init__(
@@ -144,11 +144,11 @@ class JointAttention(AttentionModel):
         self.spec = spec
 
     def encode(self, images: Tensor) -> Tensor:
-        """``(B, 3, P, P)`` RGB in [0, 255] to latents ``(B, 16, P/8, P/8)`` float32, see `latents_of`."""
+        """Encodes ``(B, 3, P, P)`` RGB in [0, 255] to latents ``(B, 16, P/8, P/8)`` float32, see `latents_of`."""
         return latents_of(self.vae, images, self.spec)
 
     def attend_encoded(self, latents: Tensor, spec: DiffusionTransformer) -> list[AttentionMaps]:
-        """One pass at the spec's time, up to the last of its blocks; see `AttentionModel.attend`.
+        """Runs the transformer at the spec's time step, up to the last of its blocks; see `AttentionModel.attend`.
 
         The features are the keys of the last chosen block, as for vision transformers.
         """
@@ -166,7 +166,7 @@ class JointAttention(AttentionModel):
 
     @torch.no_grad()
     def predict(self, latents: Tensor, timestep: int) -> Tensor:
-        """One pass with the empty prompt: latents ``(B, C, H, W)`` to the velocity, for FLUX as ``(B, n, 4 C)``."""
+        """Predicts the velocity of latents ``(B, C, H, W)`` with the empty prompt, for FLUX as ``(B, n, 4 C)``."""
         batch = len(latents)
         latents = latents.to(self.transformer.dtype)
         prompt = {
@@ -190,7 +190,7 @@ class JointAttention(AttentionModel):
 
 
 def packed(latents: Tensor) -> Tensor:
-    """``(B, C, H, W)`` to the tokens of FLUX, ``(B, H/2 * W/2, 4 C)``, row-major."""
+    """Turns latents ``(B, C, H, W)`` into the tokens of FLUX, ``(B, H/2 * W/2, 4 C)``, row-major."""
     return F.pixel_unshuffle(latents, PATCH).flatten(2).mT
 
 

@@ -1,4 +1,4 @@
-"""Reads the parts of a diffusion transformer and puts them together. Reads local files only."""
+"""Loads the parts of a diffusion transformer from local files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load(spec: DiffusionTransformer, device: str = "auto") -> JointAttention:
     target = pick_device(device)
     kind = FluxTransformer2DModel if isinstance(spec, Flux) else SD3Transformer2DModel
     vae = pretrained(AutoencoderKL, spec.models["vae"], weights_dtype(spec.vae_dtype), low_cpu_mem_usage=False)
-    del vae.decoder  # nothing here decodes
+    del vae.decoder  # never used
     transformer = pretrained(kind, spec.models["transformer"], weights_dtype(spec.dtype), low_cpu_mem_usage=False)
     check_shape(vae, transformer, spec)
     prompt, pooled = (_flux_prompt if isinstance(spec, Flux) else _sd3_prompt)(spec, transformer.config)
@@ -36,7 +36,7 @@ def load(spec: DiffusionTransformer, device: str = "auto") -> JointAttention:
 
 
 def check_shape(vae: AutoencoderKL, transformer: Any, spec: DiffusionTransformer) -> None:
-    """Raises ValueError where the spec's side is not that of this model, or the model takes more than a latent."""
+    """Raises ValueError if the model has other sides than the spec, or needs other inputs than a latent."""
     model = f"path: the model of {spec.path}"
     if (factor := 2 ** (len(vae.config.block_out_channels) - 1)) != VAE_FACTOR:
         raise ValueError(f"{model} encodes {factor} pixels to a latent; only {VAE_FACTOR} are supported")
@@ -65,7 +65,7 @@ def _encoded(spec: DiffusionTransformer, suffix: str, kind: Any) -> Any:
 
 
 def _sd3_prompt(spec: DiffusionTransformer, config: Any) -> tuple[Tensor, Tensor]:
-    """``(1, 77 + 256, C)`` and ``(1, C')``: as the pipeline of diffusers embeds the empty prompt without T5."""
+    """The empty prompt ``(1, 77 + 256, C)`` and ``(1, C')``, embedded as diffusers' pipeline does it without T5."""
     encoded = [_encoded(spec, suffix, CLIPTextModelWithProjection) for suffix in spec.TEXT_ENCODERS]
     clip = torch.cat([each.hidden_states[-2] for each in encoded], dim=-1)
     pooled = torch.cat([each.text_embeds for each in encoded], dim=-1)
@@ -75,7 +75,7 @@ def _sd3_prompt(spec: DiffusionTransformer, config: Any) -> tuple[Tensor, Tensor
 
 
 def _flux_prompt(spec: DiffusionTransformer, config: Any) -> tuple[Tensor, Tensor]:
-    """``(1, 0, C)``, no text tokens, and ``(1, C')``, CLIP's embedding of the empty prompt."""
+    """The empty prompt: ``(1, 0, C)``, no text tokens, and ``(1, C')``, CLIP's pooled embedding."""
     pooled = _encoded(spec, "", CLIPTextModel).pooler_output
     _check_width(spec, config.pooled_projection_dim, pooled)
     return pooled.new_zeros(1, 0, config.joint_attention_dim), pooled

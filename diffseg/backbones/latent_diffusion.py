@@ -1,4 +1,4 @@
-"""Latent diffusion models in the diffusers layout: the configuration keys and files that all of them share."""
+"""Latent diffusion models in the diffusers layout: their common configuration keys and files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOKENIZER_LAYOUTS = (
     ("tokenizer{}/vocab.json", "tokenizer{}/merges.txt", "tokenizer{}/special_tokens_map.json"),
     ("tokenizer{}/tokenizer.json",),
 )
-"""A tokenizer has either of these: the published repositories' files, or the one that transformers writes today."""
+"""A tokenizer has one of these sets of files: that of the published repositories, or that of today's transformers."""
 
 
 VAE_FACTOR = 8  # pixels along one side of a latent
@@ -33,8 +33,8 @@ def published_files(suffixes: Sequence[str], denoiser: Sequence[str] = ()) -> tu
     """Files to download of a published repository.
 
     Args:
-        suffixes: of its text encoders.
-        denoiser: files of the denoiser; none: those of a U-Net.
+        suffixes: suffixes of its text encoders.
+        denoiser: files of the denoiser; empty: those of a U-Net.
     """
     vae, unet = ([name.format(part) for name in MODEL_FILES] for part in ("vae", "unet"))
     names = (*TEXT_FILES, *TOKENIZER_LAYOUTS[0])
@@ -55,19 +55,19 @@ class LatentDiffusion:
     Attributes:
         DENOISER: folder of the denoiser.
         DENOISER_FILES: its files in the published repository; {} stands for the folder.
-        FACTORS: latents along one side of a location, at each side with self-attention.
+        FACTORS: for each side with self-attention, the number of latents along one side of a location.
         TEXT_ENCODERS: suffixes of the folders of text encoders and tokenizers.
         LAST_TIMESTEP: largest time step.
-        path: hub id, looked up in the local cache only, or local folder. safetensors only, whole or in shards, in full
-            or half ("fp16") precision.
+        path: hub id, looked up only in the local cache, or local folder. Weights must be safetensors, whole or in
+            shards, in full or half ("fp16") precision.
         size: side P in pixels of the square that enters the VAE, a positive multiple of 8 max(FACTORS).
-        timestep: time step t given to the denoiser, 0..`LAST_TIMESTEP`. No noise is added, whatever it is.
-        dtype: of the VAE and the denoiser (see `diffseg.backbones.Dtype`). The text encoder, the collected attention
-            and the maps are always float32.
-        compile: whether torch compiles the VAE's encoder. That takes about 20 seconds once, and saves about 2 ms a
-            picture on an H200: it pays from about 10,000 pictures on.
-        tuned: see `diffseg.backbones.Backbone`. tau: Table 3 of the paper, for Stable Diffusion 1.4. DBSCAN's values
-            are not published; these were tuned for DINOv2.
+        timestep: time step t given to the denoiser, 0..`LAST_TIMESTEP`. No noise is added at any t.
+        dtype: precision of the VAE and the denoiser (see `diffseg.backbones.Dtype`). The text encoder, the collected
+            attention and the maps are always float32.
+        compile: True lets torch compile the VAE's encoder. That takes about 20 seconds once, and saves about 2 ms a
+            picture on an H200, so it pays from about 10,000 pictures on.
+        tuned: see `diffseg.backbones.Backbone`. tau is that of the paper's Table 3 (Stable Diffusion 1.4). DBSCAN's
+            values were tuned for DINOv2; the paper's main text has none.
 
     Raises:
         ValueError: ``size`` or ``timestep`` is out of range.
@@ -123,7 +123,7 @@ class LatentDiffusion:
 
     @property
     def texts(self) -> str:
-        """Folder or hub id in which the tokenizers are."""
+        """Folder or hub id of the tokenizers."""
         return self.path
 
     @cached_property
@@ -141,7 +141,7 @@ class LatentDiffusion:
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """All that is read, on this machine. Raises `WeightsError`."""
+        """All files that `load` reads. Raises `WeightsError`."""
         models = self.models
         encoders = [
             file
@@ -157,5 +157,5 @@ class LatentDiffusion:
         return sha256_of(self.files)
 
     def check(self) -> None:
-        """Raises `WeightsError` when a file is missing or damaged. Touches no network, imports no torch."""
+        """Raises `WeightsError` if a file is missing or damaged. Uses no network and imports no torch."""
         _ = self.files

@@ -1,4 +1,4 @@
-"""From pictures to the latents of a VAE."""
+"""Encodes pictures to the latents of a VAE."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 from diffseg.backbones.latent_diffusion import LatentDiffusion
 from diffseg.precision import float32_products
 
-HALF_RANGE = 127.5  # of a pixel: a VAE takes -1..1
+HALF_RANGE = 127.5  # half of the largest pixel value; a VAE takes -1..1
 
 
 def placed(vae: AutoencoderKL, spec: LatentDiffusion, device: torch.device) -> AutoencoderKL:
-    """Moves the VAE to the device; its encoder is compiled on first use if the spec says so."""
+    """Moves the VAE to the device. If ``spec.compile`` is set, its encoder is compiled on first use."""
     vae.to(device)
     if spec.compile:
         vae.encoder.compile()
@@ -22,10 +22,10 @@ def placed(vae: AutoencoderKL, spec: LatentDiffusion, device: torch.device) -> A
 
 @torch.no_grad()
 def latents_of(vae: AutoencoderKL, images: Tensor, spec: LatentDiffusion) -> Tensor:
-    """Latents as the denoiser expects them: the posterior mean, no noise, shifted and scaled.
+    """Encodes pictures for the denoiser: the posterior mean, without noise, shifted and scaled.
 
     Args:
-        vae: encodes.
+        vae: the encoder.
         images: ``(B, 3, P, P)`` RGB in [0, 255].
         spec: gives P and the precision.
 

@@ -1,4 +1,4 @@
-"""No network: for segmenters that look at the picture alone, or read label maps from files."""
+"""``backbone=none``, for segmenters that read only the picture, or label maps from files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Never
 
 @dataclass(frozen=True)
 class NoBackbone:
-    """Stands for a backbone where none is needed: there are no weights, no attention maps and no pass.
+    """A backbone without weights, attention maps and passes, for segmenters that need no attention.
 
     Attributes:
         size: side P in pixels of the square that is segmented and scored.
 
     Raises:
-        ValueError: a value out of range; the message starts with the field's name.
+        ValueError: ``size`` is below 1.
     """
 
     path: ClassVar[str] = ""
@@ -35,8 +35,8 @@ class NoBackbone:
         return "none", self.size
 
     def check(self) -> None:
-        """Nothing can be missing."""
+        """Does nothing: there are no weights."""
 
     def load(self, device: str = "auto") -> Never:
-        """Raises ValueError: there is no model, so a run must not ask for one."""
+        """Always raises ValueError, because there is no model."""
         raise ValueError("backbone=none has no model to load")

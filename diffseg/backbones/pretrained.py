@@ -1,4 +1,4 @@
-"""The only place where diffusers and transformers read files: whatever they raise becomes `BrokenWeights`."""
+"""Lets diffusers and transformers read files, and turns every error of theirs into `BrokenWeights`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from diffseg.backbones.weights import ModelFiles
 Loaded = TypeVar("Loaded")
 
 LIBRARIES = ("diffusers", "transformers")
-REASON_LENGTH = 200  # characters of a library's own message that are shown
+REASON_LENGTH = 200  # characters shown of a library's message
 ATTENTION_KEYS = {
     *("attn_implementation", "_attn_implementation", "_attn_implementation_internal", "_attn_implementation_autoset"),
     *("output_attentions", "output_hidden_states", "return_dict", "use_return_dict", "torchscript"),
@@ -28,12 +28,12 @@ NO_MEMORY = ("can't allocate memory", "out of memory")
 
 
 def guarded(load: Callable[[], Loaded], files: Iterable[Path], what: Path) -> Loaded:
-    """Result of ``load``, a call into a library that reads ``files`` and nothing else of ours.
+    """Calls ``load``, a function of a library that reads ``files``, and returns its result.
 
     Args:
-        load: the call.
-        files: what it reads. Where it fails, the first damaged one is named.
-        what: named where no file is damaged by itself: the configuration or the folder.
+        load: the function.
+        files: the files that it reads. If it fails, the error names the first damaged one.
+        what: the configuration or folder that the error names if no file is damaged.
 
     Raises:
         BrokenWeights: the call failed.
@@ -42,7 +42,7 @@ def guarded(load: Callable[[], Loaded], files: Iterable[Path], what: Path) -> Lo
     try:
         with _quiet():
             return load()
-    # Damaged files make the libraries raise anything, a bare Exception too.
+    # On damaged files the libraries raise any class, even Exception itself.
     except Exception as error:
         reason = " ".join(str(error).split())
         if isinstance(error, MemoryError) or any(words in reason for words in NO_MEMORY):
@@ -60,18 +60,18 @@ def pretrained(
     optional: tuple[str, ...] = (),
     **options: Any,
 ) -> Any:
-    """The frozen module of class ``kind``, in evaluation mode.
+    """Loads a module of class ``kind``, frozen and in evaluation mode.
 
     Args:
         kind: class of diffusers or transformers.
-        files: what it is read from.
-        dtype: of its weights.
+        files: files of the model.
+        dtype: dtype of its weights.
         optional: beginnings of the names of tensors that the file may lack.
-        **options: for ``from_pretrained``.
+        **options: arguments of ``from_pretrained``.
 
     Raises:
-        BrokenWeights: a file is damaged, or weights and configuration do not fit each other. The libraries would fill
-            what is missing with random numbers and leave out what is too much.
+        BrokenWeights: a file is damaged, or weights and configuration do not fit each other. (The libraries would fill
+            missing weights with random numbers, and ignore superfluous ones.)
     """
     module, info = guarded(
         lambda: kind.from_pretrained(
@@ -99,7 +99,7 @@ def pretrained(
 
 
 def fitted(module: nn.Module, tensors: Mapping[str, Tensor], file: Path, dtype: torch.dtype) -> Any:
-    """The frozen module with the ``tensors`` of ``file``, as `pretrained` returns it. Raises `BrokenWeights`."""
+    """Gives ``module`` the ``tensors`` of ``file``. Returns it as `pretrained` does. Raises `BrokenWeights`."""
     wanted = module.state_dict()
     check_fit(
         module,
@@ -118,10 +118,10 @@ def fitted(module: nn.Module, tensors: Mapping[str, Tensor], file: Path, dtype: 
 
 
 def configured(kind: Any, file: Path) -> Any:
-    """The configuration of transformers' class ``kind`` in ``file``, without settings of how attention is computed.
+    """Reads the configuration of transformers' class ``kind``, without the settings of attention.
 
-    People who looked at attention save ``output_attentions`` and its like with a model. Here they would change what a
-    model returns, or keep our attention from being used.
+    Some published configurations hold ``output_attentions`` and similar keys. They would change what a model returns,
+    or replace the attention function that collects.
 
     Raises:
         BrokenWeights: the file is damaged, or holds values that the class refuses.
@@ -148,8 +148,8 @@ def check_fit(
 ) -> None:
     """Checks that a file's tensors are those of ``module``, and finite.
 
-    Unexpected tensors are allowed unless they belong to a numbered layer that the module would have if its
-    configuration said so: published files hold heads, buffers and mask tokens that nothing here needs.
+    Unexpected tensors are allowed, because published files hold unneeded heads, buffers and mask tokens. They are an
+    error if they belong to a further numbered layer of a kind that the module has.
 
     Raises:
         BrokenWeights: see `pretrained`.
@@ -186,7 +186,7 @@ def _without_numbers(name: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the libraries from printing tables of tensors, which our one line replaces."""
+    """Silences the libraries' tables of tensors; the error's one line replaces them."""
     loggers = [logging.getLogger(name) for name in LIBRARIES]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

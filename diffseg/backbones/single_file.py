@@ -1,8 +1,8 @@
 """Stable Diffusion in one .safetensors file, as its authors published it (``v1-5-pruned-emaonly.safetensors``).
 
-Such a file holds U-Net, VAE and text encoders under their original names, without configuration or tokenizer. If the
-folder of the file has those in the diffusers layout (``unet/config.json``, ``tokenizer/vocab.json``, ...), they are
-read; otherwise those of the published model with the same tensors are used. Imports no torch.
+Such a file holds U-Net, VAE and text encoders under their original names, but no configuration and no tokenizer. If the
+folder of the file has them in the diffusers layout (``unet/config.json``, ``tokenizer/vocab.json``, ...), they are
+read. Otherwise the configurations of the published model of that family are used. Imports no torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from diffseg.backbones.integrity import tensor_shapes
 
 BEGIN, END, EXCLAMATION = 49406, 49407, 0  # tokens of CLIP: <|startoftext|>, <|endoftext|>, "!"
 MARKER = "model.diffusion_model.input_blocks.0.0.weight"
-TEXT_MARKERS = {  # the embedding of positions in the first text encoder
+TEXT_MARKERS = {  # a tensor that only this family has: the positions of a text encoder
     "sd1": "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight",
     "sd2": "cond_stage_model.model.positional_embedding",
     "sdxl": "conditioner.embedders.1.model.positional_embedding",
@@ -41,12 +41,12 @@ VAE: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """Configurations of a published model; whatever they leave out is the default of diffusers or transformers.
+    """Configurations of a published model, without the defaults of diffusers and transformers.
 
     Attributes:
-        unet, vae: of diffusers' classes.
-        text_encoders: suffix of each -> configuration of transformers' class.
-        padding: suffix of each text encoder -> token that fills the prompt.
+        unet, vae: configurations of diffusers' classes.
+        text_encoders: suffix of each text encoder -> configuration of transformers' class.
+        padding: suffix of each text encoder -> token that fills up the prompt.
     """
 
     unet: Mapping[str, Any]
@@ -108,10 +108,10 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
 
 
 def family_of(file: Path) -> str:
-    """Key of `ARCHITECTURES` to whose family the file belongs, from the names of its tensors.
+    """Finds the file's family, a key of `ARCHITECTURES`, from the names of its tensors.
 
     Raises:
-        BrokenWeights: it is none of them.
+        BrokenWeights: the file belongs to no family.
     """
     names = tensor_shapes(file)
     if MARKER not in names:

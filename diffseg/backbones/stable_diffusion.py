@@ -23,14 +23,14 @@ PUBLISHED_FILES = published_files(LatentDiffusion.TEXT_ENCODERS)
 
 @dataclass(frozen=True)
 class StableDiffusion(LatentDiffusion):
-    """Stable Diffusion 1.x or 2.x (or another latent-diffusion U-Net of that shape).
+    """Stable Diffusion 1.x or 2.x (or another latent-diffusion U-Net of the same shape).
 
-    One pass of the U-Net over the clean latent of the picture with the empty prompt gives 16 self-attention layers at
+    The U-Net runs once over the clean latent of the picture, with the empty prompt. It has 16 self-attention layers at
     the sides S, S/2, S/4 (5 each) and S/8 (1), S = size / 8: 64, 32, 16 and 8 at 512 pixels.
 
     Attributes: as for `LatentDiffusion`. ``size`` is a positive multiple of 64. ``path`` may also be one .safetensors
         file in the layout of the authors, see `diffseg.backbones.single_file`.
-        FAMILIES: keys of `single_file.ARCHITECTURES` that are of this class.
+        FAMILIES: keys of `single_file.ARCHITECTURES` that this class loads.
     """
 
     FAMILIES: ClassVar[tuple[str, ...]] = ("sd1", "sd2")
@@ -39,7 +39,7 @@ class StableDiffusion(LatentDiffusion):
 
     @cached_property
     def checkpoint(self) -> Path | None:
-        """The one file of the weights; None: they are a folder. Raises `WeightsError`."""
+        """The single file of weights; None if the weights are a folder. Raises `WeightsError`."""
         file = local(self.path)
         if file is None or not file.is_file():
             return None
@@ -56,7 +56,7 @@ class StableDiffusion(LatentDiffusion):
 
     @cached_property
     def configs(self) -> Mapping[str, Path] | None:
-        """Configurations in the folder of the `checkpoint`, such as "unet" -> file; None: it has no such folders."""
+        """Configurations in the folder of the `checkpoint`, such as "unet" -> file; None if it has no ``unet/``."""
         assert self.checkpoint is not None
         folder = self.checkpoint.parent
         parts = ["unet", "vae", *(f"text_encoder{suffix}" for suffix in self.TEXT_ENCODERS)]
@@ -68,12 +68,12 @@ class StableDiffusion(LatentDiffusion):
 
     @property
     def texts(self) -> str:
-        """Folder or hub id in which the tokenizers are."""
+        """Folder or hub id of the tokenizers."""
         return self.path if self.checkpoint is None else str(self.checkpoint.parent)
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """All that is read, on this machine. Raises `WeightsError`."""
+        """All files that `load` reads. Raises `WeightsError`."""
         if self.checkpoint is None:
             return super().files
         if self.configs is None:
@@ -87,7 +87,7 @@ class StableDiffusion(LatentDiffusion):
 
         Raises:
             WeightsError: a file is missing or damaged, or does not fit the others.
-            ValueError: the device does not exist, or the model is not of Stable Diffusion's shape.
+            ValueError: the device does not exist, or the model has another shape than Stable Diffusion.
         """
         from diffseg.backbones.unet_loading import load
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion XL and its distillations as backbones: the same as `stable_diffusion` but for shape and prompt."""
+"""Stable Diffusion XL and its distillations as backbones: `stable_diffusion` with another shape and prompt."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 class StableDiffusionXL(StableDiffusion):
     """Stable Diffusion XL or SSD-1B in the diffusers layout.
 
-    There is no attention at the side of the latent, size / 8: the self-attention layers are at half of it (10 of them
-    in SDXL) and at a quarter (60). Two text encoders embed the empty prompt; the U-Net is told that the picture was
+    It has no attention at the side of the latent, size / 8. Self-attention layers are at half of that side (10 in SDXL)
+    and at a quarter (60). Two text encoders embed the empty prompt. The U-Net's size inputs say that the picture is
     ``size`` pixels wide and high, and not cropped.
 
     Attributes: as for `StableDiffusion`. ``size`` is a positive multiple of 32.
@@ -29,5 +29,5 @@ class StableDiffusionXL(StableDiffusion):
 
     @property
     def vae_dtype(self) -> Dtype:
-        """As ``dtype``, but float32 instead of float16: the published VAE overflows there and gives NaN."""
+        """``dtype``, but float32 instead of float16, because the published VAE overflows in float16."""
         return "float32" if self.dtype == "float16" else self.dtype

@@ -1,4 +1,4 @@
-"""Self-attention of a latent-diffusion U-Net, collected while it runs (paper, Sec. 3.1 and Eq. 1)."""
+"""Collects the self-attention of a latent-diffusion U-Net while it runs (paper, Sec. 3.1 and Eq. 1)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from diffseg.precision import float32_products
 class SelfAttentionCollector:
     """Attention processor of diffusers for self-attention layers that also keeps the attention, heads averaged.
 
-    The layer's output is that of diffusers' ``AttnProcessor2_0``, without the parts that the self-attention of a
-    transformer block does not have (4-D input, mask, group or spatial norm, residual).
+    The layer's output equals that of diffusers' ``AttnProcessor2_0``. Parts that self-attention in a transformer block
+    never uses are left out (4-D input, mask, group or spatial norm, residual).
 
     Attributes:
-        totals: side -> ``(B, side*side, side*side)`` float32. Inside `collect` the sum over the layers of a side,
-            afterwards the mean.
+        totals: side -> ``(B, side*side, side*side)`` float32. Inside `collect` it is the sum over the layers of a side,
+            afterwards their mean.
         layers: side -> number of layers.
         features: ``(B, N, C)``, output of the encoder's last self-attention layer: DiffCut's features.
     """
@@ -86,10 +86,10 @@ def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAtte
     """Collects the self-attention (``attn1``) of the pass made inside the block.
 
     Args:
-        unet: makes the pass.
-        stop: leaves the block, and the pass, once the last layer's attention is collected: the rest of the U-Net does
-            not change it. Else the pass's output is what it is without collecting, and several passes over the same
-            batch are averaged.
+        unet: the U-Net that runs.
+        stop: True ends the pass, and the ``with`` block, after the last self-attention layer; the rest of the U-Net
+            does not change the attention. False: the pass runs to the end, collecting does not change its output, and
+            several passes over the same batch are averaged.
     """
     original = unet.attn_processors
     collector = SelfAttentionCollector(sum(name.endswith("attn1.processor") for name in original) if stop else None)
@@ -115,9 +115,9 @@ class UNetAttention(AttentionModel):
 
     Attributes:
         vae: encodes the picture.
-        unet: whose attention is collected.
+        unet: the U-Net whose attention is collected.
         prompt: ``(1, T, C)``, text embedding of the empty prompt.
-        pooled: ``(1, C')``, and of the prompt as a whole, which Stable Diffusion XL takes too; else None.
+        pooled: ``(1, C')``, its pooled embedding, a further input of Stable Diffusion XL; else None.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class UNetAttention(AttentionModel):
         device: torch.device,
         pooled: Tensor | None = None,
     ) -> None:
-        """Moves the modules to ``device``. Raises ValueError where they are not of Stable Diffusion's shape."""
+        """Moves the modules to ``device``. Raises ValueError if they have another shape than the spec says."""
         check_shape(vae, unet, spec)
         self.vae = placed(vae, spec, device)
         self.unet = unet.to(device)
@@ -140,9 +140,10 @@ class UNetAttention(AttentionModel):
     def attend_encoded(
         self, latents: Tensor, spec: StableDiffusion, prompt: Tensor | None = None
     ) -> list[AttentionMaps]:
-        """One pass of the U-Net at the spec's time step; see `AttentionModel.attend`, and `predict` for the prompt.
+        """Runs the U-Net at the spec's time step; see `AttentionModel.attend`, and `predict` for the prompt.
 
-        Without a prompt the pass ends early; with one it goes on for those who collect the cross-attention too.
+        Without a prompt the pass ends after the last self-attention layer. With a prompt it runs to the end, because
+        the caller may collect the cross-attention, too.
         """
         with collect(self.unet, stop=prompt is None) as collected:
             self.predict(latents, spec.timestep, prompt)
@@ -154,16 +155,16 @@ class UNetAttention(AttentionModel):
         ]
 
     def encode(self, images: Tensor) -> Tensor:
-        """``(B, 3, P, P)`` RGB in [0, 255] to scaled latents ``(B, 4, S, S)`` float32: the posterior mean, no noise."""
+        """Encodes ``(B, 3, P, P)`` RGB in [0, 255] to latents ``(B, 4, S, S)`` float32, see `latents_of`."""
         return latents_of(self.vae, images, self.spec)
 
     @torch.no_grad()
     def predict(self, latents: Tensor, timestep: int, prompt: Tensor | None = None) -> Tensor:
-        """One pass of the U-Net with an embedded prompt, or the empty one: latents to noise of the same shape."""
+        """Predicts the noise of latents, of the same shape, with an embedded prompt (None: the empty one)."""
         prompts = (self.prompt if prompt is None else prompt.to(self.prompt)).expand(len(latents), -1, -1)
         added = None
         if self.pooled is not None:
-            size = self.spec.size  # of the original, then its crop's corner, then the size of what is to be made of it
+            size = self.spec.size  # size of the original picture, corner of the crop, size of the target
             times = self.pooled.new_tensor([size, size, 0, 0, size, size]).expand(len(latents), -1)
             added = {"text_embeds": self.pooled.expand(len(latents), -1), "time_ids": times}
         with float32_products(tf32=self.spec.dtype == "tf32"):
@@ -171,7 +172,7 @@ class UNetAttention(AttentionModel):
 
 
 def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion) -> None:
-    """Raises ValueError where the spec's sides are not those of this model, or the model takes more than a latent."""
+    """Raises ValueError if the model has other sides than the spec, or needs other inputs than a latent."""
     vae_factor = 2 ** (len(vae.config.block_out_channels) - 1)
     kinds = unet.config.down_block_types
     factors = {2**number for number, kind in enumerate(kinds) if "CrossAttn" in kind}

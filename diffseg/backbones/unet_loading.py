@@ -1,4 +1,4 @@
-"""Reads the parts of a Stable Diffusion and puts them together. Reads local files only."""
+"""Loads the parts of a Stable Diffusion from local files."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from diffseg.precision import weights_dtype
 
 MAX_PROMPT_LENGTH = 1024  # tokens; CLIP's text encoders take 77
 
-# Class of each text encoder, by its suffix. The second one also gives an embedding of the whole prompt.
+# Class of each text encoder, by its suffix. The second one also computes a pooled embedding of the prompt.
 TEXT_MODELS = {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}
 
-# Where a file of the authors has OpenCLIP's text encoders, whose tensors have other names than OpenAI's.
+# Prefixes of OpenCLIP's text encoders in the authors' files. Their tensors have other names than OpenAI's.
 OPEN_CLIP_PREFIXES = {("sd2", ""): "cond_stage_model.model.", ("sdxl", "_2"): "conditioner.embedders.1.model."}
 
 
@@ -43,7 +43,7 @@ def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
     target = pick_device(device)
     parts = _parts_of_folder(spec) if spec.checkpoint is None else _parts_of_file(spec, spec.checkpoint)
     vae, unet = parts.vae, parts.unet
-    del vae.decoder  # half of the VAE's weights, and nothing here decodes
+    del vae.decoder  # half of the VAE's weights, never used
     prompt, pooled = empty_prompt(parts.text_encoders)
     model = UNetAttention(vae, unet, prompt, spec, target, pooled)
     if (width := unet.config.cross_attention_dim) != prompt.shape[-1]:
@@ -60,8 +60,8 @@ class Parts:
     """The modules of a Stable Diffusion.
 
     Attributes:
-        vae, unet: with the dtypes of the spec.
-        text_encoders: each encoder, float32, with the tokens of the empty prompt, ``(1, T)``, and its files.
+        vae, unet: in the dtypes of the spec.
+        text_encoders: for each encoder: the module (float32), tokens of the empty prompt ``(1, T)``, and its files.
     """
 
     vae: AutoencoderKL
@@ -70,7 +70,7 @@ class Parts:
 
 
 def _parts_of_folder(spec: StableDiffusion) -> Parts:
-    # diffusers warns where it cannot save memory while loading, which takes a package of its own.
+    # low_cpu_mem_usage=False: otherwise diffusers warns if the package accelerate is missing.
     return Parts(
         pretrained(AutoencoderKL, spec.models["vae"], weights_dtype(spec.vae_dtype), low_cpu_mem_usage=False),
         pretrained(UNet2DConditionModel, spec.models["unet"], weights_dtype(spec.dtype), low_cpu_mem_usage=False),
@@ -123,7 +123,7 @@ def _text_encoder_of_file(spec: StableDiffusion, file: Path, suffix: str, tensor
         found = guarded(lambda: convert_open_clip_checkpoint(module, tensors, prefix), [], file)
     else:
         found = guarded(lambda: convert_ldm_clip_checkpoint(tensors), [], file)
-    # transformers has dropped the prefix in one class and kept it in the other.
+    # One of transformers' classes has this prefix in the names of its tensors, the other has not.
     kept = "text_model." if hasattr(module, "text_model") else ""
     renamed = {
         name if name.startswith("text_projection") else kept + name.removeprefix("text_model."): tensor
@@ -134,16 +134,16 @@ def _text_encoder_of_file(spec: StableDiffusion, file: Path, suffix: str, tensor
 
 @torch.no_grad()
 def empty_prompt(encoders: Sequence[tuple[Any, Tensor, Sequence[Path]]]) -> tuple[Tensor, Tensor | None]:
-    """Embedding of the empty prompt, padded to the tokenizers' length T (77).
+    """Embeds the empty prompt, padded to the tokenizers' length T (77).
 
     Args:
         encoders: see `Parts`.
 
     Returns:
-        ``(1, T, C)`` float32: one encoder's last states, or what enters the last layers of two, side by side; and
-        ``(1, C')``, the second one's embedding of the prompt as a whole, None where there is no second.
+        ``(1, T, C)`` float32: the last states of a single encoder, or the concatenated inputs of the last layers of two
+        encoders; and ``(1, C')``, the pooled embedding of the second encoder, or None.
     """
-    # A tokenizer of another model has tokens, or a length, that the encoder does not know.
+    # guarded, because a tokenizer of another model may have tokens or a length that the encoder does not know.
     outputs = [
         guarded(partial(encoder, tokens, output_hidden_states=True), files, files[0])
         for encoder, tokens, files in encoders
@@ -154,7 +154,7 @@ def empty_prompt(encoders: Sequence[tuple[Any, Tensor, Sequence[Path]]]) -> tupl
 
 
 def load_text_encoder(spec: StableDiffusion, suffix: str) -> Any:
-    """CLIP's text encoder of that suffix, float32. Raises `WeightsError`."""
+    """Loads CLIP's text encoder of that suffix in float32. Raises `WeightsError`."""
     if (file := spec.checkpoint) is not None:
         return _text_encoder_of_file(spec, file, suffix, guarded(lambda: load_file(file), [file], file))
     files = spec.models[f"text_encoder{suffix}"]
@@ -162,10 +162,10 @@ def load_text_encoder(spec: StableDiffusion, suffix: str) -> Any:
 
 
 def load_tokenizer(files: Sequence[Path]) -> CLIPTokenizer:
-    """The tokenizer in the folder of ``files``, tried on the empty prompt. Raises `BrokenWeights`."""
+    """Loads the tokenizer in the folder of ``files`` and tries it on the empty prompt. Raises `BrokenWeights`."""
     folder = files[0].parent
     tokenizer = guarded(lambda: CLIPTokenizer.from_pretrained(folder, local_files_only=True), files, folder)
-    # transformers takes a huge number where the file gives none, and then pads nothing.
+    # If the file gives no length, transformers takes a huge number, and then pads nothing.
     length = tokenizer.model_max_length
     if not isinstance(length, int) or not 0 < length <= MAX_PROMPT_LENGTH:
         raise BrokenWeights(files[0], f"must have a number up to {MAX_PROMPT_LENGTH} as model_max_length, got {length}")
@@ -174,6 +174,6 @@ def load_tokenizer(files: Sequence[Path]) -> CLIPTokenizer:
 
 
 def tokenize(tokenizer: CLIPTokenizer, text: str) -> Tensor:
-    """``(1, T)`` int64: the text's tokens, padded to the tokenizer's length T (77), more where the text is longer."""
+    """The text's tokens ``(1, T)`` int64, padded to the tokenizer's length T (77); longer texts are not cut."""
     length = tokenizer.model_max_length
     return tokenizer(text, padding="max_length", max_length=length, return_tensors="pt").input_ids

