@@ -5,8 +5,8 @@ Layout of the folder, as the official archive unpacks:
     ADEChallengeData2016/images/validation/ID.jpg           pictures
     ADEChallengeData2016/annotations/validation/ID.png      label maps: 1..150, 0 = other, not scored
 
-Value 1 is label 0 here ("reduce_zero_label"). DiffCut's public code reads the values as they are, so that *other* is a
-class there and the last class, flag, is not scored.
+Value 1 becomes label 0 ("reduce_zero_label"). DiffCut's public code keeps the values, so it scores *other* as a class,
+and does not score the last class, flag.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 VOID = -1
-"""Label of a pixel that has no class: neither scored nor counted."""
+"""Label of a pixel without a class. Such pixels are neither scored nor counted."""
 
 
 class DatasetError(Exception):
-    """Data cannot be used. The message names the file or key, says what is wrong and what to do."""
+    """Data cannot be used. The message names the file or key, says what is wrong, and what to do."""
 
 
 def expanded(path: str | Path, key: str) -> Path:
@@ -72,12 +72,12 @@ class Dataset(Protocol):
 
     @property
     def background(self) -> int | None:
-        """Label of the class that stands for all else and may take many segments. None: no such class."""
+        """Label of the class that holds everything else and may take many segments. None: no such class."""
         ...
 
     @property
     def label_source(self) -> str:
-        """Where the ground truth comes from, as shown in the tables."""
+        """Source of the ground truth, as shown in the tables."""
         ...
 
     @property
@@ -92,7 +92,7 @@ class Dataset(Protocol):
 
     @property
     def listed(self) -> Sequence[str]:
-        """All ids, sorted, before ``limit``; fewer than `official_count` if the folder holds a part of the data."""
+        """All ids, sorted, before ``limit``; fewer than `official_count` if the folder holds a part of them."""
         ...
 
     @property
@@ -109,5 +109,5 @@ class Dataset(Protocol):
         ...
 
     def load(self, id: str) -> Sample:
-        """Decodes one picture. Raises `DatasetError` naming the file that cannot be used."""
+        """Decodes a picture. Raises `DatasetError`, which names the file that cannot be used."""
         ...

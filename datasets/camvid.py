@@ -29,7 +29,7 @@ class Camvid(PairedDataset):
     """CamVid with 11 classes. Ids look like ``0001TP_008550``.
 
     Attributes:
-        split: which pictures.
+        split: the split to evaluate.
     """
 
     split: Split = "test"

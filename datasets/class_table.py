@@ -24,7 +24,7 @@ class ClassTable:
 
     Attributes:
         names: class names; the position is the label.
-        label_of: value in a label file -> label (0..len(names)-1, or `VOID`). Values it does not hold are void as well.
+        label_of: value in a label file -> label (0..len(names)-1, or `VOID`). All other values are void, too.
     """
 
     names: tuple[str, ...]
@@ -36,7 +36,7 @@ class ClassTable:
         return self._of(np.arange(np.iinfo(np.uint8).max + 1))
 
     def labels(self, values: NDArray[np.integer]) -> NDArray[np.int16]:
-        """Labels ``(h, w)`` of the ``values`` ``(h, w)`` of a label file; `VOID` where a value has no class."""
+        """Labels ``(h, w)`` int16 of the ``values`` ``(h, w)`` of a label file; `VOID` for a value without a class."""
         if values.dtype == np.uint8:
             return self._lookup[values]
         present, positions = np.unique(values, return_inverse=True)
@@ -56,8 +56,8 @@ def read_class_table(path: Path) -> ClassTable:
     """Reads a CSV file of classes.
 
     Each line after the header is a value in the label files. The first column holds the value, the last two its label
-    (-1: void) and the name of the label; columns between them are for the reader. A file with one column alone lists
-    names: the value is the position.
+    (-1: void) and the name of the label; columns between them are for the reader. A file with a single column
+    lists names: the value is the position.
 
     Raises:
         ValueError: the file cannot be read, or its lines contradict each other; the message names the file and line.
@@ -81,7 +81,7 @@ def read_class_table(path: Path) -> ClassTable:
 
 
 def table_of_names(names: Iterable[str]) -> ClassTable:
-    """The table of classes whose value in the label files is their position. Raises ValueError for a name twice."""
+    """Table of classes whose value in the label files is their position. Raises ValueError if a name occurs twice."""
     return _table([(position, position, name) for position, name in enumerate(names)])
 
 
@@ -94,7 +94,7 @@ def _row(number: int, line: Sequence[str]) -> tuple[int, int, str]:
 
 
 def _table(rows: Sequence[tuple[int, int, str]]) -> ClassTable:
-    """Joins values, labels and names. Raises ValueError where they contradict each other."""
+    """Joins values, labels and names. Raises ValueError if they contradict each other."""
     label_of: dict[int, int] = {}
     names: dict[int, str] = {}
     for value, label, name in rows:

@@ -1,8 +1,8 @@
-"""COCO val2017 with the labels of COCO-Stuff: what COCO-Stuff-27 and COCO-Object share. Both read one folder:
+"""COCO val2017 with the labels of COCO-Stuff, the base of COCO-Stuff-27 and COCO-Object. Both read this folder:
 
 val2017/ID.jpg                                pictures
 stuffthingmaps/val2017/ID.png                 label maps: fine ids 0..181, 255 = unlabelled
-annotations/{instances,stuff}_val2017.json    the other source of labels
+annotations/{instances,stuff}_val2017.json    a second source of labels
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CocoVal2017(PairedDataset):
         '`make data-cocostuff DIR={root}` (for dataset.labels=json, with ARGS="--labels json")'
     )
     painted: ClassVar[tuple[str, ...]]
-    """Annotation files from which the labels are painted; the later covers the earlier. Instances come last."""
+    """Annotation files from which the labels are painted. Later files cover earlier ones; instances come last."""
 
     @property
     def label_source(self) -> str:
@@ -55,7 +55,7 @@ class CocoVal2017(PairedDataset):
         return super().label_path(id) if self.label_source == "stuffthingmaps" else self._json_path(INSTANCES)
 
     def _files(self, id: str) -> list[Path]:
-        # Painted labels can come from two files, of which `label_path` names the last.
+        # Labels can be painted from two files. `label_path` is the last one.
         others = () if self.label_source == "stuffthingmaps" else self.painted[:-1]
         return [*super()._files(id), *map(self._json_path, others)]
 
@@ -66,7 +66,7 @@ class CocoVal2017(PairedDataset):
     def _values(self, id: str) -> NDArray[np.integer]:
         """Fine ids of a picture, ``(h, w)``.
 
-        COCO does not publish which of two overlapping things the PNGs show; here it is the smaller one.
+        COCO does not publish which of two overlapping things its PNGs show. Here the smaller one is shown.
         """
         if self.label_source == "stuffthingmaps":
             return super()._values(id)

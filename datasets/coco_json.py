@@ -1,7 +1,7 @@
-"""Label maps painted from annotations in COCO's JSON format.
+"""Paints label maps from annotations in COCO's JSON format.
 
-Files of other tools hold regions of every kind, so a region is checked before pycocotools sees it: pycocotools reads
-beyond its memory on wrong run lengths, and fills it on coordinates far outside the picture.
+Files of other tools may hold invalid regions, so a region is checked before pycocotools gets it: wrong run lengths make
+pycocotools read beyond its memory, and coordinates far outside the picture make it fill the memory.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from datasets.base import DatasetError
 from datasets.files import warn_once
 
 UNPAINTED = 255
-"""Value of a pixel under no annotation, as in COCO-Stuff's own label maps."""
+"""Value of a pixel without an annotation, as in COCO-Stuff's label maps."""
 
 STUFF_OTHER = 183
-"""Category that COCO's stuff annotations give to the pixels of things; it names no class."""
+"""Category of the pixels of things in COCO's stuff annotations. It is not a class."""
 
 CORNERS = 3
-"""Fewest points of a polygon that covers something."""
+"""Smallest number of points of a polygon with an area."""
 
 LONGEST_OUTLINE = 10**6
-"""Greatest length of a polygon in pixels. pycocotools takes about 200 bytes a pixel of it; COCO's have thousands."""
+"""Largest length of a polygon in pixels. pycocotools needs about 200 bytes a pixel. COCO's polygons have thousands."""
 
 Annotation = Mapping[str, Any]
 
@@ -79,8 +79,8 @@ class CocoJson:
 def read_coco_json(path: Path) -> CocoJson:
     """Reads a file and groups its annotations by picture.
 
-    Annotations themselves are checked when their picture is painted, so that a damaged one costs one picture. A
-    warning counts those that belong to no picture of the file.
+    An annotation is checked when its picture is painted, so a damaged one makes only one picture fail. A warning counts
+    the annotations that belong to no picture of the file.
 
     Raises:
         DatasetError: the file is missing, cut short, or holds something else (captions, say).
@@ -114,10 +114,10 @@ def paint(canvas: NDArray[np.uint8], annotations: Iterable[Annotation], path: Pa
     """Paints regions onto ``canvas`` ``(h, w)`` in place: the value is the fine id, category id - 1.
 
     Args:
-        canvas: fine ids, `UNPAINTED` where nothing is painted yet.
-        annotations: those of one picture; the later covers the earlier. Crowds are painted like any other.
+        canvas: fine ids; `UNPAINTED` where nothing is painted yet.
+        annotations: annotations of one picture. Later ones cover earlier ones. Crowds are painted like all others.
         path: their file, for messages.
-        by_area: paint the larger region first, whatever the order, so that the smaller one stays visible.
+        by_area: True paints larger regions first, in spite of the order, so that smaller ones stay visible.
 
     Raises:
         DatasetError: an annotation cannot be read; the message names it.
@@ -142,7 +142,7 @@ def paint(canvas: NDArray[np.uint8], annotations: Iterable[Annotation], path: Pa
 
 
 def _fine_id(annotation: Annotation) -> int | None:
-    """Fine id of COCO-Stuff of an annotation's category; None for `STUFF_OTHER`. Raises ValueError and KeyError."""
+    """COCO-Stuff's fine id of an annotation's category; None for `STUFF_OTHER`. Raises ValueError and KeyError."""
     category = annotation["category_id"]
     if type(category) is not int or not 1 <= category <= STUFF_OTHER:
         raise ValueError(f"it has the unknown category id {category!r} (COCO and COCO-Stuff have 1..{STUFF_OTHER - 1})")
@@ -150,7 +150,7 @@ def _fine_id(annotation: Annotation) -> int | None:
 
 
 def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | None:
-    """A region as run lengths that pycocotools can decode.
+    """Converts a region to run lengths that pycocotools can decode.
 
     Args:
         region: ``segmentation`` of an annotation: a list of polygons ``[x, y, x, y, ...]`` in pixels, or run lengths
@@ -158,7 +158,7 @@ def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | Non
         height, width: of the picture, in pixels.
 
     Returns:
-        Packed run lengths of ``height * width`` pixels; None where no polygon has `CORNERS`.
+        Packed run lengths of ``height * width`` pixels; None if every polygon has fewer than `CORNERS` points.
 
     Raises:
         ValueError: the region cannot be read.
@@ -181,10 +181,10 @@ def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | Non
 
 
 def _polygon(points: object, height: int, width: int) -> list[float]:
-    """The coordinates of a polygon. Raises ValueError for what is none, or lies far outside the picture."""
+    """Checks the coordinates of a polygon. Raises ValueError if it is no polygon, or is far outside the picture."""
     if not isinstance(points, list) or any(type(each) not in (int, float) for each in points) or len(points) % 2:
         raise ValueError(f"its polygon {_short(points)} is no list of coordinates x, y, x, y, ...")
-    # A polygon may reach over the edge, but pycocotools follows its outline, and the memory that takes has no bound.
+    # A polygon may reach over the edge of the picture, but not far: pycocotools needs memory for its whole outline.
     if not all(-side <= each <= 2 * side for axis, side in ((0, width), (1, height)) for each in points[axis::2]):
         raise ValueError(f"its polygon {_short(points)} lies outside the {width} x {height} pixels of its picture")
     corners = list(zip(points[::2], points[1::2], strict=True))
@@ -194,12 +194,12 @@ def _polygon(points: object, height: int, width: int) -> list[float]:
 
 
 # COCO packs run lengths in characters from "0" on. A character holds five bits of a number, the lowest first, and a bit
-# that is set if the number goes on. From the fourth run on, the difference to the run before the last is stored.
+# that says whether the number continues. From the fourth run on, the difference to the run two places before is stored.
 FIRST_CHARACTER, CHARACTERS, GOES_ON, SIGN, DIGIT_BITS, DIGITS = ord("0"), 64, 0x20, 0x10, 5, 7
 
 
 def _unpack(text: str) -> list[int]:
-    """Run lengths from COCO's packed text. Raises ValueError where it is none."""
+    """Unpacks COCO's text of run lengths. Raises ValueError if the text is invalid."""
     runs: list[int] = []
     number = place = 0
     for character in text:

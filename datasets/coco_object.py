@@ -16,10 +16,10 @@ from datasets.coco import INSTANCES, CocoVal2017
 
 @dataclass(frozen=True)
 class CocoObject(CocoVal2017):
-    """COCO val2017 with 81 classes, the background among them.
+    """COCO val2017 with 81 classes, including the background.
 
-    Labels painted from the annotations show crowds like any other thing, and the smaller of two overlapping things on
-    top, which may differ from the PNGs.
+    Labels painted from the annotations show crowds like other things, and the smaller of two overlapping things on top.
+    The PNGs may differ.
     """
 
     name: ClassVar[str] = "coco_object"

@@ -1,7 +1,7 @@
 """COCO-Stuff-27: COCO val2017 with the 182 things and stuff of COCO-Stuff joined to 27 classes.
 
-The module `coco` shows the layout of the folder. Beside it lies the list evaluated since IIC and PiCIE, 2,175
-pictures: ``Coco164kFull_Stuff_Coarse_7.txt``, or ``curated/val2017/Coco164kFull_Stuff_Coarse_7.txt`` as in PiCIE.
+The module `coco` shows the layout of the folder. It also holds the list of 2,175 pictures that IIC, PiCIE and later
+papers evaluate: ``Coco164kFull_Stuff_Coarse_7.txt``, or PiCIE's ``curated/val2017/Coco164kFull_Stuff_Coarse_7.txt``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OFFICIAL_LIST = "Coco164kFull_Stuff_Coarse_7.txt"
 
 @dataclass(frozen=True)
 class CocoStuff27(CocoVal2017):
-    """COCO val2017 with 27 classes. Labels painted from the annotations differ from the PNGs where things overlap."""
+    """COCO val2017 with 27 classes. Where things overlap, labels painted from annotations differ from the PNGs."""
 
     name: ClassVar[str] = "cocostuff27"
     official_count: ClassVar[int | None] = 2175

@@ -1,8 +1,8 @@
 """PASCAL Context, ``val``: 5,104 pictures of VOC 2010, the 59 usual classes and background.
 
-DiffCut scores these 60 classes, the TCL benchmark both these and the 59 alone. The paper counts 5,105 pictures; the
-annotations in use since PASCAL in Detail (trainval_merged.json) have 5,104. Layout, after mmsegmentation's conversion
-(tools/dataset_converters/pascal_context.py):
+DiffCut scores these 60 classes. The TCL benchmark scores the 60 classes, and also the 59 without background. The paper
+of PASCAL Context counts 5,105 pictures; the annotations used since PASCAL in Detail (trainval_merged.json) have 5,104.
+Layout, after mmsegmentation's conversion (tools/dataset_converters/pascal_context.py):
 
     VOCdevkit/VOC2010/JPEGImages/ID.jpg                             pictures
     VOCdevkit/VOC2010/SegmentationClassContext/ID.png               label maps: 1..59, 0 = background, all else
@@ -22,7 +22,7 @@ HOME = "VOCdevkit/VOC2010"
 
 @dataclass(frozen=True)
 class Context60(PairedDataset):
-    """PASCAL Context with 60 classes, the background among them. Ids look like ``2008_000002``."""
+    """PASCAL Context with 60 classes, including the background. Ids look like ``2008_000002``."""
 
     name: ClassVar[str] = "context60"
     official_count: ClassVar[int | None] = 5104

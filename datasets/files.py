@@ -23,7 +23,7 @@ class FoundFiles:
 
     Attributes:
         paths: id -> file. The id is the path below the folder, with ``/``, without the ending.
-        skipped: files with another ending; hidden files and `SYSTEM_FILES` are not among them.
+        skipped: files with another ending, without hidden files and `SYSTEM_FILES`.
     """
 
     paths: Mapping[str, Path]
@@ -33,13 +33,12 @@ class FoundFiles:
 def find_files(folder: Path, endings: Sequence[str], nested: bool = False) -> FoundFiles:
     """Lists the files of a folder by their endings.
 
-    Names that begin with a dot are no pictures: macOS stores a second file ``._x.jpg`` beside ``x.jpg`` on foreign
-    disks.
+    Names that begin with a dot are skipped: on foreign disks macOS stores a second file ``._x.jpg`` beside ``x.jpg``.
 
     Args:
-        folder: a folder without files, or no folder at all, gives nothing.
-        endings: such as ``.jpg``. Capital and small letters are the same.
-        nested: look into sub-folders, too. A folder that is linked into itself is read once.
+        folder: the folder. If it is empty or missing, no file is found.
+        endings: endings of the names, such as ``.jpg``, in capital or small letters.
+        nested: True also reads sub-folders. A folder that is linked into itself is read once.
 
     Raises:
         DatasetError: two files have the same id, such as ``1.jpg`` and ``1.JPG``.
@@ -60,7 +59,7 @@ def find_files(folder: Path, endings: Sequence[str], nested: bool = False) -> Fo
 
 
 def _walk(folder: Path, nested: bool) -> list[Path]:
-    """Files that are neither hidden nor the system's, sorted."""
+    """Sorted files, without hidden files and `SYSTEM_FILES`."""
     files, seen = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
         place = os.path.realpath(parent)
@@ -78,12 +77,12 @@ def _refuse(error: OSError) -> None:
 
 @cache
 def warn_once(message: str) -> None:
-    """Logs a warning; the same one is not logged again in this process."""
+    """Logs a warning. A process logs the same warning once."""
     logger.warning("%s", message)
 
 
 def warn_skipped(folder: Path, skipped: Sequence[Path]) -> None:
-    """Tells the user which files of a folder are not taken for pictures, if there are any."""
+    """Warns about files of a folder that are not read as pictures."""
     if skipped:
         suffixes = ", ".join(sorted({path.suffix or "no suffix" for path in skipped})[:5])
         files = f"{len(skipped)} files" if len(skipped) > 1 else "1 file"

@@ -1,10 +1,10 @@
-"""Any folder of pictures and any folder of label maps, described by the configuration alone.
+"""A data set of the user's folders of pictures and label maps, described only by the configuration.
 
     dataset=folder dataset.images=DIR dataset.maps=DIR dataset.classes=FILE.csv dataset.void=[255]
 
 A picture ``DIR/in/a.jpg`` has the id ``in/a`` and the label map ``in/a.png`` (or another suffix) below the folder of
 the maps. The CSV file has a line for each value in the label maps: ``value,label,name``, with label -1 for void. A list
-of names, ``dataset.classes=[road,sky]``, stands for the values 0, 1, ...
+of names, ``dataset.classes=[road,sky]``, names the values 0, 1, ...
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from datasets.reading import image_size, read_any_label, read_image
 
 ARRAY = ".npy"
 KEYS = {"images": "DIR", "maps": "DIR", "classes": f"FILE.csv (with {HEADER}) or a list of names"}
-"""The keys that the user has to give, and what they take."""
+"""Keys that the user must set -> their values."""
 
 
 @dataclass(frozen=True, eq=False)
 class FolderDataset(PairedFiles):
     """Pictures and label maps of the user.
 
-    Building the data set reads the CSV file of the classes, and nothing else.
+    Building the data set reads only the CSV file of the classes.
 
     Attributes:
         images: folder of the pictures, with sub-folders, in any format that Pillow reads.
         maps: folder of the label maps: one channel of 8, 16 or 32 bits, a palette, or NumPy's ``.npy``.
-        classes: path of a CSV file, or names. Afterwards the names; the position is the label.
-        void: values in the label maps that are not scored. A value in the CSV file is what that file says.
-        background: label of the class that stands for all else and may take many segments. None: no such class.
-        name: of the data set, for the tables.
+        classes: path of a CSV file, or names. After construction: the names; the position is the label.
+        void: values in the label maps that are not scored. The CSV file takes precedence.
+        background: label of the class that holds everything else and may take many segments. None: no such class.
+        name: name of the data set in the tables.
     """
 
     images: str | None = None
@@ -64,7 +64,7 @@ class FolderDataset(PairedFiles):
             raise ValueError(f"classes: {error}") from error
         if self.background is not None and not 0 <= self.background < len(table.names):
             raise ValueError(f"background: must be a label, 0..{len(table.names) - 1}, or null, got {self.background}")
-        # Frozen, but the number and the names of the classes are needed before the first picture.
+        # The dataclass is frozen, but number and names of the classes are needed before the first picture.
         object.__setattr__(self, "classes", table.names)
         object.__setattr__(self, "_table", table)
 
@@ -76,7 +76,7 @@ class FolderDataset(PairedFiles):
 
     @property
     def _key(self) -> tuple[object, ...]:
-        """The settings, and the values of the classes. The latter come from a file, which can change."""
+        """The settings, and the values of the classes, because these come from a file that can change."""
         return (*(getattr(self, field.name) for field in fields(self)), *sorted(self.table.label_of.items()))
 
     def _read_classes(self) -> ClassTable:
@@ -90,7 +90,7 @@ class FolderDataset(PairedFiles):
 
     @property
     def table(self) -> ClassTable:
-        """The classes, and the values in the label maps that stand for them."""
+        """The classes, and their values in the label maps."""
         table: ClassTable = self.__dict__["_table"]
         return table
 
@@ -115,7 +115,7 @@ class FolderDataset(PairedFiles):
         return self._label_maps.get(id, self._folder("maps") / f"{id}.png")
 
     def _image(self, id: str) -> NDArray[np.uint8]:
-        """The picture, turned upright as EXIF says, unless its label map has the shape of the picture as stored."""
+        """The picture as stored if its label map has that shape; otherwise turned upright as its EXIF data say."""
         path = self.image_path(id)
         upright, stored = read_image(path, upright=True), image_size(path)
         if upright.shape[1::-1] != stored and self._values(id).shape[::-1] == stored:
@@ -130,7 +130,7 @@ class FolderDataset(PairedFiles):
         return "correct the map, or name the value in dataset.classes or dataset.void"
 
     def _pictures(self) -> Collection[str]:
-        """Ids of the pictures with a label map; a warning names and counts the files without a partner."""
+        """Ids of the pictures with a label map. A warning counts the other files and names one."""
         if unset := [f"{key}={advice}" for key, advice in KEYS.items() if not getattr(self, key)]:
             raise DatasetError(f"dataset=folder: these keys are not set: dataset.{', dataset.'.join(unset)}")
         images, maps = self._images, self._label_maps

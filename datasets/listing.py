@@ -1,4 +1,4 @@
-"""Base of all data sets: which pictures are evaluated, in which order, and the fingerprint of the list."""
+"""Base of all data sets: lists the pictures to evaluate, and computes the fingerprint of the list."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from datasets.reading import read_ids
 
 @dataclass(frozen=True, kw_only=True)
 class ListedDataset(ABC):
-    """Pictures that lie in files. Building a data set touches no disk; the list is made on first use and kept.
+    """Pictures in files. Building a data set reads no disk. The list is made on first use and kept.
 
     Attributes:
-        split_file: text file with an id a line: evaluate exactly these. None: the pictures of the published list if
-            there is one beside the data, else every picture.
+        split_file: text file with an id a line: evaluate exactly these. None: the pictures of the published list if it
+            lies beside the data, else every picture.
         limit: evaluate only this many pictures, from the start of the sorted list (>= 1). None: all.
     """
 
@@ -39,7 +39,7 @@ class ListedDataset(ABC):
     @property
     @abstractmethod
     def table(self) -> ClassTable:
-        """The classes, and the values in the label files that stand for them."""
+        """The classes, and their values in the label files."""
 
     @property
     @abstractmethod
@@ -48,24 +48,24 @@ class ListedDataset(ABC):
 
     @property
     def background(self) -> int | None:
-        """Label of the class that stands for all else and may take many segments. None: no such class."""
+        """Label of the class that holds everything else and may take many segments. None: no such class."""
         return None
 
     @property
     @abstractmethod
     def label_source(self) -> str:
-        """Where the ground truth comes from, as shown in the tables."""
+        """Source of the ground truth, as shown in the tables."""
 
     @abstractmethod
     def load(self, id: str) -> Sample:
-        """Decodes one picture. Raises `DatasetError` naming the file that cannot be used."""
+        """Decodes a picture. Raises `DatasetError`, which names the file that cannot be used."""
 
     @abstractmethod
     def _pictures(self) -> Collection[str]:
-        """Ids of the pictures that are there.
+        """Ids of all existing pictures.
 
         Raises:
-            DatasetError: there are none; the message says where to get them.
+            DatasetError: no picture exists. The message says where to get the data.
         """
 
     @abstractmethod
@@ -74,10 +74,10 @@ class ListedDataset(ABC):
 
     @abstractmethod
     def label_path(self, id: str) -> Path:
-        """Path of the file with a picture's labels. It may not exist."""
+        """Path of a picture's label file. The file may not exist."""
 
     def _official_list(self) -> Path | None:
-        """Path of the published list of ids. None: there is no list beside the data."""
+        """Path of the published list of ids. None: no list lies beside the data."""
         return None
 
     @property
@@ -92,10 +92,10 @@ class ListedDataset(ABC):
 
     @cached_property
     def listed(self) -> tuple[str, ...]:
-        """Ids before ``limit``, sorted; fewer than `official_count` if the folder holds a part of the data.
+        """Ids before ``limit``, sorted; fewer than `official_count` if the folder holds only a part of the data.
 
         Raises:
-            DatasetError: the data are missing, or a picture of ``split_file``, or the labels of a picture.
+            DatasetError: the data, a picture of ``split_file``, or the labels of a picture are missing.
         """
         pictures = set(self._pictures())
         if self.split_file is not None:
@@ -116,7 +116,7 @@ class ListedDataset(ABC):
         return tuple(sorted(ids))
 
     def _missing(self, id: str) -> Path:
-        """The file that a picture lacks: its labels, if the picture itself is there."""
+        """The missing file of a picture: its labels if the picture exists, else the picture."""
         return self.label_path(id) if self.image_path(id).is_file() else self.image_path(id)
 
     def _require(self, missing: Iterable[Path], because: str) -> None:
@@ -146,7 +146,7 @@ class ListedDataset(ABC):
         return " ".join(map(_size, self._files(id)))
 
     def _files(self, id: str) -> list[Path]:
-        """The files that a picture and its labels are read from."""
+        """The files of a picture and its labels."""
         return [self.image_path(id), self.label_path(id)]
 
 

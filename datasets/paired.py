@@ -1,4 +1,4 @@
-"""Data sets that are a folder of pictures and a folder of label maps of the same names."""
+"""Base of data sets that have a folder of pictures and a folder of label maps with the same names."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from datasets.reading import make_sample, read_image, read_label
 
 @dataclass(frozen=True)
 class PairedFiles(ListedDataset):
-    """A picture and a label map for each id, wherever they lie."""
+    """A picture file and a label map file for each id."""
 
     ignored: ClassVar[Collection[int]] = ()
-    """Values that are void and have no line in the table."""
+    """Void values that have no line in the table."""
 
     def load(self, id: str) -> Sample:
-        """Decodes a picture and its classes. Raises `DatasetError` naming the file that cannot be used."""
+        """Decodes a picture and its classes. Raises `DatasetError`, which names the file that cannot be used."""
         image_path, label_path = self.image_path(id), self.label_path(id)
         image, values = self._image(id), self._values(id)
         unknown = sorted(set(np.unique(values).tolist()) - self.table.label_of.keys() - set(self.ignored))
@@ -42,7 +42,7 @@ class PairedFiles(ListedDataset):
     @property
     @abstractmethod
     def values(self) -> str:
-        """Values that a label map may hold, for messages. The table says what they mean."""
+        """Values that a label map may hold, for messages."""
 
     @property
     def _cure(self) -> str:
@@ -50,12 +50,12 @@ class PairedFiles(ListedDataset):
         return "unpack or convert them again"
 
     def _image(self, id: str) -> NDArray[np.uint8]:
-        """The picture, ``(h, w, 3)``."""
+        """Decodes the picture: ``(h, w, 3)`` uint8 RGB."""
         return read_image(self.image_path(id))
 
     @abstractmethod
     def _values(self, id: str) -> NDArray[np.integer]:
-        """The values that the label map of a picture holds, ``(h, w)``."""
+        """Decodes the values of the picture's label map: ``(h, w)``."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ class PairedDataset(PairedFiles):
     """Folder of the label maps, below ``root``."""
     values: ClassVar[str]
     image_endings: ClassVar[tuple[str, ...]] = (".jpg", ".jpeg")
-    """Endings of a picture's name after the id; the first one is the usual one."""
+    """Endings of a picture's name after the id; the first one is used in messages."""
     map_ending: ClassVar[str] = ".png"
     """Ending of a label map's name after the id."""
     nested: ClassVar[bool] = False
-    """The files lie in sub-folders, see `_place`."""
+    """True if the files lie in sub-folders, see `_place`."""
     split_list: ClassVar[str | None] = None
-    """The published list of ids, below ``root``; None: the folder of the pictures is the split."""
+    """The published list of ids, below ``root``; None: all pictures of the folder are the split."""
     usual_root: ClassVar[str]
     source: ClassVar[str]
     """How to get the data into ``{root}``, for messages."""
@@ -93,7 +93,7 @@ class PairedDataset(PairedFiles):
         return self._images.get(id, self._image_folder / f"{self._place(id)}{self.image_endings[0]}")
 
     def label_path(self, id: str) -> Path:
-        """Path of the file with a picture's labels. It may not exist."""
+        """Path of a picture's label map. The file may not exist."""
         return self._label_maps.get(id, self._map_folder / f"{self._place(id)}{self.map_ending}")
 
     def _place(self, id: str) -> str:
@@ -110,7 +110,7 @@ class PairedDataset(PairedFiles):
         return self._images.keys()
 
     def _check_labels(self) -> None:
-        """Raises `DatasetError` when there are no labels at all, or no list of those to evaluate."""
+        """Raises `DatasetError` if the folder of labels or the list of the split is missing."""
         if not self._map_folder.is_dir():
             raise DatasetError(f"{self._map_folder}: no label maps there; {self._where}")
         split = self._official_list()
@@ -154,5 +154,5 @@ class PairedDataset(PairedFiles):
 
 
 def _by_name(found: FoundFiles) -> dict[str, Path]:
-    """Id -> file, where the sub-folder is no part of the id."""
+    """Id -> file; the id is the file's name without sub-folders."""
     return {id.rpartition("/")[2]: path for id, path in found.paths.items()}

@@ -1,8 +1,8 @@
-"""Eight photographs that installed packages carry, with polygons drawn for this project: nothing to download.
+"""Eight photographs from installed packages, with polygons drawn for this project. No download is needed.
 
-``photos.json`` holds the polygons in COCO's format (category id = fine id of COCO-Stuff + 1, the later annotation
-covers the earlier) and, for each picture, the sha256 of its file: outlines fit one picture only, and another release of
-a package may carry another one under the same name.
+``photos.json`` holds the polygons in COCO's format (category id = fine id of COCO-Stuff + 1; later annotations cover
+earlier ones) and the sha256 of each picture's file, because another release of a package may hold another picture under
+the same name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from datasets.reading import make_sample, read_image
 
 TRUTH = Path(__file__).with_name("photos.json")
 
-# File in an import package, by id.
+# Id -> import package, and file in it.
 SOURCES = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "chelsea": ("skimage", "data/chelsea.png"),
@@ -55,7 +55,7 @@ class Photos(ListedDataset):
         """Decodes a photograph and paints its classes.
 
         Raises:
-            DatasetError: the package or the file is missing, the file is damaged, or it is another picture.
+            DatasetError: the package or the file is missing, or the file is damaged or holds another picture.
         """
         path = self.image_path(id)
         image = read_image(path)
@@ -88,7 +88,7 @@ class Photos(ListedDataset):
         if id not in SOURCES:
             raise DatasetError(f"dataset photos: there is no {id}; there are {', '.join(SOURCES)}")
         package, file = SOURCES[id]
-        # The package is found, not imported: importing scikit-image or matplotlib takes seconds.
+        # find_spec does not import the package, which would take seconds.
         spec = find_spec(package)
         if spec is None or spec.origin is None:
             raise DatasetError(
@@ -101,5 +101,5 @@ class Photos(ListedDataset):
         return TRUTH
 
     def state(self, id: str) -> str:
-        # The pictures' checksums are in this file, so it covers them too.
+        # This file holds the pictures' checksums, too.
         return hashlib.sha256(TRUTH.read_bytes()).hexdigest()

@@ -14,10 +14,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datasets.base import VOID, DatasetError, Sample
 
-# A single value a pixel: grey levels or palette indices. The palette itself only colours the map for the eye.
+# Modes with one value a pixel: grey levels or palette indices. The palette only colours the map for people.
 LABEL_MODES = ("L", "P")
 
-# Modes of one channel with more than 8 bits, which Pillow would cut off at 255 instead of scaling.
+# Modes of one channel with more than 8 bits. Pillow would cut their values off at 255 instead of scaling them.
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
@@ -45,13 +45,13 @@ def _decoding(path: Path) -> Iterator[None]:
 def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
     """Decodes a picture to ``(h, w, 3)`` uint8 RGB: the first frame of several, transparency on white.
 
-    Grey levels of more than 8 bits are scaled: white is 65535, 1.0 in floating point, or the brightest level where that
+    Grey levels of more than 8 bits are scaled: white is 65535 (in floating point 1.0), or the brightest level if that
     is higher. The command line of `diffseg` reads photographs by the same rules; a test compares the two.
 
     Args:
         path: any format that Pillow reads.
-        upright: turn the picture as its EXIF data say. False for published data sets, whose ground truth is aligned
-            with the pixels as they are stored.
+        upright: True turns the picture as its EXIF data say. False is for published data sets, whose ground truth is
+            aligned with the stored pixels.
 
     Raises:
         DatasetError: the file is missing, cut short or no picture.
@@ -69,10 +69,10 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
 
 
 def read_label(path: Path) -> NDArray[np.uint8]:
-    """Decodes a label map to ``(h, w)`` uint8, the values as stored (indices where the file has a palette).
+    """Decodes a label map to ``(h, w)`` uint8: the values as stored, or the indices of a palette.
 
     Raises:
-        DatasetError: the file is missing, cut short, no picture, or has not exactly one 8-bit channel.
+        DatasetError: the file is missing, cut short or no picture, or has other channels than one of 8 bits.
     """
     with _decoding(path), Image.open(path) as image:
         mode, values = image.mode, np.array(image)
@@ -85,18 +85,17 @@ def read_label(path: Path) -> NDArray[np.uint8]:
 
 
 def read_any_label(path: Path) -> NDArray[np.integer]:
-    """Decodes a label map of any origin to ``(h, w)`` integers, the values as stored.
+    """Decodes a label map of any origin to ``(h, w)`` integers: the values as stored, or the indices of a palette.
 
     Args:
-        path: a picture with one channel of up to 32 bits, or with a palette, whose indices count; or NumPy's ``.npy``
-            with integers or truth values.
+        path: a picture with one channel of up to 32 bits or a palette, or NumPy's ``.npy`` with integers or booleans.
 
     Raises:
         DatasetError: the file is missing, cut short, no label map, or has several channels.
     """
     with _decoding(path):
         if path.suffix.lower() == ".npy":
-            # Mapped first: a damaged header may promise more than there is memory for.
+            # Memory-mapped, because a damaged header may state a size larger than the memory.
             values = np.load(path, mmap_mode="r", allow_pickle=False)
         else:
             with Image.open(path) as image:
@@ -116,13 +115,13 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def read_ids(path: Path) -> set[str]:
-    """Reads a list of ids, one a line. Blank lines, repetitions and spaces around an id do not count.
+    """Reads a list of ids, one a line. Blank lines, repetitions and spaces around an id are ignored.
 
     Raises:
-        DatasetError: the file is missing, not UTF-8 text, or lists nothing.
+        DatasetError: the file is missing, is not UTF-8 text, or lists no id.
     """
     try:
-        # Windows' editors put a byte order mark in front, which utf-8-sig skips.
+        # Editors on Windows write a byte order mark, which utf-8-sig skips.
         ids = {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()} - {""}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"

@@ -6,7 +6,7 @@ Layout of the folder, as the official archive unpacks:
     VOCdevkit/VOC2012/SegmentationClass/ID.png              label maps: palette index = class, 255 = void
     VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt        the list
 
-The void outlines are not scored, as in VOC's own evaluation. DiffCut's public code counts them as background.
+The void outlines are not scored, as in VOC's evaluation. DiffCut's public code counts them as background.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOME = "VOCdevkit/VOC2012"
 
 @dataclass(frozen=True)
 class Voc2012(PairedDataset):
-    """PASCAL VOC 2012 with 21 classes, the background among them. Ids look like ``2007_000033``."""
+    """PASCAL VOC 2012 with 21 classes, including the background. Ids look like ``2007_000033``."""
 
     name: ClassVar[str] = "voc2012"
     official_count: ClassVar[int | None] = 1449

@@ -4,9 +4,8 @@
     python -m datasets.prepare cityscapes --dir DIR --archives leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip
     python -m datasets.prepare camvid --dir DIR
 
-Running it again goes on where it stopped; complete data are only checked. An archive that lies in DIR/archives
-(Cityscapes: in DIR) is taken from there. Exit status: 0 ready, 1 incomplete, 2 an error, which is one
-line on stderr.
+Run it again to resume; complete data are only checked. Archives in DIR/archives (Cityscapes: in DIR) are used instead
+of a download. Exit status: 0 ready; 1 incomplete; 2 an error, reported in one line on stderr.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m datasets.prepare", description=__doc__.splitlines()[0])
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--dir", type=Path, required=True, help="folder of the data set; made if need be")
+    common.add_argument("--dir", type=Path, required=True, help="folder of the data set; made if missing")
     common.add_argument("--allow-partial", action="store_true", help="accept fewer pictures than the published number")
     download = argparse.ArgumentParser(add_help=False)
     download.add_argument(
@@ -67,7 +66,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=URL",
-        help=f"take a file from another address ({', '.join(SCHEMES)}); names are in {SOURCES.name}; repeatable",
+        help=f"take a file from another address ({', '.join(SCHEMES)}); names are in {SOURCES.name}; may be repeated",
     )
     sets = parser.add_subparsers(dest="dataset", required=True)
     coco = sets.add_parser("cocostuff", parents=[common, download], help="download COCO-Stuff-27")
@@ -111,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DatasetError as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR_STATUS
-    except OSError as error:  # a full disk, a folder that may not be written: the system's own words
+    except OSError as error:  # a full disk, or a folder that cannot be written: the system's message
         print(f"error: {root}: {error}", file=sys.stderr)
         return ERROR_STATUS
     except KeyboardInterrupt:
@@ -120,6 +119,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a letter of a path gets its code
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the terminal cannot show is printed as its code
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main())

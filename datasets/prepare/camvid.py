@@ -1,8 +1,8 @@
-"""Downloads CamVid in SegNet's release: one archive of GitHub, of which only the folder ``CamVid/`` is unpacked.
+"""Downloads CamVid in SegNet's release, an archive on GitHub. Only its folder ``CamVid/`` is unpacked.
 
-GitHub packs the archive anew for each download, without a stable checksum, and sends no parts of it. So a broken
-download starts again, and the unpacked files are checked instead: their number, their sizes, and the sha256 of each in
-``camvid.sha256`` (computed from the files of the release; ``sha256sum -c`` reads it, too).
+GitHub packs the archive anew for each download, without a stable checksum, and cannot resume. So a broken download
+starts again, and the unpacked files are checked: their number, their sizes, and their sha256 in ``camvid.sha256``
+(computed from the files of the release; ``sha256sum -c`` reads it, too).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def prepare_camvid(root: Path, archive: Source) -> Camvid:
     """Downloads and unpacks CamVid, unless it exists, and checks it.
 
     Args:
-        root: folder of the data set, made if need be. The archive goes to ``root/archives`` and stays there.
+        root: folder of the data set, made if missing. The archive goes to ``root/archives`` and stays there.
         archive: its file and address.
 
     Returns:
         The data set with the split ``test``.
 
     Raises:
-        DatasetError: the archive cannot be downloaded or is another one, or a file is damaged.
+        DatasetError: the archive cannot be downloaded or is not CamVid's, or a file is damaged.
     """
     published = _published()
     if not all((root / path).is_file() for path in published):

@@ -1,4 +1,4 @@
-"""Unpacks Cityscapes: the validation split out of the archives that the user has downloaded."""
+"""Unpacks the validation split of Cityscapes from archives that the user has downloaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datasets.cityscapes27 import IMAGE_SUFFIX, LABEL_SUFFIX, SPLIT, Cityscapes2
 from datasets.prepare.extract import GB, Limits, select, unpack
 from datasets.prepare.layout import check_sizes
 
-# One folder more in front is allowed, as mirrors have it; no city and no id holds a dot or a slash.
+# A further folder in front is allowed, as in mirrors' archives. Cities and ids hold no dot and no slash.
 MEMBERS: Final = re.compile(
     rf"(?:[^/]+/)?(leftImg8bit/{SPLIT}/[\w-]+/[\w-]+{re.escape(IMAGE_SUFFIX)}"
     rf"|gtFine/{SPLIT}/[\w-]+/[\w-]+{re.escape(LABEL_SUFFIX)})"
@@ -24,10 +24,10 @@ def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: M
     """Unpacks the validation split of Cityscapes, unless it exists, and checks it.
 
     Args:
-        root: folder of the data set, made if need be.
+        root: folder of the data set, made if missing.
         archives: the downloaded zips. Empty: those in ``root``.
-        page: address at which the archives are offered.
-        names: their names, with the size of each in GB.
+        page: address of the page that offers the archives.
+        names: name of each archive -> its size in GB.
 
     Raises:
         DatasetError: no archive and no picture exists, a named archive is missing, or a file is damaged or does not

@@ -1,4 +1,4 @@
-"""Downloads COCO-Stuff-27: which archives there are, and what is taken out of them."""
+"""Downloads COCO-Stuff-27, and unpacks the needed files of its archives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Labels = Literal["png", "json"]
 
 @dataclass(frozen=True)
 class Part:
-    """The files that are taken out of an archive of COCO.
+    """The files to unpack from an archive of COCO.
 
     Attributes:
         source: key in ``sources.yaml``.
@@ -45,7 +45,7 @@ class Part:
 
 
 def coco_parts(labels: Labels, ids: Iterable[str]) -> list[Part]:
-    """The archives of COCO-Stuff-27. Labels come first: if their server is down, nothing large was downloaded."""
+    """The archives of COCO-Stuff-27. Labels come first: if their server is down, nothing large is downloaded."""
     pictures = Part(
         source="images",
         members=re.compile(rf"(?:[^/]+/)?{SPLIT}/(\d{{12}}\.jpg)"),
@@ -79,9 +79,9 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
     """Downloads and unpacks the missing files of COCO-Stuff-27, and checks all of them.
 
     Args:
-        root: folder of the data set, made if need be. Archives go to ``root/archives`` and stay there.
-        labels: "png" for the stuffthingmaps, "json" for COCO's own annotations.
-        sources: files and addresses, by name.
+        root: folder of the data set, made if missing. Archives go to ``root/archives`` and stay there.
+        labels: "png" for the stuffthingmaps, "json" for COCO's annotations.
+        sources: name -> file and address.
 
     Raises:
         DatasetError: a file cannot be downloaded, is not the published one, or does not fit the others.
@@ -100,7 +100,7 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
             if part.source != "stuffthingmaps":
                 raise
             raise DatasetError(
-                f"{error}; or take COCO's own annotations, whose maps differ where instances overlap (the tables then "
+                f"{error}; or take COCO's annotations, whose maps differ where instances overlap (the tables then "
                 'say label_source json), with ARGS="--labels json" (without make: --labels json)'
             ) from error
         unpack(select(archive, part.members, part.limits), root / part.folder)

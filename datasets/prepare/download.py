@@ -1,7 +1,7 @@
-"""Downloads that survive cut connections and killed processes, checked before they are taken.
+"""Downloads files and checks them. Cut connections and killed processes lose nothing.
 
-Own code on urllib, because pooch, the library for this, starts a broken download of a gigabyte from zero. A download
-grows as ``NAME.part``. The next connection, or the next call, goes on where it stopped, if the server sends parts.
+A download grows as ``NAME.part``. The next connection, or the next call, resumes it if the server supports that. The
+usual library, pooch, would start a broken download of a gigabyte again from zero, so this module uses urllib.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from datasets.base import DatasetError
 SCHEMES = ("http://", "https://", "file://")
 
 ATTEMPTS = 5
-"""A download is given up when so many connections in a row have brought nothing new."""
+"""Number of connections in a row without a new byte after which a download fails."""
 
 PAUSE = 1.0
-"""Seconds before the second attempt; doubled before each further one."""
+"""Seconds before the second attempt; doubled before each further attempt."""
 
 TIMEOUT = 30.0
-"""Seconds without an answer, or without another byte, after which a connection counts as cut."""
+"""Seconds without an answer, or without a further byte, after which a connection counts as cut."""
 
 BLOCK = 1 << 20
 
-# These pass; every other error status (no such file, not allowed) will be the same a moment later.
+# Error statuses that may pass. All others (no such file, not allowed) stay the same.
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
@@ -48,14 +48,14 @@ CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
 
 @dataclass(frozen=True)
 class Source:
-    """A file and its public home, an entry of ``sources.yaml``.
+    """A file and its public address, an entry of ``sources.yaml``.
 
     Attributes:
         name: key in ``sources.yaml``, and of ``--source NAME=URL``.
         url: http://, https:// or file://.
         file: name under which it is stored.
         about: rough size of the download in GB (10^9 bytes).
-        unpacked: rough size in GB of what is taken out of it.
+        unpacked: rough size in GB of the files unpacked from it.
         size: exact, in bytes. None: not published.
         sha256: hex. None: not published.
     """
@@ -75,11 +75,11 @@ class Source:
 
 
 class _Interrupted(Exception):
-    """A connection failed in a way that may pass; the message says how."""
+    """A connection failed, but a later one may succeed. The message says why."""
 
 
 class _Unreachable(_Interrupted):
-    """There was no connection at all."""
+    """No connection was made."""
 
 
 def sha256_of(path: Path) -> str:
@@ -89,12 +89,12 @@ def sha256_of(path: Path) -> str:
 
 
 def difference(source: Source, path: Path, sha256: str) -> str | None:
-    """Says how a file differs from the published one; None when nothing known differs.
+    """Says how a file differs from the published one. None: size and checksum match as far as they are published.
 
     Args:
-        source: what is published.
-        path: the file.
-        sha256: of the file, hex.
+        source: the published file.
+        path: the file to compare.
+        sha256: its sha256, hex.
     """
     size = path.stat().st_size
     if source.size not in (None, size):
@@ -107,20 +107,20 @@ def difference(source: Source, path: Path, sha256: str) -> str | None:
 
 
 def download(source: Source, path: Path) -> str:
-    """Downloads a file to ``path``. Folders are made when the first byte has come.
+    """Downloads a file to ``path``. Folders are made when the first byte arrives.
 
     Returns:
         The file's sha256, hex.
 
     Raises:
-        DatasetError: the server cannot be reached or refuses (what has come is kept for the next call); or the file
-            is not the published one (it is kept as ``NAME.rejected``).
+        DatasetError: the server cannot be reached or refuses (the next call resumes the download); or the file is not
+            the published one (it is kept as ``NAME.rejected``).
         OSError: the disk is full, or the folder cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
     joined = _complete(source, part)
     wrong = difference(source, part, sha256 := sha256_of(part))
-    if wrong and joined:  # perhaps from two versions of the file: once more, in one piece
+    if wrong and joined:  # the pieces may be of two versions of the file: download it again in one piece
         part.unlink()
         _complete(source, part)
         wrong = difference(source, part, sha256 := sha256_of(part))
@@ -138,7 +138,7 @@ def _size(part: Path) -> int:
 
 
 def _complete(source: Source, part: Path) -> bool:
-    """Connects until the file is whole. Returns whether it is joined from pieces of several connections."""
+    """Connects until the file is complete. Returns True if several connections brought pieces of it."""
     longest = _size(part)
     joined, failures = longest > 0, 0
     for connection in count(1):
@@ -146,7 +146,7 @@ def _complete(source: Source, part: Path) -> bool:
             _transfer(source, part)
             break
         except _Interrupted as error:
-            # Only what is longer than ever counts as progress: a server that ignores ranges begins at zero each time.
+            # Only a new greatest length is progress: a server that ignores ranges begins at zero each time.
             failures = 0 if _size(part) > longest else failures + 1
             longest = max(longest, _size(part))
             joined = joined or longest > 0
@@ -164,17 +164,17 @@ def _complete(source: Source, part: Path) -> bool:
 
 
 def _transfer(source: Source, part: Path) -> None:
-    """Adds to the part what one connection brings.
+    """Appends the bytes of one connection to the part.
 
     Raises:
         _Interrupted: the connection failed, or was cut.
-        DatasetError: the server has no such file, or plainly another one.
+        DatasetError: the server has no such file, or a file of another size or kind.
     """
     offset = _size(part)
     if offset and offset == source.size:  # killed after the last byte
         return
     with _connect(source, part, offset) as response:
-        if response is None:  # all of it is there
+        if response is None:  # the part is complete
             return
         headers: Message = response.headers
         if headers.get_content_type() == "text/html":
@@ -201,7 +201,7 @@ def _transfer(source: Source, part: Path) -> None:
 
 @contextmanager
 def _connect(source: Source, part: Path, offset: int) -> Iterator[Any]:
-    """The answer of the server; None where it says that the file ends at ``offset``."""
+    """The server's answer; None if it says that the file ends at ``offset``."""
     headers = {"User-Agent": "diffseg", "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
@@ -232,7 +232,7 @@ def _connect(source: Source, part: Path, offset: int) -> Iterator[Any]:
 
 
 def _append(response: Any, part: Path, size: int, total: int | None) -> None:
-    """Writes an answer behind the first ``size`` bytes; raises _Interrupted if it ends before ``total`` bytes."""
+    """Writes an answer after the first ``size`` bytes. Raises _Interrupted if it ends before ``total`` bytes."""
     part.parent.mkdir(parents=True, exist_ok=True)
     with (
         part.open("ab" if size else "wb") as file,

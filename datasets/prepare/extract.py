@@ -1,4 +1,4 @@
-"""Takes files out of a zip archive that is not trusted: names, links and sizes are checked before any is written."""
+"""Unpacks files of an untrusted zip archive. Names, links and sizes are checked before any file is written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes, unpacked, above which an archive is refused: of one file, and of all together."""
+    """Largest unpacked sizes in bytes, of one file and of all together. Larger archives are refused."""
 
     file: int
     total: int
@@ -33,11 +33,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Selection:
-    """Files of an archive, checked.
+    """Checked files of an archive.
 
     Attributes:
-        archive: the zip.
-        entries: path below the folder they are unpacked to -> entry.
+        archive: the zip file.
+        entries: path below the target folder -> entry.
     """
 
     archive: Path
@@ -45,7 +45,7 @@ class Selection:
 
     @property
     def bytes(self) -> int:
-        """Size of the unpacked files."""
+        """Size of the unpacked files in bytes."""
         return sum(entry.file_size for entry in self.entries.values())
 
 
@@ -55,23 +55,23 @@ def _reading(archive: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError) as error:
-        # Of the operating system's errors, only "invalid argument" is the archive's fault: a place outside the file.
+        # The archive causes only one of the system's errors, "invalid argument": it names a place outside the file.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
         raise DatasetError(f"{archive}: the archive is damaged ({error}); delete it and download it again") from error
 
 
 def select(archive: Path, members: re.Pattern[str], limits: Limits) -> Selection:
-    """Chooses the files of an archive whose whole name matches.
+    """Selects the files of an archive whose whole name matches.
 
     Args:
-        archive: the zip.
-        members: pattern of the names; its first group is the path below the folder they are unpacked to.
-        limits: what is refused as too large.
+        archive: the zip file.
+        members: pattern of the names; its first group is the path below the target folder.
+        limits: largest allowed sizes.
 
     Raises:
-        DatasetError: the archive is damaged or has no such file; or it is not one to unpack: a name that leads out of
-            the folder, a link, an encrypted file, two files for one path, more bytes than `limits` allow.
+        DatasetError: the archive is damaged, has no matching file, or is refused: a name leads out of the folder, a
+            file is a link, encrypted, unusually compressed or too large, or two files have the same path.
         OSError: the archive cannot be opened.
     """
     with _reading(archive), zipfile.ZipFile(archive) as file:
@@ -114,7 +114,7 @@ def _leads_out(name: str) -> bool:
 
 
 def require_space(folder: Path, needed: float) -> None:
-    """Raises `DatasetError` when fewer than ``needed`` bytes are free on the disk of ``folder``, made or not."""
+    """Raises `DatasetError` if the disk of ``folder``, which may not exist, has fewer than ``needed`` free bytes."""
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
@@ -125,20 +125,20 @@ def require_space(folder: Path, needed: float) -> None:
 
 
 def unpack(selection: Selection, folder: Path) -> None:
-    """Unpacks files below ``folder``. A file appears when it is complete. An equal file stays untouched.
+    """Unpacks files below ``folder``. A file appears when it is complete. Files that are already equal stay untouched.
 
     Raises:
-        DatasetError: the archive is damaged, or the disk too small. Files unpacked until then stay.
+        DatasetError: the archive is damaged, or the disk is too small. Files unpacked before stay.
         OSError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = {path: info for path, info in selection.entries.items() if not _is_there(folder / path, info)}
     require_space(folder, sum(info.file_size for info in missing.values()))
     archive = selection.archive
-    scratch = folder / ".unpacking"  # one name, so that a process that is killed leaves one file at most
+    scratch = folder / ".unpacking"  # always the same name, so that killed processes leave at most one file
     with _reading(archive), zipfile.ZipFile(archive) as file:
         for path, info in tqdm(missing.items(), desc=f"unpack {archive.name}", unit="file", disable=None, leave=False):
-            # zipfile stops at the size in the header and compares the checksum, so a header that lies is found out.
+            # zipfile stops at the size in the header and compares the checksum, so a wrong header raises an error.
             with file.open(info) as packed, scratch.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, BLOCK)
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Checks that every picture of a prepared folder has labels of its size. Only headers are read, nothing is decoded."""
+"""Checks that every picture of a prepared folder has labels of its size. Reads only headers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_sizes(dataset: PairedDataset) -> None:
 
 
 def _label_sizes(dataset: PairedDataset, id: str) -> Iterator[tuple[Path, Size]]:
-    """Each file with labels of a picture, and the size it gives: width and height."""
+    """Yields each label file of a picture, with the (width, height) that it states."""
     if isinstance(dataset, CocoVal2017) and dataset.label_source == "json":
         for annotations in dataset.annotations():
             height, width = annotations.size(id)

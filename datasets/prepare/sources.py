@@ -1,4 +1,4 @@
-"""The files of ``sources.yaml``: gets them, checks them, and writes down where they came from."""
+"""Downloads and checks the files of ``sources.yaml``, and records their addresses and checksums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MANIFEST: Final = ".sources.json"
 
 
 def sources_of(entries: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Source]:
-    """The files of a data set and their addresses; those of ``--source`` replace the public ones."""
+    """Name -> file and address of a data set. Addresses of ``--source`` replace the public ones."""
     if unknown := sorted(overrides.keys() - entries.keys()):
         raise DatasetError(f"--source {unknown[0]}: there is no such source; there are {', '.join(entries)}")
     sources = {
@@ -45,7 +45,7 @@ def obtain(source: Source, path: Path, root: Path) -> None:
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
-    """Content of the manifest: address and checksum of each file, and the label source."""
+    """Reads the manifest: address and checksum of each file, and the label source."""
     path = root / MANIFEST
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -54,7 +54,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 
 def record(root: Path, key: str, value: object) -> None:
-    """Writes an entry of the manifest, if it is a new one."""
+    """Writes an entry of the manifest if it has changed."""
     manifest = read_manifest(root)
     if manifest.get(key) != value:
         scratch = root / f"{MANIFEST}.new"

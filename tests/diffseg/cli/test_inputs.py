@@ -63,8 +63,8 @@ def test_what_is_skipped_is_named(
     save(folder / ".hidden.png")
     assert cli.main([str(folder), "-o", str(folder / "out")]) == 0
     files, folders = capsys.readouterr().err.splitlines()
-    assert files.startswith(f"diffseg: {folder}: skipped IMG_1.HEIC: no suffix of a picture")
-    assert folders.startswith(f"diffseg: {folder}: skipped deeper/: folders in a folder")
+    assert files.startswith(f"diffseg: {folder}: skipped IMG_1.HEIC: not a suffix of a picture")
+    assert folders.startswith(f"diffseg: {folder}: skipped deeper/: sub-folders")
     assert cli.main([str(folder / "IMG_1.HEIC"), "-o", str(folder / "out")]) == 0
     assert stored(folder / "out" / "IMG_1.labels.png").shape == (4, 4)
     for number in range(9):
