@@ -1,9 +1,9 @@
-"""The commands of the benchmark, ``python -m experiments.NAME``, and what they are made of."""
+"""The commands of the benchmark, ``python -m experiments.NAME``, and their parts."""
 
 import sys
 
 from diffseg.command import end_at_once
 
-# Python imports this package before it runs NAME, whose imports take seconds: the one place that comes before them.
+# Ctrl+C must work while NAME imports its modules, which takes seconds. Python imports this package first.
 if sys.argv[0] == "-m":
     end_at_once()

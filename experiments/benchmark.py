@@ -1,7 +1,7 @@
-"""Measures this code against the alternatives and its goals: ``make bench``, or ``python -m experiments.benchmark``.
+"""Compares this code with alternatives and goals: ``make bench``, or ``python -m experiments.benchmark``.
 
-Needs no network. A line whose hardware or weights are absent says so. The table, and the same as JSON, go to
-``experiments/bench/results/DATE-DEVICE.txt`` and ``.json``.
+Needs no network. A line whose hardware or weights are missing says "unmeasured" and why. Writes the table to
+``experiments/bench/results/DATE-DEVICE.txt`` and the same as JSON.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from diffseg.cli.options import Parser, path_argument, positive_int
 from diffseg.command import run_command
 from eval.files import write_text
 
-if TYPE_CHECKING:  # torch takes seconds to import: what is wrong with the arguments is said before
+if TYPE_CHECKING:  # torch takes seconds to import: wrong arguments are reported before
     from experiments.bench.measuring import Line, Settings
 
 FOLDER = Path(__file__).parent / "bench" / "results"
 QUICK_FOLDER = Path(__file__).parents[1] / "results" / "bench"  # not under version control
-# Name -> what measures its lines, within experiments.bench: a function of `Settings` that returns a list of `Line`.
+# Group -> module and function in experiments.bench. The function takes `Settings` and returns a list of `Line`.
 GROUPS = {
     "merging": "merging:lines",
     "kmeans": "clustering:kmeans_lines",
@@ -47,7 +47,7 @@ HEADER = ("line", "ours", "alternative", "ours/alt.", "goal", "met", "floor", "n
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the chosen lines, prints the table and writes it."""
     options = _parse(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told before anything is measured
+    options.out.mkdir(parents=True, exist_ok=True)  # fails before anything is measured
     from eval.provenance import provenance
     from experiments.bench.measuring import GOLDEN, Settings
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.only or GROUPS:
         print(f"{name} ...", file=sys.stderr, flush=True)
         lines += resolve_name(f"experiments.bench.{GROUPS[name]}")(settings)
-    if settings.quick:  # the goals are of other sizes
+    if settings.quick:  # the goals are for the full sizes
         lines = [replace(line, goal=None, goal_ratio=None) for line in lines]
     text = f"{_headline(settings)}\n\n{table(lines)}\n"
     print(text, end="")
@@ -71,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="python -m experiments.benchmark", description=__doc__)
     add = parser.add_argument
-    add("--quick", action="store_true", help="run small inputs once: shows that it works, not how fast")
+    add("--quick", action="store_true", help="run small inputs once; shows that the lines run, not how fast")
     add("--only", nargs="+", choices=GROUPS, metavar="NAME", help=f"measure only these: {', '.join(GROUPS)}")
     repeats = "time each line N times and report the median (default: %(default)s)"
     add("--repeats", type=positive_int, default=5, metavar="N", help=repeats)
-    golden = "folder of reference results of the authors' code (default: that of the tests)"
+    golden = "folder of reference results of the authors' code (default: tests/golden)"
     add("--golden", type=path_argument, metavar="DIR", help=golden)
     out = "folder for the results (default: experiments/bench/results; with --quick results/bench)"
     add("--out", type=path_argument, metavar="DIR", help=out)
@@ -87,7 +87,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """Aligned columns, one line each."""
+    """Text of the table, with aligned columns."""
     rows = [HEADER, *(_cells(line) for line in lines)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,9 +1,9 @@
-"""Passes one picture through a backbone and reports what matters before a long run: ``python -m experiments.check``.
+"""Checks the backbones of a run with one picture before it takes hours: ``python -m experiments.check``.
 
     python -m experiments.check backbone=sd14 backbone.path=DIR
     python -m experiments.check experiment=table1 dataset.root=DIR
 
-It takes the keys of `experiments.evaluate`, writes nothing, and ends with status 2 where the run would fail.
+Takes the keys of `experiments.evaluate`, writes nothing, and exits with status 2 if the run would fail.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def check_backbones(config: DictConfig) -> None:
     """Checks each backbone of the rows."""
     with one_line_errors():
         rows = check(plan(config).rows)
-        # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
+        # Imports torch, which takes seconds. Missing data and weights have been reported before.
         from experiments.running.backbone_check import report
 
         try:
@@ -37,10 +37,10 @@ def check_backbones(config: DictConfig) -> None:
 
 
 def start() -> None:
-    """Reads the command line: a check takes one point, and under ``-m`` the sweep's launcher would evaluate."""
+    """Runs the command line. Refuses ``-m``, because the launcher of a sweep would evaluate instead of check."""
     with one_line_errors():
         if {*MULTIRUN} & {*sys.argv}:
-            raise ConfigError("-m: a check takes one point; leave -m out")
+            raise ConfigError("-m: a check takes a single point; leave -m out")
     main(check_backbones)
 
 

@@ -34,16 +34,16 @@ USER_ERRORS = (
     *(ConfigError, DatasetError, WeightsError, RecordError, WriteError),
     *(HydraException, OmegaConfBaseException, OSError, YAMLError),
 )
-# Hydra takes plugins from the namespace package hydra_plugins only: this folder holds our part of it, nothing else.
+# Hydra finds plugins only in the namespace package hydra_plugins. This folder contains our part of that package.
 PLUGINS = str(Path(__file__).with_name("plugins"))
 USAGE_STATUS, FAILED_STATUS = 2, 1
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def evaluate(config: DictConfig) -> None:
-    """One run, or one job of a multirun."""
+    """Evaluates one run, or one job of a sweep."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        _evaluate(config)  # what goes wrong reaches `main` when the other jobs have run
+        _evaluate(config)  # errors reach `main` after the other jobs have run
         return
     with one_line_errors():
         _evaluate(config)
@@ -52,7 +52,7 @@ def evaluate(config: DictConfig) -> None:
 def _evaluate(config: DictConfig) -> None:
     planned = plan(config)
     planned = replace(planned, rows=check(planned.rows))
-    # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
+    # Imports torch, which takes seconds. Missing data and weights have been reported before.
     from experiments.running.runner import run_plans
 
     (failed,) = run_plans([planned])
@@ -61,7 +61,7 @@ def _evaluate(config: DictConfig) -> None:
 
 
 def _make_tables(folder: Path) -> None:
-    """Makes the tables of a results folder anew from its records, and prints them."""
+    """Rewrites the tables of a results folder from its records, and prints them."""
     from experiments.running.reporting import retabulate
 
     print(retabulate(folder))
@@ -69,7 +69,7 @@ def _make_tables(folder: Path) -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the program with one line instead of a traceback."""
+    """Context in which an error ends the program with one line instead of a traceback."""
     try:
         yield
     except USER_ERRORS as error:
@@ -80,7 +80,7 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(INTERRUPTED_STATUS)
     except PicturesFailed:
         sys.exit(FAILED_STATUS)  # the run has said how many
-    except Exception as error:  # told here, because Hydra would print more; a part outside this project may raise any
+    except Exception as error:  # a user's part may raise any error, and Hydra would print a traceback
         if os.environ.get(TRACEBACK):
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)
@@ -88,8 +88,8 @@ def one_line_errors() -> Iterator[None]:
 
 
 def main(command: Callable[[], None] = evaluate) -> None:
-    """Runs a Hydra command, `evaluate` or another over the same configuration, with Hydra's own errors as ours."""
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands its errors over instead of printing them
+    """Runs a Hydra command, such as `evaluate`. Errors of Hydra are reported like those of this project."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises its errors instead of printing them
     if PLUGINS not in sys.path:
         sys.path.append(PLUGINS)
     one_pass = importlib.import_module("hydra_plugins.one_pass")

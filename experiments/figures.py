@@ -1,4 +1,4 @@
-"""``python -m experiments.figures [RESULTS ...] -o OUT``: plots of results, and the paper's figures, as PNG and PDF."""
+"""Draws plots of results and the paper's figures: ``python -m experiments.figures [RESULTS ...] -o OUT``."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from experiments.plotting.all_plots import all_plots
 USAGE_STATUS = 2
 DPI = 200
 KINDS = ("png", "pdf")
-ORIGIN = "Description"  # the text of a PNG that says what it is made from
+ORIGIN = "Description"  # PNG text field that stores the hash of the figure's inputs
 
 DESCRIPTION = """\
 Draws figures as PNG and PDF into OUT.
 
 RESULTS are results folders of runs or of sweeps (-m). Their tables are plotted.
 
-The paper's figures (Tian et al., CVPR 2024) are drawn from photographs and show
-no RESULTS. They are skipped if the folder already has them, made from the same
-photographs, weights, settings and code.
+The paper's figures (Tian et al., CVPR 2024) are drawn from photographs, not from
+RESULTS. They are skipped if OUT already has them and photographs, weights,
+settings and code have not changed.
 
-  attention_maps       Fig. 2: one location's attention at each resolution
-  aggregation_weights  Fig. 4: one resolution alone, or all in proportion
+  attention_maps       Fig. 2: attention of one location at each resolution
+  aggregation_weights  Fig. 4: proportional weights, and each resolution alone
   examples             Fig. 5 to 9: overlay, input, segmentation
 """
 
@@ -58,17 +58,17 @@ time: about 15 core-seconds a photograph with dinov2_small, 35 with sd14
 
 
 def save(figures: Mapping[str, Figure], out: Path, made_from: str | None = None) -> list[Path]:
-    """Writes each figure as ``NAME.png`` and ``NAME.pdf``, whole or not at all: the same figures, the same bytes.
+    """Writes each figure atomically as ``NAME.png`` and ``NAME.pdf``. Equal figures give equal bytes.
 
     Args:
         figures: name -> figure.
         out: folder, made if missing.
-        made_from: what `kept` looks for.
+        made_from: hash of the inputs, stored in the PNG files for `kept`.
 
     Raises:
         WriteError: a file cannot be written.
     """
-    # Fonts as TrueType, which publishers ask for; no date, no version.
+    # No date and no version, so that equal figures give equal bytes. Fonts as TrueType, which publishers require.
     unchanging = {
         "png": {"Software": None, ORIGIN: made_from},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -89,7 +89,7 @@ def save(figures: Mapping[str, Figure], out: Path, made_from: str | None = None)
 
 
 def kept(out: Path, made_from: str) -> bool:
-    r"""Whether a folder has the paper's figures, `save`\ d with the same ``made_from``."""
+    """True if a folder has the paper's figures, written by `save` with the same ``made_from``."""
     try:
         if not all((out / f"{name}.{kind}").is_file() for name in FIGURES for kind in KINDS):
             return False
@@ -97,13 +97,13 @@ def kept(out: Path, made_from: str) -> bool:
             with Image.open(out / f"{name}.png") as image:
                 if image.info.get(ORIGIN) != made_from:
                     return False
-    except OSError:  # no picture, or none that may be read
+    except OSError:  # not an image, or not readable
         return False
     return True
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line: 0, or 2 after one line that says what is wrong."""
+    """Runs the command line. Returns 0, or 2 after one line about an error."""
     args = _parser().parse_args(argv)
     try:
         for option, given in {"--only plots": args.only == "plots", "--compare": args.compare}.items():
@@ -120,34 +120,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _plot(args: argparse.Namespace) -> None:
-    """The plots of results."""
+    """Draws the plots of results."""
     results = read_results(*args.results)
     for folder in results.unfinished:
-        print(f"{folder}: has no tables yet, left out", file=sys.stderr)
+        print(f"{folder}: left out, because it has no tables yet", file=sys.stderr)
     figures = all_plots(results, args.compare)
     if not figures:
-        print("no plots: a single setting, or none that could be evaluated", file=sys.stderr)
+        print("no plots: the results have a single setting, or every image failed", file=sys.stderr)
         return
     _tell("plots", save(figures, args.out))
 
 
 def _draw_papers(args: argparse.Namespace) -> None:
-    """The paper's figures, unless already drawn."""
+    """Draws the paper's figures unless they are already there."""
     chosen = setups(args.backbone, args.path, args.size)
     chosen[0].spec.check()
     photos = {Path(name).stem: read(name) for name in args.photo or SOURCES}
     made_from, out = origin(photos, chosen, args.at), args.paper_out or args.out
     if kept(out, made_from):
-        print(f"The paper's figures are in {out} already: {', '.join(FIGURES)}")
+        print(f"The paper's figures are already in {out}: {', '.join(FIGURES)}")
         return
-    with writing(out):  # found out before minutes of drawing
+    with writing(out):  # fails before minutes of drawing
         out.mkdir(parents=True, exist_ok=True)
-    # torch takes seconds: what is wrong has been said by now
+    # Imports torch, which takes seconds. Wrong arguments and missing weights have been reported before.
     from transformers.utils.logging import disable_progress_bar
 
     from experiments.paper.figures import draw
 
-    disable_progress_bar()  # a bar for loading weights says nothing that ours does not
+    disable_progress_bar()  # our bar covers loading the weights
     _tell("the paper's figures", save(draw(photos, chosen, args.at, args.device), out, made_from))
 
 
@@ -157,10 +157,10 @@ def _tell(what: str, paths: Sequence[Path]) -> None:
 
 
 def read(photo: str) -> Picture:
-    """A photograph: the name of a built-in one, or a file.
+    """Reads a built-in photograph by its name, or a file.
 
     Raises:
-        PhotoError: it is neither.
+        PhotoError: no built-in photograph has this name, and no readable file has this path.
     """
     if photo in SOURCES:
         return Photos().load(photo).image
@@ -203,8 +203,8 @@ def _parser() -> argparse.ArgumentParser:
         "--compare",
         nargs=2,
         metavar=("A", "B"),
-        help="two settings, named as in the plots and in summary.md: every other setting is compared with A, and B "
-        "with A image by image and class by class; default: the two that are named above each plot",
+        help="compare every setting with A, and B with A image by image and class by class. A and B are names of "
+        "settings as in the plots and in summary.md; default: the settings named above each plot",
     )
     paper = parser.add_argument_group("the paper's figures").add_argument
     paper("--paper-out", type=path_argument, metavar="DIR", help="folder for these figures; default: OUT")
@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
         "--photo",
         action="append",
         metavar="P",
-        help="a file, or one of the built-in photographs; may be repeated, the first is that of Fig. 2 and 4; "
+        help="a file or a built-in photograph; may be repeated; Fig. 2 and 4 show the first; "
         f"default: {', '.join(SOURCES)}",
     )
     paper(
@@ -220,15 +220,15 @@ def _parser() -> argparse.ArgumentParser:
         type=_location,
         default=(0.5, 0.5),
         metavar="ROW,COL",
-        help="location of Fig. 2, fractions of the side from the top left; default: 0.5,0.5, the middle",
+        help="location in Fig. 2, as fractions of the side from the top left; default: 0.5,0.5 (the centre)",
     )
     paper("--backbone", choices=BACKBONES, default=BACKBONES[0], help="default: %(default)s")
-    paper("--path", metavar="DIR", help="folder or cached hub id of its weights; default: its usual ones")
+    paper("--path", metavar="DIR", help="folder or cached hub id of the weights; default: the backbone's")
     paper(
         "--size",
         type=positive_int,
         metavar="N",
-        help="side of its input in pixels; default: 896 (dinov2_small), 512 (sd14)",
+        help="side of the backbone's input in pixels; default: 896 (dinov2_small), 512 (sd14)",
     )
     paper("--device", default="auto", help="auto, cpu, cuda, ...; default: %(default)s")
     return parser

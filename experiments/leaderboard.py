@@ -1,4 +1,4 @@
-"""``python -m experiments.leaderboard DIR... [-o OUT]``: results folders beside published numbers.
+"""Compares results folders with published numbers: ``python -m experiments.leaderboard DIR... [-o OUT]``.
 
 Writes ``leaderboard.csv``, ``.md``, ``.tex`` and ``.html`` into OUT and prints the Markdown.
 """
@@ -20,7 +20,7 @@ USAGE_STATUS = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line: 0, or 2 after one line that says what is wrong."""
+    """Runs the command line. Returns 0, or 2 after one line about an error."""
     parser = Parser(
         prog="leaderboard",
         usage="python -m experiments.leaderboard DIR... [-o OUT]",

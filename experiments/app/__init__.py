@@ -1,4 +1,4 @@
-"""A local page to look at pictures in: ``python -m experiments.app`` (``make app``).
+"""A local web page that segments one picture interactively: ``python -m experiments.app`` (``make app``).
 
-`study` and `methods` know nothing of the page, `page` is what Streamlit runs, `__main__` starts the server.
+`__main__` starts the server and Streamlit runs `page`. `study`, `offers` and `drawing` do not depend on Streamlit.
 """

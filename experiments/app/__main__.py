@@ -1,6 +1,6 @@
 """``python -m experiments.app [--backbone NAME] [--port N]``: serves the page on 127.0.0.1, and only there.
 
-What is wrong with the arguments or the weights is said before the server starts.
+Reports wrong arguments and missing weights before the server starts.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ PAGE = Path(__file__).with_name("page.py")
 
 SETTINGS = {
     "server_address": HOST,
-    # Another site's page cannot reach the server under a name of its own that leads here.
+    # Stops DNS rebinding: another site cannot reach the server through a host name that it points to this address.
     "server_allowedHosts": [HOST, "localhost"],
-    "server_headless": True,  # opens no browser, and asks for no address of mail
+    "server_headless": True,  # opens no browser and asks for no e-mail address
     "server_fileWatcherType": "none",
     "server_runOnSave": False,
     "browser_gatherUsageStats": False,
@@ -32,11 +32,11 @@ SETTINGS = {
     "theme_dark_primaryColor": "#74aaf5",
     "logger_hideWelcomeMessage": True,
 }
-"""Streamlit's options; those of its configuration file that are not named here stay."""
+"""Options that override Streamlit's configuration file; its other options still apply."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """All options, with their defaults."""
+    """The parser of the command line."""
     parser = Parser(
         prog="app",
         usage="python -m experiments.app [options]",
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line. Raises SystemExit with status 2, after one line on stderr, where it cannot start."""
+    """Runs the command line. If the server cannot start, prints one line and raises SystemExit with status 2."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parser()
     args = options.parse_args(arguments)
@@ -73,9 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _check_port(port: int) -> None:
-    """Raises ValueError unless the server can listen there."""
+    """Raises ValueError if the server cannot listen on this port."""
     with socket.socket() as probe:
-        # As the server's own socket: one that was closed a moment ago is free.
+        # The server sets this option too. Without it, a port that was closed a moment ago would look taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

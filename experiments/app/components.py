@@ -1,4 +1,4 @@
-"""The page's own components: pictures that can be clicked. Streamlit knows them from when this is first imported."""
+"""Streamlit components with pictures that can be clicked. Importing this module registers them."""
 
 from __future__ import annotations
 

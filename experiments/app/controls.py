@@ -1,4 +1,4 @@
-"""What is chosen in the sidebar: the picture, the segmenters and their parameters, the weights R."""
+"""The sidebar: chooses the picture, the segmenters, their parameters and the weights R."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ THUMBNAIL = 120  # pixels
 
 @dataclass(frozen=True)
 class PictureSource:
-    """Where the picture comes from: a built-in photograph, or a file that was dropped."""
+    """The source of the picture: a built-in photograph, or a file that the user dropped."""
 
     name: str
     content: bytes | None = None
 
     def read(self) -> Picture:
-        """Raises PhotoError or DatasetError."""
+        """Reads the picture. Raises PhotoError or DatasetError."""
         return Photos().load(self.name).image if self.content is None else files.read_upload(self.name, self.content)
 
 
 @st.cache_resource(show_spinner=False)
 def thumbnails() -> dict[str, str]:
-    """Built-in photograph -> data URI. Raises DatasetError where one is missing."""
+    """Built-in photograph -> data URI. Raises DatasetError if a photograph is missing."""
     photos, small = Photos(), {}
     for id in SOURCES:
         image = Image.fromarray(np.ascontiguousarray(centre_crop(photos.load(id).image)))
@@ -46,20 +46,20 @@ def thumbnails() -> dict[str, str]:
 
 
 def choose_photo() -> None:
-    """A built-in photograph was clicked."""
+    """Switches to the built-in photograph that was clicked."""
     if name := st.session_state.gallery.name:
         st.session_state.source = PictureSource(name)
-        st.session_state.uploads += 1  # an uploader of another key is empty
+        st.session_state.uploads += 1  # a new key empties the uploader
 
 
 def choose_upload() -> None:
-    """A file was dropped."""
+    """Switches to the file that was dropped."""
     if upload := st.session_state[f"upload-{st.session_state.uploads}"]:
         st.session_state.source = PictureSource(upload.name, upload.getvalue())
 
 
 def picture_controls() -> None:
-    """Where the picture is chosen."""
+    """Draws the uploader and the thumbnails of the built-in photographs."""
     st.subheader("Picture", anchor=False)
     key = f"upload-{st.session_state.uploads}"
     st.file_uploader("Drop one here, or pick one below", key=key, on_change=choose_upload)
@@ -74,7 +74,7 @@ def picture_controls() -> None:
 
 
 def setting_controls(slot: str, offer: Offer) -> dict[str, Any]:
-    """Sliders of a segmenter, and its other settings below them; setting -> value. Slots have their own."""
+    """Draws the controls of a segmenter; returns setting -> value. Each slot keeps separate values."""
     values: dict[str, Any] = {each.name: _slider(slot, offer, each) for each in offer.knobs}
     if offer.choices:
         with st.expander("more settings"):
@@ -94,7 +94,7 @@ def _slider(slot: str, offer: Offer, knob: Knob) -> float:
         key=f"{slot}-{offer.name}-{knob.name}",
         help=knob.about,
     )
-    return round(value, digits) if digits else value  # the browser counts in steps: 0.31 comes as 0.31000000000000005
+    return round(value, digits) if digits else value  # the browser adds up steps: it sends 0.31000000000000005 for 0.31
 
 
 def _select(slot: str, offer: Offer, choice: Choice) -> str | bool:
@@ -104,7 +104,7 @@ def _select(slot: str, offer: Offer, choice: Choice) -> str | bool:
 
 
 def segmenter_controls(slot: str, title: str, known: dict[str, Offer], first: str) -> Offer | None:
-    """Which segmenter a slot shows; None: the photograph."""
+    """Draws the drop-down of a slot; returns the chosen segmenter, or None for the photograph alone."""
     st.subheader(title, anchor=False)
     names = [*known] if slot == "left" else [PHOTOGRAPH, *known]
     name = st.selectbox(title, names, names.index(first), key=slot, label_visibility="collapsed")
@@ -114,7 +114,7 @@ def segmenter_controls(slot: str, title: str, known: dict[str, Offer], first: st
 
 
 def side_controls(sides: tuple[int, ...]) -> Weights:
-    """R, and buttons that set it."""
+    """Draws a slider for each weight in R, and buttons with common choices of R. Returns R."""
     presets = {"proportional": tuple(side / sides[0] for side in sides)}
     for name, fraction in SINGLE_SIDE.items():
         if sides[0] % fraction == 0 and sides[0] // fraction in sides:
@@ -128,7 +128,7 @@ def side_controls(sides: tuple[int, ...]) -> Weights:
 
     st.subheader("R, weight of each resolution", anchor=False)
     now = tuple(st.session_state[key] for key in keys)
-    # Buttons, which keep no state: what the browser still thinks is chosen would undo moves of the sliders.
+    # Buttons keep no state. A radio button would: the browser would send its old choice and undo the sliders.
     with st.container(horizontal=True, gap="xxsmall", key="preset"):
         for name, values in presets.items():
             st.button(name, type="primary" if values == now else "secondary", on_click=preset, args=(name,))

@@ -15,24 +15,24 @@ from diffseg.pictures import LINE_STEP, Labels, Picture, boundaries
 
 JPEG_QUALITY = 88
 HEAT = "plasma"
-HEAT_OPACITY = 235  # of 255, of the largest value
-RIM_OPACITY = 90  # of 255, of the dark rim beside the white line
+HEAT_OPACITY = 235  # of 255: opacity of the largest value
+RIM_OPACITY = 90  # of 255: opacity of the dark rim beside the white line
 
 
 def photo(image: Picture) -> str:
-    """``(h, w, 3)`` uint8."""
+    """A photograph ``(h, w, 3)`` uint8 as JPEG."""
     return _uri(Image.fromarray(image), "JPEG", quality=JPEG_QUALITY)
 
 
 def colours(labels: Labels) -> str:
-    """The segments' colours, those of the files."""
+    """A label map as PNG, in the colours of the downloaded files."""
     image = Image.fromarray((labels % COLOURS).astype(np.uint8), mode="P")
     image.putpalette(palette(COLOURS).tobytes())
     return _uri(image, "PNG", compress_level=1)
 
 
 def lines(labels: Labels) -> str:
-    """White lines with a dark rim between the segments, on nothing, as `diffseg.pictures.overlay` draws them."""
+    """White lines with a dark rim between the segments, transparent elsewhere, like `diffseg.pictures.overlay`."""
     radius = max(labels.shape) // LINE_STEP
     drawn = np.zeros(labels.shape, np.uint8)
     drawn[boundaries(labels, 2 * radius + 1)] = 1
@@ -43,10 +43,10 @@ def lines(labels: Labels) -> str:
 
 
 def heat(attention: NDArray[np.float32]) -> str:
-    """An attention map ``(side, side)``, a pixel a location: yellow the largest value, and what is small is clear."""
+    """An attention map ``(side, side)``, one pixel per location: the largest value is yellow, 0 is transparent."""
     share = attention / attention.max()
     painted = matplotlib.colormaps[HEAT](share, bytes=True)
-    # The square root shows what is weak but there, which a linear one would not.
+    # With the square root, weak attention is still visible. With a linear opacity it is not.
     painted[..., 3] = np.rint(HEAT_OPACITY * np.sqrt(share))
     return _uri(Image.fromarray(painted), "PNG")
 

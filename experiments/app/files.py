@@ -1,4 +1,4 @@
-"""The files that the page takes and hands out, as bytes: read and written by the library's own functions."""
+"""Uploads and downloads of the page, as bytes. The library's functions read and write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from diffseg.result import Result
 
 
 def read_upload(name: str, content: bytes) -> Picture:
-    """A picture, ``(h, w, 3)`` uint8 RGB, from the content of a file. Raises PhotoError, which names the file."""
+    """Decodes the content of a picture file into ``(h, w, 3)`` uint8 RGB. Raises PhotoError, which names the file."""
     return read_photo(io.BytesIO(content), name)
 
 
@@ -34,5 +34,5 @@ def overlaid(image: Picture, labels: Labels) -> bytes:
 
 
 def coco(name: str, image: Picture, labels: Labels) -> bytes:
-    """JSON, as `diffseg.Result.save` writes it: the masks as COCO's compressed run lengths; ``name`` of the file."""
+    """The JSON that `diffseg.Result.save` writes, masks as COCO run lengths. ``name``: the file of the picture."""
     return json.dumps(Result(image, labels, Path(name).stem).to_json(), indent=1).encode()

@@ -1,4 +1,4 @@
-// Thumbnails to choose from.
+// Thumbnails of the built-in photographs. A click chooses one.
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const gallery = parentElement.querySelector(".gallery");

@@ -1,7 +1,7 @@
-"""The segmenters that the page offers: those of ``conf/segmenter``, and what of each can be moved, and how far.
+"""The segmenters that the page offers, their settings, and the range of each setting.
 
-Names, values and descriptions come from the YAML files. How far a value can be moved, the segmenter itself is asked: it
-refuses what it cannot take.
+Names, values and descriptions come from the YAML files in ``conf/segmenter``. The range of a setting is found by trying
+values: a segmenter raises ValueError for a value that it does not accept.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from diffseg import parts
 from diffseg.backbones import Backbone, tuned_values
 from diffseg.segmenters.base import Segmenter, needs_attention, needs_truth
 
-SPAN = 4  # a value goes up to so many times its default
-FEWEST_STEPS = 100  # of a fractional value, over its range
-LARGE_INT = 20  # a whole number goes up to this at least
+SPAN = 4  # largest value of a range, in multiples of the default
+FEWEST_STEPS = 100  # steps in the range of a fraction, at least
+LARGE_INT = 20  # largest value of the range of a whole number, at least
 
 FIRST = "diffseg"
 
 
 @dataclass(frozen=True)
 class Knob:
-    """A number that can be moved.
+    """A numeric setting, shown as a slider.
 
     Attributes:
         name: of the setting.
-        about: what it means, from the YAML file.
+        about: its description in the YAML file.
         low, high, step: its range; all int, or all float.
         default: within the range.
     """
@@ -44,7 +44,7 @@ class Knob:
 
 @dataclass(frozen=True)
 class Choice:
-    """A setting with a few values.
+    """A setting with a few values, shown as a drop-down.
 
     Attributes:
         name, about: as for `Knob`.
@@ -64,9 +64,9 @@ class Offer:
 
     Attributes:
         name: of its YAML file.
-        about: what it does, in a sentence.
-        settings: of the YAML file.
-        knobs, choices: settings that can be moved.
+        about: its description in the YAML file, one sentence.
+        settings: the content of the YAML file.
+        knobs, choices: the settings that the page lets a user change.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Offer:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """Setting -> value with which the page begins."""
+        """Setting -> its value when the page opens."""
         return {each.name: each.default for each in self.knobs} | {each.name: each.default for each in self.choices}
 
     def segmenter(self, values: Mapping[str, Any], spec: Backbone) -> Segmenter:
@@ -89,10 +89,10 @@ class Offer:
 
 
 def offers(spec: Backbone, extra: str | Path | None = None) -> dict[str, Offer]:
-    """Name -> offer, DiffSeg first: all that need nothing but a picture and this backbone.
+    """Name -> offer, DiffSeg first, for every segmenter that needs only a picture and this backbone.
 
     Args:
-        spec: of the backbone.
+        spec: the backbone.
         extra: a user's folder in the layout of ``conf/``.
     """
     names = sorted(parts.names("segmenter", extra), key=lambda name: (name != FIRST, name))
@@ -101,7 +101,7 @@ def offers(spec: Backbone, extra: str | Path | None = None) -> dict[str, Offer]:
 
 
 def _offer(name: str, spec: Backbone, extra: str | Path | None) -> Offer | None:
-    """None for a segmenter that needs more than a picture, or a package that is not installed."""
+    """The offer of a segmenter; None if it needs the ground truth, or cannot be built for this backbone."""
     about = parts.about("segmenter", name, extra)
     bare = Offer(name, about.summary, parts.read("segmenter", name, extra))
     if (start := _start(bare, spec)) is None or needs_truth(start):
@@ -122,7 +122,7 @@ def _offer(name: str, spec: Backbone, extra: str | Path | None) -> Offer | None:
 
 
 def _start(offer: Offer, spec: Backbone) -> Segmenter | None:
-    """The segmenter as its file has it, whole numbers halved until it takes them; None where that does not help."""
+    """The segmenter with the values of its file, whole numbers halved until it accepts them; None if it never does."""
     values: dict[str, Any] = {}
     while (built := _built(offer, spec, values)) is None:
         given = {**offer.settings, **values}
@@ -148,7 +148,7 @@ def _values(segmenter: Segmenter) -> dict[str, Any]:
 
 
 def _range(offer: Offer, spec: Backbone, values: Mapping[str, Any], name: str) -> tuple[float, float, float]:
-    """Smallest and largest value of a setting that the segmenter takes, and a step between them."""
+    """Smallest and largest value of a setting that the segmenter accepts, and the step between values."""
     default = values[name]
 
     def taken(value: float) -> bool:
@@ -158,7 +158,7 @@ def _range(offer: Offer, spec: Backbone, values: Mapping[str, Any], name: str) -
         low = next(value for value in range(default + 1) if taken(value))
         bad = max(LARGE_INT, SPAN * default) + 1
         good = default
-        while bad - good > 1:  # the largest whole number that is taken
+        while bad - good > 1:  # bisection for the largest whole number that is accepted
             middle = (good + bad) // 2
             good, bad = (middle, bad) if taken(middle) else (good, middle)
         return low, good, 1
@@ -174,7 +174,7 @@ def _range(offer: Offer, spec: Backbone, values: Mapping[str, Any], name: str) -
 
 
 def _literals(hint: Any) -> tuple[str, ...]:
-    """Texts that a type allows."""
+    """The strings that a type hint allows."""
     if get_origin(hint) is Literal:
         return tuple(value for value in get_args(hint) if isinstance(value, str))
     return tuple(text for part in get_args(hint) for text in _literals(part))

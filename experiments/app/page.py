@@ -1,6 +1,6 @@
-"""The page, run from top to bottom by Streamlit whenever something on it is touched; `experiments.app` serves it.
+"""The page. Streamlit runs this file from top to bottom after every click; `experiments.app` serves it.
 
-What belongs to a browser tab is in `st.session_state`; the loaded backbone alone is shared.
+`st.session_state` holds the state of one browser tab. All tabs share the loaded backbone.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ STYLE = """<style>
 
 
 def _plain(text: str) -> str:
-    """Shown as it is: Streamlit's captions are Markdown."""
+    """Escapes a text for Streamlit's captions, which are Markdown."""
     return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
 @dataclass(frozen=True)
 class Backend:
-    """What all tabs share."""
+    """The objects that all tabs share."""
 
     spec: Backbone
     model: AttentionModel
@@ -67,7 +67,7 @@ class Backend:
 
 @st.cache_resource(show_spinner="Loading the backbone")
 def backend() -> Backend:
-    """The backbone of the command line, loaded once. Raises ValueError or WeightsError."""
+    """Loads the backbone of the command line once. Raises ValueError or WeightsError."""
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -77,7 +77,7 @@ def backend() -> Backend:
 
 
 def choose_point(key: str) -> Callable[[], None]:
-    """What happens when a place in the pictures of that component is clicked."""
+    """Returns the callback that stores the place clicked in the component ``key``."""
 
     def chosen() -> None:
         if point := st.session_state[key].point:
@@ -87,13 +87,13 @@ def choose_point(key: str) -> Callable[[], None]:
 
 
 def study(shared: Backend) -> tuple[PictureSource, Study]:
-    """The tab's picture; the backbone runs where it is another one than before. Raises PhotoError or DatasetError."""
+    """The tab's picture. Runs the backbone if the picture is new. Raises PhotoError or DatasetError."""
     source = st.session_state.source
     if st.session_state.get("studied") is not source:
         st.session_state.pop("study", None)
         with st.spinner("Reading the picture, running the backbone"):
             image = source.read()
-            with shared.lock:  # one at a time: two passes at once take twice the memory and no less time
+            with shared.lock:  # two passes at once would take twice the memory and save no time
                 st.session_state.study = Study(image, shared.model)
         st.session_state.studied = source
         st.session_state.point = (0.5, 0.5)
@@ -101,7 +101,7 @@ def study(shared: Backend) -> tuple[PictureSource, Study]:
 
 
 def panel(title: str, result: Segments | None) -> dict[str, str]:
-    """What the component shows of a segmentation, or of the photograph alone."""
+    """Data of one panel: a segmentation, or the photograph alone (None)."""
     if result is None:
         return {"title": title, "note": ""}
     segments = "1 segment" if result.count == 1 else f"{result.count} segments"
@@ -113,7 +113,7 @@ def panel(title: str, result: Segments | None) -> dict[str, str]:
 def downloads(
     slot: str, source: PictureSource, picture: Study, offer: Offer, segmenter: Segmenter, weights: Weights
 ) -> None:
-    """Buttons; the files are made when they are clicked."""
+    """Draws the download buttons. A click makes the file."""
     stem = f"{Path(source.name).stem}.{re.sub(r'[^a-z0-9]+', '_', offer.name.lower())}"
 
     def labels() -> Labels:
@@ -144,7 +144,7 @@ def downloads(
 
 
 def main() -> None:
-    """The page."""
+    """Draws the page."""
     st.set_page_config("DiffSeg", page_icon="🧩", layout="wide")
     st.html(STYLE)
     state = st.session_state
@@ -167,8 +167,8 @@ def main() -> None:
         shown.append((right, right.segmenter(right_values, spec)))
     height, width = picture.image.shape[:2]
     st.caption(
-        f"{_plain(source.name)}, {width} x {height} pixels. The backbone ran once, {picture.seconds:.1f} s; "
-        "what a slider changes is computed anew. Click a place in any picture to see what it attends to."
+        f"{_plain(source.name)}, {width} x {height} pixels. The backbone took {picture.seconds:.1f} s. It runs once; "
+        "a slider repeats only the steps after it. Click a place in any picture to see its attention."
     )
     panels = [panel(offer.name, picture.segment(segmenter, weights)) for offer, segmenter in shown]
     photo = drawing.photo(picture.shown)

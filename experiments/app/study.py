@@ -1,4 +1,4 @@
-"""One picture with its attention, and what has been computed of it: each step anew only where its input has changed."""
+"""A picture with its attention and its segmentations. A step is computed again only if its input has changed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from diffseg.masks import Size
 from diffseg.pictures import Labels, Picture, by_area
 from diffseg.segmenters.base import Scene, Segmenter
 
-LONGEST = 800  # pixels of the longer side of what is shown; files have the picture's own size
-TENSORS = 2  # kept: those of the last two R, so that going back and forth costs nothing
-RESULTS = 16
+LONGEST = 800  # pixels: longer side of a picture on the page; downloads have the size of the original
+TENSORS = 2  # aggregated tensors in the cache: switching between two choices of R costs nothing
+RESULTS = 16  # segmentations in the cache
 
 Weights = tuple[float, ...]
 """R: one number >= 0 a side, finest side first."""
@@ -35,7 +35,7 @@ class Segments:
 
     Attributes:
         labels: ``(h, w)`` int64 0, 1, ..., the largest segment first.
-        seconds: that it took, aggregation included where that was new.
+        seconds: time it took, with the aggregation if that was not cached.
     """
 
     labels: Labels
@@ -48,20 +48,20 @@ class Segments:
 
 @dataclass(frozen=True)
 class _Aggregated:
-    """An aggregated tensor, and what segmentations of it share (`diffseg.segmenters.base.Scene`)."""
+    """An aggregated tensor and the ``shared`` cache of its segmentations (`diffseg.segmenters.base.Scene`)."""
 
     tensor: Tensor
     shared: dict[str, Any] = field(default_factory=dict)
 
 
 class Study:
-    """A picture under the eye.
+    """A picture and its cached results.
 
     Attributes:
-        image: ``(h, w, 3)`` uint8 RGB, as it was given.
-        shown: the same with a longer side of at most `LONGEST` pixels.
-        maps: its attention, squeezed into the backbone's square as ``python -m diffseg`` does.
-        seconds: that the backbone took.
+        image: ``(h, w, 3)`` uint8 RGB, the original.
+        shown: the same, shrunk to a longer side of at most `LONGEST` pixels.
+        maps: attention of the picture, which is squeezed into the backbone's square as by ``python -m diffseg``.
+        seconds: time the backbone took.
     """
 
     def __init__(self, image: Picture, model: AttentionModel) -> None:
@@ -72,14 +72,14 @@ class Study:
         start = time.perf_counter()
         self.maps: AttentionMaps = model.attend(self._square[None])[0]
         self.seconds = time.perf_counter() - start
-        # Functions of what they need alone: a cache that held the study would keep it, a GB or so, after its time.
+        # The cached functions do not refer to self: a reference cycle would keep about 1 GB alive after the study.
         self._aggregated = lru_cache(TENSORS)(partial(_aggregate, self.maps))
         self._segment = partial(_segment, self._aggregated, self.maps.features, self._square)
         self._result = lru_cache(RESULTS)(self._segment)
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Of the attention maps, finest first."""
+        """Sides of the attention maps, finest first."""
         return self.maps.sides
 
     def segment(self, segmenter: Segmenter, weights: Sequence[float]) -> Segments:
@@ -95,14 +95,14 @@ class Study:
         return self._result(segmenter, tuple(weights), self.shown.shape[:2])
 
     def full(self, segmenter: Segmenter, weights: Sequence[float]) -> Labels:
-        """`segment` in the picture's own size, ``(h, w)`` int64: what is written to files."""
+        """Segments the picture at its original size, for downloads: ``(h, w)`` int64. Arguments as in `segment`."""
         if self.shown.shape == self.image.shape:
             return self.segment(segmenter, weights).labels
-        # Not kept: label maps of many megapixels would fill the memory.
+        # Not cached: label maps of many megapixels would fill the memory.
         return self._segment(segmenter, tuple(weights), self.image.shape[:2]).labels
 
     def attention(self, x: float, y: float, weights: Sequence[float]) -> dict[str, NDArray[np.float32]]:
-        """How a place attends to all others.
+        """Attention maps of one place.
 
         Args:
             x, y: the place, in 0..1 from the left and from the top.

@@ -1,4 +1,4 @@
-// Pictures of one place in a row. Clicking one asks for that place; where the pointer is, is shown in all of them.
+// A row of pictures. A click sends the place to the page; all pictures show the pointer.
 
 function figure() {
   const made = document.createElement("figure");
@@ -9,7 +9,7 @@ function figure() {
 
 function show(image, source) {
   image.hidden = !source;
-  // The old picture stays until the new one is decoded: nothing flickers while a slider moves.
+  // The browser keeps the old picture until it has decoded the new one, so nothing flickers while a slider moves.
   if (source && image.getAttribute("src") !== source) image.src = source;
 }
 

@@ -1,1 +1,1 @@
-"""The lines of ``make bench``, a module a subject; `experiments.benchmark` runs them."""
+"""Measures the lines of ``make bench``, one module per subject; `experiments.benchmark` runs them."""

@@ -1,4 +1,4 @@
-"""K-means and DBSCAN in torch against scikit-learn."""
+"""Compares K-means and DBSCAN in torch with scikit-learn's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from experiments.bench.measuring import NO_CUDA, Line, Settings, absent, seconds
 
 SIDE, QUICK_SIDE = 64, 24
 CLUSTERS, STARTS, MIN_SAMPLES = 6, 10, 5
-NEIGHBOURS = 0.1  # eps is that quantile of the distances
+NEIGHBOURS = 0.1  # eps is this quantile of the distances
 KMEANS_GOALS = {"cpu": 1.0, "cuda": 0.03}
 DBSCAN_GOALS = {"cpu": 0.5, "cuda": 0.02}
 SEEDS = 5
@@ -20,7 +20,7 @@ INERTIA = 0.001
 
 
 def kmeans_lines(settings: Settings) -> list[Line]:
-    """Time on each device, and inertia over pictures and seeds."""
+    """Measures K-means: time on each device, inertia over pictures and seeds."""
     side = QUICK_SIDE if settings.quick else SIDE
     points = aggregated_attention(side)
     found = []
@@ -47,7 +47,7 @@ def kmeans_lines(settings: Settings) -> list[Line]:
         reference = torch.from_numpy(_sklearn(points, seed).labels_).long()
         excess.append(inertia(points, labels) / inertia(points, reference) - 1)
         same += torch.equal(labels, reference)
-    note = f"largest of {SEEDS} pictures, a seed each; the same labels in {same} of them"
+    note = f"largest of {SEEDS} pictures with one seed each; {same} of them have the same labels"
     return [*found, Line("kmeans: inertia above scikit-learn's", "fraction", max(excess), goal=INERTIA, note=note)]
 
 
@@ -56,13 +56,13 @@ def _sklearn(points: Tensor, seed: int) -> KMeans:
 
 
 def inertia(points: Tensor, labels: Tensor) -> float:
-    """Sum of the squared distances to the clusters' means."""
+    """Sum of the squared distances of the points to the means of their clusters."""
     clusters = [points[labels == label].double() for label in labels.unique()]
     return sum(float((each - each.mean(dim=0)).square().sum()) for each in clusters)
 
 
 def dbscan_lines(settings: Settings) -> list[Line]:
-    """Time on each device, and whether the labels are the same."""
+    """Measures DBSCAN: time on each device, share of equal labels."""
     side = QUICK_SIDE if settings.quick else SIDE
     points = aggregated_attention(side)
     sample = points[:: max(1, len(points) // 500)]

@@ -1,4 +1,4 @@
-"""Reference results of the authors' code, read from the files beside the checkout."""
+"""Reads reference results of the authors' code from golden files (``--golden``)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGES = ("000000017914", "000000350505")
 
 @dataclass(frozen=True)
 class Golden:
-    """One image: attention made from compact features, and what the authors' code gives on it."""
+    """The golden file of one image: features from which attention is made, and masks by the authors' code."""
 
     arrays: Mapping[str, NDArray]
 
@@ -38,7 +38,7 @@ class Golden:
         return aggregate(self.maps)
 
     def masks(self, kind: str) -> list[tuple[float, int, NDArray[np.uint8]]]:
-        """``(tau, anchors, mask)`` of every mask of a kind such as ``float64`` or ``refined_float64``."""
+        """All masks of a kind such as ``float64`` or ``refined_float64``, as ``(tau, anchors, mask)``."""
         found = []
         for key in sorted(self.arrays):
             if key.startswith(f"mask_{kind}_tau"):
@@ -53,7 +53,7 @@ def read_golden(folder: Path, image: str) -> Golden:
 
 
 def same_partition(first: NDArray, second: NDArray) -> float:
-    """Fraction of the pixels on which two label maps agree, segments matched one to one."""
+    """Fraction of the pixels on which two label maps agree after matching their segments one to one."""
     table = np.zeros((int(first.max()) + 1, int(second.max()) + 1), np.int64)
     np.add.at(table, (first.ravel().astype(int), second.ravel().astype(int)), 1)
     rows, columns = linear_sum_assignment(table, maximize=True)

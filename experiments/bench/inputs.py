@@ -1,4 +1,4 @@
-"""Inputs of the benchmark: made from seeds, or carried by installed packages; nothing is downloaded."""
+"""Makes the inputs of the benchmark from seeds. Downloads nothing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
 from diffseg.precision import weights_dtype
 
-# Chosen so that distances, clusters and the decay of the spectrum are near those of DINOv2's attention at S = 64.
+# With these values, distances, clusters and the decay of the spectrum resemble DINOv2's attention at S = 64.
 CHANNELS = 24
 GRID = 8  # regions along a side of the picture
 NOISE = 0.03
 SHARPNESS = 6.0  # of the softmax
 
-# The configuration files of CompVis/stable-diffusion-v1-4; what they leave out is the default of diffusers.
+# From the configuration files of CompVis/stable-diffusion-v1-4; all other values are the defaults of diffusers.
 VAE_14: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -37,7 +37,7 @@ PROMPT_LENGTH = 77
 
 
 def attention_maps(side: int, seed: int = 0) -> dict[int, Tensor]:
-    """Attention-like maps at the sides S, S/2, S/4, S/8: softmax of the products of features smooth in space."""
+    """Synthetic attention maps of sides S, S/2, S/4, S/8: softmax of the products of spatially smooth features."""
     generator = torch.Generator().manual_seed(seed)
     weights = 1 / torch.arange(1, CHANNELS + 1)
     coarse = weights.view(-1, 1, 1) * torch.randn(1, CHANNELS, GRID, GRID, generator=generator)
@@ -51,12 +51,12 @@ def attention_maps(side: int, seed: int = 0) -> dict[int, Tensor]:
 
 
 def aggregated_attention(side: int, seed: int = 0) -> Tensor:
-    """``(S*S, S*S)`` float32, of `attention_maps`."""
+    """The aggregated tensor of `attention_maps`, ``(S*S, S*S)`` float32."""
     return aggregate(attention_maps(side, seed))
 
 
 def on_random_weights(kind: Any, config: dict[str, Any], dtype: torch.dtype = torch.float32) -> Any:
-    """The module with small random weights; torch's own initialisation would take most of a minute."""
+    """Builds a module with small random weights. The default initialisation of torch would take most of a minute."""
     with torch.device("meta"):
         module = kind(**config)
     module.to_empty(device="cpu").eval().requires_grad_(False)
@@ -66,12 +66,12 @@ def on_random_weights(kind: Any, config: dict[str, Any], dtype: torch.dtype = to
         else:
             weight.fill_(float(name.endswith("weight")))  # norms scale by 1, biases are 0
         if "attn1.to_q" in name or "attn1.to_k" in name:
-            weight *= 4  # random layers attend to everything alike
-    return torch.nn.Module.to(module, dtype)  # that of diffusers warns, whatever the dtype
+            weight *= 4  # without it, random layers attend to everything alike
+    return torch.nn.Module.to(module, dtype)  # `to` of diffusers warns about every dtype
 
 
 def stable_diffusion(spec: StableDiffusion, device: str) -> UNetAttention:
-    """The published architecture of v1.4 with random weights; what it costs does not depend on them."""
+    """Stable Diffusion v1.4 with random weights. Its cost does not depend on the weights."""
     torch.manual_seed(0)
     vae = on_random_weights(AutoencoderKL, VAE_14, weights_dtype(spec.vae_dtype))
     del vae.decoder  # as `diffseg.backbones.unet_attention.load` does

@@ -1,4 +1,4 @@
-"""What a line of the benchmark is, and how time and memory are measured."""
+"""Defines a line of the benchmark and measures time and memory."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ import torch
 MB = 1e6
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 NO_CUDA = "unmeasured: no CUDA device"
-# Linux: the peak of a process's memory can be read, and reset.
+# Linux only: these files read and reset the peak memory of a process.
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table.
+    """A line of the benchmark's table.
 
     Attributes:
-        name: what ``--only`` calls its group, then what tells it from the others.
+        name: begins with the name of its group.
         unit: of ``ours``, ``theirs``, ``goal`` and ``floor``.
-        ours: this code's figure; None: unmeasured, and ``note`` says why.
-        theirs: that of the alternative measured in the same run.
-        against: which alternative that is.
-        goal: ours should be at most that, or at least where ``more_is_better``.
-        goal_ratio: ours should be at most that many times theirs.
-        floor: what the unavoidable part alone takes, measured in the same run.
-        note: what else there is to say.
+        ours: figure of this code; None: unmeasured, and ``note`` says why.
+        theirs: figure of the alternative, measured in the same run.
+        against: name of the alternative.
+        goal: upper bound of ours; lower bound if ``more_is_better``.
+        goal_ratio: upper bound of ours divided by theirs.
+        floor: figure of the unavoidable part alone, measured in the same run.
+        note: remark.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Line:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached; None without goal or figure."""
+        """True if the goal is reached; None without a goal or a figure."""
         if self.ours is None:
             return None
         if self.goal is not None:
@@ -65,11 +65,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all lines are measured with.
+    """Options of all lines.
 
     Attributes:
-        quick: smaller inputs: shows that the lines run, not how fast.
-        repeats: of each timing; the median counts.
+        quick: use small inputs. This shows that the lines run, not how fast.
+        repeats: number of times each call is timed; the median counts.
         golden: folder of reference results of the authors' code.
     """
 
@@ -81,7 +81,7 @@ class Settings:
 def seconds(
     calls: Mapping[str, Callable[[], Any]], repeats: int, device: str = "cpu", warm_up: bool = True
 ) -> dict[str, float]:
-    """Median time of each call: once to warm up, then all of them in turn, so that what slows the machine slows all."""
+    """Median time of each call, after a warm-up. The calls take turns, so that a slow moment affects all."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(repeats + warm_up):
         for name, call in calls.items():
@@ -100,7 +100,7 @@ def _wait(device: str) -> None:
 
 
 def peak_bytes(call: Callable[[], Any], device: str = "cpu") -> int | None:
-    """Largest memory during the call: of the process on the CPU (Linux), of torch's tensors on CUDA; None: unknown."""
+    """Peak memory during the call: of the process for a CPU (Linux), of torch's tensors for CUDA. None: unknown."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         call()
@@ -115,5 +115,5 @@ def peak_bytes(call: Callable[[], Any], device: str = "cpu") -> int | None:
 
 
 def absent(device: str) -> bool:
-    """Whether this machine lacks the device, "cpu" or "cuda"."""
+    """True if this machine lacks the device, "cpu" or "cuda"."""
     return device == "cuda" and not torch.cuda.is_available()

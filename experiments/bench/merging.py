@@ -1,4 +1,4 @@
-"""Aggregation, merging and masks, and how their cost grows with S and M."""
+"""Times aggregation, merging and masks, and measures how their cost grows with S and M."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AUTHORS = "quoted: the authors' code takes 26 s on two CPU cores"
 
 
 def plain(maps: Mapping[int, Tensor], tau: float, anchors: int, size: int) -> Tensor:
-    """The method as one would write it down (`diffseg.reference`): two products an iteration."""
+    """Algorithm 1 written plainly (`diffseg.reference`), with two matrix products per iteration."""
     aggregated, side = reference.aggregate(maps), max(maps)
     rows, columns = anchor_grid(side, anchors).to(aggregated.device).T
     proposals = reference.merge(aggregated, rows * side + columns, tau, ITERATIONS)
@@ -29,12 +29,12 @@ def plain(maps: Mapping[int, Tensor], tau: float, anchors: int, size: int) -> Te
 
 
 def ours(maps: Mapping[int, Tensor], tau: float, anchors: int, size: int) -> Tensor:
-    """The same with this package."""
+    """Algorithm 1 with the fast code of this package."""
     return segment(aggregate(maps), tau, anchors, ITERATIONS, grid="official", size=size)
 
 
 def lines(settings: Settings) -> list[Line]:
-    """Aggregation, merging and masks of one picture on each device."""
+    """Times aggregation, merging and masks of one picture on each device."""
     side = QUICK_SIDE if settings.quick else SIDE
     found = []
     for device, goal in GOALS.items():
@@ -50,7 +50,7 @@ def lines(settings: Settings) -> list[Line]:
             {
                 "ours": partial(ours, maps, TAU, ANCHORS, size),
                 "plain": partial(plain, maps, TAU, ANCHORS, size),
-                # What no version can do without: both products of the divergence, and the one of the means.
+                # Every implementation needs these: two products for the divergence, one for the means.
                 "floor": lambda: (few @ aggregated.T, few @ aggregated.T, few @ aggregated),  # noqa: B023
             },
             settings.repeats,
@@ -65,7 +65,7 @@ def lines(settings: Settings) -> list[Line]:
 
 
 def scaling(settings: Settings) -> list[Line]:
-    """Cost over S and M on the CPU, with exponents fitted to the logarithms."""
+    """Times each step for several S and M on the CPU, and fits the exponents of the cost."""
     sides, anchors = ((16, 24, 32), (4, 8)) if settings.quick else ((32, 64, 96, 128), (8, 16, 32, 64))
     repeats = 1
     found: list[Line] = []
@@ -84,7 +84,7 @@ def scaling(settings: Settings) -> list[Line]:
         calls |= {
             str(each): partial(segment, aggregated, TAU, each, ITERATIONS, grid="even", size=size) for each in per_side
         }
-        took = seconds(calls, repeats, warm_up=side == sides[0])  # the largest takes minutes
+        took = seconds(calls, repeats, warm_up=side == sides[0])  # a warm-up at the largest side would take minutes
         for name, values in alone.items():
             values[side] = took[name]
             found.append(Line(f"scaling: {name}, S = {side}", "s", took[name]))
@@ -102,6 +102,6 @@ def scaling(settings: Settings) -> list[Line]:
 
 
 def exponents(sizes: np.ndarray, times: np.ndarray) -> list[float]:
-    """Powers of a product of powers fitted by least squares: ``(n, p)`` sizes and ``(n,)`` times to p exponents."""
+    """Fits times ``(n,)`` to a product of powers of the sizes ``(n, p)`` by least squares; returns the p exponents."""
     logs = np.column_stack((np.log(sizes), np.ones(len(sizes))))
     return [float(value) for value in np.linalg.lstsq(logs, np.log(times), rcond=None)[0][:-1]]

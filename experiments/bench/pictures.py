@@ -1,4 +1,4 @@
-"""The photographs that installed packages carry, decoded and scored as a run does it."""
+"""Decodes and scores the built-in photographs like a run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PHOTOS = Photos()
 
 
 def decoded(id: str, size: int) -> Picture:
-    """A picture and its truth at ``size`` pixels."""
+    """A picture and its ground truth at ``size`` pixels."""
     return decode(PHOTOS, id, size, [size])
 
 
 def score(labels: Tensor, picture: Picture) -> None:
-    """Matches ``(P, P)`` labels to the truth under each protocol."""
+    """Matches ``(P, P)`` labels to the ground truth under each protocol."""
     table = contingency(labels, picture.truths[len(labels)].to(labels.device), len(PHOTOS.classes))
     for protocol in PROTOCOLS:
         match_contingency(table, protocol)

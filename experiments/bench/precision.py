@@ -1,4 +1,4 @@
-"""How many pixels change with the dtype of the backbone, and of the divergence."""
+"""Measures how many pixels change with the dtype of the backbone and of the divergence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from experiments.bench.measuring import NO_CUDA, Line, Settings, absent
 from experiments.bench.pictures import PHOTOS, decoded
 from experiments.bench.vit import METHODS, NO_WEIGHTS, loaded
 
-# Device -> the dtypes compared with float32 on the CPU. tf32 on a CPU is float32.
+# Device -> the dtypes compared with float32 on the CPU. On a CPU, tf32 is float32.
 DTYPES: dict[str, tuple[Dtype, ...]] = {
     "cpu": ("bfloat16", "float16"),
     "cuda": ("float32", "tf32", "bfloat16", "float16"),
@@ -32,12 +32,12 @@ TAU = 0.3
 
 
 def lines(settings: Settings) -> list[Line]:
-    """The dtype, device and batch of the backbone; then the divergence, on DINOv2's attention and the golden files."""
+    """Varies dtype, device and batch of the backbone, then the dtype of the divergence."""
     return _backbone(settings) + _batches(settings) + _on_dinov2(settings) + _on_golden(settings)
 
 
 def _backbone(settings: Settings) -> list[Line]:
-    """Pixels and counts that change when DINOv2 runs in another dtype or on a GPU; segments matched one to one."""
+    """Counts the changes when DINOv2 runs in another dtype or on a GPU."""
     exact = loaded()
     if exact is None:
         return [Line("precision: backbone", note=NO_WEIGHTS)]
@@ -58,7 +58,7 @@ def _backbone(settings: Settings) -> list[Line]:
 
 
 def _batches(settings: Settings) -> list[Line]:
-    """Pixels and counts that change when several pictures pass the backbone together."""
+    """Counts the changes when several pictures pass the backbone together."""
     found = []
     for device, sizes in BATCHES.items():
         names = [f"precision: batches of {size}, float32, {device}" for size in sizes]
@@ -85,7 +85,7 @@ def _compared(
     references: Sequence[Mapping[str, Tensor]],
     results: Sequence[Mapping[str, Tensor]],
 ) -> list[Line]:
-    """A line a method: mean share of the pixels that changed, and in how many pictures the counts are equal."""
+    """One line per method: mean share of changed pixels, and the number of pictures with equal counts."""
     found = []
     for method in METHODS:
         pairs = [(old[method], new[method]) for old, new in zip(references, results, strict=True)]
@@ -100,7 +100,7 @@ def _compared(
 
 
 def _counts(labels: Tensor, picture: Picture) -> list[object]:
-    """The counts that a record holds, one item a protocol."""
+    """The counts in a picture's record, one item per protocol."""
     table = contingency(labels.cpu(), picture.truths[len(labels)], len(PHOTOS.classes))
     return [match_contingency(table, protocol).to_json() for protocol in PROTOCOLS]
 
@@ -115,12 +115,12 @@ def _labels(maps: AttentionMaps, picture: Picture) -> dict[str, Tensor]:
 
 
 def _changed(reference: Tensor, labels: Tensor) -> float:
-    """Percent of the pixels."""
+    """Percentage of the pixels that differ."""
     return 100 * (1 - same_partition(reference.cpu().numpy(), labels.cpu().numpy()))
 
 
 def _on_dinov2(settings: Settings) -> list[Line]:
-    """Pixels that change with the precision of the divergence, against float64."""
+    """Counts the pixels that change if the divergence is not computed in float64."""
     model = loaded()
     if model is None:
         return [Line("precision: divergence", note=NO_WEIGHTS)]
@@ -143,7 +143,7 @@ def _on_dinov2(settings: Settings) -> list[Line]:
 
 
 def _on_golden(settings: Settings) -> list[Line]:
-    """Masks of the authors' code in float64, made again in each precision on each device."""
+    """Compares masks in each precision and on each device with those of the authors' code in float64."""
     if not settings.golden.is_dir():
         return [
             Line(

@@ -1,4 +1,4 @@
-"""Sweeps: what their points cost in one pass against one point alone: whole processes, from start to tables."""
+"""Compares the run time of a sweep with that of a single point, from process start to finished tables."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from experiments.bench.tiny_sd import build_tiny_sd
 RATIO_GOAL = 2.5
 REPEATS = 3
 GRID = ("segmenter.tau=0.2,0.3,0.4,0.5", "segmenter.anchors=8,16,32", "aggregation.weights=proportional,finest")
-# At this tau its random attention makes some tens of segments, more than a trained model's; at 0.1, a hundred.
+# At this tau, random attention gives some tens of segments, more than a trained model. At 0.1 it gives a hundred.
 TINY = ("backbone=sd14", "segmenter.tau=0.2")
 STEPS = ("backbone.timestep=100,300,500", "aggregation.weights=proportional,finest")
 QUICK = ("dataset.limit=1", "panels=1")
-TINY_SIZES = (256, 512)  # pixels: at 512 the three passes and six merges outweigh what the points share
+TINY_SIZES = (256, 512)  # pixels: at 512 three passes and six merges cost more than everything that the points share
 QUICK_TINY = (*QUICK, "segmenter.anchors=4")
 QUICK_TINY_SIZES = (64,)
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def lines(settings: Settings) -> list[Line]:
-    """4 tau x 3 M x 2 R of DINOv2, and 3 t x 2 R of a tiny Stable Diffusion; all other settings the defaults."""
+    """Times a sweep of DINOv2 (4 tau x 3 M x 2 R) and sweeps of a tiny Stable Diffusion (3 t x 2 R)."""
     name = "sweep: 24 points (4 tau x 3 M x 2 R), DINOv2-S, eight photographs"
     try:
         ViT().check()
         found = [_line(name, settings, QUICK if settings.quick else (), GRID)]
     except MissingWeights:
         found = [Line(name, goal_ratio=RATIO_GOAL, note="unmeasured: no DINOv2 weights, run `make setup`")]
-    logging.disable_progress_bar()  # of writing weights
+    logging.disable_progress_bar()  # hides the bar for writing weights
     sizes = QUICK_TINY_SIZES if settings.quick else TINY_SIZES
     with tempfile.TemporaryDirectory() as folder:
         given = (*TINY, f"backbone.path={build_tiny_sd(Path(folder))}", *(QUICK_TINY if settings.quick else ()))
@@ -48,7 +48,7 @@ def lines(settings: Settings) -> list[Line]:
 
 
 def _line(name: str, settings: Settings, given: Sequence[str], points: Sequence[str]) -> Line:
-    """The sweep over the ``points`` against a run without them."""
+    """Times a sweep over ``points`` and a single run."""
     repeats = 1 if settings.quick else REPEATS
     calls = {"one": partial(_run, *given), "many": partial(_run, "-m", *given, *points)}
     took = seconds(calls, repeats)
@@ -57,7 +57,7 @@ def _line(name: str, settings: Settings, given: Sequence[str], points: Sequence[
 
 
 def _run(*arguments: str) -> None:
-    """``python -m experiments.evaluate ...`` into a folder of its own."""
+    """Runs ``python -m experiments.evaluate ...`` with a temporary results folder."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "experiments.evaluate", *arguments, f"results_dir={folder}/run"]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)

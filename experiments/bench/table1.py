@@ -1,4 +1,4 @@
-"""A picture of Table 1: everything that the paper's COCO-Stuff table computes of it, with Stable Diffusion."""
+"""Times everything that Table 1 of the paper (COCO-Stuff) computes for one picture, with Stable Diffusion."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from experiments.bench.pictures import PHOTOS, decoded
 
 SIDE, QUICK_SIDE = 64, 24
 SEEDS = 5
-TRUE_CLASSES = 8  # near the mean of COCO-Stuff-27, and not K-Means-C's 6
-# The rows on the 512 px tensor. The values of DBSCAN suit the benchmark's attention: clusters and noise.
+TRUE_CLASSES = 8  # near the mean of COCO-Stuff-27; differs from the 6 clusters of K-Means-C
+# The rows on the 512 px tensor. With these values, DBSCAN finds clusters and noise in the synthetic attention.
 ROWS: tuple[Segmenter, ...] = (
     *(KMeans(6, seed) for seed in range(SEEDS)),
     *(KMeans("truth", seed) for seed in range(SEEDS)),
@@ -37,18 +37,18 @@ PICTURE_GOAL = 0.060  # seconds, the passes of the networks included
 
 
 def rows_together(aggregated: Tensor, rows: Sequence[Segmenter], size: int) -> list[Tensor]:
-    """Label maps of all rows of one tensor, which share what they can, as in a run."""
+    """Label maps of all rows on one tensor. The rows share work, as in a run."""
     shared = {SEGMENTERS: rows}
     return [row(Scene(aggregated=aggregated, size=size, true_classes=TRUE_CLASSES, shared=shared)) for row in rows]
 
 
 def rows_alone(aggregated: Tensor, rows: Sequence[Segmenter], size: int) -> list[Tensor]:
-    """The same, each row by itself."""
+    """Label maps of all rows on one tensor. The rows share no work."""
     return [row(Scene(aggregated=aggregated, size=size, true_classes=TRUE_CLASSES)) for row in rows]
 
 
 def lines(settings: Settings) -> list[Line]:
-    """Segmenting on each device, then the whole picture on CUDA."""
+    """Times the segmenters on each device, then the whole picture on CUDA."""
     side = QUICK_SIDE if settings.quick else SIDE
     found = []
     for device in ("cpu", "cuda"):
@@ -74,7 +74,7 @@ def lines(settings: Settings) -> list[Line]:
 
 
 def whole_batch(models: dict[int, UNetAttention]) -> None:
-    """A batch of decoded pictures through both sizes and all rows."""
+    """Passes a batch of decoded pictures through both sizes and all rows."""
     for size, model in models.items():
         images = torch.stack([decoded(id, size).image for id in PHOTOS.ids])
         batch = images.repeat(-(-BATCH // len(images)), 1, 1, 1)[:BATCH]

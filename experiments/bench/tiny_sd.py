@@ -1,4 +1,4 @@
-"""A random Stable Diffusion of 0.7 million weights on disk, in the layout of the published ones; tests use it too."""
+"""Writes a random Stable Diffusion with 0.7 million weights in the layout of the published models. Tests use it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADS = 4
 
 # Both have the topology of the published models: 16 self-attention layers at four sides, 5 + 5 + 5 + 1.
 UNET: dict[str, dict[str, Any]] = {
-    "1.4": {"attention_head_dim": HEADS},  # in fact the number of heads
+    "1.4": {"attention_head_dim": HEADS},  # despite its name, the number of heads
     "2.1": {"attention_head_dim": (2, 2, 4, 4), "use_linear_projection": True, "upcast_attention": True},
 }
 PAD_TOKEN = {"1.4": "<|endoftext|>", "2.1": "!"}
@@ -37,7 +37,7 @@ def build_tiny_sd(folder: Path, version: Literal["1.4", "2.1"] = "1.4", seed: in
     )
     for name, layer in unet.named_modules():
         if name.endswith(("attn1.to_q", "attn1.to_k")):
-            layer.weight.data *= 4  # a fresh layer attends to everything alike, which would hide mistakes
+            layer.weight.data *= 4  # without it, a random layer attends to everything alike, which would hide mistakes
     vae.save_pretrained(folder / "vae")
     unet.save_pretrained(folder / "unet")
     vocabulary = save_tokenizer(folder / "tokenizer", PAD_TOKEN[version])
@@ -61,9 +61,9 @@ def pictures(size: int, count: int = 1) -> Tensor:
 
 
 def save_tokenizer(folder: Path, pad: str) -> dict[str, int]:
-    """The four files of the published tokenizers, with a vocabulary of 18 tokens, which is returned.
+    """Writes the four files of a tokenizer with 18 tokens; returns its vocabulary.
 
-    It holds "a", "cat", "on" and the comma as one token each, and "sofa" as two, "so" and "fa".
+    "a", "cat", "on" and the comma are one token each; "sofa" is two, "so" and "fa".
     """
     folder.mkdir(parents=True)
     tokens = ["!", "a</w>", "cat</w>", "<|startoftext|>", "<|endoftext|>"]

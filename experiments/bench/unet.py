@@ -1,4 +1,4 @@
-"""Collecting attention from Stable Diffusion's U-Net, and whole pictures through it; random weights cost the same."""
+"""Times Stable Diffusion's U-Net: collecting attention, and whole pictures. Its weights are random."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from experiments.bench.measuring import MB, NO_CUDA, Line, Settings, absent, pea
 from experiments.bench.pictures import PHOTOS, score
 
 SIZE, QUICK_SIZE = 512, 128
-# Device, pictures a batch, and how many times the bare pass collecting may take.
+# Device, pictures per batch, and goal for the time of the collecting pass divided by that of the bare pass.
 RATIO_GOALS = (("cpu", 1, 1.25), ("cuda", 1, 1.35), ("cuda", 16, 1.35))
-MEMORY_GOALS = {"cpu": 250.0, "cuda": 100.0}  # MB a picture
-BATCH = 16  # pictures that pass the backbone together where the rate is measured
-# dtype and whether the model is compiled -> pictures a second.
+MEMORY_GOALS = {"cpu": 250.0, "cuda": 100.0}  # MB per picture
+BATCH = 16  # pictures per batch in the lines of pictures per second
+# (dtype, compiled) -> goal in pictures per second.
 RATE_GOALS: dict[tuple[Dtype, bool], float] = {
     ("float32", False): 1000 / 85,
     ("tf32", False): 1000 / 30,
     ("float16", False): 85,
     ("float16", True): 100,
 }
-ROUNDS = 8  # over the eight photographs, so that the first batch's decoding, for which all wait, counts little
+ROUNDS = 8  # passes over the eight photographs: enough to make the wait for the first decoded batch negligible
 TAU = 1.1
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """The two passes that are compared, of one loaded model and the latents of a batch."""
+    """The two passes to compare, with one model and the same batch of latents."""
 
     model: UNetAttention
     latents: torch.Tensor
@@ -56,7 +56,7 @@ def _pass(settings: Settings, device: str, batch: int) -> _Pass:
 
 
 def collecting_lines(settings: Settings) -> list[Line]:
-    """Time and peak memory of the collecting pass against the bare one."""
+    """Compares time and peak memory of the collecting pass with those of the bare pass."""
     found = []
     for device, batch, goal in RATIO_GOALS:
         size = QUICK_SIZE if settings.quick else SIZE
@@ -82,13 +82,13 @@ def collecting_lines(settings: Settings) -> list[Line]:
 
 
 def _every_head(model: UNetAttention) -> int:
-    """Bytes of the attention of all heads of all layers of one picture, float32."""
+    """Bytes of one picture's attention maps of all heads and layers, in float32."""
     layers = zip(model.spec.sides, (5, 5, 5, 1), strict=True)
     return sum(4 * count * model.unet.config.attention_head_dim * side**4 for side, count in layers)
 
 
 def picture_lines(settings: Settings) -> list[Line]:
-    """Pictures a second from decoding to score on CUDA, a dtype a line; on a CPU one picture takes half a minute."""
+    """Measures pictures per second from decoding to score, CUDA only: on a CPU one picture takes half a minute."""
     quoted = "quoted: the authors' code, 0.5 pictures/s"
     found = []
     for (dtype, compiled), goal in RATE_GOALS.items():
@@ -104,7 +104,7 @@ def picture_lines(settings: Settings) -> list[Line]:
 
 
 def pictures(model: UNetAttention, batch_size: int) -> None:
-    """All photographs `ROUNDS` times, decoded ahead and in batches, as a run does it."""
+    """Segments and scores all photographs `ROUNDS` times, decoded ahead and in batches like in a run."""
     size = model.spec.size
     ahead = decoded_ahead(PHOTOS, PHOTOS.ids * ROUNDS, size, [size], 2 * batch_size)
     while batch := [future.result() for _, future in islice(ahead, batch_size)]:

@@ -1,4 +1,4 @@
-"""DINOv2 ViT-S/14 with its real weights: whole pictures through four methods, and the memory of a run."""
+"""Times whole pictures through DINOv2 ViT-S/14 and four methods, and measures the memory of a run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MEMORY_GOAL = 1500.0  # MB
 MILLISECONDS = 1000
 ROOT = Path(__file__).resolve().parents[2]
 PEAK = "peak bytes:"
-# What `wait4` tells of a child includes what its parent held before: the child has to look at itself.
+# The child process reports its peak itself: the value that `wait4` returns includes memory of the parent.
 RUN = f"""
 from experiments.evaluate import main
 from experiments.bench.measuring import peak_bytes
@@ -44,7 +44,7 @@ NO_WEIGHTS = "unmeasured: the DINOv2 weights are not on this machine, run `make 
 
 
 def loaded(dtype: Dtype = "float32", device: str = "cpu") -> ViTAttention | None:
-    """The model, or None if its weights are absent."""
+    """Loads the model. Returns None if its weights are absent."""
     try:
         return ViT(dtype=dtype).load(device)
     except MissingWeights:
@@ -52,7 +52,7 @@ def loaded(dtype: Dtype = "float32", device: str = "cpu") -> ViTAttention | None
 
 
 def picture_lines(settings: Settings) -> list[Line]:
-    """Decoding to score by four methods, against the model's bare forward passes at the same input sizes."""
+    """Compares decoding to score by four methods with the bare forward passes at the same input sizes."""
     name = "dinov2: ViT-S/14, 448 px, decoding to score, 4 methods, cpu"
     model = loaded()
     if model is None:
@@ -67,7 +67,7 @@ def picture_lines(settings: Settings) -> list[Line]:
 
 
 def _calls(model: ViTAttention, id: str) -> dict[str, Callable[[], Any]]:
-    """One picture's way as a whole, the bare passes, and the stages one by one."""
+    """The calls to time on one picture: everything, the bare forward passes, and each stage."""
     size, picture = model.spec.size, decoded(id, model.spec.size)
     (maps,) = model.attend(picture.image[None])
     aggregated = aggregate(maps.maps)
@@ -97,7 +97,7 @@ def _calls(model: ViTAttention, id: str) -> dict[str, Callable[[], Any]]:
 
 
 def memory_lines(settings: Settings) -> list[Line]:
-    """Peak memory of a whole run in a process of its own."""
+    """Measures the peak memory of a run in a separate process."""
     name = "memory: peak of a CPU run with DINOv2-S, 4 methods"
     if loaded() is None:
         return [Line(name, "MB", goal=MEMORY_GOAL, note=NO_WEIGHTS)]

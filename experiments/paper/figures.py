@@ -1,4 +1,4 @@
-"""The paper's figures in their form: attention maps (Fig. 2), aggregation weights (Fig. 4), examples (Fig. 5 to 9)."""
+"""Draws figures like the paper's: attention maps (Fig. 2), aggregation weights (Fig. 4), examples (Fig. 5 to 9)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from eval.progress import Progress
 from experiments.paper.setups import Setup
 from experiments.plotting.drawing import COLOURS, add_heading
 
-# Of the benchmark (paper, Table 3) and of Fig. 4 alike.
+# The paper uses these values for the benchmark (Table 3) and for Fig. 4.
 ANCHORS, ITERATIONS = 16, 3
 
 ALONE = ("finest", "half", "quarter")  # panels of Fig. 4 besides proportional weights
 TILE, CAPTION = 1.6, 0.25  # inches
-BRIGHT = 0.99  # quantile of an attention map that is shown brightest
+BRIGHT = 0.99  # quantile of an attention map that gets the brightest colour
 FONT = 8  # points
 TRIPLES_A_ROW = 2
 
@@ -36,7 +36,7 @@ SHOWN = 512  # side in pixels of the pictures
 def draw(
     photos: Mapping[str, Picture], setups: tuple[Setup, Setup], where: tuple[float, float], device: str
 ) -> dict[str, Figure]:
-    """The paper's figures by name; Fig. 2 and 4 show the first photograph.
+    """Draws all figures; returns name -> figure. Fig. 2 and 4 show the first photograph.
 
     Args:
         photos: name -> ``(h, w, 3)`` uint8 of any size; the centred square is taken.
@@ -59,7 +59,7 @@ def draw(
                 of_first = maps
             bar.advance(name)
     if fig4.spec != usual.spec:
-        del model  # two would not fit the memory of most machines
+        del model  # most machines have no memory for two models
         of_first = _attend(fig4.spec.load(device), squares[first], fig4)
     figures["aggregation_weights"] = aggregation_weights(shown[first], of_first, fig4.tau, fig4.title)
     return figures | {"examples": triples(examples, usual.title)}
@@ -88,7 +88,7 @@ def attention_maps(picture: Picture, maps: AttentionMaps, tau: float, where: tup
         maps: of this picture.
         tau: threshold in nats.
         where: the location, row and column as fractions of the side in [0, 1).
-        title: says with which model.
+        title: names the model.
     """
     aggregated = aggregate(maps.maps)
     tiles = {_of(side): maps.maps[side] for side in sorted(maps.sides)} | {"aggregated": aggregated}
@@ -98,7 +98,7 @@ def attention_maps(picture: Picture, maps: AttentionMaps, tau: float, where: tup
         _show_map(axis, attention, where, name)
     axes[0][0].plot(where[1], where[0], "o", markersize=5, color="white", markeredgecolor="black")
     return add_heading(
-        figure, title, "squares: the cell of the location; dark is 0, bright the 99th percentile and above"
+        figure, title, "square: the cell of the location; dark: 0; bright: the 99th percentile and above"
     )
 
 
@@ -119,7 +119,7 @@ def triples(examples: Mapping[str, tuple[Picture, Labels]], title: str) -> Figur
 
     Args:
         examples: name -> picture ``(SHOWN, SHOWN, 3)`` uint8 and labels ``(SHOWN, SHOWN)``.
-        title: says with which model.
+        title: names the model.
     """
     columns = min(TRIPLES_A_ROW, len(examples))
     figure, axes = _tiles(-(-len(examples) // columns), 3 * columns)
@@ -149,7 +149,7 @@ def _tiles(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
 
 
 def _show_map(axis: Axes, attention: Tensor, where: tuple[float, float], title: str) -> None:
-    """The attention map of the location in whose cell ``where`` lies, and that cell."""
+    """Draws the attention map of the cell that contains ``where``, and a square around that cell."""
     side = round(len(attention) ** 0.5)
     row, column = (int(fraction * side) for fraction in where)
     values = attention[row * side + column].view(side, side).cpu().numpy()
@@ -158,7 +158,7 @@ def _show_map(axis: Axes, attention: Tensor, where: tuple[float, float], title: 
 
 
 def _show(axis: Axes, picture: NDArray, title: str, brightest: float | None = None) -> None:
-    """A picture or map of any side over the unit square, its cells to be seen."""
+    """Draws a picture or map of any side over the unit square, without smoothing."""
     axis.imshow(picture, cmap="viridis", extent=(0, 1, 1, 0), interpolation="nearest", vmin=0, vmax=brightest)
     axis.set_title(title, fontsize=FONT)
     axis.set_axis_off()

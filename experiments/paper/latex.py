@@ -15,12 +15,12 @@ ESCAPES = str.maketrans(
 def latex_table(
     caption: str, columns: Mapping[str, Sequence[str]], above: int, notes: Sequence[str] = (), texts: int = 1
 ) -> str:
-    """The source of a table, with every text escaped.
+    """The LaTeX source of a table. Escapes every text.
 
     Args:
         caption: of the table.
         columns: heading -> cells.
-        above: number of rows above a rule that parts the table; 0: no rule.
+        above: number of rows above a horizontal rule; 0: no rule.
         notes: lines below the table.
         texts: number of columns, from the left, that hold text; the others are aligned to the right.
     """

@@ -1,6 +1,7 @@
-"""Results folders and published numbers in one table a data set; scores of different scopes stand in different columns.
+"""The leaderboard: one table per data set, with results folders and published numbers.
 
-A scope says how segments got their classes, see `experiments.paper.published.SCOPES`.
+Scores of different scopes have different columns. A scope says how segments got their classes, see
+`experiments.paper.published.SCOPES`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ GROUPS = {
     "named": ("named by text, not matched", "named: "),
     "none": ("without classes", ""),
 }
-"""How segments get their classes -> heading above its columns, and in front of theirs where a table has one line."""
+"""Scope -> heading above its columns, and prefix of its columns in tables with a single line of headings."""
 SCORES = {
     "image_acc": ("image", "ACC"),
     "image_miou": ("image", "mIoU official"),
@@ -38,7 +39,7 @@ SCORES = {
     "voi": ("none", "VoI (bits)"),
     "covering": ("none", "covering"),
 }
-"""Column -> its group and heading; our rows have ``*_low`` and ``*_high`` as well, the 95 % interval."""
+"""Column -> its group and heading. Our rows also have ``*_low`` and ``*_high``, the ends of the 95 % interval."""
 MEASURED = {
     "image_acc": (("official", "present"), "acc"),
     "image_miou": (("official",), "miou"),
@@ -47,7 +48,7 @@ MEASURED = {
     "dataset_miou": (("dataset",), "miou"),
     **{name: (("official", "present", "dataset"), name) for name in ("ari", "voi", "covering")},
 }
-"""Column -> the protocols, the first that a run reports counts, and the column of ``summary.csv`` that hold it."""
+"""Column -> its protocols and its column of ``summary.csv``. The first protocol that a run reports counts."""
 ENDS = ("", "_low", "_high")
 COLUMNS = (
     *("dataset", "method", "backbone", "resolution", "results", "paper", "source"),
@@ -56,15 +57,15 @@ COLUMNS = (
 )
 RANKED_BY = ("image_miou", "present_miou", "dataset_miou", "named_miou")
 NOTES = (
-    "In percent, VoI in bits; ours with the 95 % bootstrap interval over the images. An empty cell: not reported.",
-    "Scores of segments matched in each image, of segments matched once for the data set, and of classes named by a "
-    "language model are not comparable. Named are the rows that the DiffSeg paper marks as language dependent.",
-    "Rows are ordered by mIoU, first those matched in each image, then those matched once, then those named.",
+    "In percent, VoI in bits. Our scores have the 95 % bootstrap interval over the images. Empty: not reported.",
+    "Segments are matched in each image, matched once for the data set, or named by a language model. Scores of these "
+    "three kinds are not comparable. Named are the rows that the DiffSeg paper marks as language dependent.",
+    "Rows are ordered by mIoU: first those matched in each image, then those matched once, then those named.",
 )
 
 
 def leaderboard(folders: Sequence[Path]) -> pd.DataFrame:
-    """Rows of results folders and of the papers that report the same data sets.
+    """Collects the rows of results folders and the published rows of the same data sets.
 
     Args:
         folders: results of runs or of sweeps (`eval.results.read_results`); their data sets and protocols may differ.
@@ -84,7 +85,7 @@ def leaderboard(folders: Sequence[Path]) -> pd.DataFrame:
 
 
 def _rank(row: pd.Series) -> tuple[int, float]:
-    """Sort key of a row within its data set: by the first of `RANKED_BY` that it has, the highest score first."""
+    """Sort key of a row within its data set: the first column of `RANKED_BY` that it has, highest score first."""
     for place, name in enumerate(RANKED_BY):
         if pd.notna(row[name]):
             return place, -row[name]
@@ -92,7 +93,7 @@ def _rank(row: pd.Series) -> tuple[int, float]:
 
 
 def _measured(folder: Path) -> pd.DataFrame:
-    """The settings of a results folder, a row each."""
+    """One row for each setting of a results folder."""
     results = read_results(folder)
     official = {job: _official_count(path) for job, path in results.folders.items()}
     rows: list[dict[str, Any]] = []
@@ -111,11 +112,11 @@ def _measured(folder: Path) -> pd.DataFrame:
 
 
 def _official_count(folder: Path) -> int | None:
-    """Pictures of the published evaluation of a run's data set; None where it is unknown."""
+    """Number of pictures in the published evaluation of a run's data set; None if unknown."""
     path = folder / "config.yaml"
     try:
         return build(OmegaConf.load(path).dataset, "dataset").official_count if path.is_file() else None
-    except ConfigError:  # written by another version, or with a part that is not here
+    except ConfigError:  # another version wrote the file, or a part that it names is not installed
         return None
 
 
@@ -135,12 +136,12 @@ def _typed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown_columns(rows: pd.DataFrame) -> list[str]:
-    """Those of `SCORES` that some row has."""
+    """The columns of `SCORES` that have a value in at least one row."""
     return [name for name in SCORES if rows[name].notna().any()]
 
 
 def cells(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """Heading -> texts, of the rows of one data set; columns of scores as `shown_columns`."""
+    """Heading -> texts of the rows of one data set. Of the scores, only the `shown_columns`."""
     every = [row for _, row in rows.iterrows()]
     scores = {
         GROUPS[group][1] + heading: [_score(row, name) for row in every]
@@ -173,22 +174,22 @@ def _images(row: pd.Series) -> str:
 
 
 def _is_partial(row: pd.Series) -> bool:
-    """Whether a row of ours has fewer images than the published evaluation."""
+    """True if a row of ours has fewer images than the published evaluation."""
     return bool(pd.notna(row["official_images"]) and row["images"] < row["official_images"])
 
 
 def caveats(rows: pd.DataFrame) -> list[str]:
-    """Why rows of one data set cannot be compared with the published ones."""
+    """A sentence that names the rows of a data set that are not comparable with the published ones, if any."""
     published = rows["source"] != ""
     partial = rows[[_is_partial(row) for _, row in rows.iterrows()]]
     if not published.any() or partial.empty:
         return []
     names = ", ".join(dict.fromkeys(partial["method"]))
-    return [f"Measured here on a part of the images, so not comparable with the published numbers: {names}."]
+    return [f"Not comparable with the published numbers, because only a part of the images was evaluated: {names}."]
 
 
 def markdown_page(table: pd.DataFrame) -> str:
-    """The leaderboard as Markdown, a section a data set."""
+    """The leaderboard as Markdown, one section per data set."""
     blocks = ["# Leaderboard\n", *(f"{note}\n" for note in NOTES)]
     for dataset, rows in table.groupby("dataset", sort=False):
         blocks += [f"## {dataset}\n", pipe_table(cells(rows)), *(f"{caveat}\n" for caveat in caveats(rows))]
@@ -196,7 +197,7 @@ def markdown_page(table: pd.DataFrame) -> str:
 
 
 def latex_page(table: pd.DataFrame) -> str:
-    """The leaderboard as LaTeX, a table a data set; the source of a published row is left to the CSV."""
+    """The leaderboard as LaTeX, one table per data set, without the sources of published rows."""
     tables = []
     for dataset, rows in table.groupby("dataset", sort=False):
         columns = cells(rows)
@@ -206,7 +207,7 @@ def latex_page(table: pd.DataFrame) -> str:
 
 
 def html_page(table: pd.DataFrame) -> str:
-    """The leaderboard as one HTML page that holds all it shows and reaches no network."""
+    """The leaderboard as one HTML page that needs no other file and no network."""
     folder = Path(__file__).parent
     environment = Environment(
         loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True

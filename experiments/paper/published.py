@@ -1,6 +1,6 @@
-"""Published numbers, the CSV files of ``published/``: ACC and mIoU in percent, who measured them, how, and the source.
+"""Reads published scores, ACC and mIoU in percent, from the CSV files in ``published/``.
 
-``table*.csv`` are the tables of the DiffSeg paper; ``others_*.csv`` are numbers of other papers on the same data sets.
+``table*.csv`` are the tables of the DiffSeg paper. ``others_*.csv`` are scores of other papers on the same data sets.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from eval.config import ConfigError
 FOLDER = Path(__file__).parent / "published"
 REQUIREMENTS = ("language_dependency", "auxiliary_images", "unsupervised_adaptation")
 SCOPES = ("image", "dataset", "named")
-"""How a method's segments got their classes: matched in each image, matched once for the whole data set, or named by a
-language model without any matching. Scores of different scopes are not comparable."""
+"""A scope says how segments got their classes: matched in each image, matched once for the whole data set, or named by
+a language model. Scores of different scopes are not comparable."""
 
 
 def published_table(name: str) -> pd.DataFrame:
@@ -26,8 +26,8 @@ def published_table(name: str) -> pd.DataFrame:
 
     Returns:
         Columns ``method``; ``resolution``, the side of the square that enters the backbone in pixels, as text, empty
-        where the method has none; `REQUIREMENTS`, yes or no; ``published_acc`` and ``published_miou`` in percent, NaN
-        where the paper leaves the cell empty.
+        if the method has none; `REQUIREMENTS`, yes or no; ``published_acc`` and ``published_miou`` in percent, NaN
+        if the paper leaves the cell empty.
 
     Raises:
         ConfigError: there is no such table.
@@ -47,23 +47,23 @@ def published_rows(dataset: str) -> pd.DataFrame:
 
     Returns:
         Columns ``method``, ``resolution``, `REQUIREMENTS`, ``acc`` and ``miou`` in percent, ``dataset``, ``backbone``,
-        ``scope`` (one of `SCOPES`), ``protocol``, ``paper`` and ``source``, where the numbers were read. Text is empty
-        where it is unknown. No rows where nothing is known of the data set.
+        ``scope`` (one of `SCOPES`), ``protocol``, ``paper`` and ``source`` (where the numbers were read). Unknown text
+        is empty. No rows for a data set without published scores.
     """
     rows = pd.concat([_read(path) for path in sorted(FOLDER.glob("*.csv"))], ignore_index=True)
     return rows[rows["dataset"] == dataset].reset_index(drop=True)
 
 
 def published_score(table: str | None, method: str, resolution: int) -> dict[str, float | None] | None:
-    """ACC and mIoU that a paper gives for a method.
+    """The published ACC and mIoU of a method.
 
     Args:
-        table: see `published_table`; None: nothing to compare with.
-        method: its row, by name.
-        resolution: its row, by the side of the square that enters the backbone in pixels.
+        table: name of a table, see `published_table`; None: no table.
+        method: name of the method in the table.
+        resolution: side of the square that enters the backbone, in pixels.
 
     Returns:
-        ``acc`` and ``miou`` in percent (None where the paper leaves the cell empty); None without such a row.
+        ``acc`` and ``miou`` in percent (None if the paper leaves the cell empty); None if the table has no such row.
 
     Raises:
         ConfigError: there is no such table.

@@ -20,7 +20,7 @@ FIG4_TIMESTEP, FIG4_TAU = 100, 1.0  # Section 4.2 of the paper
 
 @dataclass(frozen=True)
 class Setup:
-    """A backbone, the threshold tau in nats that suits its attention, and what the title of a figure says of both."""
+    """A backbone, the threshold tau (nats) for its attention, and the title of its figures."""
 
     spec: Backbone
     tau: float
@@ -28,9 +28,9 @@ class Setup:
 
 
 def setups(backbone: str, path: str | None, size: int | None) -> tuple[Setup, Setup]:
-    """How Fig. 2 and 5 to 9 are made, and how Fig. 4, for which the paper has another time step and threshold.
+    """The setup of Fig. 2 and 5 to 9, and that of Fig. 4, which the paper makes with another time step and threshold.
 
-    A ViT is seen at four sizes, so that it has four resolutions as Stable Diffusion has, and keeps its own tau.
+    A ViT gets inputs of four sizes, so that it has four resolutions, like Stable Diffusion. Both setups use its tau.
 
     Raises:
         ValueError: ``size`` does not fit the backbone.
@@ -43,15 +43,15 @@ def setups(backbone: str, path: str | None, size: int | None) -> tuple[Setup, Se
     finest = whole.sides[0]
     spec = replace(whole, sides=tuple(finest // step for step in (1, 2, 4, 8) if finest % step == 0))
     title = f"DINOv2 ViT-S/14, {spec.size} px, τ = {_tau(spec)}"
-    own = f"its own\n(the paper's figure: Stable Diffusion, t = {FIG4_TIMESTEP}, M = 16, N = 3, τ = {FIG4_TAU})"
-    return Setup(spec, _tau(spec), title), Setup(spec, _tau(spec), f"{title}, {own}")
+    paper = f"(the paper's figure: Stable Diffusion, t = {FIG4_TIMESTEP}, M = 16, N = 3, τ = {FIG4_TAU})"
+    return Setup(spec, _tau(spec), title), Setup(spec, _tau(spec), f"{title}\n{paper}")
 
 
 def origin(photos: Mapping[str, Picture], setups: tuple[Setup, Setup], where: tuple[float, float]) -> str:
-    """sha256 (hex) of what the paper's figures are made from: photographs, weights, settings and code.
+    """sha256 (hex) of everything that determines the paper's figures: photographs, weights, settings and code.
 
     Args:
-        photos, setups, where: as `experiments.paper.figures.draw` takes them.
+        photos, setups, where: as in `experiments.paper.figures.draw`.
 
     Raises:
         WeightsError: the weights are missing or damaged.
@@ -64,9 +64,8 @@ def origin(photos: Mapping[str, Picture], setups: tuple[Setup, Setup], where: tu
         digest.update(f"{name} {photo.shape}".encode())
         digest.update(photo.tobytes())
     for setup in setups:
-        keys = {
-            key: value for key, value in asdict(cast(Any, setup.spec)).items() if key != "path"
-        }  # the same files anywhere
+        # Without the path: the same weights in another folder give the same figures.
+        keys = {key: value for key, value in asdict(cast(Any, setup.spec)).items() if key != "path"}
         digest.update(f"{setup.spec.fingerprint} {keys} {setup.tau} {setup.title} {where}".encode())
     for file in code:
         digest.update(file.read_bytes())

@@ -1,4 +1,4 @@
-"""The table of a paper with our rows beside its own: ``table.csv``, ``table.md`` and ``table.tex``."""
+"""Writes a table of the paper with our rows added: ``table.csv``, ``table.md`` and ``table.tex``."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ FAILED_SHOWN = 10
 
 
 def write_paper_table(folder: Path, published: str, results: Sequence[RowResults], official_count: int | None) -> str:
-    """Writes the three files, each whole or not at all.
+    """Writes the three files, each atomically.
 
     Args:
-        folder: where to, must exist.
+        folder: an existing folder.
         published: name of the paper's table, see `published_table`.
-        results: of our rows, in order. Rows that differ in the seed alone become one.
-        official_count: images of the published evaluation, None where there is none.
+        results: of our rows, in order. Rows that differ only in the seed become one row.
+        official_count: number of images in the published evaluation; None if the data set has none.
 
     Returns:
-        The text of ``table.md``, fit for a terminal.
+        The text of ``table.md``, which also lines up in a terminal.
     """
     table = paper_table(published, results, official_count)
     dataset = results[0].row.settings["dataset"]
     caption = (
         f"{published}: published numbers, and ours on {dataset['name']} (labels: {dataset['label_source']}). In %, "
-        "score official; ours with the 95 % interval over the images, of several seeds mean ± standard deviation. "
-        "Δ: ours - published. mIoU present: ours, where only the classes present in an image are matched. "
+        "score official. Ours: with the 95 % interval over the images; several seeds: mean ± standard deviation. "
+        "Δ: ours - published. mIoU present: our mIoU if only the classes present in an image are matched. "
         "LD, AX, UA: needs language, auxiliary images, unsupervised adaptation."
     )
     cells = _cells(table)
@@ -60,16 +60,17 @@ def write_paper_table(folder: Path, published: str, results: Sequence[RowResults
 
 
 def paper_table(published: str, results: Sequence[RowResults], official_count: int | None) -> pd.DataFrame:
-    """One row a method and resolution, columns `COLUMNS`: published ones that we do not run, then ours in their order.
+    """One row for each method and resolution: first the published ones that were not run, then ours. Columns `COLUMNS`.
 
-    Arguments as in `write_paper_table`. ``acc`` and ``miou`` are ours in percent. Of several seeds they and the ends
-    of their intervals are means, ``*_deviation`` is the standard deviation, and ``images`` those of the shortest.
+    Arguments as in `write_paper_table`. ``acc`` and ``miou`` are our scores in percent. If a method has several seeds,
+    they and the ends of their intervals are means over the seeds, ``*_deviation`` is the standard deviation, and
+    ``images`` is the smallest number of images.
     """
     prior = {(row["method"], row["resolution"]): row for row in published_table(published).to_dict("records")}
     ours = []
     for seeds in _seeds_together(results):
         method, resolution = seeds[0].row.name, str(seeds[0].row.settings["backbone"]["size"])
-        # A method that the paper does not list is one of this project's, which need none of the three.
+        # A method that the paper does not list is from this project. Its methods need none of the three.
         unlisted = {"method": method, "resolution": resolution, **dict.fromkeys(REQUIREMENTS.values(), "no")}
         line = prior.pop((method, resolution), unlisted)
         ours.append({**line, **_measured(seeds), "official_images": official_count, "note": seeds[0].row.note})
@@ -80,7 +81,7 @@ def paper_table(published: str, results: Sequence[RowResults], official_count: i
 
 
 def _seeds_together(results: Iterable[RowResults]) -> list[list[RowResults]]:
-    """Rows that differ in the seed alone, in order."""
+    """Groups the rows that differ only in the seed, in order."""
     groups: dict[str, list[RowResults]] = {}
     for each in results:
         row = each.row
@@ -91,7 +92,7 @@ def _seeds_together(results: Iterable[RowResults]) -> list[list[RowResults]]:
 
 
 def _measured(seeds: Sequence[RowResults]) -> dict[str, Any]:
-    """What one method scored, over its seeds."""
+    """Scores of a method: mean and standard deviation over its seeds."""
     scores = summary(seeds)
     official, present = (scores[scores["protocol"] == protocol] for protocol in ("official", "present"))
     return {
@@ -124,7 +125,7 @@ def _cells(table: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _score(row: pd.Series, metric: str) -> str:
-    """``58.9 [57.9, 59.9]``, of several seeds ``58.9 ± 0.2 [57.9, 59.9]``."""
+    """``58.9 [57.9, 59.9]``; with several seeds ``58.9 ± 0.2 [57.9, 59.9]``."""
     value, deviation = row[metric], row[f"{metric}_deviation"]
     text = with_interval(value, row[f"{metric}_low"], row[f"{metric}_high"])
     return text if pd.isna(deviation) else text.replace(" ", f" ± {fixed(deviation)} ", 1)
@@ -148,19 +149,19 @@ def _notes(table: pd.DataFrame) -> list[str]:
 
 
 def _shortcomings(table: pd.DataFrame) -> list[str]:
-    """Why rows cannot be compared with the published ones."""
+    """A sentence that says why our rows are not comparable with the published ones, if they are not."""
     ours = table[table["images"].notna()]
     if ours["official_images"].isna().all():
-        return ["Not comparable with the published numbers: these are of other images."]
+        return ["Not comparable with the published numbers, which were measured on other images."]
     partial = ours[ours["images"] < ours["official_images"]]
     if partial.empty:
         return []
     count = image_count(partial["images"].min(), 0, partial["official_images"].iloc[0])
-    return [f"Not comparable with the published numbers: a partial run ({count} images)."]
+    return [f"Not comparable with the published numbers, because the run is partial ({count} images)."]
 
 
 def _failures(results: Sequence[RowResults]) -> list[str]:
-    """Names the images that failed, and in which rows."""
+    """A sentence that names the failed images and the rows in which each failed, if any."""
     methods: dict[str, list[str]] = {}
     for each in results:
         for record in each.failed:

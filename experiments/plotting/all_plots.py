@@ -1,4 +1,4 @@
-"""Every plot that results allow: what ``make figures`` and ``make report`` draw."""
+"""Draws all plots of results, for ``make figures`` and ``make report``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TABLES = ("summary", "per_class", "per_image")
 
 
 def all_plots(results: Results, compare: Sequence[str] | None = None) -> dict[str, Figure]:
-    """Every plot that the results allow, by name (fit for a file); for each data set, where there are several.
+    """Draws every plot that the results allow; returns name -> figure. Names are valid file names.
 
     Args:
-        results: of any number of data sets.
-        compare: two settings: all others are compared with the first, and the second image by image and class by class,
-            in the data sets that have both. None: what `experiments.plotting.selection` takes, `best` and `contrast`.
+        results: of any number of data sets. Several data sets are plotted separately.
+        compare: two settings. All others are compared with the first, and the second image by image and class by class,
+            in the data sets that have both. None: `experiments.plotting.selection` chooses them (`best`, `contrast`).
 
     Raises:
         ResultsError: the results do not have these two.
@@ -43,7 +43,7 @@ def all_plots(results: Results, compare: Sequence[str] | None = None) -> dict[st
 
 
 def _plots_of_dataset(results: Results, compare: Sequence[str] | None) -> dict[str, Figure]:
-    """The plots of one data set."""
+    """Draws the plots of one data set."""
     summary = results.summary
     figures: dict[str, Figure] = {}
     if not summary["images"].any():  # all failed

@@ -1,4 +1,4 @@
-"""Plot of the scores that match no segment with a class."""
+"""Plots the scores that do not match segments with classes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ PANELS = {
 
 
 def class_agnostic(results: Results) -> Figure:
-    """Adjusted Rand index, variation of information and covering of every setting, seeds averaged.
+    """Plots adjusted Rand index, variation of information and covering of every setting.
 
-    Means over the images with their 95 % intervals (`eval.agreement`). Of many settings, the best by mIoU.
+    Scores are means over the images with 95 % intervals (`eval.agreement`), averaged over the seeds. If there are more
+    than `MOST_ROWS` settings, only the best by mIoU are shown.
     """
     summary = seeds_together(results.summary)
     shown, title = shown_settings(summary)
@@ -28,4 +29,4 @@ def class_agnostic(results: Results) -> Figure:
     for axis, (metric, (name, unit)) in zip(axes, PANELS.items(), strict=True):
         draw_rows(axis, rows[metric], rows[f"{metric}_low"], rows[f"{metric}_high"])
         label_axes(axis, name, unit)
-    return add_heading(figure, describe_data(results), INTERVALS, "mean over the images, no class is needed", title)
+    return add_heading(figure, describe_data(results), INTERVALS, "mean over the images, without matching", title)

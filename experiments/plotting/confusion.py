@@ -1,4 +1,4 @@
-"""Plot of the confusion matrix of one setting, from ``confusion.csv``."""
+"""Plots the confusion matrix of one setting, from ``confusion.csv``."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ NO_CLASS = "(none)"
 
 
 def confusion(results: Results, setting: str, chosen: str = "") -> Figure | None:
-    """For each protocol, the share of the pixels of a true class (row) by the class of their segments (column), in %.
+    """Plots a confusion matrix for each protocol: true class (row), class of the segment (column), in % of the row.
 
     Args:
         results: of one data set.
-        setting: one of `Results.summary`.
-        chosen: says how it was chosen.
+        setting: a setting in `Results.summary`.
+        chosen: a text for the heading that says why this setting is shown.
 
     Returns:
-        None where the run has no ``confusion.csv``, or no image was evaluated.
+        The figure; None if the run has no ``confusion.csv`` or no image was evaluated.
     """
     shares = {name: shares_of(results, setting, name) for name in reported_protocols(results.summary)}
     shares = {name: table for name, table in shares.items() if not table.empty}
@@ -53,11 +53,11 @@ def confusion(results: Results, setting: str, chosen: str = "") -> Figure | None
 
 
 def shares_of(results: Results, setting: str, protocol: str) -> pd.DataFrame:
-    """Confusion matrix of a setting in percent of the true class.
+    """Confusion matrix of a setting, in percent of the pixels of the true class.
 
     Returns:
-        A row for each class that an image has, a column for each class that a segment has, in the order of the labels,
-        and ``(none)`` last for segments without a class. No rows where nothing is known.
+        One row for each class in the ground truth and one column for each class of a segment, in the order of the
+        labels. The last column, ``(none)``, is for segments without a class. Empty without ``confusion.csv``.
     """
     row = results.summary[results.summary["setting"] == setting].iloc[0]
     path = results.folders[row["job"]] / "confusion.csv"

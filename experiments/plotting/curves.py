@@ -1,4 +1,4 @@
-"""Lines of a plot against a parameter: chooses the rows of each point and says over what the point is a mean."""
+"""Computes the lines of a plot against a parameter: the rows behind each point, and a note on the mean it shows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOT_AN_AXIS = ("dataset", "label_source", "segmenter", "seed")
 
 
 def axis_parameters(summary: pd.DataFrame) -> list[str]:
-    """Parameters that results can be plotted against."""
+    """The parameters that can be the axis of a plot."""
     return [
         parameter
         for parameter in swept(summary)
@@ -24,7 +24,7 @@ def axis_parameters(summary: pd.DataFrame) -> list[str]:
 
 
 def default_line(summary: pd.DataFrame, parameter: str) -> str:
-    """The column with a line for each value: the methods, else the next parameter that varies, else ""."""
+    """The column whose values become separate lines: the method, else the next parameter that varies, else ""."""
     rows = comparable(summary, parameter)
     if rows["name"].nunique() > 1:
         return "name"
@@ -32,14 +32,15 @@ def default_line(summary: pd.DataFrame, parameter: str) -> str:
 
 
 def points_by_line(table: pd.DataFrame, parameter: str, line: str, point: Callable[[pd.DataFrame], Point]) -> Lines:
-    """The point of every group of rows, see `Lines`.
+    """Computes the points of all lines, see `Lines`.
 
     Raises:
         ResultsError: the parameter has fewer than two values.
     """
     rows = comparable(table, parameter)
     if len(values := rows[parameter].unique()) < 2:
-        raise ResultsError(f"{parameter}: these results have {' '.join(values) or 'no value'} alone; sweep it with -m")
+        found = f"the single value {values[0]}" if len(values) else "no value"
+        raise ResultsError(f"{parameter}: these results have {found}; sweep it with -m")
     groups = (
         {value: rows[rows[line] == value] for value in sorted_values(list(rows[line].unique()))} if line else {"": rows}
     )
@@ -50,12 +51,12 @@ def points_by_line(table: pd.DataFrame, parameter: str, line: str, point: Callab
 
 
 def mean_score(metric: str, rows: pd.DataFrame) -> Point:
-    """A score and the ends of its interval, each the mean over the rows."""
+    """Means over the rows: score, lower end, upper end of the interval."""
     value, low, high = rows[[metric, f"{metric}_low", f"{metric}_high"]].mean()
     return value, low, high
 
 
 def averaging_note(summary: pd.DataFrame, parameter: str, line: str) -> str:
-    """Note about the parameters over which a plot takes the mean; "" without any."""
+    """A note that names the parameters over which a plot averages; "" if it does not average."""
     others = [name for name in swept(comparable(summary, parameter)) if name not in (parameter, line, "segmenter")]
     return f"mean over {', '.join(others)}" if others else ""

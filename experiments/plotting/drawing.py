@@ -1,6 +1,6 @@
-"""Building blocks of `experiments.plotting.plots`: lines against a parameter, rows of points, colours and sizes.
+"""Building blocks of `experiments.plotting.plots`: figures, lines, rows of points, legends.
 
-The colours are Okabe and Ito's, which colour-blind readers can tell apart. Each line also has a different marker.
+Colour-blind readers can tell the colours apart (Okabe and Ito). Each line also has a different marker.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ LABELS = {
 }
 PANEL, ROW, MARGIN, LETTER, LINE = 2.9, 0.22, 1.0, 0.07, 0.16  # inches
 FONT = 8  # points
-CHARACTERS = 14  # of a title, an inch
-ALONG = 36  # characters along a panel
-TICKS = 8
-DODGE = 0.012  # of the axis, between lines, so that their intervals do not cover each other
-APART = 0.5  # of the distance between values that are no numbers, for the points at one of them
-NAME = 0.055  # of the axis, the height of a name
-BESIDE = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, -1), (-1, 1))  # where a name stands, by preference
+CHARACTERS = 14  # of a title, per inch
+ALONG = 36  # characters that fit along a panel
+TICKS = 8  # more values than this on a scaled axis get matplotlib's ticks
+DODGE = 0.012  # distance between lines as a fraction of the axis, so that their intervals do not overlap
+APART = 0.5  # width of the points at one value, as a fraction of the distance between values that are not numbers
+NAME = 0.055  # height of a number beside a point, as a fraction of the axis
+BESIDE = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, -1), (-1, 1))  # places for the number, best first
 DECADE = 10
 
 Lines = Mapping[str, Mapping[str, Point]]
-"""Value of the one parameter -> value of the other, along the axis -> point; "" for the only line."""
+"""Value of the line -> value on the axis -> point. A single line has the value ""."""
 
 
 def new_figure(panels: int, rows: Sequence[str] = ()) -> tuple[Figure, list[Axes]]:
-    """A figure of panels side by side: square ones, or of rows whose names stand on the left, the first on top."""
+    """A figure with panels side by side. Without ``rows`` they are square; else ``rows`` are names on the y axis."""
     margin = LETTER * max(map(len, rows)) if rows else MARGIN
     figure = Figure((PANEL * panels + margin, ROW * len(rows) + MARGIN if rows else PANEL), layout="constrained")
     axes = figure.subplots(1, panels, sharey=bool(rows), squeeze=False)[0]
@@ -76,12 +76,12 @@ def label_axes(axis: Axes, title: str = "", x: str = "", y: str = "") -> None:
 
 
 def wrap_name(name: str) -> str:
-    """A long name broken into lines that fit along a square panel."""
+    """Breaks a long name into lines that fit along a square panel."""
     return textwrap.fill(name, ALONG)
 
 
 def add_heading(figure: Figure, *parts: str) -> Figure:
-    """Writes a heading above a figure, its parts joined by semicolons, empty ones left out. Returns the figure."""
+    """Joins the non-empty parts by semicolons, writes them above a figure, and returns the figure."""
     lines = textwrap.wrap("; ".join(filter(None, parts)), int(CHARACTERS * figure.get_figwidth()))
     figure.set_figheight(figure.get_figheight() + LINE * (len(lines) - 1))
     figure.suptitle("\n".join(lines), fontsize=FONT + 1, x=0.01, ha="left")
@@ -89,13 +89,13 @@ def add_heading(figure: Figure, *parts: str) -> Figure:
 
 
 def number_points(axis: Axes, points: ArrayLike, high: float, crowd: ArrayLike) -> None:
-    """Writes 1, 2, ... beside points, where there is room on none of a crowd and on no other number.
+    """Writes 1, 2, ... beside points, away from other points and other numbers.
 
     Args:
-        axis: both of whose axes run from 0 to ``high``.
-        points: ``(n, 2)``, those to number.
-        high: where the axes end.
-        crowd: ``(m, 2)``, all points drawn.
+        axis: its x and y run from 0 to ``high``.
+        points: ``(n, 2)``, the points to number.
+        high: end of both axes.
+        crowd: ``(m, 2)``, all points in the plot.
     """
     apart = NAME * high
     taken = [(np.asarray(crowd, dtype=float), 0.7 * apart)]  # points are smaller than numbers
@@ -117,7 +117,7 @@ def _room(place: NDArray[np.float64], others: NDArray[np.float64], apart: float)
 
 
 def scale_counts(axis: Axes, which: Literal["x", "y"], values: ArrayLike) -> None:
-    """A logarithmic axis where counts differ more than `DECADE` times."""
+    """Makes an axis logarithmic if the largest count is more than `DECADE` times the smallest."""
     known = np.asarray(values, dtype=float)
     known = known[known > 0]
     if len(known) and known.max() > DECADE * known.min():
@@ -172,7 +172,7 @@ def add_number_legend(figure: Figure, names: Sequence[str], title: str) -> None:
 
 
 def _make_room(figure: Figure, beside: Legend) -> None:
-    """Widens a figure by the width of this legend, so that the panels keep theirs."""
+    """Widens a figure by the width of a legend, so that the panels do not shrink."""
     width = beside.get_window_extent().width / figure.dpi
     figure.set_figwidth(figure.get_figwidth() + max(width - MARGIN, 0))
 
@@ -180,7 +180,7 @@ def _make_room(figure: Figure, beside: Legend) -> None:
 def draw_rows(
     axis: Axes, mean: ArrayLike, low: ArrayLike, high: ArrayLike, number: int = 0, name: str | None = None
 ) -> None:
-    """Points with intervals, a row each, the first on top; those with a higher ``number`` a little lower."""
+    """Draws points with intervals, one per row from the top. ``number``: marker, colour and a small shift down."""
     mean = np.asarray(mean, dtype=float)
     axis.errorbar(
         mean,
@@ -198,14 +198,14 @@ def draw_rows(
 def draw_points(
     axis: Axes, x: pd.DataFrame, y: pd.DataFrame, score: str, number: int = 0, name: str = "", faint: float = 1
 ) -> None:
-    """Points with intervals along both axes, of the columns ``score``, ``score_low`` and ``score_high``.
+    """Draws points with intervals along both axes.
 
     Args:
-        axis: where to draw.
-        x, y: a row a point.
-        score: name of the columns.
-        number: which colour and marker.
-        name: for the legend.
+        axis: the panel.
+        x, y: one row per point, with the columns ``SCORE``, ``SCORE_low`` and ``SCORE_high``.
+        score: name of the column.
+        number: index of the colour and the marker.
+        name: text in the legend.
         faint: opacity of the intervals.
     """
     x_ends, y_ends = (bar_lengths(*(each[f"{score}{end}"] for end in ("", "_low", "_high"))) for each in (x, y))
@@ -218,15 +218,15 @@ def draw_points(
 
 
 def bar_lengths(mean: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
-    """Distances of the ends of intervals from the means, ``(2, n)``, as matplotlib takes them.
+    """Distances from the means to the ends of their intervals, ``(2, n)``, for matplotlib.
 
-    Where resamples miss classes, an mIoU can lie outside its percentile interval: that side then has no bar.
+    An mIoU can lie outside its percentile interval, because resamples can miss classes. That side then has no bar.
     """
     mean, low, high = (np.asarray(values, dtype=float) for values in (mean, low, high))
     return np.maximum([mean - low, high - mean], 0)
 
 
 def sorted_values(values: Sequence[str]) -> list[str]:
-    """The values sorted if all are numbers, else in the given order."""
+    """Sorts the values if all are numbers; else keeps their order."""
     numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce")
     return list(values) if numbers.isna().any() else [values[index] for index in np.argsort(numbers, kind="stable")]

@@ -1,9 +1,9 @@
 """Plots of results (`eval.results`): scores against parameters, methods side by side, images, classes.
 
-Scores are in percent with their 95 % bootstrap intervals over the images, and those of the tables: of the pixels of all
-images together. Only `images` shows each image's own. Where a point is the mean over settings, the title says so, and
-the ends of its interval are means as well. The title says which settings are shown or compared, and by which score they
-were chosen (`experiments.plotting.selection.criterion`). Every function returns a new figure, without pyplot or a
+Scores are those of the tables: in percent, of the pixels of all images together, with 95 % bootstrap intervals over the
+images. Only `images` shows the scores of each image. The title says which settings are shown or compared, and by which
+score they were chosen (`experiments.plotting.selection.criterion`). If a point is a mean over settings, the title says
+so, and the ends of its interval are means, too. Every function returns a new figure, and needs neither pyplot nor a
 display.
 """
 
@@ -52,18 +52,18 @@ from experiments.plotting.selection import (
 )
 
 OUTLIERS = 6
-ROUND = 20  # percent: the scatter plots end at a multiple
+ROUND = 20  # percent: the axes of the scatter plots end at a multiple of this
 INTERVALS = "95 % intervals"
 
 
 def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
-    """ACC and mIoU against a parameter.
+    """Plots ACC and mIoU against a parameter.
 
     Args:
         results: of one data set.
         parameter: column of the summary, see `eval.columns.setting_columns`.
-        line: another, or ``name``, the method: a line for each of its values. "": one line. None: the methods, or
-            the next parameter that varies with this one. Over what else varies, the mean is taken.
+        line: another parameter, or ``name`` (the method), whose values become separate lines. "": a single line. None:
+            the method, or else the next parameter that varies. Points are means over all other parameters.
 
     Raises:
         ResultsError: the parameter has fewer than two values.
@@ -83,7 +83,7 @@ def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
 
 
 def segments(results: Results, parameter: str, line: str | None = None) -> Figure:
-    """Segments an image against a parameter, as `scores`; dashed, the classes an image has in the ground truth."""
+    """Plots segments per image against a parameter; dashed: classes per image. Arguments as in `scores`."""
     line = curves.default_line(results.summary, parameter) if line is None else line
     figure, (axis,) = new_figure(1)
     rows = rows_of_one_protocol(results.per_image)
@@ -98,19 +98,19 @@ def segments(results: Results, parameter: str, line: str | None = None) -> Figur
         ),
     )
     scale_counts(axis, "y", rows.groupby("setting")["segments"].mean())
-    label_axes(axis, "", LABELS.get(parameter, parameter), "segments an image")
+    label_axes(axis, "", LABELS.get(parameter, parameter), "segments per image")
     if line:
         add_legend(figure, axis, LABELS.get(line, line))
-    dashed = "dashed: the classes an image has in the truth"
+    dashed = "dashed: classes per image in the ground truth"
     return add_heading(
         figure, describe_data(results), INTERVALS, dashed, curves.averaging_note(results.summary, parameter, line)
     )
 
 
 def methods(results: Results) -> Figure:
-    """Every setting with its intervals, seeds averaged; hollow, what the paper publishes.
+    """Plots every setting with its intervals, averaged over the seeds; hollow: the published scores.
 
-    Of more than `MOST_ROWS` settings, the best by mIoU.
+    If there are more than `MOST_ROWS` settings, only the best by mIoU are shown.
     """
     summary = seeds_together(results.summary)
     shown, title = shown_settings(summary)
@@ -127,11 +127,12 @@ def methods(results: Results) -> Figure:
 
 
 def paired(results: Results, reference: str) -> Figure:
-    """How far the scores of each setting are from those of a reference; of many settings, the best by mIoU.
+    """Plots the difference between the scores of each setting and those of a reference.
 
-    The change of the tables' scores with its paired 95 % bootstrap interval (`eval.comparisons.change`): both
-    settings are scored on the same resamples, so what makes an image hard cancels out. Where the interval holds 0, the
-    change may be chance. Images on which either of the two failed are left out.
+    Differences have paired 95 % bootstrap intervals (`eval.comparisons.change`): both settings are scored on the same
+    resamples, so the difficulty of an image cancels out. If the interval contains 0, the difference may be chance.
+    Images on which either setting failed are left out. If there are more than `MOST_ROWS` settings, only the best by
+    mIoU are shown.
 
     Raises:
         ResultsError: the results do not have the reference.
@@ -158,14 +159,16 @@ def paired(results: Results, reference: str) -> Figure:
 
 
 def images(results: Results, first: str, second: str, chosen: str = "") -> Figure:
-    """Where two settings disagree: each image's own ACC and mIoU under both.
+    """Plots ACC and mIoU of each image under two settings, one against the other.
 
-    No mean of these is a score of the tables (see `paired`). Those furthest apart by mIoU are numbered.
+    The images with the largest difference of mIoU are numbered. The mean of these scores over the images is not a score
+    of the tables (see `paired`).
 
     Args:
         results: of one data set.
         first, second: settings.
-        chosen: says how they were, see `experiments.plotting.selection.contrast`.
+        chosen: a text for the heading that says how the settings were chosen, see
+            `experiments.plotting.selection.contrast`.
     """
     panels = _score_panels(results.summary)
     tables = {
@@ -178,10 +181,10 @@ def images(results: Results, first: str, second: str, chosen: str = "") -> Figur
     for axis, (title, table) in zip(axes, tables.items(), strict=True):
         end = min(PERCENT, ROUND * (1 + table.to_numpy().max(initial=0) // ROUND))
         axis.axline((0, 0), slope=1, color=GREY, zorder=0)
-        clip = table.empty  # matplotlib finds no layout for no points that may stick out
+        clip = table.empty  # matplotlib's layout fails on an empty line without clipping
         axis.plot(table[first], table[second], "o", color=COLOURS[0], markersize=4, alpha=0.6, clip_on=clip)
         number_points(axis, table.loc[furthest.index], end, table)
-        label_axes(axis, f"an image's own {title}", wrap_name(f"{first} (%)"))
+        label_axes(axis, f"{title} of each image", wrap_name(f"{first} (%)"))
         axis.set(xlim=(0, end), ylim=(0, end), aspect="equal")
         ticks = np.arange(0, end + 1, ROUND if end > 2 * ROUND else ROUND / 2)
         axis.set(xticks=ticks, yticks=ticks)
@@ -192,10 +195,7 @@ def images(results: Results, first: str, second: str, chosen: str = "") -> Figur
 
 
 def classes(results: Results, first: str, second: str, chosen: str = "") -> Figure:
-    """IoU of each class in two settings, ordered by the change; in brackets, the images that have the class.
-
-    Arguments as in `images`.
-    """
+    """Plots IoU of each class under two settings, ordered by the change. Arguments as in `images`."""
     rows = results.per_class[results.per_class["images"] > 0]
     own = rows_of_one_protocol(rows)
     counts = own.groupby("class")["images"].first()
@@ -215,14 +215,18 @@ def classes(results: Results, first: str, second: str, chosen: str = "") -> Figu
         label_axes(axis, f"IoU {protocol}", "IoU (%)")
     add_legend(figure, axes[0], "", below=True)
     return add_heading(
-        figure, describe_data(results), chosen, INTERVALS, "in brackets: images with the class; ordered by the change"
+        figure,
+        describe_data(results),
+        chosen,
+        INTERVALS,
+        "in brackets: images that have the class; ordered by the change",
     )
 
 
 def protocols(results: Results) -> Figure:
-    """mIoU of each setting in score ``official`` and in ``present``, and the gap between them against the segments.
+    """Plots mIoU ``official`` against mIoU ``present`` of each setting, and their gap against segments per image.
 
-    A setting has a colour of its own where they are few, else that of its method, else of its value of a parameter.
+    If there are few settings, each has a different colour. Otherwise the colour shows the method, or else a parameter.
     """
     columns = ["miou", "miou_low", "miou_high", "segments"]
     order = results.summary["setting"].unique()
@@ -241,14 +245,14 @@ def protocols(results: Results) -> Figure:
     label_axes(left, "", "mIoU official (%)", "mIoU present (%)")
     right.set_ylim(bottom=0)
     scale_counts(right, "x", table["segments", PROTOCOLS[0]])
-    label_axes(right, "", "segments an image", "mIoU present - official (points)")
+    label_axes(right, "", "segments per image", "mIoU present - official (points)")
     if by:
         add_legend(figure, left, LABELS.get(by, by))
     return add_heading(figure, describe_data(results), INTERVALS, "each point a setting")
 
 
 def audit(results: Results) -> Figure:
-    """How far each choice of the protocol moves the scores of its method, from ``audit.csv``."""
+    """Plots how much each choice of the protocol changes the scores of its method, from ``audit.csv``."""
     table = results.audit[results.audit["choice"] != ""]
     several = table["job"].nunique() > 1
     names = table["method"] + ", " + table["choice"] + (" (" + table["job"] + ")" if several else "")
@@ -286,5 +290,5 @@ def _score_panels(table: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 
 def rows_of_one_protocol(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the first protocol, for columns that do not depend on it."""
+    """Rows of the first protocol, for columns with the same value in every protocol."""
     return table[table["protocol"] == table["protocol"].iloc[0]]

@@ -1,4 +1,4 @@
-"""Chooses the settings of results that are shown and compared."""
+"""Chooses the settings that plots show and compare."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ MOST_ROWS = 20
 
 
 def criterion(summary: pd.DataFrame) -> str:
-    """The score that ranks settings: mIoU of the last protocol that is reported, such as ``mIoU present``."""
+    """Name of the score that ranks settings: mIoU of the last reported protocol, such as ``mIoU present``."""
     return f"mIoU {reported_protocols(summary)[-1]}"
 
 
 def best(summary: pd.DataFrame) -> str:
-    """The first setting by `criterion`."""
+    """The setting with the highest `criterion`."""
     return str(_ranked(summary).iloc[0])
 
 
 def contrast(summary: pd.DataFrame, wanted: Sequence[str] | None = None) -> tuple[str, str, str]:
-    """Two settings to compare, and how they were chosen.
+    """Chooses two settings to compare; returns them and a text that says how they were chosen.
 
-    The best K-Means and the best DiffSeg by `criterion`; without these two, the worst and the best setting.
+    They are the best K-Means and the best DiffSeg by `criterion`. Without both methods, they are the worst and the best
+    setting.
 
     Args:
         summary: of one data set.
-        wanted: two settings to take instead.
+        wanted: two settings to return instead, with an empty text.
 
     Raises:
         ResultsError: the results do not have these two.
@@ -39,7 +40,7 @@ def contrast(summary: pd.DataFrame, wanted: Sequence[str] | None = None) -> tupl
         check_settings(summary, wanted)
         first, second = wanted
         return first, second, ""
-    known = summary.dropna(subset=["miou"])  # without those that failed on every image
+    known = summary.dropna(subset=["miou"])  # leaves out settings that failed on every image
     ranked = _ranked(known if known["setting"].nunique() > 1 else summary)
     segmenter = summary.drop_duplicates("setting").set_index("setting")["segmenter"][ranked]
     kmeans, diffseg = (ranked[segmenter.str.startswith(name).to_numpy()] for name in ("kmeans", "diffseg"))
@@ -50,18 +51,18 @@ def contrast(summary: pd.DataFrame, wanted: Sequence[str] | None = None) -> tupl
 
 
 def check_settings(summary: pd.DataFrame, wanted: Sequence[str]) -> None:
-    """Raises `ResultsError` where the results lack one of these settings, or one is there twice."""
+    """Raises `ResultsError` if the results lack a wanted setting, or if a setting is wanted twice."""
     if len(set(wanted)) < len(wanted):
         raise ResultsError(f"{wanted[0]}: cannot be compared with itself; give two settings")
     settings = list(summary["setting"].unique())
     for name in wanted:
         if name not in settings:
             more = f" and {len(settings) - MOST_ROWS} more" if len(settings) > MOST_ROWS else ""
-            raise ResultsError(f"{name}: no such setting; there are: {'; '.join(settings[:MOST_ROWS])}{more}")
+            raise ResultsError(f"{name}: no such setting; choose from: {'; '.join(settings[:MOST_ROWS])}{more}")
 
 
 def shown_settings(summary: pd.DataFrame) -> tuple[list[str], str]:
-    """Settings in the order of the results, or the first `MOST_ROWS` by `criterion`, and a title that says so."""
+    """All settings in the order of the results, or the `MOST_ROWS` best by `criterion` with a note for the title."""
     settings = list(summary["setting"].unique())
     if len(settings) <= MOST_ROWS:
         return settings, ""
@@ -71,13 +72,13 @@ def shown_settings(summary: pd.DataFrame) -> tuple[list[str], str]:
 
 
 def _ranked(summary: pd.DataFrame) -> pd.Series:
-    """Settings, the best first."""
+    """Settings by `criterion`, best first."""
     last = reported_protocols(summary)[-1]
     return summary[summary["protocol"] == last].sort_values("miou", ascending=False, kind="stable")["setting"]
 
 
 def distinguishing_column(summary: pd.DataFrame, most: int) -> str:
-    """The first column with two to ``most`` values: ``setting``, ``name`` (the method) or a parameter; "": none."""
+    """The first of ``setting``, ``name`` (the method) and the parameters with 2 to ``most`` values; "" if none has."""
     columns = ["setting", "name", *swept(summary)]
     return next((name for name in columns if 2 <= summary[name].nunique() <= most and (summary[name] != "").all()), "")
 
@@ -85,8 +86,8 @@ def distinguishing_column(summary: pd.DataFrame, most: int) -> str:
 def comparable(table: pd.DataFrame, parameter: str) -> pd.DataFrame:
     """Rows that can be compared along a parameter.
 
-    Of the settings of the other parameters only those with the most values of this one are kept. So a mean over the
-    others compares like with like, also in a grid with holes, or where one choice is varied at a time.
+    A combination of the other parameters is kept only if it was evaluated with the most values of this parameter. A
+    mean over the others then compares like with like, even in an incomplete grid or if one choice varies at a time.
     """
     rows = table[table[parameter] != ""]
     others = [name for name in swept(rows) if name != parameter]
@@ -97,7 +98,7 @@ def comparable(table: pd.DataFrame, parameter: str) -> pd.DataFrame:
 
 
 def overview(summary: pd.DataFrame, by: str = "setting") -> pd.DataFrame:
-    """Segments, ACC and mIoU of each setting, or the mean for each value of a parameter (see `comparable`)."""
+    """Table of segments, ACC and mIoU for each setting, or their means for each value of a parameter (`comparable`)."""
     rows = summary if by == "setting" else comparable(summary, by)
     means = rows.groupby([by, "protocol"], sort=False)[["segments", "acc", "miou"]].mean().unstack()
     names = reported_protocols(rows)
@@ -106,13 +107,13 @@ def overview(summary: pd.DataFrame, by: str = "setting") -> pd.DataFrame:
 
 
 def reported_protocols(table: pd.DataFrame) -> list[str]:
-    """The protocols of a table: those of this project in the order of `ALL_PROTOCOLS`, then all others."""
+    """The protocols of a table: first those of this project, in the order of `ALL_PROTOCOLS`, then all others."""
     found = list(table["protocol"].unique())
     return [*(name for name in ALL_PROTOCOLS if name in found), *(name for name in found if name not in ALL_PROTOCOLS)]
 
 
 def seeds_together(summary: pd.DataFrame) -> pd.DataFrame:
-    """One row for settings that differ in no more than the seed: the means of their numbers."""
+    """Merges settings that differ only in the seed into one row with the means of their numbers."""
     settings = [
         ", ".join(part for part in setting.split(", ") if not part.startswith("seed=")) or name
         for setting, name in zip(summary["setting"], summary["name"], strict=True)
@@ -122,5 +123,5 @@ def seeds_together(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_image(per_image: pd.DataFrame, protocol: str, metric: str) -> pd.DataFrame:
-    """Image x setting -> the image's own score; NaN where the image failed."""
+    """Table of scores with one row per image and one column per setting; NaN if the image failed."""
     return per_image[per_image["protocol"] == protocol].pivot(index="image", columns="setting", values=metric)

@@ -1,6 +1,6 @@
-"""One HTML page of a results folder: ``python -m experiments.report RESULTS [-o FILE]`` (a run, or a sweep's parent).
+"""Writes a results folder as one HTML page: ``python -m experiments.report RESULTS [-o FILE]`` (a run or a sweep).
 
-The page holds all it shows, opens from a disk, and reaches no network: its own policy forbids it to.
+The page contains everything that it shows and opens from disk. Its content security policy forbids network access.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ FACTS = {
     "timestep": "Time step",
 }
 PICTURE = ["dataset", "label_source", "image"]
-MOST_COLUMNS = 4  # that the gallery shows at first
+MOST_COLUMNS = 4  # settings that the gallery compares when the page opens
 
 
 def report(results: Results, shown: Sequence[GalleryPicture], reasons: Sequence[str]) -> str:
-    """The page.
+    """Renders the HTML page.
 
     Args:
-        results: what `read_results` returns.
-        shown, reasons: what `read_gallery` returns for them.
+        results: from `read_results`.
+        shown, reasons: from `read_gallery` for these results.
     """
     script = (PAGE / "report.js").read_text(encoding="utf-8")
     environment = Environment(
@@ -65,7 +65,7 @@ def report(results: Results, shown: Sequence[GalleryPicture], reasons: Sequence[
         title=f"{', '.join(summary['experiment'].unique())} on {', '.join(summary['dataset'].unique())}",
         style=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
-        # The one script that may run: whatever else found its way onto the page would not.
+        # The page's policy runs only the script with this hash, so a script hidden in a result cannot run.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         facts=_facts(results, made_with),
         made_with=made_with,
@@ -101,7 +101,7 @@ def _facts(results: Results, made_with: Sequence[Mapping[str, str]]) -> dict[str
 
 
 def _provenance(results: Results) -> list[dict[str, str]]:
-    """Code, versions and hardware, once for all jobs that had the same."""
+    """Code, versions and hardware of the jobs, without repetitions."""
     found = []
     for folder in results.folders.values():
         path = home_of(folder) / "provenance.json"
@@ -131,7 +131,7 @@ def _failures(per_image: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _summary_rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row of the summary table for each setting: what its protocols share, and their scores under ``scores``."""
+    """One row of the summary table for each setting; ``scores`` holds the scores of each protocol."""
     return [
         {**group.iloc[0].to_dict(), "scores": group.set_index("protocol").to_dict("index")}
         for _, group in summary.groupby("setting", sort=False)
@@ -139,7 +139,7 @@ def _summary_rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _class_tables(per_class: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """For each protocol the rows of its table: a class, its colour, the pictures that have it, IoU by setting."""
+    """Protocol -> rows of its class table: name, colour, number of pictures with the class, IoU by setting."""
     colours = palette(per_class["class_id"].max() + 1).tolist()
     tables: dict[str, list[dict[str, Any]]] = {}
     for (protocol, number, name), rows in per_class.groupby(["protocol", "class_id", "class"]):
@@ -152,7 +152,9 @@ def _class_tables(per_class: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 
 def _first_columns(summary: pd.DataFrame) -> list[int]:
-    """Numbers of the settings shown at first: each method's first; of one method alone, the first and the last."""
+    """Numbers of the settings shown when the page opens: the first of each method; if there is one method, its first
+    and last.
+    """
     settings = list(summary["setting"].unique())
     first = summary.groupby("name", sort=False)["setting"].first().tolist()
     chosen = first if len(first) > 1 else list(dict.fromkeys([settings[0], settings[-1]]))
@@ -160,9 +162,9 @@ def _first_columns(summary: pd.DataFrame) -> list[int]:
 
 
 def _pictures(results: Results, shown: Sequence[GalleryPicture]) -> list[dict[str, Any]]:
-    """Every picture with its scores by setting and, where it is shown, its tiles.
+    """Every picture with its scores by setting, and with its tiles if the gallery shows it.
 
-    A score is ``{segments, PROTOCOL: [ACC, mIoU]}``, or the reason why there is none; None: not evaluated.
+    A score is ``{segments, PROTOCOL: [ACC, mIoU]}``, the reason of a failure, or None: not evaluated.
     """
     number = {setting: index for index, setting in enumerate(results.summary["setting"].unique())}
     tiles = {(each.dataset, each.label_source, each.image): each for each in shown}
@@ -185,12 +187,12 @@ def _pictures(results: Results, shown: Sequence[GalleryPicture]) -> list[dict[st
 
 
 def _json_number(value: float) -> float | None:
-    """The value as JSON has it, which knows no NaN."""
+    """The value, or None for NaN, which JSON does not have."""
     return None if pd.isna(value) else value
 
 
 def _svg_uri(figure: Figure) -> str:
-    """A figure as a data URI, the same for the same figure: each one its own document, so that no ids collide."""
+    """A figure as a data URI. Equal figures give equal bytes. In data URIs, the ids of several SVGs cannot collide."""
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "report"}):
         figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
@@ -198,7 +200,7 @@ def _svg_uri(figure: Figure) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = Parser(
         prog="python -m experiments.report", description="Writes one HTML page of results: tables, plots, gallery."
     )

@@ -1,4 +1,4 @@
-"""The pictures of a report: photograph, ground truth and kept label maps, small enough for many to fit on a page."""
+"""The gallery of a report: photographs, ground truth and label maps, shrunk so that many fit on a page."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from eval.squares import resize_label, square_label
 from experiments.running.colours import class_colours
 
 TILE = 448
-"""Side in pixels of an embedded picture: sharp on a page that shows it at up to half of that, usable enlarged."""
-QUALITY = 80  # of the photographs' WebP, at which 448 pixels take about 30 kB
+"""Side of an embedded picture in pixels. The gallery shows it at half this side or less, the enlarged view at more."""
+QUALITY = 80  # WebP quality of the photographs: 448 pixels take about 30 kB
 
 
 @dataclass(frozen=True)
 class GalleryPicture:
-    """One picture of the gallery, ready for a page.
+    """A picture of the gallery with its label maps.
 
     Attributes:
-        dataset, label_source, image: which one, as the tables name it.
+        dataset, label_source, image: its names in the tables.
         photo: the centred square, a data URI.
-        truth: its classes, a data URI; transparent where there is none.
-        classes: (name, ``#rrggbb``) of those in the square.
-        labels: setting of `Results` -> data URI of its segments, in the colours of `class_colours`.
+        truth: the ground truth of the square, a data URI; pixels without a class are transparent.
+        classes: (name, ``#rrggbb``) of the classes in the square.
+        labels: setting of `Results` -> data URI of its label map, in the colours of `class_colours`.
     """
 
     dataset: str
@@ -53,7 +53,7 @@ class GalleryPicture:
 
 @dataclass(frozen=True)
 class _KeptLabels:
-    """The label maps that one row of a run kept: how `Results` and the files name it, and the side it is scored at."""
+    """The label maps of a row: its name in `Results`, the key in its file names, and the side at which it is scored."""
 
     setting: str
     folder: Path
@@ -65,14 +65,15 @@ class _KeptLabels:
 
 
 def read_gallery(results: Results) -> tuple[list[GalleryPicture], list[str]]:
-    """Reads the pictures whose label maps were kept, and says why others cannot be shown.
+    """Reads the pictures whose label maps were kept.
 
-    The data set of each run is built anew from its ``config.yaml``: photographs and ground truth are no results.
+    Photographs and ground truth are not stored with the results. They are read from the data set that the
+    ``config.yaml`` of each run names.
 
     Returns:
-        Pictures in the order of their data set; one line for each reason why some or all are missing.
+        Pictures in the order of their data set; reasons why pictures are missing, one line each.
     """
-    data: dict[str, tuple[Dataset, list[_KeptLabels]]] = {}  # by fingerprint: the same pictures, whatever the limit
+    data: dict[str, tuple[Dataset, list[_KeptLabels]]] = {}  # by fingerprint, which does not depend on the limit
     reasons: list[str] = []
     for job, folder in results.folders.items():
         settings = results.summary.loc[results.summary["job"] == job, "setting"].unique()
@@ -96,11 +97,11 @@ def read_gallery(results: Results) -> tuple[list[GalleryPicture], list[str]]:
 
 
 def _read_job(folder: Path, settings: list[str]) -> tuple[Dataset, list[_KeptLabels]]:
-    """The data set of a run, and what it kept of each of its rows, ``settings`` in the order of the tables."""
+    """The data set of a run, and the label maps of each row. ``settings``: names of the rows, in order."""
     config, rows = read_config(folder)
     dataset: Dataset = build(config.dataset, "dataset")
     dataset.check()
-    # If a run has a row twice, the tables of `Results` have it once.
+    # A row that a run lists twice is in the tables of `Results` once.
     kept = {(row.name, row.key): row for row in rows}
     if {row.settings["dataset"]["fingerprint"] for row in rows} != {dataset.fingerprint}:
         raise DatasetError(f"{folder}: the pictures of dataset {dataset.name} are no longer those that were evaluated")
@@ -130,7 +131,7 @@ def _gallery_picture(dataset: Dataset, sample: Sample, kept: list[_KeptLabels]) 
 def _segments(
     dataset: Dataset, sample: Sample, kept: list[_KeptLabels]
 ) -> Iterator[tuple[_KeptLabels, NDArray[np.int64]]]:
-    """Each row's segments of a picture, numbered by `class_colours`."""
+    """The label map of a picture for each row, recoloured by `class_colours`."""
     truths = {size: square_label(sample, size).numpy() for size in {row.size for row in kept}}
     for row in kept:
         with Image.open(row.path(sample.id)) as file:
@@ -140,7 +141,7 @@ def _segments(
 
 
 def _paint(labels: NDArray[np.integer]) -> str:
-    """A label map ``(P, P)`` as a layer to lie over the photograph: white lines between segments, void transparent."""
+    """A label map ``(P, P)`` as a layer over the photograph: white lines between segments, void transparent."""
     labels = resize_label(labels.astype(np.int16), TILE).numpy()
     pixels = np.dstack([colourise(labels), np.where(labels == VOID, 0, 255).astype(np.uint8)])
     pixels[boundaries(labels)] = 255
@@ -148,7 +149,7 @@ def _paint(labels: NDArray[np.integer]) -> str:
 
 
 def _data_uri(image: Image.Image, **options: Any) -> str:
-    """WebP: a third smaller than JPEG and PNG, and every browser shows it."""
+    """An image as WebP, which is a third smaller than JPEG and PNG and which every browser shows."""
     file = io.BytesIO()
     image.save(file, format="WEBP", **options)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

@@ -115,7 +115,7 @@ def test_what_is_found_while_loading(sd: Path, tmp_path: Path, capsys: pytest.Ca
     ("arguments", "message"),
     [
         (("device=vulkan",), "error: device: vulkan cannot be used"),
-        (("-m", "segmenter.tau=0.2,0.3"), "error: -m: a check takes one point; leave -m out"),
+        (("-m", "segmenter.tau=0.2,0.3"), "error: -m: a check takes a single point; leave -m out"),
         (("+colour=1",), "error: colour: there is no such key"),
         (("results_dir=",), "error: results_dir: is empty"),
     ],

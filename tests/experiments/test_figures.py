@@ -83,7 +83,7 @@ def test_setups_are_those_of_the_paper() -> None:
     usual, fig4 = setups("dinov2_small", None, None)
     assert usual.spec.sides == fig4.spec.sides == (64, 32, 16, 8)
     assert usual.tau == fig4.tau == usual.spec.tuned["diffseg"]["tau"]["default"]
-    assert "its own" in fig4.title
+    assert "(the paper's figure: Stable Diffusion" in fig4.title
 
 
 def test_figures_of_a_run(tmp_path: Path, dinov2: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +140,7 @@ def test_the_papers_figures_are_drawn_once(
     assert not (tmp_path / "plots").exists()
     capsys.readouterr()
     assert figures("--photo", "coffee") == 1
-    assert capsys.readouterr().out == f"The paper's figures are in {tmp_path / 'paper'} already: {', '.join(PAPER)}\n"
+    assert capsys.readouterr().out == f"The paper's figures are already in {tmp_path / 'paper'}: {', '.join(PAPER)}\n"
     assert figures("--photo", "coffee", "--at", "0.1,0.1") == 2
     assert figures("--photo", "coffee", "--photo", "rocket", "--at", "0.1,0.1") == 3
     assert figures("--photo", "coffee", "--photo", "rocket", "--at", "0.1,0.1", "--size", "112") == 4

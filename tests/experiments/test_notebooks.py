@@ -134,4 +134,4 @@ def test_two_settings_of_the_users(
     outputs = execute("baselines", '("DBSCAN", "K-Means-X")', allow_errors=True)
     error = next(output for output in outputs if output["output_type"] == "error")
     (line,) = error["traceback"]
-    assert line.startswith("error: K-Means-X: no such setting; there are: K-Means-C; ")
+    assert line.startswith("error: K-Means-X: no such setting; choose from: K-Means-C; ")

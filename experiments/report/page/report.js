@@ -1,5 +1,5 @@
 "use strict";
-// The tables of numbers are in the page; this sorts them and makes what depends on a choice: gallery, legend, pictures.
+// The page contains the tables of numbers. This script sorts them, and draws the gallery and the table of pictures.
 const find = (id) => document.getElementById(id);
 const data = JSON.parse(find("data").textContent);
 const METRICS = ["ACC", "mIoU"];
@@ -20,20 +20,20 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** ACC (metric 0), mIoU (1) or "segments" of a picture under a setting; NaN where there is none. */
+/** ACC (metric 0), mIoU (1) or "segments" of a picture under a setting; NaN if it has no score. */
 function score(picture, setting, metric) {
-  const own = picture.scores[setting];
-  return (metric === "segments" ? own?.segments : own?.[protocol()]?.[metric]) ?? NaN;
+  const result = picture.scores[setting];
+  return (metric === "segments" ? result?.segments : result?.[protocol()]?.[metric]) ?? NaN;
 }
 
 const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
-/** What stands below a method's tile. */
+/** The text below a method's tile. */
 function caption(picture, setting) {
-  const own = picture.scores[setting];
-  if (own === null || typeof own === "string") return own ?? "not evaluated";
+  const result = picture.scores[setting];
+  if (result === null || typeof result === "string") return result ?? "not evaluated";
   const scores = METRICS.map((name, metric) => `${name} ${fixed(score(picture, setting, metric))}`);
-  return `${scores.join(" · ")}\n${counted(own.segments, "segment", "segments")}`;
+  return `${scores.join(" · ")}\n${counted(result.segments, "segment", "segments")}`;
 }
 
 /** Tiles of a picture: name, text below, and the layer over the photograph, if any. */
@@ -73,7 +73,7 @@ function row(picture, place) {
 const swatch = (colour) => make("i", { class: "swatch", style: `background:${colour}` });
 const chips = (classes) => classes.map(([name, colour]) => make("span", { class: "chip" }, swatch(colour), name));
 
-/** What the gallery is sorted by: a number, or the picture's place in the data set for its name. */
+/** The number by which the gallery sorts a picture: a score, or its place in the data set if sorted by name. */
 function sortValue(picture) {
   const metric = find("sort").value;
   if (metric === "name") return data.pictures.indexOf(picture);
@@ -116,7 +116,7 @@ function drawScores() {
   find("scores").replaceChildren(head, make("tbody", {}, ...body));
 }
 
-/** Drop-downs for the compared methods; the last one cannot be taken away. */
+/** Draws a drop-down for each compared method. The last one cannot be removed. */
 function drawColumns() {
   const selects = columns.map((chosen, place) => {
     const options = data.settings.map((name, setting) => make("option", { value: setting }, name));
@@ -141,7 +141,7 @@ function drawAll() {
   drawScores();
 }
 
-/** Shows a tile large; the arrow keys flip through the tiles and pictures in place. */
+/** Enlarges a tile. The arrow keys then flip through tiles and pictures. */
 function enlarge(place, index) {
   large = [(place + shown.length) % shown.length, (index + columns.length + 2) % (columns.length + 2)];
   const picture = shown[large[0]];
@@ -153,7 +153,7 @@ function enlarge(place, index) {
 
 const flip = (pictures, tiles) => enlarge(large[0] + pictures, large[1] + tiles);
 
-/** Numbers by value, all else as text; what is missing comes last, whatever the order. */
+/** Compares numbers by value and other cells as text. Missing values come last in either order. */
 function compare(a, b, order) {
   const missing = (value) => value === "" || Number.isNaN(value);
   if (missing(a) || missing(b)) return missing(a) - missing(b);
@@ -161,7 +161,7 @@ function compare(a, b, order) {
   return order * String(a).localeCompare(String(b), undefined, { numeric: true });
 }
 
-/** Sorts a table by the column whose heading was clicked: numbers from the highest at first, names from A. */
+/** Sorts a table by the clicked heading: first from the highest number or from A, after another click the other way. */
 function sortTable(head) {
   const rows = [...head.closest("table").tBodies[0].rows];
   const first = head.classList.contains("number") ? "descending" : "ascending";
@@ -183,7 +183,7 @@ document.addEventListener("click", (event) => {
 find("large").addEventListener("keydown", (event) => {
   const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
   if (!step) return;
-  event.preventDefault(); // or the page would scroll
+  event.preventDefault(); // keeps the page from scrolling
   flip(...step);
 });
 find("protocol").addEventListener("change", drawAll);

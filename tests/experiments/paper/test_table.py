@@ -93,7 +93,7 @@ def test_the_text_says_what_is_missing_and_untuned(written: Path) -> None:
     assert f"‡ {NOTE}." in text
     assert "† k is ours." in text
     assert lines["K-Means-C, own k†"]
-    assert "a partial run (6 of 2,175 images)" in text
+    assert "because the run is partial (6 of 2,175 images)" in text
     assert "Intervals over 6 images: coarse." in text
     assert "000000000098 (DBSCAN), 000000000099 (DBSCAN)" in text
     assert re.search(r"\d\d\.\d ± \d\.\d \[\d\d\.\d, \d\d\.\d\]", lines["K-Means-C"])
@@ -107,7 +107,7 @@ def test_a_whole_run_has_nothing_to_excuse(tmp_path: Path) -> None:
     assert "Failed" not in whole
     assert "†" not in whole
     other = write_paper_table(tmp_path, TABLE1, results_of(ROWS[-1:], RECORDS), None)
-    assert "Not comparable with the published numbers: these are of other images" in other
+    assert "Not comparable with the published numbers, which were measured on other images" in other
 
 
 def test_latex_is_well_formed(written: Path, table: pd.DataFrame) -> None:

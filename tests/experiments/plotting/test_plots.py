@@ -126,7 +126,7 @@ def test_methods_are_lines_where_there_are_several() -> None:
 
 
 def test_a_parameter_that_does_not_vary_is_named() -> None:
-    with pytest.raises(ResultsError, match=r"tau: these results have 0\.5 alone"):
+    with pytest.raises(ResultsError, match=r"tau: these results have the single value 0\.5"):
         plots.scores(made_up(*grid(tau=("0.5",), anchors=("8", "16"))), "tau")
 
 
@@ -208,7 +208,7 @@ def test_the_user_may_choose_what_is_compared() -> None:
     axis = figures["images"].axes[0]
     assert (axis.get_xlabel(), axis.get_ylabel()) == tuple(f"{name} (%)" for name in wanted)
     assert [text.get_text() for text in figures["classes"].legends[0].get_texts()] == wanted
-    with pytest.raises(ResultsError, match="tau=7: no such setting; there are: DiffSeg, "):
+    with pytest.raises(ResultsError, match="tau=7: no such setting; choose from: DiffSeg, "):
         all_plots(results, [wanted[0], "tau=7"])
     with pytest.raises(ResultsError, match="cannot be compared with itself"):
         all_plots(results, [wanted[0], wanted[0]])
@@ -251,7 +251,7 @@ def test_images_numbers_those_furthest_apart(monkeypatch: pytest.MonkeyPatch) ->
         assert text.get_position() == pytest.approx((x, y), abs=6)
     # Nobody may take a mean of an image's own scores for what the tables say.
     assert [axis.get_title() for axis in figure.axes] == [
-        f"an image's own {score}" for score in ("ACC", "mIoU official", "mIoU present")
+        f"{score} of each image" for score in ("ACC", "mIoU official", "mIoU present")
     ]
     assert "mean" not in figure.get_suptitle()
 
