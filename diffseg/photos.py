@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -25,6 +26,13 @@ DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
 CHANNELS, COLOUR_NDIM = 3, 3  # red, green, blue; (h, w, channels)
+
+# Besides OSError, Pillow's decoders raise these on broken bytes. NumPy adds the errors of Python's parser, which reads
+# the header of an array, and those of a header that promises more than fits memory.
+BROKEN = (
+    *(SyntaxError, ValueError, TypeError, EOFError, OverflowError, MemoryError, RuntimeError),
+    *(struct.error, TokenError, Image.DecompressionBombError),
+)
 
 
 class PhotoError(ValueError):
@@ -55,8 +63,7 @@ def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Picture:
         raise PhotoError(f"{name}: not a picture in a format that Pillow reads") from None
     except OSError as error:
         raise PhotoError(f"{name}: {_one_line(error.strerror or error)}") from error
-    except (SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
-        # Besides OSError, Pillow's decoders raise these on broken bytes.
+    except BROKEN as error:
         raise PhotoError(f"{name}: cannot be decoded ({_one_line(error)})") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +19,7 @@ from torch import Tensor
 from diffseg.backbones.image import centre_crop
 from diffseg.masks import height_width
 from diffseg.paths import expanded
+from diffseg.photos import BROKEN
 from diffseg.segmenters.base import Scene, UnusablePicture
 
 SUFFIXES = (".png", ".npy")
@@ -146,7 +146,7 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
                 labels = np.asarray(image)
     except UnidentifiedImageError:
         raise UnusablePicture(f"{path}: is no picture; write it again") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    except (OSError, *BROKEN) as error:
         raise UnusablePicture(f"{path}: cannot be decoded ({' '.join(str(error).split())}); write it again") from error
     if not isinstance(labels, np.ndarray) or labels.ndim != 2 or not labels.size:
         raise UnusablePicture(f"{path}: must hold an array (h, w), got shape {np.shape(labels)}")

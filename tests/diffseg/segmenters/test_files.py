@@ -103,6 +103,16 @@ def damaged_png(path: Path) -> None:
     path.with_suffix(".png").write_bytes(whole[: len(whole) // 2])
 
 
+def array_of_shape(shape: str) -> Callable[[Path], object]:
+    """Writes an array's header with that shape, and no numbers."""
+
+    def write_header(path: Path) -> None:
+        header = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}\n".encode()
+        path.with_suffix(".npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+    return write_header
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -116,6 +126,9 @@ def damaged_png(path: Path) -> None:
         (lambda path: np.save(path.with_suffix(".npy"), np.full((60, 100), -1)), "must be 0..65535, got -1"),
         (lambda path: np.save(path.with_suffix(".npy"), np.full((60, 100), 70000)), "must be 0..65535, got 70000"),
         (lambda path: np.save(path.with_suffix(".npy"), np.array([{}]), allow_pickle=True), "cannot be decoded"),
+        (array_of_shape("(10000000, 100000000)}"), "cannot be decoded"),  # more than fits memory
+        (array_of_shape(f"({10**25}, 1)}}"), "cannot be decoded"),
+        (array_of_shape("(10, 1"), "cannot be decoded"),
     ],
 )
 def test_what_cannot_be_read_is_one_line_that_names_the_file(
