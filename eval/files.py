@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from diffseg.files import replacing
+from diffseg import files
 
 
 class WriteError(OSError):
@@ -31,5 +31,5 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         WriteError: the old file is still there.
     """
-    with writing(path), replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    with writing(path):
+        files.write_text(path, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from eval.files import write_text, writing
 
@@ -23,7 +23,7 @@ class WrittenFiles:
         self.names: set[str] = set()
         if self.path.is_file():
             try:
-                self.names = set(json.loads(self.path.read_text(encoding="utf-8")))
+                self.names = set(filter(_is_below, json.loads(self.path.read_text(encoding="utf-8"))))
             except (ValueError, TypeError):  # damaged: then nothing is known to be ours, and nothing is deleted
                 self.names = set()
 
@@ -67,3 +67,9 @@ class WrittenFiles:
     def _save(self, names: set[str]) -> None:
         write_text(self.path, json.dumps(sorted(names)) + "\n")
         self.names = names
+
+
+def _is_below(name: str) -> bool:
+    """False for a path that leads out of the folder: an edited list must delete no file elsewhere."""
+    path = PureWindowsPath(name)  # its rules cover both separators, drives and POSIX
+    return not path.anchor and ".." not in path.parts

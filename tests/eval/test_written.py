@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,14 @@ def test_a_damaged_list_deletes_nothing(tmp_path: Path, damage: str) -> None:
     (tmp_path / LIST).write_text(damage)
     assert WrittenFiles(tmp_path).delete() == []
     assert (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["../b", "panels/../../b", "{elsewhere}/b", r"panels\..\..\b"])
+def test_a_list_that_someone_has_edited_deletes_nothing_elsewhere(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "results"
+    (folder / "panels").mkdir(parents=True)
+    for path in (tmp_path / "b", folder / "a"):
+        path.touch()
+    (folder / LIST).write_text(json.dumps(["a", name.format(elsewhere=tmp_path)]))
+    assert WrittenFiles(folder).delete() == [folder / "a"]
+    assert (tmp_path / "b").exists()
