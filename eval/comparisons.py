@@ -1,4 +1,4 @@
-"""How far two rows of results are apart on the same images, with intervals."""
+"""How far two rows of results are apart on the same images, with intervals; one image has none (NaN)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[st
         before, after: image -> its counts.
 
     Returns:
-        ``acc`` and ``miou``; NaN where no image is in both.
+        ``acc`` and ``miou``; all NaN if no image is in both, and the interval is NaN if only one is.
     """
     images = [image for image in before if image in after]
     if not images:
@@ -48,8 +48,7 @@ def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[st
     return {
         name: (
             PERCENT * (score(new_total) - score(old_total)),
-            PERCENT * intervals[name].low,
-            PERCENT * intervals[name].high,
+            *(PERCENT * end if len(images) > 1 else np.nan for end in intervals[name]),
         )
         for name, score in {"acc": accuracy, "miou": mean_iou}.items()
     }
@@ -57,5 +56,5 @@ def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[st
 
 def mean_interval(values: pd.Series) -> Point:
     """Mean over the images and its 95 % bootstrap interval (resamples as in `eval.metrics.bootstrap`), NaN left out."""
-    low, high = bootstrap_mean(values, RESAMPLES, level=LEVEL)
+    low, high = bootstrap_mean(values, RESAMPLES, level=LEVEL) if values.count() > 1 else (np.nan, np.nan)
     return float(values.mean()), low, high

@@ -97,12 +97,11 @@ def _facts(results: RowResults, choice: str) -> dict[str, Any]:
 def _compared(
     before: RowResults, after: RowResults, protocol: ProtocolName, old_protocol: ProtocolName
 ) -> dict[str, Any]:
-    """Scores, and how far they are from ``before`` in ``old_protocol`` on the images of both; one has no interval."""
+    """Scores, and how far they are from ``before`` in ``old_protocol`` on the images of both."""
     old, new = _counts(before, old_protocol), _counts(after, protocol)
     line = {"protocol": protocol} | _scores(new)
-    columns = CHANGE if len(old.keys() & new.keys()) > 1 else CHANGE[:1]
     for metric, point in change(old, new).items():
-        line |= zip((f"{metric}_{part}" for part in columns), point, strict=False)
+        line |= zip((f"{metric}_{part}" for part in CHANGE), point, strict=True)
     return line
 
 

@@ -1,0 +1,31 @@
+"""Changes between two rows of results, and their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eval.comparisons import change, mean_interval
+from eval.matching import Counts
+
+
+def counts(right: int, wrong: int) -> Counts:
+    return Counts(np.array([right]), np.array([0]), np.array([wrong]), right + wrong)
+
+
+def test_a_change_holds_the_images_of_both() -> None:
+    before = {"a": counts(1, 9), "b": counts(5, 5), "c": counts(0, 10)}
+    after = {"b": counts(5, 5), "a": counts(3, 7), "d": counts(10, 0)}
+    value, low, high = change(before, after)["acc"]
+    assert value == pytest.approx(10)  # 6 of 20 pixels, then 8
+    assert (low, high) == pytest.approx((0, 20))  # b twice, a twice
+
+
+def test_one_image_has_no_interval() -> None:
+    for value, low, high in change({"a": counts(1, 9)}, {"a": counts(3, 7), "b": counts(1, 1)}).values():
+        assert value == pytest.approx(20)
+        assert np.isnan([low, high]).all()
+    value, low, high = mean_interval(pd.Series([3.0, np.nan]))
+    assert value == 3
+    assert np.isnan([low, high]).all()
