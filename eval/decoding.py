@@ -7,11 +7,13 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from datasets.base import Dataset
+from diffseg.segmenters.base import Scene
 from eval.squares import classes_in_square, square_image, square_label
 
 # Decoding a photograph of COCO and its labels takes some 20 ms of a core.
@@ -40,6 +42,29 @@ class Picture:
         """The same with its tensors there."""
         truths = {size: truth.to(device) for size, truth in self.truths.items()}
         return replace(self, image=self.image.to(device), truths=truths)
+
+    def scene(
+        self, size: int, aggregated: Tensor, features: Tensor | None, shared: dict[str, Any] | None = None
+    ) -> Scene:
+        """The input of a segmenter.
+
+        Args:
+            size: side in pixels at which the segmentation is scored, a key of ``truths``.
+            aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`; ``(0, 0)`` without attention.
+            features: see `diffseg.attention.AttentionMaps`.
+            shared: intermediate results that the scenes of this tensor share; None: a new dictionary.
+        """
+        return Scene(
+            size=size,
+            aggregated=aggregated,
+            true_classes=self.true_classes,
+            features=features,
+            image=self.image,
+            truth=self.truths[size],
+            id=self.id,
+            shape=self.shape,
+            shared={} if shared is None else shared,
+        )
 
 
 def decode(dataset: Dataset, id: str, size: int, scored: Collection[int]) -> Picture:

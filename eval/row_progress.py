@@ -15,7 +15,7 @@ from torch import Tensor
 
 from datasets.base import Dataset
 from diffseg.pictures import write_label_map
-from diffseg.segmenters.base import ReadsFiles, Scene
+from diffseg.segmenters.base import ReadsFiles
 from eval.decoding import Picture
 from eval.files import writing
 from eval.matching import Counts, contingency, match_contingency
@@ -123,17 +123,7 @@ class RowProgress:
             seconds: time that the tensor took.
         """
         truth = picture.truths[self.config.size]
-        scene = Scene(
-            aggregated=aggregated,
-            size=self.config.size,
-            true_classes=picture.true_classes,
-            features=features,
-            image=picture.image,
-            truth=truth,
-            id=picture.id,
-            shape=picture.shape,
-            shared=shared,
-        )
+        scene = picture.scene(self.config.size, aggregated, features, shared)
         start = now(aggregated)
         prediction = self.row.segmenter(scene).to(truth.device)  # some segmenters work on the CPU
         elapsed = now(aggregated) - start

@@ -17,7 +17,6 @@ from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.weights import sha256_of
-from diffseg.segmenters.base import Scene
 from eval.config import ConfigError, RowConfig
 from eval.decoding import Picture, decode
 from eval.row_setup import prepare
@@ -97,18 +96,7 @@ def _attend(model: AttentionModel, picture: Picture) -> AttentionMaps:
 
 
 def _segment(row: RowToRun, aggregated: torch.Tensor, maps: AttentionMaps, picture: Picture) -> torch.Tensor:
-    here = picture.to(aggregated.device)
-    return row.segmenter(
-        Scene(
-            size=row.config.size,
-            aggregated=aggregated,
-            true_classes=picture.true_classes,
-            features=maps.features,
-            image=here.image,
-            truth=here.truths[row.config.size],
-            id=picture.id,
-        )
-    )
+    return row.segmenter(picture.to(aggregated.device).scene(row.config.size, aggregated, maps.features))
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
 
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
@@ -70,6 +71,15 @@ def test_rows_that_share_a_pass_are_one_paragraph(sd: Path, capsys: pytest.Captu
     assert status == 0, err
     assert out.count("fingerprint") == 1
     assert re.search(r"A: .*\n.*B: ", out)
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_label_maps_from_files_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("L", (40, 40)).save(tmp_path / "astronaut.png")
+    given = ("segmenter=files", f"segmenter.folder={tmp_path}", "backbone.size=112", "dataset.limit=1")
+    status, out, err = run(*given, capture=capsys)
+    assert status == 0, err
+    assert "files: " in out
 
 
 def test_nan_is_told(sd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
