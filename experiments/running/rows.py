@@ -189,8 +189,9 @@ def check(rows: Sequence[RowConfig]) -> list[RowConfig]:
 def _of_row(error: WeightsError, row: RowConfig) -> WeightsError:
     """The error with the whole key, and the environment variable from which the YAML reads the path, if it does."""
     key = "backbone." if str(error).startswith("path: ") else ""
-    path = OmegaConf.to_container(row.composed.backbone, resolve=False)["path"]  # type: ignore[call-overload, index]
-    variable = re.match(r"\$\{oc\.env:(\w+)", path)
+    # A backbone outside this project may have no such key.
+    path = OmegaConf.to_container(row.composed.backbone, resolve=False).get("path")  # type: ignore[union-attr]
+    variable = re.match(r"\$\{oc\.env:(\w+)", str(path))
     hint = f"; beside another backbone: the environment variable {variable[1]}=DIR" if variable else ""
     kind = MissingWeights if isinstance(error, MissingWeights) else WeightsError
     return kind(f"{key}{error}{hint}")

@@ -26,6 +26,7 @@ import torch
 
 from datasets.class_table import ClassTable, read_class_table
 from datasets.paired import PairedDataset
+from diffseg.backbones import WeightsError
 from diffseg.backbones.vit import ViT
 
 
@@ -54,6 +55,20 @@ class LastLayer(ViT):
 
 
 @dataclass(frozen=True)
+class Lost:
+    """A backbone without the key ``path``, whose weights are missing."""
+
+    size: int = 112
+    path: ClassVar[str] = "none"
+    sides: ClassVar[tuple[int, ...]] = (8,)
+    tuned: ClassVar[dict] = {}
+    encoder: ClassVar[str] = "lost"
+
+    def check(self):
+        raise WeightsError("lost.bin: is not there; train it")
+
+
+@dataclass(frozen=True)
 class Streets(PairedDataset):
     """Two made-up pictures."""
 
@@ -75,6 +90,7 @@ def many_to_one(table, background):
 '''
 CONF = {
     "segmenter/stripes": "_target_: my_parts.Stripes\ncount: 3\n",
+    "backbone/lost": "_target_: my_parts.Lost\nsize: 112\n",
     "backbone/last_layer": "defaults: [dinov2_small, _self_]\n_target_: my_parts.LastLayer\nlayers: [11]\n",
     "dataset/streets": "_target_: my_parts.Streets\nroot: ROOT\nsplit_file: null\nlimit: null\n",
     "protocol/many_to_one": "defaults: [both, _self_]\nreport: [present, my_parts.many_to_one]\n",
@@ -115,6 +131,13 @@ def test_every_kind_of_part_in_one_run(conf: Path, tmp_path: Path, capsys: pytes
     assert table.loc["present", "acc"] == pytest.approx((2 + 1) / 9 * 100, abs=1)
     assert report([str(run.folder)]) in (0, None)
     assert "my_parts.many_to_one" in (run.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_missing_weights_of_a_backbone_without_a_path_are_one_line(
+    conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = evaluate(tmp_path / "run", "dataset=streets", "backbone=lost", capture=capsys, config_dir=conf)
+    assert (run.status, run.err) == (2, "error: lost.bin: is not there; train it\n")
 
 
 def test_a_sweep_over_a_setting_of_an_outside_part(
