@@ -45,12 +45,12 @@ def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[st
     old, new = ([counts[image] for image in images] for counts in (before, after))
     old_total, new_total = (sum(counts, Counts.zeros(len(counts[0].tp))) for counts in (old, new))
     intervals = dict(zip(("acc", "miou"), bootstrap_change(old, new, RESAMPLES, level=LEVEL), strict=True))
+    changes = {name: score(new_total) - score(old_total) for name, score in {"acc": accuracy, "miou": mean_iou}.items()}
+    if len(images) == 1:
+        return {name: (PERCENT * value, np.nan, np.nan) for name, value in changes.items()}
     return {
-        name: (
-            PERCENT * (score(new_total) - score(old_total)),
-            *(PERCENT * end if len(images) > 1 else np.nan for end in intervals[name]),
-        )
-        for name, score in {"acc": accuracy, "miou": mean_iou}.items()
+        name: (PERCENT * value, PERCENT * intervals[name].low, PERCENT * intervals[name].high)
+        for name, value in changes.items()
     }
 
 
