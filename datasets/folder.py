@@ -9,6 +9,7 @@ of names, ``dataset.classes=[road,sky]``, names the values 0, 1, ...
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
@@ -114,6 +115,14 @@ class FolderDataset(PairedFiles):
         """Path of a picture's label map. The file may not exist."""
         return self._label_maps.get(id, self._folder("maps") / f"{id}.png")
 
+    def state(self, id: str) -> str:
+        """Sizes of the files of a picture and sha256 of its label map: arrays and bitmaps of one shape share a size."""
+        path, sizes = self.label_path(id), super().state(id)
+        if not path.is_file():
+            return sizes
+        status = path.stat()
+        return f"{sizes} {_sha256(path, status.st_size, status.st_mtime_ns)}"
+
     def _image(self, id: str) -> NDArray[np.uint8]:
         """The picture as stored if its label map has that shape; otherwise turned upright as its EXIF data say."""
         path = self.image_path(id)
@@ -176,6 +185,12 @@ def suffixes() -> tuple[str, ...]:
     """Suffixes of the formats that Pillow reads."""
     Image.init()
     return tuple(suffix for suffix, format in Image.registered_extensions().items() if format in Image.OPEN)
+
+
+@cache  # called several times for each picture
+def _sha256(path: Path, size: int, modified: int) -> str:
+    """Hash (hex) of a file; size and time of its last change say whether it is to be read again."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _first(files: Mapping[str, Path]) -> str:

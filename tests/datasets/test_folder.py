@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,25 @@ def test_pictures_of_any_format(root: Path, suffix: str) -> None:
     dataset = dataset_of(root)
     assert tuple(dataset.ids) == IDS
     assert dataset.load("a").image.shape == (*SHAPE, 3)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".bmp"])  # files whose size says nothing of their content
+def test_the_state_changes_with_a_label_map_of_the_same_size(root: Path, suffix: str) -> None:
+    path, states = root / "masks" / f"a{suffix}", []
+    for second, seed in enumerate((0, 1, 0)):
+        labels = label_map(root / "masks" / "a.png", seed)
+        (root / "masks" / "a.png").unlink()
+        if suffix == ".npy":
+            np.save(path, labels)
+        else:
+            Image.fromarray(labels).save(path)
+        os.utime(path, (second, second))  # a disk may note the time to a few milliseconds only
+        states.append(dataset_of(root).state("a"))
+    assert states[0] == states[2] != states[1]
+    other = shutil.copytree(root, root / "copy")
+    assert dataset_of(other).state("a") == states[0]
+    (other / "masks" / f"a{suffix}").unlink()
+    assert "missing" in dataset_of(root, maps=str(other / "masks")).state("a")
 
 
 def test_maps_of_every_kind(root: Path) -> None:
