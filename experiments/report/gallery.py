@@ -142,7 +142,9 @@ def _segments(
 
 def _paint(labels: NDArray[np.integer]) -> str:
     """A label map ``(P, P)`` as a layer over the photograph: white lines between segments, void transparent."""
-    labels = resize_label(labels.astype(np.int16), TILE).numpy()
+    # Numbers of segments can exceed int16; positions among those present do not.
+    numbers, positions = np.unique(labels, return_inverse=True)
+    labels = numbers[resize_label(positions.reshape(labels.shape).astype(np.int16), TILE).numpy()]
     pixels = np.dstack([colourise(labels), np.where(labels == VOID, 0, 255).astype(np.uint8)])
     pixels[boundaries(labels)] = 255
     return _data_uri(Image.fromarray(pixels), lossless=True)

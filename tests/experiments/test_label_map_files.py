@@ -11,6 +11,7 @@ from PIL import Image
 from datasets.base import VOID
 from datasets.photos import Photos
 from diffseg.backbones.none import NoBackbone
+from experiments.report.__main__ import main as report
 from tests.helpers.runs import Run, evaluate
 
 LIMIT = 4
@@ -160,3 +161,17 @@ def test_a_changed_map_alone_is_evaluated_anew(maps: Path, tmp_path: Path, capsy
     after = second.table("per_image").set_index(["protocol", "image"])["acc"]
     assert {image for (_, image), same in (before == after).items() if not same} == {changed}
     assert second.status == 0
+
+
+def test_panels_and_report_show_labels_of_16_bits(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as 65535, by which other programs mark what they left out."""
+    path = maps / f"{PICTURES.ids[0]}.png"
+    labels = np.asarray(Image.open(path)).astype(np.uint16)
+    labels[:40], labels[40:80] = 65_535, 40_000
+    Image.fromarray(labels).save(path)
+    run = run_files(tmp_path / "run", maps, "panels=1", capture=capsys)
+    assert run.status == 0, run.err
+    report([str(run.folder)])
+    assert "1 pictures in the gallery" in capsys.readouterr().out
