@@ -22,7 +22,7 @@ from diffseg.paths import expanded
 from diffseg.photos import BROKEN
 from diffseg.segmenters.base import Scene, UnusablePicture
 
-SUFFIXES = (".png", ".npy")
+SUFFIXES = (".png", ".npy", ".PNG", ".NPY")
 # One value a pixel. A palette only colours the map for the eye; its indices are the labels.
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
 LARGEST_LABEL = np.iinfo(np.uint16).max
@@ -134,7 +134,7 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
         UnusablePicture: the file cannot be decoded, or holds something else.
     """
     try:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             labels = np.load(path, allow_pickle=False)
         else:
             with Image.open(path) as image:

@@ -19,8 +19,9 @@ SHAPE = (60, 100)  # height and width of the picture
 
 def write(path: Path, labels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npy":
-        np.save(path, labels)
+    if path.suffix.lower() == ".npy":
+        with path.open("wb") as file:  # given a path, NumPy appends .npy in small letters
+            np.save(file, labels)
     else:
         Image.fromarray(labels).save(path)
 
@@ -43,6 +44,8 @@ def random_labels(shape: tuple[int, int], largest: int = 20) -> np.ndarray:
         (".npy", np.int64, 65535),
         (".npy", np.int32, 300),
         (".npy", bool, 1),
+        (".NPY", np.uint16, 65535),
+        (".PNG", np.uint8, 255),
     ],
 )
 def test_every_format_gives_back_its_numbers(tmp_path: Path, suffix: str, dtype: type, largest: int) -> None:
