@@ -9,6 +9,7 @@ from typing import Self
 from tqdm import tqdm
 
 LINE_EVERY = 30.0  # seconds between plain lines
+CLOCK_STEP = 1e-3  # seconds: some systems count time in steps in which a picture can be done
 
 
 class Progress:
@@ -42,7 +43,7 @@ class Progress:
             self.bar.update()
         elif self.shown and (time.monotonic() - self.last >= LINE_EVERY or self.done == self.total):
             self.last = time.monotonic()
-            rate = (self.done - self.began_with) / (self.last - self.start)
+            rate = (self.done - self.began_with) / max(self.last - self.start, CLOCK_STEP)
             left = (self.total - self.done) / rate
             speed = f"{rate:.2f} {self.unit}/s, {left:.0f} s left"
             print(f"{self.title}: {self.done}/{self.total}, {speed}, {note}", file=sys.stderr)
