@@ -99,7 +99,7 @@ def _table(rows: Sequence[tuple[int, int, str]]) -> ClassTable:
     names: dict[int, str] = {}
     for value, label, name in rows:
         if value in label_of:
-            raise ValueError(f"the value {value} is there twice")
+            raise ValueError(f"the value {value} occurs twice")
         label_of[value] = label
         if label != VOID and names.setdefault(label, name) != name:
             raise ValueError(f"the label {label} has two names, {names[label]} and {name}")

@@ -52,7 +52,7 @@ class CocoJson:
     annotations: Mapping[int, list[Annotation]]
 
     def size(self, id: str) -> tuple[int, int]:
-        """Height and width in pixels that the file gives for a picture."""
+        """Height and width of a picture in pixels, as stated in the file."""
         entry = self._image(id)
         height, width = entry.get("height"), entry.get("width")
         if type(height) is not int or type(width) is not int or min(height, width) < 1:
@@ -83,7 +83,7 @@ def read_coco_json(path: Path) -> CocoJson:
     the annotations that belong to no picture of the file.
 
     Raises:
-        DatasetError: the file is missing, cut short, or holds something else (captions, say).
+        DatasetError: the file is missing, cut short, or holds no masks (but captions, for example).
     """
     try:
         content = json.loads(path.read_bytes())
@@ -174,7 +174,7 @@ def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | Non
     counts = region.get("counts")
     runs = _unpack(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
-        raise ValueError(f"its counts {_short(counts)} are no run lengths")
+        raise ValueError(f"its counts {_short(counts)} are not run lengths")
     if sum(runs) != height * width:
         raise ValueError(f"its run lengths cover {sum(runs):,} pixels, its picture has {height * width:,}")
     return coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
@@ -183,7 +183,7 @@ def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | Non
 def _polygon(points: object, height: int, width: int) -> list[float]:
     """Checks the coordinates of a polygon. Raises ValueError if it is no polygon, or is far outside the picture."""
     if not isinstance(points, list) or any(type(each) not in (int, float) for each in points) or len(points) % 2:
-        raise ValueError(f"its polygon {_short(points)} is no list of coordinates x, y, x, y, ...")
+        raise ValueError(f"its polygon {_short(points)} is not a list of coordinates x, y, x, y, ...")
     # A polygon may reach over the edge of the picture, but not far: pycocotools needs memory for its whole outline.
     if not all(-side <= each <= 2 * side for axis, side in ((0, width), (1, height)) for each in points[axis::2]):
         raise ValueError(f"its polygon {_short(points)} lies outside the {width} x {height} pixels of its picture")
@@ -205,7 +205,7 @@ def _unpack(text: str) -> list[int]:
     for character in text:
         code = ord(character) - FIRST_CHARACTER
         if not 0 <= code < CHARACTERS or place == DIGITS:
-            raise ValueError(f"its counts {_short(text)} are no packed run lengths")
+            raise ValueError(f"its counts {_short(text)} are not packed run lengths")
         number |= (code & ~GOES_ON) << (DIGIT_BITS * place)
         place += 1
         if not code & GOES_ON:

@@ -86,7 +86,7 @@ class Photos(ListedDataset):
 
     def image_path(self, id: str) -> Path:
         if id not in SOURCES:
-            raise DatasetError(f"dataset photos: there is no {id}; there are {', '.join(SOURCES)}")
+            raise DatasetError(f"dataset photos: unknown id {id}; known: {', '.join(SOURCES)}")
         package, file = SOURCES[id]
         # find_spec does not import the package, which would take seconds.
         spec = find_spec(package)

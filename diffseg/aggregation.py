@@ -38,7 +38,7 @@ def side_weights(weights: str | Sequence[float], sides: Sequence[int]) -> dict[i
             raise ValueError(f"weights: must be proportional, {', '.join(SINGLE_SIDE)} or a list, got {weights!r}")
         chosen, rest = divmod(max(sides), SINGLE_SIDE[weights])
         if rest or chosen not in sides:
-            raise ValueError(f"weights: {weights!r} is no side of this backbone, whose sides are {list(sides)}")
+            raise ValueError(f"weights: {weights!r} is not a side of this backbone; its sides are {list(sides)}")
         return {side: float(side == chosen) for side in sides}
     if len(weights) != len(sides):
         raise ValueError(f"weights: need one number for each of the sides {list(sides)}, got {list(weights)}")
@@ -216,7 +216,7 @@ def _factor(maps: Tensor, share: float, scheme: Scheme) -> Tensor | float:
 
 
 def underflow_fraction(aggregated: Tensor) -> float:
-    """Fraction of the entries that become zero in float16, where the authors' code takes its logarithms.
+    """Fraction of the entries that become zero in float16, in which the authors' code takes logarithms.
 
     Args:
         aggregated: ``(S*S, S*S)`` floating point.

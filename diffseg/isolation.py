@@ -15,7 +15,7 @@ DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
 
 
 def isolated(function: Callable[Arguments, Output]) -> Callable[Arguments, Output]:
-    """Decorates a function so that it gives the same result whatever torch settings the caller has chosen.
+    """Decorates a function so that its result does not depend on the caller's torch settings.
 
     Inside `torch.autocast`, matrix products would lose precision or mix dtypes. Under another default device
     (`torch.set_default_device`), new tensors would not lie beside the function's arguments. Both are switched off

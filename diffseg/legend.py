@@ -15,9 +15,9 @@ def legend(entries: Sequence[tuple[str, Colour]], width: int, font_size: int) ->
     """Draws a swatch and a name for each entry, in as many lines as needed.
 
     Args:
-        entries: name, and its colour as three values 0..255.
-        width: of the legend, in pixels.
-        font_size: in pixels.
+        entries: names, each with a colour of three values 0..255.
+        width: width of the legend in pixels.
+        font_size: height of the letters in pixels.
 
     Returns:
         ``(h, width, 3)`` uint8 RGB, on white.

@@ -1,4 +1,4 @@
-"""From proposals to a label map: bilinear upsampling and arg-max, the paper's non-maximum suppression (Section 3.2)."""
+"""Turns proposals into a label map: bilinear upsampling and arg-max, the paper's non-maximum suppression (Sec. 3.2)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class NoProposals(ValueError):
 
 
 def default_grid(side: int) -> Grid:
-    """The grid used when none is given: ``official`` at `OFFICIAL_GRID_SIDE`, else ``even``."""
+    """The default grid: ``official`` at `OFFICIAL_GRID_SIDE`, else ``even``."""
     return "official" if side == OFFICIAL_GRID_SIDE else "even"
 
 
@@ -91,13 +91,13 @@ def merge_anchors(aggregated: Tensor, close: Tensor, precision: Precision) -> Te
 
 @float32_products()
 def merge_proposals(proposals: Tensor, tau: float, rule: Rule = "official") -> Tensor:
-    """A later iteration: walks the proposals in order and merges those closer than tau (paper, Algorithm 1).
+    """A later iteration: visits the proposals in order, and merges each with the close ones (paper, Algorithm 1).
 
     Args:
         proposals: ``(K, S*S)`` float64.
         tau: threshold, > 0.
-        rule: ``official`` averages every close proposal, those already matched included; ``paper`` ("without
-            replacement") only the unmatched ones.
+        rule: ``official`` averages all close proposals, matched or not; ``paper`` ("without replacement") averages only
+            the unmatched ones.
 
     Returns:
         ``(K', S*S)`` float64 with 1 <= K' <= K.
@@ -253,8 +253,8 @@ def segment(
         anchors: M, anchors along one side, 1..S (`anchor_grid`).
         iterations: N >= 1, the first (from anchors to proposals) included.
         rule: how the later iterations average (`merge_proposals`).
-        precision: of the first iteration's divergence (`Merger.divergence`); the later ones are float64.
-        grid: where the anchors stand (`anchor_grid`); None: ``official`` at S = 64, else ``even``.
+        precision: precision of the first iteration's divergence (`Merger.divergence`); later iterations use float64.
+        grid: layout of the anchors (`anchor_grid`); None: ``official`` at S = 64, else ``even``.
         size: side P of the label map in pixels.
         refine: runs K-means on the attention maps, started from the proposals, and uses its cluster means as proposals
             (an option of the authors' code, off in the benchmark).

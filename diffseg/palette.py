@@ -45,7 +45,7 @@ def _all_colours() -> NDArray[np.uint8]:
 
 
 def _oklab_to_linear_rgb(lab: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(n, 3)`` to ``(n, 3)``, in [0, 1] where a screen can show it. https://bottosson.github.io/posts/oklab/"""
+    """Converts ``(n, 3)`` colours. A screen shows those in [0, 1]. https://bottosson.github.io/posts/oklab/"""
     to_cones = np.array(
         [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
     )

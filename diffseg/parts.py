@@ -40,8 +40,8 @@ def read(group: Group, name: str, extra: str | Path | None = None) -> dict[str, 
     """Settings of a part. Those of its YAML file override those of the parts in its ``defaults``.
 
     Args:
-        group: of the part.
-        name: of the part.
+        group: group of the part.
+        name: name of the part.
         extra: see `names`.
 
     Returns:
@@ -110,7 +110,7 @@ def choose(group: Group, part: Any, extra: str | Path | None, settings: Mapping[
     """A part by its name, or the part itself, with some settings replaced.
 
     Args:
-        group: of the part.
+        group: group of the part.
         part: its name, or the built part.
         extra: see `names`.
         settings: name -> value.
@@ -148,7 +148,7 @@ def _folders(group: Group, extra: str | Path | None) -> list[Path]:
     folders = [conf_folder() / group]
     if extra is not None:
         if not expanded(extra).is_dir():
-            raise ValueError(f"{extra}: is no folder; give one with backbone/NAME.yaml or segmenter/NAME.yaml")
+            raise ValueError(f"{extra}: is not a folder; give one with backbone/NAME.yaml or segmenter/NAME.yaml")
         folders.append(expanded(extra) / group)
     return folders
 

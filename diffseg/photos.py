@@ -36,7 +36,7 @@ BROKEN = (
 
 
 class PhotoError(ValueError):
-    """A photograph that cannot be read; the message is one line that names the file and what is wrong with it."""
+    """A photograph cannot be read. The message is one line: the file, and what is wrong with it."""
 
 
 def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Picture:

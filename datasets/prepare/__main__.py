@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {root}: {error}", file=sys.stderr)
         return ERROR_STATUS
     except KeyboardInterrupt:
-        print("interrupted; run again to go on", file=sys.stderr)
+        print("interrupted; run again to resume", file=sys.stderr)
         return INTERRUPTED_STATUS
 
 

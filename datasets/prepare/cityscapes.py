@@ -25,7 +25,7 @@ def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: M
 
     Args:
         root: folder of the data set, made if missing.
-        archives: the downloaded zips. Empty: those in ``root``.
+        archives: the downloaded zip files. Empty: the archives in ``root``.
         page: address of the page that offers the archives.
         names: name of each archive -> its size in GB.
 
@@ -46,7 +46,7 @@ def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: M
             raise DatasetError(f"{folders[0]}: a folder, no archive; if the data are unpacked there, give it as DIR")
         if gone := [str(path) for path in archives if not path.exists()]:
             raise DatasetError(
-                f"{', '.join(gone)}: there is no such archive; name those that you have downloaded with "
+                f"{', '.join(gone)}: the archive is missing; name the archives that you have downloaded with "
                 'ARCHIVES="A.zip B.zip" (--archives A.zip B.zip)'
             )
         selections = [select(archive, MEMBERS, LIMITS) for archive in archives]

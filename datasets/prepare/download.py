@@ -102,7 +102,7 @@ def difference(source: Source, path: Path, sha256: str) -> str | None:
     if source.sha256 not in (None, sha256):
         return f"its sha256 is {sha256}, that of the published file {source.sha256}"
     if source.file.endswith(".zip") and not zipfile.is_zipfile(path):
-        return "it is no zip archive, or not all of one"
+        return "it is not a complete zip archive"
     return None
 
 
@@ -127,7 +127,8 @@ def download(source: Source, path: Path) -> str:
     if wrong:
         rejected = part.replace(path.with_name(f"{path.name}.rejected"))
         raise DatasetError(
-            f"{source.url}: not taken, because {wrong}; kept as {rejected}; try again later, or {source.elsewhere}"
+            f"{source.url}: the file is refused, because {wrong}; it is kept as {rejected}; try again later, or "
+            f"{source.elsewhere}"
         )
     part.replace(path)
     return sha256
@@ -154,8 +155,8 @@ def _complete(source: Source, part: Path) -> bool:
             if failures == ATTEMPTS or offline:
                 attempts = "" if offline else f" ({ATTEMPTS} attempts)"
                 raise DatasetError(
-                    f"{source.url}: {error}{attempts}; check the connection and run the same command again, which "
-                    f"goes on where this stopped, or {source.elsewhere}"
+                    f"{source.url}: {error}{attempts}; check the connection and run the same command again to "
+                    f"resume the download, or {source.elsewhere}"
                 ) from error
             pause = PAUSE * 2 ** max(0, failures - 1)
             print(f"{source.file}: {error}; next attempt in {pause:g} s", file=sys.stderr)
@@ -179,14 +180,14 @@ def _transfer(source: Source, part: Path) -> None:
         headers: Message = response.headers
         if headers.get_content_type() == "text/html":
             raise DatasetError(
-                f"{source.url}: a web page came instead of the file (a login page of the network, perhaps); open the "
-                f"address in a browser to see it, or {source.elsewhere}"
+                f"{source.url}: the server sent a web page instead of the file (perhaps a login page of the network); "
+                f"open the address in a browser to see it, or {source.elsewhere}"
             )
         if response.status == HTTPStatus.PARTIAL_CONTENT:
             match = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
             if match is None or match[1] != str(offset):
                 part.unlink()
-                raise _Interrupted("the server went on elsewhere in the file")
+                raise _Interrupted("the server resumed at another place in the file")
             total: int | None = int(match[2])
         else:
             offset, length = 0, headers.get("Content-Length", "")
@@ -213,7 +214,7 @@ def _connect(source: Source, part: Path, offset: int) -> Iterator[Any]:
             match = CONTENT_RANGE.fullmatch(error.headers.get("Content-Range", ""))
             if match is None or int(match[2]) != offset:
                 part.unlink()
-                raise _Interrupted("the server's file is shorter than what came before") from error
+                raise _Interrupted("the server's file is shorter than the part downloaded before") from error
             yield None
             return
         if error.code not in PASSING:

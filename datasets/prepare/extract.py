@@ -85,7 +85,7 @@ def select(archive: Path, members: re.Pattern[str], limits: Limits) -> Selection
             elif info.flag_bits & ENCRYPTED:
                 problem = "is encrypted"
             elif match[1] in entries:
-                problem = "is there twice"
+                problem = "occurs twice"
             elif info.compress_type not in COMPRESSIONS:
                 problem = "is compressed in an unusual way"
             elif info.file_size > limits.file:
@@ -97,7 +97,7 @@ def select(archive: Path, members: re.Pattern[str], limits: Limits) -> Selection
                 "take the archive from its publisher"
             )
     if not entries:
-        raise DatasetError(f"{archive}: no file in it is called like {members.pattern}; it is another archive")
+        raise DatasetError(f"{archive}: no file in it matches {members.pattern}; this is another archive")
     selection = Selection(archive, entries)
     if selection.bytes > limits.total:
         raise DatasetError(

@@ -16,7 +16,7 @@ Size = tuple[int, int]
 
 
 def check_sizes(dataset: PairedDataset) -> None:
-    """Compares the listed pictures with their label maps, or with the sizes that COCO's annotation files give.
+    """Compares the listed pictures with their label maps, or with the sizes in COCO's annotation files.
 
     Raises:
         DatasetError: a file is missing or damaged, or a size differs.

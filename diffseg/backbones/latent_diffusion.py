@@ -67,7 +67,7 @@ class LatentDiffusion:
         compile: True lets torch compile the VAE's encoder. That takes about 20 seconds once, and saves about 2 ms a
             picture on an H200, so it pays from about 10,000 pictures on.
         tuned: see `diffseg.backbones.Backbone`. tau is that of the paper's Table 3 (Stable Diffusion 1.4). DBSCAN's
-            values were tuned for DINOv2; the paper's main text has none.
+            values are untuned; the paper lists its values in an appendix.
 
     Raises:
         ValueError: ``size`` or ``timestep`` is out of range.

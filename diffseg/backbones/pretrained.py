@@ -146,7 +146,7 @@ def check_fit(
     mismatched: Iterable[tuple[str, torch.Size, torch.Size]],
     tensors: Iterable[tuple[str, Tensor]],
 ) -> None:
-    """Checks that a file's tensors are those of ``module``, and finite.
+    """Checks that a file's tensors fit ``module``, and are finite.
 
     Unexpected tensors are allowed, because published files hold unneeded heads, buffers and mask tokens. They are an
     error if they belong to a further numbered layer of a kind that the module has.

@@ -69,7 +69,7 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             "": {
                 "hidden_size": 1024,
                 "intermediate_size": 4096,
-                "num_hidden_layers": 23,  # of 24: Stable Diffusion 2 takes the last but one
+                "num_hidden_layers": 23,  # the 24th layer is not used by Stable Diffusion 2
                 "num_attention_heads": 16,
                 "projection_dim": 512,
                 "hidden_act": "gelu",
@@ -117,7 +117,7 @@ def family_of(file: Path) -> str:
     if MARKER not in names:
         raise BrokenWeights(
             file,
-            f"holds no whole Stable Diffusion: there is no {MARKER}",
+            f"holds no complete Stable Diffusion: it lacks {MARKER}",
             "give a checkpoint with U-Net, VAE and text encoder, or a folder in the diffusers layout",
         )
     for family, marker in TEXT_MARKERS.items():

@@ -183,7 +183,7 @@ def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiff
         raise ValueError(f"{model} encodes {vae_factor} pixels to a latent; only {VAE_FACTOR} are supported")
     if unet.config.in_channels != vae.config.latent_channels:
         raise ValueError(
-            f"{model} takes {unet.config.in_channels} channels where its VAE gives {vae.config.latent_channels}: "
+            f"{model} takes {unet.config.in_channels} channels, but its VAE has {vae.config.latent_channels}: "
             "inpainting, depth and upscaling models are not supported"
         )
     if min(spec.FACTORS) not in factors:
@@ -192,4 +192,4 @@ def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiff
             "with backbone=sd14, sd15 or sd21, XL with backbone=sdxl or ssd1b"
         )
     if factors != set(spec.FACTORS):
-        raise ValueError(f"{model} halves a latent by {max(factors)} in all; only {max(spec.FACTORS)} is supported")
+        raise ValueError(f"{model} downsamples a latent by {max(factors)}; only {max(spec.FACTORS)} is supported")

@@ -49,7 +49,7 @@ def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
     if (width := unet.config.cross_attention_dim) != prompt.shape[-1]:
         raise BrokenWeights(
             spec.files[0] if spec.checkpoint else spec.models["unet"].folder,
-            f"takes a prompt of width {width}, but the text encoders beside it give {prompt.shape[-1]}",
+            f"takes a prompt of width {width}, but the text encoders beside it have width {prompt.shape[-1]}",
             "take all parts from one repository",
         )
     return model
@@ -123,7 +123,7 @@ def _text_encoder_of_file(spec: StableDiffusion, file: Path, suffix: str, tensor
         found = guarded(lambda: convert_open_clip_checkpoint(module, tensors, prefix), [], file)
     else:
         found = guarded(lambda: convert_ldm_clip_checkpoint(tensors), [], file)
-    # One of transformers' classes has this prefix in the names of its tensors, the other has not.
+    # Only one of transformers' two classes has this prefix in the names of its tensors.
     kept = "text_model." if hasattr(module, "text_model") else ""
     renamed = {
         name if name.startswith("text_projection") else kept + name.removeprefix("text_model."): tensor

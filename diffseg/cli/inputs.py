@@ -64,9 +64,10 @@ def _in_folder(folder: Path, out: Path | None, notes: list[str]) -> list[Path]:
     if not photos:
         raise ValueError(f"{folder}: the folder holds no photographs ({', '.join(sorted(SUFFIXES))})")
     if skipped := [file.name for file in visible if file not in set(photos) and file.is_file()]:
-        notes.append(f"{folder}: skipped {_some(skipped)}: not a suffix of a picture (name a file to read it anyway)")
+        files = _first_names(skipped)
+        notes.append(f"{folder}: skipped {files}: not a suffix of a picture (name a file to read it anyway)")
     if folders := [f"{each.name}/" for each in visible if each.is_dir() and (out is None or each != out)]:
-        notes.append(f"{folder}: skipped {_some(folders)}: sub-folders (give '{folder}/**' to read them)")
+        notes.append(f"{folder}: skipped {_first_names(folders)}: sub-folders (give '{folder}/**' to read them)")
     return photos
 
 
@@ -81,7 +82,7 @@ def _is_photo(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
-def _some(names: Iterable[str]) -> str:
+def _first_names(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}"

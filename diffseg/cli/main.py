@@ -65,12 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             outputs = _Outputs(args.out, masks, sys.stderr if args.json == "-" else sys.stdout)
             return _run(found.names, worker, outputs, args.crop)
     except KeyboardInterrupt:
-        options.exit(130, f"{options.prog}: interrupted; {_whole(args)}\n")
+        options.exit(130, f"{options.prog}: interrupted; {_state_of_results(args)}\n")
     except BrokenPipeError:  # the reader, such as head, wants no more: `run_command` ends quietly
         raise
     except OSError as error:
         reason = f"{error.filename}: cannot be written ({error.strerror})" if error.filename else str(error)
-        options.exit(2, f"{options.prog}: {reason}; {_whole(args)}\n")
+        options.exit(2, f"{options.prog}: {reason}; {_state_of_results(args)}\n")
 
 
 def _missing(spec: Backbone) -> list[str]:
@@ -89,8 +89,8 @@ def _make_folder(path: Path) -> None:
         raise ValueError(f"argument -o/--out: cannot make the folder {path} ({error.strerror})") from None
 
 
-def _whole(args: argparse.Namespace) -> str:
-    return f"every file in {args.out} is whole" if args.out else "what was printed stays"
+def _state_of_results(args: argparse.Namespace) -> str:
+    return f"all files in {args.out} are complete" if args.out else "the printed lines are complete"
 
 
 @contextmanager
@@ -229,17 +229,17 @@ def _run(found: dict[Path, str], worker: _Worker, outputs: _Outputs, crop: bool)
                 image = centre_crop(image)
             elif not squeezed and max(image.shape[:2]) > OBLONG * min(image.shape[:2]):
                 squeezed = True
-                _complain(
+                _warn(
                     f"{photo}: {image.shape[1]} x {image.shape[0]} pixels are squeezed into a square, which loses "
                     "detail along the longer side; --crop keeps the centred square instead"
                 )
             segmented = worker(image)
         except photos.PhotoError as error:
             failed += 1
-            _complain(str(error))
+            _warn(str(error))
         except NoNouns as error:
             failed += 1
-            _complain(f"{photo}: {error}")
+            _warn(f"{photo}: {error}")
         else:
             outputs.write(photo, name, segmented)
     outputs.write_sheet()
@@ -249,7 +249,7 @@ def _run(found: dict[Path, str], worker: _Worker, outputs: _Outputs, crop: bool)
     return int(failed > 0)
 
 
-def _complain(line: str) -> None:
+def _warn(line: str) -> None:
     tqdm.write(f"diffseg: {line}", file=sys.stderr)
 
 

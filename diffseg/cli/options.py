@@ -125,7 +125,7 @@ def _setting(text: str) -> tuple[str, Any]:
     try:
         return name, yaml.safe_load(value)
     except yaml.YAMLError:
-        raise argparse.ArgumentTypeError(f"{name}: {value} is no number, word or [list]") from None
+        raise argparse.ArgumentTypeError(f"{name}: {value} is not a number, word or [list]") from None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -205,7 +205,7 @@ def spec_of(args: argparse.Namespace) -> Backbone:
 
 
 def segmenter_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Settings of the segmenter that the options give."""
+    """Settings of the segmenter in the options."""
     named = {name: getattr(args, name) for name in ("tau", "anchors", "iterations") if getattr(args, name) is not None}
     return named | {name: value for name, value in _given(args) if not name.startswith(OF_BACKBONE)}
 

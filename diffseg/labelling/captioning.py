@@ -32,7 +32,7 @@ MAX_TOKENS = 20  # longest caption, as in the authors' code (the default of tran
 
 # Words keep their inner hyphens. A genitive 's, and any other character except spaces, is a separate token.
 TOKEN = re.compile(r"[^\W_]+(?:-[^\W_]+)*|'s|[^\w\s]")
-NOUN_TAGS = ("NN", "NP")  # of the C5 tag set: common (NN0, NN1, NN2) and proper nouns (NP0)
+NOUN_TAGS = ("NN", "NP")  # C5 tag set: common nouns (NN0, NN1, NN2) and proper nouns (NP0)
 
 Span = tuple[int, int]
 

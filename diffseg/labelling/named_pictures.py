@@ -40,7 +40,7 @@ def draw(image: pictures.Picture, named: Named) -> pictures.Picture:
 
     Args:
         image: ``(h, w, 3)`` uint8 RGB.
-        named: of the same size.
+        named: the named segments of the same picture.
 
     Returns:
         ``(h', w, 3)`` uint8 RGB, h' > h.

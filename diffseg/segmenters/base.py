@@ -54,7 +54,7 @@ class Scene:
 
 
 class UnusablePicture(Exception):
-    """Raised by a segmenter for a picture that it cannot segment. A run records the message and goes on."""
+    """Raised by a segmenter for a picture that it cannot segment. A run records the message and continues."""
 
 
 AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
@@ -124,7 +124,7 @@ def fill_in(segmenter: AnySegmenter, values: Mapping[str, Any]) -> AnySegmenter:
     """
     open_ones = [each.name for each in fields(cast(Any, segmenter)) if getattr(segmenter, each.name) is None]
     if missing := [name for name in open_ones if values.get(name) is None]:
-        raise ValueError(f"{missing[0]}: no value is known for this backbone, give one")
+        raise ValueError(f"{missing[0]}: no value is tuned for this backbone; give one")
     return replace(cast(Any, segmenter), **{name: values[name] for name in open_ones})
 
 
@@ -132,7 +132,7 @@ def check_choices(**given: tuple[str, Any]) -> None:
     """Checks arguments that have a few allowed values.
 
     Args:
-        given: name of the argument -> its value and the `Literal` type that lists what is allowed.
+        given: name of the argument -> its value, and the `Literal` type of the allowed values.
 
     Raises:
         ValueError: a value is not allowed.

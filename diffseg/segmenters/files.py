@@ -23,7 +23,7 @@ from diffseg.photos import BROKEN
 from diffseg.segmenters.base import Scene, UnusablePicture
 
 SUFFIXES = (".png", ".npy", ".PNG", ".NPY")
-# One value a pixel. A palette only colours the map for the eye; its indices are the labels.
+# Modes with one value a pixel. A palette only colours the map for people; its indices are the labels.
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
 LARGEST_LABEL = np.iinfo(np.uint16).max
 ASPECT_TOLERANCE = 0.01
@@ -51,7 +51,7 @@ class LabelMapFiles:
         if not self.folder:
             raise ValueError("folder: not set; give the folder that holds ID.png or ID.npy of every picture")
         if not self._folder.is_dir():
-            raise ValueError(f"folder: {self.folder} is no folder; give the one that holds ID.png or ID.npy")
+            raise ValueError(f"folder: {self.folder} is not a folder; give the one that holds ID.png or ID.npy")
         return self
 
     def check_files(self, ids: Sequence[str], listed: Collection[str]) -> list[str]:
@@ -124,14 +124,14 @@ class LabelMapFiles:
             path = self._folder / f"{id}{suffix}"
             if path.is_file():
                 return path
-        raise UnusablePicture(f"{self._folder / id}.png: there is no label map of this picture, nor {id}.npy")
+        raise UnusablePicture(f"{self._folder / id}.png: the label map is missing, and so is {id}.npy")
 
 
 def read_label_map(path: Path) -> NDArray[np.integer]:
     """Decodes a label map to ``(h, w)`` integers 0..65535: the values as stored, or the indices of a palette.
 
     Raises:
-        UnusablePicture: the file cannot be decoded, or holds something else.
+        UnusablePicture: the file cannot be decoded, or holds no label map.
     """
     try:
         if path.suffix.lower() == ".npy":
@@ -145,7 +145,7 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
                     )
                 labels = np.asarray(image)
     except UnidentifiedImageError:
-        raise UnusablePicture(f"{path}: is no picture; write it again") from None
+        raise UnusablePicture(f"{path}: is not a picture; write it again") from None
     except (OSError, *BROKEN) as error:
         raise UnusablePicture(f"{path}: cannot be decoded ({' '.join(str(error).split())}); write it again") from error
     if not isinstance(labels, np.ndarray) or labels.ndim != 2 or not labels.size:

@@ -124,7 +124,7 @@ class KMeans(Refinable):
     def segment(self, scene: Scene) -> Tensor:
         clusters = self._count(scene)
         if clusters is None:
-            raise ValueError("clusters: truth needs a ground truth, and this picture has none")
+            raise ValueError("clusters: truth needs the picture's ground truth, which is missing")
         walk = walk_of(scene, self.input)
         if self.impl == "sklearn":
             return kmeans(walk, clusters, self.seed, self.n_init, scene.size, self.upsample, self.impl)

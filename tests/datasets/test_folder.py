@@ -262,7 +262,7 @@ def test_several_values_of_a_class_and_a_mask_of_0_and_255(root: Path) -> None:
     [
         ("", "the labels are []"),
         ("value,label,name\n0,0,a\n1,2,b\n", "the labels are [0, 2]"),
-        ("value,label,name\n0,0,a\n0,1,b\n", "the value 0 is there twice"),
+        ("value,label,name\n0,0,a\n0,1,b\n", "the value 0 occurs twice"),
         ("value,label,name\n0,0,a\n1,0,b\n", "the label 0 has two names, a and b"),
         ("value,label,name\n0,0,a\n1,1,a\n", "two labels have the same name"),
         ("value,label,name\n0,0,a\nx,1,b\n", "line 3 holds no value, label and name (x,1,b)"),

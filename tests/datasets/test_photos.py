@@ -87,7 +87,7 @@ def test_lists_and_fingerprint(truth: Path, tmp_path: Path) -> None:
     assert Photos(split_file=str(split)).ids == ("china", "rocket")
     assert Photos(split_file=str(split)).fingerprint != first
     split.write_text("rocket\nlena\n")
-    with pytest.raises(DatasetError, match="there is no lena"):
+    with pytest.raises(DatasetError, match="unknown id lena"):
         Photos(split_file=str(split)).check()
     before = Photos().state("china")
     truth.write_text(truth.read_text().replace("[[0, 0,", "[[0, 1,"))  # same size, other polygons

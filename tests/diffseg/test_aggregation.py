@@ -129,7 +129,7 @@ def test_side_weights() -> None:
         (lambda: aggregate(random_maps(), dict.fromkeys(SIDES, 0.0)), "not all zero"),
         (lambda: aggregate(random_maps(), dict.fromkeys(SIDES, float("nan"))), "finite"),
         (lambda: aggregate(random_maps(), "proportional", "mean"), "scheme: must be one of"),  # type: ignore[arg-type]
-        (lambda: side_weights("eighth", (32, 16, 8)), "no side of this backbone"),
+        (lambda: side_weights("eighth", (32, 16, 8)), "not a side of this backbone"),
         (lambda: side_weights("big", SIDES), "must be proportional"),
         (lambda: side_weights([1, 2], SIDES), "one number for each"),
     ],

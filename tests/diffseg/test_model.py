@@ -227,7 +227,7 @@ def test_a_spec(weights: Path) -> None:
         ({"backbone": "sd19"}, ValueError, "backbone: there is no 'sd19'; did you mean"),
         ({"backbone": "dinov2_small", "size": 100}, ValueError, "size: must be a positive multiple of the patch"),
         ({"backbone": "dinov2_small", "path": "./nowhere"}, MissingWeights, "./nowhere is not a folder"),
-        ({"backbone": "dinov2_small", "extra": "./nowhere"}, ValueError, "./nowhere: is no folder"),
+        ({"backbone": "dinov2_small", "extra": "./nowhere"}, ValueError, "./nowhere: is not a folder"),
         ({"backbone": NoBackbone(), "device": "abacus"}, ValueError, "device: must be auto, cpu"),
     ],
 )

@@ -101,7 +101,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, content: str, settings: dict[
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="is not a folder"):
         parts.names("backbone", tmp_path / "conf")
 
 

@@ -55,7 +55,7 @@ def coco(tmp_path: Path) -> Path:
         ("segmenter.anchors=0", "segmenter.anchors: must be at least 1, got 0"),
         ("segmenter.anchors=33", "segmenter.anchors: must be 1..32, the side of the attention, got 33"),
         ("segmenter.rule=mine", "segmenter.rule: input should be 'official' or 'paper', got 'mine'"),
-        ("aggregation.weights=eighth", "aggregation.weights: 'eighth' is no side of this backbone"),
+        ("aggregation.weights=eighth", "aggregation.weights: 'eighth' is not a side of this backbone"),
         ("aggregation.weights=[1,2]", "aggregation.weights: need one number for each of the sides [32, 16, 8]"),
         ("aggregation.scheme=mean", "aggregation.scheme: input should be 'official'"),
         ("backbone.sides=[32,12]", "backbone.sides: each must divide the finest, 32; 12 does not"),

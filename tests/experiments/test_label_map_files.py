@@ -106,7 +106,7 @@ def test_what_needs_only_the_picture_runs_without_a_backbone(
         (["segmenter=oracle"], "segmenter=oracle: needs attention maps"),
         (["segmenter=slic", "protocol=dataset"], "protocol.report: dataset matches label numbers once for all images"),
         (["segmenter=files"], "segmenter.folder: not set; give the folder"),
-        (["segmenter=files", "segmenter.folder=/no/such"], "segmenter.folder: /no/such is no folder"),
+        (["segmenter=files", "segmenter.folder=/no/such"], "segmenter.folder: /no/such is not a folder"),
         (["segmenter=slic", "backbone.size=0"], "backbone.size: must be at least 1 pixel, got 0"),
     ],
 )
@@ -133,8 +133,8 @@ def test_missing_extra_and_damaged_files_are_counted(
     assert (run.table()["failed"] == 2).all()
     assert (run.table()["acc"] == 100).all()
     reasons = run.table("per_image").query("protocol == 'present'").set_index("image")["reason"]
-    assert "there is no label map" in reasons[missing]
-    assert f"{damaged}.png: is no picture" in reasons[damaged]
+    assert "the label map is missing" in reasons[missing]
+    assert f"{damaged}.png: is not a picture" in reasons[damaged]
     for id in (missing, damaged):  # maps that come later are read by the same command
         Image.new("L", (50, 50)).save(maps / f"{id}.png")
     again = run_files(tmp_path / "run", maps, capture=capsys)

@@ -66,17 +66,17 @@ WEIGHTS: dict[str, tuple[Damage, str]] = {
     "cut": (cut, r"is cut short: it has \d+ of \d+ bytes"),
     "cut header": (cut_header, "is cut short"),
     "pickle": (pickled, "is a PyTorch pickle"),
-    "noise": (noise, "is cut short, or no safetensors file"),
+    "noise": (noise, "is cut short, or not a safetensors file"),
     "longer": (longer, "has 4 bytes too many"),
     "no tensors": (no_tensors, "holds no tensors"),
 }
 JSON: dict[str, tuple[Damage, str]] = {
     **ANY_FILE,
-    "cut": (lambda file: file.write_text(file.read_text()[: len(file.read_text()) // 2]), "is no JSON file"),
+    "cut": (lambda file: file.write_text(file.read_text()[: len(file.read_text()) // 2]), "is not a JSON file"),
     "list": (lambda file: file.write_text("[1, 2]"), "holds list where a JSON object"),
     "null": (lambda file: file.write_text("null"), "holds NoneType where a JSON object"),
-    "noise": (noise, "is no text file in UTF-8"),
-    "nested": (lambda file: file.write_text('{"a":' * 100_000), "is no JSON file"),
+    "noise": (noise, "is not a UTF-8 text file"),
+    "nested": (lambda file: file.write_text('{"a":' * 100_000), "is not a JSON file"),
 }
 
 

@@ -84,7 +84,7 @@ def test_without_archives(cityscapes: dict[str, Path], root: Path, capsys: pytes
     assert run(root, "--archives", root.parent) == 2
     assert "give it as DIR" in error_line(capsys)
     assert run(root, "--archives", cityscapes["labels"], root / "absent.zip") == 2
-    assert error_line(capsys).startswith(f"error: {root / 'absent.zip'}: there is no such archive")
+    assert error_line(capsys).startswith(f"error: {root / 'absent.zip'}: the archive is missing")
 
 
 def test_sizes_and_damage(cityscapes: dict[str, Path], root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,7 +99,7 @@ def test_cocostuff(server: FileServer, home: Path, root: Path, capsys: pytest.Ca
     assert data_of(root) == published(home)
     assert [name for name, _ in server.requests] == [OFFICIAL_LIST, ZIPS["stuffthingmaps"], ZIPS["images"]]
     said = capsys.readouterr().out
-    assert re.search(r"download about 0\.0 GB \(.*val2017.zip.*\); on disk 0\.0 GB", said)
+    assert re.search(r"downloads about 0\.0 GB \(.*val2017.zip.*\); needs 0\.0 GB", said)
     assert said.index("GB") < said.index(f"from {server.url(ZIPS['images'])}")  # said before it begins
     assert f"{root}: 3 of 3 pictures, labels from stuffthingmaps: ready" in said
     dataset = CocoStuff27(root=str(root))

@@ -198,7 +198,7 @@ def test_files_that_are_no_stable_diffusion(model: tuple[str, Path], tmp_path: P
 
     other = StableDiffusionXL if family != "sdxl" else StableDiffusion
     refused(f"is a {family} checkpoint, and {other.__name__} takes", kind=other)
-    refused("holds no whole Stable Diffusion", folder / "unet/diffusion_pytorch_model.safetensors")
+    refused("holds no complete Stable Diffusion", folder / "unet/diffusion_pytorch_model.safetensors")
     refused("does not fit|cannot be loaded|lacks the tensor")  # tiny tensors, the published configuration
     damage.cut(file)
     refused("is cut short")

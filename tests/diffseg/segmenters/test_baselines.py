@@ -166,12 +166,12 @@ def test_dbscan_all_noise_is_one_segment() -> None:
         (lambda: dbscan(blocks(), 0.1, 0), "min_samples: must be at least 1"),
         (lambda: dbscan(blocks(), 0.1, 5, noise="drop"), "noise: must be one of"),  # type: ignore[arg-type]
         (lambda: DiffSeg(tau=-1.0), "tau: must be"),
-        (lambda: DiffSeg().resolved(32, {}), "tau: no value is known"),
+        (lambda: DiffSeg().resolved(32, {}), "tau: no value is tuned"),
         (lambda: DiffSeg(anchors=40).resolved(32, {"tau": 0.3}), "anchors: must be 1..32"),
         (lambda: KMeans(clusters=0), "clusters: must be at least 1"),
         (lambda: KMeans(clusters=70).resolved(8, {}), "clusters: must be 1..64"),
         (lambda: DBSCAN(eps=-1.0), "eps: must be above 0"),
-        (lambda: DBSCAN(eps=0.1).resolved(8, {}), "min_samples: no value is known"),
+        (lambda: DBSCAN(eps=0.1).resolved(8, {}), "min_samples: no value is tuned"),
     ],
 )
 def test_bad_arguments(call: object, message: str) -> None:

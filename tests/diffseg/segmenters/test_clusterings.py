@@ -73,7 +73,7 @@ def test_hdbscan_finds_the_quarters_and_may_find_nothing() -> None:
     [
         (lambda: Spectral(0), "^clusters: must be at least 1"),
         (lambda: Spectral(64).resolved(8, {}), r"^clusters: must be 1\.\.63"),
-        (lambda: Spectral(None).resolved(8, {}), "^clusters: no value is known"),
+        (lambda: Spectral(None).resolved(8, {}), "^clusters: no value is tuned"),
         (lambda: Spectral(seed=-1), "^seed: must be"),
         (lambda: HDBSCAN(min_cluster_size=1), "^min_cluster_size: must be at least 2"),
         (lambda: HDBSCAN(min_samples=0), "^min_samples: must be at least 1"),

@@ -119,9 +119,9 @@ def array_of_shape(shape: str) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, r"a\.png: there is no label map of this picture, nor a\.npy"),
+        (lambda path: None, r"a\.png: the label map is missing, and so is a\.npy"),
         (damaged_png, "cannot be decoded"),
-        (lambda path: path.with_suffix(".png").write_text("hello"), "is no picture"),
+        (lambda path: path.with_suffix(".png").write_text("hello"), "is not a picture"),
         (lambda path: path.with_suffix(".npy").write_text("hello"), "cannot be decoded"),
         (lambda path: write(path.with_suffix(".png"), np.zeros((60, 100, 3), np.uint8)), "mode RGB"),
         (lambda path: np.save(path.with_suffix(".npy"), np.zeros((60, 100, 2), int)), "must hold an array"),
@@ -161,7 +161,7 @@ def test_a_folder_of_other_names_is_refused(tmp_path: Path) -> None:
         LabelMapFiles(str(tmp_path)).check_files(["a", "b"], ["a", "b"])
 
 
-@pytest.mark.parametrize(("folder", "message"), [(None, "folder: not set"), ("/no/such/folder", "is no folder")])
+@pytest.mark.parametrize(("folder", "message"), [(None, "folder: not set"), ("/no/such/folder", "is not a folder")])
 def test_the_folder_must_be_there(folder: str | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LabelMapFiles(folder).resolved(0, {})
