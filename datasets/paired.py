@@ -86,7 +86,7 @@ class PairedDataset(PairedFiles):
     """The published list of ids, below ``root``; None: all pictures of the folder are the split."""
     usual_root: ClassVar[str]
     source: ClassVar[str]
-    """How to get the data into ``{root}``, for messages."""
+    """Instructions to get the data into ``{root}``, for messages."""
 
     def image_path(self, id: str) -> Path:
         """Path of a picture. The file may not exist."""

@@ -44,7 +44,7 @@ class StableDiffusion(LatentDiffusion):
         if file is None or not file.is_file():
             return None
         if file.suffix != ".safetensors":
-            raise BrokenWeights(file, "is no .safetensors file", "give one, or a folder in the diffusers layout")
+            raise BrokenWeights(file, "is not a .safetensors file", "give one, or a folder in the diffusers layout")
         check_file(file)
         if (family := family_of(file)) not in self.FAMILIES:
             raise BrokenWeights(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CAPTIONER = "Salesforce/blip-image-captioning-base"
 FILES = ("config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.txt")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""One of them is enough. The published repository has the second, of which transformers reads only the tensors."""
+"""Either file is enough. The published repository has the second; transformers reads only its tensors."""
 
 PUBLISHED_FILES = (*FILES, WEIGHTS[1])
 
