@@ -1,7 +1,7 @@
-"""Scores of one image that match no segment with a class: how well two partitions of the same pixels agree.
+"""Scores of one image without matching: agreement of the segments with the ground truth as partitions of the pixels.
 
-All three are computed from the contingency table of the image (`eval.matching.contingency`): void pixels are left out,
-and the numbers of segments and classes do not matter. A region of the truth is all pixels of one class.
+All three scores are computed from the contingency table of the image (`eval.matching.contingency`). Void pixels are
+left out, and the numbering of segments and classes does not matter. A region of the truth is all pixels of one class.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float64]
 
 
 class Agreement(NamedTuple):
-    """The scores of one image; each is NaN where the image has no labelled pixel.
+    """The scores of one image; NaN if the image has no labelled pixel.
 
     Attributes:
         ari: `adjusted_rand_index`, at most 1; 0 is chance.
@@ -31,7 +31,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(table: IntArray) -> Agreement:
-    """All scores of one image.
+    """Computes all scores of one image.
 
     Args:
         table: ``(n_classes, K)``, pixels of each class in each segment (`eval.matching.contingency`).
@@ -45,8 +45,8 @@ def agreement(table: IntArray) -> Agreement:
 def adjusted_rand_index(table: IntArray) -> float:
     """Agreement on which pairs of pixels belong together, corrected for chance (Hubert and Arabie 1985).
 
-    At most 1. The expected value of a random partition is 0, so worse ones are below 0. It is 1 where both partitions
-    are one region, or both have one pixel a region. NaN without labelled pixels.
+    At most 1. A random partition has an expected value of 0, and a worse one is below 0. The value is 1 if both
+    partitions consist of a single region, or both of regions of one pixel. NaN without labelled pixels.
 
     Args:
         table: ``(n_classes, K)`` pixels of each class in each segment.
@@ -59,17 +59,17 @@ def adjusted_rand_index(table: IntArray) -> float:
         return float("nan")
     together = _pairs(table)
     in_classes, in_segments, pairs = _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0)), pixels * (pixels - 1) // 2
-    # Both sides times 2 * pairs, in integers of any size: exact, and equal partitions give 1.0 sharp.
+    # Numerator and denominator are multiplied by 2 * pairs. Python integers are exact: equal partitions give 1.0.
     chance = 2 * in_classes * in_segments
     most = pairs * (in_classes + in_segments)
     return 1.0 if most == chance else (2 * pairs * together - chance) / (most - chance)
 
 
 def variation_of_information(table: IntArray) -> float:
-    """H(class | segment) + H(segment | class) in bits (Meila 2005): 0 for equal partitions, no upper bound of 1.
+    """H(class | segment) + H(segment | class) in bits (Meila 2005): 0 for equal partitions; it can exceed 1.
 
-    The first term is the price of segments that mix classes, the second that of classes cut into several segments.
-    NaN without labelled pixels.
+    The first term grows if segments mix classes, the second if classes are split into several segments. NaN without
+    labelled pixels.
 
     Args:
         table: ``(n_classes, K)`` pixels of each class in each segment.
@@ -82,14 +82,14 @@ def variation_of_information(table: IntArray) -> float:
         return float("nan")
     joint = _entropy(table / pixels)
     of_classes, of_segments = (_entropy(table.sum(axis=axis) / pixels) for axis in (1, 0))
-    return max(0.0, 2 * joint - of_classes - of_segments)  # rounding can leave -1e-16 of equal partitions
+    return max(0.0, 2 * joint - of_classes - of_segments)  # rounding can give -1e-16 for equal partitions
 
 
 def covering(table: IntArray) -> float:
     """Segmentation covering of the truth by the segments (Arbelaez et al. 2011, Section 3.1.3), in (0, 1].
 
-    For each class of the image the best intersection over union with a segment; their mean, weighted by the pixels of
-    the class. Several classes may choose the same segment. NaN without labelled pixels.
+    Takes for each class of the image the best intersection over union with a segment, and averages over the classes,
+    weighted by their pixels. Several classes may choose the same segment. NaN without labelled pixels.
 
     Args:
         table: ``(n_classes, K)`` pixels of each class in each segment.
@@ -107,11 +107,11 @@ def covering(table: IntArray) -> float:
 
 
 def _pairs(counts: IntArray) -> int:
-    """Pairs of pixels within the same cell; Python integers, since products of these pass 2**63."""
+    """Number of pixel pairs within the same cell, as a Python integer: products of such numbers exceed 2**63."""
     return int((counts * (counts - 1)).sum()) // 2
 
 
 def _entropy(shares: FloatArray) -> float:
-    """In bits, of shares that sum to 1; 0 log 0 = 0."""
+    """Entropy in bits of shares that sum to 1, with 0 log 0 = 0."""
     shares = shares[shares > 0]
     return float(-(shares * np.log2(shares)).sum())

@@ -1,4 +1,4 @@
-"""How many classes the pictures of a data set have, for the segmenter that is told their mean (K-Means-C)."""
+"""Counts the classes in the pictures of a data set, for K-Means-C, which gets their mean."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from eval.squares import classes_in_square
 
 @cache
 def mean_classes(dataset: Dataset) -> int:
-    """Mean number of classes in the centred square of a picture, rounded, over the whole list before ``limit``.
+    """Mean number of classes in the centred squares of all pictures, rounded; ``limit`` does not matter.
 
-    Reads every label map once in the life of the program. A picture that cannot be read is left out: the run
-    records why when its turn comes.
+    Reads every label map once per process. Leaves out unreadable pictures: the run records their errors later.
 
     Raises:
-        DatasetError: none can be read.
+        DatasetError: no picture can be read.
     """
     counts = []
     for id in dataset.listed:
@@ -26,5 +25,5 @@ def mean_classes(dataset: Dataset) -> int:
         except DatasetError:
             continue
     if not counts:
-        raise DatasetError(f"{dataset.name}: not one of the {len(dataset.listed)} pictures can be read")
+        raise DatasetError(f"{dataset.name}: none of the {len(dataset.listed)} pictures can be read")
     return max(1, round(fmean(counts)))

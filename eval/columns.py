@@ -1,4 +1,4 @@
-"""Columns of the tables, and how the settings of a row fill them."""
+"""Names the columns of the tables, and finds the settings that fill them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from eval.settings import normalise
 
-# Column of summary.csv -> where the settings of a row hold it. What else a segmenter can be told has a column of
-# its own behind these, see `setting_columns`.
+# Column of summary.csv -> path in the settings of a row. `setting_columns` appends columns for further settings of
+# segmenters.
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "experiment": ("experiment",),
     "dataset": ("dataset", "name"),
@@ -41,17 +41,17 @@ PER_IMAGE = (
     *("tp", "fp", "fn"),
 )
 CONFUSION = ("row", "protocol", "class_id", "class", "matched_id", "matched", "pixels")
-RESULTS = ("job", "number", "setting", "name")  # added where the tables of several runs are read together
+RESULTS = ("job", "number", "setting", "name")  # `eval.results.read_results` adds these
 NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *CONFUSION, *RESULTS}) - SETTINGS.keys()
 
 
 def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """`SETTINGS`, and one more column for each setting of the rows' segmenters that has no column there.
+    """`SETTINGS`, and one more column for each further setting of the rows' segmenters.
 
     Args:
         settings: of each row, `eval.rows.Row.settings`.
 
-    Such a column is called what the setting is called, such as ``alpha``; ``segmenter.NAME`` where NAME is taken.
+    Such a column has the name of the setting, such as ``alpha``, or ``segmenter.NAME`` if NAME is already a column.
     """
     columns = dict(SETTINGS)
     for each in settings:
@@ -63,12 +63,12 @@ def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[st
 
 
 def setting_names(columns: Iterable[str]) -> list[str]:
-    """Those of the columns of a table of results that hold settings, in their order."""
+    """The columns of a results table that contain settings, in order."""
     return [name for name in columns if name not in NOT_A_SETTING]
 
 
 def setting_text(settings: Any, path: Sequence[str]) -> str:
-    """A setting as the command line writes it, such as ``[32,16,8]``; empty where it does not apply."""
+    """A setting in the notation of the command line, such as ``[32,16,8]``; empty if it does not apply."""
     for name in path:
         settings = settings.get(name) if isinstance(settings, Mapping) else None
     if settings is None:

@@ -1,4 +1,4 @@
-"""How far two rows of results are apart on the same images, with intervals; one image has none (NaN)."""
+"""Compares two rows of results on the same images, with intervals. A single image has no interval (NaN)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Point = tuple[float, float, float]
 
 
 def counts_by_image(per_image: pd.DataFrame, protocol: str, setting: str) -> dict[str, Counts]:
-    """Image -> its pixels by class, in the order of the table; those that failed are left out."""
+    """Image -> its counts, in the order of the table, without failed images."""
     rows = per_image[(per_image["protocol"] == protocol) & (per_image["setting"] == setting)].dropna(subset=["tp"])
     columns = (rows["image"], *(rows[name].map(json.loads) for name in ("tp", "fp", "fn")), rows["labelled"])
     return {
@@ -29,15 +29,15 @@ def counts_by_image(per_image: pd.DataFrame, protocol: str, setting: str) -> dic
 
 
 def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[str, Point]:
-    """How far ACC and mIoU of the images that both have are apart, in points, with the paired 95 % interval.
+    """Change of ACC and mIoU in points, with paired 95 % intervals, over the images in both.
 
-    Each score is that of the tables, of the pixels of all images together (`eval.metrics.bootstrap_change`).
+    The scores are those of the tables, over the pixels of all images together (`eval.metrics.bootstrap_change`).
 
     Args:
         before, after: image -> its counts.
 
     Returns:
-        ``acc`` and ``miou``; all NaN if no image is in both, and the interval is NaN if only one is.
+        ``acc`` and ``miou``; all NaN if they have no image in common. The interval is NaN if they have only one.
     """
     images = [image for image in before if image in after]
     if not images:
@@ -55,6 +55,6 @@ def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[st
 
 
 def mean_interval(values: pd.Series) -> Point:
-    """Mean over the images and its 95 % bootstrap interval (resamples as in `eval.metrics.bootstrap`), NaN left out."""
+    """Mean over the images and its 95 % bootstrap interval, without NaN. Resamples as in `eval.metrics.bootstrap`."""
     low, high = bootstrap_mean(values, RESAMPLES, level=LEVEL) if values.count() > 1 else (np.nan, np.nan)
     return float(values.mean()), low, high

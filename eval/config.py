@@ -1,7 +1,7 @@
-"""The configuration of a run: its schema, and how its parts are built and checked.
+"""Defines the configuration of a run, and builds and checks its parts.
 
-A part (data set, backbone, aggregation, segmenter, scoring) is a dataclass named by ``_target_`` in its YAML. Its
-fields are the keys; pydantic holds values to the annotated types, the class itself to the ranges.
+A part (data set, backbone, aggregation, segmenter, scoring) is a dataclass; ``_target_`` in its YAML names the class.
+The keys are its fields. pydantic checks the types of the values; the class checks their ranges.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from diffseg import parts
 from diffseg.backbones import Backbone, tuned_values
 from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName, check_protocol
 
-# Raised by one whenever the same settings give other counts: records of an older version are not reused.
+# Increase it when a change of the code makes the same settings give other counts. Older records are then not reused.
 PROTOCOL_VERSION = 1
 
 
 class ConfigError(Exception):
-    """A setting that cannot be: the message names the key, the value, and what is allowed."""
+    """An invalid setting. The message names the key, the value and the allowed values."""
 
 
 @dataclass
 class RunConfig:
-    """Keys of the configuration; ``Any`` stands for a part, see the module's docstring."""
+    """Keys of the configuration. A key of type ``Any`` is a part, see the docstring of the module."""
 
     dataset: Any = MISSING
     backbone: Any = MISSING
@@ -42,20 +42,20 @@ class RunConfig:
     protocol: Any = MISSING
     tracker: Any = MISSING
     rows: Any = None
-    """Rows of an experiment, see `experiments.running.rows.RowSpec`; None: one row, described by the keys above."""
+    """Rows of an experiment, see `experiments.running.rows.RowSpec`; None: a single row from the keys above."""
     published: str | None = None
-    """CSV under experiments/paper/published/ whose rows stand beside those of the same method and resolution."""
+    """CSV in experiments/paper/published/: its scores are shown beside rows of the same method and resolution."""
     audit: bool = False
-    """Write how far every row is from the first one of its name: ``audit.csv``, ``audit.md``."""
+    """Compare every row with the first row of its name: ``audit.csv``, ``audit.md``."""
     name: str = "run"
     results_dir: str = "results/run"
     device: str = "auto"
     batch_size: int | None = None
-    """Pictures that pass the backbone together; None: one on a CPU, several on a GPU. Halved where memory runs out."""
+    """Pictures that pass the backbone together; None: one on a CPU, several on a GPU. Halved if memory runs out."""
     panels: int = 8
-    """Pictures of which label maps and a panel are kept: the first so many."""
+    """Number of pictures, from the first, whose label maps and panels are kept."""
     allow_failures: bool = False
-    """End with status 0 although pictures failed."""
+    """Exit with status 0 even if pictures failed."""
 
 
 ConfigStore.instance().store(name="schema", node=RunConfig)
@@ -63,12 +63,12 @@ ConfigStore.instance().store(name="schema", node=RunConfig)
 
 @dataclass(frozen=True)
 class Scoring:
-    """How label maps are scored (``conf/protocol``).
+    """Settings of the scores (``conf/protocol``).
 
     Attributes:
-        report: protocols in the tables (`eval.protocols`). Records hold contingency tables, so that any can be added
-            later without a pass.
-        size: side in pixels of the scored label map; None: the side that enters the backbone.
+        report: protocols in the tables (`eval.protocols`). Records contain contingency tables, so a protocol can be
+            added later without another pass of the backbone.
+        size: side of the scored label map in pixels; None: side of the backbone's input.
     """
 
     report: tuple[ProtocolName, ...] = PROTOCOLS
@@ -90,13 +90,13 @@ class Scoring:
 
 @dataclass(frozen=True)
 class RowConfig:
-    """One row of a run, as configured and checked; its parts are built, nothing is loaded.
+    """A checked row of a run. Its parts are built, but no weights or pictures are loaded.
 
     Attributes:
-        name: shown in the tables.
+        name: in the tables.
         composed: the composed configuration.
-        choices: group -> chosen YAML.
-        dataset, backbone, scoring: its parts. Aggregation and segmenter import torch: `eval.row_setup` builds them.
+        choices: group -> name of the chosen YAML file.
+        dataset, backbone, scoring: its parts. Aggregation and segmenter import torch, so `eval.row_setup` builds them.
         note: a footnote for tables.
     """
 
@@ -110,11 +110,11 @@ class RowConfig:
 
     @property
     def size(self) -> int:
-        """Side in pixels of the label map that is scored."""
+        """Side of the scored label map in pixels."""
         return self.scoring.size or self.backbone.size
 
     def tuned(self, segmenter: str) -> dict[str, Any]:
-        """Parameter -> value tuned for this backbone and data set, for a segmenter with this ``tuned_key``."""
+        """Parameter -> value tuned for this backbone and data set. ``segmenter``: its ``tuned_key``."""
         return tuned_values(self.backbone, segmenter, self.dataset.name)
 
 
@@ -123,7 +123,7 @@ def build(node: DictConfig, key: str) -> Any:
 
     Args:
         node: ``_target_``, a dataclass, and values for its fields.
-        key: where the node stands, for messages.
+        key: path of the node in the configuration, for messages.
 
     Raises:
         ConfigError: an unknown key, a value of the wrong type or out of range.
@@ -133,7 +133,7 @@ def build(node: DictConfig, key: str) -> Any:
     try:
         kind = resolve_name(str(target))
         known = [each.name for each in fields(kind)]
-    except Exception as error:  # a module may raise anything while it is imported
+    except Exception as error:  # an import may raise any error
         raise ConfigError(f"{key}._target_: must name a dataclass, got {target} ({_shown(error)})") from error
     for name in values:
         if name not in known:
@@ -142,9 +142,9 @@ def build(node: DictConfig, key: str) -> Any:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise ConfigError(f"{key}.{parts.explain(error)}") from error
-    except (ConfigError, DatasetError, OSError):  # already one line
+    except (ConfigError, DatasetError, OSError):  # these are one line already
         raise
-    except Exception as error:  # a part outside this project may raise anything
+    except Exception as error:  # a user's part may raise any error
         raise ConfigError(f"{key}: {kind.__name__} cannot be built ({_shown(error)})") from error
 
 
@@ -153,20 +153,20 @@ def _shown(error: Exception) -> str:
 
 
 def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:
-    """One line for a key that does not exist, or that its part, ``owner``, has not, with the nearest that does."""
+    """Message about a key that does not exist, with the most similar known key. ``owner``: class of its part."""
     parent, _, name = key.rpartition(".")
     lacks = f"{owner} has no such key" if owner else "there is no such key"
     return f"{key}: {lacks}{parts.nearest(name, known, f'{parent}.' if parent else '')}"
 
 
 def unknown_choice(path: str, known: Iterable[str]) -> str:
-    """The same for a choice that its group has not, by the path of its YAML, ``GROUP/CHOICE``."""
+    """Message about a choice that its group does not have, with the most similar one. ``path``: ``GROUP/CHOICE``."""
     group, _, name = path.rpartition("/")
     return f"{group}={name}: there is no such choice{parts.nearest(name, known, f'{group}=')}"
 
 
 def explain(error: Exception) -> str:
-    """What a user reads of an error: one line that names the key or file."""
+    """The message of an error for users: one line that names the key or file."""
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) else error
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key and cause.parent_node is not None:
         owner = str(cause.parent_node.get("_target_", "")).rpartition(".")[2]
@@ -183,6 +183,6 @@ def explain(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"{mark.name}: is not valid YAML (line {mark.line + 1}: {error.problem})"
-    message = str(error).split("Config search path")[0]  # Hydra's folders are no news to a user
+    message = str(error).split("Config search path")[0]  # Hydra's list of folders does not help users
     lines = [message, *str(cause).splitlines()[:1]] if cause is not error and cause else [message]
     return " ".join(": ".join(lines).split())

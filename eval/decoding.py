@@ -1,4 +1,4 @@
-"""Pictures decoded ahead: threads read and resize the next ones while the backbone works on these."""
+"""Decodes pictures ahead: threads read and resize the next pictures while the backbone runs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from datasets.base import Dataset
 from diffseg.segmenters.base import Scene
 from eval.squares import classes_in_square, square_image, square_label
 
-# Decoding a photograph of COCO and its labels takes some 20 ms of a core.
+# One core takes about 20 ms to decode a photograph of COCO and its labels.
 WORKERS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What all rows need of one picture.
+    """A decoded picture with its ground truth.
 
     Attributes:
         id: of the picture.
-        shape: its height and width before it is cropped.
+        shape: height and width before cropping.
         image: the square that enters the backbone, ``(3, P, P)`` float32 in [0, 255].
-        truths: side in pixels -> label ``(side, side)`` int16, for each side at which it is scored.
-        true_classes: classes in its ground truth.
+        truths: side in pixels -> ground truth ``(side, side)`` int16, for each side at which rows are scored.
+        true_classes: number of classes in the ground truth of the square.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Picture:
     true_classes: int
 
     def to(self, device: torch.device) -> Picture:
-        """The same with its tensors there."""
+        """The same picture with its tensors on a device."""
         truths = {size: truth.to(device) for size, truth in self.truths.items()}
         return replace(self, image=self.image.to(device), truths=truths)
 
@@ -68,13 +68,13 @@ class Picture:
 
 
 def decode(dataset: Dataset, id: str, size: int, scored: Collection[int]) -> Picture:
-    """Reads one picture.
+    """Reads and resizes one picture.
 
     Args:
-        dataset: that lists it.
+        dataset: contains the picture.
         id: of the picture.
         size: side P of the square that enters the backbone, in pixels.
-        scored: sides of the labels, in pixels.
+        scored: sides of the ground truth, in pixels.
 
     Raises:
         DatasetError: a file cannot be read, or the square has no labelled pixel.
@@ -93,18 +93,18 @@ def decode(dataset: Dataset, id: str, size: int, scored: Collection[int]) -> Pic
 def decoded_ahead(
     dataset: Dataset, ids: Sequence[str], size: int, scored: Collection[int], ahead: int
 ) -> Iterator[tuple[str, Future[Picture]]]:
-    """Each picture in turn with the future of what `decode` returns or raises; ``ahead`` more are being decoded."""
+    """Yields each id with the future of its `decode`, while up to ``ahead`` more pictures are decoded."""
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
         waiting: deque[tuple[str, Future[Picture]]] = deque()
         try:
             for id in ids:
                 waiting.append((id, pool.submit(decode, dataset, id, size, scored)))
                 if id == ids[0]:
-                    wait([waiting[0][1]])  # a data set that reads a file for all its pictures reads it once
+                    wait([waiting[0][1]])  # so that a file with all labels is read once, not by each thread
                 if len(waiting) > ahead:
                     yield waiting.popleft()
             while waiting:
                 yield waiting.popleft()
         finally:
-            for _, future in waiting:  # the run ends early: it need not wait for these
+            for _, future in waiting:  # if the run ends early, nobody needs these
                 future.cancel()

@@ -1,4 +1,4 @@
-"""Result files: written whole or not at all, and one clear line where that fails."""
+"""Writes result files atomically, and raises one clear line if that fails."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from diffseg import files
 
 
 class WriteError(OSError):
-    """A result file that cannot be written: the message names it, why, and what to do."""
+    """A result file cannot be written. The message names the file, the reason, and what to do."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError of what is done inside into a `WriteError` that names ``path``."""
+    """Context that turns an OSError into a `WriteError` that names ``path``."""
     try:
         yield
     except OSError as error:
         raise WriteError(
-            f"{path}: cannot be written ({error.strerror or error}); what was recorded stays: mend that, and start the "
-            "same command again"
+            f"{path}: cannot be written ({error.strerror or error}); recorded results are kept: remove the cause, then "
+            "start the same command again"
         ) from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a UTF-8 file whole or not at all: a reader finds the old one or the new one.
+    """Writes a UTF-8 file atomically: a reader finds the old file or the new one.
 
     Raises:
-        WriteError: the old file is still there.
+        WriteError: the file cannot be written; the old one is kept.
     """
     with writing(path):
         files.write_text(path, text)

@@ -1,7 +1,7 @@
-"""One process writes to a file: a lock that the system lifts when the process ends, however it ends.
+"""Locks that let only one process write to a file. The system releases a lock when its process ends or is killed.
 
-File systems without locks (some network disks) get a lock file that names its host and process. Such a file counts for
-nothing once its process is gone.
+On file systems without locks (some network disks), a lock file names its host and process. It is ignored once that
+process has ended.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Locked(Exception):
-    """Another process holds the lock; the message names it."""
+    """Another process holds the lock. The message names the process."""
 
 
 def lock_path(path: Path) -> Path:
-    """The file that holds the lock of ``path``."""
+    """Path of the lock file of ``path``."""
     return path.with_name(f".{path.name}.lock")
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keeps other processes from writing to ``path``.
+    """Context in which no other process can lock ``path``.
 
     Raises:
-        Locked: another process writes there.
+        Locked: another process holds the lock.
     """
     file = lock_path(path)
     lock: BaseFileLock = FileLock(file, blocking=False, fallback_to_soft=False)
     try:
         lock.acquire()
-        with suppress(OSError):  # Windows lets nobody write to a locked file
+        with suppress(OSError):  # Windows does not allow writing to a locked file
             file.write_text(str(os.getpid()))
     except Timeout:
         raise Locked(f"process {_owner(file)}") from None
@@ -52,7 +52,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _soft_lock(path: Path) -> SoftFileLock:
-    """The lock for file systems that have none."""
+    """Takes a lock on a file system without locks."""
     lock = SoftFileLock(path.with_name(f".{path.name}.softlock"), blocking=False)
     try:
         lock.acquire()
@@ -62,7 +62,7 @@ def _soft_lock(path: Path) -> SoftFileLock:
 
 
 def _owner(file: Path) -> str:
-    """Number of the process that holds the lock."""
+    """Id of the process that holds the lock."""
     try:
         return file.read_text().strip() or "unknown"
     except OSError:

@@ -1,4 +1,4 @@
-"""Tables as text: Markdown whose columns also line up in a terminal."""
+"""Formats tables as Markdown whose columns also line up in a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CAPTIONS: Mapping[ProtocolName, str] = {
 
 
 def caption(protocol: ProtocolName) -> str:
-    """A line that says how a protocol matches."""
+    """A line that explains a protocol."""
     return _CAPTIONS.get(protocol, f"Score `{protocol}`: a protocol outside this project")
 
 
@@ -26,16 +26,16 @@ CLASS_AGNOSTIC = (
 )
 
 FEW_IMAGES = 10
-"""Fewer than these hardly bound what other images would give: their resamples are few, and alike."""
+"""Below this number, resamples are few and alike, so an interval says little about other images."""
 
 
 def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int | None = None) -> str:
-    """The summary of a run: one table a protocol.
+    """Formats the summary of a run, one table per protocol.
 
     Args:
-        overview: what `eval.tables.summary` returns.
-        names: of its rows, in order, such as `eval.tables.telling_names`.
-        official_count: images of the published evaluation, None where there is none.
+        overview: from `eval.tables.summary`.
+        names: of its rows, in order, see `eval.rows.telling_names`.
+        official_count: number of images in the published evaluation; None if the data set has none.
     """
     blocks = []
     for protocol, rows in overview.groupby("protocol", sort=False):
@@ -59,7 +59,7 @@ def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int |
 
 
 def _class_agnostic(overview: pd.DataFrame, names: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Columns of the scores that do not depend on the protocol."""
+    """Columns of the scores without matching."""
     rows = overview[overview["protocol"] == overview["protocol"].iloc[0]]
     columns: dict[str, Sequence[str]] = {"method": names}
     for name, (title, decimals) in {"ari": ("ARI %", 1), "voi": ("VoI bits", 2), "covering": ("covering %", 1)}.items():
@@ -69,30 +69,30 @@ def _class_agnostic(overview: pd.DataFrame, names: Sequence[str]) -> dict[str, S
 
 
 def coarse(images: Iterable[int]) -> list[str]:
-    """The caveat of a table if one of its intervals is over few images. One image has no interval."""
+    """A caveat if an interval of a table is over few images. A single image has no interval."""
     fewest = min((int(count) for count in images if count > 1), default=FEW_IMAGES)
     return [f"Intervals over {fewest} images: coarse."] if fewest < FEW_IMAGES else []
 
 
 def mixed(overview: pd.DataFrame) -> list[str]:
-    """The caveat of a table whose images were evaluated on several devices."""
+    """A caveat if the images of a table were evaluated on several devices."""
     devices = sorted({device for cell in overview["device"].dropna() for device in cell.split(", ") if device})
     return [f"Evaluated on several devices: {', '.join(devices)}."] if len(devices) > 1 else []
 
 
 def fixed(value: float, decimals: int = 1, sign: str = "") -> str:
-    """``63.0``, never ``-0.0``; with ``sign="+"`` ``+63.0``; ``-`` where there is no number."""
+    """``63.0``, never ``-0.0``; ``+63.0`` with ``sign="+"``; ``-`` for NaN."""
     return "-" if pd.isna(value) else f"{value:{sign}z.{decimals}f}"
 
 
 def with_interval(value: float, low: float, high: float, sign: str = "", decimals: int = 1) -> str:
-    """``63.0 [60.1, 65.9]``, ``63.0`` without an interval, or ``-`` without a number."""
+    """``63.0 [60.1, 65.9]``; ``63.0`` without an interval; ``-`` for NaN."""
     ends = "" if pd.isna(low) else f" [{fixed(low, decimals, sign)}, {fixed(high, decimals, sign)}]"
     return fixed(value, decimals, sign) + ends
 
 
 def image_count(evaluated: int, failed: int, official_count: int | None) -> str:
-    """``8``, or ``812 of 2,175`` where the published evaluation has more, and how many failed."""
+    """``8``, or ``812 of 2,175`` if the published evaluation has more images; also the number of failed images."""
     text = f"{evaluated:,}"
     if official_count is not None and evaluated < official_count:
         text += f" of {official_count:,}"
@@ -100,7 +100,7 @@ def image_count(evaluated: int, failed: int, official_count: int | None) -> str:
 
 
 def pipe_table(columns: Mapping[str, Iterable[str]]) -> str:
-    """Markdown table, padded: the first column to the left, the others to the right."""
+    """A padded Markdown table: first column aligned left, the others right."""
     rows = [tuple(columns), *zip(*columns.values(), strict=True)]
     first, *others = (max(map(len, cells)) for cells in zip(*rows, strict=True))
     lines = [[row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in rows]

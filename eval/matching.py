@@ -1,7 +1,7 @@
-"""Matching segments, which have no names, with the classes of the ground truth, one to one.
+"""Matches the segments of one image one to one with the classes of its ground truth.
 
-Within one image; `eval.scores` has what concerns a whole data set. The background of a data set that has one, such as
-PASCAL VOC, may take many segments. All protocols are computed from the contingency table of the image.
+`eval.scores` matches a whole data set. If a data set has a background class, such as PASCAL VOC, the background may
+match many segments. All protocols are computed from the contingency table of the image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from eval.protocols import ProtocolName, imported_protocol
 
-if TYPE_CHECKING:  # what reads results imports this module, and needs no torch
+if TYPE_CHECKING:  # reading results imports this module, and must not import torch
     from torch import Tensor
 
     Labels = NDArray[np.integer] | Tensor
@@ -24,12 +24,12 @@ if TYPE_CHECKING:  # what reads results imports this module, and needs no torch
 IntArray = NDArray[np.int64]
 
 UNMATCHED = -1
-"""Stands for the class of a segment that none is matched with."""
+"""Class of a segment that is matched with no class."""
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Pixels of one image, or of many: counts are integers, so they add up exactly, in any order.
+    """Pixel counts of one or many images. They are integers, so they add up exactly in any order.
 
     Attributes:
         tp, fp, fn: ``(n_classes,)`` int64, true positives, false positives and false negatives of each class.
@@ -43,7 +43,7 @@ class Counts:
 
     @classmethod
     def zeros(cls, n_classes: int) -> Counts:
-        """The counts of no image, where a sum starts."""
+        """Counts of 0, the start of a sum."""
         zero = np.zeros(n_classes, dtype=np.int64)
         return cls(zero, zero, zero, 0)
 
@@ -58,7 +58,7 @@ class Counts:
         return isinstance(other, Counts) and self.to_json() == other.to_json()
 
     def to_json(self) -> dict[str, Any]:
-        """The counts as plain lists and integers."""
+        """Converts the counts to lists and integers."""
         return {
             "tp": self.tp.tolist(),
             "fp": self.fp.tolist(),
@@ -80,31 +80,31 @@ def match(
     protocol: ProtocolName = "official",
     background: int | None = None,
 ) -> Counts:
-    """Scores one image: the best one-to-one match of its segments with the classes.
+    """Counts the pixels of one image after matching its segments with the classes.
 
     Args:
-        prediction: segment of each pixel, integers >= 0 of any shape, an array or a tensor; gaps in the numbering are
+        prediction: segment of each pixel, an array or a tensor of integers >= 0 of any shape; gaps in the numbering are
             allowed.
         truth: class of each pixel, integers of the same shape; values outside ``0..n_classes-1`` are void.
         n_classes: number of classes (27 in COCO-Stuff-27 and in Cityscapes).
         protocol: ``official`` or ``present``, see `match_contingency`.
-        background: the class that may take many segments; None where there is none.
+        background: the class that may match many segments; None: no such class.
 
     Raises:
-        ValueError: the shapes differ, an array holds no integers, a segment has a negative number, the protocol is
-            unknown, or the background is no class.
+        ValueError: the shapes differ, an array does not contain integers, a segment has a negative number, the
+            protocol is unknown, or the background is not a class.
     """
     return match_contingency(contingency(prediction, truth, n_classes), protocol, background)
 
 
 def contingency(prediction: Labels, truth: Labels, n_classes: int = 27) -> IntArray:
-    """Pixels of each class in each segment, void pixels left out. Arguments and errors as in `match`.
+    """Counts the pixels of each class in each segment, without void pixels. Arguments and errors as in `match`.
 
-    Counted on the device of the labels, so that label maps made on a GPU need not leave it.
+    Counts on the device of the labels, so that label maps on a GPU stay there.
 
     Returns:
-        ``(n_classes, K)`` int64, ``K = max(n_classes, largest segment number + 1)``. As in the authors' code
-        a segment that lies in void pixels alone counts towards ``K``.
+        ``(n_classes, K)`` int64, ``K = max(n_classes, largest segment number + 1)``. As in the authors' code,
+        a segment with only void pixels counts towards ``K``.
     """
     prediction, truth = _as_labels("prediction", prediction), _as_labels("truth", truth)
     if prediction.shape != truth.shape:
@@ -117,34 +117,34 @@ def contingency(prediction: Labels, truth: Labels, n_classes: int = 27) -> IntAr
     if lowest < 0:
         raise ValueError(f"prediction: segments are numbered from 0, got {lowest}")
     segments = max(n_classes, highest + 1)
-    # Void is one more row, which is left out afterwards.
+    # Void pixels get one more row, which is dropped afterwards.
     rows = truth.where((truth >= 0) & (truth < n_classes), n_classes)
     cells = (rows * segments + prediction).flatten()
     return cells.bincount(minlength=(n_classes + 1) * segments).view(-1, segments)[:-1].cpu().numpy()
 
 
 def match_contingency(table: IntArray, protocol: ProtocolName = "official", background: int | None = None) -> Counts:
-    """Matches the rows (classes) and columns (segments) of a contingency table so that most pixels agree.
+    """Matches the rows (classes) of a contingency table with its columns (segments) so that the most pixels agree.
 
-    ``TP_c`` are the pixels of class c in its segment (the background: in its segments), ``FN_c`` the rest of the row,
-    ``FP_c`` the rest of the column; a segment matched with no class adds only to FN.
+    ``TP_c`` are the pixels of class c in its segment (for the background: in its segments), ``FN_c`` the rest of the
+    row, ``FP_c`` the rest of the column. A segment matched with no class adds only to FN.
 
     Args:
-        table: what `contingency` returns.
-        protocol: ``official``, as the authors score: classes absent from the image take part, and are charged
-            the pixels of whatever left-over segment the solver hands them, which depends on how the segments
-            are numbered. ``present``: only classes present take part, a pair without overlap is no match, and
-            the numbering cannot matter. Without a background, TP, and so the accuracy, is the same in total.
-        background: the class that may take many segments, see `match_official` and `match_present`.
+        table: from `contingency`.
+        protocol: ``official`` scores like the authors: all classes take part. A class absent from the image may be
+            matched with a left-over segment, whose pixels then count as its FP; which segment depends on the
+            numbering. ``present``: only classes in the image take part, pairs without overlap are no match, and the
+            numbering does not matter. Without a background, both have the same sum of TP, and so the same accuracy.
+        background: the class that may match many segments, see `match_official` and `match_present`.
 
     Raises:
-        ValueError: the protocol is unknown, or the background is no class.
+        ValueError: the protocol is unknown, or the background is not a class.
     """
     return counts_of_match(table, *matched_pairs(table, protocol, background))
 
 
 def matched_pairs(table: IntArray, protocol: ProtocolName, background: int | None = None) -> tuple[IntArray, IntArray]:
-    """Classes ``(m,)`` of one image and the segments ``(m,)`` they are matched with, pair by pair.
+    """The matched pairs of one image: classes ``(m,)`` and their segments ``(m,)``.
 
     Arguments and errors as in `match_contingency`.
     """
@@ -164,9 +164,9 @@ def matched_pairs(table: IntArray, protocol: ProtocolName, background: int | Non
 
 
 def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> Counts:
-    """Counts of an image whose classes ``rows`` are matched with the segments ``columns``, pair by pair.
+    """Counts of an image with the matched pairs of classes ``rows`` and segments ``columns``.
 
-    A class may stand in several pairs, a segment in one. See `match_contingency` for TP, FP and FN.
+    A class may be in several pairs, a segment only in one. See `match_contingency` for TP, FP and FN.
     """
     tp = np.zeros(len(table), dtype=np.int64)
     fp = np.zeros_like(tp)
@@ -178,8 +178,8 @@ def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> Count
 def confusion_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
     """Confusion matrix of an image, ``(n_classes, n_classes + 1)`` pixels: true class by matched class.
 
-    The last column counts the pixels in segments that are matched with no class. The diagonal is TP, the rest of a row
-    FN, the rest of a column FP. Arguments as in `counts_of_match`.
+    The last column counts pixels in segments without a class. The diagonal is TP, the rest of a row FN, the rest of a
+    column FP. Arguments as in `counts_of_match`.
     """
     matched = np.full(table.shape[1], len(table))
     matched[columns] = rows
@@ -189,18 +189,18 @@ def confusion_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> In
 
 
 def match_official(table: IntArray, background: int | None = None) -> tuple[IntArray, IntArray]:
-    """Classes ``(m,)`` and the segments ``(m,)`` they are matched with; no segment twice.
+    """Matched pairs under ``official``: classes ``(m,)`` and their segments ``(m,)``; no segment twice.
 
-    With a background as DiffCut (arXiv 2406.02842) scores, ``eval_diffcut.py`` of its public code: the other classes
-    are matched one to one; the segments that none of those present in the image got become one segment ("Many-to-one
-    matching for background"); then all classes are matched anew, one to one. The joined segment is the background's
-    only where that agrees best: it may go to another class as well. Void pixels, which are background there, are left
-    out here as ever.
+    With a background, matches like DiffCut (arXiv 2406.02842; ``eval_diffcut.py`` of its public code, "Many-to-one
+    matching for background"): first all other classes are matched one to one. Then the segments that no class of the
+    image got are joined into one segment, and all classes are matched again, one to one. The joined segment may go to
+    the background or to another class, whichever agrees best. DiffCut counts void pixels as background; here they are
+    left out.
     """
     if background is None:
         return linear_sum_assignment(table, maximize=True)
-    # As there, the background is the last row and the joined segment has the next number: where the solver has a
-    # choice, both decide.
+    # As in DiffCut's code, the background is the last row and the joined segment has the next number: between equally
+    # good matches, the solver decides by position.
     classes = np.append(np.delete(np.arange(len(table)), background), background)
     joined = 1 + np.flatnonzero(table.any(axis=0)).max(initial=-1)
     others = table[classes[:-1]]
@@ -219,21 +219,21 @@ def match_official(table: IntArray, background: int | None = None) -> tuple[IntA
 
 
 def match_present(table: IntArray, background: int | None = None) -> tuple[IntArray, IntArray]:
-    """Classes ``(m,)`` and the segments ``(m,)`` they are matched with, classes present only; no segment twice.
+    """Matched pairs under ``present``: classes ``(m,)`` of the image and their segments ``(m,)``; no segment twice.
 
-    Without a background, or in an image without any of it: pairs that overlap only. With one: every segment is the
-    background's, but for those with which other classes, one segment each, agree on more pixels. Of all such ways the
-    one by which most pixels agree; no second matching is needed.
+    Without a background, or in an image without background pixels, only overlapping pairs match. With a background,
+    each other class may take one segment, and the background takes all the rest. The match is the one with the most
+    agreeing pixels; a single assignment finds it.
     """
     classes = np.flatnonzero(table.sum(axis=1))
-    # Between several best matches the solver chooses by position. Sorting the columns by what they hold, the
-    # empty ones left out, makes the position a function of the partition alone: equal columns score alike.
+    # Between equally good matches the solver decides by position. Sorting the columns by content and dropping empty
+    # ones makes the result independent of the numbering of the segments: equal columns score alike.
     order = np.lexsort(table[::-1])
     order = order[table.sum(axis=0)[order] > 0]
     gain = table[np.ix_(classes, order)]
     seen = background is not None and bool(table[background].any())
     if seen:
-        # What a match gains over leaving the segment to the background.
+        # Gain in agreeing pixels over leaving the segment to the background.
         gain = np.maximum(gain - table[background, order], 0)
     rows, columns = linear_sum_assignment(gain, maximize=True)
     better = gain[rows, columns] > 0

@@ -1,6 +1,6 @@
-"""What to do when memory runs out: recognise the error, free what the failed work held, try a part of it.
+"""Handles running out of memory: recognises the error, frees the memory of the failed work, and tries smaller parts.
 
-`work_in_halves` is all that the run loop needs.
+The run loop calls `work_in_halves`.
 """
 
 from __future__ import annotations
@@ -17,34 +17,35 @@ Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Errors = tuple[type[Exception], ...]
 
-# Texts of torch's plain errors when its CPU allocator, CUDA, cuBLAS or cuDNN gets no memory.
+# Texts in the RuntimeErrors that torch raises when its CPU allocator, CUDA, cuBLAS or cuDNN gets no memory.
 NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 
 
 class BatchWork(Protocol[Item_contra]):
-    """Work on a batch that may be done in parts."""
+    """Work on a batch that can be done in parts."""
 
     def __call__(self, items: Sequence[Item_contra], /, last_try: bool) -> None:
         """Works on the items.
 
         Args:
             items: at least one.
-            last_try: no further try follows, so a failure must be recorded and not raised.
+            last_try: True if no other try follows. The work must then record a failure instead of raising it.
         """
 
 
 def work_in_halves(batch: Sequence[Item], work: BatchWork[Item], errors: Errors) -> bool:
     """Works on a batch; if that fails, on each half of it, and so on. A single item is tried once more.
 
-    Nothing of a failed try is held when the next one starts: no exception, no tensor of its frames, no cached block.
+    Before the next try, everything of the failed one is freed: its exception, the tensors of its frames, and the
+    allocator's cached blocks.
 
     Args:
-        batch: items, in the order in which they are worked on.
+        batch: items, in order.
         work: called with parts of the batch.
-        errors: those that `work` may raise.
+        errors: classes of the errors after which another try is made.
 
     Returns:
-        Whether memory was enough for each try.
+        True if no try ran out of memory.
     """
     enough = True
     pending = [(batch, False)] if batch else []
@@ -63,7 +64,7 @@ def work_in_halves(batch: Sequence[Item], work: BatchWork[Item], errors: Errors)
 
 
 def _try(work: BatchWork[Item], items: Sequence[Item], last_try: bool, errors: Errors) -> type[Exception] | None:
-    """Works on the items. Returns the class of the error, whose object and frames are gone by then."""
+    """Works on the items. Returns the class of the error, if any. The error and its frames are freed."""
     try:
         with memory_errors():
             work(items, last_try)
@@ -75,7 +76,7 @@ def _try(work: BatchWork[Item], items: Sequence[Item], last_try: bool, errors: E
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raises torch.OutOfMemoryError for each error by which torch says that memory ran out."""
+    """Context that turns torch's other errors about missing memory into torch.OutOfMemoryError."""
     try:
         yield
     except RuntimeError as error:
@@ -85,7 +86,7 @@ def memory_errors() -> Iterator[None]:
 
 
 def release(error: BaseException) -> None:
-    """Frees the tensors that the frames of an error and of its causes hold, and the allocator's cached blocks."""
+    """Frees the tensors in the frames of an error and of its causes, and the allocator's cached blocks."""
     chain: list[BaseException | None] = [error]
     while chain:
         link = chain.pop()
@@ -93,5 +94,5 @@ def release(error: BaseException) -> None:
             traceback.clear_frames(link.__traceback__)
             chain += [link.__cause__, link.__context__]
             link.__cause__ = link.__context__ = None
-    gc.collect()  # cycles, such as those of modules and their hooks, hold tensors too
+    gc.collect()  # reference cycles, such as modules with hooks, keep tensors alive, too
     torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Accuracy and intersection over union, as fractions, with bootstrap intervals over the images."""
+"""Computes accuracy and intersection over union, as fractions, with bootstrap intervals over the images."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FloatArray = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """Lower and upper end of a confidence interval, fractions; NaN where the metric is undefined."""
+    """Lower and upper end of a confidence interval, as fractions; NaN if the metric is undefined."""
 
     low: float
     high: float
 
 
 def accuracy(counts: Counts) -> float:
-    """Pixel accuracy (ACC): the sum of TP over the labelled pixels; NaN without any."""
+    """Pixel accuracy (ACC): the sum of TP divided by the labelled pixels; NaN without labelled pixels."""
     return float(_ratio(counts.tp.sum(), counts.labelled))
 
 
@@ -32,7 +32,7 @@ def iou(counts: Counts) -> FloatArray:
 
 
 def mean_iou(counts: Counts) -> float:
-    """Mean of `iou` over the classes where it is defined; NaN where none is."""
+    """Mean of `iou` over the classes for which it is defined; NaN if it is defined for no class."""
     return float(_mean(iou(counts)))
 
 
@@ -47,11 +47,11 @@ def bootstrap(
 ) -> tuple[Interval, Interval]:
     """Percentile intervals of ACC and mIoU over images drawn with replacement.
 
-    The same number of images, resamples and seed draws the same images, so that methods are compared on the
-    same resamples; the order of the images matters. A resample in which a metric is undefined is left out.
+    Calls with the same number of images, resamples and seed draw the same images, so that methods are compared on the
+    same resamples. The order of the images matters. A resample with an undefined metric is left out.
 
     Args:
-        tp, fp, fn: ``(images, n_classes)`` integers, one row an image, at least one.
+        tp, fp, fn: ``(images, n_classes)`` integers, one line per image, at least one.
         labelled: ``(images,)`` integers.
         resamples: number of resamples.
         seed: of the draw.
@@ -69,7 +69,7 @@ def bootstrap_iou(
 ) -> FloatArray:
     """Percentile interval of each class's `iou` over images drawn with replacement; arguments as in `bootstrap`.
 
-    A resample in which the class is undefined is left out, as if the draw had been of images that have the class.
+    A resample in which the IoU of the class is undefined is left out for that class.
 
     Returns:
         ``(n_classes, 2)`` lower and upper ends, fractions; NaN where the IoU is undefined.
@@ -84,7 +84,7 @@ def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0, leve
     """Percentile interval of the mean of a score over images drawn with replacement; arguments as in `bootstrap`.
 
     Args:
-        values: the score of each image, ``(images,)``; NaN is left out. The interval is NaN where nothing is left.
+        values: the score of each image, ``(images,)``; NaN is left out. If all are NaN, so is the interval.
         resamples, seed, level: as in `bootstrap`.
     """
     known = np.asarray(values, dtype=np.float64)
@@ -99,8 +99,8 @@ def bootstrap_change(
 ) -> tuple[Interval, Interval]:
     """Percentile intervals of the change in ACC and in mIoU from one method to another on the same images.
 
-    Both are scored on each resample, so what is hard about its images cancels out. An interval that holds 0: the
-    change may be chance.
+    Both methods are scored on each resample, so the difficulty of its images cancels out. If the interval contains 0,
+    the change may be chance.
 
     Args:
         before, after: counts of the same images in the same order, at least one.
@@ -124,7 +124,7 @@ def bootstrap_change(
 def _resampled(
     tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, labelled: ArrayLike, resamples: int, seed: int
 ) -> tuple[FloatArray, FloatArray]:
-    """ACC and mIoU of each resample, ``(resamples,)`` both."""
+    """ACC and mIoU of each resample, each ``(resamples,)``."""
     tp, fp, fn, labelled = (np.asarray(counts, dtype=np.float64) for counts in (tp, fp, fn, labelled))
     weights = resample_weights(len(tp), resamples, seed)
     # One matrix product sums the counts of every resample; sums of integers below 2**53 are exact in float64.
@@ -132,9 +132,9 @@ def _resampled(
     return _ratio(tp.sum(axis=1), labelled), _mean(_iou(tp, fp, fn))
 
 
-@lru_cache(maxsize=1)  # the rows of a table share their images, and so their resamples: 35 MB of 2,175 images
+@lru_cache(maxsize=1)  # all rows of a table have the same images, and so the same resamples: 35 MB for 2,175 images
 def resample_weights(images: int, resamples: int, seed: int) -> FloatArray:
-    """How often each resample holds each image: ``(resamples, images)``, whole numbers in float64, read-only."""
+    """Number of times each resample contains each image: ``(resamples, images)``, float64, read-only."""
     draw = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
     weights = draw.astype(np.float64)
     weights.flags.writeable = False
@@ -146,13 +146,13 @@ def _iou(tp: NDArray, fp: NDArray, fn: NDArray) -> FloatArray:
 
 
 def _mean(values: FloatArray) -> FloatArray:
-    """Mean along the last axis, NaN skipped; NaN where nothing is left."""
+    """Mean along the last axis without NaN; NaN if all are NaN."""
     defined = ~np.isnan(values)
     return _ratio(values.sum(axis=-1, where=defined), defined.sum(axis=-1))
 
 
 def _ratio(part: ArrayLike, whole: ArrayLike) -> FloatArray:
-    """``part / whole`` in float64, NaN where both are 0."""
+    """``part / whole`` in float64; NaN if ``whole`` is 0."""
     part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, now and then a plain line elsewhere."""
+"""Shows the progress of long work: a bar in a terminal, a plain line every `LINE_EVERY` seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Progress:
     """Counts pictures with rate, time left and a note: ``with Progress("photos", 8) as bar: ... bar.advance(note)``.
 
     Args:
-        title: stands in front.
-        total: pictures in all.
-        done: pictures that an earlier run did.
-        shown: whether anything is printed; of the processes that share a run, one shows its progress.
-        unit: what is counted, where that is something else.
+        title: text before the bar.
+        total: number of pictures.
+        done: number of pictures that an earlier run finished.
+        shown: False prints nothing. If several processes share a run, one of them prints.
+        unit: of the count.
     """
 
     def __init__(self, title: str, total: int, done: int = 0, shown: bool = True, unit: str = "img") -> None:
@@ -36,7 +36,7 @@ class Progress:
         self.bar.close()
 
     def advance(self, note: str) -> None:
-        """One more is done; ``note`` is shown beside it."""
+        """Counts one more picture, and shows ``note`` beside the count."""
         self.done += 1
         if self.terminal:
             self.bar.set_postfix_str(note, refresh=False)

@@ -1,7 +1,7 @@
-"""Names of the ways to match segments with classes; `eval.scores` says what they do. Imports nothing heavy.
+"""Names of the protocols, which match segments with classes; `eval.scores` explains them. Imports no torch.
 
-A protocol outside this project is a function of one image's contingency table, see `imported_protocol`. Its name is its
-dotted path, such as ``my_module.many_to_one``.
+A protocol outside this project is a function of the contingency table of an image, see `imported_protocol`. Its name
+is its dotted path, such as ``my_module.many_to_one``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PROTOCOLS: tuple[ProtocolName, ...] = ("official", "present")
 """Protocols of this project that match within each image."""
 
 ALL_PROTOCOLS: tuple[ProtocolName, ...] = (*PROTOCOLS, "dataset")
-"""Protocol ``dataset`` matches once for all images."""
+"""All protocols of this project. ``dataset`` matches once for all images."""
 
 
 def within_image(name: ProtocolName) -> bool:
@@ -32,13 +32,13 @@ def within_image(name: ProtocolName) -> bool:
 
 
 def check_protocol(name: ProtocolName) -> None:
-    """Raises ValueError unless there is such a protocol."""
+    """Raises ValueError for an unknown protocol."""
     if name not in ALL_PROTOCOLS:
         imported_protocol(name)
 
 
 def imported_protocol(name: ProtocolName) -> Matching:
-    """The function of a protocol outside this project.
+    """Imports the function of a protocol outside this project.
 
     Args:
         name: its dotted path.
@@ -46,10 +46,10 @@ def imported_protocol(name: ProtocolName) -> Matching:
     Returns:
         A function of the contingency table ``(n_classes, K)`` int64 of one image (`eval.matching.contingency`) and of
         the background class or None. It returns the matched classes and their segments, ``(m,)`` int64 each, pair by
-        pair; a segment may stand in one pair at most.
+        pair. A segment may be in one pair at most.
 
     Raises:
-        ValueError: it cannot be imported, or is no function.
+        ValueError: the function cannot be imported, or is not callable.
     """
     known = f"must be one of {', '.join(ALL_PROTOCOLS)}, or the dotted path of a function, got {name!r}"
     if "." not in name:
@@ -59,5 +59,5 @@ def imported_protocol(name: ProtocolName) -> Matching:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{known} ({error})") from None
     if not callable(function):
-        raise ValueError(f"{known} (it is no function)")
+        raise ValueError(f"{known} (it is not a function)")
     return function

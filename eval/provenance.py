@@ -1,4 +1,4 @@
-"""What a run was made with: versions, hardware, weights and data, so that a number can be traced."""
+"""Collects the versions, hardware, weights and data behind a run, so that its numbers can be traced."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PACKAGES = (
 
 
 def provenance(settings: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
-    """Facts about this run that repeat exactly when it is repeated on the same machine and checkout.
+    """Facts about a run. A repetition on the same machine and checkout has the same facts.
 
     Args:
         settings: of each row, `eval.rows.RowToRun.recorded`.
         names: fingerprint -> name of the weights.
 
     Returns:
-        JSON-ready: git commit (``+changes`` where the checkout differs from it), sha256 of the code that makes
+        JSON-ready: git commit (with ``+changes`` if the checkout differs from it), sha256 of the code that makes
         records, versions, hardware, fingerprints and names of the weights, fingerprints of the data.
     """
     return {
@@ -41,7 +41,7 @@ def provenance(settings: Sequence[Mapping[str, Any]], names: Mapping[str, str]) 
 
 @cache
 def _process() -> dict[str, Any]:
-    """What stays the same while the process lives, and takes its time to find out."""
+    """The facts that are constant in a process. Cached, because collecting them takes time."""
     return {
         "git_commit": _git_commit(),
         "code": _code(),
@@ -58,7 +58,7 @@ def _process() -> dict[str, Any]:
 
 
 def _code() -> str:
-    """sha256 (hex) over the Python files of the rooms that make records."""
+    """sha256 (hex) of the Python files of the packages that make records."""
     root = Path(__file__).resolve().parents[1]
     files = sorted(file for room in ("datasets", "diffseg", "eval") for file in (root / room).rglob("*.py"))
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
@@ -72,7 +72,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """Commit of the checkout that this file belongs to; None outside of git."""
+    """Commit of the checkout that contains this file; None outside of git."""
 
     def git(*command: str) -> str:
         here = Path(__file__).parent

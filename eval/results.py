@@ -1,6 +1,6 @@
-"""Results read back: the CSVs of one run, of all jobs of a sweep, or of several such folders, as three tables.
+"""Reads the CSVs of a run, of all jobs of a sweep, or of several such folders into three tables.
 
-Plots, notebooks and reports are made from these alone. Imports no torch.
+Plots, notebooks and reports use only these tables. Imports no torch.
 """
 
 from __future__ import annotations
@@ -15,42 +15,46 @@ import pandas as pd
 from eval.columns import setting_names
 
 SWEEP_TABLE = "sweep.csv"
-"""Of the jobs of a sweep that its last launch had: a folder may hold older ones."""
+"""Table of the jobs of a sweep's last launch. The folder may also contain older jobs."""
 
 TEXT = ("row", "protocol", "class", "image", "status", "reason", "method", "choice")
 
 
 def home_of(folder: Path) -> Path:
-    """The folder that holds the records, label maps and provenance of tables: their own, or that of their sweep."""
-    own = (folder / "records.jsonl").is_file() or not (folder.parent / "records.jsonl").is_file()
-    return folder if own else folder.parent
+    """The folder with the records, label maps and provenance of a run or job: a job's are in the sweep's folder."""
+    alone = (folder / "records.jsonl").is_file() or not (folder.parent / "records.jsonl").is_file()
+    return folder if alone else folder.parent
 
 
 class ResultsError(ValueError):
-    """Results that cannot be read or compared; the message is one line that names them and says what to do."""
+    """Results cannot be read or compared. The message is one line that names them and says what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows instead of a traceback: IPython asks for it by this name."""
+        """Shows one line instead of a traceback in notebooks. IPython calls this method."""
         return [f"error: {self}"]
 
 
 @dataclass(frozen=True)
 class Results:
-    """Results of one run or of several.
+    """Results of one or several runs.
 
-    Every table begins with the columns ``job`` (a sweep's subfolder, "" for a single run; with the path in front where
-    several folders were given), ``setting`` (what tells a row of `summary` from all others, protocol aside: of a single
-    run ``row``; of a sweep what varies, as ``tau=0.3, anchors=8``, after the method's name where there are
-    several), ``name`` (of the method), ``row`` (the name that tells namesakes of a job apart) and the parameters
-    (`eval.columns.setting_columns`) as the command line writes them: text, "" where one does not apply.
+    Every table begins with these columns:
+
+    - ``job``: subfolder of a sweep, "" for a single run; preceded by the folder if several folders were given.
+    - ``setting``: identifies a row of `summary` (together with the protocol). For a single run it is ``row``; for a
+      sweep it lists the values that vary, such as ``tau=0.3, anchors=8``, after the method if there are several.
+    - ``name``: of the method.
+    - ``row``: name of the row, with the settings that tell it from other rows of its name in the job.
+    - the parameters (`eval.columns.setting_columns`), text in the notation of the command line; "" if one does not
+      apply.
 
     Attributes:
         summary: columns of ``summary.csv``.
         per_class: columns of ``per_class.csv``.
         per_image: columns of ``per_image.csv``.
-        audit: columns of ``audit.csv`` after ``job``; empty where no run was an audit.
+        audit: ``job`` and the columns of ``audit.csv``; empty if no run was an audit.
         folders: job -> its folder.
-        unfinished: subfolders of a sweep that have no tables yet; they are left out.
+        unfinished: subfolders of a sweep without tables. The tables above do not include them.
     """
 
     summary: pd.DataFrame
@@ -68,7 +72,7 @@ def read_results(*folders: str | Path) -> Results:
         folders: each with the CSVs of a run, or with the numbered folders of a sweep's jobs.
 
     Raises:
-        ResultsError: a folder holds neither, or tables that do not belong together.
+        ResultsError: a folder contains neither, or its tables do not belong together.
     """
     jobs: dict[str, Path] = {}
     unfinished: list[Path] = []
@@ -85,14 +89,16 @@ def read_results(*folders: str | Path) -> Results:
     summaries, *others = zip(*(_read_job(job, path) for job, path in jobs.items()), strict=True)
     summary = pd.concat(summaries, ignore_index=True)
     parameters = setting_names(summary)
-    summary[parameters] = summary[parameters].fillna("")  # one job may have a segmenter that another has not
-    if len(folders) == 1:  # jobs of one sweep may have rows in common, such as the baselines beside a sweep over tau
+    summary[parameters] = summary[parameters].fillna("")  # the jobs of a sweep may have different segmenters
+    if len(folders) == 1:  # jobs of a sweep may share rows: a sweep over tau repeats the baselines
         told = [name for name in summary if name not in ("job", "number", "seconds_per_image")]
         summary = summary[~summary.duplicated(told)]
     summary["setting"] = _settings(summary)
     common = set.intersection(*summary.groupby("setting")["protocol"].agg(set))
     if not common:
-        raise ResultsError(f"{', '.join(map(str, folders))}: no score is reported of all settings; plot them apart")
+        raise ResultsError(
+            f"{', '.join(map(str, folders))}: the settings have no score in common; plot them separately"
+        )
     summary = summary[summary["protocol"].isin(common)]
     per_class, per_image = (_joined(pd.concat(frames, ignore_index=True), summary) for frames in others)
     audits = [_read(path / "audit.csv", job) for job, path in jobs.items() if (path / "audit.csv").is_file()]
@@ -101,13 +107,13 @@ def read_results(*folders: str | Path) -> Results:
 
 
 def swept(summary: pd.DataFrame) -> list[str]:
-    """Parameters that vary where they apply, each with several values at the same values of those before it.
+    """Parameters that vary independently: they have several values while all earlier swept parameters are fixed.
 
-    So ``timestep`` or ``tau``, but not ``sides``, which follow from ``size``, nor ``clusters``, which follow from the
-    segmenter.
+    ``timestep`` and ``tau`` are examples. ``sides`` follow from ``size``, and ``clusters`` from the segmenter, so these
+    do not count.
     """
     varying: list[str] = []
-    for column in [name for name in setting_names(summary) if name != "experiment"]:  # that is a mere name
+    for column in [name for name in setting_names(summary) if name != "experiment"]:  # the experiment is only a name
         applies = summary[summary[column] != ""]
         groups = [list(applies[name]) for name in varying]
         kinds = applies[column].groupby(groups).nunique() if groups else applies[[column]].nunique()
@@ -117,7 +123,7 @@ def swept(summary: pd.DataFrame) -> list[str]:
 
 
 def _jobs(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The folder of a run, or those of a sweep's jobs in order: those of its last launch, where that left a table."""
+    """Yields the folder of a run, or of each job of a sweep; with ``sweep.csv``, only of the jobs that it lists."""
     table = folder / SWEEP_TABLE
     if not table.is_file() and ((folder / "summary.csv").is_file() or not folder.is_dir()):
         yield "", folder
@@ -131,15 +137,17 @@ def _jobs(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _read_job(job: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The three tables of one run, with ``number``, which says to which row of the summary a line belongs.
+    """Reads the three tables of a run. The added column ``number`` is the number of the row in the summary.
 
-    A run may have a row twice, as an audit does whose choice is the backbone's own: the summary keeps the first.
+    A run may have a row twice, such as an audit of a choice that is the backbone's default: the summary keeps the
+    first.
     """
     summary, *others = (_read(folder / f"{name}.csv", job) for name in ("summary", "per_class", "per_image"))
     summary = summary.rename(columns={"row": "name"})
     repeated = summary.duplicated()
     for name, frame in zip(("per_class", "per_image"), others, strict=True):
-        # As many lines for each row of the summary, in its order. Names would not do: the summary's are plain.
+        # The table has equally many lines for each line of the summary, in the same order. A join by name would fail,
+        # because several rows of the summary may have the same name.
         lines = len(frame) // len(summary)
         frame["number"] = np.repeat(np.arange(len(summary)), lines).tolist() + [-1] * (len(frame) % len(summary))
         if list(frame["protocol"]) != list(summary["protocol"].reindex(frame["number"])):
@@ -150,7 +158,7 @@ def _read_job(job: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Da
 
 
 def _joined(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """Lines with what the summary says of their row; those of rows that it leaves out are left out."""
+    """Adds the settings of the summary to the lines of a table; drops lines whose row is not in the summary."""
     rows = summary[["job", "number", "setting", "name", *setting_names(summary)]]
     return _in_order(frame.merge(rows, on=["job", "number"], how="inner", validate="many_to_one"))
 
@@ -171,8 +179,8 @@ def _read(path: Path, job: str) -> pd.DataFrame:
         raise ResultsError(f"{path}: has no rows; delete the folder and run again")
     if path.stem == "per_image" and "tp" not in frame:
         raise ResultsError(
-            f"{path}: has no pixels by class, which older versions did not write; type the command of this run again: "
-            "it writes the tables anew from its records"
+            f"{path}: has no pixels by class, which older versions did not write; run the same command again: it "
+            "rewrites the tables from the records"
         )
     texts = [name for name in texts if name in frame]
     frame[texts] = frame[texts].fillna("")
@@ -181,19 +189,19 @@ def _read(path: Path, job: str) -> pd.DataFrame:
 
 
 def _settings(summary: pd.DataFrame) -> pd.Series:
-    """For each row what tells it apart, see `Results`."""
+    """The column ``setting`` of the summary, see `Results`."""
     several = summary["name"].nunique() > 1
     setting = summary["row"].copy()
     for name, namesakes in summary.groupby("name", sort=False):
         if namesakes["job"].nunique() == 1:
-            continue  # the run has told them apart
+            continue  # the names of a run's rows already differ
         varying = swept(namesakes)
         for index, row in namesakes.iterrows():
             parts = [f"{column}={row[column]}" for column in varying if row[column]]
-            # What has no column of its own, such as protocol.size.
+            # Settings without a column, such as protocol.size.
             told = row["row"].removeprefix(name).split(", ")[1:]
             parts += [part for part in told if part.split("=")[0] not in summary]
             setting[index] = ", ".join([name, *parts] if several or not parts else parts)
-    # What still looks alike differs in the data, or is one run under two folders.
+    # Equal settings remain if the data differ, or if one run is in two folders.
     number = summary.assign(setting=setting).groupby(["setting", "protocol"]).cumcount()
     return setting.where(number == 0, setting + " #" + (number + 1).astype(str))

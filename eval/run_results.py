@@ -1,6 +1,6 @@
-"""All results of a run, enough to make its tables: of a run that has just ended, or read back from its folder.
+"""The results of a run, from which its tables are made. They come from a run that has just ended, or from its folder.
 
-Reading needs neither backbone nor torch, so that tables, protocols and scores can be changed without a pass.
+Reading a folder needs neither backbone nor torch, so tables and protocols can be changed without another pass.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from eval.rows import Row
 
 RECORDS, LABELS, CONFIG = "records.jsonl", "labels", "config.yaml"
 RESOLVED = "resolved"
-"""Key of ``config.yaml``: the rows with all their settings, as `resolved_row` writes them."""
+"""Key of ``config.yaml`` for the rows with all their settings, as returned by `resolved_row`."""
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """The rows of a run with their records, and what its tables need besides.
+    """The rows of a run with their records, and the options of its tables.
 
     Attributes:
         rows: in the order of the tables.
         classes: names; the position is the label.
         protocols: scores to report.
-        official_count: pictures of the published evaluation, None if there is none.
+        official_count: number of pictures in the published evaluation; None if the data set has none.
         published: CSV of published numbers, see `eval.config.RunConfig`.
         audit: see `eval.config.RunConfig`.
     """
@@ -49,7 +49,7 @@ class RunResults:
 
 
 def resolved_row(row: Row) -> dict[str, Any]:
-    """A row as ``config.yaml`` holds it."""
+    """A row in the form of ``config.yaml``."""
     return {
         "name": row.name,
         "key": row.key,
@@ -60,10 +60,10 @@ def resolved_row(row: Row) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> tuple[DictConfig, list[Row]]:
-    """The configuration of a run and its rows, the inverse of `resolved_row`, from its ``config.yaml``.
+    """Reads the configuration and the rows of a run from its ``config.yaml``.
 
     Raises:
-        ConfigError: the file is missing, damaged, or of another version of this project.
+        ConfigError: the file is missing, damaged, or from another version of this project.
     """
     path = folder / CONFIG
     try:
@@ -78,14 +78,14 @@ def read_config(folder: Path) -> tuple[DictConfig, list[Row]]:
 
 
 def read_run_results(folder: Path) -> RunResults:
-    """Reads a run, or a job of a sweep, from its ``config.yaml`` and the records.
+    """Reads the results of a run or job from its ``config.yaml`` and the records.
 
     Args:
-        folder: of the tables; a job's records are in the folder of its sweep.
+        folder: of the tables. The records of a job are in the folder of its sweep.
 
     Raises:
-        ConfigError: the folder is no results folder, see `read_config`.
-        RecordError: the records are damaged, or of an older version.
+        ConfigError: the folder is not a results folder, see `read_config`.
+        RecordError: the records are damaged, or from an older version.
     """
     config, rows = read_config(folder)
     try:
@@ -106,7 +106,7 @@ def read_run_results(folder: Path) -> RunResults:
 
 
 def _ids(dataset: Dataset, recorded: set[str]) -> Sequence[str]:
-    """The pictures of a run in order: those of its data set, or if that is not on this machine the recorded ones."""
+    """Ids of a run's pictures in order: those of its data set, or the recorded ones if the data set is not here."""
     try:
         dataset.check()
         return dataset.ids

@@ -1,7 +1,7 @@
-"""Scores of a data set from the contingency tables of its images: counts of every protocol, and confusion matrices.
+"""Computes counts and confusion matrices of a data set from the contingency tables of its images.
 
-Protocols ``official`` and ``present`` match segments with classes in each image. Protocol ``dataset`` matches once: the
-segments of all images are joined by their numbers, so a number must mean the same in every image.
+The protocols ``official`` and ``present`` match segments with classes in each image. The protocol ``dataset`` matches
+once for all images: segments with the same number count as one, so a number must mean the same in every image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from eval.protocols import ProtocolName
 
 @dataclass(frozen=True, eq=False)
 class SparseTable:
-    """Contingency table of one image (`eval.matching.contingency`) without its empty cells, as a record holds it.
+    """Contingency table of one image (`eval.matching.contingency`) without empty cells, as stored in records.
 
     Attributes:
         shape: of the whole table, classes and segments ``(n_classes, K)``.
@@ -32,7 +32,7 @@ class SparseTable:
 
     @classmethod
     def of(cls, table: IntArray) -> SparseTable:
-        """The table ``(n_classes, K)`` without its empty cells."""
+        """Drops the empty cells of a table ``(n_classes, K)``."""
         classes, segments = np.nonzero(table)
         return cls((table.shape[0], table.shape[1]), classes, segments, table[classes, segments])
 
@@ -43,7 +43,7 @@ class SparseTable:
         return table
 
     def to_json(self) -> dict[str, list[int]]:
-        """Plain lists of integers."""
+        """Converts the table to lists of integers."""
         cells = {name: getattr(self, name).tolist() for name in ("classes", "segments", "pixels")}
         return {"shape": list(self.shape), **cells}
 
@@ -58,14 +58,13 @@ class SparseTable:
 def matched_images(
     tables: Sequence[SparseTable], protocol: ProtocolName, background: int | None = None
 ) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
-    """Table of each image, and its classes and segments that are matched, pair by pair.
+    """Yields for each image its table, and the classes and segments of its matched pairs.
 
     Args:
-        tables: of every image of the data set.
+        tables: of all images of the data set.
         protocol: ``official`` or ``present`` (`eval.matching.match_contingency`), or ``dataset``: the sum of all tables
-            is matched as the table of one image is by ``present``, and that match holds in every image. A segment
-            without a class adds only to FN.
-        background: the class that may take many segments; None where there is none.
+            is matched as in ``present``, and all images use this match. A segment without a class adds only to FN.
+        background: the class that may match many segments; None: no such class.
     """
     if protocol != "dataset":
         for table in (each.dense() for each in tables):
@@ -80,8 +79,8 @@ def matched_images(
 def count_images(tables: Sequence[SparseTable], protocol: ProtocolName, background: int | None = None) -> list[Counts]:
     """Counts of each image under one protocol; arguments as in `matched_images`.
 
-    Any set of images, such as a resample, is scored by the sum of their counts. With protocol ``dataset`` the match
-    stays the one that all images have together.
+    The score of a set of images, such as a resample, comes from the sum of their counts. With protocol ``dataset``, the
+    match is that of all images, not only of the set.
     """
     return [counts_of_match(*image) for image in matched_images(tables, protocol, background)]
 
@@ -100,7 +99,7 @@ def confusion_matrix(tables: Sequence[SparseTable], protocol: ProtocolName, back
 
 
 def sum_of_tables(tables: Sequence[SparseTable]) -> IntArray:
-    """Sum of at least one table, ``(n_classes, K)`` int64 with the K of the widest."""
+    """Sum of one or more tables, ``(n_classes, K)`` int64 with the largest K of all tables."""
     total = np.zeros((tables[0].shape[0], max(table.shape[1] for table in tables)), dtype=np.int64)
     for table in tables:
         total[table.classes, table.segments] += table.pixels

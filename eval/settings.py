@@ -1,4 +1,4 @@
-"""The settings of a row: its key in the records, and what sets two of them apart."""
+"""Hashes and compares the settings of rows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ KEY_DIGITS = 16  # of a sha256 in hex: 64 bits, far more than the rows of any ru
 
 
 def row_key(settings: Mapping[str, Any]) -> str:
-    """Name of a row in the records: the first 16 hex digits of the sha256 of its settings as canonical JSON.
+    """Key of a row in the records: the first 16 hex digits of the sha256 of its settings as canonical JSON.
 
-    The order of keys does not matter, a tuple is a list, and a whole number has one form: 1.0 counts as 1.
+    The order of the settings does not matter. Tuples equal lists, and 1.0 equals 1.
 
     Raises:
         ValueError: a number is NaN or infinite.
@@ -23,7 +23,7 @@ def row_key(settings: Mapping[str, Any]) -> str:
 
 
 def normalise(value: Any) -> Any:
-    """Settings in the one form that equal settings share: string keys, lists, whole floats as integers."""
+    """Converts settings to a canonical form: string keys, lists, whole floats as integers."""
     if isinstance(value, Mapping):
         return {str(key): normalise(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -34,7 +34,7 @@ def normalise(value: Any) -> Any:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What changed between two settings, a line each, such as ``segmenter.tau: 0.3 -> 0.4``, sorted by name."""
+    """The changes between two settings, one line each and sorted by name, such as ``segmenter.tau: 0.3 -> 0.4``."""
     before, after = dict(_leaves(normalise(old))), dict(_leaves(normalise(new)))
     return [
         f"{name}: {_shown(before, name)} -> {_shown(after, name)}"

@@ -1,4 +1,4 @@
-"""The centred square of a picture and of its ground truth, cut and resized alike."""
+"""Cuts and resizes the centred square of a picture and of its ground truth."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from diffseg.backbones.image import centre_crop, resize_image
 
 
 def resize_label(label: NDArray[np.int16], size: int) -> Tensor:
-    """Resizes ``(h, w)`` to ``(size, size)`` int16: nearest at half-pixel centres ("nearest-exact").
+    """Resizes ``(h, w)`` to ``(size, size)`` int16 with "nearest-exact", which samples at half-pixel centres.
 
-    Plain "nearest" reads up to a pixel off the image, which is sampled at half-pixel centres.
+    The image is sampled there, too. With "nearest", labels would be up to one pixel off the image.
     """
-    # interpolate() knows no int16; float32 holds every int16 exactly.
+    # interpolate() does not support int16. float32 represents every int16 exactly.
     values = torch.from_numpy(label)[None, None].float()
     return F.interpolate(values, (size, size), mode="nearest-exact")[0, 0].to(torch.int16)
 
 
 def square_image(sample: Sample, size: int) -> Tensor:
-    """Centred square of the picture as a backbone takes it, ``(3, size, size)`` float32 in [0, 255]."""
+    """Centred square of the picture as input of a backbone, ``(3, size, size)`` float32 in [0, 255]."""
     return resize_image(centre_crop(sample.image), size)
 
 
@@ -42,6 +42,6 @@ def square_label(sample: Sample, size: int) -> Tensor:
 
 
 def classes_in_square(sample: Sample) -> int:
-    """Number of classes in the centred square, before any resizing: K-Means-S is told this number of each picture."""
+    """Number of classes in the centred square before resizing. K-Means-S gets this number for each picture."""
     label = centre_crop(sample.label)
     return len(np.unique(label[label != VOID]))

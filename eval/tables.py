@@ -1,7 +1,7 @@
-"""Tables from records: summary, per class and per image as CSV, and the summary as a readable text.
+"""Makes tables from records: CSVs (summary, per class, per image, confusion), and the summary as Markdown.
 
-Scores are in percent, times in seconds; a cell that does not apply is empty. The same records give the same bytes;
-only the columns ``seconds_per_image`` and ``seconds`` hold timings.
+Scores are in percent, times in seconds. A cell that does not apply is empty. The same records give the same bytes.
+Repeated runs differ only in the timings, ``seconds_per_image`` and ``seconds``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from eval.scores import confusion_matrix
 
 PERCENT = 100
 SCALES = {"ari": PERCENT, "voi": 1, "covering": PERCENT}
-"""Factors of the class-agnostic scores in tables: the variation of information stays in bits."""
+"""Factors of the class-agnostic scores in tables: percent, but bits for the variation of information."""
 TABLES = ("summary.csv", "summary.md", "per_class.csv", "per_image.csv", "confusion.csv")
 """Files that `write_tables` writes."""
 
@@ -53,17 +53,17 @@ def write_tables(
     protocols: Sequence[ProtocolName] = PROTOCOLS,
     official_count: int | None = None,
 ) -> str:
-    """Writes the files `TABLES`, each whole or not at all.
+    """Writes the files `TABLES`, each atomically.
 
     Args:
-        folder: where to, must exist.
+        folder: an existing folder.
         results: of each row, in order.
         classes: names; the position is the label.
         protocols: scores to report.
-        official_count: images of the published evaluation, None where there is none.
+        official_count: number of images in the published evaluation; None if the data set has none.
 
     Returns:
-        The text of ``summary.md``, fit for a terminal.
+        The text of ``summary.md``, which also lines up in a terminal.
     """
     overview = summary(results, protocols)
     text = markdown(overview, telling_names([each.row for each in results]), official_count)
@@ -76,13 +76,13 @@ def write_tables(
 
 
 def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
-    """One line a row and protocol, columns `SUMMARY` and then those that `setting_columns` adds.
+    """One line for each row and protocol. Columns `SUMMARY`, then those that `setting_columns` adds.
 
     Arguments as in `write_tables`.
 
-    ``images`` counts those evaluated, ``failed`` those that could not be; ``*_low`` and ``*_high`` bound the 95 %
-    bootstrap interval over the images, and are empty for one image. Published numbers stand in the ``official`` lines
-    alone: they were scored so. ``device`` and ``dtype`` list all with which the images were evaluated.
+    ``images`` counts evaluated images, ``failed`` failed ones. ``*_low`` and ``*_high`` are the ends of the 95 %
+    bootstrap interval over the images; a single image has none. Published numbers are only in the lines of protocol
+    ``official``, with which they were scored. ``device`` and ``dtype`` list all values in the records.
     """
     lines = []
     columns = setting_columns(each.row.settings for each in results)
@@ -117,10 +117,10 @@ def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = P
 def per_class(
     results: Sequence[RowResults], classes: Sequence[str], protocols: Sequence[ProtocolName] = PROTOCOLS
 ) -> pd.DataFrame:
-    """One line a row (`telling_names`), protocol and class, columns `PER_CLASS`. Arguments as in `write_tables`.
+    """One line for each row (`telling_names`), protocol and class. Columns `PER_CLASS`. Arguments as in `write_tables`.
 
-    ``iou_low`` and ``iou_high`` bound the 95 % bootstrap interval over the images, and are empty for one image.
-    ``tp``, ``fp`` and ``fn`` are pixels, ``images`` the number of images in which the class is present.
+    ``iou_low`` and ``iou_high`` are the ends of the 95 % bootstrap interval over the images; a single image has none.
+    ``tp``, ``fp`` and ``fn`` are pixels; ``images`` is the number of images that contain the class.
     """
     parts = []
     for name, each in zip(telling_names([each.row for each in results]), results, strict=True):
@@ -148,11 +148,11 @@ def per_class(
 
 
 def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
-    """One line a row (`telling_names`), protocol and image, columns `PER_IMAGE`. Arguments as in `write_tables`.
+    """One line for each row (`telling_names`), protocol and image. Columns `PER_IMAGE`. Arguments as in `write_tables`.
 
-    ``acc`` and ``miou`` are the image's own. Those of a set of images, which `summary` has, are no mean of them: they
-    come from sums of ``tp``, ``fp`` and ``fn``, the pixels by class, lists such as ``[0,512,0]`` in the order of
-    ``class_id``. A failed image has its ``reason`` and no numbers.
+    ``tp``, ``fp`` and ``fn`` list pixels in the order of ``class_id``, such as ``[0,512,0]``. ``acc`` and ``miou`` are
+    scores of this image. The scores in `summary` are not means of them: they come from the sums of ``tp``, ``fp`` and
+    ``fn``. A failed image has a ``reason`` and no numbers.
     """
     lines = []
     for name, each in zip(telling_names([each.row for each in results]), results, strict=True):
@@ -183,10 +183,10 @@ def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] =
 def confusion(
     results: Sequence[RowResults], classes: Sequence[str], protocols: Sequence[ProtocolName] = PROTOCOLS
 ) -> pd.DataFrame:
-    """One line a row (`telling_names`), protocol and pair of true class and matched class that share pixels.
+    """One line for each row (`telling_names`), protocol and pair of true class and matched class that share pixels.
 
-    Columns `CONFUSION`. Arguments as in `write_tables`. ``matched`` is the class of the segment; it is empty for pixels
-    in segments that have none.
+    Columns `CONFUSION`. Arguments as in `write_tables`. ``matched`` is the class of the segment; it is empty if the
+    segment has no class.
     """
     lines: list[tuple[Any, ...]] = []
     for name, each in zip(telling_names([each.row for each in results]), results, strict=True):
@@ -199,12 +199,12 @@ def confusion(
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Writes a table with four decimals, whole or not at all."""
+    """Writes a table with four decimals, atomically."""
     write_text(path, frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
 
 
 def _listed_once(values: Iterable[str | None]) -> str:
-    """Different values in alphabetical order, such as ``cpu, cuda``."""
+    """The distinct values in alphabetical order, such as ``cpu, cuda``."""
     return ", ".join(sorted({value for value in values if value}))
 
 
@@ -217,7 +217,7 @@ def _seconds(record: Record) -> float:
 
 
 def _agreement(images: Sequence[Agreement]) -> dict[str, float]:
-    """Means over the images; with two images or more their intervals, too."""
+    """Means over the images, and their intervals if there are two images or more."""
     if not images:
         return {}
     scores = {}
@@ -230,7 +230,7 @@ def _agreement(images: Sequence[Agreement]) -> dict[str, float]:
 
 
 def _scores(counts: Sequence[Counts]) -> dict[str, float]:
-    """ACC and mIoU in percent; with two images or more their intervals, too."""
+    """ACC and mIoU in percent, and their intervals if there are two images or more."""
     if not counts:
         return {}
     total = sum(counts[1:], counts[0])

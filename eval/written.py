@@ -1,4 +1,4 @@
-"""The list of the files that this project wrote into a folder: it deletes these, and no other file there."""
+"""Lists the files that this project wrote into a folder. It deletes only listed files, never a user's."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LIST = ".written.json"
 
 
 class WrittenFiles:
-    """The files of a results folder that this project wrote, `LIST` in that folder.
+    """The list of files that this project wrote into a results folder, stored there as `LIST`.
 
     Args:
-        folder: of results.
+        folder: the results folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -24,14 +24,14 @@ class WrittenFiles:
         if self.path.is_file():
             try:
                 self.names = set(filter(_is_below, json.loads(self.path.read_text(encoding="utf-8"))))
-            except (ValueError, TypeError):  # damaged: then nothing is known to be ours, and nothing is deleted
+            except (ValueError, TypeError):  # with a damaged list, no file is deleted
                 self.names = set()
 
     def add(self, names: Iterable[str]) -> None:
-        """Lists files, before they are written: a killed run leaves no file that is not listed.
+        """Adds files to the list. Call it before writing them, so that a killed run leaves no unlisted file.
 
         Args:
-            names: paths below the folder, with ``/``.
+            names: paths relative to the folder, with ``/``.
 
         Raises:
             WriteError: the list could not be written.
@@ -44,11 +44,11 @@ class WrittenFiles:
         """Deletes listed files.
 
         Args:
-            names: those to delete; None: all. A file that is not listed stays.
-            keep: those to leave.
+            names: files to delete; None: all. Unlisted files are kept.
+            keep: files to keep.
 
         Returns:
-            Paths of the files that were there.
+            Paths of the deleted files.
 
         Raises:
             WriteError: a file could not be deleted.

@@ -273,7 +273,7 @@ def test_a_cluster_sets_half_of_what_torchrun_sets(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=f"missing or no numbers: {wrong}"):
+    with pytest.raises(ConfigError, match=f"missing or not numbers: {wrong}"):
         join_shards()
 
 

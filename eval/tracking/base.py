@@ -1,4 +1,4 @@
-"""Trackers mirror a run elsewhere while it goes on. No number depends on them: they read what the result files hold."""
+"""Trackers copy the results of a run to another place, such as wandb, while it runs. They do not change any result."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A run that is to be mirrored.
+    """Facts about a run, for trackers.
 
     Attributes:
-        folder: of its results, which exists.
+        folder: the existing results folder.
         rows: its rows, in the order of the tables.
         classes: names; the position is the label.
-        report: scores to show.
-        pictures: how many are evaluated.
-        sweep: folder of the sweep of which the run is a job, None where it is alone.
-        point: what tells it from the sweep's other jobs.
-        shared: keys of rows that other jobs of the sweep have as well, and whether one of those mirrors it.
+        report: protocols to show.
+        pictures: number of pictures in the run.
+        sweep: folder of the sweep if the run is a job; None for a single run.
+        point: the values that distinguish the job from the other jobs of its sweep.
+        shared: key of a row that other jobs of the sweep also have -> True if another job mirrors it.
     """
 
     folder: Path
@@ -44,18 +44,18 @@ class Tracking(Protocol):
     """The mirror of one run."""
 
     def record(self, record: Record) -> None:
-        """Is shown each image record of the run's rows: those of earlier processes, then new ones as they come."""
+        """Receives each record of the run's rows: first those of earlier processes, then new ones."""
         ...
 
     def finish(self) -> None:
-        """Is told that the tables and panels have been written."""
+        """Called when the tables and panels have been written."""
         ...
 
     def close(self, failed: bool) -> None:
-        """Is told that the run has ended, however it did.
+        """Called when the run has ended.
 
         Args:
-            failed: it was interrupted, or an error stopped it.
+            failed: True if the run was interrupted or stopped by an error.
         """
         ...
 
@@ -69,7 +69,7 @@ class Tracker(Protocol):
 
 
 class NoTracking:
-    """The mirror of a run that has none."""
+    """A mirror that does nothing."""
 
     def record(self, record: Record) -> None:
         """Does nothing."""
@@ -83,17 +83,17 @@ class NoTracking:
 
 @dataclass(frozen=True)
 class NoTracker:
-    """Results stay in files."""
+    """Tracker that copies nothing."""
 
     def open(self, run: RunFacts) -> Tracking:
-        """Opens nothing."""
+        """Returns a mirror that does nothing."""
         return NoTracking()
 
 
 class SafeTracking:
-    """A mirror that cannot harm the run: its first failure is told in one line, and then it is left alone.
+    """A mirror whose errors do not stop the run. After the first error, it warns in one line and mirrors no more.
 
-    Interrupts pass.
+    Does not catch Ctrl+C.
 
     Args:
         begin: opens the mirror, such as ``lambda: tracker.open(...)``.
@@ -115,7 +115,7 @@ class SafeTracking:
             self._attempt(self._mirror.finish)
 
     def close(self, failed: bool) -> None:
-        """See `Tracking.close`. A mirror that has failed is closed too, as failed: it lets go of what it holds."""
+        """See `Tracking.close`. A mirror that has failed is closed, too, so that it releases its resources."""
         self._attempt(lambda: self._mirror.close(failed or self._stopped))
 
     def _open(self, begin: Callable[[], Tracking]) -> None:
@@ -124,12 +124,12 @@ class SafeTracking:
     def _attempt(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except Exception as error:  # whatever it is: no result may depend on a mirror
+        except Exception as error:  # no error of a mirror may stop the run
             if not self._stopped:
                 logger.warning("tracking stopped: %s; results are unaffected", one_line(error))
             self._stopped = True
 
 
 def one_line(error: Exception) -> str:
-    """An error as one line; its type where it says nothing."""
+    """The message of an error on one line, or its type if it has no message."""
     return " ".join(str(error).split()) or type(error).__name__

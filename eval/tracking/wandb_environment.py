@@ -1,4 +1,4 @@
-"""wandb's environment variables: they decide what the configuration leaves open, as wandb documents them."""
+"""Reads wandb's environment variables, which set whatever the configuration leaves open."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ YES = ("true", "1", "yes", "y", "on")
 
 
 def environment_mode() -> EnvironmentMode:
-    """The mode that WANDB_MODE or WANDB_DISABLED asks for; "auto" if they ask for none that wandb knows.
+    """The mode in WANDB_MODE or WANDB_DISABLED; "auto" if neither names a mode of wandb.
 
-    wandb no longer reads WANDB_DISABLED itself; people and libraries still set it.
+    wandb no longer reads WANDB_DISABLED, but people and libraries still set it.
     """
     if os.environ.get("WANDB_DISABLED", "").lower() in YES:
         return "disabled"
@@ -28,12 +28,12 @@ def environment_mode() -> EnvironmentMode:
 
 
 def given(name: str) -> str | None:
-    """The value of an environment variable that is set and not empty."""
+    """The value of an environment variable; None if it is not set or empty."""
     return os.environ.get(name) or None
 
 
 def overruled(settings: Mapping[str, str | None]) -> list[str]:
-    """A line for each setting of the configuration that differs from wandb's variable of the same name.
+    """Messages about settings that overrule wandb's environment variable of the same name.
 
     Args:
         settings: key of the tracker -> value; None: left open.

@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 ByProtocol = dict[ProtocolName, Counts]
 
-PANELS = 8  # pictures shown beside the overview
+PANELS = 8  # number of panels uploaded besides the overview
 RESULTS = ("*.csv", "records.jsonl", "config.yaml", "provenance.json")
 
 
 class RowMirror:
-    """Logs a row's records in its wandb run. A record that is already logged is ignored.
+    """Logs the records of a row in a wandb run. Ignores a record that is already logged.
 
     Args:
-        run: open.
+        run: the open wandb run.
         number: position of the row in the tables.
-        name: that tells it from its namesakes.
-        row: as the tables show it.
+        name: of the row, with the settings that tell it from other rows of this name.
+        row: to log.
         classes: names.
-        report: scores to show.
+        report: protocols to show.
     """
 
     def __init__(
@@ -43,20 +43,20 @@ class RowMirror:
     ) -> None:
         self.run, self.number, self.name, self.report = run, number, name, report
         self.background = row.settings.get("dataset", {}).get("background")
-        # A match of the whole data set is not known while the run goes on.
+        # The match of the whole data set is known only when the run has ended.
         per_image = [protocol for protocol in report if within_image(protocol)]
         self.none = dict.fromkeys(per_image, Counts.zeros(len(classes)))
         self.total = self.none
-        self.images: dict[str, Record] = {}  # the newest of each
-        self.step = 0  # records so far
-        run.define_metric("image/*", summary="none")  # the last image says nothing of the run
+        self.images: dict[str, Record] = {}  # newest record of each image
+        self.step = 0  # number of records so far
+        run.define_metric("image/*", summary="none")  # without it, wandb would show the last image as the result
 
     def record(self, record: Record) -> None:
-        """Logs an image, and the scores of all so far."""
+        """Logs the scores of an image, and those of all images so far."""
         if self.images.get(record["image"]) == record:
             return
         logged = self._values(record)
-        # A resumed run has the earlier ones: records come in the same order, one a step.
+        # A resumed wandb run already has the earlier steps. Records come in the same order, one per step.
         if self.step >= self.run.starting_step:
             self.run.log(logged, step=self.step)
         self.step += 1
@@ -66,12 +66,12 @@ class RowMirror:
 
         Args:
             folder: results folder.
-            artifact: name of the result files, the same for all rows, so that wandb keeps them once.
+            artifact: name of the result files. All rows use the same name, so wandb stores the files once.
             summary, per_class: tables of all rows.
         """
         import wandb
 
-        first = self.number * len(self.report)  # a line a protocol
+        first = self.number * len(self.report)  # the summary has one line per protocol
         self.run.summary.update(_final(summary.iloc[first : first + len(self.report)]))
         classes = per_class[per_class["row"] == self.name].drop(columns="row")
         overview = folder / "panels" / "overview.png"
@@ -80,29 +80,29 @@ class RowMirror:
         if panels:
             media["overview"] = wandb.Image(str(overview))
             media["panels"] = [wandb.Image(str(path), caption=path.stem) for path in panels]
-        self.run.log(media)  # in the last record's row: the next record of a resumed run finds its step free
+        self.run.log(media)  # in the step of the last record: a resumed run finds the next step free
         files = wandb.Artifact(artifact, "results")
         for path in sorted(path for pattern in RESULTS for path in folder.glob(pattern)):
-            files.add_file(str(path), policy="immutable")  # not copied once more for each row
+            files.add_file(str(path), policy="immutable")  # avoids a copy for each row
         self.run.log_artifact(files)
 
     def _values(self, record: Record) -> dict[str, Any]:
-        """What is logged of one image: its own scores, and those of all images so far, in percent."""
+        """The values to log for one image: its scores, and those of all images so far, in percent."""
         before = self.images.get(record["image"])
         self.images[record["image"]] = record
-        own: dict[str, Any] = {"image/id": record["image"]}
+        values: dict[str, Any] = {"image/id": record["image"]}
         if record["status"] == "ok":
             counts = self._counts(record)
             self.total = _sum(self.total, counts)
-            own |= {"image/segments": record["segments"], "image/seconds": sum(record["seconds"].values())}
-            own |= _scores("image", counts)
-        if before and before["status"] == "ok":  # evaluated once more, because the picture has changed: count anew
+            values |= {"image/segments": record["segments"], "image/seconds": sum(record["seconds"].values())}
+            values |= _scores("image", counts)
+        if before and before["status"] == "ok":  # replaces an older record, whose counts must go
             self.total = self.none
             for each in self.images.values():
                 if each["status"] == "ok":
                     self.total = _sum(self.total, self._counts(each))
         failed = sum(each["status"] == "failed" for each in self.images.values())
-        return own | _scores("running", self.total) | {"images": len(self.images) - failed, "failed": failed}
+        return values | _scores("running", self.total) | {"images": len(self.images) - failed, "failed": failed}
 
     def _counts(self, record: Record) -> ByProtocol:
         table = SparseTable.from_json(record["table"]).dense()
@@ -122,7 +122,7 @@ def _scores(prefix: str, counts: ByProtocol) -> dict[str, float]:
 
 
 def _final(summary: pd.DataFrame) -> dict[str, float]:
-    """``final/...`` -> number, from the lines of one row of ``summary.csv``; empty cells are left out."""
+    """``final/...`` -> number, from the lines of a row in ``summary.csv``, without empty cells."""
     lines = summary.to_dict("records")
     final = {f"final/{name}": lines[0][name] for name in ("images", "failed", "segments", "seconds_per_image")}
     for line in lines:

@@ -1,6 +1,6 @@
-"""Mirrors a run in Weights & Biases: a wandb run a row, written live. Settings: ``conf/tracker/wandb.yaml``.
+"""Mirrors a run in Weights & Biases while it runs, one wandb run per row. Settings: ``conf/tracker/wandb.yaml``.
 
-Only what stands in the results folder is sent: no code, console output, git state, environment or machine statistics.
+Sends only results: no code, console output, git state, environment or machine statistics.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 Mode = Literal["online", "offline"]
 
 PROJECT = "diffseg"
-PROJECT_LIMIT, PROJECT_TABOO = 128, "/\\#?%:"  # as wandb checks them, when the run has begun
-# Nothing is collected besides what is logged.
+PROJECT_LIMIT, PROJECT_TABOO = 128, "/\\#?%:"  # wandb's limits, which it checks only when a run begins
+# wandb then sends only logged values and files.
 PLAIN: dict[str, Any] = {
     **{"console": "off", "save_code": False, "disable_code": True, "disable_git": True, "x_save_requirements": False},
     **{"x_disable_meta": True, "x_disable_machine_info": True, "x_disable_stats": True},
@@ -48,15 +48,15 @@ logger = logging.getLogger(__name__)
 class WandbTracker:
     """Tracker for wandb.
 
-    wandb's environment variables decide what is left open here, WANDB_DIR, WANDB_NAME, WANDB_RUN_GROUP and
-    WANDB_JOB_TYPE too. A setting given here wins, and one line says so.
+    wandb's environment variables set whatever is left open here. WANDB_DIR, WANDB_NAME, WANDB_RUN_GROUP and
+    WANDB_JOB_TYPE work, too. A setting given here overrules its variable, and one line says so.
 
     Attributes:
-        project: that the runs belong to; None: WANDB_PROJECT, else `PROJECT`.
+        project: of the wandb runs; None: WANDB_PROJECT, else `PROJECT`.
         entity: user or team; None: WANDB_ENTITY, else wandb's default.
-        mode: ``online`` sends to the server; ``offline`` records into files. ``auto``: WANDB_MODE, ``disabled``
-            among its values; if it is not set, online with a login (``wandb login`` or WANDB_API_KEY), else offline.
-        timeout: seconds that the server may take to begin a run, and to receive what is left when it ends.
+        mode: ``online`` sends to the server; ``offline`` writes files. ``auto``: the value of WANDB_MODE, including
+            ``disabled``; if it is not set, online with a login (``wandb login`` or WANDB_API_KEY), else offline.
+        timeout: seconds to wait for the server when a wandb run begins, and when it ends.
     """
 
     project: str | None = None
@@ -74,20 +74,20 @@ class WandbTracker:
             raise ValueError(f"timeout: must be a positive number of seconds, got {self.timeout}")
 
     def open(self, run: RunFacts) -> Tracking:
-        """Begins a wandb run for each row; its files lie under ``wandb`` in the folder of the run or sweep.
+        """Begins a wandb run for each row; its files are in ``wandb`` in the folder of the run or sweep.
 
-        The id of a wandb run begins with one of that folder, and goes on with the row's key and, in a sweep, the
-        number of pictures: it stays the same when a job's number moves because its sweep grows.
+        The id of a wandb run consists of a token of that folder, the key of the row and, in a sweep, the number of
+        pictures. It does not depend on the number of the job, which can change when the sweep grows.
 
         Raises:
             RuntimeError: wandb is not installed.
-            ValueError: an agent of a wandb sweep started this run, and it has several rows.
+            ValueError: the agent of a wandb sweep started this run, and it has several rows.
         """
         chosen = {"project": self.project, "entity": self.entity, "mode": None if self.mode == "auto" else self.mode}
         for line in [] if _agent() else overruled(chosen):
             _say(line)
         if self.mode == "auto" and environment_mode() == "disabled":
-            _say("switched off by the environment variable WANDB_MODE or WANDB_DISABLED, nothing is recorded")
+            _say("switched off by the environment variable WANDB_MODE or WANDB_DISABLED; nothing is recorded")
             return NoTracking()
         try:
             import wandb
@@ -96,7 +96,7 @@ class WandbTracker:
         if _agent() and len(run.rows) > 1:
             raise ValueError(f"a run of a wandb sweep has one row, this one has {len(run.rows)}")
         wandb.setup(wandb.Settings(silent=True))
-        # Resolved: a later upload, from wherever, finds the files.
+        # Absolute paths: a later upload from another folder finds the files.
         run = replace(run, folder=run.folder.resolve(), sweep=run.sweep and run.sweep.resolve())
         mode = self._mode()
         token = _token(_home(run))
@@ -105,7 +105,7 @@ class WandbTracker:
         address = ""
         with ExitStack() as opened:
             for number, (name, row) in enumerate(zip(telling_names(run.rows), run.rows, strict=True)):
-                if row.key in runs or run.shared.get(row.key):  # under another name, or in another job
+                if row.key in runs or run.shared.get(row.key):  # mirrored under another name or by another job
                     continue
                 begun, mode = self._begin(mode, run, ids[row.key], name, row)
                 opened.callback(begun.finish, exit_code=1)
@@ -118,7 +118,7 @@ class WandbTracker:
         return _WandbTracking(run, artifact, runs)
 
     def _mode(self) -> Mode:
-        """Online where there is a login; whether the server takes it shows when a run begins."""
+        """The mode: online if a login is stored. The server checks the login when a run begins."""
         import wandb
 
         wanted = environment_mode() if self.mode == "auto" else self.mode
@@ -136,10 +136,10 @@ class WandbTracker:
         return "offline"
 
     def _begin(self, mode: Mode, run: RunFacts, id: str, name: str, row: Row) -> tuple[wandb.Run, Mode]:
-        """Begins one wandb run, offline where the server does not take it in time. Returns it and how it was begun."""
+        """Begins a wandb run, offline if the server does not answer in time. Returns the run and its mode."""
         import wandb
 
-        agent = _agent()  # it has chosen project, entity and id, by environment variables
+        agent = _agent()  # an agent sets project, entity and id through environment variables
         project = self.project or (None if given("WANDB_PROJECT") else PROJECT)
         name = f"{name}, {run.point}" if run.sweep and row.key not in run.shared else name
         if theirs := given("WANDB_NAME"):
@@ -155,8 +155,8 @@ class WandbTracker:
                 mode=mode,
                 job_type=given("WANDB_JOB_TYPE") or row.settings["segmenter"]["name"],
                 config=dict(row.settings),
-                # Online, the run goes on where the last process was. Offline, each process records the run from its
-                # beginning, and what is synced last replaces what was there.
+                # Online, the wandb run is resumed. Offline, each process records the run from its beginning, and the
+                # last upload replaces earlier ones.
                 resume="allow" if mode == "online" else None,
                 reinit="create_new",
                 settings=wandb.Settings(**PLAIN, init_timeout=self.timeout, finish_timeout=self.timeout),
@@ -165,20 +165,20 @@ class WandbTracker:
             if mode == "offline" or agent:
                 raise
             logger.warning("wandb: %s; recording offline", one_line(error))
-            wandb.setup(wandb.Settings(mode="offline"))  # no other run of this process waits for that server again
-            # The failed attempt keeps its id in this process.
+            wandb.setup(wandb.Settings(mode="offline"))  # later runs of this process do not wait for the server again
+            # The failed attempt still occupies its id in this process.
             return self._begin("offline", run, f"{id}-offline", name, row)
         return begun, mode
 
 
 class _WandbTracking:
-    """The wandb runs of one run of ours, by the keys of its rows; ``artifact``: name of its result files."""
+    """The wandb runs of a run, by the keys of its rows. ``artifact``: name of the result files."""
 
     def __init__(self, run: RunFacts, artifact: str, runs: Mapping[str, RowMirror]) -> None:
         self.run, self.artifact, self.runs = run, artifact, runs
 
     def record(self, record: Record) -> None:
-        if record["key"] in self.runs:  # or another job mirrors it
+        if record["key"] in self.runs:  # otherwise another job mirrors the row
             self.runs[record["key"]].record(record)
 
     def finish(self) -> None:
@@ -196,7 +196,7 @@ class _WandbTracking:
             try:
                 each.run.finish(exit_code=int(failed))
                 sent = not each.run.offline
-            except Exception as error:  # the others are to be closed too; what this one recorded lies on the disk
+            except Exception as error:  # closes the other runs, too; this run's records are on disk
                 logger.warning("wandb: %s", one_line(error))
                 sent = False
             if not sent:
@@ -204,43 +204,43 @@ class _WandbTracking:
         if left:
             option = " --include-online" if any(not each.run.offline for each in left) else ""
             folders = shlex.join(each.run.settings.sync_dir for each in left)
-            if self.run.sweep:  # one command for all jobs
+            if self.run.sweep:  # one command uploads all jobs
                 folders = shlex.quote(str(Path(left[0].run.settings.sync_dir).parent))
             _say(f"to upload: wandb sync{option} {folders}")
 
 
 @cache
 def _say(line: str) -> None:
-    """Tells the user; what the jobs of a sweep have in common is told once."""
+    """Prints a line for the user. Cached, so that the jobs of a sweep do not repeat it."""
     print(f"wandb: {line}", file=sys.stderr)
 
 
 def _agent() -> str | None:
-    """The wandb sweep whose agent started this process."""
+    """Id of the wandb sweep whose agent started this process; None without an agent."""
     return os.environ.get("WANDB_SWEEP_ID")
 
 
 def _home(run: RunFacts) -> Path:
-    """In which folder wandb's files lie: the sweep's, so that a job's holds what it would without a mirror."""
+    """Parent of wandb's folder. A sweep has one for all jobs, so that a job's folder contains only results."""
     return run.sweep or run.folder
 
 
 def _token(folder: Path) -> str:
-    """What the ids of all wandb runs of this folder begin with. It lies in the folder, so that they end with it."""
+    """First part of the ids of this folder's wandb runs, stored in the folder. A deleted folder gets a new one."""
     path = folder / "wandb" / "id"
     path.parent.mkdir(exist_ok=True)
     if not path.is_file():
         token = uuid.uuid4().hex[:8]
-        write_text(own := path.with_name(token), token)
-        with suppress(FileExistsError):  # another job was faster: its token is that of all
-            os.link(own, path)
-        own.unlink()
+        write_text(new := path.with_name(token), token)
+        with suppress(FileExistsError):  # another job was faster: use its token
+            os.link(new, path)
+        new.unlink()
     return path.read_text(encoding="utf-8")
 
 
 @contextmanager
 def _staging(folder: Path) -> Iterator[None]:
-    """Has wandb put the copies of tables that an upload needs into the folder too, not into the user's home."""
+    """Context in which wandb stages uploads in this folder, not in the user's home."""
     name = "WANDB_DATA_DIR"
     given = os.environ.get(name)
     os.environ[name] = given or str(folder / "wandb")
