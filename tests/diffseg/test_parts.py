@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,10 @@ def test_every_preset_can_be_built() -> None:
     for group in ("backbone", "segmenter"):
         for name in parts.names(group):  # type: ignore[arg-type]
             settings = parts.read(group, name)  # type: ignore[arg-type]
-            assert isinstance(parts.build(settings), parts.kind_of(settings))
+            kind = parts.kind_of(settings)
+            assert isinstance(parts.build(settings), kind)
+            # A key that the YAML lacks could not be typed without +.
+            assert settings.keys() - {"_target_"} == {each.name for each in fields(kind)}
 
 
 def test_an_inherited_mapping_is_merged_key_by_key(tmp_path: Path) -> None:
