@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from sklearn.cluster import DBSCAN, KMeans
 
+from diffseg import parts
 from diffseg.segmenters.base import Scene, Segmenter
 from eval.config import build
 from eval.results import read_results, swept
@@ -88,18 +89,21 @@ def test_scikit_learn_can_do_the_work(
     assert "segmenter.impl: input should be 'torch' or 'sklearn', got 'scipy'" in wrong.err
 
 
-@pytest.mark.parametrize("refine", ["none", "pamr"])
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "segmenter").glob("*.yaml")))
+@pytest.mark.parametrize(
+    ("name", "refine"),
+    [
+        (name, refine)
+        for name in parts.names("segmenter")
+        for refine in ("none", "pamr")
+        if name != "files" and (refine == "none" or "refine" in parts.read("segmenter", name))
+    ],
+)
 def test_the_same_again(name: str, refine: str) -> None:
     """No segmenter keeps anything of a picture, or takes a random number that it was not given."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", overrides=[f"segmenter={name}"]).segmenter
-    if name == "files":
-        pytest.skip("reads its label maps")
     if "refine" in config:
         config.refine = refine
-    elif refine != "none":
-        pytest.skip("cannot be refined")
     tuned = {"tau": 0.3, "eps": 0.015, "min_samples": 40}
     segmenter: Segmenter = build(config, "segmenter").resolved(16, tuned)
     random = torch.Generator().manual_seed(0)
