@@ -19,8 +19,6 @@ GRID = 256  # longer side, in pixels, of the shrunk mask that is searched for pl
 FONT_SHARE = 32  # the picture's longer side divided by the height of a name
 SMALLEST_FONT = 11
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
 
 def coco_segments(named: Named) -> list[dict[str, Any]]:
     """Converts the segments to COCO annotations, one a name, ready for JSON.
