@@ -203,4 +203,4 @@ def test_files_that_are_no_stable_diffusion(model: tuple[str, Path], tmp_path: P
     damage.cut(file)
     refused("is cut short")
     file.rename(file.with_suffix(".ckpt"))
-    refused(r"is no \.safetensors file", file.with_suffix(".ckpt"))
+    refused(r"is not a \.safetensors file", file.with_suffix(".ckpt"))
