@@ -157,10 +157,23 @@ def matched_pairs(table: IntArray, protocol: ProtocolName, background: int | Non
     if protocol == "dataset":
         raise ValueError("protocol: dataset matches all images at once (eval.scores), not one image")
     try:
-        rows, columns = imported_protocol(protocol)(table, background)
+        function = imported_protocol(protocol)
     except ValueError as error:
         raise ValueError(f"protocol: {error}") from None
-    return np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64)
+    return _checked_pairs(table, protocol, *function(table, background))
+
+
+def _checked_pairs(table: IntArray, protocol: str, rows: Any, columns: Any) -> tuple[IntArray, IntArray]:
+    """The pairs that a function outside this project returned. Raises ValueError unless they are a match."""
+    rows, columns = np.asarray(rows), np.asarray(columns)
+    if rows.ndim != 1 or rows.shape != columns.shape or (len(rows) and {rows.dtype.kind, columns.dtype.kind} - {*"iu"}):
+        raise ValueError(f"protocol: {protocol} must return classes and segments, whole numbers (m,) both")
+    for name, given, count in (("class", rows, table.shape[0]), ("segment", columns, table.shape[1])):
+        if len(wrong := given[(given < 0) | (given >= count)]):
+            raise ValueError(f"protocol: {protocol} returned the {name} {wrong[0]}; the table has 0..{count - 1}")
+    if len(np.unique(columns)) < len(columns):
+        raise ValueError(f"protocol: {protocol} returned a segment in two pairs; each segment has one class at most")
+    return rows.astype(np.int64), columns.astype(np.int64)
 
 
 def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> Counts:

@@ -237,3 +237,29 @@ def test_counts_sum_and_survive_json() -> None:
     assert total != parts[0]
     assert Counts.from_json(total.to_json()) == total
     assert Counts.from_json(total.to_json()).tp.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (([0, 1], [2, 2]), "returned a segment in two pairs"),
+        (([0], [4]), r"returned the segment 4; the table has 0\.\.3"),
+        (([-1], [0]), r"returned the class -1; the table has 0\.\.3"),
+        (([0, 1], [0]), "must return classes and segments"),
+        (([0.5], [0]), "whole numbers"),
+        ("ab", "whole numbers"),
+    ],
+)
+def test_a_match_of_an_outside_protocol_is_checked(
+    pairs: object, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.matching.imported_protocol", lambda name: lambda table, background: pairs)
+    with pytest.raises(ValueError, match=rf"^protocol: my\.own .*{message}"):
+        match_contingency(np.eye(CLASSES, dtype=np.int64), "my.own")
+
+
+def test_an_outside_protocol_may_match_nothing_or_a_class_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = np.array([[5, 2], [1, 4]])
+    for pairs, tp in ((([], []), 0), (([0, 0], [0, 1]), 7)):
+        monkeypatch.setattr("eval.matching.imported_protocol", lambda name, pairs=pairs: lambda *_: pairs)
+        assert match_contingency(table, "my.own").tp.sum() == tp
