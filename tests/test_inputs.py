@@ -111,7 +111,7 @@ def test_a_path_of_a_key_outside_the_list(monkeypatch: pytest.MonkeyPatch) -> No
         ("name=my run (2)", """the value needs quotes; type 'name="my run (2)"'"""),
         ("name=Jürgen's", """type 'name="Jürgen'"'"'s"'"""),
         ("results_dir=", "results_dir: is empty; give a folder"),
-        ("", "an argument is empty, as of a variable of the shell that is not set"),
+        ("", "an argument is empty; is a variable of the shell not set?"),
         ("dataset.root=~nobody-of-that-name/coco", "there is no user nobody-of-that-name on this machine"),
         ("hydra/launcher=submitit_slurm", "SLURM is not on this machine"),
     ],

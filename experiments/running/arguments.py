@@ -1,4 +1,4 @@
-"""Reads the command line of `experiments.evaluate` before Hydra does: paths as people type them, and clear errors."""
+"""Prepares the command line of `experiments.evaluate` for Hydra: quotes paths, and reports errors in one clear line."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 COMMAND = "python -m experiments.evaluate"
 MULTIRUN = ("-m", "--multirun")
 PATH_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp")
-# A key whose name ends in one of these takes a path: dataset.root, hydra.sweep.dir.
+# Last parts of the keys that take a path, such as dataset.root and hydra.sweep.dir.
 PATH_KEYS = ("root", "images", "maps", "split_file", "classes", "path", "folder", "results_dir", "dir")
-# A sweep has one folder of results, so a comma in these never separates two values.
+# A comma in these paths never separates two values, because a sweep has a single results folder.
 SINGLE_KEYS = ("results_dir", "dir")
 LOOKS_LIKE_A_PATH = re.compile(r"~|\.{0,2}/")
-# In a YAML: ${expanded:~/results}. Hydra makes the folder of a sweep itself.
+# For ${expanded:~/results} in YAML files: Hydra creates the folder of a sweep, and does not expand ~.
 OmegaConf.register_new_resolver("expanded", lambda path: str(expanded(path)), replace=True)
-A_FUNCTION = re.compile(r"\w+\(.*\)")  # of Hydra's grammar, such as choice(a,b)
+A_FUNCTION = re.compile(r"\w+\(.*\)")  # a function in Hydra's grammar, such as choice(a,b)
 
 
 def normalise_argv(arguments: Sequence[str]) -> list[str]:
-    """The command line in the form that Hydra reads: options first, paths quoted, ``~`` replaced by the home folder.
+    """Rewrites the command line for Hydra: options first, paths quoted, ``~`` replaced by the home folder.
 
-    The value of a path key (`PATH_KEYS`) is taken as it is typed: it may hold spaces, ``=``, ``#``, brackets, quotes
-    and any letters. Under ``-m`` a comma separates the values of a sweep; a path with a comma then needs quotes of
-    its own: ``'dataset.root="/data/a,b"'``.
+    The value of a path key (`PATH_KEYS`) may contain spaces, ``=``, ``#``, brackets, quotes and any letters. Under
+    ``-m``, a comma separates the values of a sweep. A path with a comma then needs quotes: ``'dataset.root="/a,b"'``.
 
     Args:
         arguments: options, ``group=choice`` and ``key=value``.
@@ -56,7 +55,7 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
     if swept and (options.run or options.cfg or options.info):
         raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")
     if "" in options.overrides:
-        raise ConfigError("an argument is empty, as of a variable of the shell that is not set")
+        raise ConfigError("an argument is empty; is a variable of the shell not set?")
     quoted = {each: quote_path(each, swept) for each in options.overrides}
     arguments = [*(each for each in arguments if each not in quoted), *quoted.values()]
     overrides = [_parse(each) for each in quoted.values()]
@@ -65,7 +64,7 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
             _check_encoding(Path(options.config_dir, each.key_or_group, f"{each.value()}.yaml"))
         choices = [path.stem for path in (CONF / each.key_or_group).glob("*.yaml")]
         if choices and not each.is_delete() and isinstance(each.value(), bool | int | float | dict | None):
-            name = str(each.input_line).partition("=")[2]  # what reads as no text makes Hydra fail
+            name = str(each.input_line).partition("=")[2]  # Hydra fails on a choice that it does not parse as text
             raise ConfigError(unknown_choice(f"{each.key_or_group}/{name}", choices))
         if each.key_or_group == "hydra/launcher" and each.value() == "submitit_slurm" and not shutil.which("srun"):
             raise ConfigError(
@@ -80,7 +79,7 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
 
 
 def _check_encoding(path: Path) -> None:
-    """Raises ConfigError if the file is there and not UTF-8: Hydra's error would not name it."""
+    """Raises ConfigError if an existing file is not UTF-8. Hydra's error would not name the file."""
     try:
         path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -90,7 +89,7 @@ def _check_encoding(path: Path) -> None:
 
 
 def quote_path(argument: str, swept: bool = False) -> str:
-    """``key=value`` with the value quoted for Hydra where it is a path; any other argument as it is.
+    """Quotes the value of ``key=value`` for Hydra if it is a path. Returns any other argument unchanged.
 
     >>> quote_path("dataset.root=/data/my pictures (2)")
     "dataset.root='/data/my pictures (2)'"
@@ -99,10 +98,10 @@ def quote_path(argument: str, swept: bool = False) -> str:
 
     Args:
         argument: of the command line.
-        swept: a comma separates the values of a sweep.
+        swept: True if a comma separates the values of a sweep.
 
     Raises:
-        ConfigError: the value begins with ``~``, and the home folder is unknown.
+        ConfigError: the value begins with ``~`` but the home folder is unknown.
     """
     key, equals, value = argument.partition("=")
     name = key.lstrip("+").rpartition(".")[2]
@@ -129,19 +128,19 @@ def quote_path(argument: str, swept: bool = False) -> str:
 
 
 def _quoted(key: str, path: str) -> str:
-    """The path, ``~`` expanded, in quotes unless Hydra reads the same text without them."""
+    """The path with ``~`` expanded, in quotes if Hydra would read it differently without them."""
     if path.startswith("~"):
         try:
             path = str(expanded(path))
         except NoHome as error:
             raise ConfigError(f"{key}: {error}") from None
     read = _read(f"{key}={path}")
-    plain = read is not None and read.value() == path and "\\" not in path  # which escapes what stands behind it
+    plain = read is not None and read.value() == path and "\\" not in path  # a backslash escapes the next character
     return path if plain else QuotedString(path, Quote.single).with_quotes()
 
 
 def _read(argument: str) -> Override | None:
-    """The argument as Hydra reads it; None if it cannot."""
+    """Parses an argument like Hydra; None if that fails."""
     try:
         return OverridesParser.create().parse_overrides([argument])[0]
     except OverrideParseException:
@@ -149,7 +148,7 @@ def _read(argument: str) -> Override | None:
 
 
 def _parse(argument: str) -> Override:
-    """The same for an argument that must be readable: the error says how to type it."""
+    """Parses an argument like Hydra. If that fails, the error says how to type the argument."""
     try:
         return OverridesParser.create().parse_overrides([argument])[0]
     except OverrideParseException:
@@ -161,7 +160,7 @@ def _parse(argument: str) -> Override:
 
 
 def _expand_options(arguments: Sequence[str]) -> list[str]:
-    """The arguments with ``~`` expanded in the folders of `PATH_OPTIONS`."""
+    """Expands ``~`` in the folders after `PATH_OPTIONS`."""
     expanded_arguments: list[str] = []
     for each in arguments:
         option, equals, value = each.partition("=")

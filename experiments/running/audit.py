@@ -1,4 +1,4 @@
-"""The audit of a protocol: how far each choice moves the scores from those of the first row of its method."""
+"""The audit of a protocol: compares each choice with the first row of its method."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ COLUMNS = (
     *(f"{metric}{part}" for metric in METRICS for part in ("", *(f"_{each}" for each in CHANGE))),
 )
 CAPTION = (
-    "How far one choice moves the scores, in %, from the first row of its method. A change is measured on the images "
-    "that both rows have, with its 95 % interval over these images: where that holds 0, it may be chance. "
+    "Effect of each choice on the scores, in %, compared with the first row of its method. A change is measured on the "
+    "images that both rows have, with its 95 % interval over these images. If the interval contains 0, the change may "
+    "be chance. "
     "Underflow: the share of the attention that is 0 in float16."
 )
 
 
 def write_audit(folder: Path, results: Sequence[RowResults]) -> str:
-    """Writes ``audit.csv`` and ``audit.md``, each whole or not at all.
+    """Writes ``audit.csv`` and ``audit.md``, each atomically.
 
     Args:
-        folder: where to, must exist.
-        results: of each row; the rows of a name are compared with the first of that name.
+        folder: an existing folder.
+        results: of each row. Rows are compared with the first row of the same name.
 
     Returns:
-        The text of ``audit.md``, fit for a terminal.
+        The text of ``audit.md``, which also lines up in a terminal.
     """
     table = audit(results)
     lines = [line for _, line in table.iterrows()]
@@ -60,11 +61,11 @@ def write_audit(folder: Path, results: Sequence[RowResults]) -> str:
 
 
 def audit(results: Sequence[RowResults]) -> pd.DataFrame:
-    """How far each choice moves the scores, in percent, columns `COLUMNS`. Arguments as in `write_audit`.
+    """Table of the effect of each choice, in percent. Columns `COLUMNS`. Arguments as in `write_audit`.
 
-    For each method its first row in score ``official``; the same in ``present``, which is a choice as well; then each
-    other row in both scores, compared with the first in the same one. A row whose settings are those of the first is
-    left out.
+    For each method, the first line is its first row in score ``official``, and the second the same row in ``present``,
+    because the score is a choice, too. Then each other row follows in both scores, compared with the first row in the
+    same score. A row with the settings of the first is left out.
     """
     lines = []
     for name in dict.fromkeys(each.row.name for each in results):
@@ -83,7 +84,7 @@ def audit(results: Sequence[RowResults]) -> pd.DataFrame:
 
 
 def _facts(results: RowResults, choice: str) -> dict[str, Any]:
-    """Columns of a row besides its scores."""
+    """All columns of a row except its scores."""
     underflow = [record["underflow"] for record in results.evaluated if record["underflow"] is not None]
     return {
         "method": results.row.name,
@@ -112,7 +113,7 @@ def _counts(results: RowResults, protocol: ProtocolName) -> dict[str, Counts]:
 
 
 def _scores(counts: Mapping[str, Counts]) -> dict[str, float]:
-    """ACC and mIoU in percent; nothing without images."""
+    """ACC and mIoU in percent; empty without images."""
     if not counts:
         return {}
     first, *others = counts.values()

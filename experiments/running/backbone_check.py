@@ -1,4 +1,4 @@
-"""One picture through each backbone of a run: files, maps, memory, and the time that the whole tables will take."""
+"""Passes a picture through each backbone of a run; reports files, maps, memory, and the time of a whole table."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from eval.row_setup import prepare
 from eval.rows import RowToRun
 
 TABLES = {"Table 1 (COCO-Stuff-27)": CocoStuff27.official_count, "Table 2 (Cityscapes)": Cityscapes27.official_count}
-SHOWN_DIGITS = 12  # of a hash
+SHOWN_DIGITS = 12  # of hashes
 MB, GB = 10**6, 10**9
 MINUTE, HOUR = 60, 3600
 
 
 def report(rows: Sequence[RowConfig], device: str) -> Iterator[str]:
-    """Lines about each backbone, as soon as they are known.
+    """Checks each backbone, and yields lines about it as soon as they are known.
 
     Args:
-        rows: of the run, whose data and weights have been checked.
+        rows: of the run. Their data and weights have been checked.
         device: for `diffseg.backbones.Backbone.load`.
 
     Raises:
-        ConfigError, WeightsError, ValueError: what would end the run, too.
+        ConfigError, WeightsError, ValueError: errors that would also end the run.
     """
     groups: dict[Any, list[RowToRun]] = {}
     for row in map(prepare, rows):
@@ -100,7 +100,7 @@ def _segment(row: RowToRun, aggregated: torch.Tensor, maps: AttentionMaps, pictu
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Result, and seconds until a GPU has finished it, too."""
+    """Result of a call, and its seconds, including the work of a GPU."""
     start = time.perf_counter()
     result = work()
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""The colours of a segmentation beside its ground truth: agreement shows, since a segment takes its class's colour."""
+"""Gives each segment the colour of its class, so that a segmentation can be compared with the ground truth by eye."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from eval.matching import match_present
 def class_colours(
     labels: NDArray[np.int64], table: NDArray[np.int64], background: int | None = None
 ) -> NDArray[np.int64]:
-    """Renumbers segments for `diffseg.pictures.colourise`: the class each is matched with, else one that no class has.
+    """Renumbers segments for `diffseg.pictures.colourise`: a matched segment gets the number of its class.
 
     Args:
         labels: ``(P, P)``, segment of each pixel.
-        table: what `eval.matching.contingency` returns for them.
-        background: of the data set; it may take many segments.
+        table: from `eval.matching.contingency` for these labels.
+        background: class of the data set that may match many segments; None: no such class.
 
     Returns:
-        ``(P, P)``: matched as in score ``present``; the other segments count on from the number of classes.
+        ``(P, P)``, matched as in score ``present``. Unmatched segments are numbered after the classes.
     """
     classes = len(table)
     number = np.arange(classes, classes + labels.max() + 1)

@@ -1,4 +1,4 @@
-"""Configurations of many rows or jobs, composed as Hydra composes them, those that choose alike once."""
+"""Composes the configurations of many rows or jobs fast: those with the same choices are composed by Hydra once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class Composer:
-    """Composes what differs in values alone from one base: Hydra takes a tenth of a second each, a value none.
+    """Composes configurations. Those that differ only in values share a base: Hydra takes 0.1 s per composition.
 
     Args:
-        compose: overrides -> configuration, Hydra's own part included.
+        compose: overrides -> configuration with the key ``hydra``.
     """
 
     def __init__(self, compose: Callable[[list[str]], DictConfig]) -> None:
@@ -22,13 +22,13 @@ class Composer:
         self._bases: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
-        """A configuration of its own, to be changed at will.
+        """Composes a configuration. The caller may change it.
 
         Args:
-            overrides: Hydra's grammar, without sweeps.
+            overrides: in Hydra's grammar, without sweeps.
 
         Raises:
-            HydraException, OmegaConfBaseException: there is no such choice or key, or its value cannot be.
+            HydraException, OmegaConfBaseException: an unknown choice or key, or an invalid value.
         """
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         chosen = tuple(str(override.input_line) for override in parsed if not _is_value(override))
@@ -41,5 +41,5 @@ class Composer:
 
 
 def _is_value(override: Override) -> bool:
-    """Whether an override changes a key that is there: ``group.key=value``."""
+    """True if an override changes an existing key: ``group.key=value``."""
     return "." in override.key_or_group and override.type == OverrideType.CHANGE

@@ -1,4 +1,4 @@
-"""What a run was asked to do and made with: ``config.yaml`` and ``provenance.json``."""
+"""Writes ``config.yaml`` and ``provenance.json`` of a run."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ PROVENANCE, RUNS = "provenance.json", "runs"
 
 
 def write_config(plan: RunPlan, rows: Sequence[RowToRun]) -> None:
-    """Writes ``config.yaml``, and deletes the tables of another configuration.
-
-    The place of the results is left out: it changes nothing.
-    """
+    """Writes ``config.yaml``, without ``results_dir``. If the configuration has changed, deletes the old tables."""
     given = OmegaConf.to_container(plan.config, resolve=True)
     assert isinstance(given, dict)
     del given["results_dir"]
@@ -43,7 +40,7 @@ def write_config(plan: RunPlan, rows: Sequence[RowToRun]) -> None:
 
 
 def read_provenance(home: Path) -> list[dict[str, Any]]:
-    """What earlier processes recorded with into this folder.
+    """Reads the provenance of earlier processes that recorded into this folder.
 
     Raises:
         RecordError: the file is damaged.
@@ -61,10 +58,10 @@ def read_provenance(home: Path) -> list[dict[str, Any]]:
 
 
 def add_provenance(home: Path, rows: Sequence[RowToRun], earlier: Sequence[Mapping[str, Any]]) -> bool:
-    """Writes ``provenance.json``: the earlier facts and those of this process, with date and command line.
+    """Adds the facts of this process, with date and command line, to ``provenance.json``.
 
     Returns:
-        Whether the code differs from that of an earlier process.
+        True if the code differs from that of an earlier process.
     """
     names = {row.recorded["backbone"]["weights"]: name_of(row.config.backbone) for row in rows}
     facts = provenance([row.recorded for row in rows], names)

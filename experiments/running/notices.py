@@ -1,4 +1,4 @@
-"""What a user is told before a run evaluates pictures."""
+"""Prints notices before a run evaluates pictures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from experiments.running.opening import RunOpen
 
 logger = logging.getLogger(__name__)
 FEW_ROWS = 3
-"""Up to so many rows of other settings are described; of more, their number is given."""
+"""Up to this number, rows of other settings are described; more are only counted."""
 
 
 def warn(run: RunOpen) -> None:
-    """Says what is resumed, which records are not used, and what may differ from what the user expects."""
+    """Tells the user which results are resumed, which records are not used, and whether code or data set differ."""
     warn_other_records(run)
     warn_other_pictures(run.jobs[0].plan.rows[0])
     recorded = {(row.key, image) for row in run.rows for image in row.config.dataset.ids} & {
@@ -25,14 +25,14 @@ def warn(run: RunOpen) -> None:
         print(f"{run.home}: resuming, {len(recorded)} results are already there", file=sys.stderr)
     if run.code_changed:
         logger.warning(
-            "%s: the code has changed since pictures were recorded here, and their records are kept; to evaluate all "
+            "%s: the code has changed since pictures were recorded here; their records are kept. To evaluate all "
             "pictures with the present code, give another results_dir",
             run.home,
         )
 
 
 def warn_other_records(run: RunOpen) -> None:
-    """Says that the records of other settings in this folder are kept, and enter no table of this run."""
+    """Tells the user that records of other settings in this folder are kept but not used."""
     others = run.records.other_settings({row.key for row in run.rows})
     path = run.records.path
     if len(others) > FEW_ROWS:
@@ -46,7 +46,7 @@ def warn_other_records(run: RunOpen) -> None:
 
 
 def warn_other_pictures(row: RowConfig) -> None:
-    """Says that the pictures are not those on which the published numbers were measured."""
+    """Tells the user that the published numbers were measured on other pictures."""
     dataset = row.dataset
     if dataset.official_count not in (None, len(dataset.listed)):
         logger.warning(

@@ -1,4 +1,4 @@
-"""Opens a run: locks its records, describes it in its folders, and begins to mirror it."""
+"""Opens a run: locks its records, writes its descriptions, and begins to mirror it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from experiments.running.plan import RunPlan
 
 @dataclass(frozen=True)
 class JobOpen:
-    """A job whose folder is open; a run alone is one job.
+    """A job whose folder is open. A single run is one job.
 
     Attributes:
         plan: of the job.
-        job: its rows, as the run loop takes them.
+        job: for the run loop.
         tracking: its mirror.
     """
 
@@ -37,13 +37,13 @@ class JobOpen:
 
 @dataclass(frozen=True)
 class RunOpen:
-    """A run or sweep whose records are open for this process alone.
+    """A run or sweep whose records are open and locked.
 
     Attributes:
         home: folder of the records and label maps: ``results_dir``.
         records: of all jobs.
         jobs: in order.
-        code_changed: whether earlier records were made with other code.
+        code_changed: True if earlier records were made with other code.
     """
 
     home: Path
@@ -58,11 +58,11 @@ class RunOpen:
 
     @property
     def rows(self) -> list[RowToRun]:
-        """The rows of all jobs; those that jobs share stand there once a job."""
+        """The rows of all jobs. A row that several jobs share is listed for each of them."""
         return [row for each in self.jobs for row in each.job.rows]
 
     def results(self, opened: JobOpen) -> RunResults:
-        """The records of a job so far, and what its tables need."""
+        """The results of a job so far."""
         config = opened.plan.rows[0]
         return RunResults(
             [RowResults(row, self.records.records(row.key, config.dataset.ids)) for row in opened.job.rows],
@@ -74,7 +74,7 @@ class RunOpen:
         )
 
     def mirror(self) -> None:
-        """Shows all records so far to the mirrors, which ignore those that they know."""
+        """Sends all records so far to the mirrors, which ignore records that they already have."""
         for opened in self.jobs:
             for row in opened.job.rows:
                 for record in self.records.records(row.key, row.config.dataset.ids):
@@ -83,7 +83,7 @@ class RunOpen:
 
 @contextmanager
 def open_run(home: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[RowToRun]]) -> Iterator[RunOpen]:
-    """Opens the folder of a run or sweep and those of its jobs.
+    """Opens the folder of a run or sweep, and the folders of its jobs.
 
     Args:
         home: ``results_dir``.
@@ -91,7 +91,7 @@ def open_run(home: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[RowTo
         rows: of each plan.
 
     Raises:
-        RecordError: another process writes there, a file is damaged, or an older version wrote it.
+        RecordError: another process has locked the records, a file is damaged, or an older version wrote it.
         WriteError: a file could not be written.
     """
     for path in sorted(home.glob(f"*/{RECORDS}")) if plans[0].together else ():
@@ -114,7 +114,7 @@ def open_run(home: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[RowTo
 
 @contextmanager
 def _open_job(plan: RunPlan, rows: Sequence[RowToRun], shared: Mapping[str, bool]) -> Iterator[JobOpen]:
-    """Makes the folder of a job, writes its ``config.yaml`` and begins to mirror it."""
+    """Creates the folder of a job, writes its ``config.yaml``, and begins to mirror it."""
     with writing(plan.folder):
         plan.folder.mkdir(parents=True, exist_ok=True)
     write_config(plan, rows)
@@ -140,7 +140,7 @@ def _open_job(plan: RunPlan, rows: Sequence[RowToRun], shared: Mapping[str, bool
 
 
 def _shared_keys(rows: Sequence[Sequence[RowToRun]]) -> list[dict[str, bool]]:
-    """For each job: key of a row that other jobs have, too -> True if an earlier job has it."""
+    """For each job: key of a row that other jobs also have -> True if an earlier job has it."""
     keys = [{(each.key, len(each.config.dataset.ids)) for each in job} for job in rows]
     jobs = Counter(key for job in keys for key in job)
     seen: set[tuple[str, int]] = set()

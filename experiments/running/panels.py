@@ -1,6 +1,6 @@
-"""Panels: picture, ground truth and segmentations side by side, with a legend of the classes.
+"""Draws panels: picture, ground truth and segmentations side by side, with a legend of the classes.
 
-A run has a panel a picture and an overview; a sweep has one sheet a picture, with its points side by side.
+A run has one panel per picture and an overview. A sweep has one sheet per picture, with its points side by side.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ COLUMNS, SHEET_COLUMNS = 3, 5
 SMALLEST_FONT = 12
 OVERVIEW_TILE = SHEET_TILE = 220  # pixels
 MAX_POINTS = 12
-"""A sheet shows at most so many points of a sweep, evenly spread over their order."""
+"""Largest number of points on a sheet. They are evenly spread over the points of the sweep."""
 
 
 def write_panels(home: Path, rows: Sequence[RowToRun], panels: int) -> list[Path]:
-    """Draws ``panels/ID.png`` for the first pictures of a run, and all of them on ``panels/overview.png``.
+    """Draws ``panels/ID.png`` for the first pictures of a run, and ``panels/overview.png`` with all of them.
 
-    A segment that is matched with a class of the picture (score `present`) has that class's colour, so that agreement
-    shows; the others have colours that no class has.
+    A segment that is matched with a class (score ``present``) has the colour of that class. The other segments have
+    colours of no class.
 
     Args:
-        home: results folder, with the label maps that the run kept.
+        home: results folder with the label maps.
         rows: in the order of the tables.
         panels: number of pictures.
 
     Returns:
-        Paths of the panels, the overview last; none without pictures. A picture that cannot be read is left out.
+        Paths of the panels, and last of the overview; empty without pictures. Unreadable pictures are left out.
     """
-    # Of rows that differ in no more than their seed, one is shown.
+    # Shows the first of the rows that differ only in their seed.
     rows = list({(row.name, row.config.size): row for row in reversed(rows)}.values())[::-1]
     named = [(_name(row, rows), row) for row in rows]
-    with ThreadPoolExecutor() as pool:  # resizing and compressing, most of the work, run side by side
+    with ThreadPoolExecutor() as pool:  # resizing and compressing take most of the time, and run in parallel
         shown = _read_all(pool, home, named, rows[0].config.dataset.ids[:panels], TILE_WIDTH)
         _list_files(home, [*shown, OVERVIEW] if shown else [])
         paths = list(pool.map(lambda id: _write(home, id, _sheet([shown[id]], COLUMNS, TILE_WIDTH)), shown))
@@ -67,8 +67,8 @@ def write_sheets(home: Path, points: Sequence[tuple[str, RowToRun]], panels: int
     """Draws ``panels/ID.png`` for the first pictures of a sweep, with up to `MAX_POINTS` of its points side by side.
 
     Args:
-        home: folder of the sweep, with the label maps that it kept.
-        points: what tells a job from the others, and a row of it; in order. A row that jobs share is one point.
+        home: folder of the sweep with the label maps.
+        points: name of a job's point, and a row of the job; in order. A row that several jobs share is one point.
         panels: number of pictures.
 
     Returns:
@@ -93,17 +93,17 @@ def write_sheets(home: Path, points: Sequence[tuple[str, RowToRun]], panels: int
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """Up to ``most`` of the numbers 0..count-1, evenly spread, the first and the last among them."""
+    """Up to ``most`` of the numbers 0..count-1, evenly spread, including the first and the last."""
     return sorted({round(number) for number in np.linspace(0, count - 1, min(count, most))})
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """What is shown of one picture.
+    """Content of the panel of a picture.
 
     Attributes:
-        tiles: picture, ground truth and the segmentations, each with its caption.
-        legend: name and colour of each class in the ground truth, by its label.
+        tiles: captions and images of picture, ground truth and segmentations.
+        legend: label -> name and colour of each class in the ground truth.
     """
 
     tiles: list[tuple[str, Picture]]
@@ -113,13 +113,13 @@ class _Panel:
 def _read_all(
     pool: ThreadPoolExecutor, home: Path, named: Sequence[tuple[str, RowToRun]], ids: Sequence[str], tile_width: int
 ) -> dict[str, _Panel]:
-    """Picture -> its panel; pictures without a label map, or that cannot be read, are left out."""
+    """Picture -> its panel. Leaves out unreadable pictures and pictures without a label map."""
     panels = pool.map(lambda id: _read(home, named, id, tile_width), ids)
     return {id: panel for id, panel in zip(ids, panels, strict=True) if panel}
 
 
 def _read(home: Path, named: Sequence[tuple[str, RowToRun]], id: str, tile_width: int) -> _Panel | None:
-    """The panel of one picture; None without a label map."""
+    """The panel of a picture; None if it has no label map or cannot be read."""
     kept = [(name, row, path) for name, row in named if (path := label_path(home / LABELS, row.key, id)).is_file()]
     if not kept:
         return None
@@ -128,7 +128,7 @@ def _read(home: Path, named: Sequence[tuple[str, RowToRun]], id: str, tile_width
         sample = dataset.load(id)
         squares = {size: _square(sample, size) for size in {row.config.size for _, row, _ in kept}}
     except (DatasetError, OSError):
-        return None  # recorded as failed, with its reason
+        return None  # the records have the reason
     picture, truth = squares[kept[0][1].config.size]
     tiles = [(id, fit(picture, tile_width)), ("ground truth", fit(overlay(picture, truth), tile_width))]
     for name, row, path in kept:
@@ -151,7 +151,7 @@ def _square(sample: Sample, size: int) -> tuple[Picture, NDArray[np.int16]]:
 
 
 def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Picture:
-    """The tiles of panels in lines of up to ``columns``, and one legend below."""
+    """An image with the tiles of panels, up to ``columns`` per line, above a common legend."""
     lines = [panel.tiles[start : start + columns] for panel in panels for start in range(0, len(panel.tiles), columns)]
     sheet = contact_sheet(lines, tile_width)
     entries = {label: entry for panel in panels for label, entry in panel.legend.items()}
@@ -160,12 +160,12 @@ def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Picture:
 
 
 def _file(name: str) -> str:
-    """Of a panel, below the results folder; the id of a picture can be a path."""
+    """Path of a panel, relative to the results folder. The id of a picture can contain ``/``."""
     return f"{FOLDER}/{name}.png"
 
 
 def _list_files(home: Path, names: Iterable[str]) -> None:
-    """Deletes the panels of earlier settings, and lists the new ones as ours."""
+    """Deletes the panels of earlier settings, and adds the new ones to the list of written files."""
     written, files = WrittenFiles(home), [_file(name) for name in names]
     written.delete([name for name in written.names if name.startswith(f"{FOLDER}/")], keep=files)
     written.add(files)
@@ -180,6 +180,6 @@ def _write(home: Path, name: str, sheet: Picture) -> Path:
 
 
 def _name(row: RowToRun, rows: Sequence[RowToRun]) -> str:
-    """Name of a row, with its size if a namesake has another."""
+    """Name of a row, with its size if several rows have this name."""
     namesakes = [other for other in rows if other.name == row.name]
     return row.name if len(namesakes) == 1 else f"{row.name} {row.config.size}"

@@ -1,4 +1,4 @@
-"""What is to be evaluated into one results folder: the plan of a run, or of a job of a sweep. Imports no torch."""
+"""Plans a run, or a job of a sweep: its rows and its results folder. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ NOT_SETTINGS = ("results_dir=", "hydra.", "hydra/")
 
 @dataclass(frozen=True)
 class RunPlan:
-    """One run.
+    """The plan of a run or job.
 
     Attributes:
         config: the composed configuration.
-        rows: as configured; `experiments.running.rows.check` looks after data and weights.
+        rows: to evaluate; `experiments.running.rows.check` checks their data and weights.
         folder: results folder.
-        sweep: folder of the sweep of which it is a job, None where it is alone.
-        point: what tells it from the sweep's other jobs.
-        title: of a job that runs together with others, in front of messages about it.
-        overrides: of the command line, without those that say where results lie and how jobs are launched.
+        sweep: folder of the sweep if this is a job; None for a single run.
+        point: the values that distinguish the job from the other jobs of its sweep.
+        title: prefix of messages about a job that runs together with others.
+        overrides: of the command line, without the results folder and the settings of Hydra.
     """
 
     config: DictConfig
@@ -43,17 +43,17 @@ class RunPlan:
 
     @property
     def together(self) -> bool:
-        """Whether the job is evaluated together with the others of its sweep; other launchers run jobs apart."""
+        """True if the jobs of the sweep are evaluated together. Only the launcher ``one_pass`` does that."""
         return bool(self.title)
 
     @property
     def home(self) -> Path:
-        """Folder of the records and label maps: jobs that are evaluated together share that of their sweep."""
+        """Folder of the records and label maps. Jobs that are evaluated together share the folder of the sweep."""
         return self.sweep if self.sweep and self.together else self.folder
 
 
 def plan(config: DictConfig, point: str = "", title: str = "") -> RunPlan:
-    """The plan of the job that Hydra is running. Raises ConfigError, see `experiments.running.rows.expand`."""
+    """Plans the run or job that Hydra is running. Raises ConfigError, see `experiments.running.rows.expand`."""
     job = HydraConfig.get()
     rows = expand(config, job.overrides.task, job.runtime.choices)
     overrides = _settings(job.overrides.task)
@@ -64,13 +64,13 @@ def plan(config: DictConfig, point: str = "", title: str = "") -> RunPlan:
 
 
 def _settings(overrides: Sequence[str]) -> tuple[str, ...]:
-    """The overrides that are settings. Those of a job, which Hydra's sweeper has rewritten, are as those of a run."""
+    """The overrides that are settings, in the same form for a run and for a job, whose overrides Hydra rewrites."""
     parsed = OverridesParser.create().parse_overrides([each for each in overrides if not each.startswith(NOT_SETTINGS)])
     return tuple(str(each.input_line) if each.is_delete() else _typed(each) for each in parsed)
 
 
 def _typed(override: Override) -> str:
-    """An override as it may be typed: without the backslashes that Hydra puts before spaces."""
+    """An override as a user can type it, without the backslashes that Hydra puts before spaces."""
     value = override.get_value_element_as_str()
     plain = value if value[:1] in ("'", '"') else value.replace("\\ ", " ")
     return f"{override.get_key_element()}={plain}"

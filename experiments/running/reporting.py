@@ -1,4 +1,4 @@
-"""Makes the tables of a run from its records; `write_report` needs no backbone, and `retabulate` no run."""
+"""Makes the tables of a run from its records. `retabulate` needs only the results folder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from experiments.running.panels import OVERVIEW, write_panels, write_sheets
 
 
 def write_report(folder: Path, results: RunResults) -> str:
-    """Writes the tables of a run, and lists them as ours (`eval.written`).
+    """Writes the tables of a run, and adds them to the list of written files (`eval.written`).
 
     Returns:
-        The tables as text, fit for a terminal.
+        The tables as text for a terminal.
 
     Raises:
         WriteError: a file could not be written.
@@ -34,7 +34,7 @@ def write_report(folder: Path, results: RunResults) -> str:
 
 
 def retabulate(folder: Path) -> str:
-    """Makes the tables of a results folder anew from its records, without a pass.
+    """Rewrites the tables of a results folder from its records, without a pass of the backbone.
 
     Args:
         folder: results folder of a run or of a job.
@@ -49,10 +49,10 @@ def retabulate(folder: Path) -> str:
 
 
 def report_jobs(run: RunOpen) -> list[int]:
-    """Writes the tables of all jobs and draws panels; prints the tables of a run alone, and how many pictures failed.
+    """Writes the tables of all jobs, draws panels, and prints the tables of a single run and the number of failures.
 
     Returns:
-        For each job the number of failures: pictures that could not be evaluated, once for each row.
+        For each job the number of failures. A picture counts once for each row in which it failed.
     """
     texts, failures = [], []
     for opened in run.jobs:
@@ -67,7 +67,7 @@ def report_jobs(run: RunOpen) -> list[int]:
         opened.tracking.finish()
         if failed:
             print(
-                f"{opened.plan.title}{failed} evaluations failed; their reasons stand in "
+                f"{opened.plan.title}{failed} evaluations failed; for the reasons, see "
                 f"{opened.plan.folder}/per_image.csv",
                 file=sys.stderr,
             )
@@ -75,14 +75,14 @@ def report_jobs(run: RunOpen) -> list[int]:
 
 
 def _print_run(run: RunOpen, opened: JobOpen, text: str) -> None:
-    """Draws the panels of a run alone, and prints its tables."""
+    """Draws the panels of a single run, and prints its tables."""
     panels = write_panels(run.home, opened.job.rows, opened.job.panels)
     pictures = f"; pictures: {run.home}/panels/{OVERVIEW}.png and {len(panels) - 1} more" if panels else ""
     print(f"\n{text}\nTables: {run.home}/summary.csv, per_class.csv, per_image.csv{pictures}", flush=True)
 
 
 def _draw_sheets(run: RunOpen) -> None:
-    """Draws one sheet a picture for the whole sweep, and says which points it shows."""
+    """Draws one sheet per picture for the whole sweep, and prints which points the sheets show."""
     points = [(opened.plan.point, row) for opened in run.jobs for row in opened.job.rows]
     sheets, shown, count = write_sheets(run.home, points, max(opened.job.panels for opened in run.jobs))
     if sheets:

@@ -1,4 +1,4 @@
-"""Options of the command line about finished results: ``--rerun DIR`` and ``--tables DIR``."""
+"""Reads the options ``--rerun DIR`` and ``--tables DIR``, which use finished results."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from diffseg.paths import expanded
 from eval.config import ConfigError
 
 RERUN, TABLES = "--rerun", "--tables"
-SWEEP_FILE = "multirun.yaml"  # Hydra's own note of a sweep
+SWEEP_FILE = "multirun.yaml"  # Hydra writes the overrides of a sweep here
 
 
 def with_rerun(arguments: Sequence[str]) -> list[str]:
     """Replaces ``--rerun DIR`` by the arguments of the run, job or sweep that made the results folder DIR.
 
-    Arguments that follow change the run. Without ``results_dir=`` its results go to DIR again: what is recorded there
-    is not evaluated again.
+    Further arguments change the run. Without ``results_dir=``, results go to DIR again, and recorded pictures are not
+    evaluated again.
 
     Raises:
-        ConfigError: there is no DIR, or it is no results folder.
+        ConfigError: DIR does not exist, or is not a results folder.
     """
     arguments = list(arguments)
     folder = option_value(arguments, RERUN)
@@ -40,10 +40,10 @@ def with_rerun(arguments: Sequence[str]) -> list[str]:
 
 
 def option_value(arguments: list[str], option: str) -> Path | None:
-    """Takes ``OPTION DIR`` or ``OPTION=DIR`` out of the arguments; None if it is not there.
+    """Removes ``OPTION DIR`` or ``OPTION=DIR`` from the arguments, and returns DIR; None without the option.
 
     Raises:
-        ConfigError: DIR is missing, or no folder.
+        ConfigError: DIR is missing, or not a folder.
     """
     for index, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
@@ -60,7 +60,7 @@ def option_value(arguments: list[str], option: str) -> Path | None:
 
 
 def _stored(path: Path, key: str) -> list[str]:
-    """The overrides that a YAML file holds under a key."""
+    """Reads the overrides under a key of a YAML file."""
     try:
         config = OmegaConf.load(path)
         found = OmegaConf.select(config, key) if isinstance(config, DictConfig) else None

@@ -1,4 +1,4 @@
-"""Composes and checks the rows of a run before any model loads; an experiment lists several."""
+"""Composes and checks the rows of a run before a model is loaded. An experiment lists several rows."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from experiments.running.composing import Composer
 
 @dataclass(frozen=True)
 class RowSpec:
-    """What an experiment says of a row, or of several that share a name.
+    """A row in an experiment's YAML, or several rows with the same name.
 
     Attributes:
-        name: how tables call it.
-        overrides: what would be typed for it. Hydra's sweeps (``segmenter.seed=range(5)``) make several rows.
+        name: in the tables.
+        overrides: as on the command line. A sweep (``segmenter.seed=range(5)``) makes several rows.
         note: a footnote for tables.
     """
 
@@ -36,23 +36,24 @@ class RowSpec:
 
 
 def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, str]) -> list[RowConfig]:
-    """Rows of a run, each composed as if it had been typed on the command line, and checked.
+    """Composes and checks the rows of a run.
 
-    What the user gives beats what the row gives. A group that rows choose themselves cannot be given. A key of such a
-    group is set in the rows that have it and leave the choice to the experiment; if there are none, in all that have
-    it: with ``experiment=table1``, ``backbone.path`` is Stable Diffusion's, not DINO's, ``segmenter.tau`` is DiffSeg's.
+    An override of the user beats an override of the row. If rows choose a group, the user cannot choose it. A key of
+    such a group is set in the rows that have this key and do not choose the group; if there are none, in all rows that
+    have it. Example: with ``experiment=table1``, ``backbone.path`` is that of Stable Diffusion, not of DINO, and
+    ``segmenter.tau`` is that of DiffSeg.
 
     Args:
         config: the composed configuration of the run.
-        overrides: what the user typed, Hydra's grammar.
-        choices: group -> chosen YAML.
+        overrides: of the user, in Hydra's grammar.
+        choices: group -> name of the chosen YAML file.
 
     Raises:
         ConfigError: see `build`.
     """
     known = [each.name for each in fields(RunConfig)]
     for name in config:
-        if name not in known:  # Hydra lets +key=value add any
+        if name not in known:  # +key=value adds any key in Hydra
             raise ConfigError(unknown_key(str(name), known))
     if config.panels < 0:
         raise ConfigError(f"panels: must be at least 0, got {config.panels}")
@@ -76,12 +77,12 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
     rows = [_row(each.name, *parts, each.note) for each, parts in zip(specs, composed, strict=True)]
     if any((row.dataset, row.scoring.report) != (rows[0].dataset, rows[0].scoring.report) for row in rows):
         raise ConfigError(f"rows: the rows of {table} must share dataset and protocol.report")
-    # What the user gives can make rows equal, such as those of a sweep over it.
+    # An override of the user can make rows equal, for example if the rows sweep over the same key.
     return [row for index, row in enumerate(rows) if row not in rows[:index]]
 
 
 def _row_specs(config: DictConfig) -> list[RowSpec]:
-    """Rows of an experiment, sweeps multiplied."""
+    """The rows of an experiment, with one row for each combination of values in a sweep."""
     given = OmegaConf.to_container(config.rows) if OmegaConf.is_config(config.rows) else config.rows
     try:
         specs = TypeAdapter(list[RowSpec], config={"extra": "forbid"}).validate_python(given)
@@ -95,7 +96,7 @@ def _row_specs(config: DictConfig) -> list[RowSpec]:
 
 
 def _without_sweeps(spec: RowSpec) -> list[tuple[str, ...]]:
-    """Overrides for each combination of the values that its sweeps list."""
+    """The overrides for each combination of values in the sweeps of a row."""
     parsed = OverridesParser.create().parse_overrides([quote_path(each, swept=True) for each in spec.overrides])
     values = [
         [f"{each.get_key_element()}={value}" for value in each.sweep_string_iterator()]
@@ -107,13 +108,13 @@ def _without_sweeps(spec: RowSpec) -> list[tuple[str, ...]]:
 
 
 def _compose_all(specs: Sequence[RowSpec], common: Sequence[str]) -> list[tuple[DictConfig, Mapping[str, str]]]:
-    """Configuration and choices of each row; what is ``common`` to all beats what a row says."""
+    """Configuration and choices of each row. The ``common`` overrides beat the row's."""
     composer = Composer(lambda overrides: compose("config", overrides=overrides, return_hydra_config=True))
     given = {override.split("=")[0] for override in common}
     rows: list[tuple[DictConfig, Mapping[str, str]]] = []
     for each in specs:
-        own = [override for override in each.overrides if override.split("=")[0] not in given]
-        config = composer([*own, *common])
+        of_row = [override for override in each.overrides if override.split("=")[0] not in given]
+        config = composer([*of_row, *common])
         choices = dict(config.hydra.runtime.choices)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
@@ -122,7 +123,7 @@ def _compose_all(specs: Sequence[RowSpec], common: Sequence[str]) -> list[tuple[
 
 
 def _set_where_meant(override: Override, specs: Sequence[RowSpec], configs: Sequence[DictConfig], table: str) -> None:
-    """Sets a key of a group that rows choose themselves, see `expand`."""
+    """Sets a key of a group that rows choose, see `expand`."""
     key = override.key_or_group
     having = [index for index, config in enumerate(configs) if _has(config, key)]
     if not having:
@@ -133,7 +134,7 @@ def _set_where_meant(override: Override, specs: Sequence[RowSpec], configs: Sequ
 
 
 def _groups(spec: RowSpec) -> list[str]:
-    """What a row's overrides set: groups, among them, and keys."""
+    """The groups and keys that the overrides of a row set."""
     return [override.split("=")[0] for override in spec.overrides]
 
 
@@ -156,14 +157,14 @@ def _row(name: str, config: DictConfig, choices: Mapping[str, str], note: str | 
 
 
 def check(rows: Sequence[RowConfig]) -> list[RowConfig]:
-    """Looks whether data and weights are there, and all of what is missing at once. Imports no torch.
+    """Checks that data and weights exist; reports everything that is missing in one error. Imports no torch.
 
     Returns:
-        The rows; those of one data set share one object, which lists its files once.
+        The rows. Rows with the same data set share one object, which lists its files once.
 
     Raises:
-        ConfigError: something is missing; the message says what, from where, and how to get it.
-        DatasetError, WeightsError: the one thing that is.
+        ConfigError: several things are missing. The message names each and says how to get it.
+        DatasetError, WeightsError: a single thing is missing.
     """
     datasets: dict[Dataset, Dataset] = {}
     rows = [replace(row, dataset=datasets.setdefault(row.dataset, row.dataset)) for row in rows]
@@ -187,7 +188,7 @@ def check(rows: Sequence[RowConfig]) -> list[RowConfig]:
 
 
 def _of_row(error: WeightsError, row: RowConfig) -> WeightsError:
-    """The error with the whole key, and the environment variable from which the YAML reads the path, if it does."""
+    """Adds to an error the full key, and the environment variable if the YAML reads the path from one."""
     key = "backbone." if str(error).startswith("path: ") else ""
     # A backbone outside this project may have no such key.
     path = OmegaConf.to_container(row.composed.backbone, resolve=False).get("path")  # type: ignore[union-attr]

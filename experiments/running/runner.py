@@ -1,6 +1,6 @@
-"""From checked rows to result files in four steps: open, warn, evaluate, report.
+"""Turns checked rows into result files in four steps: open, warn, evaluate, report.
 
-A run has one plan; the jobs of a sweep have one each, and are evaluated together.
+A run has one plan. A sweep has one plan per job, and its jobs are evaluated together.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from experiments.running.sweep_table import list_jobs, remove_stale_sweep_table,
 
 
 def run_plans(plans: Sequence[RunPlan]) -> list[int]:
-    """Evaluates the rows of all plans, and writes the tables of each into its folder.
+    """Evaluates the rows of all plans, and writes the tables of each plan into its folder.
 
-    Under torchrun each process evaluates its share of the pictures, and the first does the rest.
+    Under torchrun, each process evaluates its share of the pictures, and the leading process does the rest.
 
     Args:
         plans: of a run, or of the jobs of a sweep.
 
     Returns:
-        For each plan the number of failures: pictures that could not be evaluated, once for each row.
+        For each plan the number of failures. A picture counts once for each row in which it failed.
 
     Raises:
         ConfigError, RecordError: see `eval.row_setup.prepare` and `experiments.running.opening.open_run`.
-        WriteError: a result file could not be written; what was recorded before stays.
+        WriteError: a result file could not be written. Earlier records are kept.
     """
     shard = join_shards()
     _quiet_libraries(shard)
@@ -56,9 +56,9 @@ def run_plans(plans: Sequence[RunPlan]) -> list[int]:
         opened.mirror()
         shard.wait()  # the other processes wait until the folders are open
         run([each.job for each in opened.jobs], opened.records, opened.labels, device, shard, batch_size)
-        shard.wait()  # until the others have written their records
+        shard.wait()  # the other processes have then written their records
         failures = _report(opened)
-    # Before the other processes can end: torchrun ends this one as soon as another has ended with failures.
+    # Before the broadcast, after which other processes end: torchrun ends this process if another ends with failures.
     if plans[0].together:
         write_sweep_table(home, [plan.folder for plan in plans])
     else:
@@ -67,7 +67,7 @@ def run_plans(plans: Sequence[RunPlan]) -> list[int]:
 
 
 def _report(opened: RunOpen) -> list[int]:
-    """Puts all records in order and makes tables and panels from them. Returns the numbers of failures."""
+    """Sorts all records, and makes tables and panels from them. Returns the number of failures of each job."""
     rows = opened.rows
     opened.records.gather([*((row.key, "") for row in rows), *record_order(rows)])
     opened.mirror()  # records of other processes
@@ -82,8 +82,8 @@ def _evaluate_share(
     shard: Shard,
     batch_size: int | None,
 ) -> None:
-    """What each process but the first does."""
-    shard.wait()  # until the first has opened the folders
+    """Evaluates the share of a process that does not lead."""
+    shard.wait()  # the leading process has then opened the folders
     jobs = [Job(of_job, plan.config.panels) for plan, of_job in zip(plans, rows, strict=True)]
     with RecordFile(home / RECORDS, shard.index) as records:
         run(jobs, records, home / LABELS, device, shard, batch_size)
@@ -91,7 +91,7 @@ def _evaluate_share(
 
 
 def _quiet_libraries(shard: Shard) -> None:
-    """Shows the warnings of the first process alone, and no progress bars of transformers."""
+    """Hides the warnings of all processes except the leading one, and the progress bars of transformers."""
     from transformers.utils import logging as transformers_logging
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
@@ -99,7 +99,7 @@ def _quiet_libraries(shard: Shard) -> None:
 
 
 def _prepare(plan: RunPlan) -> list[RowToRun]:
-    """Checks the parts of a plan that need torch, and makes its rows ready to run."""
+    """Checks the parts of a plan that need torch, and prepares its rows."""
     try:
         build(plan.config.tracker, "tracker")
         if plan.config.published:
@@ -119,7 +119,7 @@ def _device(plans: Sequence[RunPlan], shard: Shard) -> str:
 
 
 def _batch_size(plans: Sequence[RunPlan]) -> int | None:
-    """The number of pictures that pass a backbone together, which all plans share."""
+    """The batch size that all plans share."""
     _check_shared(plans, "batch_size")
     batch_size: int | None = plans[0].config.batch_size
     if batch_size is not None and batch_size < 1:

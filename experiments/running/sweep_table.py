@@ -1,4 +1,4 @@
-"""``sweep.csv``, the jobs of a sweep's last launch with their scores, and what a sweep prints in the end. No torch."""
+"""Writes ``sweep.csv``, the jobs of a sweep's last launch with their scores, and prints it. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,43 +14,41 @@ from eval.written import WrittenFiles
 
 
 def list_jobs(sweep: Path, folders: Sequence[Path]) -> None:
-    """Lists the jobs of a launch before any has run, so that those of another launch are not taken for theirs.
+    """Lists the jobs of a launch before they run, so that readers ignore the folders of other launches.
 
     Args:
         sweep: folder of the sweep.
-        folders: of the jobs. Jobs with a lower number were launched earlier by the same command.
+        folders: of the jobs. The table keeps the lines of jobs with lower numbers: the same command launched them.
     """
     WrittenFiles(sweep).add([SWEEP_TABLE])
     _write(sweep, folders, finished=False)
 
 
 def write_sweep_table(sweep: Path, folders: Sequence[Path]) -> None:
-    """Writes the summaries of all jobs as one table, and prints it. A job without a summary has a line without scores.
+    """Writes the summaries of all jobs as one table, and prints it. A job without a summary gets a line without scores.
 
     Arguments as in `list_jobs`.
     """
     _write(sweep, folders, finished=True)
     try:
         overview = _overview(read_results(sweep).summary)
-    except ResultsError:  # no job has finished, or they report no score in common
+    except ResultsError:  # no job has finished, or the jobs have no score in common
         overview = "\n"
     print(f"{overview}Tables: {sweep / SWEEP_TABLE}, and in each job's folder", flush=True)
 
 
 def remove_stale_sweep_table(folder: Path) -> None:
-    """Deletes the table of an earlier sweep from the folder of a single run, whose own tables are read from now on."""
+    """Deletes the table of an earlier sweep from the folder of a single run. Readers would prefer it to the run's."""
     for path in WrittenFiles(folder).delete([SWEEP_TABLE]):
-        print(f"{path}: removed, so that this run's tables are read; the sweep's jobs stay in their folders")
+        print(f"{path}: removed, so that the tables of this run are read; the sweep's jobs keep their folders")
 
 
 def warn_unused_folders(sweep: Path, count: int) -> None:
-    """Names the folders of jobs of earlier launches, beside the ``count`` jobs of the last one."""
+    """Names the job folders of earlier launches. ``count``: number of jobs of the last launch."""
     numbers = sorted(int(path.name) for path in sweep.iterdir() if path.name.isdecimal())
     others = [str(number) for number in numbers if number >= count]
     if others:
-        print(
-            f"Kept, and not in these tables: jobs of earlier launches, in the folders {', '.join(others)}", flush=True
-        )
+        print(f"Jobs of earlier launches are kept, but not in these tables: folders {', '.join(others)}", flush=True)
 
 
 def _write(sweep: Path, folders: Sequence[Path], finished: bool) -> None:
@@ -69,7 +67,7 @@ def _write(sweep: Path, folders: Sequence[Path], finished: bool) -> None:
 
 
 def _overview(summary: pd.DataFrame) -> str:
-    """A line a job and row, as Markdown."""
+    """Markdown table with one line for each job and row."""
     blocks = []
     for protocol, rows in summary.groupby("protocol", sort=False):
         cells = {

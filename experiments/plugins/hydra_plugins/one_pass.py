@@ -1,4 +1,4 @@
-"""Hydra plugins for sweeps: what jobs have in common is computed once (``hydra/launcher=one_pass``, the default)."""
+"""Hydra plugins for sweeps: jobs share their common work (``hydra/launcher=one_pass``, the default)."""
 
 from __future__ import annotations
 
@@ -30,24 +30,23 @@ MULTIRUN_FILE = "multirun.yaml"
 
 
 class OnePassLauncher(Launcher):
-    """Plans all jobs as Hydra would run them, one after the other, and evaluates them together.
+    """Plans all jobs one after the other, like Hydra's launcher, and then evaluates them together.
 
-    All jobs share the records in the folder of the sweep, so a sweep that grows evaluates its new points alone. Each
-    job's folder gets the tables that the job would have written alone. A wrong setting is reported before any job
-    begins.
+    All jobs share the records in the folder of the sweep, so a sweep that grows evaluates only its new points. Each
+    job's folder gets the same tables as if the job had run alone. Wrong settings are reported before any job begins.
     """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra, once. The task function, which evaluates one job, is not needed."""
+        """Called by Hydra once. Ignores the task function, which evaluates one job."""
         self.hydra_context, self.config = hydra_context, config
         self.composer = Composer(lambda overrides: hydra_context.config_loader.load_sweep_config(config, overrides))
-        self.failed = False  # whether pictures could not be evaluated
+        self.failed = False  # True after a picture could not be evaluated
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Called by Hydra with the overrides of each job.
 
         Raises:
-            ConfigError: a job's settings cannot be, or data or weights are missing.
+            ConfigError: a job has invalid settings, or data or weights are missing.
         """
         setup_globals()
         sweep = _folder(self.config)
@@ -63,28 +62,28 @@ class OnePassLauncher(Launcher):
         for number, planned in enumerate(plans, initial_job_idx):
             if planned.folder != sweep / str(number):
                 raise ConfigError(
-                    f"job {number}: its results would lie in {planned.folder}, not in {sweep / str(number)}; give one "
-                    "results_dir=DIR to all jobs, and leave hydra.sweep.subdir as it is"
+                    f"job {number}: its results would go to {planned.folder}, not to {sweep / str(number)}; give all "
+                    "jobs the same results_dir=DIR, and do not change hydra.sweep.subdir"
                 )
         rows = iter(check([row for each in plans for row in each.rows]))
         plans = [replace(each, rows=list(islice(rows, len(each.rows)))) for each in plans]
-        # What follows imports torch, which takes seconds: missing data and weights have been reported by now.
+        # Imports torch, which takes seconds. Missing data and weights have been reported before.
         from experiments.running.runner import run_plans
 
         failed = run_plans(plans)
         self.failed |= any(n and not each.config.allow_failures for n, each in zip(failed, plans, strict=True))
         return returns
 
-    def _compose(self, overrides: Sequence[str], number: int, own: Sequence[str]) -> JobReturn:
-        """Composes a job as Hydra's own launcher does, and plans it; ``own``: overrides that others do not share."""
-        title = f"job {number} ({' '.join(own)}): "
-        point = " ".join(re.sub(r"^\w+\.", "", each) for each in own)
+    def _compose(self, overrides: Sequence[str], number: int, varying: Sequence[str]) -> JobReturn:
+        """Composes a job like Hydra's basic launcher, and plans it. ``varying``: overrides that not all jobs have."""
+        title = f"job {number} ({' '.join(varying)}): "
+        point = " ".join(re.sub(r"^\w+\.", "", each) for each in varying)
 
         def task(config: DictConfig) -> RunPlan | Exception:
             try:
                 return plan(config, point, title)
             except (ConfigError, OmegaConfBaseException) as error:
-                return ConfigError(f"{title}{explain(error)}")  # Hydra would print more than this if it were raised
+                return ConfigError(f"{title}{explain(error)}")  # returned, because Hydra prints more if it is raised
 
         try:
             config = self.composer(overrides)
@@ -93,18 +92,18 @@ class OnePassLauncher(Launcher):
         with open_dict(config):
             config.hydra.overrides.task = list(overrides)
             config.hydra.job.id = config.hydra.job.num = number
-        return run_job(task, config, "hydra.run.dir", None, self.hydra_context)  # makes no folder, as no job runs yet
+        return run_job(task, config, "hydra.run.dir", None, self.hydra_context)  # makes no folder: no job runs yet
 
 
 class OnePassSweeper(BasicSweeper):
-    """Hydra's own sweeper; whichever launcher runs the jobs, ``sweep.csv`` lists those of the last launch."""
+    """Hydra's basic sweeper that also writes ``sweep.csv``, the jobs of the last launch, with every launcher."""
 
     listed = False
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Called by Hydra with the overrides of each job before they are launched.
+        """Called by Hydra with the overrides of each job before the launch.
 
-        The one-pass launcher composes its jobs itself, and checks them.
+        Does nothing for the one-pass launcher, which composes and checks its jobs itself.
         """
         if isinstance(self.launcher, OnePassLauncher):
             return
@@ -114,11 +113,11 @@ class OnePassSweeper(BasicSweeper):
 
             self.listed = True
             list_jobs(_folder(self.config), self._job_folders())
-            for folder in self._job_folders():  # not finished until written anew
+            for folder in self._job_folders():  # a job counts as finished once it has written this file again
                 WrittenFiles(folder).delete(["summary.csv"])
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Called by Hydra. Raises PicturesFailed when all batches have run."""
+        """Called by Hydra. If pictures failed, raises PicturesFailed after all batches have run."""
         sweep = _folder(self.config)
         made = [path for path in (sweep, *sweep.parents) if not path.exists()]
         try:
@@ -126,7 +125,7 @@ class OnePassSweeper(BasicSweeper):
         except BaseException:
             _remove_if_empty(made)
             raise
-        finally:  # those that have finished, where others could not
+        finally:  # also after an error: lists the jobs that have finished
             if self.listed:
                 from experiments.running.sweep_table import write_sweep_table
 
@@ -148,7 +147,7 @@ class OnePassSweeper(BasicSweeper):
 
 
 def _folder(config: DictConfig | None) -> Path:
-    """That of the sweep."""
+    """Folder of the sweep."""
     assert config is not None
     return Path(config.hydra.sweep.dir).absolute()
 
@@ -163,6 +162,6 @@ def _remove_if_empty(folders: Sequence[Path]) -> None:
 
 
 def _leads() -> bool:
-    """Whether this is the process that writes tables, of those that torchrun started; torch is not imported yet."""
-    alone = os.environ.get("WORLD_SIZE", "") in ("", "1")  # a cluster may set RANK for reasons of its own
+    """True if this process writes tables. Under torchrun, only the first one does. Does not import torch."""
+    alone = os.environ.get("WORLD_SIZE", "") in ("", "1")  # RANK does not count then: a cluster may set it, too
     return alone or os.environ.get("RANK", "0") == "0"

@@ -250,7 +250,7 @@ def _records(folder: Path) -> int:
         ("segmenter.anchors=4,2,40", "job 2 (segmenter.anchors=40): segmenter.anchors: must be 1..8"),
         ("segmenter.tau=0.3,-1", "job 1 (segmenter.tau=-1): segmenter.tau: must be a finite number above 0"),
         ("device=cpu,cuda", "device: the jobs of a sweep share one, got cpu, cuda"),
-        ("hydra.sweep.subdir=job-${hydra.job.num}", "job 0: its results would lie in"),
+        ("hydra.sweep.subdir=job-${hydra.job.num}", "job 0: its results would go to"),
         ("tracker=wandb tracker.timeout=5,-1", "job 1 (tracker.timeout=-1): tracker.timeout: must be"),
         ("backbone.timestep=1,2", "backbone.timestep: ViT has no such key; known: debias, dtype"),
         ("segmenter=diffseg,dbscan", "job 1 (segmenter=dbscan): segmenter.anchors: DBSCAN has no such key; known: eps"),
@@ -322,7 +322,7 @@ def test_a_folder_of_a_single_run(sweep: Sweep, tmp_path: Path, capsys: pytest.C
         assert list(read_results(folder).summary["tau"].unique()) == ["0.3", "0.5"]
     alone = evaluate(folder, *overrides, "segmenter.tau=0.9", capture=capsys)
     assert alone.out.splitlines()[-1] == (
-        f"{folder / 'sweep.csv'}: removed, so that this run's tables are read; the sweep's jobs stay in their folders"
+        f"{folder / 'sweep.csv'}: removed, so that the tables of this run are read; the sweep's jobs keep their folders"
     )
     assert list(read_results(folder).summary["tau"].unique()) == ["0.9"]
     assert "removed" not in evaluate(folder, *overrides, "segmenter.tau=0.9", capture=capsys).out
@@ -344,10 +344,10 @@ def test_a_sweep_of_a_folder_stays_until_a_single_run_has_tables(
 
 def test_what_a_smaller_sweep_leaves_is_told(sweep: Sweep, caplog: pytest.LogCaptureFixture) -> None:
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
-    kept = "Kept, and not in these tables: "
+    kept = "Jobs of earlier launches are kept, but not in these tables: "
     assert kept not in sweep(*overrides, "segmenter.tau=0.3,0.4,0.5,0.6").out
     run = sweep(*overrides, "segmenter.tau=0.5,0.6", "hydra.sweeper.max_batch_size=1")
-    assert run.out.splitlines()[-1] == (f"{kept}jobs of earlier launches, in the folders 2, 3")
+    assert run.out.splitlines()[-1] == (f"{kept}folders 2, 3")
     assert run.out.count(kept) == 1
     assert run.out.count("Tables: ") == 2  # a table a batch
     assert f"{run.folder}/records.jsonl also holds results of other settings" in caplog.text
