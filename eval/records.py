@@ -1,4 +1,4 @@
-"""The records of a run or of a sweep: a file of JSON lines, one line an image and row, appended when it is evaluated.
+"""Reads and writes the records of a run or sweep: a file of JSON lines, one line for each evaluated image and row.
 
 Two kinds of line::
 
@@ -7,11 +7,11 @@ Two kinds of line::
      "dtype": "float32", "seconds": {"attention": x, "segment": y}, ...}
     {"type": "image", "key": K, "image": id, "status": "failed", "reason": "..."}
 
-``table`` is the contingency table of the image (`eval.scores.SparseTable`): every score is computed from it. All other
-files of a run are computed from the records. If an image and row have several records, the newest counts.
+``table`` is the contingency table of the image (`eval.scores.SparseTable`), from which every score is computed. All
+other files of a run are computed from the records. If an image and row have several records, the newest counts.
 
-Of the processes that share a run, the first appends to ``records.jsonl``, number 1 to ``records.1.jsonl``, and so on.
-The first process takes these files in when all have ended, or when the next run opens the folder.
+If several processes share a run, process 0 appends to ``records.jsonl``, process 1 to ``records.1.jsonl``, and so on.
+Process 0 merges these files into the first when all processes have ended, or when the next run opens the folder.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from eval.settings import normalise, row_key
 
 Record = Mapping[str, Any]
 STATUSES = ("ok", "failed")
-OLDER = "written by an older version of this project, and left as it is; give this run another results_dir"
+OLDER = "written by an older version of this project, and not changed; give this run another results_dir"
 
 logger = logging.getLogger(__name__)
 
 
 class RecordError(Exception):
-    """Records that cannot be used: the message names the file and line, what is wrong, and what to do."""
+    """Records cannot be used. The message names the file and line, the fault, and what to do."""
 
 
 class PicturesFailed(Exception):
-    """A run is complete, but some of its pictures could not be evaluated."""
+    """A run is complete, but some of its pictures failed."""
 
 
 class RecordFile:
-    """The records of a folder, open for this process alone: ``with RecordFile(path) as records: ...``.
+    """The records of a folder, locked for this process: ``with RecordFile(path) as records: ...``.
 
-    Entering reads the file. A last line that an interrupted run left incomplete is removed.
+    Entering reads the file, and removes an incomplete last line that an interrupted run left.
 
     Args:
-        path: the file; it and its folder are made where missing. ``.NAME.lock`` beside it holds the lock.
-        shard: number of this process among those that share the run. Others than the first read ``path``, which must
-            be there, and append to a file of their own.
+        path: the file. It and its folder are created if missing. The lock is the file ``.NAME.lock`` beside it.
+        shard: number of this process among those that share the run. A process other than 0 reads ``path``, which must
+            exist, and appends to ``records.SHARD.jsonl``.
 
     Raises:
-        RecordError: on entering, when another run holds the file, or a line before the last is damaged.
+        RecordError: on entering, if another run has locked the file, or a line before the last is damaged.
     """
 
     def __init__(self, path: Path | str, shard: int = 0) -> None:
@@ -68,7 +68,7 @@ class RecordFile:
 
     @classmethod
     def read(cls, path: Path) -> RecordFile:
-        """The records of a file and of its shards, to look up alone: nothing is locked or written.
+        """Reads the records of a file and of its shards, without locking or writing.
 
         Raises:
             OSError: the file cannot be read.
@@ -100,18 +100,18 @@ class RecordFile:
         self._stack.close()
 
     def declare(self, settings: Mapping[str, Any]) -> str:
-        """Key of a row, whose line is written unless it is there already."""
+        """Writes the line of a row unless the file has it. Returns the key of the row."""
         key = row_key(settings)
         self.append({"type": "row", "key": key, "settings": normalise(settings)})
         return key
 
     def append(self, record: Record) -> None:
-        """Adds one line, which is on the disk when this returns; what is known already, as the newest, adds none.
+        """Appends one line, and returns when it is on disk. A record that is already the newest is not added again.
 
         Raises:
-            ValueError: it is no record, its row has no line yet, or it holds NaN or an infinite number.
-            WriteError: it could not be written (full disk). What was written of it is removed by the next append
-                or the next opening.
+            ValueError: not a record, a record before the line of its row, or a NaN or infinite number.
+            WriteError: the line could not be written (full disk). The next append or the next opening removes an
+                incomplete line.
         """
         self._check(record)
         if self._knows(record):
@@ -127,15 +127,15 @@ class RecordFile:
         self._add(record)
 
     def gather(self, order: Iterable[tuple[str, str]] = ()) -> None:
-        """Takes in the files of other shards, and puts the lines in the order that one uninterrupted process writes.
+        """Merges the files of other shards, and sorts the lines as a single uninterrupted process would write them.
 
         Args:
-            order: key and image of the run's records in that order, "" for the line of a row. Lines that are not
-                listed stay in front of those that are, and so does the row of such an image.
+            order: (key, image) of the run's records, sorted; the image is "" for the line of a row. Lines that are not
+                listed come first, together with the lines of their rows.
 
         Raises:
-            RecordError: a process of an earlier run still writes to such a file, or it is damaged.
-            WriteError: the file could not be written; it and the other shards' are as they were.
+            RecordError: a process of an earlier run still writes to the file of a shard, or the file is damaged.
+            WriteError: the file could not be written. All files are unchanged.
         """
         shards = self._shards()
         place = {pair: number for number, pair in reversed(list(enumerate(order)))}
@@ -159,36 +159,36 @@ class RecordFile:
             lock_path(shard).unlink(missing_ok=True)
 
     def _shards(self) -> list[Path]:
-        """Files of the other processes. A copy that a user made, such as ``records.old.jsonl``, is none."""
+        """Files of the other processes, but not a user's copies, such as ``records.old.jsonl``."""
         name = re.compile(rf"{re.escape(self.main.stem)}\.\d+{re.escape(self.main.suffix)}")
         return sorted(path for path in self.main.parent.iterdir() if name.fullmatch(path.name))
 
     def images(self, key: str) -> set[str]:
-        """Ids of the images of which a row has a record."""
+        """Ids of the images with a record of a row."""
         return set(self._images.get(key, {}))
 
     def done(self, key: str) -> set[str]:
-        """Ids of the images evaluated for a row. Failed ones are not among them: they are tried again."""
+        """Ids of the images evaluated for a row, without failed images, which are tried again."""
         return {image for image, record in self._images.get(key, {}).items() if record["status"] == "ok"}
 
     def records(self, key: str, ids: Iterable[str]) -> list[Record]:
-        """The newest records of a row in the order of ``ids``; images without a record are left out."""
+        """The newest records of a row in the order of ``ids``, without images that have no record."""
         images = self._images.get(key, {})
         return [images[image] for image in ids if image in images]
 
     def other_settings(self, keys: Collection[str]) -> list[Mapping[str, Any]]:
-        """Settings of the rows in the file that are not among ``keys``, oldest first."""
+        """Settings of the rows in the file whose keys are not in ``keys``, oldest first."""
         return [settings for key, settings in self.rows.items() if key not in keys]
 
     def _open(self) -> None:
-        # Unbuffered: what a failed write leaves behind stays in no buffer, to come out later.
+        # Unbuffered: a buffer would keep the rest of a failed write and write it later.
         self._file = self.path.open("ab", buffering=0)
 
     def _load(self, path: Path) -> int:
-        """Takes in what a file holds and is not known yet.
+        """Adds the new records of a file to those in memory.
 
         Returns:
-            Bytes of its whole lines; what lies behind them is a line that an interrupted run left incomplete.
+            Number of bytes of its complete lines. An interrupted run can leave an incomplete line after them.
         """
         *lines, torn = path.read_bytes().split(b"\n")
         if lines and not torn and not _is_json(lines[-1]):
@@ -201,8 +201,8 @@ class RecordFile:
                 self._check(record)
             except ValueError as error:
                 raise RecordError(
-                    f"{path}: line {number} is damaged ({error}); remove that line, and its image is "
-                    "evaluated again, or give this run another results_dir"
+                    f"{path}: line {number} is damaged ({error}); remove that line (its image is then evaluated "
+                    "again), or give this run another results_dir"
                 ) from error
             if not self._knows(record):
                 self._add(record)
@@ -225,7 +225,7 @@ class RecordFile:
         self._lines, self._size = lines, len(text)
 
     def _check(self, record: Any) -> None:
-        """Raises ValueError where a record lacks what the lookups need."""
+        """Raises ValueError if a record is incomplete, or comes before the line of its row."""
         match record:
             case {"type": "row", "key": str(), "settings": {}}:
                 return
@@ -236,7 +236,7 @@ class RecordFile:
                 raise ValueError("not a record of a row or an image")
 
     def _knows(self, record: Record) -> bool:
-        """Whether the row is there, or this very record is the newest of its image."""
+        """True if the row is known, or if this record is the newest of its image."""
         if record["type"] == "row":
             return record["key"] in self.rows
         return self._images.get(record["key"], {}).get(record["image"]) == record
@@ -262,7 +262,7 @@ def _is_json(line: bytes) -> bool:
 
 
 def _is_older(record: Any) -> bool:
-    """Whether the first line of a file is that of an older version, which called a row a variant."""
+    """True if the first line of a file is from an older version, which called a row a variant."""
     return isinstance(record, dict) and record.get("type") == "variant"
 
 
@@ -276,7 +276,7 @@ def check_version(path: Path) -> None:
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """Keeps other runs from writing to ``path``."""
+    """Context in which no other run can write to ``path``."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(path))

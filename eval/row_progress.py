@@ -1,4 +1,4 @@
-"""Progress of a row: which pictures are still to do, and how one is evaluated and recorded."""
+"""Evaluates and records pictures for a row, and knows which pictures of the row remain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from eval.scores import SparseTable
 logger = logging.getLogger(__name__)
 
 FAILURES_SHOWN = 10
-"""Failures of a row that are printed while it runs."""
+"""Number of failures of a row that are printed while it runs."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Job:
 
     Attributes:
         rows: in the order of the tables.
-        panels: label maps of the first so many pictures are kept.
+        panels: number of pictures, from the first, whose label maps are kept.
         on_record: called with each new record of these rows.
     """
 
@@ -47,18 +47,18 @@ class Job:
 
 
 def label_path(labels: Path, key: str, image: str) -> Path:
-    """Where the label map of a picture is kept for the row with this key."""
+    """Path of the label map of a picture for the row with this key."""
     return labels / key / f"{image}.png"
 
 
 class RowProgress:
-    """The progress of one row: its pictures still to do, its records and its score so far.
+    """The progress of a row: its remaining pictures, its records, and its score so far.
 
-    Jobs that have the same row share its progress (`progress_of`).
+    Jobs with the same row share its progress (`progress_of`).
 
     Args:
-        row: ready to run.
-        records: open; each result is appended when it is known.
+        row: from `eval.row_setup.prepare`.
+        records: open; each result is appended at once.
         labels: folder of label maps, see `label_path`.
     """
 
@@ -78,19 +78,19 @@ class RowProgress:
         self.kept.update(self.config.dataset.ids[: job.panels])
 
     def recorded(self, image: str) -> bool:
-        """Whether a picture need not be evaluated again."""
+        """True if a picture has a valid result."""
         return any(self._is_valid(record) for record in self.records.records(self.key, [image]))
 
     def wants(self, image: str) -> bool:
-        """Whether a picture has no record yet, or no label map although one is to be kept."""
+        """True if a picture has no valid result, or lacks a label map that must be kept."""
         return not self.recorded(image) or (image in self.kept and not self.path(image).is_file())
 
     def path(self, image: str) -> Path:
-        """Of the label map of a picture."""
+        """Path of the label map of a picture."""
         return label_path(self.labels, self.key, image)
 
     def fail(self, image: str, error: Exception) -> None:
-        """Records that a picture could not be evaluated, and why, unless it has a result."""
+        """Records the failure of a picture and its reason, unless the picture has a result."""
         if self.recorded(image):
             return
         reason = " ".join(str(error).split())
@@ -98,7 +98,7 @@ class RowProgress:
         if self.failures <= FAILURES_SHOWN:
             logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
         elif self.failures == FAILURES_SHOWN + 1:
-            logger.warning("%s: more pictures fail; per_image.csv will hold their reasons", self.row.name)
+            logger.warning("%s: more pictures fail; per_image.csv will list their reasons", self.row.name)
         self._append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 
     def evaluate(
@@ -110,17 +110,17 @@ class RowProgress:
         underflow: float | None,
         seconds: float,
     ) -> None:
-        """Segments one picture, scores and records it, and keeps its label map if it is one of the first.
+        """Segments, scores and records a picture, and keeps its label map if it is among the first ``panels``.
 
-        All on the device of the tensors, but for the matching.
+        Everything except the matching runs on the device of the tensors.
 
         Args:
-            picture: its pixels and truth.
+            picture: with its ground truth.
             aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`; ``(0, 0)`` without attention.
-            features: of its attention.
-            shared: intermediate results that the rows of this tensor share.
+            features: see `diffseg.attention.AttentionMaps`.
+            shared: intermediate results that the rows with this tensor share.
             underflow: `diffseg.aggregation.underflow_fraction` of the tensor; None without attention.
-            seconds: time that the tensor took.
+            seconds: time to compute the tensor.
         """
         truth = picture.truths[self.config.size]
         scene = picture.scene(self.config.size, aggregated, features, shared)
@@ -142,7 +142,7 @@ class RowProgress:
             **({"dtype": dtype} if dtype else {}),
             "seconds": {"attention": seconds, "segment": elapsed},
         }
-        # The label map first: a run killed in between evaluates the picture again.
+        # The label map is written first, so that a run killed before the record evaluates the picture again.
         if picture.id in self.kept:
             self._keep(picture.id, prediction)
         if not self.recorded(picture.id):
@@ -154,18 +154,18 @@ class RowProgress:
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
 
     def _is_valid(self, record: Record) -> bool:
-        """Whether a record is of an evaluated picture whose files have not changed since."""
+        """True if a record belongs to an evaluated picture whose files have not changed since."""
         return record["status"] == "ok" and record["data"] == self._state(record["image"])
 
     def _state(self, image: str) -> str:
-        """Changes when the files of a picture change: those of the data set, and the label map that is read."""
+        """A text that changes if a file of the picture changes, including a label map that the segmenter reads."""
         state = self.config.dataset.state(image)
         segmenter = self.row.segmenter
         return f"{state} {segmenter.state(image)}" if isinstance(segmenter, ReadsFiles) else state
 
     def _counts(self, record: Record) -> Counts:
         table = SparseTable.from_json(record["table"]).dense()
-        # While a run goes on, no match of the whole data set is known.
+        # The match of the whole data set is known only when the run has ended.
         protocol = self.shown if within_image(self.shown) else PROTOCOLS[-1]
         return match_contingency(table, protocol, self.config.dataset.background)
 
@@ -181,7 +181,7 @@ class RowProgress:
 
 
 def progress_of(jobs: Iterable[Job], records: RecordFile, labels: Path) -> list[RowProgress]:
-    """The progress of each row; a row that several jobs have on the same pictures is evaluated once."""
+    """The progress of each row. A row that several jobs have on the same pictures is evaluated once."""
     found: dict[tuple[str, Dataset], RowProgress] = {}
     for job in jobs:
         for row in job.rows:
@@ -193,7 +193,7 @@ def progress_of(jobs: Iterable[Job], records: RecordFile, labels: Path) -> list[
 
 
 def now(tensor: Tensor) -> float:
-    """Time in seconds once the work queued on the tensor's device is done."""
+    """Time in seconds, after waiting for the work queued on the tensor's device."""
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
     return time.perf_counter()
@@ -201,5 +201,5 @@ def now(tensor: Tensor) -> float:
 
 @cache
 def device_name(device: torch.device) -> str:
-    """Name of a device in the records: ``cpu``, or the model of a GPU."""
+    """Name of a device in the records: ``cpu``, or the model of the GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,4 +1,4 @@
-"""The records of one row, and what every table computes from them: contingency tables and counts."""
+"""The records of a row, with the contingency tables and counts from which its tables are made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RowResults:
     """A row with its records. Tables and counts are computed once.
 
     Attributes:
-        row: of the tables.
+        row: in the tables.
         records: the newest record of each picture, in the order of the data set (intervals depend on the order).
     """
 
@@ -39,7 +39,7 @@ class RowResults:
 
     @cached_property
     def tables(self) -> list[SparseTable]:
-        """Contingency table of each evaluated picture; a new score needs nothing else."""
+        """Contingency table of each evaluated picture. Every score can be computed from it."""
         return [SparseTable.from_json(record["table"]) for record in self.evaluated]
 
     @cached_property

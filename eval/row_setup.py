@@ -1,4 +1,4 @@
-"""Makes a configured row ready to run: builds its torch parts and checks all parts against each other."""
+"""Prepares a configured row for a run: builds its torch parts, and checks that all parts fit together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None) -> RowToRun:
-    """Builds aggregation and segmenter of a row and fills in their open parameters.
+    """Builds aggregation and segmenter of a row, and fills in their open parameters.
 
     Args:
         row: as configured.
@@ -41,7 +41,7 @@ def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None)
             f"segmenter={row.choices['segmenter']}: needs attention maps, and backbone={row.choices['backbone']} has "
             "none; choose another backbone"
         )
-    # A segmenter kept outside this repository may have neither attribute, see `Segmenter`.
+    # A segmenter from outside this project may lack both attributes, see `Segmenter`.
     tuned_key = getattr(segmenter, "tuned_key", None)
     values = row.tuned(tuned_key) if tuned_key else {}
     if getattr(segmenter, "needs_mean_classes", False):
@@ -68,11 +68,11 @@ def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None)
 
 
 def _check_scope(row: RowConfig, segmenter: Segmenter) -> None:
-    """Raises ConfigError where label numbers are to be matched for the whole data set, but differ between images."""
+    """Raises ConfigError if protocol ``dataset`` is reported, but label numbers differ between images."""
     if "dataset" in row.scoring.report and not has_common_labels(segmenter):
         raise ConfigError(
-            "protocol.report: dataset matches label numbers once for all images, but those of "
-            f"segmenter={row.choices['segmenter']} mean something else in every image; use protocol=both, or label "
+            "protocol.report: dataset matches label numbers once for all images, but the numbers of "
+            f"segmenter={row.choices['segmenter']} have another meaning in each image; use protocol=both, or label "
             "maps with common numbers (segmenter=files)"
         )
 
@@ -80,8 +80,8 @@ def _check_scope(row: RowConfig, segmenter: Segmenter) -> None:
 def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segmenter) -> dict[str, Any]:
     """See `RowToRun.recorded`."""
     backbone = asdict(cast(Any, row.backbone))
-    # The folder of the weights changes no result, and their hash is recorded. Tuned values are recorded where they are
-    # used.
+    # The folder of the weights does not matter, because their hash is recorded. Tuned values are recorded as settings
+    # of the segmenter.
     for name in ("path", "tuned"):
         backbone.pop(name, None)
     dataset = row.dataset
@@ -107,7 +107,7 @@ def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segm
 
 
 def _shown_settings(row: RowConfig, recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """The recorded settings with the names of experiment, backbone and segmenter, which are no part of the key."""
+    """The recorded settings and the names of experiment, backbone and segmenter, which do not affect the key."""
     shown = {**recorded, "experiment": row.composed.name}
     for group in ("backbone", "segmenter"):
         shown[group] = {**recorded[group], "name": row.choices[group]}

@@ -1,4 +1,4 @@
-"""A row of the tables, and names that tell rows apart. Imports nothing heavy."""
+"""A row of the tables, and names that distinguish rows. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """A row as the tables show it.
+    """A row of the tables.
 
     Attributes:
-        name: shown in the tables; several rows may share it.
+        name: in the tables; several rows may have the same name.
         key: its key in the records, see `eval.settings.row_key`.
-        settings: group -> name -> value, as `eval.columns.SETTINGS` looks them up; a setting that is missing or None
-            does not apply.
-        published: ``acc`` and ``miou`` of the paper in percent; None where the paper has no such row.
-        note: a footnote for the table that stands beside the paper's.
+        settings: group -> name -> value, see `eval.columns.SETTINGS`. A setting that is missing or None does not apply.
+        published: ``acc`` and ``miou`` of the paper in percent; None if the paper has no such row.
+        note: a footnote for ``table.md``.
     """
 
     name: str
@@ -36,12 +35,12 @@ class Row:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RowToRun(Row):
-    """A row whose parts are built and checked against each other: `eval.row_setup.prepare` makes it.
+    """A row whose parts are built and fit together, made by `eval.row_setup.prepare`.
 
     Attributes:
-        config: the row as configured.
-        aggregation, segmenter: its parts; every open parameter is filled in.
-        recorded: settings that change what the row computes; its key is made of them.
+        config: the configured row.
+        aggregation, segmenter: its parts, without open parameters.
+        recorded: the settings that affect the results. The key is their hash.
     """
 
     config: RowConfig
@@ -51,9 +50,9 @@ class RowToRun(Row):
 
 
 def telling_names(rows: Sequence[Row]) -> list[str]:
-    """Names with the settings that tell namesakes apart, such as ``K-Means-C, seed=3``.
+    """Names with the settings that distinguish rows of the same name, such as ``K-Means-C, seed=3``.
 
-    A value that most of the namesakes share is left out.
+    A value that more than half of these rows share is left out.
     """
     names = []
     for row in rows:
@@ -69,7 +68,7 @@ def telling_names(rows: Sequence[Row]) -> list[str]:
 
 
 def _telling_columns(namesakes: Sequence[Row]) -> dict[str, tuple[str, ...]]:
-    """Column -> its path in the settings, for columns that tell namesakes apart which the columns before do not."""
+    """Column -> its path in the settings, for each column that distinguishes rows which earlier columns do not."""
     columns: dict[str, tuple[str, ...]] = {}
     apart = 1
     # The side of the scored label map has no column.

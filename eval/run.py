@@ -1,7 +1,7 @@
 """The run loop: decode, encode, attend, aggregate, segment, record.
 
-Each picture passes each backbone once, and every row's segmenter takes the tensor that the rows share. The rows may
-belong to several jobs of a sweep. `eval.memory` says what happens when memory runs out.
+Each picture passes each backbone once. Rows share attention and aggregated tensors, even if they belong to different
+jobs of a sweep. `eval.memory` explains what happens if memory runs out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from eval.shards import Shard
 
 Item = TypeVar("Item")
 
-# Failures of one picture: the run records them and goes on. Any other error is a fault of ours and stops the run.
+# The run records these errors as failures of a picture and continues. Any other error is a bug and stops the run.
 PICTURE_ERRORS: Errors = (DatasetError, AttentionError, NoProposals, UnusablePicture, torch.OutOfMemoryError)
 NOT_MEMORY: Errors = tuple(kind for kind in PICTURE_ERRORS if kind is not torch.OutOfMemoryError)
 
@@ -48,19 +48,19 @@ def run(
     shard: Shard,
     batch_size: int | None = None,
 ) -> None:
-    """Evaluates every picture of every row that has no record yet.
+    """Evaluates all pictures without a valid result, for each row.
 
-    Rows of one data set and encoder share one pass over the pictures, those of one backbone its attention, those of
-    one aggregation one tensor, whichever jobs they belong to.
+    Rows with the same data set and encoder share one pass over the pictures. Rows with the same backbone share its
+    attention, and rows with the same aggregation share a tensor, in all jobs.
 
     Args:
-        jobs: a run has one; a sweep has several.
+        jobs: one for a run, several for a sweep.
         records: open.
         labels: folder of label maps.
         device: for `diffseg.backbones.Backbone.load`.
-        shard: which of the pictures are this process's.
+        shard: selects the pictures of this process.
         batch_size: pictures that pass a backbone together; None: see `diffseg.backbones.device.batch_size_for`. Halved
-            when memory does not hold so many.
+            if memory runs out.
 
     Raises:
         WriteError: a record or label map could not be written.
@@ -70,7 +70,7 @@ def run(
 
 
 def record_order(rows: Sequence[RowToRun]) -> list[tuple[str, str]]:
-    """Key and image of every record, in the order in which `run` writes them picture by picture."""
+    """Key and image of every record, in the order in which `run` writes them with batches of one picture."""
     return [
         (row.key, image)
         for shared in grouped(rows, _pass_of)
@@ -94,7 +94,7 @@ def _aggregation_of(row: RowToRun) -> Aggregation:
 
 
 def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size: int | None) -> None:
-    """One pass of one encoder over this process's share of one data set, for the rows that share it."""
+    """Passes this process's pictures of a data set through an encoder, for the rows that share both."""
     config = rows[0].config
     share = shard.share(config.dataset.ids)
     left = [image for image in share if any(row.wants(image) for row in rows)]
@@ -118,7 +118,7 @@ def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size
 
 
 def _title(rows: Sequence[RowProgress], shard: Shard) -> str:
-    """What the progress bar is about."""
+    """Title of the progress bar."""
     config = rows[0].config
     title = f"{config.dataset.name}, {config.choices['backbone']} {config.size} px"
     if (jobs := len({id(job) for row in rows for job in row.jobs})) > 1:
@@ -129,7 +129,7 @@ def _title(rows: Sequence[RowProgress], shard: Shard) -> str:
 
 
 def _decoded(batch: Iterable[tuple[str, Future[Picture]]], rows: Sequence[RowProgress]) -> list[Picture]:
-    """The pictures that could be read; the others are recorded as failed."""
+    """The pictures that could be read. Records the others as failed."""
     pictures = []
     for image, future in batch:
         with _recorded_failures(image, rows, PICTURE_ERRORS):
@@ -142,28 +142,28 @@ class _Batches:
     """Evaluates batches of pictures for the rows of one pass.
 
     Attributes:
-        rows: of one data set and encoder.
-        model: loaded; None with ``backbone=none``.
+        rows: with the same data set and encoder.
+        model: the loaded backbone; None with ``backbone=none``.
     """
 
     rows: Sequence[RowProgress]
     model: AttentionModel | None
 
     def evaluate(self, pictures: Sequence[Picture], last_try: bool) -> None:
-        """Evaluates decoded pictures for all rows; what is recorded already is left out.
+        """Evaluates decoded pictures for all rows. Skips valid results.
 
         Args:
             pictures: a batch.
-            last_try: of a single picture: all its failures are recorded. Else failures of a batch are raised, so that
-                its parts are tried, and so is running out of memory.
+            last_try: True records all failures of a single picture. False raises failures of a batch of several
+                pictures, and running out of memory, so that the caller tries smaller parts.
         """
-        own = PICTURE_ERRORS if last_try else NOT_MEMORY
+        recorded = PICTURE_ERRORS if last_try else NOT_MEMORY
         if self.model is None:
             for picture in pictures:
-                _segment_without_attention(picture, self.rows, own)
+                _segment_without_attention(picture, self.rows, recorded)
             return
-        of_batch = own if len(pictures) == 1 else ()
-        first = pictures[0].id  # the only one whenever failures of the batch are recorded
+        of_batch = recorded if len(pictures) == 1 else ()
+        first = pictures[0].id  # failures of the batch are recorded only if this is its only picture
         with _recorded_failures(first, self.rows, of_batch):
             # Encode all pictures, once for all rows.
             start = time.perf_counter()
@@ -181,21 +181,23 @@ class _Batches:
                     finest = attention[0].maps[attention[0].sides[0]]
                     attended = seconds + (now(finest) - start) / len(chosen)
                     for picture, maps in zip(chosen, attention, strict=True):
-                        _segment(picture.to(finest.device), maps, rows, attended, own)
+                        _segment(picture.to(finest.device), maps, rows, attended, recorded)
 
 
-def _segment(picture: Picture, maps: AttentionMaps, rows: Sequence[RowProgress], seconds: float, own: Errors) -> None:
+def _segment(
+    picture: Picture, maps: AttentionMaps, rows: Sequence[RowProgress], seconds: float, recorded: Errors
+) -> None:
     """Aggregates, segments and records one picture for the rows of one backbone.
 
     Args:
         picture, maps: the picture and its attention.
-        rows: of one backbone.
-        seconds: that the attention took.
-        own: errors that are recorded as failures of the picture; others are raised.
+        rows: with the same backbone.
+        seconds: time to compute the attention.
+        recorded: errors that are recorded as failures of the picture. Other errors are raised.
     """
     wanting = [row for row in rows if row.wants(picture.id)]
     for alike in grouped(wanting, lambda each: _aggregation_of(each.row)):
-        with _recorded_failures(picture.id, alike, own):
+        with _recorded_failures(picture.id, alike, recorded):
             # Aggregate, once for the rows of one aggregation.
             start = time.perf_counter()
             aggregated = alike[0].row.aggregation(maps)
@@ -204,22 +206,22 @@ def _segment(picture: Picture, maps: AttentionMaps, rows: Sequence[RowProgress],
             shared: dict[str, Any] = {SEGMENTERS: [each.row.segmenter for each in alike]}
             for row in alike:
                 # Segment and record.
-                with _recorded_failures(picture.id, [row], own):
+                with _recorded_failures(picture.id, [row], recorded):
                     row.evaluate(picture, aggregated, maps.features, shared, underflow, taken)
 
 
-def _segment_without_attention(picture: Picture, rows: Sequence[RowProgress], own: Errors) -> None:
+def _segment_without_attention(picture: Picture, rows: Sequence[RowProgress], recorded: Errors) -> None:
     """Segments and records one picture with ``backbone=none``. Arguments as in `_segment`."""
     shared: dict[str, Any] = {}
     for row in rows:
         if row.wants(picture.id):
-            with _recorded_failures(picture.id, [row], own):
+            with _recorded_failures(picture.id, [row], recorded):
                 row.evaluate(picture, torch.empty(0, 0), None, shared, underflow=None, seconds=0.0)
 
 
 @contextmanager
 def _recorded_failures(image: str, rows: Iterable[RowProgress], errors: Errors) -> Iterator[None]:
-    """Records these errors as failures of a picture for these rows, and goes on behind the block."""
+    """Context that records errors as failures of a picture for these rows, and continues after the block."""
     try:
         with memory_errors():
             yield
@@ -230,7 +232,7 @@ def _recorded_failures(image: str, rows: Iterable[RowProgress], errors: Errors) 
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Any]) -> list[list[Item]]:
-    """Items with equal keys together, groups and items in the order they came (keys need not sort or hash)."""
+    """Groups items with equal keys, in the original order. Keys need not be sortable or hashable."""
     groups: list[tuple[Any, list[Item]]] = []
     for item in items:
         value = key(item)

@@ -399,7 +399,7 @@ def test_a_sweep_of_an_older_version_is_left_alone(sweep: Sweep, tmp_path: Path)
     run = sweep(*SMALL, "dataset.limit=1", "panels=0", "segmenter.tau=0.3,0.4")
     assert run.status == 2
     assert run.err.splitlines() == [
-        f"error: {old}/records.jsonl: written by an older version of this project, and left as it is; give this run "
+        f"error: {old}/records.jsonl: written by an older version of this project, and not changed; give this run "
         "another results_dir"
     ]
     assert _contents(tmp_path / "sweep") == before
