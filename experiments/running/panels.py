@@ -32,6 +32,7 @@ FOLDER, OVERVIEW = "panels", "overview"
 COLUMNS, SHEET_COLUMNS = 3, 5
 SMALLEST_FONT = 12
 OVERVIEW_TILE = SHEET_TILE = 220  # pixels
+UNMATCHED, WHITE = "other colours: no class", (255, 255, 255)
 MAX_POINTS = 12
 """Largest number of points on a sheet. They are evenly spread over the points of the sweep."""
 
@@ -104,10 +105,12 @@ class _Panel:
     Attributes:
         tiles: captions and images of picture, ground truth and segmentations.
         legend: label -> name and colour of each class in the ground truth.
+        unmatched: whether a segment has no class, and so a colour that no class has.
     """
 
     tiles: list[tuple[str, Picture]]
     legend: dict[int, tuple[str, list[int]]]
+    unmatched: bool
 
 
 def _read_all(
@@ -131,17 +134,19 @@ def _read(home: Path, named: Sequence[tuple[str, RowToRun]], id: str, tile_width
         return None  # the records have the reason
     picture, truth = squares[kept[0][1].config.size]
     tiles = [(id, fit(picture, tile_width)), ("ground truth", fit(overlay(picture, truth), tile_width))]
+    unmatched = False
     for name, row, path in kept:
         picture, truth = squares[row.config.size]
         with Image.open(path) as file:
             labels = np.asarray(file).astype(np.int64)
         table = contingency(labels, truth, len(dataset.classes))
         acc = accuracy(match_contingency(table, "present", dataset.background))
-        coloured = overlay(picture, class_colours(labels, table, dataset.background))
-        tiles.append((f"{name}: ACC {acc:.0%}", fit(coloured, tile_width)))
+        numbers = class_colours(labels, table, dataset.background)
+        unmatched |= bool((numbers >= len(dataset.classes)).any())
+        tiles.append((f"{name}: ACC {acc:.0%}", fit(overlay(picture, numbers), tile_width)))
     colours = palette(len(dataset.classes)).tolist()
     seen = np.unique(truth[truth != VOID]).tolist()
-    return _Panel(tiles, {label: (dataset.classes[label], colours[label]) for label in seen})
+    return _Panel(tiles, {label: (dataset.classes[label], colours[label]) for label in seen}, unmatched)
 
 
 def _square(sample: Sample, size: int) -> tuple[Picture, NDArray[np.int16]]:
@@ -156,6 +161,8 @@ def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Picture:
     sheet = contact_sheet(lines, tile_width)
     entries = {label: entry for panel in panels for label, entry in panel.legend.items()}
     names = [entries[label] for label in sorted(entries)]
+    if any(panel.unmatched for panel in panels):
+        names.append((UNMATCHED, WHITE))
     return np.vstack([sheet, legend(names, sheet.shape[1], max(SMALLEST_FONT, tile_width // 22))])
 
 
