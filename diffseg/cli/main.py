@@ -53,9 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = find_photos(args.photos, args.out)
         if problems := [*names.problems(args, spec), *_missing(spec)]:
             options.exit(2, "".join(f"{options.prog}: {problem}\n" for problem in problems))
+        recipe = _recipe(spec, args)  # before a folder is made
         for folder in {args.out, expanded(args.json).parent if args.json else None} - {None}:
             _make_folder(folder)
-        worker = _load(spec, args)
+        worker = _load(spec, args, recipe)
     except (ValueError, WeightsError) as error:
         options.exit(2, f"{options.prog}: {error}\n")
     for note in found.notes:
@@ -134,15 +135,20 @@ class _Worker:
         return Segmented(image, self.model.run(image, self.recipe).labels)
 
 
-def _load(spec: Backbone, args: argparse.Namespace) -> _Worker:
-    """Loads the model. Raises ValueError if settings, device or weights cannot be used."""
-    from transformers.utils.logging import disable_progress_bar
+def _recipe(spec: Backbone, args: argparse.Namespace) -> Recipe:
+    """Checks settings and device. Raises ValueError if they cannot be used."""
+    from diffseg.backbones.device import pick_device
+    from diffseg.model import make_recipe
 
-    from diffseg.model import load, make_recipe
-
+    pick_device(args.device)
     settings = segmenter_settings(args)
-    recipe = make_recipe(spec, args.segmenter, args.weights, args.scheme, args.config_dir, settings)
-    disable_progress_bar()  # loading takes a moment; only the photographs need a bar
+    return make_recipe(spec, args.segmenter, args.weights, args.scheme, args.config_dir, settings)
+
+
+def _load(spec: Backbone, args: argparse.Namespace, recipe: Recipe) -> _Worker:
+    """Loads the model. Raises WeightsError if its weights cannot be used."""
+    from diffseg.model import load
+
     model = load(spec, args.device)
     return _Worker(model, recipe, names.Labeller(model, recipe, args) if args.label else None)
 

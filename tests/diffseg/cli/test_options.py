@@ -81,6 +81,7 @@ def test_what_only_torch_can_tell_is_one_line_too(
     message = capsys.readouterr().err
     assert complaint in message
     assert message.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_and_missing_weights_answer_without_torch(tmp_path: Path) -> None:
