@@ -143,11 +143,8 @@ def _draw_papers(args: argparse.Namespace) -> None:
     with writing(out):  # fails before minutes of drawing
         out.mkdir(parents=True, exist_ok=True)
     # Imports torch, which takes seconds. Wrong arguments and missing weights have been reported before.
-    from transformers.utils.logging import disable_progress_bar
-
     from experiments.paper.figures import draw
 
-    disable_progress_bar()  # our bar covers loading the weights
     _tell("the paper's figures", save(draw(photos, chosen, args.at, args.device), out, made_from))
 
 

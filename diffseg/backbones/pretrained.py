@@ -186,7 +186,11 @@ def _without_numbers(name: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the libraries' tables of tensors; the error's one line replaces them."""
+    """Silences the libraries: their tables of tensors, which the error's one line replaces, and their progress bars."""
+    from transformers.utils import logging as transformers_logging
+
+    bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
     loggers = [logging.getLogger(name) for name in LIBRARIES]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -196,3 +200,5 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+        if bar:
+            transformers_logging.enable_progress_bar()

@@ -68,9 +68,6 @@ class Backend:
 @st.cache_resource(show_spinner="Loading the backbone")
 def backend() -> Backend:
     """Loads the backbone of the command line once. Raises ValueError or WeightsError."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
     args = parser().parse_args(sys.argv[1:])
     spec = spec_of(args)
     return Backend(spec, spec.load(args.device), Lock(), offers(spec, args.config_dir))

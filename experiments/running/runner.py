@@ -91,11 +91,8 @@ def _evaluate_share(
 
 
 def _quiet_libraries(shard: Shard) -> None:
-    """Hides the warnings of all processes except the leading one, and the progress bars of transformers."""
-    from transformers.utils import logging as transformers_logging
-
+    """Hides the warnings of all processes except the leading one."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
-    transformers_logging.disable_progress_bar()
 
 
 def _prepare(plan: RunPlan) -> list[RowToRun]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from transformers.utils import logging as transformers_logging
 
 from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
 from diffseg.backbones.pretrained import guarded
@@ -248,6 +249,15 @@ def test_settings_of_people_who_looked_at_attention(kind: str, values: dict[str,
     damage.add_byte_order_mark(folder / "config.json")
     (maps,) = load_vit(folder).attend(images)
     assert all(torch.equal(maps.maps[side], expected.maps[side]) for side in expected.sides)
+
+
+def test_loading_prints_nothing(tmp_path: Path, capfd: Any) -> None:
+    folder, _ = build_tiny_vit("dinov2", tmp_path / "vit")
+    transformers_logging.enable_progress_bar()
+    capfd.readouterr()
+    load_vit(folder)
+    assert capfd.readouterr() == ("", "")
+    assert transformers_logging.is_progress_bar_enabled()  # the calling program's own setting stays
 
 
 def test_the_same_settings_of_a_text_encoder(sd: Path, tmp_path: Path) -> None:
