@@ -72,6 +72,8 @@ def one_line_errors() -> Iterator[None]:
     """Context in which an error ends the program with one line instead of a traceback."""
     try:
         yield
+    except BrokenPipeError:  # the reader, such as head, wants no more: `run_command` ends quietly
+        raise
     except USER_ERRORS as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(USAGE_STATUS)

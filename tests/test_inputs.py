@@ -464,8 +464,16 @@ def test_processes_that_cannot_meet(monkeypatch: pytest.MonkeyPatch) -> None:
         join_shards()
 
 
-def test_a_reader_that_wants_no_more() -> None:
-    program = "from diffseg.command import run_command; run_command(lambda: print(*range(10**6), sep='\\n'))"
+@pytest.mark.parametrize(
+    "guard", ["from contextlib import suppress as guard", "from experiments.evaluate import one_line_errors as guard"]
+)
+def test_a_reader_that_wants_no_more(guard: str) -> None:
+    program = f"""{guard}
+from diffseg.command import run_command
+def main():
+    with guard():
+        print(*range(10**6), sep='\\n')
+run_command(main)"""
     shell = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (141, "0\n", "")
