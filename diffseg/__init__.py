@@ -56,8 +56,9 @@ _HOME = {
 
 
 def __dir__() -> list[str]:
-    """Names for tab completion: all exports, imported or not, and the module's other names."""
-    return sorted({*globals(), *__all__})
+    """Names for tab completion: all exports, imported or not, and modules imported so far; no helpers of this file."""
+    helpers = {"annotations", "importlib", "Any", "TYPE_CHECKING", "_HOME"}
+    return sorted({*globals(), *__all__} - helpers)
 
 
 if not TYPE_CHECKING:  # a type checker would conclude that every name exists

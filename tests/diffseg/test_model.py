@@ -237,6 +237,8 @@ def test_what_cannot_be_loaded(arguments: dict[str, Any], error: type[Exception]
 
 
 def test_names_can_be_completed() -> None:
-    assert {*diffseg.__all__, "__version__"} <= set(dir(diffseg))
+    names = set(dir(diffseg))
+    assert {*diffseg.__all__, "__version__"} <= names
+    assert not {"Any", "TYPE_CHECKING", "importlib"} & names
     with pytest.raises(AttributeError, match="no attribute 'sgment'"):
         _ = diffseg.sgment  # type: ignore[attr-defined]
