@@ -62,6 +62,7 @@ reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; 
 	@$(RUN) experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
 
 reproduce-table2: $(DONE) ## Evaluate Cityscapes with Stable Diffusion v1.4; reports missing data and weights
+	@$(PY) -m experiments.check experiment=table2 $(call quote,dataset.root=$(DATA)/cityscapes) $(ARGS)
 	@$(RUN) experiment=table2 $(call quote,dataset.root=$(DATA)/cityscapes) $(ARGS)
 
 reproduce-camvid: $(DONE) ## Evaluate every segmenter on CamVid's 233 test pictures with DINOv2 (first: make data-camvid)

@@ -153,7 +153,7 @@ class FolderDataset(PairedFiles):
                 f"a picture, such as {_first(images)}; name each map like its picture"
             )
         lonely = [
-            f"{len(ids)} {kind} are left out, such as {min(ids)}"
+            f"{kind}, left out: {len(ids)}, such as {min(ids)}"
             for kind, ids in (
                 ("pictures without a label map", images.keys() - pairs),
                 ("label maps without a picture", maps.keys() - pairs),

@@ -145,7 +145,7 @@ def make_sample(
         (height, width), (label_height, label_width) = image.shape[:2], label.shape
         raise DatasetError(
             f"{image_path} is {width} x {height} pixels but its labels in {label_path} are "
-            f"{label_width} x {label_height}; take both from the same release of the data"
+            f"{label_width} x {label_height}; take both from the same release of the data, or resize the label map"
         )
     if not (label != VOID).any():
         raise DatasetError(

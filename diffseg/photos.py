@@ -124,5 +124,5 @@ def _to_uint8(pixels: NDArray[Any]) -> Picture:
         raise ValueError(f"image: must be numbers, got {pixels.dtype}")
     low, high = pixels.min(), pixels.max()
     if not (low >= 0 and high <= white):  # a NaN fails both comparisons
-        raise ValueError(f"image: {kind} must be in [0, {white}], got {low:g} to {high:g}")
+        raise ValueError(f"image: {kind} must be in [0, {white}], got {low:g} to {high:g}; scale it, or give uint8")
     return (np.rint(pixels * 255.0) if pixels.dtype.kind == "f" else pixels).astype(np.uint8)

@@ -46,4 +46,4 @@ class Progress:
             rate = (self.done - self.began_with) / max(self.last - self.start, CLOCK_STEP)
             left = (self.total - self.done) / rate
             speed = f"{rate:.2f} {self.unit}/s, {left:.0f} s left"
-            print(f"{self.title}: {self.done}/{self.total}, {speed}, {note}", file=sys.stderr)
+            print(f"{self.title}: {self.done}/{self.total}, {speed}{f', {note}' if note else ''}", file=sys.stderr)

@@ -150,7 +150,9 @@ class RowProgress:
             self.total += self._counts(record)
 
     def score(self) -> str:
-        """ACC and mIoU so far, for the progress bar."""
+        """ACC and mIoU so far, for the progress bar; empty before the first picture, and if the set is matched once."""
+        if not within_image(self.shown) or not self.total.labelled:
+            return ""
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
 
     def _is_valid(self, record: Record) -> bool:
@@ -165,7 +167,7 @@ class RowProgress:
 
     def _counts(self, record: Record) -> Counts:
         table = SparseTable.from_json(record["table"]).dense()
-        # The match of the whole data set is known only when the run has ended.
+        # The match of the whole data set is known only when the run has ended; until then only `labelled` is used.
         protocol = self.shown if within_image(self.shown) else PROTOCOLS[-1]
         return match_contingency(table, protocol, self.config.dataset.background)
 

@@ -159,8 +159,8 @@ def test_files_without_a_partner_are_counted(root: Path, caplog: pytest.LogCaptu
     skipped, lonely = caplog.messages
     assert skipped.startswith(f"{root / 'shots'}: skipped 1 file of another kind (.HEIC)")
     assert "IMG_1.HEIC" in skipped
-    assert "2 pictures without a label map are left out, such as new" in lonely
-    assert "1 label maps without a picture are left out, such as old" in lonely
+    assert "pictures without a label map, left out: 2, such as new" in lonely
+    assert "label maps without a picture, left out: 1, such as old" in lonely
     (root / "list.txt").write_text("new")
     message = failure(dataset_of(root, split_file=str(root / "list.txt")))
     assert message.startswith(f"{root / 'masks' / 'new.png'}: the file is missing, though {root / 'list.txt'} lists it")

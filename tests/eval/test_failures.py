@@ -58,7 +58,7 @@ def test_no_memory_for_a_picture(
     ]
     assert freed == ["tensor", "cache"] * 2
     assert "2, 1 failed" in done.out
-    assert "1 evaluations failed" in done.err
+    assert "1 evaluation failed; " in done.err
     monkeypatch.undo()
     again = run()  # the failed one is tried again, and stands where it belongs
     assert again.status == 0

@@ -287,7 +287,7 @@ def test_failed_pictures_are_counted_a_job(sweep: Sweep, tmp_path: Path) -> None
     overrides = (*SMALL[:2], *data, "panels=0", "segmenter.anchors=2,4")
     run = sweep(*overrides)
     assert run.status == 1
-    assert run.err.count("1 evaluations failed") == 2
+    assert run.err.count("1 evaluation failed; ") == 2
     assert [int(failed) for failed in run.table("sweep")["failed"]] == [1] * 4
     assert sweep(*overrides, "allow_failures=true").status == 0
 
