@@ -32,7 +32,7 @@ FOLDER, OVERVIEW = "panels", "overview"
 COLUMNS, SHEET_COLUMNS = 3, 5
 SMALLEST_FONT = 12
 OVERVIEW_TILE = SHEET_TILE = 220  # pixels
-UNMATCHED, WHITE = "other colours: no class", (255, 255, 255)
+UNMATCHED, WHITE = "other colours: no class", [255, 255, 255]
 MAX_POINTS = 12
 """Largest number of points on a sheet. They are evenly spread over the points of the sweep."""
 
