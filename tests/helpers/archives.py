@@ -1,4 +1,4 @@
-"""Small archives, and what a command says of them, for the tests."""
+"""Makes small archives, and reads the error line of a command."""
 
 from __future__ import annotations
 

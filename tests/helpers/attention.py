@@ -1,4 +1,4 @@
-"""Attention of made-up pictures, and a naive upsampling to compare with."""
+"""Synthetic attention maps, and a naive upsampling as reference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def blocks(side: int = 8, noise: float = 0.3, seed: int = 0) -> Tensor:
-    """Attention of a picture with four quarters, each attending to itself, with noise."""
+    """Attention of a picture in which each quarter attends to itself, with noise."""
     generator = torch.Generator().manual_seed(seed)
     quarter = (torch.arange(side) * 2 // side)[:, None] * 2 + torch.arange(side) * 2 // side
     same = quarter.flatten()[:, None] == quarter.flatten()
@@ -17,7 +17,7 @@ def blocks(side: int = 8, noise: float = 0.3, seed: int = 0) -> Tensor:
 
 
 def smooth(side: int, seed: int) -> Tensor:
-    """Attention of random features that vary slowly over the picture: clusters without clear borders."""
+    """Attention of spatially smooth random features: clusters without clear borders."""
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(1, 16, 5, 5, generator=generator)
     features = torch.nn.functional.interpolate(features, (side, side), mode="bicubic").flatten(2)[0].T
@@ -25,7 +25,7 @@ def smooth(side: int, seed: int) -> Tensor:
 
 
 def regions(side: int, noise: float, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Features of three upright stripes of unequal width, and the stripe of each location."""
+    """Features of three vertical stripes of unequal width, and the number of the stripe at each location."""
     generator = torch.Generator().manual_seed(seed)
     column = torch.arange(side) * 8 // side
     stripe = ((column > 1).long() + (column > 4).long()).repeat(side)
@@ -34,7 +34,7 @@ def regions(side: int, noise: float, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def bilinear(grid: NDArray, size: int) -> NDArray:
-    """Half-pixel centres, a loop over the output."""
+    """Bilinear upsampling with half-pixel centres, pixel by pixel."""
     side = len(grid)
     result = np.empty((size, size))
     for row in range(size):

@@ -1,4 +1,4 @@
-"""Headless Chromium for the tests of pages, and what it has to say about them: its console, and whom it called."""
+"""Headless Chromium for tests of pages, with its console messages and its network requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-# A browser that looks at one file needs no sandbox (containers often forbid it), and calls nobody on its own.
+# The browser opens only our pages, so it needs no sandbox, which containers often forbid. It makes no other requests.
 FLAGS = (
     *("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-quic", "no-first-run"),
     *("disable-background-networking", "disable-component-update", "disable-sync", "disable-default-apps"),
@@ -21,7 +21,7 @@ FLAGS = (
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Chrome]:
-    """Chromium with a fresh profile; skips the test where it or its driver is not installed."""
+    """Starts Chromium with a new profile. Skips the test if Chromium or its driver is not installed."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if not browser or not driver:
@@ -31,7 +31,7 @@ def chromium(profile: Path) -> Iterator[Chrome]:
     for flag in (*FLAGS, f"user-data-dir={profile}"):
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # The driver is named, so that Selenium does not look for one on the network.
+    # With the path of the driver, Selenium does not search the network for one.
     opened = Chrome(options, ChromeService(driver))
     try:
         opened.get("about:blank")
@@ -42,7 +42,7 @@ def chromium(profile: Path) -> Iterator[Chrome]:
 
 
 def resize(browser: Chrome, width: int, height: int) -> None:
-    """Sets the size of the page in pixels, also to one narrower than a window can be."""
+    """Sets the size of the page in pixels. The page can be narrower than a window."""
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
@@ -54,11 +54,11 @@ def prefer(browser: Chrome, scheme: str) -> None:
 
 
 def console(browser: Chrome) -> list[str]:
-    """What the page has written to the console since the last call: errors, refusals, warnings."""
+    """The messages in the console since the last call: errors, refusals, warnings."""
     return [entry["message"] for entry in browser.get_log("browser")]
 
 
 def requests(browser: Chrome) -> list[str]:
-    """Addresses that the page has asked for since the last call."""
+    """The addresses that the page has requested since the last call."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     return [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]

@@ -1,4 +1,4 @@
-"""Small folders in the layout of COCO-Stuff, for the tests."""
+"""Writes small folders in the layout of COCO-Stuff."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def label_of(root: Path, id: str) -> Path:
 
 
 def write_folder(root: Path) -> Path:
-    """Pictures and label maps of the `IDS`, written in the wrong order."""
+    """Writes pictures and label maps of the `IDS` in reverse order."""
     for seed, id in enumerate(reversed(IDS)):
         write_pair(root, id, seed)
     return root
 
 
 def write_spoilt_folder(root: Path, ids: Sequence[str], spoilt: str) -> tuple[str, ...]:
-    """Pairs of which one picture cannot be decoded; returns the overrides that choose them."""
+    """Writes pictures and label maps; the picture ``spoilt`` cannot be decoded. Returns overrides for this data set."""
     for seed, id in enumerate(ids):
         write_pair(root, id, seed)
     image_of(root, spoilt).write_bytes(image_of(root, spoilt).read_bytes()[:300])
@@ -61,7 +61,7 @@ def packed(mask: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 def unpacked(mask: NDArray[np.uint8]) -> dict[str, Any]:
-    """Run lengths as COCO's crowds have them: column by column, zeros first."""
+    """Uncompressed run lengths as in COCO's crowds: column by column, zeros first."""
     runs, value, length = [], 0, 0
     for pixel in mask.ravel(order="F").tolist():
         if pixel != value:
@@ -75,7 +75,7 @@ def polygon(top: int, left: int, bottom: int, right: int) -> list[float]:
     return [left, top, right, top, right, bottom, left, bottom]
 
 
-# (category, top, left, bottom, right), smaller things after and before larger ones.
+# (category, top, left, bottom, right). Small things come before and after larger ones.
 STUFF = [(157, 0, 0, 10, 32), (124, 10, 0, 24, 20), (183, 12, 20, 24, 32)]
 THINGS = [(1, 8, 4, 12, 8), (3, 4, 2, 20, 16), (17, 14, 6, 18, 12), (44, 12, 24, 16, 30)]
 

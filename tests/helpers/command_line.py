@@ -1,4 +1,4 @@
-"""Running ``python -m diffseg``, and the files it reads and writes."""
+"""Runs ``python -m diffseg``, and makes and reads its files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLOWER, COFFEE = ("sklearn", "datasets/images/flower.jpg"), ("skimage", "data/co
 
 
 def packaged(package: str, file: str) -> Path:
-    """A photograph that an installed package carries."""
+    """Path of a photograph in an installed package."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         pytest.skip(f"{package}, which carries {file}, is not installed")

@@ -1,4 +1,4 @@
-"""Ways in which downloaded files are damaged, each with words of the line that must say so."""
+"""Damages files like a failed download. Each kind of damage has the words that the error line must contain."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ def add_byte_order_mark(file: Path) -> None:
 
 
 def change_tensors(file: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
-    """Writes a safetensors file again after ``change`` of its tensors."""
+    """Rewrites a safetensors file after calling ``change`` with its tensors."""
     tensors = load_file(file)
     change(tensors)
     save_file(tensors, file, {"format": "pt"})
 
 
 def copy(model: Path, to: Path) -> Path:
-    """A copy of a model that may be damaged."""
+    """Copies a model, so that a test can damage the copy."""
     return shutil.copytree(model, to, dirs_exist_ok=True)

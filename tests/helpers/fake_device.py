@@ -1,4 +1,4 @@
-"""A device that this machine lacks, played by the CPU. Its tensors do not mix with those of other devices."""
+"""A fake device that computes on the CPU. As on a real device, its tensors do not mix with those of other devices."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _plain(tree: Any) -> Any:
 
 
 def _check_devices(name: str, args: Any, kwargs: Any) -> None:
-    """Raises RuntimeError as torch does when an operation gets tensors of two devices."""
+    """Raises RuntimeError like torch if an operation gets tensors of two devices."""
     if name in INDEXING and isinstance(args[0], OnFakeDevice):
         return  # an index may be on the CPU
     for leaf in tree_leaves((args, kwargs)):
@@ -104,7 +104,7 @@ class FakeDevice(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def _to(self, function: Any, args: Any, kwargs: Any) -> Any:
-        """``tensor.to(...)`` without torch's own check that the device is there."""
+        """``tensor.to(...)`` without torch's check that the device exists."""
         tensor, *rest = args
         places = [torch.device(arg) for arg in rest if isinstance(arg, str | torch.device)]
         places += [arg.device for arg in rest if isinstance(arg, Tensor)]

@@ -1,4 +1,4 @@
-"""A web server on this machine that serves files from memory and misbehaves as told, for the tests."""
+"""A local web server that serves files from memory, and misbehaves as a test demands."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ BLOCK = 1 << 14
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How one request is answered.
+    """The answer to a request.
 
     Attributes:
-        status: an error to answer with. 0: close without an answer.
-        cut: close after so many bytes of the body.
+        status: error status of the answer. 0: close without an answer.
+        cut: number of bytes of the body after which the server closes.
         ranges: honour Range.
-        versions: name versions, with ETag.
+        versions: send an ETag.
         if_range: honour If-Range.
-        shift: answer a range so many bytes further on.
-        extra: bytes that Content-Length claims too much (or, negative, too little).
-        length: send Content-Length; without it, in chunks.
-        content_type: as sent.
+        shift: number of bytes by which the answer to a range begins too late.
+        extra: number added to the true Content-Length; may be negative.
+        length: send Content-Length. False: send chunks.
+        content_type: of the answer.
         pause: seconds between blocks of the body.
     """
 
@@ -45,7 +45,7 @@ class Behaviour:
 
 
 class FileServer(ThreadingHTTPServer):
-    """Serves `files`; `script` holds the behaviours of the next requests, `usual` that of all after them."""
+    """Serves `files`. `script` has the behaviours for the next requests, `usual` that for all later requests."""
 
     daemon_threads = True
 
@@ -57,7 +57,7 @@ class FileServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, str | None]] = []  # name, Range
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has read enough and closes is no error."""
+        """Ignores clients that close the connection early."""
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{name}"
@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(behaviour, content, start)
 
     def _start(self, behaviour: Behaviour, content: bytes, asked: str | None) -> int | None:
-        """First byte of the answer; 0 for the whole file; None for a range outside of it."""
+        """First byte of the answer; 0 for the whole file; None for a range outside the file."""
         changed = self.headers.get("If-Range") not in (None, etag(content))
         if asked is None or not behaviour.ranges or (changed and behaviour.if_range):
             return 0

@@ -1,4 +1,4 @@
-"""Runs of the command line in processes of their own, to be killed; they fork from one that has imported torch."""
+"""Runs the command line in separate processes that a test can kill. They fork from a process with torch imported."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CONTEXT.set_forkserver_preload(["tests.helpers.preloaded"])
 def start(
     folder: Path, *overrides: str, largest: int = resource.RLIM_INFINITY, **environment: str
 ) -> ForkServerProcess:
-    """``python -m experiments.evaluate results_dir=FOLDER ...``, which prints to `log`.
+    """Starts ``python -m experiments.evaluate results_dir=FOLDER ...``, which prints to `log`.
 
     Args:
         folder: results_dir.
-        overrides: the rest of the command line.
-        largest: size in bytes beyond which the system lets no file grow.
+        overrides: further arguments.
+        largest: size limit of files in bytes.
         environment: variables to set.
     """
     process = CONTEXT.Process(target=_evaluate, args=(folder, overrides, largest, environment))
@@ -30,7 +30,7 @@ def start(
 
 
 def log(folder: Path, rank: str = "0") -> Path:
-    """What the latest run in a folder printed."""
+    """Path of the output of the latest run in a folder."""
     return folder.with_name(f"{folder.name}.{rank}.log")
 
 

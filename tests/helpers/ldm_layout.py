@@ -1,4 +1,4 @@
-"""A Stable Diffusion folder as one file in the layout of its authors: the inverse of what diffusers converts."""
+"""Converts a Stable Diffusion folder to a single file in the authors' layout: the inverse of diffusers' conversion."""
 
 from __future__ import annotations
 

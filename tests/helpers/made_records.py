@@ -1,4 +1,4 @@
-"""Records of made-up pictures."""
+"""Makes records of synthetic pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLASSES = 27
 
 
 def records(seed: int, images: int, failed: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Random segmentations of random truths."""
+    """Records of random segmentations with random ground truth."""
     generator = np.random.default_rng(seed)
     made: list[dict[str, Any]] = []
     for number in range(images):
@@ -39,7 +39,7 @@ def records(seed: int, images: int, failed: Sequence[str] = ()) -> list[dict[str
 
 
 def results_of(rows: Sequence[Row], records: Mapping[str, Sequence[Record]]) -> list[RowResults]:
-    """The rows with their records, which stand under their keys."""
+    """Joins rows with their records. ``records``: key of a row -> its records."""
     return [RowResults(row, records[row.key]) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Small folders in the layouts of PASCAL VOC, PASCAL Context and ADE20K, for the tests."""
+"""Writes small folders in the layouts of PASCAL VOC, PASCAL Context and ADE20K."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def label_of(root: Path, dataset: type[PairedDataset], id: str) -> Path:
 
 
 def write_label(path: Path, values: NDArray[np.uint8], palette: bool) -> None:
-    """A PNG of the values: grey levels, or indices into a palette whose colours are other numbers."""
+    """Writes a PNG whose pixels are the values: grey levels, or indices into a palette with other colours."""
     picture = Image.fromarray(values)
     if palette:
         picture.putpalette(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes())
@@ -49,7 +49,7 @@ def write_pair(
 
 
 def write_list(root: Path, dataset: type[PairedDataset], ids: Sequence[str]) -> None:
-    """The published list, where the data set has one."""
+    """Writes the published list of pictures, if the data set has one."""
     if dataset.split_list is not None:
         path = root / dataset.split_list
         path.parent.mkdir(parents=True, exist_ok=True)

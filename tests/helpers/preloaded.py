@@ -1,4 +1,4 @@
-"""What the processes of `tests.helpers.forks` have imported before they start."""
+"""Imports that the processes of `tests.helpers.forks` share."""
 
 # ruff: noqa: F401
 import sklearn.cluster

@@ -1,4 +1,4 @@
-"""A backbone of random attention, and a random picture, for tests of what comes after the backbone."""
+"""A backbone with random attention, and a random picture, for tests of the steps after the backbone."""
 
 from __future__ import annotations
 

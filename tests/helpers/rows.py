@@ -1,4 +1,4 @@
-"""Rows as the command line configures them."""
+"""Composes rows like the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of the command line inside the test process, and what they leave behind."""
+"""Runs the command line inside the test process, and reads its results."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from hydra.core.global_hydra import GlobalHydra
 
 from experiments.evaluate import main
 
-# DINOv2 at 112 pixels: the real weights, a tenth of a second a picture.
+# DINOv2 with its published weights at 112 pixels: 0.1 s per picture.
 SMALL = ("backbone.size=112", "backbone.sides=[8]", "segmenter.anchors=4")
 TIMINGS = ("seconds_per_image", "seconds")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run printed, and the folder of its results."""
+    """Exit status, output and results folder of a run."""
 
     status: int
     out: str
@@ -45,7 +45,7 @@ def evaluate(
     multirun: bool = False,
     config_dir: Path | None = None,
 ) -> Run:
-    """``python -m experiments.evaluate ...`` in this process: importing torch anew takes longer than these runs."""
+    """Runs ``python -m experiments.evaluate ...`` in this process. Importing torch again would take longer."""
     with pytest.MonkeyPatch.context() as patch:
         flags = ["-m"] if multirun else []
         flags += ["--config-dir", str(config_dir)] if config_dir else []
@@ -63,7 +63,7 @@ def evaluate(
 
 
 def without_timings(folder: Path) -> dict[str, Any]:
-    """Every result file by its path, timings taken out: what two equal runs share."""
+    """Path -> content of every result file without timings. It is the same for two equal runs."""
     contents: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
@@ -75,12 +75,12 @@ def without_timings(folder: Path) -> dict[str, Any]:
         elif path.suffix == ".jsonl":
             records = [json.loads(line) for line in path.read_text().splitlines()]
             contents[name] = [{key: value for key, value in each.items() if key != "seconds"} for each in records]
-        elif path.name == "provenance.json":  # the checkout may be worked on while the tests run
+        elif path.name == "provenance.json":  # the checkout may change while the tests run
             contents[name] = [
                 {**facts, "git_commit": None, "code": None, "runs": None} for facts in json.loads(path.read_text())
             ]
         elif path.suffix == ".md":
-            contents[name] = re.sub(r"\d+\.\d\d \|", "", path.read_text())  # seconds alone have two decimals
+            contents[name] = re.sub(r"\d+\.\d\d \|", "", path.read_text())  # only seconds have two decimals
         else:
             contents[name] = path.read_bytes()
     return contents

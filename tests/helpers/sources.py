@@ -1,4 +1,4 @@
-"""The archives of COCO-Stuff at another address."""
+"""Replaces the download addresses of COCO-Stuff."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ZIPS = {
 
 
 def sources_for(files: Mapping[str, bytes], base: str, path: Path) -> Path:
-    """A sources.yaml as ours, with checksums for the same of its files, but for these files at another address."""
+    """Writes a sources.yaml for these files at another address, with checksums for the same archives as ours."""
     entries = yaml.safe_load(prepare.SOURCES.read_text())
     for entry in entries["cocostuff"].values():
         name = Path(entry["url"]).name

@@ -1,4 +1,4 @@
-"""A random BLIP of a few thousand weights, on disk in the layout of the published ones."""
+"""Writes a random BLIP with a few thousand weights in the layout of the published models."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ WORDS = ("a", "the", "cat", "dog", "sofa", "green", "on", "is")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCABULARY = (*SPECIAL, *WORDS)
 PAD, END = (SPECIAL.index(token) for token in ("[PAD]", "[SEP]"))
-BEGIN = len(VOCABULARY)  # as in the published one, a token that the model knows and the tokenizer does not
+BEGIN = len(VOCABULARY)  # as in the published model, the tokenizer does not have this token
 WIDTH = 32
-SIDE = 16  # pixels of the square that it sees
+SIDE = 16  # side of the model's input in pixels
 
 
 def build_tiny_blip(
@@ -26,8 +26,8 @@ def build_tiny_blip(
     """Writes model, tokenizer and image processor to ``folder`` and returns it.
 
     Args:
-        caption: words of `WORDS` that it says of every picture; None: random words, others for another picture.
-        weights: file in which they are kept; the published repository has the latter.
+        caption: words of `WORDS` that the model gives to every picture; None: random words that depend on the picture.
+        weights: name of the file with the weights. The published repository has the latter.
     """
     torch.manual_seed(0)
     sizes = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -50,14 +50,14 @@ def build_tiny_blip(
 
 @torch.no_grad()
 def _teach(model: BlipForConditionalGeneration, tokens: Sequence[int]) -> None:
-    """Makes the n-th token follow from the position alone, whatever the picture and the tokens before it."""
+    """Makes the n-th token depend only on its position, not on the picture or on earlier tokens."""
     decoder = model.text_decoder
     for name, weight in decoder.named_parameters():
-        if "output.dense" in name:  # layers then hand on what they get
+        if "output.dense" in name:  # layers then pass their input on
             weight.zero_()
     decoder.cls.predictions.transform.dense.weight.copy_(torch.eye(WIDTH))
     decoder.cls.predictions.transform.dense.bias.zero_()
     embeddings = decoder.bert.embeddings
-    embeddings.word_embeddings.weight.copy_(torch.eye(BEGIN + 1, WIDTH))  # also those that tell the tokens apart
+    embeddings.word_embeddings.weight.copy_(torch.eye(BEGIN + 1, WIDTH))  # distinguishes the tokens
     for position, token in enumerate(tokens):
         embeddings.position_embeddings.weight[position] = 3 * torch.eye(WIDTH)[token]

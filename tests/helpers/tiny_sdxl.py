@@ -1,4 +1,4 @@
-"""A random Stable Diffusion XL on disk in the layout of the published ones."""
+"""Writes a random Stable Diffusion XL in the layout of the published models."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from experiments.bench.tiny_sd import HEADS, PROMPT_LENGTH, save_tokenizer
 
-WIDTHS = (32, 48)  # of the two text encoders
-TIME_WIDTH = 8  # of the embedding of each of the six time ids
+WIDTHS = (32, 48)  # widths of the two text encoders
+TIME_WIDTH = 8  # width of the embedding of each of the six time ids
 
-# Transformer blocks in each attention of the U-Net: fewer than SDXL's (1, 2, 10), as unevenly spread as SSD-1B's.
+# Transformer blocks in each attention of the U-Net: fewer than in SDXL (1, 2, 10), as uneven as in SSD-1B.
 BLOCKS: dict[str, dict[str, Any]] = {
     "sdxl": {"transformer_layers_per_block": (1, 2, 3)},
     "ssd1b": {

@@ -1,4 +1,4 @@
-"""Random diffusion transformers on disk, saved as diffusers saves the pipelines of the published ones."""
+"""Writes random diffusion transformers in the layout of the published pipelines of diffusers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def text_encoder(kind: Any, width: int, folder: Path, pad: str) -> tuple[Any, CL
 
 
 def sharpen(transformer: nn.Module) -> None:
-    """A fresh layer attends to everything alike, and starts with gates near zero: both would hide mistakes."""
+    """Enlarges weights. A new layer attends to everything alike, and its gates are near zero: both hide mistakes."""
     for name, layer in transformer.named_modules():
         if name.endswith(("to_q", "to_k", "add_q_proj", "add_k_proj")):
             layer.weight.data *= 6
@@ -66,7 +66,7 @@ def sharpen(transformer: nn.Module) -> None:
 
 
 def build_tiny_transformer(name: str, folder: Path, guidance: bool = False) -> Path:
-    """Writes a pipeline without T5 to ``folder`` and returns that; ``name`` is a key of `BLOCKS`."""
+    """Writes a pipeline without T5 to ``folder``, and returns ``folder``. ``name``: a key of `BLOCKS`."""
     torch.manual_seed(0)
     scheduler = FlowMatchEulerDiscreteScheduler()
     scratch = folder.parent / f"{folder.name}-tokenizers"

@@ -1,4 +1,4 @@
-"""Random vision transformers of a few thousand weights, one of each supported architecture."""
+"""Writes random vision transformers with a few thousand weights, one for each supported architecture."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TINY_VITS: dict[str, tuple[type[PreTrainedModel], type[Any], dict[str, int], int
     "dinov3": (DINOv3ViTModel, DINOv3ViTConfig, {"intermediate_size": 64, "num_register_tokens": 4}, 5),
 }
 TINY_SPEC: dict[str, Any] = {"size": 48, "patch": 8, "sides": (6, 3), "layers": (0, 2)}
-"""Fields of a `diffseg.backbones.vit.ViT` that fit each of them."""
+"""Fields of a `diffseg.backbones.vit.ViT` that fit all of these models."""
 
 
 def build_tiny_vit(name: str, folder: Path) -> tuple[Path, int]:
-    """Writes one to ``folder``; returns that, and the number of class and register tokens."""
+    """Writes a model to ``folder``; returns ``folder`` and the number of class and register tokens."""
     kind, config, settings, special_tokens = TINY_VITS[name]
     torch.manual_seed(0)
     model = kind(config(**TINY, patch_size=TINY_SPEC["patch"], **settings))

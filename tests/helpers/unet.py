@@ -1,4 +1,4 @@
-"""The U-Net watched from outside, to compare collected attention with."""
+"""Records the layers of a U-Net with hooks, as reference for collected attention."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def attn1(unet: UNet2DConditionModel) -> list[Any]:
 
 @contextmanager
 def recorded(unet: UNet2DConditionModel, *parts: str) -> Iterator[list[tuple[Any, list[Tensor]]]]:
-    """For each self-attention layer the outputs of its named parts ("" is itself), in the order in which they ran."""
+    """Records for each self-attention layer the outputs of its named parts ("": the layer), in order of execution."""
     records: list[tuple[Any, list[Tensor]]] = [(layer, []) for layer in attn1(unet)]
     hooks = [
         layer.get_submodule(part).register_forward_hook(lambda _module, _inputs, output, to=to: to.append(output))
@@ -36,7 +36,7 @@ def recorded(unet: UNet2DConditionModel, *parts: str) -> Iterator[list[tuple[Any
 
 
 def reference(model: UNetAttention, images: Tensor) -> dict[int, Tensor]:
-    """side -> (B, N, N): the bare U-Net's queries and keys through diffusers' ``get_attention_scores``."""
+    """Side -> attention (B, N, N) from queries and keys of the bare U-Net, by diffusers' ``get_attention_scores``."""
     with recorded(model.unet, "to_q", "to_k") as records:
         model.predict(model.encode(images), TIMESTEP)
     by_side = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Counts how often a computation would make the CPU wait for a GPU, on a machine without one."""
+"""Counts how often a computation would make the CPU wait for a GPU. Needs no GPU."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-# The program cannot go on before their result, or its shape, is known on the CPU.
+# The CPU needs the result of these operations, or the shape of the result, before it can continue.
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "bincount", "equal", "is_nonzero")
 INDEXING = ("index", "index_put_")  # wait if a mask of bool is the index
 
 
 class Waits(TorchDispatchMode):
-    """Counts these operations by name inside the block, and transfers by `Tensor.cpu` under ``"cpu"``.
+    """Context that counts these operations by name, and transfers by `Tensor.cpu` as ``"cpu"``.
 
-    Operations on transferred tensors, and on their results, run on the CPU and are not counted.
+    Does not count operations on transferred tensors and on their results, because they run on the CPU.
     """
 
     def __init__(self, monkeypatch: Any) -> None:

@@ -1,6 +1,6 @@
-"""What an offline wandb run recorded: its ``.wandb`` file, read without wandb's reader.
+"""Reads the ``.wandb`` file of an offline wandb run without wandb's reader.
 
-The file is a log as LevelDB writes it: a header, then blocks in which records lie whole or in parts, each part with its
+The file has the log format of LevelDB: a header, then blocks with whole records or parts of records. Each part has a
 checksum. A record is a protocol buffer of the type that wandb sends to its server.
 """
 
@@ -25,7 +25,7 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 @dataclass
 class WandbFile:
-    """Contents of a file: the run, its settings, rows of the history in order, summary, artifacts, exit code."""
+    """Content of a file: the run, its settings, the lines of its history in order, summary, artifacts, exit code."""
 
     run: pb.RunRecord = field(default_factory=pb.RunRecord)
     config: dict[str, Any] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class WandbFile:
     summary: dict[str, Any] = field(default_factory=dict)
     artifacts: list[pb.ArtifactRecord] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """Kind of record -> how many there are."""
+    """Kind of record -> number of records."""
     exit_code: int | None = None
 
 
@@ -66,7 +66,7 @@ def read_wandb_file(path: Path) -> WandbFile:
 
 
 def _records(data: bytes) -> Iterator[bytes]:
-    """Records put together from their parts, checksums verified."""
+    """Verifies the checksums of the parts, and joins parts into records."""
     assert data.startswith(FILE_HEADER)
     position, parts = len(FILE_HEADER), b""
     while position < len(data):
