@@ -25,6 +25,13 @@ from experiments.running.plan import RunPlan
 PROVENANCE, RUNS = "provenance.json", "runs"
 
 
+def check_config(folder: Path) -> None:
+    """Raises RecordError if a folder holds a ``config.yaml`` that no run wrote: it would be overwritten."""
+    path = folder / CONFIG
+    if path.is_file() and f"\n{RESOLVED}:" not in path.read_text(encoding="utf-8", errors="replace"):
+        raise RecordError(f"{path}: no run of this version wrote this file; move it, or give another results_dir")
+
+
 def write_config(plan: RunPlan, rows: Sequence[RowToRun]) -> None:
     """Writes ``config.yaml``, without ``results_dir``. If the configuration has changed, deletes the old tables."""
     given = OmegaConf.to_container(plan.config, resolve=True)

@@ -16,7 +16,7 @@ from eval.row_results import RowResults
 from eval.rows import RowToRun
 from eval.run_results import LABELS, RECORDS, RunResults
 from eval.tracking.base import RunFacts, SafeTracking, Tracker, Tracking
-from experiments.running.describing import add_provenance, read_provenance, write_config
+from experiments.running.describing import add_provenance, check_config, read_provenance, write_config
 from experiments.running.plan import RunPlan
 
 
@@ -91,12 +91,14 @@ def open_run(home: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[RowTo
         rows: of each plan.
 
     Raises:
-        RecordError: another process has locked the records, a file is damaged, or an older version wrote it.
+        RecordError: another process has locked the records, a file is damaged or foreign, or an older version wrote it.
         WriteError: a file could not be written.
     """
     for path in sorted(home.glob(f"*/{RECORDS}")) if plans[0].together else ():
         if path.parent.name.isdecimal():
             check_version(path)
+    for plan in plans if not (home / RECORDS).is_file() else ():
+        check_config(plan.folder)
     with ExitStack() as stack:
         with writing(home):
             home.mkdir(parents=True, exist_ok=True)

@@ -175,3 +175,20 @@ def test_panels_and_report_show_labels_of_16_bits(
     assert run.status == 0, run.err
     report([str(run.folder)])
     assert "1 pictures in the gallery" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_config_of_the_user_is_not_overwritten(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sweep: bool
+) -> None:
+    path = tmp_path / "mine" / ("1/config.yaml" if sweep else "config.yaml")
+    path.parent.mkdir(parents=True)
+    path.write_text("size: 3\n")
+    given = (*BASE, "segmenter=files", f"segmenter.folder={maps}", *(["dataset.limit=1,2"] if sweep else []))
+    run = evaluate(tmp_path / "mine", *given, capture=capsys, multirun=sweep)
+    assert (run.status, run.err.count("\n")) == (2, 1)
+    assert f"{path}: no run of this version wrote this file" in run.err
+    assert path.read_text() == "size: 3\n"
+    assert not list((tmp_path / "mine").rglob("*.jsonl"))
+    path.unlink()
+    assert evaluate(tmp_path / "mine", *given, capture=capsys, multirun=sweep).status == 0
