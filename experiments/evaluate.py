@@ -78,7 +78,7 @@ def one_line_errors() -> Iterator[None]:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(USAGE_STATUS)
     except KeyboardInterrupt:
-        print("interrupted; what was recorded is kept, and the same command goes on from there", file=sys.stderr)
+        print("interrupted; recorded results are kept, and the same command resumes the run", file=sys.stderr)
         sys.exit(INTERRUPTED_STATUS)
     except PicturesFailed:
         sys.exit(FAILED_STATUS)  # the run has said how many

@@ -33,10 +33,10 @@ def all_plots(results: Results, compare: Sequence[str] | None = None) -> dict[st
     figures: dict[str, Figure] = {}
     for dataset in datasets:
         tables = {name: getattr(results, name) for name in TABLES}
-        own = replace(results, **{name: table[table["dataset"] == dataset] for name, table in tables.items()})
-        wanted = compare if set(compare or ()) <= set(own.summary["setting"]) else None
+        part = replace(results, **{name: table[table["dataset"] == dataset] for name, table in tables.items()})
+        wanted = compare if set(compare or ()) <= set(part.summary["setting"]) else None
         prefix = f"{dataset}_" if len(datasets) > 1 else ""
-        figures |= {f"{prefix}{name}": figure for name, figure in _plots_of_dataset(own, wanted).items()}
+        figures |= {f"{prefix}{name}": figure for name, figure in _plots_of_dataset(part, wanted).items()}
     if not results.audit.empty:
         figures["audit"] = plots.audit(results)
     return figures

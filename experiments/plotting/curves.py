@@ -45,8 +45,8 @@ def points_by_line(table: pd.DataFrame, parameter: str, line: str, point: Callab
         {value: rows[rows[line] == value] for value in sorted_values(list(rows[line].unique()))} if line else {"": rows}
     )
     return {
-        value: {str(x): point(group) for x, group in own.groupby(parameter, sort=False)}
-        for value, own in groups.items()
+        value: {str(x): point(rows_of_point) for x, rows_of_point in group.groupby(parameter, sort=False)}
+        for value, group in groups.items()
     }
 
 

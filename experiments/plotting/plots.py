@@ -94,7 +94,7 @@ def segments(results: Results, parameter: str, line: str | None = None) -> Figur
     draw_lines(
         axis,
         curves.points_by_line(
-            rows, parameter, line, lambda own: mean_interval(own.groupby("image")["segments"].mean())
+            rows, parameter, line, lambda group: mean_interval(group.groupby("image")["segments"].mean())
         ),
     )
     scale_counts(axis, "y", rows.groupby("setting")["segments"].mean())
@@ -117,10 +117,10 @@ def methods(results: Results) -> Figure:
     panels = _score_panels(summary)
     figure, axes = new_figure(len(panels), shown)
     for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
-        own = summary[summary["protocol"] == protocol].set_index("setting").loc[shown]
-        draw_rows(axis, own[metric], own[f"{metric}_low"], own[f"{metric}_high"])
+        lines = summary[summary["protocol"] == protocol].set_index("setting").loc[shown]
+        draw_rows(axis, lines[metric], lines[f"{metric}_low"], lines[f"{metric}_high"])
         if protocol == "official":
-            axis.plot(own[f"published_{metric}"], range(len(own)), "D", color=COLOURS[1], fillstyle="none")
+            axis.plot(lines[f"published_{metric}"], range(len(lines)), "D", color=COLOURS[1], fillstyle="none")
         label_axes(axis, panel, "%")
     hollow = "hollow: published" if summary["published_acc"].notna().any() else ""
     return add_heading(figure, describe_data(results), INTERVALS, title, hollow)
@@ -197,8 +197,7 @@ def images(results: Results, first: str, second: str, chosen: str = "") -> Figur
 def classes(results: Results, first: str, second: str, chosen: str = "") -> Figure:
     """Plots IoU of each class under two settings, ordered by the change. Arguments as in `images`."""
     rows = results.per_class[results.per_class["images"] > 0]
-    own = rows_of_one_protocol(rows)
-    counts = own.groupby("class")["images"].first()
+    counts = rows_of_one_protocol(rows).groupby("class")["images"].first()
     names = reported_protocols(rows)
     tables = {
         (protocol, setting): rows[(rows["protocol"] == protocol) & (rows["setting"] == setting)].set_index("class")
@@ -210,8 +209,8 @@ def classes(results: Results, first: str, second: str, chosen: str = "") -> Figu
     figure, axes = new_figure(len(names), [f"{name} ({counts[name]})" for name in order])
     for axis, protocol in zip(axes, names, strict=True):
         for number, setting in enumerate((first, second)):
-            own = tables[protocol, setting].loc[order]
-            draw_rows(axis, own["iou"], own["iou_low"], own["iou_high"], number, setting)
+            table = tables[protocol, setting].loc[order]
+            draw_rows(axis, table["iou"], table["iou_low"], table["iou_high"], number, setting)
         label_axes(axis, f"IoU {protocol}", "IoU (%)")
     add_legend(figure, axes[0], "", below=True)
     return add_heading(
@@ -238,8 +237,8 @@ def protocols(results: Results) -> Figure:
     middle = table["miou"].mean().mean()
     left.axline((middle, middle), slope=1, color=GREY, zorder=0)
     faint = min(1, MOST_ROWS / max(len(table), 1))  # many bars would hide the points
-    for number, (name, own) in enumerate(groups.items()):
-        x, y = (own.xs(protocol, axis=1, level="protocol") for protocol in PROTOCOLS)
+    for number, (name, group) in enumerate(groups.items()):
+        x, y = (group.xs(protocol, axis=1, level="protocol") for protocol in PROTOCOLS)
         draw_points(left, x, y, "miou", number, name, faint)
         right.plot(x["segments"], y["miou"] - x["miou"], MARKERS[number], color=COLOURS[number], markersize=4)
     label_axes(left, "", "mIoU official (%)", "mIoU present (%)")
@@ -261,9 +260,9 @@ def audit(results: Results) -> Figure:
     figure, axes = new_figure(len(panels), order)
     for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
         chosen = table["protocol"] == protocol
-        own = table[chosen].set_axis(names[chosen]).reindex(order)
+        lines = table[chosen].set_axis(names[chosen]).reindex(order)
         axis.axvline(0, color="black", linewidth=0.8)
-        draw_rows(axis, *(own[f"{metric}_change{end}"] for end in ("", "_low", "_high")))
+        draw_rows(axis, *(lines[f"{metric}_change{end}"] for end in ("", "_low", "_high")))
         label_axes(axis, panel, "change (points)")
     return add_heading(
         figure, describe_data(results), INTERVALS, "change from the first row of the method, on the same images"

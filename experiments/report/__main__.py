@@ -175,8 +175,8 @@ def _pictures(results: Results, shown: Sequence[GalleryPicture]) -> list[dict[st
             if row.status == "failed":
                 scores[number[row.setting]] = f"failed: {row.reason}"
                 continue
-            own = scores[number[row.setting]] or {"segments": int(row.segments)}
-            scores[number[row.setting]] = own | {row.protocol: [_json_number(row.acc), _json_number(row.miou)]}
+            found = scores[number[row.setting]] or {"segments": int(row.segments)}
+            scores[number[row.setting]] = found | {row.protocol: [_json_number(row.acc), _json_number(row.miou)]}
         picture: dict[str, Any] = {"id": key[-1], "scores": scores}
         if key in tiles:
             facts = asdict(tiles[key])
