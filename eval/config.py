@@ -165,10 +165,17 @@ def unknown_choice(path: str, known: Iterable[str]) -> str:
     return f"{group}={name}: there is no such choice{parts.nearest(name, known, f'{group}=')}"
 
 
+def _keys(node: Any) -> list[str]:
+    return [str(key) for key in node] if isinstance(node, DictConfig) else []
+
+
 def explain(error: Exception) -> str:
     """The message of an error for users: one line that names the key or file."""
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) else error
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key and cause.parent_node is not None:
+        groups = cause.parent_node.items()
+        if homes := [f"{name}.{cause.full_key}" for name, group in groups if cause.full_key in _keys(group)]:
+            return f"{cause.full_key}: there is no such key; did you mean {' or '.join(homes)}?"
         owner = str(cause.parent_node.get("_target_", "")).rpartition(".")[2]
         return unknown_key(cause.full_key, [str(name) for name in cause.parent_node if name != "_target_"], owner)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:

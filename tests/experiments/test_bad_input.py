@@ -38,6 +38,8 @@ def coco(tmp_path: Path) -> Path:
     [
         ("segmenter.tua=0.3", "segmenter.tua: DiffSeg has no such key; did you mean segmenter.tau?"),
         ("segmnter.tau=0.3", "segmnter: there is no such key; did you mean segmenter?"),
+        ("tau=0.3", "tau: there is no such key; did you mean segmenter.tau?"),
+        ("size=64", "size: there is no such key; did you mean backbone.size or protocol.size?"),
         ("colour=red", "colour: there is no such key"),
         ("segmenter=kmean_c", "segmenter=kmean_c: there is no such choice; did you mean segmenter=kmeans_c?"),
         ("experiment=dmo", "experiment=dmo: there is no such choice; did you mean experiment=demo?"),
