@@ -131,7 +131,8 @@ def explain(error: ValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "value_error":  # raised by the part: "field: must be ..."
         return str(first["ctx"]["error"])
-    reasons = " or ".join(dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in error.errors()))
+    messages = [each["msg"].split(", unable to parse")[0].replace("tuple", "list") for each in error.errors()]
+    reasons = " or ".join(dict.fromkeys(message[0].lower() + message[1:] for message in messages))
     where = f"{first['loc'][0]}: " if first["loc"] else ""
     return f"{where}{reasons}, got {first['input']!r}"
 

@@ -38,6 +38,7 @@ def coco(tmp_path: Path) -> Path:
     [
         ("segmenter.tua=0.3", "segmenter.tua: DiffSeg has no such key; did you mean segmenter.tau?"),
         ("segmnter.tau=0.3", "segmnter: there is no such key; did you mean segmenter?"),
+        ("segmenter.tau=abc", "tau: input should be a valid number or input should be a valid list, got 'abc'"),
         ("tau=0.3", "tau: there is no such key; did you mean segmenter.tau?"),
         ("size=64", "size: there is no such key; did you mean backbone.size or protocol.size?"),
         ("colour=red", "colour: there is no such key"),
