@@ -91,8 +91,7 @@ def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segm
             "name": dataset.name,
             "label_source": dataset.label_source,
             "fingerprint": dataset.fingerprint,
-            # Left out when None, so that keys of earlier records stay valid.
-            **({} if dataset.background is None else {"background": dataset.background}),
+            "background": dataset.background,
         },
         "backbone": {
             "kind": type(row.backbone).__name__,

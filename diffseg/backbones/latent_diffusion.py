@@ -41,13 +41,6 @@ def published_files(suffixes: Sequence[str], denoiser: Sequence[str] = ()) -> tu
     return (*vae, *(denoiser or unet), *(name.format(suffix) for suffix in suffixes for name in names))
 
 
-def _tuned() -> Mapping[str, Mapping[str, Any]]:
-    return {
-        "diffseg": {"tau": {"default": 1.1, "cityscapes27": 0.9}},
-        "dbscan": {"eps": 0.02, "min_samples": 5},
-    }
-
-
 @dataclass(frozen=True)
 class LatentDiffusion:
     """A latent diffusion model: a VAE, a denoiser (U-Net or transformer) and text encoders.
@@ -66,8 +59,7 @@ class LatentDiffusion:
             attention and the maps are always float32.
         compile: True lets torch compile the VAE's encoder. That takes about 20 seconds once, and saves about 2 ms a
             picture on an H200, so it pays from about 10,000 pictures on.
-        tuned: see `diffseg.backbones.Backbone`. tau is that of the paper's Table 3 (Stable Diffusion 1.4). DBSCAN's
-            values are untuned; the paper lists its values in an appendix.
+        tuned: see `diffseg.backbones.Backbone`; the files of ``conf/backbone`` hold the values.
 
     Raises:
         ValueError: ``size`` or ``timestep`` is out of range.
@@ -84,7 +76,7 @@ class LatentDiffusion:
     timestep: int = 300
     dtype: Dtype = "float32"
     compile: bool = False
-    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=_tuned)
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         step = VAE_FACTOR * max(self.FACTORS)

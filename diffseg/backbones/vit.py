@@ -24,17 +24,6 @@ MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 """Values of ``model_type`` in ``config.json`` that are supported. DINO is a plain ViT."""
 
 
-def _tuned() -> Mapping[str, Mapping[str, Any]]:
-    # For DINOv2 ViT-S/14 at 448 px; other models need other values. All but DiffSeg's are the best on the eight
-    # photographs (experiment=tune_dbscan and tune_segmenters).
-    return {
-        "diffseg": {"tau": {"default": 0.3}},
-        "dbscan": {"eps": 0.015, "min_samples": 40},
-        "diffcut": {"tau": {"default": 0.4}},
-        "agglomerative": {"tau": {"default": 0.9}},
-    }
-
-
 @dataclass(frozen=True)
 class ViT:
     """A vision transformer; its maps are the attention among its patch tokens (the paper's DinoSeg, Table 1).
@@ -53,7 +42,7 @@ class ViT:
             float32.
         debias: fraction (0..1) of the variance of a black picture's features that is projected out of the features
             (`diffseg.backbones.debiasing`); 0 leaves them unchanged. The attention does not change.
-        tuned: segmenter -> parameter -> value that suits this attention.
+        tuned: see `diffseg.backbones.Backbone`; the files of ``conf/backbone`` hold the values.
 
     Raises:
         ValueError: a value is out of range. The message begins with the field's name.
@@ -66,7 +55,7 @@ class ViT:
     layers: tuple[int, ...] = (8, 9, 10, 11)
     dtype: Dtype = "float32"
     debias: float = 0.0
-    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=_tuned)
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.path:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from diffseg import parts
 from diffseg.backbones import Backbone, tuned_values
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
@@ -35,11 +36,12 @@ def setups(backbone: str, path: str | None, size: int | None) -> tuple[Setup, Se
     Raises:
         ValueError: ``size`` does not fit the backbone.
     """
+    given = {key: value for key, value in (("path", path), ("size", size)) if value}
     if backbone == "sd14":
-        usual = StableDiffusion(path or StableDiffusion.path, size or StableDiffusion.size)
+        usual: StableDiffusion = parts.choose("backbone", "sd14", None, given)
         early = replace(usual, timestep=FIG4_TIMESTEP)
         return _of_diffusion(usual, _tau(usual)), _of_diffusion(early, FIG4_TAU)
-    whole = ViT(path or ViT.path, size or 2 * ViT.size)
+    whole: ViT = parts.choose("backbone", "dinov2_small", None, {"size": 2 * ViT.size, **given})
     finest = whole.sides[0]
     spec = replace(whole, sides=tuple(finest // step for step in (1, 2, 4, 8) if finest % step == 0))
     title = f"DINOv2 ViT-S/14, {spec.size} px, τ = {_tau(spec)}"

@@ -31,6 +31,7 @@ class RunPlan:
         point: the values that distinguish the job from the other jobs of its sweep.
         title: prefix of messages about a job that runs together with others.
         overrides: of the command line, without the results folder and the settings of Hydra.
+        together: True if the jobs of the sweep are evaluated together. Only the launcher ``one_pass`` does that.
     """
 
     config: DictConfig
@@ -40,11 +41,7 @@ class RunPlan:
     point: str = ""
     title: str = ""
     overrides: tuple[str, ...] = ()
-
-    @property
-    def together(self) -> bool:
-        """True if the jobs of the sweep are evaluated together. Only the launcher ``one_pass`` does that."""
-        return bool(self.title)
+    together: bool = False
 
     @property
     def home(self) -> Path:
@@ -52,7 +49,7 @@ class RunPlan:
         return self.sweep if self.sweep and self.together else self.folder
 
 
-def plan(config: DictConfig, point: str = "", title: str = "") -> RunPlan:
+def plan(config: DictConfig, point: str = "", title: str = "", together: bool = False) -> RunPlan:
     """Plans the run or job that Hydra is running. Raises ConfigError, see `experiments.running.rows.expand`."""
     job = HydraConfig.get()
     rows = expand(config, job.overrides.task, job.runtime.choices)
@@ -60,7 +57,7 @@ def plan(config: DictConfig, point: str = "", title: str = "") -> RunPlan:
     if job.mode != RunMode.MULTIRUN:
         return RunPlan(config, rows, expanded(config.results_dir).absolute(), overrides=overrides)
     sweep = Path(job.sweep.dir).absolute()
-    return RunPlan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title, overrides)
+    return RunPlan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title, overrides, together)
 
 
 def _settings(overrides: Sequence[str]) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ class OnePassLauncher(Launcher):
 
         def task(config: DictConfig) -> RunPlan | Exception:
             try:
-                return plan(config, point, title)
+                return plan(config, point, title, together=True)
             except (ConfigError, OmegaConfBaseException) as error:
                 return ConfigError(f"{title}{explain(error)}")  # returned, because Hydra prints more if it is raised
 

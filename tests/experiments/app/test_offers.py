@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,15 @@ from experiments.app.offers import FIRST, offers
 from experiments.app.study import Study
 from tests.helpers.random_attention import PROPORTIONAL, Random, picture
 
-SMALL = ViT(size=112)
+
+def preset(name: str, **settings: int) -> Any:
+    return parts.choose("backbone", name, None, settings)
 
 
-@pytest.mark.parametrize("spec", [SMALL, ViT(), StableDiffusion()], ids=["small", "dinov2", "sd14"])
+SMALL = preset("dinov2_small", size=112)
+
+
+@pytest.mark.parametrize("spec", [SMALL, preset("dinov2_small"), preset("sd14")], ids=["small", "dinov2", "sd14"])
 def test_settings_start_as_on_the_command_line(spec: ViT | StableDiffusion) -> None:
     known = offers(spec)
     side = max(spec.sides)
@@ -47,7 +53,7 @@ def test_ranges_end_where_the_segmenter_does() -> None:
     }
     assert (knobs["anchors"].low, knobs["anchors"].high) == (1, 8)
     assert knobs["min_cluster_size"].low == 2
-    spec = ViT()
+    spec = preset("dinov2_small")
     tau = next(knob for knob in offers(spec)["diffseg"].knobs if knob.name == "tau")
     assert (tau.low, tau.high, tau.step, tau.default) == (0.01, 1.2, 0.01, 0.3)
 
