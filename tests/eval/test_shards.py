@@ -69,7 +69,7 @@ def test_torchrun(count: int, alone: Path, overrides: tuple[str, ...], tmp_path:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD)
     assert done.returncode == 1, done.stderr
     assert without_timings(tmp_path / "run") == without_timings(alone)
-    assert done.stdout.count("| DiffSeg ") == 2  # one table a protocol, printed once
+    assert done.stdout.count("| DiffSeg ") == 3  # a table for each protocol and one without classes, printed once
     assert done.stderr.count("2 evaluations failed") == 1
     assert ("share 1 of" in done.stderr) == (count > 1)
     assert "share 2 of" not in done.stderr
