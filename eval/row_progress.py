@@ -17,13 +17,13 @@ from datasets.base import Dataset
 from diffseg.pictures import write_label_map
 from diffseg.segmenters.base import ReadsFiles
 from eval.decoding import Picture
-from eval.files import writing
 from eval.matching import Counts, contingency, match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS, within_image
-from eval.records import Record, RecordFile
 from eval.rows import RowToRun
 from eval.scores import SparseTable
+from eval.storage.files import writing
+from eval.storage.records import Record, RecordFile
 
 logger = logging.getLogger(__name__)
 

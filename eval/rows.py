@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eval.columns import setting_columns, setting_text
+from eval.results.columns import setting_columns, setting_text
 
 if TYPE_CHECKING:
     from diffseg.aggregation import Aggregation
@@ -21,7 +21,8 @@ class Row:
     Attributes:
         name: in the tables; several rows may have the same name.
         key: its key in the records, see `eval.settings.row_key`.
-        settings: group -> name -> value, see `eval.columns.SETTINGS`. A setting that is missing or None does not apply.
+        settings: group -> name -> value, see `eval.results.columns.SETTINGS`. A setting that is missing or None
+            does not apply.
         published: ``acc`` and ``miou`` of the paper in percent; None if the paper has no such row.
         note: a footnote for ``table.md``.
     """

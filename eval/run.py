@@ -28,10 +28,10 @@ from eval.config import ConfigError
 from eval.decoding import Picture, decoded_ahead
 from eval.memory import Errors, memory_errors, release, work_in_halves
 from eval.progress import Progress
-from eval.records import RecordFile
 from eval.row_progress import Job, RowProgress, now, progress_of
 from eval.rows import RowToRun
 from eval.shards import Shard
+from eval.storage.records import RecordFile
 
 Item = TypeVar("Item")
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from diffseg.cli.options import Parser, path_argument, positive_int
 from diffseg.command import run_command
-from eval.files import write_text
+from eval.storage.files import write_text
 
 if TYPE_CHECKING:  # torch takes seconds to import: wrong arguments are reported before
     from experiments.bench.measuring import Line, Settings
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the chosen lines, prints the table and writes it."""
     options = _parse(arguments)
     options.out.mkdir(parents=True, exist_ok=True)  # fails before anything is measured
-    from eval.provenance import provenance
+    from eval.storage.provenance import provenance
     from experiments.bench.measuring import GOLDEN, Settings
 
     settings = Settings(options.quick, 1 if options.quick else options.repeats, options.golden or GOLDEN)

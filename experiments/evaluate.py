@@ -23,8 +23,8 @@ from datasets.base import DatasetError
 from diffseg.backbones import WeightsError
 from diffseg.command import INTERRUPTED_STATUS, TRACEBACK, one_line, run_command
 from eval.config import ConfigError, explain
-from eval.files import WriteError
-from eval.records import PicturesFailed, RecordError
+from eval.storage.files import WriteError
+from eval.storage.records import PicturesFailed, RecordError
 from experiments.running.arguments import CONF, normalise_argv
 from experiments.running.plan import plan
 from experiments.running.rerun import TABLES, option_value, with_rerun

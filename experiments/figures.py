@@ -20,9 +20,9 @@ from diffseg.files import replacing
 from diffseg.paths import NoHome, expanded
 from diffseg.photos import PhotoError, read_photo
 from diffseg.pictures import Picture
-from eval.files import WriteError, writing
 from eval.progress import Progress
-from eval.results import ResultsError, read_results
+from eval.results.reading import ResultsError, read_results
+from eval.storage.files import WriteError, writing
 from experiments.paper.setups import BACKBONES, FIGURES, origin, setups
 from experiments.plotting.all_plots import all_plots
 

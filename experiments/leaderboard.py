@@ -11,9 +11,9 @@ from pathlib import Path
 
 from diffseg.cli.options import Parser, path_argument
 from diffseg.command import run_command
-from eval.files import WriteError, write_text, writing
-from eval.results import ResultsError
-from eval.tables import write_csv
+from eval.results.reading import ResultsError
+from eval.results.tables import write_csv
+from eval.storage.files import WriteError, write_text, writing
 from experiments.paper.leaderboard import html_page, latex_page, leaderboard, markdown_page
 
 USAGE_STATUS = 2

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from eval.protocols import ProtocolName
-from eval.records import Record
 from eval.rows import Row
+from eval.storage.records import Record
 
 logger = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from eval.columns import SCORES
 from eval.matching import Counts, match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import ProtocolName, within_image
-from eval.records import Record
+from eval.results.columns import SCORES
+from eval.results.tables import PERCENT
 from eval.rows import Row
 from eval.scores import SparseTable
-from eval.tables import PERCENT
+from eval.storage.records import Record
 
 if TYPE_CHECKING:
     import wandb

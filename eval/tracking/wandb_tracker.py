@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from eval.files import write_text
-from eval.records import Record
 from eval.rows import Row, telling_names
+from eval.storage.files import write_text
+from eval.storage.records import Record
 from eval.tracking.base import NoTracking, RunFacts, Tracking, one_line
 from eval.tracking.wandb_environment import environment_mode, given, overruled
 from eval.tracking.wandb_run import RowMirror

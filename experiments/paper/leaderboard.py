@@ -15,8 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import OmegaConf
 
 from eval.config import ConfigError, build
-from eval.markdown import fixed, image_count, pipe_table, with_interval
-from eval.results import read_results
+from eval.results.markdown import fixed, image_count, pipe_table, with_interval
+from eval.results.reading import read_results
 from experiments.paper.latex import latex_table
 from experiments.paper.published import published_rows
 
@@ -68,7 +68,8 @@ def leaderboard(folders: Sequence[Path]) -> pd.DataFrame:
     """Collects the rows of results folders and the published rows of the same data sets.
 
     Args:
-        folders: results of runs or of sweeps (`eval.results.read_results`); their data sets and protocols may differ.
+        folders: results of runs or of sweeps (`eval.results.reading.read_results`); their data sets and protocols may
+            differ.
 
     Returns:
         Columns `COLUMNS`. ``results`` is the folder of our rows, empty for published ones; ``paper`` and ``source`` are

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from eval.files import write_text
-from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
-from eval.row_results import RowResults
+from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval
+from eval.results.row_results import RowResults
+from eval.results.tables import summary, write_csv
 from eval.settings import row_key
-from eval.tables import summary, write_csv
+from eval.storage.files import write_text
 from experiments.paper.latex import latex_table
 from experiments.paper.published import published_table
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from eval.protocols import PROTOCOLS
-from eval.results import Results
+from eval.results.reading import Results
 from experiments.plotting import curves, plots
 from experiments.plotting.class_agnostic import class_agnostic
 from experiments.plotting.confusion import confusion

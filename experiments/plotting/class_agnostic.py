@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from eval.results import Results
+from eval.results.reading import Results
 from experiments.plotting.drawing import add_heading, draw_rows, label_axes, new_figure
 from experiments.plotting.plots import INTERVALS, describe_data, rows_of_one_protocol
 from experiments.plotting.selection import seeds_together, shown_settings

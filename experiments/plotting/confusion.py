@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from eval.results import Results
-from eval.tables import PERCENT
+from eval.results.reading import Results
+from eval.results.tables import PERCENT
 from experiments.plotting.drawing import FONT, LETTER, MARGIN, add_heading
 from experiments.plotting.plots import describe_data
 from experiments.plotting.selection import reported_protocols

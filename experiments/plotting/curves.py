@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from eval.comparisons import Point
-from eval.results import ResultsError, swept
+from eval.results.comparisons import Point
+from eval.results.reading import ResultsError, swept
 from experiments.plotting.drawing import Lines, sorted_values
 from experiments.plotting.selection import comparable
 

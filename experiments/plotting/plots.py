@@ -1,4 +1,4 @@
-"""Plots of results (`eval.results`): scores against parameters, methods side by side, images, classes.
+"""Plots of results (`eval.results.reading`): scores against parameters, methods side by side, images, classes.
 
 Scores are those of the tables: in percent, of the pixels of all images together, with 95 % bootstrap intervals over the
 images. Only `images` shows the scores of each image. The title says which settings are shown or compared, and by which
@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from eval.comparisons import change, counts_by_image, mean_interval
 from eval.protocols import PROTOCOLS
-from eval.results import Results
-from eval.tables import PERCENT
+from eval.results.comparisons import change, counts_by_image, mean_interval
+from eval.results.reading import Results
+from eval.results.tables import PERCENT
 from experiments.plotting import curves
 from experiments.plotting.drawing import (
     COLOURS,
@@ -61,7 +61,7 @@ def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
 
     Args:
         results: of one data set.
-        parameter: column of the summary, see `eval.columns.setting_columns`.
+        parameter: column of the summary, see `eval.results.columns.setting_columns`.
         line: another parameter, or ``name`` (the method), whose values become separate lines. "": a single line. None:
             the method, or else the next parameter that varies. Points are means over all other parameters.
 
@@ -129,13 +129,10 @@ def methods(results: Results) -> Figure:
 def paired(results: Results, reference: str) -> Figure:
     """Plots the difference between the scores of each setting and those of a reference.
 
-    Differences have paired 95 % bootstrap intervals (`eval.comparisons.change`): both settings are scored on the same
-    resamples, so the difficulty of an image cancels out. If the interval contains 0, the difference may be chance.
-    Images on which either setting failed are left out. If there are more than `MOST_ROWS` settings, only the best by
-    mIoU are shown.
-
-    Raises:
-        ResultsError: the results do not have the reference.
+    Differences have paired 95 % bootstrap intervals (`eval.results.comparisons.change`): both settings are scored on
+    the same resamples, so the difficulty of an image cancels out. If the interval contains 0, the difference may be
+    chance. Images on which either setting failed are left out. If there are more than `MOST_ROWS` settings, only the
+    best by mIoU are shown. Raises: ResultsError: the results do not have the reference.
     """
     check_settings(results.summary, [reference])
     shown, title = shown_settings(results.summary[results.summary["setting"] != reference])

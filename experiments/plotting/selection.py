@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from eval.columns import setting_names
 from eval.protocols import ALL_PROTOCOLS
-from eval.results import ResultsError, swept
+from eval.results.columns import setting_names
+from eval.results.reading import ResultsError, swept
 
 MOST_ROWS = 20
 

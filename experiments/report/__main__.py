@@ -25,9 +25,9 @@ from matplotlib.figure import Figure
 from diffseg.cli.options import Parser, path_argument
 from diffseg.command import run_command
 from diffseg.palette import palette
-from eval.files import WriteError, write_text
-from eval.markdown import caption, coarse, fixed
-from eval.results import Results, ResultsError, home_of, read_results, swept
+from eval.results.markdown import caption, coarse, fixed
+from eval.results.reading import Results, ResultsError, home_of, read_results, swept
+from eval.storage.files import WriteError, write_text
 from experiments.plotting.all_plots import all_plots
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from diffseg.palette import palette
 from diffseg.pictures import boundaries, colourise
 from eval.config import ConfigError, build
 from eval.matching import contingency
-from eval.results import Results, home_of
+from eval.results.reading import Results, home_of
+from eval.results.run_results import LABELS, read_config
 from eval.row_progress import label_path
-from eval.run_results import LABELS, read_config
 from eval.squares import resize_label, square_label
 from experiments.running.colours import class_colours
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.comparisons import change
-from eval.files import write_text
-from eval.markdown import coarse, fixed, image_count, pipe_table, with_interval
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
-from eval.row_results import RowResults
+from eval.results.comparisons import change
+from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval
+from eval.results.row_results import RowResults
+from eval.results.tables import PERCENT, write_csv
 from eval.settings import differences
-from eval.tables import PERCENT, write_csv
+from eval.storage.files import write_text
 
 AUDIT_TABLES = ("audit.csv", "audit.md")
 """Files that `write_audit` writes."""

@@ -13,12 +13,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from diffseg.backbones.weights import name_of
-from eval.files import write_text
-from eval.provenance import provenance
-from eval.records import RecordError
+from eval.results.run_results import CONFIG, RESOLVED, resolved_row
 from eval.rows import RowToRun
-from eval.run_results import CONFIG, RESOLVED, resolved_row
-from eval.written import WrittenFiles
+from eval.storage.files import write_text
+from eval.storage.provenance import provenance
+from eval.storage.records import RecordError
+from eval.storage.written import WrittenFiles
 from experiments.running.arguments import COMMAND
 from experiments.running.plan import RunPlan
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.config import build
-from eval.files import writing
-from eval.records import RecordFile, check_version
+from eval.results.row_results import RowResults
+from eval.results.run_results import LABELS, RECORDS, RunResults
 from eval.row_progress import Job
-from eval.row_results import RowResults
 from eval.rows import RowToRun
-from eval.run_results import LABELS, RECORDS, RunResults
+from eval.storage.files import writing
+from eval.storage.records import RecordFile, check_version
 from eval.tracking.base import RunFacts, SafeTracking, Tracker, Tracking
 from experiments.running.describing import add_provenance, check_config, read_provenance, write_config
 from experiments.running.plan import RunPlan

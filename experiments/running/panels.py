@@ -18,14 +18,14 @@ from datasets.base import VOID, DatasetError, Sample
 from diffseg.legend import legend
 from diffseg.palette import palette
 from diffseg.pictures import TILE_WIDTH, Picture, contact_sheet, fit, overlay, write_picture
-from eval.files import writing
 from eval.matching import contingency, match_contingency
 from eval.metrics import accuracy
+from eval.results.run_results import LABELS
 from eval.row_progress import label_path
 from eval.rows import RowToRun
-from eval.run_results import LABELS
 from eval.squares import square_image, square_label
-from eval.written import WrittenFiles
+from eval.storage.files import writing
+from eval.storage.written import WrittenFiles
 from experiments.running.colours import class_colours
 
 FOLDER, OVERVIEW = "panels", "overview"

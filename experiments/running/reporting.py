@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from eval.run_results import RunResults, read_run_results
-from eval.tables import TABLES, write_tables
-from eval.written import WrittenFiles
+from eval.results.run_results import RunResults, read_run_results
+from eval.results.tables import TABLES, write_tables
+from eval.storage.written import WrittenFiles
 from experiments.paper.table import PAPER_TABLES, write_paper_table
 from experiments.running.audit import AUDIT_TABLES, write_audit
 from experiments.running.opening import JobOpen, RunOpen
@@ -15,7 +15,7 @@ from experiments.running.panels import OVERVIEW, write_panels, write_sheets
 
 
 def write_report(folder: Path, results: RunResults) -> str:
-    """Writes the tables of a run, and adds them to the list of written files (`eval.written`).
+    """Writes the tables of a run, and adds them to the list of written files (`eval.storage.written`).
 
     Returns:
         The tables as text for a terminal.
@@ -43,7 +43,7 @@ def retabulate(folder: Path) -> str:
         See `write_report`.
 
     Raises:
-        ConfigError, RecordError: see `eval.run_results.read_run_results`.
+        ConfigError, RecordError: see `eval.results.run_results.read_run_results`.
     """
     return write_report(folder, read_run_results(folder))
 

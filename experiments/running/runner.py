@@ -11,13 +11,13 @@ from pathlib import Path
 
 from diffseg.backbones.device import pick_device
 from eval.config import ConfigError, build
-from eval.records import RecordFile
+from eval.results.run_results import LABELS, RECORDS
 from eval.row_progress import Job
 from eval.row_setup import prepare
 from eval.rows import RowToRun
 from eval.run import record_order, run
-from eval.run_results import LABELS, RECORDS
 from eval.shards import Shard, join_shards
+from eval.storage.records import RecordFile
 from experiments.paper.published import published_score, published_table
 from experiments.running.notices import warn
 from experiments.running.opening import RunOpen, open_run

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.markdown import coarse, fixed, pipe_table, with_interval
-from eval.results import SWEEP_TABLE, ResultsError, read_results
-from eval.tables import write_csv
-from eval.written import WrittenFiles
+from eval.results.markdown import coarse, fixed, pipe_table, with_interval
+from eval.results.reading import SWEEP_TABLE, ResultsError, read_results
+from eval.results.tables import write_csv
+from eval.storage.written import WrittenFiles
 
 
 def list_jobs(sweep: Path, folders: Sequence[Path]) -> None:

@@ -102,7 +102,7 @@ def shard_files(folder: Path, count: int) -> list[Path]:
 
 def test_a_process_that_outlives_the_others_is_named(overrides: tuple[str, ...], tmp_path: Path) -> None:
     """Its first process was killed, it has not noticed yet: nobody takes its records away from under it."""
-    from eval.records import RecordFile
+    from eval.storage.records import RecordFile
 
     folder = tmp_path / "run"
     with RecordFile(folder / "records.jsonl"):
@@ -116,7 +116,7 @@ def test_a_process_that_outlives_the_others_is_named(overrides: tuple[str, ...],
 
 
 def test_two_shared_runs_in_one_folder(overrides: tuple[str, ...], tmp_path: Path) -> None:
-    from eval.records import RecordFile
+    from eval.storage.records import RecordFile
 
     folder = tmp_path / "run"
     with RecordFile(folder / "records.jsonl"):

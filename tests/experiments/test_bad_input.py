@@ -200,7 +200,7 @@ def test_reproducing_without_data_and_weights(experiment: str, tmp_path: Path) -
 
 @pytest.mark.usefixtures("dinov2")
 def test_two_runs_in_one_folder(run: Evaluate, tmp_path: Path) -> None:
-    from eval.records import RecordFile
+    from eval.storage.records import RecordFile
 
     with RecordFile(tmp_path / "run" / "records.jsonl"):
         done = run("dataset.limit=1", *SMALL)

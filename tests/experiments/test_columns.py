@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pandas as pd
 
-from eval.columns import CONFUSION, PER_CLASS, PER_IMAGE, SUMMARY
+from eval.results.columns import CONFUSION, PER_CLASS, PER_IMAGE, SUMMARY
 from experiments.paper.leaderboard import COLUMNS as LEADERBOARD
 from experiments.paper.published import FOLDER
 from experiments.paper.table import COLUMNS as PAPER_TABLE

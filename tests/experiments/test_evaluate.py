@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from datasets.photos import Photos
-from eval.columns import SUMMARY
 from eval.matching import match
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
-from eval.run_results import read_run_results
+from eval.results.columns import SUMMARY
+from eval.results.run_results import read_run_results
 from eval.squares import square_label
 from tests.conftest import ROOT
 from tests.helpers.made_records import counts_of

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffseg.attention import AttentionMaps
 from diffseg.pictures import colourise
-from eval.results import read_results
+from eval.results.reading import read_results
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.figures import KINDS, main, save
 from experiments.paper import figures as paper_figures

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from eval.columns import PER_CLASS, PER_IMAGE, SUMMARY
+from eval.results.columns import PER_CLASS, PER_IMAGE, SUMMARY
 from experiments.leaderboard import main
 from experiments.paper.leaderboard import SCORES, leaderboard
 from experiments.paper.published import FOLDER, SCOPES, published_rows

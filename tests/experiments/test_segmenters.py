@@ -15,7 +15,7 @@ from sklearn.cluster import DBSCAN, KMeans
 from diffseg import parts
 from diffseg.segmenters.base import Scene, Segmenter
 from eval.config import build
-from eval.results import read_results, swept
+from eval.results.reading import read_results, swept
 from tests.conftest import ROOT
 from tests.helpers.attention import smooth
 from tests.helpers.rows import rows_of

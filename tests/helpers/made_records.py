@@ -9,10 +9,10 @@ import numpy as np
 
 from eval.matching import Counts, contingency, match_contingency
 from eval.protocols import ProtocolName
-from eval.records import Record
-from eval.row_results import RowResults
+from eval.results.row_results import RowResults
 from eval.rows import Row
 from eval.scores import SparseTable
+from eval.storage.records import Record
 
 CLASSES = 27
 

@@ -20,8 +20,8 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from eval.config import ConfigError, explain
-from eval.records import PicturesFailed
-from eval.written import WrittenFiles
+from eval.storage.records import PicturesFailed
+from eval.storage.written import WrittenFiles
 from experiments.running.composing import Composer
 from experiments.running.plan import RunPlan, plan
 from experiments.running.rows import check

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 
 from eval.config import ConfigError, build
 from eval.protocols import PROTOCOLS
-from eval.records import Record
 from eval.rows import Row
 from eval.scores import SparseTable
+from eval.storage.records import Record
 from eval.tracking.base import NoTracker, SafeTracking, Tracking
 from eval.tracking.wandb_run import RowMirror
 from eval.tracking.wandb_tracker import WandbTracker

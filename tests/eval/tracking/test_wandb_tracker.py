@@ -23,9 +23,9 @@ from PIL import Image
 
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
-from eval.records import Record
+from eval.results.run_results import read_config
 from eval.rows import Row, telling_names
-from eval.run_results import read_config
+from eval.storage.records import Record
 from eval.tracking.base import RunFacts, SafeTracking, Tracker, Tracking
 from eval.tracking.wandb_tracker import WandbTracker, _say
 from tests.conftest import ROOT

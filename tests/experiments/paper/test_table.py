@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eval.results.tables import summary
 from eval.rows import Row
-from eval.tables import summary
 from experiments.paper.published import published_table
 from experiments.paper.table import COLUMNS, paper_table, write_paper_table
 from tests.helpers.made_records import records, results_of

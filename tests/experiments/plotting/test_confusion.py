@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.results import Results
+from eval.results.reading import Results
 from experiments.plotting.confusion import NO_CLASS, confusion, shares_of
 
 LINES = [

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from eval.columns import AGREEMENT, SETTINGS
-from eval.comparisons import mean_interval
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap_change, mean_iou, resample_weights
-from eval.results import Results, ResultsError
+from eval.results.columns import AGREEMENT, SETTINGS
+from eval.results.comparisons import mean_interval
+from eval.results.reading import Results, ResultsError
 from experiments.plotting import plots
 from experiments.plotting.all_plots import all_plots
 from experiments.plotting.class_agnostic import class_agnostic

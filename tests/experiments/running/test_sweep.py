@@ -23,8 +23,8 @@ from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.divergence import Logarithms
 from diffseg.merging import Merger
 from diffseg.segmenters import lloyd
-from eval.provenance import provenance
-from eval.results import ResultsError, read_results
+from eval.results.reading import ResultsError, read_results
+from eval.storage.provenance import provenance
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.plotting.all_plots import all_plots
 from experiments.running.panels import MAX_POINTS

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.columns import setting_names
+from eval.results.columns import setting_names
 
 SWEEP_TABLE = "sweep.csv"
 """Table of the jobs of a sweep's last launch. The folder may also contain older jobs."""
@@ -45,8 +45,8 @@ class Results:
       sweep it lists the values that vary, such as ``tau=0.3, anchors=8``, after the method if there are several.
     - ``name``: of the method.
     - ``row``: name of the row, with the settings that tell it from other rows of its name in the job.
-    - the parameters (`eval.columns.setting_columns`), text in the notation of the command line; "" if one does not
-      apply.
+    - the parameters (`eval.results.columns.setting_columns`), text in the notation of the command line; "" if one does
+      not apply.
 
     Attributes:
         summary: columns of ``summary.csv``.

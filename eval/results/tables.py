@@ -16,7 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eval.agreement import Agreement
-from eval.columns import (
+from eval.matching import Counts
+from eval.metrics import accuracy, bootstrap, bootstrap_iou, bootstrap_mean, iou, mean_iou
+from eval.protocols import PROTOCOLS, ProtocolName
+from eval.results.columns import (
     AGREEMENT,
     CONFUSION,
     MADE_ON,
@@ -29,15 +32,12 @@ from eval.columns import (
     setting_columns,
     setting_text,
 )
-from eval.files import write_text
-from eval.markdown import markdown
-from eval.matching import Counts
-from eval.metrics import accuracy, bootstrap, bootstrap_iou, bootstrap_mean, iou, mean_iou
-from eval.protocols import PROTOCOLS, ProtocolName
-from eval.records import Record
-from eval.row_results import RowResults
+from eval.results.markdown import markdown
+from eval.results.row_results import RowResults
 from eval.rows import telling_names
 from eval.scores import confusion_matrix
+from eval.storage.files import write_text
+from eval.storage.records import Record
 
 PERCENT = 100
 SCALES = {"ari": PERCENT, "voi": 1, "covering": PERCENT}

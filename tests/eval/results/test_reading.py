@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from eval.columns import setting_names
-from eval.results import Results, ResultsError, read_results, swept
+from eval.results.columns import setting_names
+from eval.results.reading import Results, ResultsError, read_results, swept
 from tests.conftest import ROOT
 from tests.helpers.runs import SMALL, evaluate
 

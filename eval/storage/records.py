@@ -25,9 +25,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from eval.files import write_text, writing
-from eval.locks import Locked, lock_path, locked
 from eval.settings import normalise, row_key
+from eval.storage.files import write_text, writing
+from eval.storage.locks import Locked, lock_path, locked
 
 Record = Mapping[str, Any]
 STATUSES = ("ok", "failed")

@@ -33,7 +33,7 @@ def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int |
     """Formats the summary of a run, one table per protocol.
 
     Args:
-        overview: from `eval.tables.summary`.
+        overview: from `eval.results.tables.summary`.
         names: of its rows, in order, see `eval.rows.telling_names`.
         official_count: number of images in the published evaluation; None if the data set has none.
     """

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from eval.config import ConfigError
-from eval.run_results import read_run_results
+from eval.results.run_results import read_run_results
 from tests.conftest import ROOT
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings
 
@@ -19,7 +19,7 @@ from tests.helpers.runs import SMALL, Run, evaluate, without_timings
 NEW_SCORE = """
 import sys
 from pathlib import Path
-from eval.run_results import read_run_results
+from eval.results.run_results import read_run_results
 for each in read_run_results(Path(sys.argv[1])).rows:
     for record, table in zip(each.evaluated, each.tables, strict=True):
         print(each.row.name, record["image"], table.dense().sum(axis=0).max() / table.pixels.sum())

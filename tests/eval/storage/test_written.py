@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.written import LIST, WrittenFiles
+from eval.storage.written import LIST, WrittenFiles
 
 
 def test_a_users_file_stays(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from functools import cached_property
 from eval.agreement import Agreement, agreement
 from eval.matching import Counts
 from eval.protocols import ProtocolName
-from eval.records import Record
 from eval.rows import Row
 from eval.scores import SparseTable, count_images
+from eval.storage.records import Record
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,10 @@ from yaml import YAMLError
 from datasets.base import Dataset, DatasetError
 from eval.config import ConfigError, Scoring, build
 from eval.protocols import ProtocolName
-from eval.records import RecordFile
-from eval.results import home_of
-from eval.row_results import RowResults
+from eval.results.reading import home_of
+from eval.results.row_results import RowResults
 from eval.rows import Row
+from eval.storage.records import RecordFile
 
 RECORDS, LABELS, CONFIG = "records.jsonl", "labels", "config.yaml"
 RESOLVED = "resolved"

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.comparisons import change, mean_interval
 from eval.matching import Counts
+from eval.results.comparisons import change, mean_interval
 
 
 def counts(right: int, wrong: int) -> Counts:

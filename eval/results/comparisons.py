@@ -10,7 +10,7 @@ import pandas as pd
 
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap_change, bootstrap_mean, mean_iou
-from eval.tables import PERCENT
+from eval.results.tables import PERCENT
 
 RESAMPLES, LEVEL = 2000, 0.95
 

@@ -12,16 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from eval.records import RecordError, RecordFile
 from eval.settings import differences, row_key
-
-ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = {"experiment": "table1", "segmenter": {"name": "diffseg", "tau": 1.0, "layers": (8, 9)}}
-KEY = row_key(SETTINGS)
-
-
-def ok(image: str, segments: int = 3, key: str = KEY) -> dict[str, object]:
-    return {"type": "image", "key": key, "image": image, "status": "ok", "segments": segments}
+from eval.storage.records import RecordError, RecordFile
+from tests.conftest import ROOT
+from tests.helpers.record_lines import KEY, SETTINGS, ok
 
 
 def failed(image: str) -> dict[str, object]:
@@ -32,8 +26,8 @@ def start(path: Path, code: str) -> subprocess.Popen[str]:
     """A second Python process with the records of ``path`` open as ``records``; it runs ``code``."""
     script = f"""
 import os, signal, sys
-from eval.records import RecordFile
-from tests.eval.test_records import SETTINGS, ok
+from eval.storage.records import RecordFile
+from tests.helpers.record_lines import SETTINGS, ok
 with RecordFile({str(path)!r}) as records:
     records.declare(SETTINGS)
 {code}

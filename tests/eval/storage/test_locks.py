@@ -12,13 +12,13 @@ from typing import Any
 import filelock._unix
 import pytest
 
-from eval.locks import Locked, locked
+from eval.storage.locks import Locked, locked
 
 CHILD = """
 import sys
 from pathlib import Path
 {patch}
-from eval.locks import locked
+from eval.storage.locks import locked
 with locked(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.readline()
@@ -34,7 +34,7 @@ def child(path: Path, patch: str = "") -> subprocess.Popen[str]:
     """A process that holds the lock until its input ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", CHILD.format(patch=patch), str(path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "locked\n"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable
 from pathlib import Path, PureWindowsPath
 
-from eval.files import write_text, writing
+from eval.storage.files import write_text, writing
 
 LIST = ".written.json"
 

@@ -41,7 +41,7 @@ PER_IMAGE = (
     *("tp", "fp", "fn"),
 )
 CONFUSION = ("row", "protocol", "class_id", "class", "matched_id", "matched", "pixels")
-RESULTS = ("job", "number", "setting", "name")  # `eval.results.read_results` adds these
+RESULTS = ("job", "number", "setting", "name")  # `eval.results.reading.read_results` adds these
 NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *CONFUSION, *RESULTS}) - SETTINGS.keys()
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from eval.columns import setting_names
-from eval.markdown import markdown
 from eval.matching import contingency, match_contingency
 from eval.metrics import bootstrap
+from eval.results.columns import setting_names
+from eval.results.markdown import markdown
+from eval.results.tables import per_class, per_image, summary, write_tables
 from eval.rows import Row, telling_names
 from eval.scores import SparseTable
-from eval.tables import per_class, per_image, summary, write_tables
 from tests.helpers.made_records import results_of
 
 # fmt: off

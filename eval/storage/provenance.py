@@ -59,7 +59,7 @@ def _process() -> dict[str, Any]:
 
 def _code() -> str:
     """sha256 (hex) of the Python files of the packages that make records."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     files = sorted(file for room in ("datasets", "diffseg", "eval") for file in (root / room).rglob("*.py"))
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
@@ -75,7 +75,7 @@ def _git_commit() -> str | None:
     """Commit of the checkout that contains this file; None outside of git."""
 
     def git(*command: str) -> str:
-        here = Path(__file__).parent
+        here = Path(__file__).parents[1]
         return subprocess.run(["git", *command], cwd=here, check=True, capture_output=True, text=True).stdout.strip()
 
     try:
