@@ -34,5 +34,5 @@ def halves(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
             return cli.Segmented(image, labels)
 
     monkeypatch.setattr(ViT, "check", lambda self: None)
-    monkeypatch.setattr(cli, "_load", lambda spec, args: Halves())
+    monkeypatch.setattr(cli, "_load", lambda *given: Halves())
     return given

@@ -160,6 +160,7 @@ def test_a_caption_without_nouns_does_not_end_the_run(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build_tiny_blip(tmp_path / "blip", ("the", "is"))
+    capsys.readouterr()  # saving a model shows a progress bar
     assert run(models, tmp_path / "out", "--label", "--captioner", str(tmp_path / "blip")) == 1
     complaint, count = capsys.readouterr().err.splitlines()
     assert complaint == (
