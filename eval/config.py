@@ -181,8 +181,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         return unknown_choice(error.missing_cfg_file, error.options)
     if isinstance(error, OverrideParseException):
-        reasons = [line for line in str(error).splitlines() if not line.startswith(("Error parsing", "See "))]
-        return f"{error.override}: is neither group=choice nor key=value ({' '.join(reasons)})"
+        return f"{error.override}: is neither group=choice nor key=value; check its brackets and quotes"
     if isinstance(error, ConfigError):
         return str(error)
     if isinstance(error, OSError) and error.filename and error.strerror:

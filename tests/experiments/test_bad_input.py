@@ -50,7 +50,7 @@ def coco(tmp_path: Path) -> Path:
         ("segmenter=dbscan,diffseg", "which needs -m: python -m experiments.evaluate -m segmenter=dbscan,diffseg ..."),
         ("segmenter.tau=[0.3", "segmenter.tau=[0.3: is neither group=choice nor key=value"),
         ("segmenter=3", "segmenter=3: there is no such choice; known: agglomerative, autosc"),
-        ("demo", "demo: is neither group=choice nor key=value (missing EQUAL"),
+        ("demo", "demo: is neither group=choice nor key=value"),
         ("--limit", "unrecognized arguments: --limit (python -m experiments.evaluate --help lists options"),
         ("segmenter.tau=0", "segmenter.tau: must be a finite number above 0, got 0"),
         ("segmenter.tau=high", "segmenter.tau: input should be a valid number"),
