@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from diffseg.aggregation import Aggregation, side_weights
+from diffseg.backbones.weights import name_of
 from diffseg.segmenters.base import ReadsFiles, Segmenter, has_common_labels, needs_attention
 from eval.class_counts import mean_classes
 from eval.config import PROTOCOL_VERSION, ConfigError, RowConfig, build
@@ -106,8 +107,9 @@ def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segm
 
 
 def _shown_settings(row: RowConfig, recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """The recorded settings and the names of experiment, backbone and segmenter, which do not affect the key."""
+    """The recorded settings, and the names of experiment, backbone, weights and segmenter, which the key leaves out."""
     shown = {**recorded, "experiment": row.composed.name}
     for group in ("backbone", "segmenter"):
         shown[group] = {**recorded[group], "name": row.choices[group]}
+    shown["backbone"]["weights_name"] = name_of(row.backbone)
     return shown

@@ -33,6 +33,7 @@ SUMMARY = (
     *PUBLISHED,
     "seconds_per_image",
     *MADE_ON,
+    "backbone_weights",
 )
 PER_CLASS = ("row", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
 PER_IMAGE = (

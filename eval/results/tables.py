@@ -94,6 +94,7 @@ def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = P
             "images": len(evaluated),
             "failed": len(each.failed),
             **{name: _listed_once(record.get(name) for record in evaluated) for name in MADE_ON},
+            "backbone_weights": setting_text(row.settings, ("backbone", "weights_name")),
         }
         if evaluated:
             shared["segments"] = np.mean([record["segments"] for record in evaluated])
