@@ -86,22 +86,22 @@ def test_what_hydra_reads_already_is_left(argument: str, swept: bool) -> None:
 @pytest.mark.parametrize("key", PATH_KEYS)
 @pytest.mark.parametrize("typed", ["~/maps", "'~/maps'", '"~/maps"'])
 def test_the_tilde_is_the_home_folder(key: str, typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/Jürgen (2)")
-    assert read_by_hydra(quote_path(f"{key}={typed}")) == "/home/Jürgen (2)/maps"
+    monkeypatch.setenv("HOME", "/people/Jürgen (2)")
+    assert read_by_hydra(quote_path(f"{key}={typed}")) == "/people/Jürgen (2)/maps"
 
 
 @pytest.mark.parametrize("option", ["--config-dir=~/conf", "-cd=~/conf"])
 def test_the_tilde_of_an_option(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/people/me")
     name, _, value = option.partition("=")
-    assert normalise_argv([option]) == [f"{name}=/home/me/conf"]
-    assert normalise_argv([name, value, "dataset=photos"]) == [name, "/home/me/conf", "dataset=photos"]
+    assert normalise_argv([option]) == [f"{name}=/people/me/conf"]
+    assert normalise_argv([name, value, "dataset=photos"]) == [name, "/people/me/conf", "dataset=photos"]
 
 
 def test_a_path_of_a_key_outside_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody's part may call its folder anything: what only a path can be is taken as one."""
-    monkeypatch.setenv("HOME", "/home/me")
-    assert read_by_hydra(quote_path("segmenter.prompts=~/a b")) == "/home/me/a b"
+    monkeypatch.setenv("HOME", "/people/me")
+    assert read_by_hydra(quote_path("segmenter.prompts=~/a b")) == "/people/me/a b"
     assert read_by_hydra(quote_path("segmenter.prompts=./d (2)")) == "./d (2)"
 
 
