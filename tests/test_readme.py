@@ -1,4 +1,4 @@
-"""What the pages promise: the Python lines run, links and make targets exist."""
+"""The pages keep their promises: the Python lines run, links and make targets exist."""
 
 from __future__ import annotations
 

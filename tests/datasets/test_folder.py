@@ -70,7 +70,7 @@ def failure(dataset: FolderDataset, id: str | None = None) -> str:
 
 
 def refusal(root: Path, **keys: Any) -> str:
-    """What the configuration says of a key."""
+    """A key as the configuration describes it."""
     given = {"images": str(root / "shots"), "maps": str(root / "masks"), "classes": list(NAMES)}
     node = OmegaConf.create({"_target_": "datasets.folder.FolderDataset", **given, **keys})
     with pytest.raises(ConfigError) as error:

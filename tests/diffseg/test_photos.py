@@ -30,7 +30,7 @@ def on_white(colour: NDArray[np.uint8], alpha: NDArray[np.uint8] = ALPHA) -> NDA
 
 
 def read_back(folder: Path, image: Image.Image, kind: str = "PNG", **options: Any) -> NDArray[np.uint8]:
-    """What `read_photo` makes of an image in that format."""
+    """The image, saved in that format and read by `read_photo`."""
     image.save(folder / "photo", format=kind, **options)
     read = read_photo(folder / "photo")
     assert read.dtype == np.uint8

@@ -1,6 +1,6 @@
 """Collecting works on U-Nets that people have changed: LoRA, fused projections, slicing, IP-Adapter, torch.compile.
 
-The reference is always the same changed U-Net: softmax of its own queries and keys, and its own output.
+The reference is the same changed U-Net: the softmax of its queries and keys, and its output without collecting.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the page offers comes from conf/, and every value it offers can be computed."""
+"""The page offers the parts of conf/, and every value it offers can be computed."""
 
 from __future__ import annotations
 
