@@ -28,6 +28,7 @@ from experiments.report.__main__ import main as report
 from experiments.running.arguments import PATH_KEYS, normalise_argv, quote_path
 from tests.conftest import ROOT
 from tests.helpers.coco_folder import IDS, write_folder
+from tests.helpers.makefile import command_of
 from tests.helpers.runs import SMALL, evaluate
 
 FOLDER_NAMES = (
@@ -179,16 +180,11 @@ def test_photographs_with_hard_names(
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 @pytest.mark.parametrize("name", [each for each in (*FOLDER_NAMES, *WITH_COMMAS, "~/data") if "$" not in each])
 def test_make_passes_a_path_on(name: str) -> None:
-    def arguments(target: str, *variables: str) -> list[str]:
-        command = ["make", "--dry-run", "--always-make", target, *variables]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        return shlex.split(done.stdout.splitlines()[-1])
-
     name = name.strip()  # as make does
-    assert f"dataset.root={name}/cocostuff" in arguments("reproduce-table1", f"DATA={name}")
-    assert f"{name}/cocostuff" in arguments("data-cocostuff", f"DATA={name}")
-    assert name in arguments("data-cityscapes", f"DIR={name}")
-    assert {name, f"{name}/figures"} <= set(arguments("figures", f"RESULTS={name}"))
+    assert f"dataset.root={name}/cocostuff" in command_of("reproduce-table1", f"DATA={name}")
+    assert f"{name}/cocostuff" in command_of("data-cocostuff", f"DATA={name}")
+    assert name in command_of("data-cityscapes", f"DIR={name}")
+    assert {name, f"{name}/figures"} <= set(command_of("figures", f"RESULTS={name}"))
 
 
 def test_every_command_expands_the_tilde() -> None:

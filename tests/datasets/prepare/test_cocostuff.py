@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -28,6 +27,7 @@ from datasets.prepare.download import Source
 from tests.helpers.archives import JUNK, error_line, pack
 from tests.helpers.coco_folder import HEIGHT, IDS, WIDTH, image_of, label_of, write_annotations, write_folder
 from tests.helpers.file_server import Behaviour, FileServer, running
+from tests.helpers.makefile import command_of
 from tests.helpers.sources import ZIPS, sources_for
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -320,8 +320,7 @@ def test_make_targets() -> None:
         ),
         ("data-camvid", ["DIR=x y"], ["camvid", "--dir", "x y"]),
     ):
-        made = subprocess.run(["make", "-n", target, *options], cwd=ROOT, capture_output=True, text=True, check=True)
-        words = shlex.split(made.stdout.splitlines()[-1])
+        words = command_of(target, *options)
         assert words[words.index("datasets.prepare") + 1 :] == expected
 
 
