@@ -76,7 +76,7 @@ def write_tables(
 
 
 def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
-    """One line for each row and protocol. Columns `SUMMARY`, then those that `setting_columns` adds.
+    """Makes a line for each row and protocol. Columns `SUMMARY`, then those that `setting_columns` adds.
 
     Arguments as in `write_tables`.
 
@@ -118,7 +118,7 @@ def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = P
 def per_class(
     results: Sequence[RowResults], classes: Sequence[str], protocols: Sequence[ProtocolName] = PROTOCOLS
 ) -> pd.DataFrame:
-    """One line for each row (`telling_names`), protocol and class. Columns `PER_CLASS`. Arguments as in `write_tables`.
+    """Makes a line for each row (`telling_names`), protocol and class: `PER_CLASS`. Arguments as in `write_tables`.
 
     ``iou_low`` and ``iou_high`` are the ends of the 95 % bootstrap interval over the images; a single image has none.
     ``tp``, ``fp`` and ``fn`` are pixels; ``images`` is the number of images that contain the class.
@@ -149,7 +149,7 @@ def per_class(
 
 
 def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
-    """One line for each row (`telling_names`), protocol and image. Columns `PER_IMAGE`. Arguments as in `write_tables`.
+    """Makes a line for each row (`telling_names`), protocol and image: `PER_IMAGE`. Arguments as in `write_tables`.
 
     ``tp``, ``fp`` and ``fn`` list pixels in the order of ``class_id``, such as ``[0,512,0]``. ``acc`` and ``miou`` are
     scores of this image. The scores in `summary` are not means of them: they come from the sums of ``tp``, ``fp`` and
@@ -184,7 +184,7 @@ def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] =
 def confusion(
     results: Sequence[RowResults], classes: Sequence[str], protocols: Sequence[ProtocolName] = PROTOCOLS
 ) -> pd.DataFrame:
-    """One line for each row (`telling_names`), protocol and pair of true class and matched class that share pixels.
+    """A line for each row (`telling_names`), protocol and pair of true class and matched class that share pixels.
 
     Columns `CONFUSION`. Arguments as in `write_tables`. ``matched`` is the class of the segment; it is empty if the
     segment has no class.

@@ -85,7 +85,7 @@ def _compared(
     references: Sequence[Mapping[str, Tensor]],
     results: Sequence[Mapping[str, Tensor]],
 ) -> list[Line]:
-    """One line per method: mean share of changed pixels, and the number of pictures with equal counts."""
+    """Returns a line per method: mean share of changed pixels, and the number of pictures with equal counts."""
     found = []
     for method in METHODS:
         pairs = [(old[method], new[method]) for old, new in zip(references, results, strict=True)]

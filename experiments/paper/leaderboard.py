@@ -94,7 +94,7 @@ def _rank(row: pd.Series) -> tuple[int, float]:
 
 
 def _measured(folder: Path) -> pd.DataFrame:
-    """One row for each setting of a results folder."""
+    """Returns a row for each setting of a results folder."""
     results = read_results(folder)
     official = {job: _official_count(path) for job, path in results.folders.items()}
     rows: list[dict[str, Any]] = []

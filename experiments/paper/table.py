@@ -60,7 +60,7 @@ def write_paper_table(folder: Path, published: str, results: Sequence[RowResults
 
 
 def paper_table(published: str, results: Sequence[RowResults], official_count: int | None) -> pd.DataFrame:
-    """One row for each method and resolution: first the published ones that were not run, then ours. Columns `COLUMNS`.
+    """A row for each method and resolution: first the published ones that were not run, then ours. Columns `COLUMNS`.
 
     Arguments as in `write_paper_table`. ``acc`` and ``miou`` are our scores in percent. If a method has several seeds,
     they and the ends of their intervals are means over the seeds, ``*_deviation`` is the standard deviation, and

@@ -131,7 +131,7 @@ def _failures(per_image: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _summary_rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row of the summary table for each setting; ``scores`` holds the scores of each protocol."""
+    """Makes a row of the summary table for each setting; ``scores`` holds the scores of each protocol."""
     return [
         {**group.iloc[0].to_dict(), "scores": group.set_index("protocol").to_dict("index")}
         for _, group in summary.groupby("setting", sort=False)

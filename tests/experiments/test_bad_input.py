@@ -178,7 +178,7 @@ def test_a_missing_file_is_named(run: Evaluate, coco: Path, tmp_path: Path, miss
 
 @pytest.mark.parametrize("experiment", ["table1", "table2"])
 def test_reproducing_without_data_and_weights(experiment: str, tmp_path: Path) -> None:
-    """What is missing, from where, and what to type, before torch is imported."""
+    """The message says what is missing, from where, and what to type, before torch is imported."""
     environment = {"PATH": "", "HF_HOME": str(tmp_path / "hub"), "HOME": str(tmp_path)}
     start = time.monotonic()
     command = [sys.executable, "-X", "importtime", "-m", "experiments.evaluate", f"experiment={experiment}"]

@@ -58,7 +58,7 @@ def failure(source: Source, path: Path) -> str:
 
 
 def leave_part(path: Path, content: bytes) -> None:
-    """What a killed download leaves."""
+    """Writes the files that a killed download leaves."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_name("data.bin.part").write_bytes(content)
 

@@ -25,7 +25,7 @@ def ends(parameter: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def command(sweep: dict[str, Any], values: dict[str, Any], folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
-    """What a wandb agent starts for these values."""
+    """The command that a wandb agent starts for these values."""
     started: list[list[str]] = []
 
     class Process:

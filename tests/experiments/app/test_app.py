@@ -122,7 +122,7 @@ def move(browser: Chrome, key: str, presses: int) -> None:
 
 
 def press(browser: Chrome, preset: str) -> None:
-    """One of the buttons that set R."""
+    """Finds a button that sets R."""
     settle(browser)
     buttons = browser.find_elements(By.CSS_SELECTOR, ".st-key-preset button")
     next(each for each in buttons if each.text == preset).click()
@@ -145,7 +145,7 @@ def caption(browser: Chrome) -> str:
 
 
 def expected(tau: float, anchors: int = 16, iterations: int = 3, photo: str = "astronaut") -> np.ndarray:
-    """What the library makes of a square photograph."""
+    """Segments a square photograph with the library."""
     image = Photos().load(photo).image
     maps = ViT(size=SIZE).load("cpu").attend(resize_image(image, SIZE)[None])[0]
     assert maps.sides == SIDES

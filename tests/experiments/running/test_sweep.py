@@ -310,7 +310,7 @@ def test_processes_share_a_sweep(sweep: Sweep, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_a_single_run(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was evaluated last is what is read."""
+    """The results that were evaluated last are read."""
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     folder = tmp_path / "sweep"
     evaluate(folder, *overrides, "segmenter.tau=0.9", capture=capsys)
