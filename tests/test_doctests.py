@@ -27,5 +27,5 @@ def test_examples_print_what_they_show(module: str) -> None:
 
 
 @pytest.mark.parametrize("name", diffseg.__all__)
-def test_every_export_has_an_example(name: str) -> None:
+def test_every_exported_name_has_an_example(name: str) -> None:
     assert ">>>" in (getattr(diffseg, name).__doc__ or "")

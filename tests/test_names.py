@@ -1,4 +1,4 @@
-"""Our folder ``datasets`` shares its name with Hugging Face's library; first on the path, it must not break theirs."""
+"""Our folder ``datasets`` has the name of Hugging Face's library and precedes it on the path."""
 
 from __future__ import annotations
 

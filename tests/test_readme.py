@@ -1,4 +1,4 @@
-"""The pages keep their promises: the Python lines run, links and make targets exist."""
+"""The Markdown pages: their Python lines run, their links and make targets exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOMS = ("experiments", "experiments/bench", "datasets")
 PAGES = ("README.md", *(f"{room}/README.md" for room in ROOMS), "experiments/RESULTS.md")
 
 
-def test_the_python_lines_of_the_first_page_run(dinov2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_lines_of_the_readme_run(dinov2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "lines.py").write_text(block, encoding="utf-8")
     pixels = np.zeros((90, 120, 3), np.uint8)
@@ -30,7 +30,7 @@ def test_the_python_lines_of_the_first_page_run(dinov2: Path, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_and_targets_exist(page: str) -> None:
+def test_links_and_make_targets_of_a_page_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         if not link.startswith("http"):

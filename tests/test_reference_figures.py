@@ -1,4 +1,4 @@
-"""The four methods on real images with real weights land near the figures measured by others with the same recipe."""
+"""Scores of four methods on real images with real weights, against figures measured by others with the same recipe."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FIGURES = {
     },
 }
 ACC_TOLERANCE = 3.0
-MIOU_TOLERANCE = 5.0  # on so few images one class more or less moves the mean by points
+MIOU_TOLERANCE = 5.0  # with so few images, one class more or less moves the mean by several points
 
 
 def methods(aggregated: Tensor, classes: int) -> Iterator[tuple[str, Tensor]]:
@@ -51,7 +51,7 @@ def methods(aggregated: Tensor, classes: int) -> Iterator[tuple[str, Tensor]]:
 
 @pytest.fixture(scope="module", params=FIGURES)
 def totals(request: pytest.FixtureRequest, shared: Path, dinov2: Path) -> tuple[str, dict[tuple[str, str], Counts]]:
-    """(method, sides) -> counts over all sample images of a data set; one backbone pass an image."""
+    """Name of a data set, and (method, sides) -> counts over all its sample images. One backbone pass per image."""
     datasets: dict[str, Dataset] = {
         "cocostuff27": CocoStuff27(
             root=str(shared / "data/cocostuff"), split_file=str(shared / "data/cocostuff/sample.txt")
@@ -72,7 +72,7 @@ def totals(request: pytest.FixtureRequest, shared: Path, dinov2: Path) -> tuple[
     return request.param, totals
 
 
-def test_reference_figures(totals: tuple[str, dict[tuple[str, str], Counts]]) -> None:
+def test_scores_are_near_the_reference_figures(totals: tuple[str, dict[tuple[str, str], Counts]]) -> None:
     name, found = totals
     far = []
     for method, figures in FIGURES[name].items():

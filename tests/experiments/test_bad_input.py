@@ -217,3 +217,49 @@ def test_a_full_folder_of_results_survives_a_bad_setting(run: Evaluate, tmp_path
     for path in (tmp_path / "before").rglob("*"):
         if path.is_file():
             assert (good.folder / path.relative_to(tmp_path / "before")).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rows=[]"], "rows: is empty; list at least one row, or leave the key out"),
+        (["results_dir={file}"], "{file}"),
+        (["-m", "results_dir={file}", "segmenter.tau=0.2,0.3"], "{file}: File exists"),
+        (["dataset=voc2012", "dataset.root={space}"], "then give 'dataset.root={space}'"),
+        (["dataset=cityscapes27", "dataset.root={space}"], "`make data-cityscapes DIR='{space}'`"),
+        (["dataset.split_file={space}"], "{space}: "),
+        (["dataset.split_file={none}"], "{none}: "),
+        (["backbone.path={file}"], "backbone.path: {file} is not a folder"),
+        (["backbone=sd14", "backbone.path={space}"], "backbone.path: the folder {space} has no "),
+        (["rows=[{{name: A, overrides: ['backbone.path={space}']}}]"], "backbone.path: the folder {space} has no "),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_an_unusable_path_is_one_line_and_leaves_no_results(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"file": tmp_path / "file", "space": tmp_path / "my data (2)", "none": tmp_path / "none"}
+    places["file"].write_text("mine")
+    places["space"].mkdir()
+    run = evaluate(tmp_path / "run", *(each.format(**places) for each in arguments), capture=capsys)
+    assert run.status == 2
+    (line,) = run.err.splitlines()
+    assert line.startswith("error: ")
+    assert message.format(**places) in line
+    assert not run.folder.exists()
+    assert places["file"].read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "argument", ["+colour=1", "++colour=1", "+colour.red=1", "+segmenter.colour=1", "+tracker.x=1"]
+)
+def test_adding_an_unknown_key_is_one_line_and_leaves_no_results(
+    argument: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = evaluate(tmp_path / "run", argument, capture=capsys)
+    assert run.status == 2
+    key = argument.strip("+").partition("=")[0]
+    assert run.err.startswith(f"error: {key.replace('colour.red', 'colour')}: ")
+    assert "no such key" in run.err
+    assert len(run.err.splitlines()) == 1
+    assert not run.folder.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import skimage
 
+from diffseg.command import run_command
 from tests.conftest import ROOT
 
 # Found on the path of modules, it is imported before all else.
@@ -64,3 +66,38 @@ def test_interrupted_while_it_imports(module: str, command: list[str], dinov2: P
     assert done.returncode == 130, done.stderr
     assert done.stderr.startswith("interrupted")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["leaderboard", "{run}", "-o", ""], "argument -o/--out: is empty; give a path"),
+        (["leaderboard", "{none}"], "{none}: no summary.csv in this folder"),
+        (["leaderboard", "~nobody-of-that-name/x"], "there is no user nobody-of-that-name on this machine"),
+        (["report", "{none}"], "{none}: no summary.csv in this folder"),
+        (["report", "{run}", "-o", ""], "argument -o/--output: is empty"),
+        (["figures", "-o", "{file}", "--photo", "coffee"], "{file}: cannot be written (File exists)"),
+        (["figures", "-o", "{run}", "--size", "0"], "argument --size: must be a whole number, at least 1, got 0"),
+        (["figures", "-o", "{run}", "--photo", "{none}"], "--photo: {none} is no file"),
+        (["figures", "-o", "{run}", "--photo", "{file}"], "{file}: "),
+        (["benchmark", "--out", "{file}"], "File exists: '{file}'"),
+        (["benchmark", "--golden", "{none}"], "argument --golden: {none} is not a folder"),
+        (["benchmark", "--only", "speed"], "argument --only: invalid choice: 'speed'"),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_a_wrong_argument_is_one_line_and_writes_no_file(
+    command: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command ends with status 2 before it measures or draws anything."""
+    places = {"run": tmp_path, "none": tmp_path / "none", "file": tmp_path / "file"}
+    places["file"].write_text("mine")
+    name, *arguments = [each.format(**places) for each in command]
+    module = importlib.import_module(f"experiments.{name}" + ".__main__" * (name == "report"))
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda: sys.exit(module.main(arguments)))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert message.format(**places) in line
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert places["file"].read_text() == "mine"

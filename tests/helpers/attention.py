@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def blocks(side: int = 8, noise: float = 0.3, seed: int = 0) -> Tensor:
-    """Attention of a picture in which each quarter attends to itself, with noise."""
+    """Attention of a picture whose four quarters each attend to themselves, with noise."""
     generator = torch.Generator().manual_seed(seed)
     quarter = (torch.arange(side) * 2 // side)[:, None] * 2 + torch.arange(side) * 2 // side
     same = quarter.flatten()[:, None] == quarter.flatten()

@@ -35,7 +35,7 @@ def chromium(profile: Path) -> Iterator[Chrome]:
     opened = Chrome(options, ChromeService(driver))
     try:
         opened.get("about:blank")
-        requests(opened)  # those of the page for new tabs
+        requests(opened)  # drops those of the page for new tabs
         yield opened
     finally:
         opened.quit()

@@ -20,15 +20,15 @@ class Behaviour:
     """The answer to a request.
 
     Attributes:
-        status: error status of the answer. 0: close without an answer.
-        cut: number of bytes of the body after which the server closes.
+        status: error status of the answer. 0: close without an answer. None: answer with the file.
+        cut: number of bytes of the body after which the server closes the connection.
         ranges: honour Range.
         versions: send an ETag.
         if_range: honour If-Range.
         shift: number of bytes by which the answer to a range begins too late.
         extra: number added to the true Content-Length; may be negative.
         length: send Content-Length. False: send chunks.
-        content_type: of the answer.
+        content_type: Content-Type of the answer.
         pause: seconds between blocks of the body.
     """
 

@@ -102,7 +102,7 @@ def vae_item(item: tuple[str, Tensor]) -> tuple[str, Tensor]:
         }.items():
             name = name.replace(f".{ours}.", f".{theirs}.")
         if value.ndim == 2:
-            value = value[:, :, None, None]  # linear here, a convolution of one pixel there
+            value = value[:, :, None, None]  # a linear layer in diffusers, a convolution of one pixel in the file
     return name, value
 
 

@@ -39,7 +39,7 @@ def write_pair(
     shape: tuple[int, int] = (HEIGHT, WIDTH),
     palette: bool = False,
 ) -> NDArray[np.uint8]:
-    """A picture and its label map of values that the data set knows; returns these."""
+    """Writes a picture and a label map of values that the data set knows. Returns the values."""
     generator = np.random.default_rng(seed)
     values = generator.choice(np.array(sorted(dataset.table.label_of), np.uint8), shape)
     image_of(root, dataset, id).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Lines of a records file, without scores."""
+"""Makes lines of a records file, without scores."""
 
 from __future__ import annotations
 

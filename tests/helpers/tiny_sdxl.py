@@ -23,7 +23,7 @@ BLOCKS: dict[str, dict[str, Any]] = {
         "mid_block_type": None,
     },
 }
-LAYERS = {  # side / that of the latent -> self-attention layers
+LAYERS = {  # side of the latent / side of the maps -> number of self-attention layers
     "sdxl": {2: 2 * 2 + 3 * 2, 4: 2 * 3 + 3 + 3 * 3},
     "ssd1b": {2: 2 + 2 + 2 + 1 + 1, 4: 1 + 1 + 1 + 1 + 2},
 }

@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from experiments.bench.tiny_sd import HEADS, PROMPT_LENGTH, save_tokenizer
 
-WIDTHS = (32, 48)  # of the text encoders
+WIDTHS = (32, 48)  # widths of the text encoders
 BLOCKS = {"sd3": 3, "sd35": 3, "flux": 4}
 JOINT_WIDTH = 96
 

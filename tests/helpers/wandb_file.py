@@ -87,7 +87,7 @@ def _records(data: bytes) -> Iterator[bytes]:
 
 
 def _update(values: dict[str, Any], items: Any) -> dict[str, Any]:
-    """Adds items of the file, whose keys may be paths: ``nested_key`` ("final", "acc")."""
+    """Adds items of the file. A key may be a path: ``nested_key`` ("final", "acc") becomes "final.acc"."""
     for item in items:
         key = item.key or ".".join(item.nested_key)
         values[key] = json.loads(item.value_json)

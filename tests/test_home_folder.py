@@ -1,0 +1,44 @@
+"""The tilde in paths, and users without a home folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from datasets import base
+from diffseg import paths
+from diffseg.backbones import MissingWeights, weights
+from eval.config import ConfigError
+from experiments.running.arguments import normalise_argv
+from tests.conftest import ROOT
+
+
+def test_path_arguments_of_every_command_expand_the_tilde() -> None:
+    """They have ``type=path_argument``. datasets.prepare may not import diffseg, and has its own function."""
+    rooms = ("diffseg", "datasets", "eval", "experiments")
+    for file in (path for room in rooms for path in (ROOT / room).rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        assert "type=Path" not in text or "datasets/prepare" in file.as_posix(), file
+        assert ".expanduser()" not in text or file.name in ("paths.py", "base.py"), file
+
+
+@pytest.fixture
+def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No home folder, as in a container whose user has no entry in its passwd file."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("DIFFSEG_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what it does for such a user
+
+
+@pytest.mark.usefixtures("no_home")
+def test_an_unknown_home_folder_is_an_error_that_names_the_setting() -> None:
+    with pytest.raises(MissingWeights, match=r"no home folder .* DIFFSEG_CACHE=DIR"):
+        weights.cache_folder()
+    with pytest.raises(MissingWeights, match=r"^path: ~/sd14: .* HOME"):
+        weights.locate("~/sd14", ["config.json"])
+    with pytest.raises(base.DatasetError, match=r"^dataset.root: the home folder of ~/coco is unknown"):
+        base.expanded("~/coco", "dataset.root")
+    with pytest.raises(paths.NoHome, match=r"^~/x: this user has no home folder"):
+        paths.expanded("~/x")
+    with pytest.raises(ConfigError, match=r"^results_dir: ~/out: this user has no home folder"):
+        normalise_argv(["results_dir=~/out"])
