@@ -1,4 +1,4 @@
-"""ADE20K: what the values of the label maps mean."""
+"""ADE20K: the class of each value of the label maps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_zero_is_void_and_the_rest_moves_down_by_one(tmp_path: Path) -> None:
     assert (dataset.label_source, dataset.official_count, dataset.background) == ("annotations", 2000, None)
 
 
-def test_classes_of_the_challenge() -> None:
+def test_class_names_are_those_of_the_challenge() -> None:
     names = Ade150.table.names
     assert len(set(names)) == len(names) == 150
     assert [names[label] for label in (0, 1, 2, 12, 20, 126, 149)] == [
@@ -31,7 +31,7 @@ def test_classes_of_the_challenge() -> None:
     ]
 
 
-def test_a_picture_of_nothing_but_other_has_nothing_to_score(tmp_path: Path) -> None:
+def test_a_picture_without_any_class_is_an_error(tmp_path: Path) -> None:
     write_pair(tmp_path, Ade150, ID, shape=(4, 4))
     path = label_of(tmp_path, Ade150, ID)
     write_label(path, np.zeros((4, 4), np.uint8), palette=False)

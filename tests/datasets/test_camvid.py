@@ -1,4 +1,4 @@
-"""CamVid: the splits, what the values mean, and the real release."""
+"""CamVid: the splits, the class of each label value, and the real release."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def failure(dataset: Camvid, id: str | None = None) -> str:
     return str(error.value)
 
 
-def test_splits(root: Path) -> None:
+def test_each_split_has_its_own_pictures_and_labels(root: Path) -> None:
     test, val = Camvid(root=str(root)), Camvid(root=str(root), split="val")
     assert (test.ids, val.ids) == (("0001TP_3", "Seq05VD_2"), ("0016E5_1",))
     assert (test.official_count, val.official_count) == (233, 101)
@@ -44,7 +44,7 @@ def test_splits(root: Path) -> None:
     assert f"make data-camvid DIR={root}" in message
 
 
-def test_values(root: Path) -> None:
+def test_values_are_classes_and_11_is_void(root: Path) -> None:
     dataset = Camvid(root=str(root))
     path = root / "CamVid" / "testannot" / "0001TP_3.png"
     values = np.arange(48, dtype=np.uint8).reshape(SHAPE) % 12
@@ -60,7 +60,7 @@ def test_classes_are_those_of_the_release(shared: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_real_pictures(shared: Path, split: Split) -> None:
+def test_real_pictures_have_the_known_size_and_classes(shared: Path, split: Split) -> None:
     folder = shared / "data" / "camvid"
     if not folder.is_dir():
         pytest.skip("CamVid is not beside the checkout (data/camvid)")

@@ -43,7 +43,7 @@ def failure(dataset: Cityscapes27, id: str | None = None) -> str:
     return str(error.value)
 
 
-def test_real_samples(shared: Path) -> None:
+def test_real_samples_have_the_labels_of_their_files(shared: Path) -> None:
     folder = shared / "data" / "cityscapes"
     dataset = Cityscapes27(root=str(folder))
     assert dataset.ids == tuple(f"aachen_00000{i}_000019" for i in range(4))
@@ -55,12 +55,12 @@ def test_real_samples(shared: Path) -> None:
         np.testing.assert_array_equal(sample.image, np.asarray(Image.open(image_of(folder, id))))
         assert sample.image.shape == (1024, 2048, 3)
         assert sample.label.dtype == np.int16
-    # What is in these pictures: the names stand at the right numbers.
+    # These pictures show these classes, so the names stand at the right numbers.
     present = {dataset.classes[label] for label in np.unique(sample.label) if label >= 0}
     assert {"road", "sidewalk", "building", "sky", "car"} <= present
 
 
-def test_every_value_of_a_label_file(root: Path) -> None:
+def test_values_7_to_33_are_classes_and_the_others_void(root: Path) -> None:
     values = (np.arange(200) % 34).astype(np.uint8).reshape(10, 20)
     values[-1, -1] = 255  # -1, "license plate", as 8-bit files hold it
     Image.fromarray(values).save(label_of(root, IDS[0]))
@@ -69,7 +69,7 @@ def test_every_value_of_a_label_file(root: Path) -> None:
     assert label[-1] == -1
 
 
-def test_lists(root: Path, tmp_path: Path) -> None:
+def test_ids_are_sorted_limited_and_chosen_by_a_split_file(root: Path, tmp_path: Path) -> None:
     assert Cityscapes27(root=str(root)).ids == IDS
     assert Cityscapes27(root=str(root), limit=1).ids == IDS[:1]
     split = tmp_path / "split.txt"
@@ -82,7 +82,7 @@ def test_lists(root: Path, tmp_path: Path) -> None:
         Cityscapes27(root=str(root), limit=0)
 
 
-def test_fingerprint(root: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_ignores_place_and_limit_and_the_state_follows_a_file(root: Path, tmp_path: Path) -> None:
     first = Cityscapes27(root=str(root)).fingerprint
     assert Cityscapes27(root=str(root), limit=1).fingerprint == first
     shutil.copytree(root, tmp_path / "copy")
@@ -124,7 +124,7 @@ def test_bad_files_are_named(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("value", "known"), [(33, True), (255, True), (34, False), (200, False)])
-def test_unknown_label_id(root: Path, value: int, known: bool) -> None:
+def test_an_unknown_label_id_is_named(root: Path, value: int, known: bool) -> None:
     path = label_of(root, IDS[0])
     labels = np.asarray(Image.open(path)).copy()
     labels[0, 0] = value

@@ -1,4 +1,4 @@
-"""Annotations that are damaged in every way: each costs its own picture, is named, and fills no memory."""
+"""Damaged annotations: each fails only its own picture, is named, and fills no memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.helpers.coco_folder import (
 
 SIZE = [HEIGHT, WIDTH]
 SPOILT = 4711
-"""Number of the damaged annotation."""
+"""Id of the damaged annotation."""
 
 NOTHING: dict[str, Any] = {
     "no polygon": [],
@@ -92,7 +92,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def _little_memory() -> Iterator[None]:
-    """1 GB more than now: a region that fills the memory ends the test instead of the machine."""
+    """Limits the memory to 1 GB more than now, so that a region that fills it stops the test and not the machine."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else None
     if pages is not None:
@@ -114,7 +114,7 @@ def kind(request: pytest.FixtureRequest) -> type[CocoVal2017]:
 
 
 def with_annotation(root: Path, **keys: Any) -> Path:
-    """Writes the instances, of which the second picture has a good one and another with these keys."""
+    """Writes one good annotation for each picture, and for the second picture another one with these keys."""
     path = root / "annotations" / "instances_val2017.json"
     images = [{"id": int(id), "file_name": f"{id}.jpg", "height": HEIGHT, "width": WIDTH} for id in IDS]
     good = {"id": 1, "category_id": 1, "segmentation": [polygon(4, 4, 12, 12)]}
@@ -133,7 +133,7 @@ def failure(dataset: CocoVal2017, id: str) -> str:
 
 
 @pytest.mark.parametrize("what", DAMAGED)
-def test_a_damaged_region_costs_its_picture(kind: type[CocoVal2017], root: Path, what: str) -> None:
+def test_a_damaged_region_fails_only_its_picture(kind: type[CocoVal2017], root: Path, what: str) -> None:
     path = with_annotation(root, segmentation=DAMAGED[what])
     dataset = kind(root=str(root), labels="json")
     message = failure(dataset, IDS[1])
@@ -144,7 +144,7 @@ def test_a_damaged_region_costs_its_picture(kind: type[CocoVal2017], root: Path,
 
 
 @pytest.mark.parametrize("what", ENTRIES)
-def test_a_damaged_annotation_costs_its_picture(kind: type[CocoVal2017], root: Path, what: str) -> None:
+def test_a_damaged_annotation_fails_only_its_picture(kind: type[CocoVal2017], root: Path, what: str) -> None:
     path = with_annotation(root, **ENTRIES[what])
     dataset = kind(root=str(root), labels="json")
     assert failure(dataset, IDS[1]).startswith(f"{path}: annotation {SPOILT} cannot be used, because it has ")
@@ -185,7 +185,9 @@ def test_annotations_of_no_picture_are_counted(
         *({"file_name": value} for value in (None, ..., 7)),
     ],
 )
-def test_damaged_entries_of_pictures(kind: type[CocoVal2017], root: Path, keys: dict[str, Any]) -> None:
+def test_a_damaged_picture_entry_fails_only_its_picture(
+    kind: type[CocoVal2017], root: Path, keys: dict[str, Any]
+) -> None:
     path = with_annotation(root)
     content = json.loads(path.read_text())
     content["images"][1] = {key: value for key, value in (content["images"][1] | keys).items() if value is not ...}
@@ -200,20 +202,20 @@ def test_damaged_entries_of_pictures(kind: type[CocoVal2017], root: Path, keys: 
 @pytest.mark.parametrize(
     "content", ["", "[]", "3", '{"images": 3}', '{"images": [3]}', '{"images": [], "annotations": [3]}', "[" * 10_000]
 )
-def test_files_that_hold_something_else(tmp_path: Path, content: str) -> None:
+def test_files_in_another_format_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "instances.json"
     path.write_text(content)
     with pytest.raises(DatasetError, match="no masks in COCO's format"):
         read_coco_json(path)
 
 
-def test_byte_order_mark(root: Path) -> None:
+def test_a_byte_order_mark_is_skipped(root: Path) -> None:
     path = with_annotation(root)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert set(read_coco_json(path).images) == set(IDS)
 
 
-# Whatever a region is: DatasetError, or a mask of the picture's size.
+# Random regions: each gives DatasetError, or a mask of the picture's size.
 
 NUMBERS = st.one_of(st.integers(), st.floats(), st.integers(-WIDTH, 2 * WIDTH), st.just(None), st.text(max_size=2))
 REGIONS = st.one_of(
@@ -240,7 +242,7 @@ def test_every_region_is_painted_or_refused(region: object) -> None:
 
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_packed_and_unpacked_run_lengths_against_pycocotools(height: int, width: int, seed: int, share: float) -> None:
+def test_run_lengths_are_those_of_pycocotools(height: int, width: int, seed: int, share: float) -> None:
     mask: NDArray[np.uint8] = np.asfortranarray(np.random.default_rng(seed).random((height, width)) < share, np.uint8)
     reference = coco_mask.encode(mask)
     region = {"size": [height, width], "counts": reference["counts"].decode()}

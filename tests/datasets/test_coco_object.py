@@ -1,4 +1,4 @@
-"""COCO-Object from the stuffthingmaps and painted from COCO's annotations."""
+"""COCO-Object with labels from the stuffthingmaps, and with labels painted from COCO's annotations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from datasets.cocostuff27 import OFFICIAL_LIST
 from tests.helpers.coco_folder import HEIGHT, IDS, THINGS, WIDTH, image_of, label_of, write_annotations, write_folder
 
 INSTANCES = "annotations/instances_val2017.json"
-# Fine ids of COCO-Stuff among the things that COCO never annotated.
+# Fine ids of COCO-Stuff for things that COCO never annotated.
 NEVER = {11: "street sign", 25: "hat", 28: "shoe", 29: "eye glasses", 44: "plate", 65: "mirror", 67: "window"}
 NEVER |= {68: "desk", 70: "door", 82: "blender", 90: "hair brush"}
 
@@ -46,7 +46,7 @@ def test_classes_are_the_things_of_coco_stuff_in_order() -> None:
     assert not table.label_of.keys() & NEVER.keys()
 
 
-def test_the_maps_against_a_loop(root: Path) -> None:
+def test_labels_from_the_maps_equal_a_loop(root: Path) -> None:
     dataset = CocoObject(root=str(root))
     assert dataset.ids == IDS
     assert (dataset.label_source, dataset.official_count, dataset.background) == ("stuffthingmaps", 5000, 0)
@@ -58,7 +58,7 @@ def test_the_maps_against_a_loop(root: Path) -> None:
         np.testing.assert_array_equal(named, np.vectorize(expected.__getitem__)(fine))
 
 
-def test_painted_against_a_loop(root: Path) -> None:
+def test_painted_labels_equal_a_loop(root: Path) -> None:
     write_annotations(root)
     (root / "annotations" / "stuff_val2017.json").unlink()  # not needed
     dataset = CocoObject(root=str(root), labels="json")
@@ -78,7 +78,7 @@ def test_painted_against_a_loop(root: Path) -> None:
     assert not dataset.load(IDS[0]).label.any()
 
 
-def test_auto_takes_the_maps_where_they_are(root: Path) -> None:
+def test_auto_uses_the_maps_if_they_are_there(root: Path) -> None:
     write_annotations(root)
     maps = CocoObject(root=str(root))
     assert maps.label_source == "stuffthingmaps"
@@ -88,13 +88,13 @@ def test_auto_takes_the_maps_where_they_are(root: Path) -> None:
     assert "DIR=" in failure(CocoObject(root=str(root), labels="png"))
 
 
-def test_all_pictures_whatever_list_cocostuff_27_has(root: Path) -> None:
+def test_the_list_of_cocostuff_27_is_ignored(root: Path) -> None:
     (root / OFFICIAL_LIST).write_text(IDS[1])
     assert CocoObject(root=str(root)).ids == IDS
     assert CocoObject(root=str(root), split_file=str(root / OFFICIAL_LIST)).ids == IDS[1:2]
 
 
-def test_real_samples(shared: Path) -> None:
+def test_stuff_in_real_samples_is_background(shared: Path) -> None:
     folder = shared / "data" / "cocostuff"
     dataset = CocoObject(root=str(folder))
     seen: set[str] = set()

@@ -34,7 +34,7 @@ def failure(dataset: CocoStuff27, id: str | None = None) -> str:
 # Real pictures
 
 
-def test_real_samples(shared: Path) -> None:
+def test_real_samples_have_the_coarse_classes_of_their_fine_ids(shared: Path) -> None:
     folder = shared / "data" / "cocostuff"
     dataset = CocoStuff27(root=str(folder))
     assert list(dataset.ids) == sorted((folder / "sample.txt").read_text().split())
@@ -52,7 +52,7 @@ def test_real_samples(shared: Path) -> None:
         assert (sample.id, sample.image.dtype, sample.label.dtype) == (id, np.uint8, np.int16)
 
 
-def test_real_list_restricts_a_part_of_the_data(shared: Path, tmp_path: Path) -> None:
+def test_the_published_list_chooses_among_the_pictures_that_are_there(shared: Path, tmp_path: Path) -> None:
     official = shared / "data" / OFFICIAL_LIST
     assert hashlib.sha256(official.read_bytes()).hexdigest().startswith("7c629734")
     listed = sorted(official.read_text().split())
@@ -67,7 +67,7 @@ def test_real_list_restricts_a_part_of_the_data(shared: Path, tmp_path: Path) ->
 # Lists
 
 
-def test_sorted_stable_and_limited(root: Path) -> None:
+def test_ids_are_sorted_and_limited(root: Path) -> None:
     assert CocoStuff27(root=str(root)).ids == IDS
     limited = CocoStuff27(root=str(root), limit=2)
     assert limited.ids == IDS[:2]
@@ -78,23 +78,23 @@ def test_sorted_stable_and_limited(root: Path) -> None:
             CocoStuff27(root=str(root), limit=limit)
 
 
-def test_building_touches_no_disk() -> None:
+def test_construction_reads_no_file() -> None:
     dataset = CocoStuff27(root="/no/such/folder", split_file="/no/such/file")
     assert len(dataset.classes) == 27
     assert dataset == CocoStuff27(root="/no/such/folder", split_file="/no/such/file")
 
 
 @pytest.mark.parametrize("place", [".", "curated/val2017"])
-def test_official_list_leaves_out_what_it_does_not_name(root: Path, place: str) -> None:
+def test_pictures_outside_the_official_list_are_left_out(root: Path, place: str) -> None:
     (root / place).mkdir(parents=True, exist_ok=True)
     (root / place / OFFICIAL_LIST).write_text(f"{IDS[2]}\n{IDS[0]}\n000000009999\n")
-    label_of(root, IDS[1]).unlink()  # not listed, so not missed
+    label_of(root, IDS[1]).unlink()  # not listed, so its label map may be missing
     assert CocoStuff27(root=str(root)).ids == (IDS[0], IDS[2])
     (root / place / OFFICIAL_LIST).write_text("000000009999\n")
     assert OFFICIAL_LIST in failure(CocoStuff27(root=str(root)))
 
 
-def test_split_file_is_taken_at_its_word(root: Path, tmp_path: Path) -> None:
+def test_a_split_file_replaces_the_list_and_its_pictures_must_exist(root: Path, tmp_path: Path) -> None:
     (root / OFFICIAL_LIST).write_text(IDS[0])
     split = tmp_path / "mine.txt"
     split.write_text(f"{IDS[2]}\n{IDS[1]}\n")
@@ -107,12 +107,12 @@ def test_split_file_is_taken_at_its_word(root: Path, tmp_path: Path) -> None:
     assert "/no/such" in failure(CocoStuff27(root=str(root), split_file="/no/such"))
 
 
-def test_home_is_expanded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tilde_in_the_root_is_expanded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(root.parent))
     assert CocoStuff27(root="~/coco").ids == IDS
 
 
-# Data that are not there
+# Missing data
 
 
 def test_missing_data_say_where_to_get_them(tmp_path: Path, root: Path) -> None:
@@ -132,7 +132,7 @@ def test_missing_data_say_where_to_get_them(tmp_path: Path, root: Path) -> None:
     assert message.startswith(str(root / "annotations" / "instances_val2017.json"))
 
 
-def test_half_a_pair(root: Path, tmp_path: Path) -> None:
+def test_a_file_without_its_partner_is_named(root: Path, tmp_path: Path) -> None:
     label_of(root, IDS[1]).unlink()
     assert failure(CocoStuff27(root=str(root))).startswith(str(label_of(root, IDS[1])))
     write_pair(root, IDS[1])
@@ -145,7 +145,7 @@ def test_half_a_pair(root: Path, tmp_path: Path) -> None:
     assert "(and 1 more)" in message
 
 
-# Files that cannot be used
+# Damaged files
 
 
 def test_bad_files_are_named(root: Path) -> None:
@@ -180,7 +180,7 @@ def test_bad_files_are_named(root: Path) -> None:
 # Fingerprint
 
 
-def test_fingerprint(root: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_follows_ids_and_label_source_and_not_the_place(root: Path, tmp_path: Path) -> None:
     def fingerprint(folder: Path = root, **keys: Any) -> str:
         return CocoStuff27(root=str(folder), **keys).fingerprint
 
@@ -200,7 +200,7 @@ def test_fingerprint(root: Path, tmp_path: Path) -> None:
     assert fingerprint(copy, labels="json") != first
 
 
-def test_state_follows_the_files_of_a_picture(root: Path) -> None:
+def test_the_state_follows_the_files_of_a_picture(root: Path) -> None:
     write_annotations(root)
     labelled, painted = CocoStuff27(root=str(root), labels="png"), CocoStuff27(root=str(root), labels="json")
 
@@ -217,7 +217,7 @@ def test_state_follows_the_files_of_a_picture(root: Path) -> None:
         assert not set(first) & set(states(painted))
 
 
-def test_fingerprint_knows_the_source_and_the_classes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fingerprint_follows_label_source_and_classes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_annotations(root)
     first = CocoStuff27(root=str(root)).fingerprint
     assert CocoStuff27(root=str(root), labels="png").fingerprint == first

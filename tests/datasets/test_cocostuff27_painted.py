@@ -40,7 +40,7 @@ def failure(dataset: CocoStuff27, id: str | None = None) -> str:
     return message
 
 
-def test_painted_against_a_loop(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_painted_labels_equal_a_loop(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_annotations(root)
     dataset = CocoStuff27(root=str(root), labels="json")
     assert dataset.label_source == "json"
@@ -53,13 +53,13 @@ def test_painted_against_a_loop(root: Path, capsys: pytest.CaptureFixture[str]) 
                 fine[row, column] = category - 1
     table = dataset.table.label_of
     expected = np.vectorize(lambda value: table.get(value, VOID))(fine)
-    assert len(np.unique(expected)) == 7  # six classes are seen, and void
+    assert len(np.unique(expected)) == 7  # six classes and void
     np.testing.assert_array_equal(dataset.load(IDS[1]).label, expected)
     assert capsys.readouterr().out == ""
     assert "no pixel" in failure(dataset, IDS[0])
 
 
-def test_auto_takes_the_maps_where_they_are(root: Path) -> None:
+def test_auto_uses_the_maps_if_they_are_there(root: Path) -> None:
     write_annotations(root)
     assert CocoStuff27(root=str(root)).label_source == "stuffthingmaps"
     shutil.rmtree(root / "stuffthingmaps")
@@ -69,7 +69,7 @@ def test_auto_takes_the_maps_where_they_are(root: Path) -> None:
     dataset.load(IDS[1])
 
 
-def test_painted_equals_the_maps_on_real_pictures(shared: Path, tmp_path: Path) -> None:
+def test_painted_labels_equal_the_maps_of_real_pictures(shared: Path, tmp_path: Path) -> None:
     """The real label maps, cut into stuff and things as COCO's files hold them, come back unchanged."""
     source = shared / "data" / "cocostuff"
     (tmp_path / "val2017").symlink_to(source / "val2017")
@@ -118,7 +118,7 @@ def test_bad_annotations_are_named(root: Path) -> None:
         assert f"unknown category id {category}" in failure_with(changed(category_id=category))
     failure_with(changed(segmentation=packed(np.asfortranarray(np.ones((5, 6), np.uint8)))))
 
-    # The size of the label map is the one in the file; nothing is painted beside it.
+    # The label map has the size that the file gives, so it does not fit the picture.
     (root / "annotations" / "stuff_val2017.json").write_text(json.dumps({**good, "annotations": []}))
     small = [{**image, "height": 5} for image in good["images"]]
     assert str(image_of(root, IDS[1])) in failure_with(json.dumps({"images": small, "annotations": []}))

@@ -1,4 +1,4 @@
-"""PASCAL Context: what the values of mmsegmentation's label maps mean."""
+"""PASCAL Context: the class of each value of mmsegmentation's label maps."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ FILES = sorted((ROOT / "conf" / "dataset").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_keys_are_fields(path: Path) -> None:
+def test_keys_of_the_yaml_are_fields_of_its_class_and_are_checked(path: Path) -> None:
     keys = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(keys, dict)
     cls = get_class(keys.pop("_target_"))
@@ -34,7 +34,7 @@ def test_keys_are_fields(path: Path) -> None:
                 adapter.validate_python({**keys, key: value})
 
 
-def test_the_data_sets_have_configs() -> None:
+def test_the_main_data_sets_have_a_yaml() -> None:
     assert {"cityscapes27", "cocostuff27", "photos"} <= {path.stem for path in FILES}
 
 

@@ -1,4 +1,4 @@
-"""Which files of a folder count as pictures."""
+"""Finding the pictures of a folder among its files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def write(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(b"")
 
 
-def test_endings_in_small_and_capital_letters(tmp_path: Path) -> None:
+def test_endings_match_in_small_and_capital_letters(tmp_path: Path) -> None:
     write(tmp_path, "b.jpg", "a.JPG", "c.Jpeg", "d.png", "e.jpg.txt", "f.jpgx", "deep/g.jpg")
     found = find_files(tmp_path, (".jpg", ".jpeg"))
     assert found.paths == {"a": tmp_path / "a.JPG", "b": tmp_path / "b.jpg", "c": tmp_path / "c.Jpeg"}
@@ -31,7 +31,7 @@ def test_hidden_and_system_files_are_no_pictures(tmp_path: Path) -> None:
     assert not found.skipped
 
 
-def test_sub_folders(tmp_path: Path) -> None:
+def test_ids_of_nested_files_are_their_paths(tmp_path: Path) -> None:
     write(tmp_path, "2/b.png", "1/a.png", "1/deep/a b.png", "c.png", "no.png/d.png")
     paths = find_files(tmp_path, (".png",), nested=True).paths
     assert paths == {id: tmp_path / f"{id}.png" for id in ("1/a", "1/deep/a b", "2/b", "c", "no.png/d")}
@@ -42,26 +42,26 @@ def test_sub_folders(tmp_path: Path) -> None:
     assert find_files(tmp_path, (".png",), nested=True).paths.keys() == {*paths, "3/e"}
 
 
-def test_endings_longer_than_a_suffix(tmp_path: Path) -> None:
+def test_an_ending_may_be_longer_than_a_suffix(tmp_path: Path) -> None:
     write(tmp_path, "x_gtFine_labelIds.png", "x_gtFine_color.png", "y_gtFine_labelIds.PNG")
     assert list(find_files(tmp_path, ("_gtFine_labelIds.png",)).paths) == ["x", "y"]
 
 
 @pytest.mark.parametrize("other", ["a.JPG", "a.jpeg"])
-def test_two_files_of_one_id(tmp_path: Path, other: str) -> None:
+def test_two_files_of_one_id_are_refused(tmp_path: Path, other: str) -> None:
     write(tmp_path, "a.jpg", other)
     with pytest.raises(DatasetError, match=rf"{other}.*both are the file of a;") as error:
         find_files(tmp_path, (".jpg", ".jpeg"))
     assert str(tmp_path / "a.jpg") in str(error.value)
 
 
-def test_no_folder_has_no_files(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_files(tmp_path: Path) -> None:
     write(tmp_path, "file")
     for folder in (tmp_path / "absent", tmp_path / "file"):
         assert not find_files(folder, (".jpg",)).paths
 
 
-def test_skipped_files_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped_files_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     warn_once.cache_clear()
     warn_skipped(tmp_path, [])

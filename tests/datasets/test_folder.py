@@ -70,7 +70,7 @@ def failure(dataset: FolderDataset, id: str | None = None) -> str:
 
 
 def refusal(root: Path, **keys: Any) -> str:
-    """A key as the configuration describes it."""
+    """Message of the error for these keys of the configuration."""
     given = {"images": str(root / "shots"), "maps": str(root / "masks"), "classes": list(NAMES)}
     node = OmegaConf.create({"_target_": "datasets.folder.FolderDataset", **given, **keys})
     with pytest.raises(ConfigError) as error:
@@ -97,7 +97,7 @@ def test_ids_are_paths_below_the_folder(root: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".JPG", ".jpeg", ".bmp", ".webp", ".tif", ".gif", ".ppm"])
-def test_pictures_of_any_format(root: Path, suffix: str) -> None:
+def test_pictures_of_any_format_are_read(root: Path, suffix: str) -> None:
     (root / "shots" / "a.png").unlink()
     picture(root / "shots" / f"a{suffix}")
     dataset = dataset_of(root)
@@ -105,7 +105,7 @@ def test_pictures_of_any_format(root: Path, suffix: str) -> None:
     assert dataset.load("a").image.shape == (*SHAPE, 3)
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".bmp"])  # files whose size says nothing of their content
+@pytest.mark.parametrize("suffix", [".npy", ".bmp"])  # the size of such files does not depend on their content
 def test_the_state_changes_with_a_label_map_of_the_same_size(root: Path, suffix: str) -> None:
     path, states = root / "masks" / f"a{suffix}", []
     for second, seed in enumerate((0, 1, 0)):
@@ -115,7 +115,7 @@ def test_the_state_changes_with_a_label_map_of_the_same_size(root: Path, suffix:
             np.save(path, labels)
         else:
             Image.fromarray(labels).save(path)
-        os.utime(path, (second, second))  # a disk may note the time to a few milliseconds only
+        os.utime(path, (second, second))  # some disks store times to a few milliseconds only
         states.append(dataset_of(root).state("a"))
     assert states[0] == states[2] != states[1]
     other = shutil.copytree(root, root / "copy")
@@ -124,7 +124,7 @@ def test_the_state_changes_with_a_label_map_of_the_same_size(root: Path, suffix:
     assert "missing" in dataset_of(root, maps=str(other / "masks")).state("a")
 
 
-def test_maps_of_every_kind(root: Path) -> None:
+def test_label_maps_of_every_kind_are_read(root: Path) -> None:
     (root / "masks" / "a.png").unlink()
     values = np.array([0, 300, 70_000, 65_535])[np.random.default_rng(0).integers(0, 4, SHAPE)]
     table = root / "wide.csv"
@@ -166,7 +166,7 @@ def test_files_without_a_partner_are_counted(root: Path, caplog: pytest.LogCaptu
     assert message.startswith(f"{root / 'masks' / 'new.png'}: the file is missing, though {root / 'list.txt'} lists it")
 
 
-def test_what_is_not_there(root: Path) -> None:
+def test_missing_keys_and_folders_are_named(root: Path) -> None:
     for key in ("images", "maps", "classes"):
         message = failure(dataset_of(root, **{key: () if key == "classes" else None}))
         assert message.startswith(f"dataset=folder: these keys are not set: dataset.{key}=")
@@ -200,8 +200,10 @@ def test_bad_files_are_named(root: Path) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize("upright", [True, False])
-def test_turned_photographs(root: Path, orientation: int, upright: bool) -> None:
-    """Maps are drawn on the picture as a viewer shows it; a map of the stored shape belongs to the stored picture."""
+def test_a_photograph_is_turned_unless_its_map_has_the_stored_shape(
+    root: Path, orientation: int, upright: bool
+) -> None:
+    """A map is usually drawn on the picture as viewers show it, upright."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     pixels = picture(root / "shots" / "a.png", exif=exif)
@@ -214,7 +216,7 @@ def test_turned_photographs(root: Path, orientation: int, upright: bool) -> None
 
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=30))
-def test_no_array_file_raises_anything_else(tmp_path: Path, start: int, noise: bytes) -> None:
+def test_a_damaged_array_file_raises_only_dataset_error(tmp_path: Path, start: int, noise: bytes) -> None:
     path = tmp_path / "a.npy"
     np.save(path, np.zeros(SHAPE, np.int64))
     content = bytearray(path.read_bytes())
@@ -241,14 +243,14 @@ def test_no_array_file_raises_anything_else(tmp_path: Path, start: int, noise: b
         "road\nsky\nother\n",
     ],
 )
-def test_classes_from_a_file(root: Path, text: str) -> None:
+def test_classes_are_read_from_a_file(root: Path, text: str) -> None:
     (root / "classes.csv").write_bytes(text.encode())
     dataset = dataset_of(root, classes=str(root / "classes.csv"))
     assert tuple(dataset.classes) == NAMES
     np.testing.assert_array_equal(dataset.load("a").label, dataset_of(root).load("a").label)
 
 
-def test_several_values_of_a_class_and_a_mask_of_0_and_255(root: Path) -> None:
+def test_several_values_may_be_one_class_and_255_may_be_a_class(root: Path) -> None:
     (root / "two.csv").write_text("value,label,name\n0,0,ground\n1,0,ground\n2,-1,dirt\n255,1,figure\n")
     dataset = dataset_of(root, classes=str(root / "two.csv"), background=0)
     assert (tuple(dataset.classes), dataset.background) == (("ground", "figure"), 0)
@@ -290,7 +292,7 @@ def test_bad_keys_are_named(root: Path) -> None:
     assert refusal(root, limit=0).startswith("dataset.limit: ")
 
 
-def test_the_yaml_describes_it(root: Path) -> None:
+def test_the_yaml_builds_the_data_set(root: Path) -> None:
     given = {"images": str(root / "shots"), "maps": str(root / "masks"), "classes": list(NAMES), "name": "streets"}
     node = OmegaConf.merge(OmegaConf.load(CONF / "folder.yaml"), given)
     assert get_class(node._target_) is FolderDataset
@@ -298,8 +300,8 @@ def test_the_yaml_describes_it(root: Path) -> None:
     assert (dataset.name, tuple(dataset.ids)) == ("streets", IDS)
 
 
-def test_equal_only_with_equal_values(root: Path) -> None:
-    """Rows share a data set that is equal, so the content of the CSV file counts."""
+def test_data_sets_with_different_class_files_are_not_equal(root: Path) -> None:
+    """Rows share equal data sets, so the content of the CSV file must count."""
     path = root / "classes.csv"
     made = []
     for order in ((0, 1, 2), (0, 1, 2), (2, 1, 0)):
@@ -317,11 +319,13 @@ def test_mean_of_the_classes_leaves_damaged_pictures_out(root: Path) -> None:
     Image.fromarray(np.zeros(SHAPE, np.uint8)).save(root / "masks" / "z.png")
     for id in IDS[1:3]:
         (root / "masks" / f"{id}.png").write_bytes(b"damaged")
-    assert mean_classes(dataset_of(root)) == 2  # of 3 and 1
+    assert mean_classes(dataset_of(root)) == 2  # the mean of 3 and 1
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_the_whole_way(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_writes_tables_label_maps_and_panels(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     label_map(root / "masks" / "z.png", values=(0, 9))
     options = (f"dataset.images={root}/shots", f"dataset.maps={root}/masks", "dataset.classes=[road,sky,other]")
     run = evaluate(

@@ -20,7 +20,7 @@ from datasets.voc2012 import Voc2012
 from tests.helpers.paired_folder import HEIGHT, WIDTH, image_of, label_of, write_label, write_list, write_pair
 
 IDS = ("2007_000033", "2007_000042", "2008_000120")
-OTHER = "2009_000001"  # its picture is there; in the list it is not
+OTHER = "2009_000001"  # a picture that the list does not name
 
 Kind = type[PairedDataset]
 
@@ -32,7 +32,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 @pytest.fixture
 def root(kind: Kind, tmp_path: Path) -> Path:
-    """The `IDS`, written in the wrong order."""
+    """Pictures and label maps of the `IDS`, written in reverse order."""
     folder = tmp_path / "data"
     for seed, id in enumerate(reversed(IDS)):
         write_pair(folder, kind, id, seed)
@@ -65,12 +65,12 @@ def test_palettes_are_read_as_indices(kind: Kind, root: Path) -> None:
     np.testing.assert_array_equal(kind(root=str(root)).load(IDS[0]).label, grey)
 
 
-def test_the_published_list_chooses(kind: Kind, root: Path, tmp_path: Path) -> None:
+def test_the_published_list_chooses_the_pictures(kind: Kind, root: Path, tmp_path: Path) -> None:
     write_pair(root, kind, OTHER)
     listed = IDS if kind.split_list else (*IDS, OTHER)
     assert kind(root=str(root)).ids == listed
     assert kind(root=str(root), limit=2).ids == IDS[:2]
-    # A part of the data: the list has more.
+    # The list may name pictures that are not there.
     write_list(root, kind, [*IDS, "2011_003271"])
     assert kind(root=str(root)).ids == listed
     split = tmp_path / "split.txt"
@@ -90,7 +90,7 @@ def test_a_missing_list_is_named_unless_another_is_given(kind: Kind, root: Path,
     assert kind(root=str(root), split_file=str(split)).ids == IDS[:1]
 
 
-def test_fingerprint_and_state(kind: Kind, root: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_ignores_the_place_and_the_state_follows_a_file(kind: Kind, root: Path, tmp_path: Path) -> None:
     dataset = kind(root=str(root))
     first, before = dataset.fingerprint, {id: dataset.state(id) for id in IDS}
     shutil.copytree(root, tmp_path / "copy")
@@ -101,7 +101,9 @@ def test_fingerprint_and_state(kind: Kind, root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path_of", [image_of, label_of])
-def test_a_file_that_vanishes_during_a_run(kind: Kind, root: Path, path_of: Callable[..., Path]) -> None:
+def test_a_file_that_vanishes_during_a_run_changes_the_state_and_is_named(
+    kind: Kind, root: Path, path_of: Callable[..., Path]
+) -> None:
     dataset = kind(root=str(root))
     before = {id: dataset.state(id) for id in dataset.ids}
     path_of(root, kind, IDS[1]).unlink()
@@ -128,7 +130,7 @@ def test_bad_files_are_named(kind: Kind, root: Path) -> None:
     dataset = kind(root=str(root))
     image, label = image_of(root, kind, IDS[0]), label_of(root, kind, IDS[0])
     values = np.asarray(Image.open(label))
-    # The colours of a palette, as some conversions store them.
+    # Some conversions store the colours of the palette.
     Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(label)
     assert failure(dataset, IDS[0]).startswith(f"{label}: a label map has one 8-bit channel")
     unknown = max(set(range(256)) - kind.table.label_of.keys() - set(kind.ignored))
@@ -147,7 +149,7 @@ def test_bad_files_are_named(kind: Kind, root: Path) -> None:
 
 
 def test_files_of_a_mac_are_no_pictures(kind: Kind, root: Path) -> None:
-    """Copied to a foreign disk, each file has a second one, ``._NAME``."""
+    """On disks of other systems, macOS writes a second file, ``._NAME``, for each file."""
     for path in [*(root / kind.images).iterdir(), *(root / kind.maps).iterdir()]:
         path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
     dataset = kind(root=str(root))
@@ -157,7 +159,7 @@ def test_files_of_a_mac_are_no_pictures(kind: Kind, root: Path) -> None:
 
 
 @pytest.mark.parametrize("suffixes", [(".JPG", ".PNG"), (".jpeg", ".png"), (".JPEG", ".Png")])
-def test_capital_suffixes(kind: Kind, root: Path, suffixes: tuple[str, str]) -> None:
+def test_suffixes_in_capitals_are_found(kind: Kind, root: Path, suffixes: tuple[str, str]) -> None:
     before = kind(root=str(root))
     expected = before.fingerprint, before.load(IDS[0]).label
     image, label = image_of(root, kind, IDS[0]), label_of(root, kind, IDS[0])

@@ -1,4 +1,4 @@
-"""The built-in photographs: real packages, with the project's polygons and with a stand-in for them."""
+"""The built-in photographs, with the project's polygons and with simpler ones in their place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from datasets import photos
 from datasets.base import VOID, DatasetError
 from datasets.photos import SOURCES, Photos
 
-# COCO-Stuff-27 puts flower and leaves into one class, so that the picture of a flower before leaves has only this one.
+# COCO-Stuff-27 puts flower and leaves into one class, so the picture of a flower before leaves has only that one.
 ONE_CLASS = {"flower": "plant-stuff"}
 
 
@@ -52,7 +52,7 @@ def test_ids_are_file_stems() -> None:
     assert list(SOURCES) == sorted(Path(file).stem for _, file in SOURCES.values())
 
 
-def test_painters_order(truth: Path) -> None:
+def test_later_polygons_cover_earlier_ones(truth: Path) -> None:
     dataset = Photos()
     dataset.check()
     assert dataset.ids == tuple(SOURCES)
@@ -67,7 +67,7 @@ def test_painters_order(truth: Path) -> None:
         np.testing.assert_array_equal(label, expected)
 
 
-def test_another_picture_under_the_same_name(truth: Path) -> None:
+def test_another_picture_under_the_same_name_is_refused(truth: Path) -> None:
     content = json.loads(truth.read_text())
     images = [{**image, **({"sha256": "0" * 64} if image["id"] == 0 else {})} for image in content["images"]]
     truth.write_text(json.dumps({**content, "images": images}))
@@ -78,7 +78,7 @@ def test_another_picture_under_the_same_name(truth: Path) -> None:
     Photos().load("china")
 
 
-def test_lists_and_fingerprint(truth: Path, tmp_path: Path) -> None:
+def test_fingerprint_and_state_follow_list_and_polygons(truth: Path, tmp_path: Path) -> None:
     first = Photos().fingerprint
     assert Photos(limit=2).ids == ("astronaut", "chelsea")
     assert Photos(limit=2).fingerprint == first
@@ -96,7 +96,7 @@ def test_lists_and_fingerprint(truth: Path, tmp_path: Path) -> None:
         Photos(limit=0)
 
 
-def test_missing_package_or_file(monkeypatch: pytest.MonkeyPatch, truth: Path) -> None:
+def test_a_missing_package_or_file_is_named(monkeypatch: pytest.MonkeyPatch, truth: Path) -> None:
     monkeypatch.setitem(SOURCES, "rocket", ("skimage", "data/no_such_rocket.jpg"))
     with pytest.raises(DatasetError, match=r"no_such_rocket\.jpg: the installed scikit-image lacks"):
         Photos().check()
@@ -115,7 +115,7 @@ def test_packages_are_not_imported() -> None:
 
 
 @pytest.mark.parametrize("id", SOURCES)
-def test_the_projects_polygons(id: str) -> None:
+def test_the_projects_polygons_label_most_of_each_picture(id: str) -> None:
     dataset = Photos()
     sample = dataset.load(id)
     present = {dataset.classes[label] for label in np.unique(sample.label[sample.label != VOID])}
@@ -123,8 +123,8 @@ def test_the_projects_polygons(id: str) -> None:
     assert (sample.label == VOID).mean() < 0.25
 
 
-def test_the_projects_polygons_against_another_rasteriser() -> None:
-    """Pillow draws the same outlines, up to the pixels the edge runs through."""
+def test_pillow_draws_the_projects_polygons_alike() -> None:
+    """The two differ in pixels on the edges."""
     content = json.loads(photos.TRUTH.read_text())
     assert {Path(image["file_name"]).stem for image in content["images"]} == set(SOURCES)
     for image in content["images"]:

@@ -1,4 +1,4 @@
-"""Broken files: whatever the bytes are, the answer is one line that names the file."""
+"""Reading pictures, label maps and lists. The error for a broken file is one line that names the file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def assert_one_line_about(error: pytest.ExceptionInfo[DatasetError], path: Path)
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
-def test_cut_short(tmp_path: Path, name: str, share: float) -> None:
+def test_a_file_cut_short_is_one_line(tmp_path: Path, name: str, share: float) -> None:
     path = tmp_path / name
     path.write_bytes(FILES[name][: int(share * len(FILES[name]))])
     with pytest.raises(DatasetError) as error:
@@ -47,7 +47,7 @@ def test_cut_short(tmp_path: Path, name: str, share: float) -> None:
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(list(FILES)), st.integers(0, 10**6), st.binary(min_size=1, max_size=30))
-def test_no_bytes_raise_anything_else(tmp_path: Path, name: str, start: int, noise: bytes) -> None:
+def test_damaged_bytes_raise_only_dataset_error(tmp_path: Path, name: str, start: int, noise: bytes) -> None:
     content = bytearray(FILES[name])
     start %= len(content)
     content[start : start + len(noise)] = noise
@@ -62,8 +62,8 @@ def test_no_bytes_raise_anything_else(tmp_path: Path, name: str, start: int, noi
         assert not message or (str(path) in message and "\n" not in message)
 
 
-def test_damage_between_the_chunks_of_a_png(tmp_path: Path) -> None:
-    """Pillow reports this one as a SyntaxError."""
+def test_damage_between_the_chunks_of_a_png_is_one_line(tmp_path: Path) -> None:
+    """Pillow raises SyntaxError for this damage."""
     content = encoded(np.random.default_rng(0).integers(0, 256, (400, 400), dtype=np.uint8), "PNG")
     second = content.index(b"IDAT", content.index(b"IDAT") + 1)
     path = tmp_path / "label.png"
@@ -74,7 +74,7 @@ def test_damage_between_the_chunks_of_a_png(tmp_path: Path) -> None:
     assert_one_line_about(error, path)
 
 
-def test_missing(tmp_path: Path) -> None:
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     for read in (read_image, read_label, read_ids):
         with pytest.raises(DatasetError) as error:
             read(tmp_path / "absent.png")
@@ -119,7 +119,7 @@ def test_pictures_are_decoded_as_on_the_command_line(tmp_path: Path, name: str) 
 
 
 def test_deep_pictures_are_scaled_not_clipped(tmp_path: Path) -> None:
-    """A picture of 8 bits that is saved with 16 comes back, whatever its format."""
+    """A picture of 8 bits that is saved with 16 bits is read unchanged."""
     for name in ("deep.png", "deep.tif"):
         Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(tmp_path / name)
         np.testing.assert_array_equal(read_image(tmp_path / name)[..., 1], PIXELS[..., 0])
@@ -153,7 +153,7 @@ def test_labels_of_other_modes_are_refused(tmp_path: Path, mode: str) -> None:
     assert_one_line_about(error, path)
 
 
-def test_ids(tmp_path: Path) -> None:
+def test_lists_of_ids_are_read_and_empty_ones_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(b"000000000724\r\n\n  000000000139 \n000000000724\n")
     assert read_ids(path) == {"000000000139", "000000000724"}
@@ -166,7 +166,7 @@ def test_ids(tmp_path: Path) -> None:
         assert_one_line_about(error, path)
 
 
-def test_sample_of_two_sizes_or_without_a_class() -> None:
+def test_a_sample_of_two_sizes_or_without_a_class_is_refused() -> None:
     label = np.zeros(PIXELS.shape[:2], np.int16)
     image_path, label_path = Path("a.jpg"), Path("a.png")
     with pytest.raises(DatasetError, match=r"a\.jpg is 60 x 40 .* a\.png are 40 x 60"):
@@ -177,7 +177,7 @@ def test_sample_of_two_sizes_or_without_a_class() -> None:
     assert (sample.id, sample.label is label, sample.image is PIXELS) == ("a", True, True)
 
 
-def test_class_tables() -> None:
+def test_class_tables_have_27_classes_and_make_other_values_void() -> None:
     coco, cityscapes = class_table("cocostuff27"), class_table("cityscapes27")
     assert len(coco.names) == len(cityscapes.names) == 27
     assert len(set(coco.names)) == len(set(cityscapes.names)) == 27
@@ -198,7 +198,6 @@ def test_class_tables() -> None:
 
 
 def test_class_tables_are_the_published_ones(shared: Path) -> None:
-    """Name by name, as the reference files have them."""
     rows = [line.split(",") for line in (shared / "facts/cocostuff27.csv").read_text().splitlines()[1:]]
     table = class_table("cocostuff27")
     assert {int(fine): (int(coarse), name) for fine, _, coarse, name in rows} == {

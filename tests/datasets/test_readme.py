@@ -1,4 +1,4 @@
-"""The data set that the page of this room adds outside the project works as it is written there."""
+"""The example of datasets/README.md, a data set outside the project, works as written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = Path(__file__).resolve().parents[2] / "datasets" / "README.md"
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_a_data_set_outside_the_project(
+def test_the_data_set_of_the_example_is_evaluated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blocks = re.findall(r"```(?:python|yaml)\n# ([^\s:]+)[^\n]*\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

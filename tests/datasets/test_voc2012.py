@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012: what the palette indices mean, and the whole way to the records."""
+"""PASCAL VOC 2012: the class of each palette index, and the records of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.paired_folder import image_of, label_of, write_label, write_l
 from tests.helpers.runs import SMALL, evaluate
 
 IDS = ("2007_000033", "2007_000042")
-SIDE = 112  # pixels, of SMALL
+SIDE = 112  # pixels, as in SMALL
 
 
 def test_indices_are_classes_and_255_is_void(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_indices_are_classes_and_255_is_void(tmp_path: Path) -> None:
     assert (dataset.label_source, dataset.official_count, dataset.background) == ("SegmentationClass", 1449, 0)
 
 
-def test_classes_of_the_devkit() -> None:
+def test_class_names_are_those_of_the_devkit() -> None:
     assert len(Voc2012.table.names) == 21
     assert [Voc2012.table.names[label] for label in (0, 1, 7, 11, 15, 20)] == [
         *("background", "aeroplane", "car", "diningtable", "person", "tvmonitor"),
@@ -39,8 +39,8 @@ def test_classes_of_the_devkit() -> None:
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_the_whole_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The records hold the scores of the label maps by the background rule, whose class is part of the key."""
+def test_records_of_a_run_hold_the_counts_with_a_background(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The class of the background is part of the settings of a row."""
     root = tmp_path / "voc"
     for seed, id in enumerate(IDS):
         write_pair(root, Voc2012, id, seed, (SIDE, SIDE))

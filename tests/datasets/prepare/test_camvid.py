@@ -101,7 +101,7 @@ def test_a_broken_download_starts_again(server: FileServer, root: Path, release:
     assert len(server.requests) == 4
 
 
-def test_missing_and_damaged_files(
+def test_missing_files_are_unpacked_again_and_damaged_ones_named(
     server: FileServer, root: Path, release: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(root) == 0
@@ -120,7 +120,7 @@ def test_missing_and_damaged_files(
     assert "3 pictures are there, the release has 2" in error_line(capsys)
 
 
-def test_another_archive(
+def test_an_archive_that_lacks_a_file_is_refused(
     server: FileServer, root: Path, release: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     last = sorted(release)[-1]
@@ -131,7 +131,7 @@ def test_another_archive(
 
 
 @pytest.mark.parametrize("name", [f"{TOP}/CamVid/../../../x.png", "/x.png", f"{TOP}/CamVid/test/Seq05VD_4.png"])
-def test_archives_made_to_do_harm(
+def test_an_archive_made_to_do_harm_is_not_unpacked(
     server: FileServer, root: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry = zipfile.ZipInfo(name)
@@ -148,14 +148,16 @@ def test_archives_made_to_do_harm(
     assert {path for path in after - before if path.is_file()} <= {root / ".sources.json"}
 
 
-def test_no_network(server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_network_the_error_says_how_to_give_another_source(
+    server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(root, "--source", "archive=http://127.0.0.1:1/x.zip") == 2
     message = error_line(capsys)
     assert 'ARGS="--source archive=URL"' in message
     assert not root.exists()
 
 
-def test_the_project_knows_every_file_of_the_release(shared: Path) -> None:
+def test_our_checksums_are_those_of_every_file_of_the_release(shared: Path) -> None:
     lines = prepare_camvid.CHECKSUMS.read_text().splitlines()
     published = dict(reversed(line.split("  ")) for line in lines)
     assert len(published) == len(lines) == 2 * (367 + 101 + 233)
@@ -168,6 +170,6 @@ def test_the_project_knows_every_file_of_the_release(shared: Path) -> None:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == published[path.relative_to(folder).as_posix()]
 
 
-def test_our_source(shared: Path) -> None:
+def test_our_address_is_that_of_the_reference_list(shared: Path) -> None:
     url = yaml.safe_load(prepare.SOURCES.read_text())["camvid"]["archive"]["url"]
     assert url in (shared / "facts" / "sources.csv").read_text()

@@ -44,7 +44,9 @@ def run(root: Path, *more: str | Path) -> int:
 
 
 @pytest.mark.parametrize("place", ["named", "renamed", "in the folder"])
-def test_unpacked(cityscapes: dict[str, Path], root: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_archives_are_unpacked_wherever_they_lie(
+    cityscapes: dict[str, Path], root: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     root.mkdir(parents=True)
     if place == "in the folder":
         for path in cityscapes.values():
@@ -65,7 +67,7 @@ def test_unpacked(cityscapes: dict[str, Path], root: Path, place: str, capsys: p
     }
 
 
-def test_complete_folder_is_only_checked(
+def test_a_complete_folder_is_only_checked(
     cityscapes: dict[str, Path], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("datasets.cityscapes27.Cityscapes27.official_count", 3)
@@ -73,7 +75,9 @@ def test_complete_folder_is_only_checked(
     assert run(root, "--archives", root.parent / "gone.zip") == 0
 
 
-def test_without_archives(cityscapes: dict[str, Path], root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_archives_are_named(
+    cityscapes: dict[str, Path], root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(root) == 2
     assert not root.exists()
     message = error_line(capsys)
@@ -87,7 +91,9 @@ def test_without_archives(cityscapes: dict[str, Path], root: Path, capsys: pytes
     assert error_line(capsys).startswith(f"error: {root / 'absent.zip'}: the archive is missing")
 
 
-def test_sizes_and_damage(cityscapes: dict[str, Path], root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_picture_of_another_size_and_a_damaged_archive_are_named(
+    cityscapes: dict[str, Path], root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(root, "--archives", *cityscapes.values())
     picture = root / "leftImg8bit/val/lindau/lindau_000000_000019_leftImg8bit.png"
     Image.new("RGB", (10, 20)).save(picture)

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """The synthetic COCO as it is once prepared."""
+    """A prepared folder with a synthetic COCO."""
     folder = write_folder(tmp_path / "home")
     write_annotations(folder)
     (folder / OFFICIAL_LIST).write_text("".join(f"{id}\n" for id in IDS))
@@ -44,7 +44,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(home: Path, tmp_path: Path) -> dict[str, bytes]:
-    """The archives that it is published in, laid out as the real ones, with more in them than is needed."""
+    """The same data as archives, laid out like the published ones, which also hold files that are not needed."""
     more = {"__MACOSX/val2017/._000000000139.jpg": b"resource fork", "train2017/000000000009.png": JUNK}
     things, stuff = (home / "annotations" / f"{name}_val2017.json" for name in ("instances", "stuff"))
     contents: dict[str, dict[str, Path | bytes]] = {
@@ -94,13 +94,15 @@ def data_of(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("three_are_all")
-def test_cocostuff(server: FileServer, home: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_run_prepares_the_folder_and_the_next_does_nothing(
+    server: FileServer, home: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(root) == 0
     assert data_of(root) == published(home)
     assert [name for name, _ in server.requests] == [OFFICIAL_LIST, ZIPS["stuffthingmaps"], ZIPS["images"]]
     said = capsys.readouterr().out
     assert re.search(r"downloads about 0\.0 GB \(.*val2017.zip.*\); needs 0\.0 GB", said)
-    assert said.index("GB") < said.index(f"from {server.url(ZIPS['images'])}")  # said before it begins
+    assert said.index("GB") < said.index(f"from {server.url(ZIPS['images'])}")  # printed before it begins
     assert f"{root}: 3 of 3 pictures, labels from stuffthingmaps: ready" in said
     dataset = CocoStuff27(root=str(root))
     assert dataset.ids == IDS
@@ -111,14 +113,14 @@ def test_cocostuff(server: FileServer, home: Path, root: Path, capsys: pytest.Ca
     digest = hashlib.sha256(server.files[ZIPS["stuffthingmaps"]]).hexdigest()
     assert (maps["sha256"], maps["sha256_published"]) == (digest, False)
     assert maps["url"] == server.url(ZIPS["stuffthingmaps"])
-    assert digest in said  # that nobody has published it is said, too
+    assert digest in said  # printed, because no checksum of this archive is published
     assert manifest[ZIPS["images"]]["sha256_published"] is True
     assert manifest["label_source"] == "stuffthingmaps"
 
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     server.requests.clear()
     assert run(root) == 0
-    shutil.rmtree(root / "archives")  # no longer needed, as is said
+    shutil.rmtree(root / "archives")  # the output says that they are no longer needed
     assert run(root) == 0
     assert server.requests == []
     assert not (root / "archives").exists()
@@ -137,7 +139,7 @@ def test_missing_pictures_are_unpacked_again(server: FileServer, home: Path, roo
 
 
 @pytest.mark.usefixtures("three_are_all")
-def test_folder_from_elsewhere_is_only_checked(server: FileServer, home: Path) -> None:
+def test_a_folder_from_elsewhere_is_only_checked(server: FileServer, home: Path) -> None:
     """Such a folder may be read-only, so nothing is written."""
     before = contents(home)
     (home / "curated" / "val2017").mkdir(parents=True)
@@ -148,7 +150,9 @@ def test_folder_from_elsewhere_is_only_checked(server: FileServer, home: Path) -
     assert server.requests == []
 
 
-def test_part_of_the_data(server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_part_of_the_data_needs_allow_partial(
+    server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(root) == 1
     message = error_line(capsys)
     assert "3 of 2,175 pictures" in message
@@ -158,7 +162,9 @@ def test_part_of_the_data(server: FileServer, root: Path, capsys: pytest.Capture
 
 
 @pytest.mark.usefixtures("three_are_all")
-def test_json_labels(server: FileServer, home: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_labels_replace_label_maps_that_cannot_be_downloaded(
+    server: FileServer, home: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     server.files.pop(ZIPS["stuffthingmaps"])
     assert run(root) == 2
     message = error_line(capsys)
@@ -176,7 +182,7 @@ def test_json_labels(server: FileServer, home: Path, root: Path, capsys: pytest.
 
 
 @pytest.mark.usefixtures("three_are_all")
-def test_other_addresses(
+def test_archives_come_from_other_addresses_if_given(
     server: FileServer, home: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mirror = ["--source", f"images={(tmp_path / ZIPS['images']).as_uri()}"]
@@ -196,7 +202,7 @@ def test_other_addresses(
 
 
 @pytest.mark.usefixtures("three_are_all")
-def test_archives_by_hand(
+def test_archives_put_there_by_hand_are_verified_and_used(
     server: FileServer, home: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / "archives").mkdir(parents=True)
@@ -214,7 +220,9 @@ def test_archives_by_hand(
     assert json.loads((root / ".sources.json").read_text())[ZIPS["stuffthingmaps"]]["url"] is None
 
 
-def test_another_list(server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_that_is_not_the_published_one_is_refused(
+    server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root.mkdir(parents=True)
     (root / OFFICIAL_LIST).write_text("000000000139\n")
     assert run(root) == 2
@@ -223,7 +231,9 @@ def test_another_list(server: FileServer, root: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("labels", ["png", "json"])
-def test_sizes_are_compared(home: Path, server: FileServer, labels: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_picture_of_another_size_than_its_labels_is_named(
+    home: Path, server: FileServer, labels: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     Image.new("RGB", (HEIGHT, WIDTH)).save(image_of(home, IDS[1]))
     assert run(home, "--allow-partial", "--labels", labels) == 2
     message = error_line(capsys)
@@ -234,7 +244,7 @@ def test_sizes_are_compared(home: Path, server: FileServer, labels: str, capsys:
     assert str(image_of(home, IDS[1])) in error_line(capsys)
 
 
-def test_stuff_annotations_of_other_pictures(
+def test_a_picture_without_stuff_annotations_is_named(
     home: Path, server: FileServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = home / "annotations" / "stuff_val2017.json"
@@ -244,7 +254,7 @@ def test_stuff_annotations_of_other_pictures(
     assert error_line(capsys).startswith(f"error: {path}: no picture {IDS[0]}")
 
 
-def test_disk_too_small(
+def test_a_disk_that_is_too_small_is_an_error_before_the_download(
     server: FileServer, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
@@ -253,7 +263,7 @@ def test_disk_too_small(
     assert [name for name, _ in server.requests] == [OFFICIAL_LIST]
 
 
-def test_interrupted(server: FileServer, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_with_status_130(server: FileServer, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: object) -> str:
         raise KeyboardInterrupt
 
@@ -271,7 +281,7 @@ sys.exit(prepare.main(sys.argv[2:]))
 
 
 @pytest.mark.usefixtures("three_are_all")
-def test_killed_in_the_middle_of_a_download(server: FileServer, home: Path, root: Path) -> None:
+def test_a_killed_download_is_continued(server: FileServer, home: Path, root: Path) -> None:
     server.usual = Behaviour(pause=0.005)
     command = [sys.executable, "-c", KILLABLE, str(prepare.SOURCES), "cocostuff", "--dir", str(root)]
     part = root / "archives" / f"{ZIPS['stuffthingmaps']}.part"
@@ -294,10 +304,10 @@ def test_killed_in_the_middle_of_a_download(server: FileServer, home: Path, root
     assert data_of(root) == published(home)
 
 
-# What the project itself says
+# sources.yaml and the Makefile
 
 
-def test_our_sources(shared: Path) -> None:
+def test_our_sources_are_those_of_the_reference_list(shared: Path) -> None:
     entries = yaml.safe_load(prepare.SOURCES.read_text())
     sources = prepare_sources.sources_of(entries["cocostuff"], {})
     facts = (shared / "facts" / "sources.csv").read_text()
@@ -309,8 +319,7 @@ def test_our_sources(shared: Path) -> None:
     assert all(isinstance(source, Source) for source in sources.values())
 
 
-def test_make_targets() -> None:
-    """The commands that messages and configuration name."""
+def test_make_targets_pass_their_variables_on() -> None:
     for target, options, expected in (
         ("data-cocostuff", ["DIR=x y"], ["cocostuff", "--dir", "x y"]),
         ("data-cocostuff", ["ARGS=--labels json"], ["cocostuff", "--dir", "data/cocostuff", "--labels", "json"]),
@@ -324,6 +333,6 @@ def test_make_targets() -> None:
         assert words[words.index("datasets.prepare") + 1 :] == expected
 
 
-def test_no_torch() -> None:
+def test_the_command_imports_no_torch() -> None:
     code = "import sys, datasets.prepare; assert not {'torch', 'diffseg', 'eval'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,4 +1,4 @@
-"""Downloads from a real server that cuts, lies and changes its mind."""
+"""Downloads from a local server that cuts connections, reports wrong sizes and changes its files."""
 
 from __future__ import annotations
 
@@ -58,40 +58,40 @@ def failure(source: Source, path: Path) -> str:
 
 
 def leave_part(path: Path, content: bytes) -> None:
-    """Writes the files that a killed download leaves."""
+    """Writes the file that a killed download leaves."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_name("data.bin.part").write_bytes(content)
 
 
-def assert_taken(path: Path, sha256: str) -> None:
+def assert_complete(path: Path, sha256: str) -> None:
     assert path.read_bytes() == CONTENT
     assert sha256 == SHA256
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_whole(server: FileServer, path: Path) -> None:
-    assert_taken(path, download(published(server), path))
+def test_a_file_is_downloaded_in_one_request(server: FileServer, path: Path) -> None:
+    assert_complete(path, download(published(server), path))
     assert server.ranges == [None]
 
 
 @pytest.mark.parametrize("versions", [True, False])
 def test_cut_connections_are_continued(server: FileServer, path: Path, versions: bool) -> None:
-    """More often than the number of attempts: each brings something, so each counts as the first."""
+    """An attempt that brings new bytes does not count towards the limit, so there may be more attempts than that."""
     server.usual = Behaviour(versions=versions)
     server.script.extend([Behaviour(cut=40_000, versions=versions)] * (ATTEMPTS + 1))
-    assert_taken(path, download(published(server), path))
+    assert_complete(path, download(published(server), path))
     assert server.ranges == [None] + [f"bytes={40_000 * i}-" for i in range(1, ATTEMPTS + 2)]
 
 
-def test_server_that_ignores_ranges(server: FileServer, path: Path) -> None:
+def test_the_download_starts_over_if_the_server_ignores_ranges(server: FileServer, path: Path) -> None:
     server.usual = Behaviour(ranges=False)
     server.script.extend([Behaviour(cut=100_000), Behaviour(ranges=False, cut=50_000)])
-    assert_taken(path, download(published(server), path))
+    assert_complete(path, download(published(server), path))
     assert server.ranges == [None, "bytes=100000-", "bytes=50000-"]
 
 
-def test_server_that_ignores_ranges_and_always_cuts(server: FileServer, path: Path) -> None:
-    """Beginning at zero each time brings nothing new, so it ends."""
+def test_a_server_that_ignores_ranges_and_always_cuts_is_given_up(server: FileServer, path: Path) -> None:
+    """Attempts that begin at zero bring no new bytes, so they count towards the limit."""
     server.script.append(Behaviour(cut=100_000))
     server.script.extend([Behaviour(ranges=False, cut=50_000), Behaviour(ranges=False, cut=90_000)] * ATTEMPTS)
     failure(published(server), path)
@@ -99,77 +99,77 @@ def test_server_that_ignores_ranges_and_always_cuts(server: FileServer, path: Pa
     assert path.with_name("data.bin.part").read_bytes() == CONTENT[:50_000]
 
 
-def test_next_run_goes_on(server: FileServer, path: Path) -> None:
+def test_the_next_run_continues_the_download(server: FileServer, path: Path) -> None:
     server.script.append(Behaviour(cut=120_000))
     server.usual = Behaviour(status=503)
     assert "503" in failure(published(server), path)
     server.usual = Behaviour()
-    assert_taken(path, download(published(server), path))
+    assert_complete(path, download(published(server), path))
     assert server.ranges[-1] == "bytes=120000-"
 
 
-def test_killed_after_the_last_byte(server: FileServer, path: Path) -> None:
-    """Without a request if the size is published; else the server says that there is no more."""
+def test_a_download_killed_after_the_last_byte_is_completed(server: FileServer, path: Path) -> None:
+    """If the size is published, no request is made. Otherwise the server answers that nothing is left."""
     leave_part(path, CONTENT)
-    assert_taken(path, download(published(server), path))
+    assert_complete(path, download(published(server), path))
     assert server.ranges == []
     path.rename(path.with_name("data.bin.part"))
-    assert_taken(path, download(source(server), path))
+    assert_complete(path, download(source(server), path))
     assert server.ranges == ["bytes=300000-"]
 
 
 @pytest.mark.parametrize("extra", [5, 300_000])
-def test_part_that_is_longer_than_the_file(server: FileServer, path: Path, extra: int) -> None:
+def test_a_part_longer_than_the_file_is_downloaded_again(server: FileServer, path: Path, extra: int) -> None:
     leave_part(path, CONTENT + OTHER[:extra])
-    assert_taken(path, download(source(server), path))
+    assert_complete(path, download(source(server), path))
     assert server.ranges == [f"bytes={len(CONTENT) + extra}-", None]
 
 
-def test_pieces_of_two_versions_are_found_out(server: FileServer, path: Path) -> None:
-    """The checksum differs, and the file is downloaded in one piece."""
+def test_pieces_of_two_versions_are_downloaded_again(server: FileServer, path: Path) -> None:
+    """Together they have a wrong checksum."""
     leave_part(path, OTHER[:100_000])
-    assert_taken(path, download(published(server), path))
+    assert_complete(path, download(published(server), path))
     assert server.ranges == ["bytes=100000-", None]
 
 
-def test_wrong_bytes(server: FileServer, path: Path) -> None:
+def test_a_file_with_a_wrong_checksum_is_set_aside(server: FileServer, path: Path) -> None:
     server.files["data.bin"] = OTHER
     message = failure(published(server), path)
     assert SHA256 in message
     assert hashlib.sha256(OTHER).hexdigest() in message
     assert path.with_name("data.bin.rejected").read_bytes() == OTHER
     assert len(server.requests) == 1
-    # It is not taken for a part of the right one.
+    # The file set aside is not continued as a part of the right one.
     server.files["data.bin"] = CONTENT
     assert download(published(server), path) == SHA256
     assert server.ranges == [None, None]
 
 
-def test_wrong_bytes_and_cut_every_time(server: FileServer, path: Path) -> None:
+def test_a_wrong_file_in_pieces_is_downloaded_once_more(server: FileServer, path: Path) -> None:
     server.files["data.bin"] = OTHER
     server.usual = Behaviour(cut=200_000)
     failure(published(server), path)
     assert server.ranges == [None, "bytes=200000-"] * 2
 
 
-def test_wrong_size_is_refused_before_the_download(server: FileServer, path: Path) -> None:
+def test_a_wrong_size_is_refused_before_the_download(server: FileServer, path: Path) -> None:
     leave_part(path, CONTENT[:1000])
     server.files["data.bin"] = OTHER[:-1]
     message = failure(published(server), path)
     assert "299,999 bytes" in message
     assert "300,000" in message
-    assert path.with_name("data.bin.part").read_bytes() == CONTENT[:1000]  # what is good is kept
+    assert path.with_name("data.bin.part").read_bytes() == CONTENT[:1000]  # the good part is kept
 
 
-def test_claims_more_than_it_sends(server: FileServer, path: Path) -> None:
-    """Asked for the rest, the server says that there is none."""
+def test_a_content_length_that_is_too_large_does_no_harm(server: FileServer, path: Path) -> None:
+    """The server answers the request for the rest: nothing is left."""
     server.usual = Behaviour(extra=10)
-    assert_taken(path, download(source(server), path))
+    assert_complete(path, download(source(server), path))
     assert server.ranges == [None, "bytes=300000-"]
 
 
-def test_claims_less_than_it_sends(server: FileServer, path: Path) -> None:
-    """Nobody can tell, for want of a checksum, except that what came is no archive."""
+def test_an_archive_cut_by_a_too_small_content_length_is_set_aside(server: FileServer, path: Path) -> None:
+    """Without a checksum, the only sign is that the file is no complete archive."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("x", CONTENT)
@@ -184,34 +184,36 @@ def test_claims_less_than_it_sends(server: FileServer, path: Path) -> None:
     assert path.read_bytes() == server.files["data.zip"]
 
 
-def test_no_length(server: FileServer, path: Path) -> None:
-    """In chunks, as GitHub packs archives: the end is known, and a part cannot be continued."""
+def test_a_file_sent_in_chunks_is_downloaded(server: FileServer, path: Path) -> None:
+    """GitHub sends archives like this: the end is marked, and a part cannot be continued."""
     server.usual = Behaviour(length=False, ranges=False)
     server.script.append(Behaviour(length=False, cut=100_000))
-    assert_taken(path, download(source(server), path))
+    assert_complete(path, download(source(server), path))
     assert server.ranges == [None, "bytes=100000-"]
     path.unlink()
     assert "300,000 bytes" in failure(source(server, size=300_001), path)
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])
-def test_refusals_are_final(server: FileServer, path: Path, status: int) -> None:
+def test_refusals_are_not_tried_again(server: FileServer, path: Path, status: int) -> None:
     server.usual = Behaviour(status=status)
     assert str(status) in failure(source(server), path)
     assert len(server.requests) == 1
 
 
-def test_passing_errors_are_tried_again(server: FileServer, path: Path) -> None:
+def test_temporary_errors_are_tried_again(server: FileServer, path: Path) -> None:
     server.script.extend(Behaviour(status=status) for status in (500, 503, 429, 0))
-    assert_taken(path, download(source(server), path))
+    assert_complete(path, download(source(server), path))
     server.usual = Behaviour(status=500)
     path = path.with_name("again.bin")
     assert "500" in failure(source(server), path)
     assert len(server.requests) == 5 + ATTEMPTS
 
 
-def test_server_is_down(server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing has come, so nothing is waited for, and no folder is made."""
+def test_a_server_that_is_down_is_an_error_at_once(
+    server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first byte, no attempt is repeated and no folder is made."""
     pauses: list[float] = []
     monkeypatch.setattr(module.time, "sleep", pauses.append)
     with socket.socket() as free:
@@ -224,7 +226,9 @@ def test_server_is_down(server: FileServer, path: Path, monkeypatch: pytest.Monk
     assert not path.parent.exists()
 
 
-def test_server_goes_down_in_the_middle(server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_goes_down_is_tried_again_after_longer_pauses(
+    server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(module, "PAUSE", 1.0)
     monkeypatch.setattr(module.time, "sleep", pauses.append)
@@ -241,27 +245,29 @@ def test_server_goes_down_in_the_middle(server: FileServer, path: Path, monkeypa
 
     monkeypatch.setattr(module.urllib.request, "urlopen", once)
     assert f"{ATTEMPTS} attempts" in failure(down, path)
-    assert [pause for pause in pauses if pause] == [1.0, 1.0, 2.0, 4.0, 8.0]  # the server's own are 0
+    assert [pause for pause in pauses if pause] == [1.0, 1.0, 2.0, 4.0, 8.0]  # the test server's pauses are 0
     monkeypatch.setattr(module.urllib.request, "urlopen", connect)
-    assert_taken(path, download(published(server), path))
+    assert_complete(path, download(published(server), path))
     assert server.ranges[-1] == "bytes=100000-"
 
 
-def test_server_falls_silent(server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_asked_again_after_the_timeout(
+    server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "TIMEOUT", 0.1)
     server.script.append(Behaviour(pause=0.6))
-    assert_taken(path, download(published(server), path))
+    assert_complete(path, download(published(server), path))
     assert len(server.requests) == 2
 
 
-def test_web_page_instead_of_the_file(server: FileServer, path: Path) -> None:
+def test_a_web_page_instead_of_the_file_is_refused(server: FileServer, path: Path) -> None:
     leave_part(path, CONTENT[:1000])
     server.usual = Behaviour(content_type="text/html; charset=utf-8")
     assert "web page" in failure(source(server), path)
     assert path.with_name("data.bin.part").read_bytes() == CONTENT[:1000]
 
 
-def test_files_of_this_machine(tmp_path: Path) -> None:
+def test_a_file_of_this_machine_is_copied(tmp_path: Path) -> None:
     (tmp_path / "mirror").write_bytes(CONTENT)
     keys = {"name": "images", "file": "data.bin", "about": 0, "unpacked": 0, "sha256": SHA256}
     path = tmp_path / "data.bin"
@@ -270,7 +276,7 @@ def test_files_of_this_machine(tmp_path: Path) -> None:
     failure(Source(url=(tmp_path / "absent").as_uri(), **keys), tmp_path / "other")  # type: ignore[arg-type]
 
 
-def test_full_disk_is_no_cut_connection(server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_tried_again(server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full, which plays the full disk")
     path.parent.mkdir()

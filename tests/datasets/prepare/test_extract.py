@@ -35,7 +35,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 
 def refusal(tmp_path: Path, content: bytes, limits: Limits = LIMITS) -> str:
-    """The message, after a look that nothing was written anywhere."""
+    """Message of the refusal. Checks that nothing was written."""
     archive = tmp_path / "a.zip"
     archive.write_bytes(content)
     with pytest.raises(DatasetError) as error:
@@ -49,7 +49,7 @@ def refusal(tmp_path: Path, content: bytes, limits: Limits = LIMITS) -> str:
 
 @pytest.mark.parametrize("front", ["", "stuffthingmaps/"])
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_only_what_is_asked_for(tmp_path: Path, front: str, compression: int) -> None:
+def test_only_wanted_files_are_unpacked(tmp_path: Path, front: str, compression: int) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(zipped({f"{front}{name}": content for name, content in GOOD.items()}, compression))
     selection = select(archive, MEMBERS, LIMITS)
@@ -82,7 +82,7 @@ def test_whole_files_are_left_alone_and_damaged_ones_replaced(tmp_path: Path) ->
         "c:/val2017/3.jpg",
     ],
 )
-def test_names_that_lead_out(tmp_path: Path, name: str) -> None:
+def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     assert repr(name) in refusal(tmp_path, zipped({**GOOD, name: b"evil"}))
 
 
@@ -93,30 +93,30 @@ def with_link(name: str) -> bytes:
     return zipped({link: b"/etc", **GOOD})
 
 
-def test_links(tmp_path: Path) -> None:
+def test_a_link_among_wanted_files_is_refused(tmp_path: Path) -> None:
     assert "is a link" in refusal(tmp_path, with_link("val2017/3.jpg"))
-    # One that is not asked for is not unpacked, so it does no harm.
+    # A link among the other files is not unpacked, so it does no harm.
     (tmp_path / "a.zip").write_bytes(with_link("val2017"))
     unpack(select(tmp_path / "a.zip", MEMBERS, LIMITS), tmp_path / "out")
     assert everything(tmp_path / "out") == {"1.jpg": b"one" * 100, "2.jpg": b"two" * 100}
 
 
-def test_two_files_for_one_path(tmp_path: Path) -> None:
+def test_two_files_for_one_path_are_refused(tmp_path: Path) -> None:
     assert "twice" in refusal(tmp_path, zipped({**GOOD, "other/val2017/1.jpg": b"another"}))
 
 
-def test_bombs(tmp_path: Path) -> None:
+def test_files_beyond_the_limits_are_refused(tmp_path: Path) -> None:
     zeros = zipped({"val2017/1.jpg": bytes(10_001)})
     assert len(zeros) < 200
     assert "10,001 bytes" in refusal(tmp_path, zeros)
     assert "30,000 bytes" in refusal(tmp_path, zipped({f"val2017/{i}.jpg": bytes(10_000) for i in range(3)}))
-    # What is not asked for may be as large as it likes.
+    # Files that are not unpacked may have any size.
     (tmp_path / "a.zip").write_bytes(zipped({**GOOD, "train2017/4.jpg": bytes(1_000_000)}))
     assert select(tmp_path / "a.zip", MEMBERS, LIMITS).bytes == 600
 
 
-def test_bomb_with_a_header_that_lies(tmp_path: Path) -> None:
-    """The header says 5 bytes, so the limits let it pass; not more than that are unpacked, and it is found out."""
+def test_no_more_than_the_size_in_the_header_is_unpacked(tmp_path: Path) -> None:
+    """A bomb whose header says 5 bytes, so that it is within the limits."""
     content = bytearray(zipped({"val2017/1.jpg": bytes(5_000_000)}))
     size = (5_000_000).to_bytes(4, "little")
     assert content.count(size) == 2  # in front of the file, and in the directory at the end
@@ -127,21 +127,21 @@ def test_bomb_with_a_header_that_lies(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "1.jpg").exists()
 
 
-def test_encrypted_or_unusually_compressed(tmp_path: Path) -> None:
+def test_encrypted_and_unusually_compressed_files_are_refused(tmp_path: Path) -> None:
     content = bytearray(zipped({"val2017/1.jpg": b"one"}))
     content[content.index(b"PK\x01\x02") + 8] |= 1
     assert "'val2017/1.jpg' in it is encrypted" in refusal(tmp_path, bytes(content))
     assert "unusual" in refusal(tmp_path, zipped(GOOD, zipfile.ZIP_LZMA))
 
 
-def test_nothing_of_the_kind(tmp_path: Path) -> None:
+def test_another_archive_or_another_file_is_refused(tmp_path: Path) -> None:
     assert "another archive" in refusal(tmp_path, zipped({"train2017/1.jpg": b"one"}))
     assert "damaged" in refusal(tmp_path, b"<html>not found</html>")
     assert "damaged" in refusal(tmp_path, b"")
 
 
-def test_damage_of_every_kind(tmp_path: Path) -> None:
-    """Cut or overwritten anywhere: what is unpacked is what was packed, or the archive is said to be damaged."""
+def test_a_damaged_archive_never_yields_a_wrong_file(tmp_path: Path) -> None:
+    """Archives are cut or overwritten at random places. Most of them must be refused."""
     generator = random.Random(0)
     good = zipped(GOOD)
     archive, out, found = tmp_path / "a.zip", tmp_path / "out", 0
@@ -160,7 +160,7 @@ def test_damage_of_every_kind(tmp_path: Path) -> None:
     assert found > 200
 
 
-def test_disk_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_too_small_is_an_error_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 599))
     (tmp_path / "a.zip").write_bytes(zipped(GOOD))
     selection = select(tmp_path / "a.zip", MEMBERS, LIMITS)
