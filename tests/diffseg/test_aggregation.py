@@ -41,7 +41,7 @@ def naive(maps: dict[int, Tensor], weights: dict[int, float], scheme: str, layer
 
 @pytest.mark.parametrize("sides", [SIDES, (12, 6, 4, 2)])  # of the latter, 4 does not divide 6
 @pytest.mark.parametrize("scheme", ["official", "paper", "paper_normalised"])
-def test_equals_brute_force(scheme: Scheme, sides: tuple[int, ...]) -> None:
+def test_aggregation_equals_brute_force(scheme: Scheme, sides: tuple[int, ...]) -> None:
     maps, layers = random_maps(sides), {side: 1 + side % 5 for side in sides}
     expected = naive(maps, {side: side for side in sides}, scheme, layers)
     result = aggregate(maps, "proportional", scheme, layers)
@@ -63,8 +63,8 @@ def test_given_weights_equal_brute_force() -> None:
         ("paper_normalised", (56.3, 28.2, 14.1, 1.4)),
     ],
 )
-def test_shares_of_stable_diffusion(scheme: str, shares: tuple[float, ...]) -> None:
-    """One side at a time uniform over the left half, the others over the right: the left mass is that side's share."""
+def test_each_side_has_its_share_of_the_attention(scheme: str, shares: tuple[float, ...]) -> None:
+    """One side attends to the left half, the others to the right: the mass on the left is that side's share."""
     sides = (64, 32, 16, 8)
     for chosen, share in zip(sides, shares, strict=True):
         maps = {}
@@ -88,7 +88,7 @@ def test_rows_sum_to_one(weights: list[float], seed: int) -> None:
         assert bool((total >= 0).all())
 
 
-def test_proportional_is_the_side_itself() -> None:
+def test_proportional_weights_are_the_sides() -> None:
     maps = random_maps()
     for scheme in ("official", "paper", "paper_normalised"):
         by_name = aggregate(maps, "proportional", scheme, LAYERS)  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def test_finest_alone_changes_nothing_and_leaves_the_input_alone() -> None:
     assert torch.equal(maps[8], before)
 
 
-def test_side_weights() -> None:
+def test_side_weights_by_name_and_by_number() -> None:
     sides = (64, 32, 16, 8)
     assert side_weights("proportional", sides) == {64: 64, 32: 32, 16: 16, 8: 8}
     for name, side in (("finest", 64), ("half", 32), ("quarter", 16), ("eighth", 8)):
@@ -134,7 +134,7 @@ def test_side_weights() -> None:
         (lambda: side_weights([1, 2], SIDES), "one number for each"),
     ],
 )
-def test_errors(call: object, message: str) -> None:
+def test_bad_arguments_are_refused(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
 
@@ -160,6 +160,6 @@ def test_attention_maps_are_validated() -> None:
         AttentionMaps(good, {8: 1})
 
 
-def test_underflow_fraction() -> None:
+def test_underflow_fraction_is_the_share_of_zeros_in_float16() -> None:
     maps = torch.tensor([[1.0, 2.9e-8, 0.0, 1e-7]])
     assert underflow_fraction(maps) == 0.5

@@ -39,7 +39,7 @@ def test_the_old_file_stays_when_writing_fails(tmp_path: Path, error: BaseExcept
         assert caught.value.filename == str(file)
 
 
-def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
+def test_the_file_of_a_killed_process_is_overwritten(tmp_path: Path) -> None:
     for _ in range(2):
         with replacing(tmp_path / "a.txt") as temporary:
             temporary.write_text("new")

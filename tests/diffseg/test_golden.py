@@ -17,13 +17,13 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     return read_golden(GOLDEN, request.param)
 
 
-def test_aggregated_rows(golden: Golden) -> None:
+def test_aggregated_rows_are_the_authors(golden: Golden) -> None:
     rows = golden.aggregated[golden.arrays["aggregated_rows"]].numpy()
     np.testing.assert_allclose(rows, golden.arrays["aggregated_values"], atol=1e-6 * rows.max(), rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_masks_pixel_for_pixel(golden: Golden, precision: str) -> None:
+def test_masks_are_the_authors_in_every_pixel(golden: Golden, precision: str) -> None:
     masks = golden.masks("float64")
     assert masks
     for tau, anchors, expected in masks:
@@ -31,7 +31,7 @@ def test_masks_pixel_for_pixel(golden: Golden, precision: str) -> None:
         np.testing.assert_array_equal(labels.numpy(), expected, err_msg=f"tau {tau}, M {anchors}")
 
 
-def test_refined_masks(golden: Golden) -> None:
+def test_refined_masks_are_the_authors(golden: Golden) -> None:
     assert golden.masks("refined_float64")
     for tau, anchors, expected in golden.masks("refined_float64"):
         for precision in ("float64", "float32"):
@@ -40,7 +40,7 @@ def test_refined_masks(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("golden", IMAGES[:1], indirect=True)
-def test_masks_of_one_resolution(golden: Golden) -> None:
+def test_masks_of_one_resolution_are_the_authors(golden: Golden) -> None:
     aggregated = aggregate(golden.maps, {64: 0, 32: 1, 16: 0, 8: 0})
     assert golden.masks("only32_float64")
     for tau, anchors, expected in golden.masks("only32_float64"):
@@ -48,7 +48,7 @@ def test_masks_of_one_resolution(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("golden", IMAGES[1:], indirect=True)
-def test_float16_where_nothing_underflows(golden: Golden) -> None:
+def test_float16_masks_are_the_authors_where_nothing_underflows(golden: Golden) -> None:
     assert golden.masks("float16")
     assert underflow_fraction(golden.aggregated) == 0
     for tau, anchors, expected in golden.masks("float16"):
@@ -62,7 +62,7 @@ def test_float16_drops_the_maps_that_underflow(golden: Golden) -> None:
     assert 0.07 < underflow_fraction(golden.aggregated) < 0.25
     rows, columns = anchor_grid(64, 16).unbind(dim=1)
     anchors = rows * 64 + columns
-    # What their cast does, in numpy: a map with a zero entry has a divergence of NaN to every map.
+    # The effect of their cast, in numpy: a map with a zero entry has a divergence of NaN to every map.
     lost = (golden.aggregated.numpy().astype(np.float16) == 0).any(axis=1)
     divergence = Merger(golden.aggregated).divergence(anchors, "float16")
     np.testing.assert_array_equal(divergence.isnan().numpy(), lost[anchors.numpy()][:, None] | lost)

@@ -1,4 +1,4 @@
-"""``make weights``: what is in the cache is not downloaded again, and without a network one line comes at once."""
+"""``make weights`` downloads only files that are not in the cache, and reports at once that there is no network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(cache: Path, repository: str, name: str) -> Path:
-    """A file as the hub's client lays it into its cache."""
+    """Puts a file into the cache as the hub's client does."""
     folder = cache / f"models--{repository.replace('/', '--')}"
     (folder / "refs").mkdir(parents=True, exist_ok=True)
     (folder / "refs" / "main").write_text("c0ffee")
@@ -35,7 +35,9 @@ def put(cache: Path, repository: str, name: str) -> Path:
     return path
 
 
-def test_without_a_network(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_one_line_comes_at_once(
+    cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", None)  # would try for half a minute
     assert hub.main() == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -44,7 +46,7 @@ def test_without_a_network(cache: Path, capsys: pytest.CaptureFixture[str], monk
     assert not cache.exists(), "something was left behind"
 
 
-def test_a_hub_that_does_not_answer(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_does_not_answer_is_an_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "REACHED_WITHIN", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -52,7 +54,7 @@ def test_a_hub_that_does_not_answer(cache: Path, monkeypatch: pytest.MonkeyPatch
             hub.download(TINY)
 
 
-def test_what_is_in_the_cache_needs_no_network(cache: Path) -> None:
+def test_cached_files_need_no_network(cache: Path) -> None:
     paths = [put(cache, "somebody/tiny", name) for name in TINY["somebody/tiny"]]
     assert hub.download(TINY) == [str(paths[0].parent)]
 
@@ -72,7 +74,7 @@ def test_only_missing_files_are_downloaded(cache: Path, monkeypatch: pytest.Monk
     assert all((Path(folder) / name).is_file() for name in TINY["somebody/tiny"])
 
 
-def test_a_disk_that_is_full(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_that_names_the_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -64,7 +64,9 @@ def setting(request: pytest.FixtureRequest) -> Callable[[], AbstractContextManag
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_functions(name: str, setting: Callable[[], AbstractContextManager[object]]) -> None:
+def test_functions_ignore_torch_settings_of_the_caller(
+    name: str, setting: Callable[[], AbstractContextManager[object]]
+) -> None:
     expected = CALLS[name]()
     with setting():
         result = CALLS[name]()
@@ -75,7 +77,7 @@ def test_functions(name: str, setting: Callable[[], AbstractContextManager[objec
 
 @pytest.fixture(scope="module")
 def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Backbone]:
-    """Tiny random models: a vision transformer that fits its positions to the input, another, and a U-Net."""
+    """Tiny random models: two vision transformers, one of which fits its positions to the input, and a U-Net."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     tiny = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 64, "patch_size": 8}
@@ -98,7 +100,7 @@ def same(given: AttentionMaps, expected: AttentionMaps) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["DINO", "DINOv2", "Stable Diffusion"])
-def test_backbones(
+def test_backbones_ignore_torch_settings_of_the_caller(
     kind: str, setting: Callable[[], AbstractContextManager[object]], specs: dict[str, Backbone]
 ) -> None:
     spec = specs[kind]
@@ -111,7 +113,7 @@ def test_backbones(
             *zip(outside.attend(images), expected, strict=True),
             *zip(inside.attend(images), expected, strict=True),
         ]
-    results += zip(inside.attend(images), expected, strict=True)  # a model that was loaded under the setting, after it
+    results += zip(inside.attend(images), expected, strict=True)  # loaded under the setting, used after it
     for given, wanted in results:
         assert given.maps[given.sides[0]].dtype == torch.float32
         assert same(given, wanted)

@@ -80,8 +80,8 @@ def test_merging_equals_the_reference(rule: str, iterations: int, tau: float) ->
         np.testing.assert_allclose(result.numpy(), expected, rtol=1e-5)
 
 
-def test_the_two_rules_differ() -> None:
-    """Three proposals in a row, each close to the next: the middle one is taken twice by `official` alone."""
+def test_only_the_official_rule_uses_a_proposal_twice() -> None:
+    """Three proposals in a row, each close to the next. `official` uses the middle one twice."""
     chain = torch.tensor([[0.6, 0.2, 0.2], [0.4, 0.3, 0.3], [0.2, 0.4, 0.4], [0.02, 0.49, 0.49]]).double()
     tau = 0.1
     assert (symmetric_kl(chain, chain) < tau).int().tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]]
@@ -94,7 +94,7 @@ def test_the_two_rules_differ() -> None:
     ("side", "anchors"), [(64, 16), (64, 8), (64, 12), (28, 16), (32, 16), (5, 5), (7, 3), (64, 1)]
 )
 def test_official_grid_is_the_authors(side: int, anchors: int) -> None:
-    """Their formula, with numpy's linspace, which M = 1 would divide by zero."""
+    """Their formula uses numpy's linspace, and would divide by zero for M = 1."""
     if anchors == 1:
         expected = np.array([(side - 1) // 2])
     else:
@@ -117,7 +117,7 @@ def test_even_grid_covers_the_side(case: tuple[int, int]) -> None:
     assert all(a < b for a, b in pairwise(line))
 
 
-def test_four_quarters() -> None:
+def test_four_quarters_are_found() -> None:
     labels = segment(blocks(), tau=0.5, anchors=4, grid="even", size=32)
     assert labels.shape == (32, 32)
     assert labels.dtype == torch.int64
@@ -138,7 +138,7 @@ def test_labels_cover_the_picture(seed: int, anchors: int, tau: float, iteration
 
 
 def test_float32_decides_near_ties_as_float64() -> None:
-    """The threshold is put right above or below a divergence, far closer than float32's rounding."""
+    """The threshold lies right above or below a divergence, far closer than the rounding of float32."""
     maps = blocks(8, 1.0)
     anchors = torch.arange(64)
     exact = Merger(maps).divergence(anchors, "float64")
@@ -149,7 +149,7 @@ def test_float32_decides_near_ties_as_float64() -> None:
         np.testing.assert_allclose(narrow.numpy(), wide.numpy(), rtol=1e-5)
 
 
-def test_float16_loses_maps() -> None:
+def test_float16_loses_maps_that_underflow() -> None:
     maps = blocks(8)
     maps[0] = torch.eye(64)[0]  # zeros underflow
     divergence = Merger(maps).divergence(torch.tensor([0, 5]), "float16")
@@ -163,13 +163,13 @@ def test_float16_loses_maps() -> None:
 
 
 def test_the_threshold_has_no_default() -> None:
-    """A good one depends on the backbone: Stable Diffusion's would merge everything that DINOv2 sees."""
+    """A good threshold depends on the backbone: that of Stable Diffusion would merge all segments of DINOv2."""
     with pytest.raises(TypeError, match="tau"):
         segment(blocks())  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(("side", "grid"), [(8, "even"), (32, "even"), (64, "official")])
-def test_the_grid_depends_on_the_side(side: int, grid: Grid) -> None:
+def test_the_default_grid_depends_on_the_side(side: int, grid: Grid) -> None:
     other: Grid = "even" if grid == "official" else "official"
     assert not torch.equal(anchor_grid(side, 5), anchor_grid(side, 5, "even"))
     maps = smooth(side, 3)
@@ -178,7 +178,7 @@ def test_the_grid_depends_on_the_side(side: int, grid: Grid) -> None:
     assert not torch.equal(labels, segment(maps, 0.02, 5, grid=other, size=side))
 
 
-def test_segments_of_the_reference() -> None:
+def test_segments_are_those_of_the_reference() -> None:
     maps = {8: blocks(8, 1.0), 4: blocks(4, 1.0, seed=1)}
     aggregated = reference.aggregate(maps)
     torch.testing.assert_close(aggregate(maps), aggregated)
@@ -188,7 +188,7 @@ def test_segments_of_the_reference() -> None:
     assert torch.equal(segment(aggregated, 0.2, 4, size=32), expected)
 
 
-def test_per_iteration_thresholds() -> None:
+def test_each_iteration_may_have_its_threshold() -> None:
     maps = blocks(8, 1.0)
     once = segment(maps, (0.4,), 4, 1, grid="even", size=16)
     assert torch.equal(once, segment(maps, 0.4, 4, 1, grid="even", size=16))
@@ -242,18 +242,18 @@ def test_upsample_nearest_equals_nearest_exact(side: int, size: int) -> None:
         ({"size": 0}, "size: must be at least 1"),
     ],
 )
-def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
+def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         segment(blocks(), **{"tau": 0.5, "anchors": 4, **arguments})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bad", [torch.rand(64, 63), torch.rand(63, 63), torch.rand(64), torch.eye(64).long()])
-def test_bad_tensors(bad: Tensor) -> None:
+def test_bad_tensors_are_refused(bad: Tensor) -> None:
     with pytest.raises(ValueError, match="aggregated: must be a floating point tensor"):
         segment(bad, 0.5)
 
 
-def test_not_a_number_is_no_underflow() -> None:
+def test_nan_is_an_error_and_not_underflow() -> None:
     maps = blocks()
     maps[3, 3] = torch.nan
     with pytest.raises(ValueError, match="aggregated: holds NaN"):
@@ -268,14 +268,14 @@ def test_symmetric_kl_refuses_other_dtypes() -> None:
 
 
 def test_many_near_ties_need_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Maps that differ by nothing but rounding: every pair is decided again, a few at a time."""
+    """The maps differ only by rounding, so every pair is decided again, a few pairs at a time."""
     monkeypatch.setattr("diffseg.divergence.PAIRS_AT_ONCE", 7)
     maps = torch.full((64, 64), 1 / 64)
     assert segment(maps, 1e-6, 8, grid="even", size=8).unique().tolist() == [0]
 
 
-def test_refinement_with_fewer_maps_than_proposals() -> None:
-    """Clusters that stay empty leave the others as they are; no label map of one value."""
+def test_empty_clusters_leave_the_others_as_they_are() -> None:
+    """Refinement starts with more proposals than there are different maps, so some clusters are empty."""
     maps = torch.eye(4).repeat_interleave(16, dim=0).repeat_interleave(16, dim=1) / 16
     labels = segment(maps, 0.1, 8, iterations=1, grid="even", size=8, refine=True)
     assert len(labels.unique()) == 4
@@ -299,7 +299,7 @@ def test_input_of_other_dtypes_with_a_graph_stays_as_it_is(dtype: torch.dtype) -
 
 
 def test_the_cpu_rarely_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once for the near ties of the first iteration, once for the divergences of each later one."""
+    """It waits once for the near ties of the first iteration, and once for the divergences of each later one."""
     maps = blocks()
     expected = segment(maps, 0.5, 4, grid="even", size=32)
     with Waits(monkeypatch) as waits:
@@ -308,7 +308,7 @@ def test_the_cpu_rarely_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None
     assert torch.equal(labels, expected)
 
 
-def test_infinite_values_are_found_by_every_iteration() -> None:
+def test_infinite_values_are_refused_for_any_number_of_iterations() -> None:
     for value in (torch.inf, -torch.inf, torch.nan):
         for iterations in (1, 2):
             maps = blocks()

@@ -56,7 +56,7 @@ def picture() -> NDArray[np.uint8]:
 def expected(
     model: diffseg.Model, picture: NDArray[np.uint8], tau: float = TAU, **settings: Any
 ) -> NDArray[np.integer]:
-    """The steps one by one."""
+    """Labels from the steps one by one."""
     assert model.network is not None
     (maps,) = model.network.attend(resize_image(picture, SIZE)[None])
     height, width = picture.shape[:2]
@@ -80,7 +80,7 @@ def kinds(picture: NDArray[np.uint8], folder: Path) -> dict[str, Any]:
     image = Image.fromarray(picture)
     image.save(folder / "picture.png")
     turned = Image.fromarray(np.rot90(picture))
-    turned.getexif()[0x0112] = 6  # to be shown turned clockwise
+    turned.getexif()[0x0112] = 6  # viewers turn it clockwise
     turned.save(folder / "turned.png", exif=turned.getexif())
     tensor = torch.from_numpy(picture)
     return {
@@ -101,7 +101,9 @@ def kinds(picture: NDArray[np.uint8], folder: Path) -> dict[str, Any]:
     }
 
 
-def test_pictures_of_every_kind(model: diffseg.Model, picture: NDArray[np.uint8], tmp_path: Path) -> None:
+def test_pictures_of_every_kind_give_the_same_labels(
+    model: diffseg.Model, picture: NDArray[np.uint8], tmp_path: Path
+) -> None:
     wanted = expected(model, picture)
     given = kinds(picture, tmp_path)
     for name, image in given.items():
@@ -128,14 +130,14 @@ def test_pictures_of_every_kind(model: diffseg.Model, picture: NDArray[np.uint8]
         (7, TypeError, "got int"),
     ],
 )
-def test_pictures_that_cannot_be_used(model: diffseg.Model, image: Any, error: type[Exception], problem: str) -> None:
+def test_unusable_pictures_are_refused(model: diffseg.Model, image: Any, error: type[Exception], problem: str) -> None:
     with pytest.raises(error, match=problem):
         model.segment(image, anchors=8)
     with pytest.raises(error, match=problem):
         model.attend(image)
 
 
-def test_lists(
+def test_lists_and_batches_give_the_labels_of_single_pictures(
     model: diffseg.Model, picture: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "b").mkdir()
@@ -149,7 +151,7 @@ def test_lists(
         assert [result.name for result in results] == ["picture", "cat", "picture_2", "cat_2"]
         for result, wanted in zip(results, one_by_one, strict=True):
             assert result.labels.shape == wanted.labels.shape
-            assert (result.labels == wanted.labels).mean() > 0.99  # a batch rounds otherwise
+            assert (result.labels == wanted.labels).mean() > 0.99  # a batch rounds differently
         assert len(model.attend(given)) == 4
     assert model.segment([], anchors=8) == []
     batch = np.stack([picture, picture[::-1]])
@@ -162,7 +164,9 @@ def test_the_backbone_s_tau_and_grid_are_filled_in(model: diffseg.Model) -> None
     assert of_sd14.segmenter == DiffSeg(tau=1.1, grid="official")
 
 
-def test_segmenters_by_name_and_as_objects(model: diffseg.Model, picture: NDArray[np.uint8]) -> None:
+def test_segmenters_by_name_and_as_objects_give_the_same_labels(
+    model: diffseg.Model, picture: NDArray[np.uint8]
+) -> None:
     named = model.segment(picture, "kmeans_c", clusters=3, n_init=1)
     assert named.count == 3
     for segmenter, settings in ((KMeans(3, n_init=1), {}), (KMeans(5, n_init=1), {"clusters": 3})):
@@ -187,7 +191,7 @@ def test_segmenters_by_name_and_as_objects(model: diffseg.Model, picture: NDArra
         ("files", {"folder": "maps"}, "segmenter: files reads label maps of a data set"),
     ],
 )
-def test_settings_that_cannot_be(model: diffseg.Model, segmenter: str, settings: dict[str, Any], problem: str) -> None:
+def test_bad_settings_are_refused(model: diffseg.Model, segmenter: str, settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem.replace("?", r"\?")):
         model.segment(np.zeros((8, 8, 3), np.uint8), segmenter, **settings)
 
@@ -200,7 +204,7 @@ def test_every_segmenter_takes_a_picture_that_is_not_square(model: diffseg.Model
             assert result.labels.shape == (40, 60), name
 
 
-def test_no_pass_is_made_where_no_attention_is_needed(picture: NDArray[np.uint8]) -> None:
+def test_a_segmenter_of_pixels_needs_no_network(picture: NDArray[np.uint8]) -> None:
     model = diffseg.load(NoBackbone(size=32))
     assert model.segment(picture, "kmeans_rgbxy", clusters=4).labels.shape == (40, 60)
     with pytest.raises(ValueError, match="diffseg needs attention, and the backbone computes none"):
@@ -209,13 +213,13 @@ def test_no_pass_is_made_where_no_attention_is_needed(picture: NDArray[np.uint8]
         model.attend(picture)
 
 
-def test_stable_diffusion_by_name(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
+def test_stable_diffusion_is_loaded_by_name(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     model = diffseg.load("sd14", path=build_tiny_sd(tmp_path), size=64, timestep=100)
     assert model.spec.sides == (8, 4, 2, 1)
     assert model.segment(picture, tau=0.01, anchors=4).labels.shape == (40, 60)
 
 
-def test_a_spec(weights: Path) -> None:
+def test_a_spec_is_loaded_with_changed_settings(weights: Path) -> None:
     spec = ViT(str(weights), size=SIZE, patch=PATCH, layers=(1,))
     assert diffseg.load(spec).spec == spec
     assert diffseg.load(spec, layers=[0]).spec.layers == (0,)  # type: ignore[attr-defined]
@@ -231,12 +235,14 @@ def test_a_spec(weights: Path) -> None:
         ({"backbone": NoBackbone(), "device": "abacus"}, ValueError, "device: must be auto, cpu"),
     ],
 )
-def test_what_cannot_be_loaded(arguments: dict[str, Any], error: type[Exception], problem: str) -> None:
+def test_a_model_that_cannot_be_loaded_is_an_error(
+    arguments: dict[str, Any], error: type[Exception], problem: str
+) -> None:
     with pytest.raises(error, match=problem):
         diffseg.load(**arguments)
 
 
-def test_names_can_be_completed() -> None:
+def test_dir_lists_the_exported_names() -> None:
     names = set(dir(diffseg))
     assert {*diffseg.__all__, "__version__"} <= names
     assert not {"Any", "TYPE_CHECKING", "importlib"} & names

@@ -50,7 +50,7 @@ def test_aggregated_attention_is_that_of_the_cpu(device: str) -> None:
         torch.testing.assert_close(aggregated.cpu(), expected)
 
 
-def test_the_fake_device_refuses_what_a_real_one_refuses() -> None:
+def test_the_fake_device_raises_the_errors_of_a_real_one() -> None:
     with FakeDevice("mps") as fake:
         there, here = fake.put(torch.ones(3)), torch.ones(3)
         with pytest.raises(RuntimeError, match="same device"):

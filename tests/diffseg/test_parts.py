@@ -1,4 +1,4 @@
-"""Presets: the same settings as Hydra composes, parts of the user's own, and one line for what is wrong."""
+"""Presets: settings as Hydra composes them, parts of the user, and errors of one line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_preset_can_be_built() -> None:
             settings = parts.read(group, name)  # type: ignore[arg-type]
             kind = parts.kind_of(settings)
             assert isinstance(parts.build(settings), kind)
-            # A key that the YAML lacks could not be typed without +.
+            # Hydra takes a key that the YAML lacks only with +.
             assert settings.keys() - {"_target_"} == {each.name for each in fields(kind)}
 
 
@@ -48,7 +48,7 @@ def test_an_inherited_mapping_is_merged_key_by_key(tmp_path: Path) -> None:
     assert parts.read("backbone", "mine", tmp_path)["tuned"]["diffseg"] == {"tau": {"default": 0.3, "photos": 0.5}}
     write(tmp_path / "backbone" / "first.yaml", "defaults: [_self_, dinov2_small]\nsize: 28\nmine: 1\n")
     read = parts.read("backbone", "first", tmp_path)
-    assert (read["size"], read["mine"]) == (448, 1)  # what stands later wins
+    assert (read["size"], read["mine"]) == (448, 1)  # later entries win
 
 
 def write(path: Path, text: str) -> None:
@@ -56,7 +56,7 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def test_a_part_outside_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_outside_the_tree_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(
         tmp_path / "my_part.py",
         "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Mine:\n    depth: int = 1\n",
@@ -96,14 +96,16 @@ def test_settings_replace_those_of_a_built_part() -> None:
         ("path: ${backbone.size}", {}, "only ${oc.env:VARIABLE,default} can be filled in, got ${backbone.size}"),
     ],
 )
-def test_what_is_wrong_is_one_line(tmp_path: Path, content: str, settings: dict[str, object], problem: str) -> None:
+def test_a_wrong_preset_or_setting_is_one_line(
+    tmp_path: Path, content: str, settings: dict[str, object], problem: str
+) -> None:
     write(tmp_path / "backbone" / "mine.yaml", content)
     with pytest.raises(ValueError, match=re.escape(problem)) as caught:
         parts.choose("backbone", "mine", tmp_path, settings)
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not a folder"):
         parts.names("backbone", tmp_path / "conf")
 

@@ -26,11 +26,8 @@ def on_white(colour: NDArray[np.uint8], alpha: NDArray[np.uint8] = ALPHA) -> NDA
     return share * colour + (1 - share) * 255
 
 
-# --- reading
-
-
 def read_back(folder: Path, image: Image.Image, kind: str = "PNG", **options: Any) -> NDArray[np.uint8]:
-    """The image, saved in that format and read by `read_photo`."""
+    """Saves the image in that format and reads it with `read_photo`."""
     image.save(folder / "photo", format=kind, **options)
     read = read_photo(folder / "photo")
     assert read.dtype == np.uint8
@@ -95,7 +92,7 @@ def test_a_dark_picture_of_16_bits_stays_dark(tmp_path: Path) -> None:
     assert read_back(tmp_path, Image.fromarray(np.full((4, 4), 257 * 3, np.uint16))).max() == 3
 
 
-def test_floats_that_are_no_numbers(tmp_path: Path) -> None:
+def test_nan_is_black_and_infinity_is_white_or_black(tmp_path: Path) -> None:
     levels = np.array([[np.nan, np.inf], [-np.inf, 0.5]], np.float32)
     assert read_back(tmp_path, Image.fromarray(levels), "TIFF")[..., 0].tolist() == [[0, 255], [0, 128]]
 
@@ -120,7 +117,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, kind: str, orientation: int
     np.testing.assert_array_equal(read_back(tmp_path, Image.fromarray(RGB), kind, exif=exif), upright)
 
 
-def test_a_turned_jpeg_of_16_bits_and_alpha_keep_their_turn(tmp_path: Path) -> None:
+def test_16_bit_pictures_and_jpegs_are_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     deep = Image.fromarray(GREY.astype(np.uint16) * 257)
@@ -131,14 +128,14 @@ def test_a_turned_jpeg_of_16_bits_and_alpha_keep_their_turn(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF", "WEBP"])
-def test_first_frame(tmp_path: Path, kind: str) -> None:
+def test_the_first_frame_is_read(tmp_path: Path, kind: str) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
     read = read_back(tmp_path, frames[0], kind, save_all=True, append_images=frames[1:])
     np.testing.assert_allclose(read, np.broadcast_to((255, 0, 0), (8, 8, 3)), atol=2)
 
 
 def cut_png(width: int, height: int) -> bytes:
-    """A PNG that says how large it is and ends where its pixels begin."""
+    """A PNG that gives its size and ends where its pixels begin."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + b"\0\0\1\0IDAT"
 
@@ -155,7 +152,7 @@ def cut_png(width: int, height: int) -> bytes:
     ],
     ids=["missing", "empty", "text", "no pixels", "cut", "huge"],
 )
-def test_what_cannot_be_read_is_one_line(tmp_path: Path, content: bytes | None, complaint: str) -> None:
+def test_an_unreadable_file_is_one_line(tmp_path: Path, content: bytes | None, complaint: str) -> None:
     path = tmp_path / "photo.jpg"
     if content is not None:
         path.write_bytes(content)
@@ -173,7 +170,7 @@ def test_a_folder_is_no_photograph(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "BMP", "JPEG2000"])
-def test_damaged_files_raise_nothing_else(tmp_path: Path, kind: str) -> None:
+def test_damaged_files_raise_only_photo_error(tmp_path: Path, kind: str) -> None:
     rng = np.random.default_rng(1)
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -53,7 +53,7 @@ def test_a_caller_cannot_change_the_palette() -> None:
 
 
 @pytest.mark.parametrize(("count", "least"), [(8, 20), (16, 15), (32, 8), (COLOURS, 1.5)])
-def test_colours_are_told_apart(count: int, least: float) -> None:
+def test_colours_differ_visibly(count: int, least: float) -> None:
     colours = np.vstack([palette(count), [VOID_COLOUR, (255, 255, 255)]])
     lab = rgb2lab(colours[None] / 255)[0]
     difference = deltaE_ciede2000(lab[:, None], lab[None])  # 1: just noticeable
@@ -61,7 +61,7 @@ def test_colours_are_told_apart(count: int, least: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
-def test_colourise(dtype: type) -> None:
+def test_colourise_paints_labels_and_void(dtype: type) -> None:
     void = 255 if dtype is np.uint8 else -1
     labels = np.where(LABELS == -1, void, LABELS).astype(dtype)
     painted = colourise(labels, void)
@@ -70,7 +70,7 @@ def test_colourise(dtype: type) -> None:
         assert tuple(painted[row, column]) == tuple(expected)
 
 
-def test_large_labels_get_colours_again_and_negative_ones_are_refused() -> None:
+def test_large_labels_reuse_colours_and_negative_ones_are_refused() -> None:
     np.testing.assert_array_equal(
         colourise(np.array([[COLOURS + 3, 60000]])), palette(COLOURS)[None, [3, 60000 % COLOURS]]
     )
@@ -220,7 +220,7 @@ def flat(height: int, width: int, colour: tuple[int, int, int]) -> NDArray[np.ui
 
 
 def box(sheet: NDArray[np.uint8], colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Top, left, height and width of what has that colour."""
+    """Top, left, height and width of the area of that colour."""
     rows, columns = np.nonzero((sheet == colour).all(axis=2))
     return rows.min(), columns.min(), np.ptp(rows) + 1, np.ptp(columns) + 1
 
@@ -262,7 +262,7 @@ def test_captions_stand_below_their_tile_and_never_reach_the_next() -> None:
     assert (contact_sheet([[("two\nlines", tile)]], 100) == contact_sheet([[("two lines", tile)]], 100)).all()
 
 
-def test_fit_shrinks_enlarges_and_never_vanishes() -> None:
+def test_fit_keeps_the_shape_and_at_least_one_pixel() -> None:
     assert fit(flat(300, 400, RED), 100).shape == (75, 100, 3)
     assert fit(flat(3, 4, RED), 100).shape == (75, 100, 3)
     assert fit(flat(2000, 1, RED), 30).shape == (40, 1, 3)

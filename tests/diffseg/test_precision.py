@@ -69,7 +69,7 @@ class Watch(TorchDispatchMode):
     ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("tf32", [False, True])
-def test_flags_inside_and_after_the_block(choose: Callable[[], None], tf32: bool) -> None:
+def test_flags_are_set_in_the_block_and_restored_after_it(choose: Callable[[], None], tf32: bool) -> None:
     choose()
     before = precisions()
     with suppress(KeyError), float32_products(tf32):
@@ -84,7 +84,7 @@ def test_flags_inside_and_after_the_block(choose: Callable[[], None], tf32: bool
 
 
 @pytest.mark.parametrize(("dtype", "seen"), [("float32", False), ("tf32", True), ("bfloat16", False)])
-def test_passes_of_stable_diffusion(
+def test_stable_diffusion_uses_tf32_only_if_asked(
     tmp_path_factory: pytest.TempPathFactory, dtype: Dtype, seen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tf32_through_the_old_interface()
@@ -102,7 +102,7 @@ def test_passes_of_stable_diffusion(
 
 
 @pytest.mark.parametrize(("dtype", "seen"), [("float32", False), ("tf32", True)])
-def test_passes_of_a_vit(dinov2: Any, dtype: Dtype, seen: bool) -> None:
+def test_a_vit_uses_tf32_only_if_asked(dinov2: Any, dtype: Dtype, seen: bool) -> None:
     tf32_through_the_old_interface()
     model = ViT(size=56, layers=(1,), dtype=dtype).load("cpu")
     with Watch() as watch:
@@ -126,7 +126,7 @@ def test_segmenters_use_strict_products(name: str) -> None:
     assert watch.seen == {(False, False)}
 
 
-def test_float64_of_apples_gpus_is_the_cpus() -> None:
+def test_float64_of_apples_gpus_is_computed_on_the_cpu() -> None:
     assert float64_device(torch.device("mps")) == torch.device("cpu")
     for name in ("cpu", "cuda:1"):
         assert float64_device(torch.device(name)) == torch.device(name)

@@ -21,7 +21,7 @@ def result() -> Result:
     return Result(generator.integers(0, 256, (20, 18, 3), dtype=np.uint8), labels, "cat")
 
 
-def test_masks(result: Result) -> None:
+def test_masks_have_area_and_tight_box(result: Result) -> None:
     assert len(result.masks) == result.count == 5
     for number, mask in enumerate(result.masks):
         assert mask["segmentation"].dtype == bool
@@ -46,7 +46,7 @@ def test_run_lengths_decode_to_the_masks(result: Result) -> None:
         assert annotation["bbox"] == run_lengths.toBbox(runs).tolist()
 
 
-def test_files(result: Result, tmp_path: Path) -> None:
+def test_save_writes_label_map_overlay_and_json(result: Result, tmp_path: Path) -> None:
     labels, drawn, segments = result.save(tmp_path / "new" / "folder")
     assert [path.name for path in (labels, drawn, segments)] == [
         "cat.labels.png",
@@ -65,5 +65,5 @@ def test_overlay_is_a_picture_of_the_same_size(result: Result) -> None:
     np.testing.assert_array_equal(np.array(result.overlay(0.2)), overlay(result.picture, result.labels, 0.2))
 
 
-def test_repr() -> None:
+def test_repr_gives_count_and_size() -> None:
     assert repr(Result(np.zeros((2, 3, 3), np.uint8), np.zeros((2, 3), int))) == "Result(1 segment, 3 x 2 pixels)"

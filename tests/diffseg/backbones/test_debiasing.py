@@ -32,8 +32,8 @@ def test_basis_explains_its_share_and_no_shorter_one_does(share: float) -> None:
         assert bool(explained >= share - 1e-5) is enough
 
 
-def test_places_are_gone_and_content_stays() -> None:
-    """Features that are a constant, a place and a content, in directions of their own."""
+def test_debiasing_removes_places_and_keeps_content() -> None:
+    """The features consist of a constant, a place and a content, each in channels of its own."""
     generator = torch.Generator().manual_seed(1)
     places, content = torch.randn(36, 3, generator=generator), torch.randn(36, 4, generator=generator)
     constant = torch.full((36, 1), 5.0)
@@ -52,7 +52,7 @@ def test_features_of_a_model_lose_their_places(kind: str, tmp_path: Path) -> Non
     plain, debiased = (ViT(path=str(folder), debias=share, **TINY_SPEC) for share in (0.0, 0.9))
     model = plain.load("cpu")
     images = 255 * torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(2))
-    assert plain.encoder == debiased.encoder  # so that both may ask one model
+    assert plain.encoder == debiased.encoder  # so one loaded model serves both
     before, after = model.attend_encoded(images, plain), model.attend_encoded(images, debiased)
     blank = model.attend_encoded(torch.zeros(1, 3, 48, 48), plain)[0].features
     assert blank is not None
@@ -66,6 +66,6 @@ def test_features_of_a_model_lose_their_places(kind: str, tmp_path: Path) -> Non
     torch.testing.assert_close(debiased.load("cpu").attend(images)[0].features, after[0].features)
 
 
-def test_a_share_out_of_range() -> None:
+def test_a_share_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^debias: must be in 0\.\.1, got 1\.5"):
         ViT(debias=1.5)

@@ -1,4 +1,4 @@
-"""Every device that cannot be used is one line that names it."""
+"""Errors of devices that cannot be used, and batch sizes that fit the memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def absent(name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", ["mps", "xpu", "vulkan", "hpu", "xla"])
-def test_absent_devices(name: str) -> None:
+def test_an_absent_device_is_one_line(name: str) -> None:
     if not absent(name):
         pytest.skip(f"this machine has {name}")
     with pytest.raises(ValueError, match=rf"^device: {name} cannot be used \(.+\); use auto or cpu$") as caught:
@@ -28,12 +28,12 @@ def test_absent_devices(name: str) -> None:
     assert len(str(caught.value)) < 120
 
 
-def test_a_device_without_numbers() -> None:
+def test_the_meta_device_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^device: meta holds no numbers"):
         pick_device("meta")
 
 
-def test_a_full_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any, **options: Any) -> None:
         raise torch.OutOfMemoryError("CUDA error: out of memory\nCUDA kernel errors might be reported later")
 

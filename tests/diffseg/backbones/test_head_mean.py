@@ -17,13 +17,13 @@ from torch.nn.attention import SDPBackend
 from diffseg.backbones import head_mean
 
 NAME = "diffseg.backbones.head_mean_kernel"
-WIDTHS = (40, 80, 160, 64)  # of a head: Stable Diffusion 1.4 at its three sides, XL
+WIDTHS = (40, 80, 160, 64)  # width of a head: Stable Diffusion 1.4 at its three sides, and XL
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The kernel's module, loaded once more so that Triton interprets it; the one that others import stays compiled."""
+    """A second copy of the kernel's module, which Triton interprets. The copy that others import stays compiled."""
     pytest.importorskip("triton", reason="Triton is not installed: there is no wheel for this platform")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     spec = importlib.util.find_spec(NAME)
@@ -58,7 +58,7 @@ def tolerance(width: int) -> dict[str, float]:
 
 @pytest.mark.parametrize("dtype", DTYPES[:2])  # Triton's interpreter cannot multiply bfloat16
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_interpreted_kernel_is_torchs_softmax(kernel: ModuleType, width: int, dtype: torch.dtype) -> None:
+def test_the_interpreted_kernel_equals_torchs_softmax(kernel: ModuleType, width: int, dtype: torch.dtype) -> None:
     for batch, heads, tokens in ((2, 3, 49), (1, 2, 144)):  # neither is a multiple of a tile
         query, key, _ = projections(batch, heads, tokens, width, dtype)
         earlier = torch.rand(batch, tokens, tokens)
@@ -72,7 +72,7 @@ def test_the_interpreted_kernel_is_torchs_softmax(kernel: ModuleType, width: int
 
 
 def test_logarithms_may_be_padded(kernel: ModuleType) -> None:
-    """Efficient attention gives them a length that is a multiple of 32."""
+    """Efficient attention pads them to a multiple of 32."""
     query, key, _ = projections(2, 2, 49, 40, torch.float32)
     lse = logarithms(query, key)
     expected, padded = torch.zeros(2, 49, 49), torch.zeros(2, 49, 49)
@@ -90,8 +90,10 @@ def test_torch_alone_gives_the_exact_mean(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_the_way_of_a_gpu(kernel: ModuleType, monkeypatch: pytest.MonkeyPatch, wanted: bool) -> None:
-    """torch's fused attention, which a CPU has too, gives output and logarithms; the kernel adds the mean."""
+def test_fused_attention_gives_the_output_and_the_kernel_the_mean(
+    kernel: ModuleType, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    """The steps on a GPU, run on a CPU, which has torch's fused attention, too."""
     monkeypatch.setattr(head_mean, "fusable", lambda query: True)
     monkeypatch.setitem(sys.modules, NAME, kernel)
     monkeypatch.setattr("diffseg.backbones.head_mean_kernel", kernel, raising=False)
@@ -104,7 +106,7 @@ def test_the_way_of_a_gpu(kernel: ModuleType, monkeypatch: pytest.MonkeyPatch, w
         assert torch.equal(output, F.scaled_dot_product_attention(query, key, value))
 
 
-def test_output_and_logarithms_of_flash_attention() -> None:
+def test_flash_attention_returns_output_and_logarithms() -> None:
     query, key, value = projections(2, 3, 64, 40, torch.float32)
     assert torch._fused_sdp_choice(query, key, value) == SDPBackend.FLASH_ATTENTION.value
     output, lse = head_mean.attention_and_lse(query, key, value)
@@ -116,7 +118,7 @@ def test_output_and_logarithms_of_flash_attention() -> None:
     ("chosen", "own"),
     [(SDPBackend.MATH, True), (SDPBackend.CUDNN_ATTENTION, True), (SDPBackend.EFFICIENT_ATTENTION, False)],
 )
-def test_the_output_comes_from_what_torch_would_choose(
+def test_the_output_comes_from_the_backend_that_torch_would_choose(
     monkeypatch: pytest.MonkeyPatch, chosen: SDPBackend, own: bool
 ) -> None:
     query, key, value = projections(1, 2, 16, 40, torch.bfloat16)
@@ -130,7 +132,7 @@ def test_the_output_comes_from_what_torch_would_choose(
 
 
 def test_tiles_fit_shared_memory(kernel: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On an H100 the fastest tiles that were measured to fit; smaller ones on a GPU with less."""
+    """The tiles for an H100 are the fastest measured that fit. A GPU with less shared memory gets smaller ones."""
     cpu = torch.device("cpu")
     h100 = {(40, 2): (128, 64), (80, 2): (128, 64), (160, 2): (64, 64), (40, 4): (128, 128), (80, 4): (64, 64)}
     for (width, size), expected in {**h100, (160, 4): (32, 32)}.items():
@@ -142,7 +144,9 @@ def test_tiles_fit_shared_memory(kernel: ModuleType, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("width", "fits"), [(40, True), (160, True), (36, False), (264, False)])
-def test_what_the_kernel_takes(monkeypatch: pytest.MonkeyPatch, width: int, fits: bool) -> None:
+def test_the_kernel_is_used_on_cuda_for_the_widths_it_supports(
+    monkeypatch: pytest.MonkeyPatch, width: int, fits: bool
+) -> None:
     query = projections(1, 2, 4, width, torch.float16)[0]
     assert not head_mean.fusable(query)  # on a CPU
 
@@ -159,7 +163,7 @@ def test_what_the_kernel_takes(monkeypatch: pytest.MonkeyPatch, width: int, fits
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("tokens", "width"), [(4096, 40), (1024, 80), (256, 160), (4096, 64), (49, 40)])
-def test_on_a_gpu(tokens: int, width: int, dtype: torch.dtype) -> None:
+def test_the_compiled_kernel_equals_torchs_softmax(tokens: int, width: int, dtype: torch.dtype) -> None:
     query, key, value = projections(2, 8, tokens, width, dtype, "cuda")
     assert head_mean.fusable(query)
     fused, plain = (torch.zeros(2, tokens, tokens, device="cuda") for _ in range(2))

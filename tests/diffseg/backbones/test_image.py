@@ -1,4 +1,4 @@
-"""From a picture to a backbone's input, against loops and against torch's own choices."""
+"""Cropping and resizing a picture for a backbone, against loops and against torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIDES = st.integers(1, 40)
 
 
 def bilinear_by_loop(image: NDArray[np.uint8], size: int) -> NDArray[np.float64]:
-    """Four neighbours of each output pixel's centre, one pixel at a time."""
+    """Bilinear resizing from four neighbours, one output pixel at a time. (3, size, size)"""
     height, width = image.shape[:2]
     out = np.empty((3, size, size))
     for i in range(size):
@@ -44,7 +44,7 @@ def test_the_square_is_centred(height: int, width: int) -> None:
     top, left = cropped[0, 0]
     assert (top, left) == (rows.start, columns.start)
     bottom, right = height - 1 - cropped[-1, -1, 0], width - 1 - cropped[-1, -1, 1]
-    # An odd pixel too many is cut at the end, so that the offset is (dim - side) // 2.
+    # Of an odd number of surplus pixels, one more is cut at the end: the offset is (dim - side) // 2.
     assert bottom - top in (0, 1)
     assert right - left in (0, 1)
     assert min(top, left) == 0
@@ -52,7 +52,7 @@ def test_the_square_is_centred(height: int, width: int) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(SIDES, SIDES, st.sampled_from([1, 2, 8, 16, 32]), st.integers(0, 5))
-def test_resizing_against_loops(height: int, width: int, size: int, seed: int) -> None:
+def test_resizing_equals_a_loop(height: int, width: int, size: int, seed: int) -> None:
     picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     image = resize_image(picture, size)
     assert image.dtype == torch.float32
@@ -83,7 +83,7 @@ def test_white_stays_within_the_range() -> None:
         (torch.tensor([1.0, torch.nan]), "got values from nan to nan"),
     ],
 )
-def test_pixels_out_of_range(images: Tensor, problem: str) -> None:
+def test_pixels_out_of_range_are_refused(images: Tensor, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         check_range(images)
 
@@ -91,7 +91,7 @@ def test_pixels_out_of_range(images: Tensor, problem: str) -> None:
 @pytest.mark.parametrize(
     "images", [torch.zeros(3, 2, 2), torch.eye(4), torch.tensor([0.0, 1.5]), torch.full((2,), 255)]
 )
-def test_pixels_in_range(images: Tensor) -> None:
+def test_pixels_in_range_are_accepted(images: Tensor) -> None:
     check_range(images)
 
 

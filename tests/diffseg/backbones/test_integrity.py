@@ -1,4 +1,4 @@
-"""Damage that the files of a model show before anything loads them."""
+"""Damaged files of a model are found before anything loads them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def refused(file: Path, words: str) -> None:
-    """The file is refused in one line that names it, says what is wrong and what to do."""
+    """Asserts that the file is refused in one line that names it, says what is wrong and what to do."""
     with pytest.raises(BrokenWeights, match=words) as caught:
         check_file(file)
     message = str(caught.value)
@@ -40,7 +40,7 @@ def refused(file: Path, words: str) -> None:
 
 
 @pytest.mark.parametrize("name", damage.WEIGHTS)
-def test_damaged_weights(name: str, weights: Path) -> None:
+def test_damaged_weights_are_refused(name: str, weights: Path) -> None:
     check_file(weights)
     spoil, words = damage.WEIGHTS[name]
     spoil(weights)
@@ -48,7 +48,7 @@ def test_damaged_weights(name: str, weights: Path) -> None:
 
 
 @pytest.mark.parametrize("name", damage.JSON)
-def test_damaged_json(name: str, config: Path) -> None:
+def test_damaged_json_is_refused(name: str, config: Path) -> None:
     check_file(config)
     spoil, words = damage.JSON[name]
     spoil(config)
@@ -56,7 +56,7 @@ def test_damaged_json(name: str, config: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [2**63, 40])
-def test_a_header_that_is_no_header(length: int, tmp_path: Path) -> None:
+def test_a_file_without_a_valid_header_is_refused(length: int, tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(length.to_bytes(8, "little") + b"{" * 100)
     refused(file, "safetensors file")
@@ -65,13 +65,13 @@ def test_a_header_that_is_no_header(length: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "header", [{"a": 1}, {"a": {"data_offsets": [0]}}, {"a": {"data_offsets": [0, 4], "shape": 3}}, []]
 )
-def test_a_header_of_other_json(header: object, tmp_path: Path) -> None:
+def test_a_header_with_other_json_is_refused(header: object, tmp_path: Path) -> None:
     file, text = tmp_path / "model.safetensors", json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
     refused(file, "its header is damaged|holds no tensors")
 
 
-def test_a_file_that_may_not_be_read(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_read_permission_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, os.strerror(13))
 
@@ -79,8 +79,8 @@ def test_a_file_that_may_not_be_read(config: Path, monkeypatch: pytest.MonkeyPat
     refused(config, r"cannot be read \(Permission denied\): check its permissions")
 
 
-def test_a_header_whose_length_looks_like_a_pickle(tmp_path: Path) -> None:
-    """The first byte of a good file is any number, 0x80 among them, with which pickles begin."""
+def test_a_header_whose_length_looks_like_a_pickle_is_accepted(tmp_path: Path) -> None:
+    """A good file may begin with any byte, also with 0x80, the first byte of pickles."""
     file = tmp_path / "model.safetensors"
     for count in range(1, 40):
         save_file({"a" * count: torch.zeros(count)}, file, {"padding": "x" * count})
@@ -100,7 +100,7 @@ def test_shapes_come_from_the_header(weights: Path) -> None:
     assert tensor_shapes(weights) == {"a": (3, 2), "b": (5,)}
 
 
-def test_an_index_and_its_shards(weights: Path) -> None:
+def test_an_index_names_its_shards_and_a_wrong_one_is_refused(weights: Path) -> None:
     index = weights.with_name("model.safetensors.index.json")
     index.write_text(json.dumps({"weight_map": {"a": weights.name, "b": weights.name}}))
     assert shards_of(index) == [weights]
@@ -119,14 +119,14 @@ def test_an_index_and_its_shards(weights: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "8", 0, -1, 8.0, True, [8]])
-def test_numbers_of_a_configuration(value: object, config: Path) -> None:
+def test_a_number_of_a_configuration_must_be_whole_and_positive(value: object, config: Path) -> None:
     assert whole_number({"patch_size": 8}, "patch_size", config) == 8
     with pytest.raises(BrokenWeights, match="whole number of at least 1 as patch_size"):
         whole_number({"patch_size": value}, "patch_size", config)
 
 
 def test_both_errors_have_one_base() -> None:
-    """Commands catch the base; what used to be caught as FileNotFoundError or ValueError still is."""
+    """Commands catch the base class. Callers may also catch FileNotFoundError or ValueError."""
     assert issubclass(MissingWeights, WeightsError)
     assert issubclass(MissingWeights, FileNotFoundError)
     assert issubclass(BrokenWeights, WeightsError)

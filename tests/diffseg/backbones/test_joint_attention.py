@@ -62,7 +62,7 @@ def recorded(model: JointAttention, timestep: int = 300) -> tuple[list[tuple[Ten
 
 
 def joint_calls(model: JointAttention) -> list[int]:
-    """Which of the recorded calls are joint attention; Stable Diffusion 3.5 attends once more in some blocks."""
+    """Numbers of the recorded calls that are joint attention. Stable Diffusion 3.5 attends once more in some blocks."""
     calls, number = [], 0
     for block in [*model.transformer.transformer_blocks, *getattr(model.transformer, "single_transformer_blocks", ())]:
         calls.append(number)
@@ -75,7 +75,7 @@ def picture_part(folder: Path, attention: Tensor) -> Tensor:
     return attention[..., part, part]
 
 
-def test_rows_sum_to_one(model: JointAttention) -> None:
+def test_maps_have_rows_that_sum_to_one_and_their_provenance(model: JointAttention) -> None:
     for maps in model.attend(pictures(SIZE, 2)):
         assert maps.sides == (SIDE,) == model.spec.sides
         assert dict(maps.layers) == {SIDE: len(CHOSEN)}
@@ -91,7 +91,7 @@ def test_rows_sum_to_one(model: JointAttention) -> None:
 
 
 def test_maps_are_the_picture_s_part_of_the_joint_attention(model: JointAttention, folder: Path) -> None:
-    """The whole softmax, its part among the picture's tokens, rows normalised, heads and blocks averaged."""
+    """Expected: softmax over all tokens, the picture's part of it, rows normalised, mean over heads and blocks."""
     inputs, _ = recorded(model)
     calls = joint_calls(model)
     assert len(calls) == BLOCKS[folder.name] == len(attention_layers(model.transformer))
@@ -183,7 +183,7 @@ def test_flux_tokens_are_packed_as_in_the_pipeline() -> None:
 
 
 def test_flux_time_and_guidance_are_the_pipeline_s(tmp_path: Path) -> None:
-    """The transformer takes sigma = t / 1000, and the dev model a strength of guidance."""
+    """The transformer takes sigma = t / 1000. The dev model also takes a guidance scale."""
     folder = build_tiny_transformer("flux", tmp_path / "flux", guidance=True)
     model = Flux(str(folder), SIZE, blocks=CHOSEN).load("cpu")
     latents = model.encode(pictures(SIZE))
@@ -213,7 +213,7 @@ def test_fused_projections_give_the_same_maps(model: JointAttention) -> None:
     fused.transformer.fuse_qkv_projections()
     if Path(model.spec.path).name == "sd35":
         with pytest.raises(AttributeError):
-            fused.predict(fused.encode(pictures(SIZE)), 300)  # diffusers cannot run it so, collecting or not
+            fused.predict(fused.encode(pictures(SIZE)), 300)  # diffusers itself cannot run this model fused
         return
     (maps,) = fused.attend(pictures(SIZE))
     torch.testing.assert_close(maps.maps[SIDE], expected.maps[SIDE], atol=1e-6, rtol=1e-4)
@@ -229,13 +229,13 @@ def test_fused_projections_give_the_same_maps(model: JointAttention) -> None:
         ({"blocks": (-1,)}, "blocks: must be distinct"),
     ],
 )
-def test_values_out_of_range(change: dict[str, Any], message: str) -> None:
+def test_values_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
     for kind in (StableDiffusion3, Flux):
         with pytest.raises(ValueError, match=message):
             replace(kind(), **change)
 
 
-def test_blocks_and_size_that_the_model_lacks(folder: Path) -> None:
+def test_blocks_and_size_that_the_model_lacks_are_refused(folder: Path) -> None:
     kind, count = SPECS[folder.name], BLOCKS[folder.name]
     with pytest.raises(ValueError, match=rf"blocks: must be 0\.\.{count - 1} for "):
         kind(str(folder), SIZE, blocks=(0, count)).check()
@@ -244,7 +244,7 @@ def test_blocks_and_size_that_the_model_lacks(folder: Path) -> None:
             kind(str(folder), 256, blocks=(0,)).load("cpu")
 
 
-def test_damaged_files(folder: Path, tmp_path: Path) -> None:
+def test_damaged_files_are_refused_and_changed_ones_have_another_fingerprint(folder: Path, tmp_path: Path) -> None:
     kind, copy = SPECS[folder.name], damage.copy(folder, tmp_path / "copy")
     weights = copy / "transformer/diffusion_pytorch_model.safetensors"
     before = kind(str(folder), SIZE, blocks=CHOSEN).fingerprint

@@ -1,4 +1,4 @@
-"""Checkpoints in every layout in which people have them: the same attention as from the plain folder."""
+"""Checkpoints in every common layout give the same attention as the plain folder."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def classes(folder: Path) -> dict[str, Any]:
 
 
 def rewritten(folder: Path, to: Path, **options: Any) -> Path:
-    """The models as diffusers and transformers write them with these options; the tokenizers are copied."""
+    """Saves the models again with these options of diffusers and transformers, and copies the tokenizers."""
     for part, kind in classes(folder).items():
         kind.from_pretrained(folder / part).save_pretrained(to / part, **options)
     for tokenizer in folder.glob("tokenizer*"):
@@ -66,7 +66,7 @@ def rewritten(folder: Path, to: Path, **options: Any) -> Path:
     return to
 
 
-def test_shards(model: tuple[str, Path], tmp_path: Path) -> None:
+def test_shards_give_the_same_maps_and_damaged_ones_are_named(model: tuple[str, Path], tmp_path: Path) -> None:
     family, folder = model
     copy = rewritten(folder, tmp_path / "sharded", max_shard_size="200KB")
     for part in ("unet", "vae"):
@@ -88,7 +88,9 @@ def test_shards(model: tuple[str, Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shards", [{}, {"max_shard_size": "100KB"}], ids=["whole", "sharded"])
-def test_half_precision_files(model: tuple[str, Path], shards: dict[str, str], tmp_path: Path) -> None:
+def test_half_precision_files_are_loaded_as_float32(
+    model: tuple[str, Path], shards: dict[str, str], tmp_path: Path
+) -> None:
     family, folder = model
     half = tmp_path / "half"
     for part, kind in classes(folder).items():
@@ -101,11 +103,11 @@ def test_half_precision_files(model: tuple[str, Path], shards: dict[str, str], t
     assert spec.load("cpu").unet.dtype == torch.float32
     for side, rows in exact.items():
         assert side == 1 or 0 < (found[side] - rows).abs().max() < 0.01
-    damage.copy(folder, half)  # both: full precision comes first
+    damage.copy(folder, half)  # of both, full precision is read
     assert equal(maps(FAMILIES[family](str(half), SIZE)), exact)
 
 
-def test_shards_of_a_vit(tmp_path: Path) -> None:
+def test_shards_of_a_vit_give_the_same_maps(tmp_path: Path) -> None:
     folder, _ = build_tiny_vit("dinov2", tmp_path / "vit")
     from transformers import Dinov2Model
 
@@ -116,8 +118,8 @@ def test_shards_of_a_vit(tmp_path: Path) -> None:
     assert equal(first, second)
 
 
-def test_one_file_with_configurations_beside_it(model: tuple[str, Path], tmp_path: Path) -> None:
-    """As in the published repositories: the file lies beside the folders."""
+def test_one_file_with_configurations_beside_it_gives_the_same_maps(model: tuple[str, Path], tmp_path: Path) -> None:
+    """In the published repositories, the file lies beside the folders."""
     family, folder = model
     file = write_ldm_file(folder, tmp_path / "model.safetensors", family)
     for part in folder.iterdir():
@@ -136,8 +138,10 @@ def test_one_file_with_configurations_beside_it(model: tuple[str, Path], tmp_pat
     assert FAMILIES[family](str(file), SIZE).fingerprint != before
 
 
-def test_one_file_alone(model: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The configuration is that of the published model; here, of the tiny one."""
+def test_one_file_alone_is_loaded_with_the_published_configuration(
+    model: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test puts the configuration of the tiny model in place of the published one."""
     family, folder = model
     file = write_ldm_file(folder, tmp_path / "model.safetensors", family)
     configs = {part: json.loads((folder / part / "config.json").read_text()) for part in classes(folder)}
@@ -173,7 +177,7 @@ SIZES = {  # numbers of weights of the published models
 
 
 @pytest.mark.parametrize("family", SIZES)
-def test_configurations_of_the_published_models(family: str) -> None:
+def test_published_configurations_have_the_published_number_of_weights(family: str) -> None:
     def count(module: torch.nn.Module) -> int:
         return sum(weight.numel() for weight in module.parameters())
 
@@ -186,7 +190,7 @@ def test_configurations_of_the_published_models(family: str) -> None:
                 assert count(kind(CLIPTextConfig(**published.text_encoders[suffix]))) == texts[suffix]
 
 
-def test_files_that_are_no_stable_diffusion(model: tuple[str, Path], tmp_path: Path) -> None:
+def test_files_that_are_no_stable_diffusion_are_refused(model: tuple[str, Path], tmp_path: Path) -> None:
     family, folder = model
     file = write_ldm_file(folder, tmp_path / "model.safetensors", family)
 
@@ -199,7 +203,7 @@ def test_files_that_are_no_stable_diffusion(model: tuple[str, Path], tmp_path: P
     other = StableDiffusionXL if family != "sdxl" else StableDiffusion
     refused(f"is a {family} checkpoint, and {other.__name__} takes", kind=other)
     refused("holds no complete Stable Diffusion", folder / "unet/diffusion_pytorch_model.safetensors")
-    refused("does not fit|cannot be loaded|lacks the tensor")  # tiny tensors, the published configuration
+    refused("does not fit|cannot be loaded|lacks the tensor")  # tiny tensors do not fit the published configuration
     damage.cut(file)
     refused("is cut short")
     file.rename(file.with_suffix(".ckpt"))

@@ -1,4 +1,4 @@
-"""Whatever diffusers and transformers raise on a damaged model ends as one line that names the file."""
+"""Loading a damaged model ends with one line that names the file, whatever diffusers and transformers raise."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def load_blip(folder: Path) -> Any:
 
 
 def refused(load: Callable[[Path], Any], folder: Path, file: Path, words: str, capfd: Any, key: str = "path") -> None:
-    """Loading is refused in one line that names the file and says what to do, and nothing else is printed."""
+    """Asserts that loading fails with one line that names the file and says what to do, and prints nothing else."""
     capfd.readouterr()
     with pytest.raises(WeightsError, match=words) as caught:
         load(folder)
@@ -66,7 +66,9 @@ def refused(load: Callable[[Path], Any], folder: Path, file: Path, words: str, c
 
 @pytest.mark.parametrize("name", damage.WEIGHTS)
 @pytest.mark.parametrize("part", PARTS)
-def test_damaged_weights_of_stable_diffusion(part: str, name: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
+def test_damaged_weights_of_stable_diffusion_are_refused(
+    part: str, name: str, sd: Path, tmp_path: Path, capfd: Any
+) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
     file = folder / part / f"{PARTS[part]}.safetensors"
     spoil, words = damage.WEIGHTS[name]
@@ -85,7 +87,9 @@ CONFIGS = {f"{part}/config.json": damage.JSON for part in PARTS}
         *(("tokenizer/merges.txt", name) for name in damage.ANY_FILE),
     ],
 )
-def test_damaged_texts_of_stable_diffusion(file: str, name: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
+def test_damaged_texts_of_stable_diffusion_are_refused(
+    file: str, name: str, sd: Path, tmp_path: Path, capfd: Any
+) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
     spoil, words = damage.JSON[name]
     spoil(folder / file)
@@ -113,7 +117,9 @@ def spoil_number(value: float) -> Callable[[dict[str, torch.Tensor]], None]:
     ],
     ids=["missing", "nan", "inf"],
 )
-def test_wrong_tensors(part: str, change: Any, words: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
+def test_missing_and_infinite_tensors_are_refused(
+    part: str, change: Any, words: str, sd: Path, tmp_path: Path, capfd: Any
+) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
     file = folder / part / f"{PARTS[part]}.safetensors"
     damage.change_tensors(file, change)
@@ -135,7 +141,7 @@ WRONG_CONFIGS: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG_CONFIGS)
-def test_configurations_that_do_not_fit(name: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
+def test_configurations_that_do_not_fit_are_refused(name: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
     part, values, words = WRONG_CONFIGS[name]
     damage.set_json(folder / part / "config.json", **values)
@@ -152,13 +158,13 @@ def test_configurations_that_do_not_fit(name: str, sd: Path, tmp_path: Path, cap
         ("tokenizer_config.json", '{"model_max_length": 100}'),
     ],
 )
-def test_tokenizers_that_are_no_tokenizers(file: str, content: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
+def test_wrong_tokenizers_are_refused(file: str, content: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
     (folder / "tokenizer" / file).write_text(content)
     refused(load_sd, folder, folder / "t", "cannot be loaded|must have a number", capfd)
 
 
-def test_parts_of_different_models(sd: Path, tmp_path: Path) -> None:
+def test_parts_of_different_models_are_refused(sd: Path, tmp_path: Path) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
     damage.set_json(folder / "text_encoder/config.json", vocab_size=9)
     damage.change_tensors(
@@ -181,7 +187,7 @@ def test_parts_of_different_models(sd: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [*damage.WEIGHTS, "nan", "missing"])
-def test_damaged_weights_of_a_vit(name: str, tmp_path: Path, capfd: Any) -> None:
+def test_damaged_weights_of_a_vit_are_refused(name: str, tmp_path: Path, capfd: Any) -> None:
     folder, _ = build_tiny_vit("dinov2", tmp_path / "vit")
     file = folder / "model.safetensors"
     spoil, words = {
@@ -209,7 +215,7 @@ def test_damaged_weights_of_a_vit(name: str, tmp_path: Path, capfd: Any) -> None
         ({"num_attention_heads": 0}, "cannot be loaded"),
     ],
 )
-def test_vit_configurations_that_do_not_fit(
+def test_vit_configurations_that_do_not_fit_are_refused(
     kind: str, values: dict[str, Any], words: str, tmp_path: Path, capfd: Any
 ) -> None:
     folder, _ = build_tiny_vit(kind, tmp_path / "vit")
@@ -219,7 +225,7 @@ def test_vit_configurations_that_do_not_fit(
 
 
 @pytest.mark.parametrize("name", damage.JSON)
-def test_damaged_configuration_of_a_vit(name: str, tmp_path: Path, capfd: Any) -> None:
+def test_a_damaged_configuration_of_a_vit_is_refused(name: str, tmp_path: Path, capfd: Any) -> None:
     folder, _ = build_tiny_vit("dinov2", tmp_path / "vit")
     spoil, words = damage.JSON[name]
     spoil(folder / "config.json")
@@ -240,8 +246,10 @@ def test_damaged_configuration_of_a_vit(name: str, tmp_path: Path, capfd: Any) -
     ],
     ids=lambda values: "+".join(values),
 )
-def test_settings_of_people_who_looked_at_attention(kind: str, values: dict[str, Any], tmp_path: Path) -> None:
-    """They are cleared: the same maps, bit for bit."""
+def test_attention_settings_in_the_configuration_of_a_vit_change_nothing(
+    kind: str, values: dict[str, Any], tmp_path: Path
+) -> None:
+    """Such settings stay in the file of a user who has looked at the attention."""
     folder, _ = build_tiny_vit(kind, tmp_path / "vit")
     images = pictures(TINY_SPEC["size"])
     (expected,) = load_vit(folder).attend(images)
@@ -260,7 +268,7 @@ def test_loading_prints_nothing(tmp_path: Path, capfd: Any) -> None:
     assert transformers_logging.is_progress_bar_enabled()  # the calling program's own setting stays
 
 
-def test_the_same_settings_of_a_text_encoder(sd: Path, tmp_path: Path) -> None:
+def test_attention_settings_of_a_text_encoder_change_nothing(sd: Path, tmp_path: Path) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
     damage.set_json(folder / "text_encoder/config.json", output_attentions=True, return_dict=False)
     damage.add_byte_order_mark(folder / "text_encoder/config.json")
@@ -268,7 +276,7 @@ def test_the_same_settings_of_a_text_encoder(sd: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", damage.WEIGHTS)
-def test_damaged_weights_of_the_captioner(name: str, blip: Path, tmp_path: Path, capfd: Any) -> None:
+def test_damaged_weights_of_the_captioner_are_refused(name: str, blip: Path, tmp_path: Path, capfd: Any) -> None:
     folder = damage.copy(blip, tmp_path / "blip")
     spoil, words = damage.WEIGHTS[name]
     spoil(folder / "model.safetensors")
@@ -277,20 +285,22 @@ def test_damaged_weights_of_the_captioner(name: str, blip: Path, tmp_path: Path,
 
 @pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("name", damage.JSON)
-def test_damaged_texts_of_the_captioner(file: str, name: str, blip: Path, tmp_path: Path, capfd: Any) -> None:
+def test_damaged_texts_of_the_captioner_are_refused(
+    file: str, name: str, blip: Path, tmp_path: Path, capfd: Any
+) -> None:
     folder = damage.copy(blip, tmp_path / "blip")
     spoil, words = damage.JSON[name]
     spoil(folder / file)
     refused(load_blip, folder, folder / file, words, capfd, key="captioner")
 
 
-def test_a_pickle_of_the_captioner_that_is_cut(tmp_path: Path, capfd: Any) -> None:
+def test_a_cut_pickle_of_the_captioner_is_refused(tmp_path: Path, capfd: Any) -> None:
     folder = build_tiny_blip(tmp_path / "blip", ("a", "cat"), "pytorch_model.bin")
     damage.cut(folder / "pytorch_model.bin")
     refused(load_blip, folder, folder, "cannot be loaded", capfd, key="captioner")
 
 
-def test_a_captioner_whose_configuration_does_not_fit(blip: Path, tmp_path: Path, capfd: Any) -> None:
+def test_a_captioner_whose_configuration_does_not_fit_is_refused(blip: Path, tmp_path: Path, capfd: Any) -> None:
     folder = damage.copy(blip, tmp_path / "blip")
     config = json.loads((folder / "config.json").read_text())
     config["vision_config"]["hidden_size"] = 64
@@ -307,7 +317,7 @@ def test_pickles_alone_are_not_read(sd: Path, tmp_path: Path) -> None:
         load_sd(folder)
 
 
-def test_memory_is_not_damage(tmp_path: Path) -> None:
+def test_a_lack_of_memory_is_not_reported_as_damage(tmp_path: Path) -> None:
     def exhausted() -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes")
 

@@ -1,4 +1,4 @@
-"""The configuration of Stable Diffusion, its files, what is read from them, and the errors."""
+"""Stable Diffusion: its configuration, files, latents and prompt, and the errors."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_prompt_is_the_pipelines_empty_prompt(tmp_path: Path, version: Literal["
 
 
 @pytest.mark.parametrize("size", [64, 192, 320])
-def test_other_sizes(tiny: Path, size: int) -> None:
+def test_sides_and_layers_follow_from_the_size(tiny: Path, size: int) -> None:
     spec = StableDiffusion(str(tiny), size)
     (attention,) = spec.load("cpu").attend(pictures(size))
     finest = size // 8
@@ -103,7 +103,7 @@ def test_fingerprint_follows_the_weights(model: UNetAttention, tiny: Path, tmp_p
     assert StableDiffusion(str(copy), SIZE).fingerprint != model.spec.fingerprint
 
 
-def test_a_lacking_tensor_is_an_error(tiny: Path, tmp_path: Path) -> None:
+def test_a_missing_tensor_is_an_error(tiny: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny, tmp_path / "copy")
     weights = load_file(copy / "text_encoder/model.safetensors")
     del weights["final_layer_norm.bias"]
@@ -121,13 +121,13 @@ def test_a_lacking_tensor_is_an_error(tiny: Path, tmp_path: Path) -> None:
         ({"timestep": -1}, r"timestep: must be 0\.\.999, got -1"),
     ],
 )
-def test_values_out_of_range(change: dict[str, int], message: str) -> None:
+def test_values_out_of_range_are_refused(change: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(StableDiffusion(), **change)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 64), (3, SIZE, SIZE), (1, 1, SIZE, SIZE)])
-def test_images_of_another_shape(model: UNetAttention, shape: tuple[int, ...]) -> None:
+def test_images_of_another_shape_are_refused(model: UNetAttention, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"images: must have shape \('B', 3, 128, 128\)"):
         model.attend(torch.zeros(shape))
 
@@ -144,7 +144,7 @@ def test_a_missing_file_is_named(tiny: Path, tmp_path: Path, name: str) -> None:
     assert "\n" not in message
 
 
-def test_models_of_another_shape(model: UNetAttention) -> None:
+def test_models_of_another_structure_are_refused(model: UNetAttention) -> None:
     def built(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion = model.spec) -> None:
         UNetAttention(vae, unet, model.prompt, spec, torch.device("cpu"))
 
@@ -168,7 +168,7 @@ def test_models_of_another_shape(model: UNetAttention) -> None:
 
 
 def hub_cache(tiny: Path, folder: Path) -> Path:
-    """The tiny model as the hub's client would have stored v1.4: snapshots are links to blobs."""
+    """Stores the tiny model as the hub's client stores v1.4: snapshots are links to blobs."""
     repository = folder / "models--CompVis--stable-diffusion-v1-4"
     snapshot = repository / "snapshots" / ("0" * 40)
     for name in PUBLISHED_FILES:
@@ -206,7 +206,7 @@ def test_the_check_imports_no_torch(tiny: Path) -> None:
     assert (run.stdout.strip(), run.stderr) == ("False", "")
 
 
-def test_devices() -> None:
+def test_device_names_are_checked() -> None:
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ValueError, match="device: cuda:99 is not available"):
@@ -215,8 +215,10 @@ def test_devices() -> None:
         pick_device("gpu")
 
 
-def test_a_tokenizer_as_transformers_saves_it(tiny: Path, model: UNetAttention, tmp_path: Path) -> None:
-    """Today's one file instead of the published four: the same empty prompt, the same attention."""
+def test_a_tokenizer_saved_by_transformers_gives_the_same_prompt(
+    tiny: Path, model: UNetAttention, tmp_path: Path
+) -> None:
+    """transformers saves one file; the published models have four."""
     copy = tmp_path / "sd"
     shutil.copytree(tiny, copy)
     shutil.rmtree(copy / "tokenizer")

@@ -54,7 +54,7 @@ def test_the_pass_is_the_pipeline_s_with_the_empty_prompt(model: UNetAttention) 
     torch.testing.assert_close(model.predict(latents, TIMESTEP), expected)
 
 
-def test_layers_and_sides(model: UNetAttention) -> None:
+def test_layers_and_sides_are_those_of_the_architecture(model: UNetAttention) -> None:
     (attention,) = model.attend(pictures(SIZE))
     latent, version = SIZE // 8, Path(model.spec.path).name
     assert dict(attention.layers) == {latent // factor: layers for factor, layers in LAYERS[version].items()}
@@ -79,10 +79,10 @@ def test_features_are_the_encoder_s_last_self_attention(model: UNetAttention) ->
     for number, attention in enumerate(attended):
         assert torch.equal(attention.features, outputs[0][number])  # type: ignore[arg-type]
         assert attention.features is not None
-        assert len(attention.features) == (SIZE // 32) ** 2  # the authors: side / 32 of the picture's
+        assert len(attention.features) == (SIZE // 32) ** 2  # as in the authors' code: side of the picture / 32
 
 
-def test_the_size_is_told_to_the_model(model: UNetAttention) -> None:
+def test_the_size_reaches_the_model(model: UNetAttention) -> None:
     latents = model.encode(pictures(SIZE))
     other = StableDiffusionXL(model.spec.path, SIZE * 2).load("cpu")
     assert not torch.allclose(other.predict(latents, TIMESTEP), model.predict(latents, TIMESTEP))
@@ -114,7 +114,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         StableDiffusionXL(str(folder)).check()
 
 
-def test_the_second_encoder_counts(tmp_path: Path) -> None:
+def test_the_fingerprint_covers_the_second_text_encoder(tmp_path: Path) -> None:
     folder = build_tiny_sdxl(tmp_path / "sdxl")
     before = StableDiffusionXL(str(folder)).fingerprint
     assert before != StableDiffusion(str(folder)).fingerprint

@@ -75,7 +75,7 @@ def test_maps_do_not_depend_on_the_block_of_rows(
 
 
 class LargestTensor(TorchDispatchMode):
-    """Elements of the largest tensor made inside the block."""
+    """Context that counts the elements of the largest tensor made inside it."""
 
     elements = 0
 
@@ -86,7 +86,7 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-def test_nothing_larger_than_a_block_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_tensor_is_larger_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     batch, heads, tokens = 2, 4, 16**2
     monkeypatch.setattr(head_mean, "BLOCK", tokens**2 // 2)
     total = torch.zeros(batch, tokens, tokens)
@@ -117,7 +117,7 @@ def test_collecting_leaves_the_output_bit_for_bit_the_same(either: UNetAttention
     assert torch.equal(before, either.predict(latents, TIMESTEP))
 
 
-def test_attending_leaves_out_what_follows_the_last_queries_and_keys(either: UNetAttention) -> None:
+def test_attending_skips_the_layers_after_the_last_queries_and_keys(either: UNetAttention) -> None:
     images = pictures(SIZE, 2)
     with collect(either.unet) as whole:
         either.predict(either.encode(images), TIMESTEP)
@@ -148,7 +148,7 @@ def test_two_calls_agree_exactly(model: UNetAttention) -> None:
     assert all(torch.equal(first[side], second[side]) for side in SIDES)
 
 
-def test_a_batch_gives_what_each_picture_gives_alone(model: UNetAttention) -> None:
+def test_a_batch_gives_the_maps_of_each_picture_alone(model: UNetAttention) -> None:
     images = pictures(SIZE, 2)
     for image, attention in zip(images, model.attend(images), strict=True):
         alone = model.attend(image[None])[0]
@@ -181,7 +181,7 @@ def test_a_compiled_encoder_gives_the_same_latents(tiny: Path, model: UNetAttent
 
 
 @pytest.mark.slow
-def test_the_full_v14_architecture_at_512() -> None:
+def test_the_full_v14_architecture_has_its_layers_at_512() -> None:
     model = stable_diffusion(StableDiffusion(), "cpu")
     assert sum(weight.numel() for weight in model.unet.parameters()) == 859_520_964  # the published size
     assert len(attn1(model.unet)) == 16

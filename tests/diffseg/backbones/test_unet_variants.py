@@ -35,7 +35,7 @@ def model(folder: Path) -> UNetAttention:
 
 
 def call(model: UNetAttention, **conditions: Any) -> Callable[[], Tensor]:
-    """A pass of the U-Net as people call it."""
+    """Returns a function that runs the U-Net as users do."""
     latents = model.encode(pictures(SIZE))
 
     @torch.no_grad()
@@ -52,7 +52,7 @@ def self_attention(unet: UNet2DConditionModel) -> Iterator[Any]:
 
 
 def expected_maps(unet: UNet2DConditionModel, run: Callable[[], Tensor]) -> dict[int, Tensor]:
-    """side -> mean attention, from what enters each layer and the layer's own projections."""
+    """side -> mean attention, from the input and the projections of each layer."""
     inputs: list[tuple[Any, Tensor]] = []
     hooks = [
         layer.register_forward_pre_hook(
@@ -73,7 +73,7 @@ def expected_maps(unet: UNet2DConditionModel, run: Callable[[], Tensor]) -> dict
 
 
 def check(model: UNetAttention, run: Callable[[], Tensor]) -> dict[int, Tensor]:
-    """Maps are right, the output is the same, and the processors come back."""
+    """Asserts that the maps are right, the output is the same and the processors are restored. Returns the maps."""
     before, processors = run(), model.unet.attn_processors
     expected = expected_maps(model.unet, run)
     with collect(model.unet) as collected:
@@ -88,7 +88,7 @@ def check(model: UNetAttention, run: Callable[[], Tensor]) -> dict[int, Tensor]:
     return maps
 
 
-def test_fused_projections(model: UNetAttention) -> None:
+def test_fused_projections_give_the_same_maps(model: UNetAttention) -> None:
     plain = check(model, call(model))
     model.unet.fuse_qkv_projections()
     assert any("Fused" in type(each).__name__ for each in model.unet.attn_processors.values())
@@ -98,7 +98,7 @@ def test_fused_projections(model: UNetAttention) -> None:
 
 
 @pytest.mark.parametrize("slices", ["auto", "max", 1])
-def test_attention_slicing(model: UNetAttention, slices: Any) -> None:
+def test_attention_slicing_gives_the_same_maps(model: UNetAttention, slices: Any) -> None:
     plain = check(model, call(model))
     model.unet.set_attention_slice(slices)
     assert any("Sliced" in type(each).__name__ for each in model.unet.attn_processors.values())
@@ -107,7 +107,7 @@ def test_attention_slicing(model: UNetAttention, slices: Any) -> None:
         torch.testing.assert_close(sliced[side], maps, atol=1e-6, rtol=1e-4)
 
 
-def test_ip_adapter(model: UNetAttention) -> None:
+def test_an_ip_adapter_changes_the_maps(model: UNetAttention) -> None:
     """Its processors serve the cross-attention; the self-attention after it sees the image."""
     generator = torch.Generator().manual_seed(0)
 
@@ -135,8 +135,7 @@ def test_ip_adapter(model: UNetAttention) -> None:
     assert (first[4] - plain[4]).abs().max() > 1e-4
 
 
-def test_lora(model: UNetAttention) -> None:
-    """Adapters on the projections of queries and keys change the maps."""
+def test_lora_changes_the_maps_until_it_is_disabled(model: UNetAttention) -> None:
     peft = pytest.importorskip("peft", reason="peft is not installed; diffusers needs it for LoRA")
     plain = check(model, call(model))
     torch.manual_seed(0)
@@ -152,8 +151,8 @@ def test_lora(model: UNetAttention) -> None:
 
 
 @pytest.mark.slow
-def test_torch_compile(model: UNetAttention) -> None:
-    """Traced by Dynamo and run by torch itself: needs no C++ compiler."""
+def test_a_compiled_unet_gives_the_same_maps(model: UNetAttention) -> None:
+    """Dynamo traces the U-Net and torch itself runs it, so this needs no C++ compiler."""
     plain = check(model, call(model))
     unet, latents = model.unet, model.encode(pictures(SIZE))
     before = model.predict(latents, TIMESTEP)

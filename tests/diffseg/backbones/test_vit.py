@@ -60,7 +60,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def naive(folder: Path, pixels: Tensor, layers: tuple[int, ...], special_tokens: int) -> Tensor:
-    """Patch attention from all that transformers returns: tokens dropped, rows renormalised, heads averaged."""
+    """From the attention that transformers returns: special tokens dropped, rows renormalised, mean over heads."""
     model = AutoModel.from_pretrained(folder, attn_implementation="eager", local_files_only=True).eval()
     options = {"interpolate_pos_encoding": True} if model.config.model_type == "vit" else {}
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_sides_follow_from_the_size(size: int, sides: tuple[int, ...]) -> None:
     assert ViT(size=size).sides == sides
 
 
-def test_yaml_of_dino_vits8() -> None:
+def test_yaml_of_dino_vits8_chooses_the_last_layer_at_224() -> None:
     spec = spec_of("dino_vits8")
     assert (spec.path, spec.size, spec.sides, spec.layers) == ("facebook/dino-vits8", 224, (28,), (11,))
     assert spec.sides[0] * 8 == spec.size
@@ -144,7 +144,7 @@ def test_check_reads_the_model_configuration(tiny: tuple[Path, int], tmp_path: P
         ViT(path=str(tiny[0]), patch=8, layers=(2,)).load("cpu")
 
 
-def test_weights_that_are_missing_in_the_file_are_not_made_up(tiny: tuple[Path, int]) -> None:
+def test_weights_missing_in_the_file_are_an_error(tiny: tuple[Path, int]) -> None:
     file = tiny[0] / "model.safetensors"
     final = "norm." if "dinov3" in (tiny[0] / "config.json").read_text() else "layernorm."
     weights = {name: value for name, value in load_file(file).items() if not name.startswith(final)}
@@ -153,7 +153,7 @@ def test_weights_that_are_missing_in_the_file_are_not_made_up(tiny: tuple[Path, 
         ViT(path=str(tiny[0]), **TINY_SPEC).load("cpu")
 
 
-def test_patch_attention_by_brute_force() -> None:
+def test_patch_attention_equals_brute_force() -> None:
     generator = np.random.default_rng(0)
     query, key = generator.normal(size=(2, 2, 3, 7, 4)) * 2
     exponentials = np.exp(0.5 * np.einsum("bhid,bhjd->bhij", query, key))
@@ -164,7 +164,7 @@ def test_patch_attention_by_brute_force() -> None:
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-6)
 
 
-def test_attention_of_each_architecture(tiny: tuple[Path, int]) -> None:
+def test_attention_of_each_architecture_is_that_of_transformers(tiny: tuple[Path, int]) -> None:
     folder, special_tokens = tiny
     model = ViT(path=str(folder), **TINY_SPEC).load("cpu")
     images = random_images(2)
@@ -266,7 +266,7 @@ def test_collecting_leaves_the_output_unchanged(dinov2: ViTAttention, astronaut:
         torch.testing.assert_close(collected, plain(pixels).last_hidden_state, atol=0, rtol=0)
 
 
-def test_real_attention(dinov2: ViTAttention, astronaut: Tensor) -> None:
+def test_real_attention_has_the_configured_sides_and_layers(dinov2: ViTAttention, astronaut: Tensor) -> None:
     images = resize(astronaut, 448).clamp(0, 255)  # resizing may exceed the range by a rounding error
     (maps,) = dinov2.attend(images)
     assert maps.sides == (32, 16, 8)
@@ -283,7 +283,7 @@ def test_real_attention(dinov2: ViTAttention, astronaut: Tensor) -> None:
 
 
 def test_real_attention_stays_within_an_object(dinov2: ViTAttention, shared: Path) -> None:
-    """Of the attention of a location, more stays in its ground-truth segment than the segment's share of the area."""
+    """A location attends to its own ground-truth segment more than the segment's share of the area."""
     from PIL import Image
 
     side = 16

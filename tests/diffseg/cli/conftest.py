@@ -1,4 +1,4 @@
-"""Fixtures of the command line's tests."""
+"""Fixtures for tests of the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def weights() -> None:
 
 @pytest.fixture
 def halves(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
-    """Replaces the model by one that parts each picture down the middle; returns the pictures that it was given."""
+    """Replaces the model by one that splits each picture down the middle. Returns the pictures that it was given."""
     given: list[NDArray[np.uint8]] = []
 
     class Halves:

@@ -1,4 +1,4 @@
-"""Which photographs the arguments mean."""
+"""Arguments that name photographs: files, folders and patterns."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def test_a_folder_gives_its_photographs_sorted(
     assert lines[0].startswith(f"{photos[1]}: 2 segments, ")
 
 
-def test_patterns(tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_patterns_find_photographs(
+    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
+) -> None:
     photos = [save(tmp_path / name) for name in ("b/1.png", "a/2.jpg", "a/deep/3.png", "a/[4].png", "a/.5.png")]
     (tmp_path / "a" / "6.txt").write_text("no photograph")
     for pattern, expected in (("a/*", [1, 3]), ("**/*.png", [3, 2, 0]), ("a/[[]4].png", [3]), ("a/[4].png", [3])):
@@ -52,10 +54,10 @@ def test_patterns(tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytes
         assert [line.split(": ")[0] for line in lines] == [photos[number] for number in expected]
 
 
-def test_what_is_skipped_is_named(
+def test_skipped_files_and_folders_are_named(
     tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """IMG_1.HEIC is a JPEG of a phone."""
+    """IMG_1.HEIC holds a JPEG, and can be segmented if it is named."""
     folder = tmp_path / "photos"
     save(folder / "a.jpg")
     Image.new("RGB", (4, 4)).save(folder / "IMG_1.HEIC", format="JPEG")
@@ -73,7 +75,7 @@ def test_what_is_skipped_is_named(
     assert "skipped 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 5 more" in capsys.readouterr().err
 
 
-def test_an_out_folder_that_cannot_be(
+def test_an_unusable_out_folder_and_an_empty_folder_are_errors(
     tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo = save(tmp_path / "photos" / "a.png")

@@ -1,4 +1,4 @@
-"""The command line: on real photographs with real weights, and everything around the model with a stand-in for it."""
+"""The command line: with real weights on real photographs, and with a simple stand-in for the model."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_label_maps_fit_their_photographs(finished: tuple[Path, subprocess.Compl
         assert f"{path}: {len(areas)} segments" in outcome.stdout
 
 
-def test_the_flower_is_where_it_is(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_a_segment_covers_the_flower(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     labels = stored(finished[0] / "new" / "out" / "flower.labels.png")
     photo = read_photo(packaged(*FLOWER)).astype(int)
     orange = photo[..., 0] - photo[..., 2] > 60
@@ -118,7 +118,7 @@ def test_a_cropped_photograph_gets_the_segments_of_the_library(
     np.testing.assert_array_equal(stored(tmp_path / "coffee.labels.png"), by_area(expected.numpy()))
 
 
-def test_stable_diffusion(tmp_path: Path) -> None:
+def test_stable_diffusion_gives_the_segments_of_the_library(tmp_path: Path) -> None:
     model = str(build_tiny_sd(tmp_path / "model"))
     options = ["--backbone", "sd14", "--path", model, "--size", "128", "--scheme", "paper", "--tau", "0.01", "--crop"]
     assert cli.main([str(packaged(*COFFEE)), "-o", str(tmp_path), *options]) == 0
@@ -146,7 +146,9 @@ def test_contact_sheets_are_filled_in_turn(tmp_path: Path, halves: list[NDArray[
 
 
 @pytest.mark.parametrize("shape", [(6, 9, 3), (10, 7, 3), (5, 5, 3)])
-def test_crop(tmp_path: Path, halves: list[NDArray[np.uint8]], shape: tuple[int, int, int]) -> None:
+def test_crop_segments_the_centred_square(
+    tmp_path: Path, halves: list[NDArray[np.uint8]], shape: tuple[int, int, int]
+) -> None:
     photo = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     Image.fromarray(photo).save(tmp_path / "a.png")
     for options, expected in (((), photo), (("--crop",), centre_crop(photo))):
@@ -155,7 +157,7 @@ def test_crop(tmp_path: Path, halves: list[NDArray[np.uint8]], shape: tuple[int,
         assert stored(tmp_path / "out" / "a.labels.png").shape == expected.shape[:2]
 
 
-def test_nothing_to_show_when_no_photograph_can_be_read(
+def test_no_file_is_written_if_no_photograph_can_be_read(
     tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([str(tmp_path / "missing.jpg"), "-o", str(tmp_path / "out")]) == 1
@@ -168,7 +170,9 @@ def test_nothing_to_show_when_no_photograph_can_be_read(
     )
 
 
-def test_masks_as_json(tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_masks_are_written_as_json(
+    tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
+) -> None:
     photos = [save(tmp_path / "a" / "cat.png"), save(tmp_path / "b" / "cat.png", width=10)]
     for arguments in (["--json"], ["-o", str(tmp_path / "out"), "--json", "-"]):
         assert cli.main([*photos, *arguments]) == 0
@@ -185,11 +189,11 @@ def test_masks_as_json(tmp_path: Path, halves: list[NDArray[np.uint8]], capsys: 
     file = tmp_path / "new" / "masks.json"
     assert cli.main([photos[0], "--json", str(file)]) == 0
     assert json.loads(file.read_text()) == lines[0]
-    assert cli.main(["--json", *photos]) == 0  # the option's FILE is left out: this is a photograph
+    assert cli.main(["--json", *photos]) == 0  # --json without FILE: the argument after it is a photograph
     assert [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()[1:]] == photos
 
 
-def test_a_photograph_from_standard_input(
+def test_a_photograph_is_read_from_standard_input(
     tmp_path: Path, halves: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = Path(save(tmp_path / "a.png")).read_bytes()
@@ -216,7 +220,7 @@ def test_an_oblong_photograph_is_mentioned_once(
 def test_a_line_is_printed_as_soon_as_a_photograph_is_done(
     tmp_path: Path, halves: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl+C at the third photograph: a pipe has the lines of two."""
+    """After Ctrl+C at the third photograph, a pipe has received two lines."""
     photos = [save(tmp_path / f"{number}.png") for number in range(4)]
     pipe = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe))  # holds back what is not flushed
@@ -263,8 +267,7 @@ def test_a_full_disk_is_one_line(
     assert set(contents(out)) == {"0.labels.png", "0.overlay.png", "1.labels.png"}
 
 
-def test_any_segmenter_and_any_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of conf/, and a user's own from outside the tree."""
+def test_parts_of_conf_and_of_the_user_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photo = save(tmp_path / "a.png", 32, 32)
     (tmp_path / "conf" / "segmenter").mkdir(parents=True)
     (tmp_path / "conf" / "segmenter" / "corner.yaml").write_text("_target_: my_corner.Corner\nwide: 4\n")

@@ -1,4 +1,4 @@
-"""``--label`` from photograph to files, on a tiny random Stable Diffusion and a tiny BLIP that says what it is told."""
+"""``--label`` from photograph to files, with a tiny random Stable Diffusion and a tiny BLIP whose caption is fixed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CAPTION = ("a", "cat", "on", "a", "sofa")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of ``sd`` and ``blip``, and of a photograph, ``photo.png``, that is not square."""
+    """Folder with the models ``sd`` and ``blip``, and ``photo.png``, a photograph that is not square."""
     folder = tmp_path_factory.mktemp("models")
     build_tiny_sd(folder / "sd")
     build_tiny_blip(folder / "blip", CAPTION)
@@ -59,7 +59,13 @@ def stored(path: Path) -> NDArray[np.integer]:
 
 
 def expected(models: Path, text: str, words: dict[str, list[int]], rule: Vote, masks: str) -> Any:
-    """The same from the library: prompt, words and their tokens, rule, and the prompt of the masks."""
+    """Segments and names from the library.
+
+    Args:
+        text: the prompt.
+        words: word -> numbers of its tokens.
+        masks: the prompt of the pass that gives the segments.
+    """
     model = StableDiffusion(str(models / "sd"), SIZE).load("cpu")
     encoder = cross_attention.PromptEncoder(StableDiffusion(str(models / "sd")), torch.device("cpu"))
     pixels = torch.from_numpy(stored(models / "photo.png")).permute(2, 0, 1)[None].float()
@@ -78,7 +84,7 @@ def expected(models: Path, text: str, words: dict[str, list[int]], rule: Vote, m
 
 
 def check(result: tuple[NDArray[np.integer], dict[str, Any]], wanted: Any) -> None:
-    """Label map, names, parts and masks are those of the library, and each mask is the union of its segments."""
+    """Asserts that label map, names and parts are those of the library, and each mask the union of its segments."""
     (labels, content), (segments, named) = result, wanted
     np.testing.assert_array_equal(labels, segments)
     assert [each["name"] for each in content["segments"]] == list(named.names)
@@ -141,7 +147,7 @@ def test_own_words_need_neither_captioner_nor_tagger(
     check((labels, content), expected(models, "sofa, a cat", {"sofa": [1, 2], "a cat": [4, 5]}, "mean", "sofa, a cat"))
 
 
-def test_one_word_merges_all(models: Path, tmp_path: Path) -> None:
+def test_a_single_word_merges_all_segments(models: Path, tmp_path: Path) -> None:
     labels, content = labelled(models, tmp_path, "--words", "cat")
     (only,) = content["segments"]
     assert only["segments"] == list(range(labels.max() + 1))
@@ -156,7 +162,7 @@ def test_a_second_run_writes_the_same_bytes(models: Path, tmp_path: Path) -> Non
         assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes()
 
 
-def test_a_caption_without_nouns_does_not_end_the_run(
+def test_a_caption_without_nouns_fails_its_photograph(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build_tiny_blip(tmp_path / "blip", ("the", "is"))
@@ -181,7 +187,7 @@ def test_a_caption_without_nouns_does_not_end_the_run(
         (["--label", "--vote", "best"], "argument --vote: invalid choice: 'best'"),
     ],
 )
-def test_wrong_arguments_are_told_in_one_line(
+def test_wrong_arguments_are_one_line(
     options: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -193,7 +199,7 @@ def test_wrong_arguments_are_told_in_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_package_that_is_not_installed(
+def test_a_package_that_is_not_installed_is_named(
     models: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -208,10 +214,10 @@ def test_a_package_that_is_not_installed(
     assert capsys.readouterr().err == expected
 
 
-def test_what_is_missing_is_told_at_once(
+def test_everything_missing_is_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Packages, captioner and the backbone's weights: nobody wants to hear of them one after the other."""
+    """Package, captioner and weights of the backbone: a user learns of all three from one try."""
     find_spec = cli_label.find_spec
     monkeypatch.setattr(cli_label, "find_spec", lambda name: None if name == "HanTa" else find_spec(name))
     options = ["--label", "--backbone", "sd14", "--path", "./none", "--captioner", "./nowhere"]
@@ -236,14 +242,16 @@ def test_words_imply_label(models: Path, tmp_path: Path) -> None:
         assert (tmp_path / "implied" / name).read_bytes() == (tmp_path / "told" / name).read_bytes()
 
 
-def test_more_words_than_a_prompt_holds(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_words_than_a_prompt_holds_are_refused(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         run(models, tmp_path / "out", "--label", "--words", ",".join(f"cat{'s' * i}" for i in range(40)))
     assert caught.value.code == 2
     assert "words: the prompt may have 77 tokens" in capsys.readouterr().err
 
 
-def test_what_is_missing_is_told_without_torch(models: Path, tmp_path: Path) -> None:
+def test_a_missing_captioner_is_reported_without_importing_torch(models: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "diffseg", "a.jpg", "-o", str(tmp_path), "--label"]
     outcome = subprocess.run(
         [*command, "--backbone", "sd14", "--path", str(models / "sd"), "--captioner", "owner/name"],

@@ -42,7 +42,7 @@ from tests.helpers.command_line import run, save
         ("p.jpg -o out --backbone sd14 --path ./nowhere", "./nowhere is not a folder"),
     ],
 )
-def test_wrong_arguments_are_told_in_one_line(
+def test_wrong_arguments_are_one_line(
     arguments: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -72,7 +72,7 @@ def test_wrong_arguments_are_told_in_one_line(
         (["--device", "cuda:99"], "device: cuda:99 is not available"),
     ],
 )
-def test_what_only_torch_can_tell_is_one_line_too(
+def test_errors_found_after_importing_torch_are_one_line(
     weights: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
 ) -> None:
     with pytest.raises(SystemExit) as caught:

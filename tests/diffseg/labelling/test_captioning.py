@@ -1,4 +1,4 @@
-"""Nouns of captions, and BLIP on random weights against transformers' own way of using it."""
+"""Nouns of captions, and captions of BLIP with random weights against transformers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def photo(seed: int) -> NDArray[np.uint8]:
         ("flowers", ["flowers"]),
     ],
 )
-def test_nouns_of_a_caption(caption: str, expected: list[str]) -> None:
+def test_nouns_of_a_caption_are_found(caption: str, expected: list[str]) -> None:
     prompt = Prompt.of_caption(caption)
     assert prompt.text == caption
     assert list(prompt.words) == expected
@@ -50,7 +50,7 @@ def test_nouns_of_a_caption(caption: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("caption", ["", "is sleeping", "very green and large ..."])
-def test_a_caption_without_nouns(caption: str) -> None:
+def test_a_caption_without_nouns_is_an_error(caption: str) -> None:
     with pytest.raises(NoNouns, match=f'the caption "{caption}" has no noun; give your own words with --words'):
         Prompt.of_caption(caption)
 
@@ -87,14 +87,14 @@ def test_captions_are_those_of_transformers(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
-def test_a_caption_that_is_known(tmp_path: Path, weights: str) -> None:
+def test_the_weights_are_read_from_either_file(tmp_path: Path, weights: str) -> None:
     words = ("a", "cat", "on", "the", "green", "sofa")
     folder = build_tiny_blip(tmp_path / "blip", words, weights)  # type: ignore[arg-type]
     assert (folder / weights).is_file()
     assert Captioner(str(folder), CPU)(photo(0)) == "a cat on the green sofa"
 
 
-def test_weights_of_another_model_are_told(tmp_path: Path) -> None:
+def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     folder = build_tiny_blip(tmp_path / "blip", weights="pytorch_model.bin")
     weights = torch.load(folder / "pytorch_model.bin", weights_only=True)
     del weights["vision_model.post_layernorm.weight"]
@@ -104,7 +104,7 @@ def test_weights_of_another_model_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["owner/captions", "./nowhere", "no hub id"])
-def test_a_captioner_that_is_not_here(path: str) -> None:
+def test_a_missing_captioner_is_one_line(path: str) -> None:
     with pytest.raises(MissingWeights) as caught:
         locate_captioner(path)
     message = str(caught.value)
@@ -115,7 +115,7 @@ def test_a_captioner_that_is_not_here(path: str) -> None:
 
 
 @pytest.mark.parametrize("file", [*FILES, "model.safetensors"])
-def test_a_captioner_that_lacks_a_file(tmp_path: Path, file: str) -> None:
+def test_a_captioner_that_lacks_a_file_is_an_error(tmp_path: Path, file: str) -> None:
     folder = build_tiny_blip(tmp_path / "blip")
     assert locate_captioner(str(folder)) == folder
     (folder / file).unlink()

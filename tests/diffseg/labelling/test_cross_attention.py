@@ -76,7 +76,7 @@ def test_the_pass_and_its_self_attention_stay_the_same(model: UNetAttention, enc
     assert all(torch.equal(alone.maps[side], beside.maps[side]) for side in SIDES)
 
 
-def test_the_prompt_changes_the_self_attention_and_none_is_the_empty_one(
+def test_the_prompt_changes_the_self_attention_and_no_prompt_is_the_empty_one(
     model: UNetAttention, encoder: PromptEncoder
 ) -> None:
     latents = model.encode(pictures(SIZE))
@@ -95,7 +95,7 @@ def test_processors_come_back_after_an_error(model: UNetAttention) -> None:
     assert model.unet.attn_processors == before
 
 
-def test_a_layer_that_is_not_square() -> None:
+def test_a_layer_that_is_not_square_is_refused() -> None:
     with pytest.raises(ValueError, match="a square picture is needed, got a layer of 6 locations"):
         CrossAttentionCollector().add(torch.zeros(1, 2, 6, 4), torch.zeros(1, 2, 3, 4))
 
@@ -110,16 +110,16 @@ def test_a_layer_that_is_not_square() -> None:
         ("cat, sofa", "cat", [1]),
     ],
 )
-def test_the_tokens_of_a_word(encoder: PromptEncoder, text: str, word: str, expected: list[int]) -> None:
+def test_the_tokens_of_a_word_are_found(encoder: PromptEncoder, text: str, word: str, expected: list[int]) -> None:
     start = text.index(word)
     assert encoder.positions(text, [(start, start + len(word))]) == expected
 
 
-def test_the_tokens_of_all_occurrences(encoder: PromptEncoder) -> None:
+def test_the_tokens_of_all_occurrences_are_found(encoder: PromptEncoder) -> None:
     assert encoder.positions("a cat on a cat", [(2, 5), (11, 14)]) == [2, 5]
 
 
-def test_words_without_tokens_and_too_many_of_them(encoder: PromptEncoder) -> None:
+def test_a_word_without_tokens_and_a_prompt_too_long_are_refused(encoder: PromptEncoder) -> None:
     with pytest.raises(ValueError, match="words: the text encoder has no token for"):
         encoder.positions("cat  sofa", [(3, 5)])
     assert encoder.encode("cat " * (PROMPT_LENGTH - 2)).shape[1] == PROMPT_LENGTH

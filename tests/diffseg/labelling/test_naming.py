@@ -1,4 +1,4 @@
-"""Names from hand-made cross-attention, against the authors' way of computing them, and what is written of them."""
+"""Names from made-up cross-attention, against the authors' code, and the pictures and JSON of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def random_maps(*sides: int, seed: int = 0) -> dict[int, Tensor]:
     return {side: (3 * torch.randn(side**2, TOKENS, generator=generator)).softmax(dim=1) for side in sides}
 
 
-# --- where each word is
+# --- responses of words
 
 
 def authors_responses(maps: dict[int, Tensor], indices: list[int], size: int) -> NDArray[np.float64]:
@@ -73,11 +73,11 @@ def test_a_word_that_gets_little_attention_counts_as_much(factor: float) -> None
     torch.testing.assert_close(found.square().sum(dim=(1, 2)), torch.ones(2))
 
 
-# --- which word a segment gets
+# --- words of segments
 
 
 def case() -> NDArray[np.float64]:
-    """(3, 1, 7): word 0 is best at 3 of 7 pixels, word 1 at 2, and word 2 at 2, where it is far the best."""
+    """Responses (3, 1, 7): word 0 is best at 3 of 7 pixels, word 1 at 2 and word 2 at 2, word 2 by far."""
     best = np.array([0, 2, 0, 1, 2, 1, 0])
     found = np.where(np.arange(3)[:, None] == best, 1.0, 0.9)
     found[2, best == 2] = 5
@@ -85,7 +85,7 @@ def case() -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("majority", 0), ("median", 1), ("mean", 2)])
-def test_the_three_rules_differ(rule: str, expected: int) -> None:
+def test_the_three_rules_may_choose_three_words(rule: str, expected: int) -> None:
     square = np.repeat(case(), 7, axis=1)  # responses are square
     assert vote(np.zeros((7, 7), int), square, rule).tolist() == [expected]  # type: ignore[arg-type]
 
@@ -135,7 +135,7 @@ def test_votes_agree_with_counting_pixels(rule: str, shape: tuple[int, int], wor
     assert vote(labels, grid, rule).tolist() == slow_vote(labels, grid, rule)  # type: ignore[arg-type]
 
 
-def test_equal_words_and_unknown_rules() -> None:
+def test_the_first_of_equal_words_wins_and_an_unknown_rule_is_refused() -> None:
     flat, labels = np.ones((3, 2, 2)), np.array([[0, 1]])
     for rule in ("majority", "median", "mean"):
         assert vote(labels, flat, rule).tolist() == [0, 0]  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ def test_segments_of_one_word_are_merged() -> None:
     np.testing.assert_array_equal(named.labels, [[0, 0, 0, 0, 0], [1, 1, 1, 2, 2], [1, 1, 2, 2, 0]])
 
 
-# --- what is written
+# --- pictures and JSON
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Attention in place of features, and features in place of attention, by definition."""
+"""Segmenters on attention in place of features, and on features in place of attention."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.attention import blocks, regions, smooth
 from tests.helpers.cuts import same_parts
 
 
-def test_affinity_by_definition() -> None:
+def test_affinity_follows_its_definition() -> None:
     features = F.normalize(regions(4, 0.5)[0], dim=1)
     affinity = affinity_of(features, 2)
     cosines = [[float(a @ b) for b in features] for a in features]
@@ -69,7 +69,7 @@ def test_a_threshold_for_attention_does_not_suit_features() -> None:
         DiffSeg(input="features").resolved(16, {"tau": 0.3})
 
 
-def test_rows_of_both_inputs_do_not_mix_what_they_share() -> None:
+def test_rows_with_different_inputs_share_no_results() -> None:
     features, _ = regions(8, 0.3)
     scene = Scene(aggregated=smooth(16, 0), size=8, features=features)
     both = [DiffSeg(0.5, 4, grid="even", input=read) for read in ("attention", "features", "attention")]  # type: ignore[arg-type]
@@ -86,6 +86,6 @@ def test_pixels_take_the_segment_of_their_cell() -> None:
 
 
 @pytest.mark.parametrize("segmenter", [NCut(input="features"), KMeans(input="features")])
-def test_without_features(segmenter: Refinable) -> None:
+def test_a_backbone_without_features_is_an_error(segmenter: Refinable) -> None:
     with pytest.raises(ValueError, match=r"^features: this backbone computes no features"):
         segmenter(Scene(aggregated=blocks(4), size=8))

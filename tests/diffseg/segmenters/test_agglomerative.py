@@ -35,7 +35,7 @@ def naive_clusters(points: Tensor, tau: float) -> Tensor:
 
 
 @pytest.mark.parametrize("tau", [-0.2, 0.2, 0.5, 0.9])
-def test_against_joining_by_hand(tau: float) -> None:
+def test_clusters_equal_joining_by_hand(tau: float) -> None:
     points = F.normalize(regions(5, 0.8)[0], dim=1)
     expected = naive_clusters(points, tau)
     labels = agglomerate(points, tau)
@@ -58,7 +58,7 @@ def test_stripes_are_found() -> None:
     assert same_parts(attention.flatten(), stripe)
 
 
-def test_one_location() -> None:
+def test_one_location_is_one_segment() -> None:
     labels = Agglomerative(0.5)(Scene(aggregated=torch.ones(1, 1), size=4, features=torch.ones(1, 3)))
     assert labels.unique().tolist() == [0]
 

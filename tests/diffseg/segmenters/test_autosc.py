@@ -33,7 +33,7 @@ def naive_gap(values: NDArray[np.float64]) -> tuple[float, int]:
     return best
 
 
-def test_eigengap_in_loops() -> None:
+def test_eigengap_equals_a_loop() -> None:
     values = np.sort(np.random.default_rng(0).random(20))
     gap, clusters = eigengap(values)
     assert (gap, clusters) == (pytest.approx(naive_gap(values)[0]), naive_gap(values)[1])
@@ -67,7 +67,7 @@ def weak_groups() -> Tensor:
     return affinity.fill_diagonal_(1)
 
 
-def test_the_rules_differ_in_whose_eigenvectors_they_cluster() -> None:
+def test_the_rules_differ_in_the_alpha_of_the_eigenvectors() -> None:
     affinity = weak_groups()
     gaps = [naive_gap(spectrum(affinity.double() ** alpha)[0]) for alpha in ALPHAS]
     best = max(range(len(ALPHAS)), key=lambda index: gaps[index][0])
@@ -98,6 +98,6 @@ def test_features_that_do_not_differ_are_one_segment() -> None:
     assert labels.unique().tolist() == [0]
 
 
-def test_an_unknown_rule() -> None:
+def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^rule: must be one of paper, official, got 'mine'"):
         AutoSC("mine")  # type: ignore[arg-type]

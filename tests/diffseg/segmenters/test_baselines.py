@@ -23,7 +23,7 @@ from tests.helpers.attention import blocks, smooth
 
 
 @pytest.mark.parametrize("impl", ["torch", "sklearn"])
-def test_kmeans_nearest_is_sklearn(impl: Any) -> None:
+def test_kmeans_nearest_equals_sklearn(impl: Any) -> None:
     maps = blocks(8, 1.5)
     expected = SklearnKMeans(5, n_init=3, random_state=7).fit_predict(maps.numpy()).reshape(8, 8)
     labels = kmeans(maps, 5, seed=7, n_init=3, size=24, upsample="nearest", impl=impl)
@@ -58,10 +58,10 @@ def test_kmeans_is_as_good_as_sklearn(clusters: int) -> None:
         expected = torch.from_numpy(SklearnKMeans(clusters, n_init=10, random_state=seed).fit_predict(maps.numpy()))
         assert inertia(maps, labels) <= 1.001 * inertia(maps, expected)
         same += torch.equal(labels, expected.long())
-    assert same >= 3  # in fact all here; rounding may tip one start on another machine
+    assert same >= 3  # rounding on another machine may change one of the 4
 
 
-def test_kmeans_of_one_start_is_sklearn_start_by_start() -> None:
+def test_kmeans_with_one_start_equals_sklearn() -> None:
     maps = smooth(12, 5)
     for seed in range(10):
         expected = SklearnKMeans(5, n_init=1, random_state=seed).fit_predict(maps.numpy())
@@ -79,7 +79,7 @@ def test_an_empty_cluster_gets_the_farthest_point() -> None:
 
 @pytest.mark.parametrize("impl", ["torch", "sklearn"])
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
-def test_kmeans_with_fewer_maps_than_clusters(impl: Any) -> None:
+def test_kmeans_with_fewer_different_maps_than_clusters_has_fewer_labels(impl: Any) -> None:
     labels = kmeans(blocks(8, noise=0.0), 9, size=8, impl=impl)
     assert labels.unique().tolist() == [0, 1, 2, 3]
     assert all(len(quarter.unique()) == 1 for half in labels.split(4) for quarter in half.split(4, dim=1))
@@ -98,7 +98,7 @@ def test_dbscan_labels_are_sklearn_s(min_samples: int) -> None:
 
 
 def test_dbscan_decides_ties_and_cancelling_distances_as_float64() -> None:
-    """Points of a lattice far from the origin, where float32 is off by more than the distances: 5 = |(3, 4)| = eps."""
+    """Points of a lattice far from the origin, where float32 errors exceed the distances. |(3, 4)| = 5 = eps."""
     lattice = torch.cartesian_prod(torch.arange(12), torch.arange(12)).float()
     points = torch.cat((3000.0 + 3 * lattice[:, :1], 5000.0 + 4 * lattice[:, 1:]), dim=1)
     points = points[torch.randperm(len(points), generator=torch.Generator().manual_seed(0))][:90]
@@ -117,7 +117,7 @@ def test_dbscan_border_point_joins_the_first_cluster_that_reaches_it() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("image", IMAGES)
-def test_the_size_of_stable_diffusion(image: str) -> None:
+def test_kmeans_and_dbscan_match_sklearn_at_the_size_of_stable_diffusion(image: str) -> None:
     maps = read_golden(GOLDEN, image).aggregated
     expected = torch.from_numpy(SklearnKMeans(6, n_init=10, random_state=0).fit_predict(maps.numpy()))
     assert inertia(maps, lloyd.cluster(maps, 6)) <= 1.001 * inertia(maps, expected)
@@ -174,7 +174,7 @@ def test_dbscan_all_noise_is_one_segment() -> None:
         (lambda: DBSCAN(eps=0.1).resolved(8, {}), "min_samples: no value is tuned"),
     ],
 )
-def test_bad_arguments(call: object, message: str) -> None:
+def test_bad_arguments_are_refused(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
 
@@ -191,7 +191,7 @@ def test_segmenters_call_the_functions() -> None:
     assert torch.equal(tuned(scene), dbscan(maps, 0.26, 4, "nearest", 20))
 
 
-def test_official_grid_where_it_was_published() -> None:
+def test_the_grid_is_official_at_the_published_side() -> None:
     assert DiffSeg().resolved(64, {"tau": 1.1}).grid == "official"
     assert DiffSeg(grid="official").resolved(28, {"tau": 1.1}).grid == "official"
 
@@ -209,7 +209,7 @@ def test_a_label_map_need_not_be_square(upsample: Any) -> None:
 
 
 @pytest.mark.parametrize("clusters", [2, 5, 40])
-def test_seeds_together_are_seeds_alone(clusters: int) -> None:
+def test_seeds_together_give_the_labels_of_each_seed_alone(clusters: int) -> None:
     maps = smooth(12, 3)
     seeds = (3, 0, 7)
     together = lloyd.cluster_seeds(maps, clusters, seeds, n_init=4)
@@ -218,7 +218,7 @@ def test_seeds_together_are_seeds_alone(clusters: int) -> None:
 
 
 def test_rows_that_differ_in_the_seed_cluster_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also a row told the number of classes, if that is the others' number; not one with other starts."""
+    """A row that is told the number of classes joins if that number is the same. A row with another n_init does not."""
     calls: list[tuple[int, ...]] = []
     cluster_seeds = lloyd.cluster_seeds
 
@@ -236,7 +236,7 @@ def test_rows_that_differ_in_the_seed_cluster_once(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("columns", [1, 8, 13, 64])
-def test_neighbours_as_bits(columns: int) -> None:
+def test_neighbours_are_packed_as_numpy_packs_bits(columns: int) -> None:
     close = torch.rand(5, columns, generator=torch.Generator().manual_seed(columns)) < 0.5
     expected = np.packbits(close.numpy(), axis=1)
     np.testing.assert_array_equal(density.bits(close), expected)

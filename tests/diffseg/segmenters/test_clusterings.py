@@ -44,10 +44,10 @@ def test_spectral_is_sklearn_on_the_symmetrised_attention() -> None:
 
 
 @pytest.mark.parametrize("noise", ["own", "nearest"])
-def test_hdbscan_is_sklearn_on_the_points_themselves(noise: Any) -> None:
+def test_hdbscan_is_sklearn_on_the_rows_of_the_attention(noise: Any) -> None:
     maps = smooth(14, 1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a default that changes
+        warnings.simplefilter("ignore")  # about a default that will change
         expected = SklearnHDBSCAN(6, 4).fit_predict(maps.double().numpy())
     assert -1 in expected
     assert expected.max() >= 1  # the case has clusters and noise
@@ -80,10 +80,10 @@ def test_hdbscan_finds_the_quarters_and_may_find_nothing() -> None:
         (lambda: HDBSCAN(min_samples=65).resolved(8, {}), r"^min_samples: must be 1\.\.64"),
     ],
 )
-def test_values_out_of_range(call: Any, message: str) -> None:
+def test_values_out_of_range_are_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_clusters_of_the_data_set() -> None:
+def test_clusters_are_those_of_the_data_set_if_not_given() -> None:
     assert Spectral(None).resolved(8, {"clusters": 7}).clusters == 7

@@ -54,7 +54,7 @@ def naive_diffcut(features: Tensor, size: int, tau: float, alpha: float) -> Tens
 
 
 @pytest.mark.parametrize(("noise", "tau"), [(0.3, 0.5), (1.0, 0.5), (1.0, 0.8)])
-def test_against_the_authors_steps(noise: float, tau: float) -> None:
+def test_labels_equal_the_authors_steps(noise: float, tau: float) -> None:
     features, _ = regions(6, noise)
     expected = naive_diffcut(features, 30, tau, 10)
     assert len(expected.unique()) > 1
@@ -70,9 +70,9 @@ def test_stripes_are_found_whatever_their_order_and_length() -> None:
     assert same_parts(DiffCut(PUBLISHED_TAU)(scene(lengths * features @ rotation, 8)).flatten(), stripe)
 
 
-def test_pixels_are_assigned_at_a_size_of_their_own_and_repeated() -> None:
-    """As the authors do at 128: bilinear there, nearest from there."""
-    features, _ = regions(5, 0.6)  # of an odd side: between cells of an even one lie pixels that are as near to both
+def test_pixels_are_assigned_at_the_size_assign_and_repeated() -> None:
+    """The authors use 128: bilinear upsampling to that size, nearest from there."""
+    features, _ = regions(5, 0.6)  # odd: with an even side, some pixels are equally near to two cells
     labels = DiffCut(0.5, assign=10)(scene(features, 30))
     small = naive_diffcut(features, 10, 0.5, 10)
     assert len(small.unique()) > 1
@@ -98,25 +98,25 @@ def test_features_that_do_not_differ_are_one_segment() -> None:
     assert DiffCut(PUBLISHED_TAU)(scene(torch.ones(64, 5), 16)).unique().tolist() == [0]
 
 
-def test_without_features() -> None:
+def test_a_backbone_without_features_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"^features: this backbone computes no features"):
         DiffCut(PUBLISHED_TAU)(scene(None, 8))
 
 
 @pytest.mark.parametrize("features", [torch.ones(63, 5), torch.ones(8, 8, 5), torch.full((64, 5), torch.nan)])
-def test_features_that_cannot_be(features: Tensor) -> None:
+def test_features_of_a_wrong_shape_or_with_nan_are_refused(features: Tensor) -> None:
     with pytest.raises(AttentionError, match=r"^features: must be finite and of shape \(n\*n, C\)"):
         AttentionMaps({8: blocks(8)}, features=features)
 
 
 @pytest.mark.parametrize(("field", "value"), [("tau", -1.0), ("alpha", 0.0), ("assign", 0)])
-def test_values_out_of_range(field: str, value: Any) -> None:
+def test_values_out_of_range_are_refused(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{field}: must be"):
         DiffCut(**{field: value})
 
 
-def test_features_of_stable_diffusion(tmp_path: Path) -> None:
-    """Those of the authors' hook: the output of the encoder's last self-attention layer, at S / 4."""
+def test_features_of_stable_diffusion_are_those_of_the_authors_hook(tmp_path: Path) -> None:
+    """The hook takes the output of the encoder's last self-attention layer, at S / 4."""
     model = StableDiffusion(str(build_tiny_sd(tmp_path / "sd")), 128).load("cpu")
     outputs: list[Tensor] = []
     layer = model.unet.down_blocks[-2].attentions[-1].transformer_blocks[-1].attn1

@@ -85,7 +85,7 @@ def test_a_square_map_is_of_the_centred_square(tmp_path: Path) -> None:
     np.testing.assert_array_equal(segment(tmp_path), labels[1::2, 1::2])
 
 
-def test_a_map_of_another_shape_is_that_pictures_failure(tmp_path: Path) -> None:
+def test_a_map_of_another_shape_fails_its_picture(tmp_path: Path) -> None:
     write(tmp_path / "a.npy", random_labels((100, 60)))  # turned
     with pytest.raises(UnusablePicture, match=r"a\.npy: is 60 x 100 pixels; it must have the shape .* 100 x 60"):
         segment(tmp_path)
@@ -134,7 +134,7 @@ def array_of_shape(shape: str) -> Callable[[Path], object]:
         (array_of_shape("(10, 1"), "cannot be decoded"),
     ],
 )
-def test_what_cannot_be_read_is_one_line_that_names_the_file(
+def test_an_unreadable_file_is_one_line_that_names_it(
     tmp_path: Path, make: Callable[[Path], object], message: str
 ) -> None:
     make(tmp_path / "a")
@@ -162,7 +162,7 @@ def test_a_folder_of_other_names_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("folder", "message"), [(None, "folder: not set"), ("/no/such/folder", "is not a folder")])
-def test_the_folder_must_be_there(folder: str | None, message: str) -> None:
+def test_the_folder_must_exist(folder: str | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LabelMapFiles(folder).resolved(0, {})
 
@@ -172,7 +172,7 @@ def test_the_state_changes_with_the_bytes_of_the_file(tmp_path: Path) -> None:
     assert segmenter.state("a") == ""
     write(tmp_path / "a.npy", np.zeros((24, 24), np.uint8))
     first = segmenter.state("a")
-    write(tmp_path / "a.npy", np.ones((24, 24), np.uint8))  # as many bytes
+    write(tmp_path / "a.npy", np.ones((24, 24), np.uint8))  # the same number of bytes
     second = segmenter.state("a")
     write(tmp_path / "a.npy", np.zeros((24, 24), np.uint8))
     assert len({"", first, second}) == 3

@@ -1,4 +1,4 @@
-"""Normalised cuts against exhaustive search and dense eigenvectors, and what they make of planted partitions."""
+"""Normalised cuts against exhaustive search and dense eigenvectors, and on planted partitions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def planted(sizes: tuple[int, ...], within: float = 1.0, between: float = 0.02, 
     return torch.where(groups[:, None] == groups, within, between) * (noise + noise.T) / 2, groups
 
 
-def test_cut_values_by_definition() -> None:
+def test_cut_values_follow_their_definition() -> None:
     affinity, _ = planted((3, 4))
     sides = [list(side) for side in product([False, True], repeat=7) if 0 < sum(side) < 7]
     expected = [naive_cut(affinity, side) for side in sides]
@@ -55,7 +55,7 @@ def test_second_eigenvector_is_scipy_s(monkeypatch: pytest.MonkeyPatch, dense: i
         assert float(torch.cosine_similarity(found, expected, dim=0).abs()) > 1 - 1e-5
 
 
-def test_second_eigenvector_of_a_graph_in_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_in_two_pieces_is_cut_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
     affinity, groups = planted((30, 50), between=0.0)
     for dense in (0, 10_000):
         monkeypatch.setattr(ncut, "DENSE", dense)
@@ -73,7 +73,7 @@ def test_planted_groups_are_found(sizes: tuple[int, ...]) -> None:
 
 
 def test_cuts_stop_at_tau() -> None:
-    """Two pairs of groups: the pairs are cut apart first, then each in two; whoever stops earlier sees fewer."""
+    """Two pairs of groups: a low tau cuts only between the pairs, a higher one also inside them."""
     affinity, groups = planted((10, 10, 10, 10), between=0.0)
     noise = planted((10, 10, 10, 10), within=1.0, between=1.0, seed=1)[0]
     pairs = groups // 2
@@ -103,7 +103,7 @@ def test_a_node_without_any_edge_does_no_harm() -> None:
     assert same_parts(labels[others], groups[others])
 
 
-def test_an_eigenvector_that_rounding_left_one_sign_parts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_eigenvector_of_one_sign_still_cuts_and_a_constant_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ncut, "second_eigenvector", lambda affinity: torch.linspace(1, 2, len(affinity)).sqrt())
     affinity, _ = planted((8, 8))
     side, value = bipartition(affinity)
@@ -126,8 +126,8 @@ def test_ncut_finds_the_quarters(upsample: ncut.Upsample, power: int) -> None:
 
 
 @pytest.mark.parametrize("power", [1, 3])
-def test_graph_of_the_walk_s_rows(power: int) -> None:
-    """Their cosines, two rows at a time; the walk is multiplied out."""
+def test_the_cosine_graph_holds_the_cosines_of_the_walk_s_rows(power: int) -> None:
+    """The test multiplies out the walk and computes one cosine at a time."""
     maps = smooth(6, 2)
     steps = maps.double().numpy()
     for _ in range(power - 1):
@@ -144,7 +144,7 @@ def test_longer_walks_cut_less() -> None:
     assert counts[0] > counts[1] > counts[2]
 
 
-def test_ncut_repeats() -> None:
+def test_ncut_gives_the_same_labels_again() -> None:
     scene = Scene(aggregated=smooth(16, 1), size=32)
     assert torch.equal(NCut()(scene), NCut()(scene))
 
@@ -153,6 +153,6 @@ def test_ncut_repeats() -> None:
     ("values", "message"),
     [({"tau": 0.0}, "^tau: must be"), ({"tau": float("nan")}, "^tau: must be"), ({"power": 0}, "^power: must be at")],
 )
-def test_values_out_of_range(values: dict[str, float], message: str) -> None:
+def test_values_out_of_range_are_refused(values: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NCut(**values)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The segmenters of pixels alone, and the oracle that sees the truth."""
+"""The segmenters that see only pixels, and the oracle, which sees the truth."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def scene(image: Tensor | None = None, truth: Tensor | None = None, side: int = 
 
 
 def two_tone() -> tuple[Tensor, Tensor]:
-    """A blue square on orange, 40 pixels, with noise; and which pixels it has."""
+    """A picture of 40 x 40 pixels with noise, a blue square on orange, and the mask of the square."""
     inside = torch.zeros(40, 40, dtype=torch.bool)
     inside[6:20, 22:36] = True
     colours = torch.tensor([[240.0, 130.0, 10.0], [20.0, 60.0, 200.0]])
@@ -65,14 +65,14 @@ def test_slic_is_scikit_image_s() -> None:
     assert not mixed  # superpixels keep to the square's border
 
 
-def test_slic_without_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slic_without_scikit_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
     with pytest.raises(ValueError, match="scikit-image is not installed: pip install scikit-image"):
         SLIC().resolved(8, {})
 
 
 @pytest.mark.parametrize("segmenter", [SLIC(), KMeansRGBXY(), Oracle()])
-def test_what_a_scene_lacks_is_named(segmenter: Any) -> None:
+def test_a_part_that_the_scene_lacks_is_named(segmenter: Any) -> None:
     with pytest.raises(ValueError, match=r"^(image|truth): the scene has no"):
         segmenter(scene())
 
@@ -87,19 +87,19 @@ def test_what_a_scene_lacks_is_named(segmenter: Any) -> None:
         (lambda: KMeansRGBXY(seed=2**32), "^seed: must be"),
     ],
 )
-def test_values_out_of_range(call: Any, message: str) -> None:
+def test_values_out_of_range_are_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_clusters_of_the_data_set() -> None:
+def test_clusters_are_those_of_the_data_set_if_not_given() -> None:
     assert SLIC(None).resolved(8, {"clusters": 7}).clusters == 7
     assert KMeansRGBXY(None).resolved(8, {"clusters": 7}).clusters == 7
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_labelling_of_the_cells_beats_the_oracle(seed: int) -> None:
-    """Every one of the 3^9 labellings of 3 x 3 cells, on pixels that do not divide evenly, some of them void."""
+    """Tries all 3^9 labellings of 3 x 3 cells on 10 x 10 pixels, some of them void."""
     truth = torch.randint(-1, 3, (10, 10), generator=torch.Generator().manual_seed(seed))
     labels = Oracle()(scene(truth=truth.short(), side=3, size=10))
     reached = accuracy(match(labels.numpy(), truth.numpy(), 3))

@@ -53,7 +53,7 @@ def naive_pamr(labels: Tensor, image: Tensor, iterations: int, dilations: tuple[
 
 
 @pytest.mark.parametrize(("iterations", "dilations"), [(1, (1,)), (3, (1, 2)), (2, (1, 2, 4, 8))])
-def test_pamr_against_loops(iterations: int, dilations: tuple[int, ...]) -> None:
+def test_pamr_equals_loops(iterations: int, dilations: tuple[int, ...]) -> None:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(3, 9, 7, generator=generator)
     labels = torch.randint(0, 4, (9, 7), generator=generator) * 3  # numbers need not be consecutive
@@ -73,7 +73,7 @@ def test_pamr_moves_a_border_to_that_of_the_colours() -> None:
     assert torch.equal(pamr(labels, image, iterations=0), labels)
 
 
-def test_a_picture_of_one_colour_moves_nothing_straight() -> None:
+def test_a_straight_border_stays_in_a_picture_of_one_colour() -> None:
     labels = (torch.arange(24) >= 12).long().expand(24, 24)
     assert torch.equal(pamr(labels, torch.full((3, 24, 24), 0.5)), labels)
 
@@ -101,6 +101,6 @@ def test_refinement_needs_a_picture() -> None:
         KMeans(4, refine="pamr")(Scene(aggregated=blocks(8), size=16))
 
 
-def test_an_unknown_refinement() -> None:
+def test_an_unknown_refinement_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^refine: must be one of none, pamr, got 'crf'"):
         KMeans(4, refine="crf")(Scene(aggregated=blocks(8), size=16))  # type: ignore[arg-type]
