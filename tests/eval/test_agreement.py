@@ -16,7 +16,7 @@ CLASSES = 5
 
 
 def image(seed: int, segments: int, agreeing: float) -> tuple[np.ndarray, np.ndarray]:
-    """A segmentation ``(40, 50)`` and a truth with void pixels, a share of which agree."""
+    """A segmentation ``(40, 50)`` and a truth with void pixels. ``agreeing``: share of pixels that agree."""
     random = np.random.default_rng(seed)
     truth = random.integers(-1, CLASSES, (40, 50))
     segmentation = random.integers(0, segments, truth.shape)
@@ -62,7 +62,7 @@ def test_equal_partitions_are_perfect_whatever_their_numbers() -> None:
     assert agreement(table) == (1.0, 0.0, 1.0)
 
 
-def test_one_segment() -> None:
+def test_scores_of_a_single_segment_follow_the_definitions() -> None:
     table = np.array([[6, 0, 0], [2, 0, 0], [0, 0, 0]])
     assert adjusted_rand_index(table) == 0
     assert variation_of_information(table) == pytest.approx(-0.75 * math.log2(0.75) - 0.25 * math.log2(0.25))
@@ -71,7 +71,7 @@ def test_one_segment() -> None:
     assert agreement(alone) == (1.0, 0.0, 1.0)
 
 
-def test_one_pixel_a_segment() -> None:
+def test_segments_of_one_pixel_are_perfect_only_for_classes_of_one_pixel() -> None:
     table = np.eye(3, dtype=np.int64)
     assert agreement(table) == (1.0, 0.0, 1.0)
     split = np.ones((1, 4), dtype=np.int64)
@@ -83,7 +83,7 @@ def test_void_alone_has_no_score() -> None:
     assert all(math.isnan(score) for score in agreement(table))
 
 
-def test_numbers_of_segments_do_not_matter() -> None:
+def test_renumbering_the_segments_changes_no_score() -> None:
     prediction, truth = image(3, 12, 0.4)
     renumbered = np.random.default_rng(1).permutation(12)[prediction]
     assert agreement(contingency(renumbered, truth, CLASSES)) == pytest.approx(

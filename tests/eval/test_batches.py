@@ -1,4 +1,4 @@
-"""Pictures that pass the backbone together are evaluated as those that pass it alone."""
+"""Batches: pictures that pass the backbone together have the results of pictures that pass it alone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def files(run: Run) -> dict[str, Any]:
     contents = without_timings(run.folder)
-    del contents["config.yaml"]  # names the batch size
+    del contents["config.yaml"]  # holds the batch size
     return contents
 
 
@@ -65,7 +65,7 @@ def no_memory() -> None:
 
 
 def no_memory_of_the_cpu() -> None:
-    """As torch's own allocator says it: this one error is real."""
+    """Raises the real error of torch's allocator."""
     torch.empty(2**60, dtype=torch.uint8)
 
 
@@ -74,7 +74,7 @@ def no_memory_for_a_library() -> None:
 
 
 @pytest.mark.parametrize("allocate", [no_memory, no_memory_of_the_cpu, no_memory_for_a_library])
-def test_a_batch_that_memory_does_not_hold_is_halved(
+def test_a_batch_that_does_not_fit_the_memory_is_halved(
     run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, allocate: Callable[[], None]
 ) -> None:
     seen = []
@@ -93,10 +93,10 @@ def test_a_batch_that_memory_does_not_hold_is_halved(
 
 
 @pytest.mark.parametrize(("kind", "method"), [(Aggregation, "__call__"), (DiffSeg, "__call__")])
-def test_memory_that_runs_out_behind_the_attention_halves_the_batch_too(
+def test_a_lack_of_memory_after_the_attention_halves_the_batch(
     run: Callable[..., Run], batches: list[int], monkeypatch: pytest.MonkeyPatch, kind: type, method: str
 ) -> None:
-    """The attention of the batch's other pictures is what fills it."""
+    """The attention of the other pictures of the batch fills the memory."""
     work = getattr(kind, method)
 
     def crowded(self: Any, *arguments: Any) -> Any:
@@ -111,7 +111,7 @@ def test_memory_that_runs_out_behind_the_attention_halves_the_batch_too(
     assert [each["status"] for each in done.images()] == ["ok"] * 8
 
 
-def test_what_fails_in_a_batch_fails_alone(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_fails_in_a_batch_fails_alone(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     reference = decode(Photos(), Photos().ids[2], 112, [112]).image
 
     def attend(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
@@ -139,7 +139,7 @@ def test_what_fails_in_a_batch_fails_alone(run: Callable[..., Run], monkeypatch:
 
 
 @pytest.mark.parametrize("size", [0, -1, "many"])
-def test_a_batch_size_that_cannot_be(run: Callable[..., Run], size: int | str) -> None:
+def test_a_wrong_batch_size_is_one_line(run: Callable[..., Run], size: int | str) -> None:
     done = run(size)
     assert done.status == 2
     assert len(done.err.strip().splitlines()) == 1
@@ -147,7 +147,7 @@ def test_a_batch_size_that_cannot_be(run: Callable[..., Run], size: int | str) -
 
 
 def test_pictures_are_decoded_ahead_but_not_all() -> None:
-    """In order, by other threads; when the run ends early, what was not begun is not decoded."""
+    """Other threads decode in order. If the run ends early, the pictures not yet begun are not decoded."""
     started: list[str] = []
 
     class Slow:
@@ -167,7 +167,7 @@ def test_pictures_are_decoded_ahead_but_not_all() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_with_little_memory_loses_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The maps of eight pictures at 512 pixels alone would take as much memory as there is."""
+    """The maps of eight pictures at 512 pixels would fill the memory."""
     limit = 600e6
     folder = build_tiny_sd(tmp_path / "sd")
     torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""A picture that fails, wherever it does: recorded with its reason, and the others count."""
+"""A picture that fails at any step is recorded with its reason, and the others count."""
 
 from __future__ import annotations
 
@@ -30,13 +30,10 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run
     ("kind", "method"), [(ViTAttention, "attend_encoded"), (Aggregation, "__call__"), (DiffSeg, "__call__")]
 )
 @pytest.mark.usefixtures("dinov2")
-def test_no_memory_for_a_picture(
+def test_a_picture_that_lacks_memory_fails_and_the_next_run_tries_it_again(
     run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, kind: type, method: str
 ) -> None:
-    """In the attention, the aggregation or the segmenting of the second picture, also when it is tried once more.
-
-    What had been allocated is freed after each try.
-    """
+    """The second picture fails in the attention, the aggregation or the segmenter, twice. Each try frees its memory."""
     work, calls, freed = getattr(kind, method), [], []
 
     def fails_twice(self: Any, *arguments: Any) -> Any:
@@ -60,7 +57,7 @@ def test_no_memory_for_a_picture(
     assert "2, 1 failed" in done.out
     assert "1 evaluation failed; " in done.err
     monkeypatch.undo()
-    again = run()  # the failed one is tried again, and stands where it belongs
+    again = run()  # tries the failed picture again and puts its record in order
     assert again.status == 0
     ids = [each["image"] for each in again.images()]
     assert ids == [ids[0], ids[1], ids[1], ids[3]]
@@ -69,7 +66,9 @@ def test_no_memory_for_a_picture(
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_memory_that_suffices_at_the_second_try(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_fits_the_memory_at_the_second_try_counts(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
     work, calls = DiffSeg.__call__, []
 
     def fails_once(self: DiffSeg, scene: Any) -> Any:
@@ -105,7 +104,7 @@ def test_a_sweep_goes_on_after_a_job_with_failures(
 
     def fails_twice(*arguments: Any) -> Any:
         tries.append(arguments)
-        if len(tries) <= 2:  # of the first job's picture, which is tried once more
+        if len(tries) <= 2:  # both tries of the first job's picture
             raise torch.OutOfMemoryError(REASON)
         return work(*arguments)
 

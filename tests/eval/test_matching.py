@@ -20,7 +20,7 @@ CLASSES = 4
 
 @st.composite
 def images(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """A segmentation and its truth, void pixels on both sides of the classes included. Few pixels: many ties."""
+    """A segmentation and its truth, with void values below and above the classes. Few pixels make many ties."""
     shape = draw(array_shapes(min_dims=2, max_dims=2, max_side=6))
     prediction = draw(arrays(np.int64, shape, elements=st.integers(0, 5)))
     truth = draw(arrays(np.int16, shape, elements=st.integers(-1, CLASSES)))
@@ -97,7 +97,7 @@ def test_counts_add_up_and_void_pixels_do_not_count(
     assert counts.tp.sum() + counts.fp.sum() <= counts.labelled
     assert (counts.tp >= 0).all()
     assert (counts.fp >= 0).all()
-    # What the segmentation says in void pixels, and which void value they hold, changes nothing.
+    # Labels in void pixels, and the value that marks them as void, change nothing.
     if protocol == "present":
         assert match(np.where(labelled, prediction, 50), truth, CLASSES, protocol, background) == counts
     assert match(prediction, np.where(labelled, truth, 255), CLASSES, protocol, background) == counts
@@ -126,7 +126,7 @@ def diffcut(prediction: np.ndarray, truth: np.ndarray, n_classes: int) -> list[n
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=500)
 def test_official_with_a_background_is_diffcuts_procedure(seed: int) -> None:
-    """Ties, absent classes, gaps in the numbering, more segments than classes and fewer: the counts are the same."""
+    """Cases with ties, absent classes, gaps in the numbering, and more or fewer segments than classes."""
     rng = np.random.default_rng(seed)
     background = rng.integers(CLASSES)
     prediction = rng.permutation(8)[rng.integers(0, rng.integers(1, 8), rng.integers(1, 30))]
@@ -162,7 +162,7 @@ def test_present_with_a_background_is_the_best_of_all_ways(seed: int) -> None:
     assert counts.fp.sum() == counts.fn.sum()
 
 
-def test_many_segments_are_one_background() -> None:
+def test_many_segments_count_as_the_background() -> None:
     truth, prediction = np.array([3, 3, 3, 3, 1, 1, 1]), np.array([0, 1, 2, 4, 3, 3, 4])
     for protocol in PROTOCOLS:
         counts = match(prediction, truth, 4, protocol, background=3)

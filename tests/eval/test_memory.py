@@ -1,4 +1,4 @@
-"""Work that runs out of memory: in halves, and without anything of the failed try."""
+"""Work that runs out of memory is done in halves, after the memory of the failed try is freed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_other_errors_stop_the_work() -> None:
 
 
 def test_nothing_of_a_failed_try_is_held_when_the_next_starts() -> None:
-    """Frames, causes, contexts and cycles hold the tensors of a failed batch."""
+    """Frames, causes, contexts and cycles can hold the tensors of a failed batch."""
     held: list[weakref.ref[Held]] = []
     alive: list[list[bool]] = []
 
@@ -87,7 +87,7 @@ def test_nothing_of_a_failed_try_is_held_when_the_next_starts() -> None:
 
 
 @pytest.mark.parametrize("text", NO_MEMORY)
-def test_torch_says_in_many_ways_that_memory_ran_out(text: str) -> None:
+def test_every_message_of_torch_about_memory_is_recognised(text: str) -> None:
     with pytest.raises(torch.OutOfMemoryError, match="tried to"), memory_errors():
         raise RuntimeError(f"{text}: tried to allocate 1 GiB")
     with pytest.raises(RuntimeError, match="another"), memory_errors():
@@ -104,7 +104,7 @@ def test_release_follows_the_whole_chain() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_on_a_gpu_every_part_that_fits_alone_is_done() -> None:
-    """The allocator is limited for real: a batch of eight does not fit, one item does."""
+    """The allocator is limited: a batch of eight does not fit, one item does."""
     side = 4096  # 64 MiB of float32
     _free, total = torch.cuda.mem_get_info()
     torch.cuda.set_per_process_memory_fraction(min(1.0, 5.5 * side * side * 4 / total))

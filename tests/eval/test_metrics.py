@@ -39,7 +39,7 @@ def test_iou_is_the_jaccard_score_of_the_matched_labels() -> None:
     rng = np.random.default_rng(1)
     classes, segments = 5, 8
     truth = rng.integers(0, classes, 4000)
-    # Segments that follow the classes, so that the best match is unique, numbered at random, and two too many.
+    # Segments follow the classes, so that the best match is unique. Their numbers are random, and three are too many.
     prediction = rng.permutation(segments)[np.where(rng.random(4000) < 0.3, rng.integers(0, segments, 4000), truth)]
     rows, columns = linear_sum_assignment(-confusion_matrix(truth, prediction, labels=range(segments)))
     relabelled = np.argsort(columns)[prediction]  # segment -> the row it is matched with; rows >= classes are empty
@@ -75,7 +75,7 @@ def test_resamples_without_a_labelled_pixel_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("level", [0.95, 0.5])
-def test_bootstrap_is_the_slow_loop(level: float) -> None:
+def test_bootstrap_equals_a_loop(level: float) -> None:
     arrays = some_counts(images=12, classes=4)
     for name in ("tp", "fp", "fn"):
         arrays[name][1:, 3] = 0  # a class of one image alone: undefined in the resamples without it
@@ -89,7 +89,7 @@ def test_bootstrap_is_the_slow_loop(level: float) -> None:
     np.testing.assert_allclose(bootstrap(**arrays, resamples=200, seed=3, level=level), expected, rtol=1e-12)
 
 
-def test_bootstrap_iou_is_the_slow_loop() -> None:
+def test_bootstrap_iou_equals_a_loop() -> None:
     arrays = some_counts(images=12, classes=4)
     for name in ("tp", "fp", "fn"):
         arrays[name][1:, 2] = 0  # a class of one image alone
@@ -112,7 +112,7 @@ def test_resamples_draw_images_with_replacement() -> None:
     assert (weights == 0).mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.005)
 
 
-def test_the_interval_is_that_of_a_mean() -> None:
+def test_the_interval_is_near_the_normal_approximation() -> None:
     rng = np.random.default_rng(0)
     images, labelled = 400, 1000
     tp = rng.binomial(labelled, rng.uniform(0.3, 0.9, images))[:, None]

@@ -93,7 +93,7 @@ def test_the_confusion_matrix_is_that_of_scikit_learn_once_segments_have_their_c
     random = np.random.default_rng(0)
     truth = random.integers(0, CLASSES, 2000)
     taken_for = np.where(random.random(2000) < 0.7, truth, random.integers(0, CLASSES, 2000))
-    numbers = np.array([3, 0, 2, 1])  # of the segments
+    numbers = np.array([3, 0, 2, 1])  # numbers of the segments
     table = contingency(numbers[taken_for], truth, CLASSES)
     expected = sklearn_confusion(truth, taken_for)
     for protocol in ALL_PROTOCOLS:

@@ -1,4 +1,4 @@
-"""Runs that several processes share: the same counts, however many they are and whatever happens to them."""
+"""Runs shared by several processes give the same files for any number of processes, also after a kill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS = (
     "{name: 'K-Means', overrides: ['segmenter=kmeans_c']}",
     "{name: 'DiffSeg', overrides: ['segmenter=diffseg']}",
 )
-# torchrun gives each process one thread; sums in another order round otherwise.
+# torchrun gives each process one thread; with more threads, sums would be rounded differently.
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 pytestmark = pytest.mark.usefixtures("dinov2")
@@ -47,7 +47,7 @@ def alone(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def start_all(folder: Path, count: int, *overrides: str) -> list:
-    """What torchrun starts, without torchrun: processes that find one another by the environment."""
+    """Starts processes that find one another by environment variables, as torchrun does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -62,8 +62,10 @@ def end_all(processes: list) -> list[int]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_torchrun(count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path) -> None:
-    """Every file is that of one process, the order of the records too."""
+def test_files_of_torchrun_are_those_of_one_process(
+    count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The order of the records is the same, too."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     command = [*torchrun, "-m", "experiments.evaluate", f"results_dir={tmp_path / 'run'}", *overrides]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD)
@@ -76,7 +78,7 @@ def test_torchrun(count: int, alone: Path, overrides: tuple[str, ...], tmp_path:
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_killed_and_continued_by_another_number(
+def test_a_killed_run_is_continued_by_any_number_of_processes(
     count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
@@ -101,7 +103,7 @@ def shard_files(folder: Path, count: int) -> list[Path]:
 
 
 def test_a_process_that_outlives_the_others_is_named(overrides: tuple[str, ...], tmp_path: Path) -> None:
-    """Its first process was killed, it has not noticed yet: nobody takes its records away from under it."""
+    """Its first process was killed. A new run must not take the records that it still writes."""
     from eval.storage.records import RecordFile
 
     folder = tmp_path / "run"
@@ -115,7 +117,7 @@ def test_a_process_that_outlives_the_others_is_named(overrides: tuple[str, ...],
         assert expected in log(folder).read_text()
 
 
-def test_two_shared_runs_in_one_folder(overrides: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_second_shared_run_in_a_folder_is_refused(overrides: tuple[str, ...], tmp_path: Path) -> None:
     from eval.storage.records import RecordFile
 
     folder = tmp_path / "run"
@@ -133,8 +135,8 @@ def test_two_shared_runs_in_one_folder(overrides: tuple[str, ...], tmp_path: Pat
     find_spec("submitit") is None,
     reason="not installed: pip install hydra-submitit-launcher",
 )
-def test_submitit(overrides: tuple[str, ...], tmp_path: Path) -> None:
-    """SLURM's launcher with its local executor: each job of a sweep has the results that it has without."""
+def test_jobs_of_submitit_have_the_results_of_plain_runs(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    """The launcher for SLURM, with its local executor."""
     common = (*overrides, "dataset.limit=5")
     command = [sys.executable, "-m", "experiments.evaluate", "-m", "hydra/launcher=submitit_local"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The scored square of picture and ground truth, against loops and against torch's own choices."""
+"""The scored square of picture and ground truth, against loops and against torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def nearest_by_loop(label: NDArray[np.int16], size: int) -> NDArray[np.int16]:
 
 @settings(deadline=None, max_examples=40)
 @given(SIDES, SIDES, st.sampled_from([1, 2, 8, 16, 32]), st.integers(0, 5))
-def test_labels_against_loops(height: int, width: int, size: int, seed: int) -> None:
+def test_labels_equal_a_loop(height: int, width: int, size: int, seed: int) -> None:
     sample = random_sample(height, width, seed)
     sample.label[sample.label == VOID] = 0  # a square of a few pixels could be void altogether
     label = square_label(sample, size)
@@ -45,7 +45,7 @@ def test_labels_against_loops(height: int, width: int, size: int, seed: int) -> 
 
 @pytest.mark.parametrize("size", [512, 320, 448])
 @pytest.mark.parametrize("side", [333, 375, 427, 480, 640, 1024])
-def test_label_at_the_sizes_of_the_benchmark(side: int, size: int) -> None:
+def test_labels_are_exact_at_the_sizes_of_the_benchmark(side: int, size: int) -> None:
     """float32 coordinates of "nearest-exact" agree with exact ones where the benchmark uses them."""
     rows = np.repeat(np.arange(side, dtype=np.int16)[:, None], 2, axis=1)
     exact = (2 * np.arange(size) + 1) * side // (2 * size)
@@ -71,7 +71,7 @@ def test_image_and_label_stay_aligned() -> None:
     assert torch.equal(image[0][flat].to(torch.int16), resized[flat])
 
 
-def test_identity_and_void_survive() -> None:
+def test_a_square_of_the_same_size_stays_as_it_is_with_its_void() -> None:
     sample = random_sample(20, 20)
     label = square_label(sample, 20)
     np.testing.assert_array_equal(label.numpy(), sample.label)

@@ -14,12 +14,12 @@ def counts(right: int, wrong: int) -> Counts:
     return Counts(np.array([right]), np.array([0]), np.array([wrong]), right + wrong)
 
 
-def test_a_change_holds_the_images_of_both() -> None:
+def test_a_change_is_over_the_images_that_both_have() -> None:
     before = {"a": counts(1, 9), "b": counts(5, 5), "c": counts(0, 10)}
     after = {"b": counts(5, 5), "a": counts(3, 7), "d": counts(10, 0)}
     value, low, high = change(before, after)["acc"]
     assert value == pytest.approx(10)  # 6 of 20 pixels, then 8
-    assert (low, high) == pytest.approx((0, 20))  # b twice, a twice
+    assert (low, high) == pytest.approx((0, 20))  # with b twice, and with a twice
 
 
 def test_one_image_has_no_interval() -> None:

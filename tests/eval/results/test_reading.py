@@ -1,4 +1,4 @@
-"""Results read back: every line of a sweep's tables finds the parameters it was made with."""
+"""Reading results: each line of the tables gets the parameters of its row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sweep(folder: Path, dinov2: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A real sweep, run by the first test that asks."""
+    """A real sweep, run by the first test that needs it."""
     if not (folder / "sweep").is_dir():
         assert evaluate(folder / "sweep", *SWEEP, *FEW, capture=capsys, multirun=True).status == 0
     return folder / "sweep"
@@ -33,14 +33,14 @@ def sweep(folder: Path, dinov2: Path, capsys: pytest.CaptureFixture[str]) -> Pat
 
 @pytest.fixture
 def run(folder: Path, dinov2: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A real run of four methods."""
+    """A real run of four methods, run by the first test that needs it."""
     if not (folder / "run").is_dir():
         assert evaluate(folder / "run", "experiment=demo", *FEW, *SMALL, capture=capsys).status == 0
     return folder / "run"
 
 
-def _like_the_files(results: Results) -> None:
-    """Each table is its CSVs, one after the other, with parameters in front."""
+def assert_like_the_files(results: Results) -> None:
+    """Asserts that each table holds its CSV files one after the other, with the parameters in front."""
     for name in ("summary", "per_class", "per_image"):
         table = getattr(results, name)
         for job, folder in results.folders.items():
@@ -58,7 +58,7 @@ def _like_the_files(results: Results) -> None:
 
 def test_a_sweep_is_read_with_the_parameters_of_each_job(sweep: Path) -> None:
     results = read_results(sweep)
-    _like_the_files(results)
+    assert_like_the_files(results)
     assert list(results.folders) == ["0", "1", "2", "3"]
     assert swept(results.summary) == ["tau", "anchors"]
     assert list(results.summary["setting"].unique()) == [
@@ -73,7 +73,7 @@ def test_a_sweep_is_read_with_the_parameters_of_each_job(sweep: Path) -> None:
 
 def test_rows_of_one_run_are_matched_by_their_place(run: Path) -> None:
     results = read_results(run)
-    _like_the_files(results)
+    assert_like_the_files(results)
     assert list(results.summary["setting"].unique()) == ["K-Means-C", "K-Means-S", "DBSCAN", "DiffSeg"]
     assert swept(results.summary) == ["segmenter"]  # not clusters or tau, which follow from it
     pairs = {"K-Means-C": "kmeans_c", "K-Means-S": "kmeans_s", "DBSCAN": "dbscan", "DiffSeg": "diffseg"}
@@ -94,7 +94,7 @@ def test_an_audit_has_its_first_rows_once(folder: Path, dinov2: Path, capsys: py
     assert results.audit["choice"].iloc[0] == ""
 
 
-def test_several_folders(sweep: Path, run: Path) -> None:
+def test_settings_of_several_folders_have_distinct_names(sweep: Path, run: Path) -> None:
     both = read_results(sweep, run)
     assert list(both.folders) == [*(f"{sweep}/{job}" for job in range(4)), str(run)]
     assert not both.summary.duplicated(["setting", "protocol"]).any()
@@ -124,7 +124,7 @@ def test_jobs_are_in_the_order_of_their_numbers(sweep: Path, tmp_path: Path) -> 
     assert results.unfinished == (tmp_path / "11",)
 
 
-def test_what_is_wrong_is_said_in_one_line(sweep: Path, tmp_path: Path) -> None:
+def test_missing_and_damaged_tables_are_one_line(sweep: Path, tmp_path: Path) -> None:
     def error(*folders: Path) -> str:
         with pytest.raises(ResultsError) as caught:
             read_results(*folders)

@@ -1,4 +1,4 @@
-"""Finished results read back: tables, protocols and new scores without a pass."""
+"""Reading finished results: tables and new scores need no pass of the network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eval.results.run_results import read_run_results
 from tests.conftest import ROOT
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings
 
-# A score that no release has: the share of the pixels in the largest segment. It runs without the network's library.
+# A score that this project does not have: the share of the pixels in the largest segment. It needs no torch.
 NEW_SCORE = """
 import sys
 from pathlib import Path
@@ -34,7 +34,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sweep(finished: Path, dinov2: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """A sweep of two jobs over three pictures, run by the first test that asks."""
+    """A sweep of two jobs over three pictures, run by the first test that needs it."""
     if not (finished / "sweep").is_dir():
         overrides = ("dataset.limit=3", "panels=1", *SMALL[:2], "segmenter.anchors=2,4")
         assert evaluate(finished / "sweep", *overrides, capture=capsys, multirun=True).status == 0
@@ -70,7 +70,7 @@ def test_tables_are_made_from_the_records_alone(
         assert without_timings(copy / job) == without_timings(sweep.folder / job)
 
 
-def test_pictures_that_are_gone_are_taken_from_the_records(sweep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_read_without_their_pictures(sweep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from datasets.base import DatasetError
     from datasets.photos import Photos
 

@@ -1,4 +1,4 @@
-"""Tables from hand-made records whose scores can be worked out on paper."""
+"""Tables from made-up records whose scores can be worked out on paper."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def ok(image: str, prediction: list[int], truth: list[int], seconds: float) -> d
 
 FAILED = {"type": "image", "key": "d", "image": "b", "status": "failed", "reason": "no proposal, at all"}
 RECORDS = {
-    # a: sky 3 of 4 right, its other pixel a segment of its own. c: grass 2, road 2, one segment each but for a pixel.
+    # a: sky has 4 pixels, 3 in one segment. c: grass has 2 pixels, road 2, one of them in the segment of grass.
     "d": [
         ok("a", [0, 0, 0, 1, 0], [0, 0, 0, 0, -1], seconds=0.5),
         FAILED,
@@ -130,7 +130,7 @@ def test_per_class_holds_the_counts(written: dict[str, pd.DataFrame]) -> None:
     ]
     assert len(table) == 2 * 2 * len(CLASSES)
     present = table[(table["row"] == "DiffSeg") & (table["protocol"] == "present")]
-    assert (present["iou_low"] == present["iou"]).all()  # of one image
+    assert (present["iou_low"] == present["iou"]).all()  # each class is in one image only
     assert (present["iou_high"] == present["iou"]).all()
     present = present.drop(columns=["row", "iou_low", "iou_high"])
     assert present.to_numpy().tolist() == [
@@ -204,13 +204,13 @@ def test_the_same_records_give_the_same_bytes_but_for_timings(tmp_path: Path) ->
         pd.testing.assert_frame_equal(left, right)
 
 
-def test_one_protocol_alone() -> None:
+def test_tables_hold_only_the_given_protocol() -> None:
     assert set(summary(results_of(ROWS, RECORDS), ["present"])["protocol"]) == {"present"}
     assert set(per_class(results_of(ROWS, RECORDS), CLASSES, ["present"])["protocol"]) == {"present"}
     assert set(per_image(results_of(ROWS, RECORDS), ["present"])["protocol"]) == {"present"}
 
 
-def test_the_text_reads_like_the_table_of_the_paper(tmp_path: Path) -> None:
+def test_the_text_has_one_table_of_scores_and_one_without_classes(tmp_path: Path) -> None:
     text = write_tables(tmp_path, results_of(ROWS, RECORDS), CLASSES, ["present"], official_count=2175)
     assert (tmp_path / "summary.md").read_text(encoding="utf-8") == text
     assert text == (
@@ -237,7 +237,7 @@ def test_published_numbers_stand_beside_the_official_score_only() -> None:
     assert "paper" not in present
 
 
-def test_few_images_are_told() -> None:
+def test_few_images_are_noted() -> None:
     record = RECORDS[ROWS[0].key][0]
     for count, caveat in (
         (1, []),  # one image has no interval
@@ -265,7 +265,7 @@ def test_a_table_made_on_several_devices_says_so() -> None:
 
 
 def test_every_setting_of_a_segmenter_has_a_column() -> None:
-    """Whichever segmenter it is: nothing lists them all."""
+    """No list names these settings."""
     settings = {"kind": "Cut", "name": "cut", "tau": 0.5, "alpha": 10.0, "size": 32, "miou": None, "way": "soft"}
     cut = Row("Cut", "c", {"backbone": {"size": 448}, "segmenter": settings})
     table = summary(results_of([DIFFSEG, cut, DBSCAN], {"c": [], **RECORDS}))
@@ -280,7 +280,7 @@ def test_every_setting_of_a_segmenter_has_a_column() -> None:
     assert setting_names(table) == [*COLUMNS[1:25], "alpha", "segmenter.size", "segmenter.miou", "way"]
 
 
-def test_namesakes_are_told_apart_by_what_has_no_column_elsewhere() -> None:
+def test_namesakes_are_told_apart_by_settings_without_a_fixed_column() -> None:
     powers = [Row("NCut", "", {"segmenter": {"tau": 0.6, "power": power}}) for power in (1, 2)]
     assert telling_names(powers) == ["NCut, power=1", "NCut, power=2"]
 
@@ -292,10 +292,10 @@ def test_namesakes_are_told_apart() -> None:
     assert telling_names([DIFFSEG, DBSCAN]) == ["DiffSeg", "DBSCAN"]
     seeds = [row(seed=seed) for seed in range(3)]
     assert telling_names([DIFFSEG, *seeds]) == ["DiffSeg", *(f"K-Means-C, seed={seed}" for seed in range(3))]
-    # What most of them share goes without saying.
+    # A value that most of them share is not named.
     changed = [row(seed=0), row(seed=0, upsample="nearest"), row(seed=0, clusters=7)]
     assert telling_names(changed) == ["K-Means-C", "K-Means-C, upsample=nearest", "K-Means-C, clusters=7"]
-    # One setting is enough where others follow from it.
+    # One setting is enough if the others follow from it.
     sizes = [Row("DiffSeg", "", {"backbone": {"size": size, "sides": [size // 8]}}) for size in (320, 512)]
     assert telling_names(sizes) == ["DiffSeg, size=320", "DiffSeg, size=512"]
     records = {"": [ok("a", [0], [0], seconds=1.0)]}

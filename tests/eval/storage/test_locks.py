@@ -1,4 +1,4 @@
-"""Locks, on file systems that have them and on those that have none."""
+"""Locks, on file systems with and without support for them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_another_process_is_named_and_its_end_frees_the_lock(tmp_path: Path, pat
         with pytest.raises(Locked, match=f"process {holder.pid}"), locked(path):
             pass
     finally:
-        holder.kill()  # it frees nothing by itself
+        holder.kill()  # a killed process cannot release the lock itself
         holder.wait()
     with locked(path), pytest.raises(Locked, match=f"process {os.getpid()}"), locked(path):
         pass
@@ -68,7 +68,7 @@ def test_another_process_is_named_and_its_end_frees_the_lock(tmp_path: Path, pat
         pass
 
 
-def test_another_fault_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_of_the_file_system_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 

@@ -23,7 +23,7 @@ def failed(image: str) -> dict[str, object]:
 
 
 def start(path: Path, code: str) -> subprocess.Popen[str]:
-    """A second Python process with the records of ``path`` open as ``records``; it runs ``code``."""
+    """Starts a Python process that opens the records of ``path`` as ``records`` and runs ``code``."""
     script = f"""
 import os, signal, sys
 from eval.storage.records import RecordFile
@@ -75,7 +75,7 @@ def test_a_run_resumes_where_it_stopped(path: Path) -> None:
     assert lines[0]["key"] == KEY
 
 
-def test_rows_do_not_mix(path: Path) -> None:
+def test_records_of_different_rows_do_not_mix(path: Path) -> None:
     other = {**SETTINGS, "segmenter": {"name": "kmeans"}}
     with RecordFile(path) as records:
         key = records.declare(other)
@@ -138,7 +138,7 @@ def test_a_damaged_line_is_named_and_nothing_is_touched(path: Path, line: int, d
         pass
 
 
-def test_a_second_process_is_told_who_writes(path: Path) -> None:
+def test_the_error_for_a_second_process_names_the_first(path: Path) -> None:
     writer = start(path, "    print('open', flush=True)\n    sys.stdin.readline()")
     assert writer.stdout is not None
     try:
@@ -155,7 +155,7 @@ def test_a_second_process_is_told_who_writes(path: Path) -> None:
 @pytest.mark.parametrize(
     ("kill", "survives"),
     [
-        # In the middle of the line: half of it is written by the real write.
+        # After the first 20 bytes of the line.
         (
             "    write = records._file.write\n"
             "    class Half:\n"
@@ -164,12 +164,12 @@ def test_a_second_process_is_told_who_writes(path: Path) -> None:
             "    records._file = Half()\n",
             {"a", "b"},
         ),
-        # After the line, before it is synchronised: the system still has it.
+        # After the line, before fsync: the system still has the line.
         ("    os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n", {"a", "b", "c"}),
     ],
     ids=["half a line", "before fsync"],
 )
-def test_a_writer_killed_while_it_appends(path: Path, kill: str, survives: set[str]) -> None:
+def test_a_killed_writer_loses_at_most_its_last_record(path: Path, kill: str, survives: set[str]) -> None:
     before = path.stat().st_size
     writer = start(path, f"{kill}    records.append(ok('c'))")
     _, errors = writer.communicate(timeout=120)
@@ -297,10 +297,9 @@ def test_gathered_shards_are_the_file_of_one_process(tmp_path: Path, whole: byte
 
 @pytest.mark.parametrize("torn", [b"", b'{"type": "ima'], ids=["whole", "torn"])
 @pytest.mark.parametrize("step", ["before the file is replaced", "before a shard is removed"])
-def test_killed_while_it_gathers(
+def test_a_kill_while_gathering_loses_and_doubles_no_record(
     tmp_path: Path, whole: bytes, step: str, torn: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is lost, nothing is there twice."""
     path = tmp_path / "results" / "records.jsonl"
     write_shards(path, 3)
     shard = path.with_name("records.1.jsonl")
@@ -333,13 +332,13 @@ def test_an_order_moves_no_other_record(path: Path) -> None:
 
 
 def test_the_line_of_a_row_stays_before_its_images(path: Path) -> None:
-    """Images that a run does not have come first, but not before their row."""
+    """Images outside the given order come first, but after the line of their row."""
     with RecordFile(path) as records:
         records.gather([(KEY, ""), (KEY, "b")])
     assert [json.loads(line).get("image") for line in path.read_text().splitlines()] == [None, "a", "b"]
 
 
-def test_a_shard_that_does_not_see_the_folder_of_the_first(tmp_path: Path) -> None:
+def test_a_shard_that_does_not_see_the_folder_of_the_first_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="a folder that all machines share"), RecordFile(tmp_path / "r.jsonl", 1):
         pass
 
@@ -369,7 +368,7 @@ def test_records_are_read_without_a_lock(path: Path) -> None:
         assert RecordFile.read(path).done(KEY) == {"a", "b"}
 
 
-def test_what_is_known_is_not_written_again(path: Path) -> None:
+def test_a_known_record_is_not_written_again(path: Path) -> None:
     with RecordFile(path) as records:
         records.append(failed("c"))
         before = path.read_bytes()
@@ -378,5 +377,5 @@ def test_what_is_known_is_not_written_again(path: Path) -> None:
         records.declare(SETTINGS)
         assert path.read_bytes() == before
         records.append(ok("c"))
-        records.append(failed("c"))  # not the newest any more
+        records.append(failed("c"))  # written, because it is not the newest any more
     assert path.read_bytes().count(b'"failed"') == 2

@@ -1,4 +1,4 @@
-"""Trackers: what a failing one may do to a run (nothing), and what the wandb one makes of records. Without wandb."""
+"""Trackers: a failing one does not stop a run, and the steps that the wandb tracker logs. Needs no wandb."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS = ("record", "record", "finish", "close")
 
 
 class Mirror:
-    """Notes what it is told, and fails where it is to."""
+    """A tracker that notes its calls, and fails at those whose names begin with ``fails``."""
 
     def __init__(self, fails: str, error: BaseException) -> None:
         self.fails, self.error, self.told = fails, error, []  # type: tuple[str, BaseException, list[str]]
@@ -64,7 +64,7 @@ def use(tracking: Tracking) -> None:
         ("close", ["open", "record", "record", "finish", "close False"]),
     ],
 )
-def test_a_failure_is_told_in_one_line_and_ends_the_mirror(
+def test_a_failure_is_one_line_and_ends_the_tracking(
     fails: str, told: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     mirror = Mirror(fails, RuntimeError("no\n  space"))
@@ -75,12 +75,12 @@ def test_a_failure_is_told_in_one_line_and_ends_the_mirror(
 
 
 @pytest.mark.parametrize("fails", ["open", "record", "finish", "close"])
-def test_an_interrupt_passes(fails: str) -> None:
+def test_an_interrupt_passes_through(fails: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         use(SafeTracking(Mirror(fails, KeyboardInterrupt()).begin))
 
 
-def test_a_failing_close_after_a_failure_is_not_told_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_close_after_a_failure_is_not_reported_again(caplog: pytest.LogCaptureFixture) -> None:
     use(SafeTracking(Mirror("", RuntimeError()).begin))  # "" fails everywhere
     mirror = Mirror("nowhere", ValueError())
     tracking = SafeTracking(mirror.begin)
@@ -93,7 +93,7 @@ def test_a_failing_close_after_a_failure_is_not_told_again(caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize(("name", "kind"), [("none", NoTracker), ("wandb", WandbTracker)])
-def test_configs_are_the_defaults(name: str, kind: Callable[[], object]) -> None:
+def test_the_yaml_of_a_tracker_holds_its_defaults(name: str, kind: Callable[[], object]) -> None:
     node = OmegaConf.load(ROOT / "conf" / "tracker" / f"{name}.yaml")
     assert build(node, "tracker") == kind()  # type: ignore[arg-type]
 
@@ -116,7 +116,7 @@ def test_settings_are_checked(key: str, value: object, message: str) -> None:
 
 
 class WandbRun:
-    """Stands for a wandb run whose first steps are at the server."""
+    """Stands for a wandb run whose first steps are already on the server."""
 
     def __init__(self, starting_step: int) -> None:
         self.starting_step, self.rows = starting_step, []  # type: tuple[int, list[tuple[int, dict[str, Any]]]]
@@ -128,7 +128,10 @@ class WandbRun:
 
 
 def shown(starting_step: int, *records: tuple[str, int | None]) -> list[tuple[int, dict[str, Any]]]:
-    """What is logged of images of 10 pixels of one class, so many of them correct; None: failed."""
+    """Steps and values that are logged for these records.
+
+    ``records``: image of 10 pixels of one class, and how many are correct; None: the image failed.
+    """
     run = WandbRun(starting_step)
     row = RowMirror(run, 0, "DiffSeg", Row("DiffSeg", "key", {}), ["class"], PROTOCOLS)  # type: ignore[arg-type]
     for image, correct in records:
@@ -141,14 +144,14 @@ def shown(starting_step: int, *records: tuple[str, int | None]) -> list[tuple[in
     return run.rows
 
 
-def test_a_resumed_run_is_sent_what_the_server_lacks() -> None:
+def test_a_resumed_run_sends_only_new_steps() -> None:
     rows = shown(2, ("a", 1), ("b", 1), ("c", 2), ("a", 1), ("d", 3))
     assert [(step, row["image/id"]) for step, row in rows] == [(2, "c"), (3, "d")]
     assert rows[-1][1]["running/official/acc"] == pytest.approx(100 * 7 / 40)
     assert rows[-1][1]["image/seconds"] == 1.5
 
 
-def test_of_several_records_of_an_image_the_newest_counts() -> None:
+def test_the_newest_record_of_an_image_counts() -> None:
     rows = [row for _, row in shown(0, ("a", None), ("b", 4), ("b", 4), ("a", 10), ("b", 2), ("b", None), ("b", 1))]
     assert np.isnan(rows[0]["running/present/acc"])
     assert [row["running/present/acc"] for row in rows[1:]] == pytest.approx([40, 70, 60, 100, 55])

@@ -1,4 +1,4 @@
-"""The sweeps that wandb plans: its own agent turns them into commands, and Hydra understands these."""
+"""The sweeps for wandb: its agent makes commands of them, and Hydra understands these."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def command(sweep: dict[str, Any], values: dict[str, Any], folder: Path, patch: 
     patch.setattr(agents, "AgentProcess", Process)
     patch.setenv("WANDB_DIR", str(folder))
     patch.setenv("WANDB_SWEEP_ID", "sw33p")
-    for name in ("WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):  # the agent sets them: undone with the patch
+    for name in ("WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):  # the agent sets these; the patch restores them
         patch.setenv(name, "")
     agent = agents.Agent(api=None, queue=None, sweep_id="sw33p")
     agent._sweep_command = list(sweep["command"])
@@ -46,7 +46,7 @@ def command(sweep: dict[str, Any], values: dict[str, Any], folder: Path, patch: 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("end", [0, 1])
-def test_the_agents_command_is_understood(
+def test_hydra_understands_the_command_of_the_agent(
     path: Path, end: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = yaml.safe_load(path.read_text())
@@ -63,7 +63,7 @@ def test_the_agents_command_is_understood(
     assert os.environ["WANDB_RUN_ID"] == "r0n"
 
 
-def test_there_is_one_of_each_method() -> None:
+def test_there_is_one_sweep_for_each_method() -> None:
     sweeps = {path.stem: yaml.safe_load(path.read_text()) for path in SWEEPS}
     assert {name: sweep["method"] for name, sweep in sweeps.items()} == {
         name: name for name in ("bayes", "grid", "random")
