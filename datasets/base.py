@@ -37,7 +37,7 @@ def expanded(path: str | Path, key: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Picture:
     """A picture with its ground truth, uncropped.
 
     Attributes:
@@ -108,6 +108,6 @@ class Dataset(Protocol):
         """A text that changes when the files of a picture change. A changed picture is evaluated again."""
         ...
 
-    def load(self, id: str) -> Sample:
+    def load(self, id: str) -> Picture:
         """Decodes a picture. Raises `DatasetError`, which names the file that cannot be used."""
         ...

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from datasets.base import DatasetError, Sample, expanded
+from datasets.base import DatasetError, Picture, expanded
 from datasets.class_table import ClassTable
 from datasets.reading import read_ids
 
@@ -57,7 +57,7 @@ class ListedDataset(ABC):
         """Source of the ground truth, as shown in the tables."""
 
     @abstractmethod
-    def load(self, id: str) -> Sample:
+    def load(self, id: str) -> Picture:
         """Decodes a picture. Raises `DatasetError`, which names the file that cannot be used."""
 
     @abstractmethod

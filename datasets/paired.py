@@ -13,11 +13,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.base import DatasetError, Sample, expanded
+from datasets.base import DatasetError, Picture, expanded
 from datasets.class_table import ClassTable
 from datasets.files import FoundFiles, find_files, warn_skipped
 from datasets.listing import ListedDataset
-from datasets.reading import make_sample, read_image, read_label
+from datasets.reading import join_picture, read_image, read_label
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class PairedFiles(ListedDataset):
     ignored: ClassVar[Collection[int]] = ()
     """Void values that have no line in the table."""
 
-    def load(self, id: str) -> Sample:
+    def load(self, id: str) -> Picture:
         """Decodes a picture and its classes. Raises `DatasetError`, which names the file that cannot be used."""
         image_path, label_path = self.image_path(id), self.label_path(id)
         image, values = self._image(id), self._values(id)
@@ -37,7 +37,7 @@ class PairedFiles(ListedDataset):
                 f"{label_path}: unknown class id {unknown[0]}; the label maps of {self.name} hold {self.values}; "
                 f"{self._cure}"
             )
-        return make_sample(id, image, self.table.labels(values), image_path, label_path)
+        return join_picture(id, image, self.table.labels(values), image_path, label_path)
 
     @property
     @abstractmethod

@@ -16,11 +16,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from datasets.base import DatasetError, Sample
+from datasets.base import DatasetError, Picture
 from datasets.class_table import ClassTable, class_table
 from datasets.coco_json import UNPAINTED, CocoJson, paint, read_coco_json
 from datasets.listing import ListedDataset
-from datasets.reading import make_sample, read_image
+from datasets.reading import join_picture, read_image
 
 TRUTH = Path(__file__).with_name("photos.json")
 
@@ -51,7 +51,7 @@ class Photos(ListedDataset):
         """Always "polygons"."""
         return "polygons"
 
-    def load(self, id: str) -> Sample:
+    def load(self, id: str) -> Picture:
         """Decodes a photograph and paints its classes.
 
         Raises:
@@ -69,7 +69,7 @@ class Photos(ListedDataset):
             )
         canvas = np.full((height, width), UNPAINTED, np.uint8)
         paint(canvas, self._truth.of(id), TRUTH)
-        return make_sample(id, image, self.table.labels(canvas), path, TRUTH)
+        return join_picture(id, image, self.table.labels(canvas), path, TRUTH)
 
     @cached_property
     def _truth(self) -> CocoJson:

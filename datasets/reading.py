@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from datasets.base import VOID, DatasetError, Sample
+from datasets.base import VOID, DatasetError, Picture
 
 # Modes with one value a pixel: grey levels or palette indices. The palette only colours the map for people.
 LABEL_MODES = ("L", "P")
@@ -133,9 +133,9 @@ def read_ids(path: Path) -> set[str]:
     return ids
 
 
-def make_sample(
+def join_picture(
     id: str, image: NDArray[np.uint8], label: NDArray[np.int16], image_path: Path, label_path: Path
-) -> Sample:
+) -> Picture:
     """Joins a picture ``(h, w, 3)`` and its label map ``(h, w)``; the paths are for the messages.
 
     Raises:
@@ -152,4 +152,4 @@ def make_sample(
             f"{label_path}: no pixel of {id} has a class, so nothing can be scored; "
             "leave the id out with dataset.split_file"
         )
-    return Sample(id, image, label)
+    return Picture(id, image, label)

@@ -22,7 +22,7 @@ from diffseg.choices import Scheme
 from diffseg.files import distinct_names
 from diffseg.isolation import isolated
 from diffseg.photos import AnyImage, to_picture
-from diffseg.pictures import Picture, by_area
+from diffseg.pictures import Pixels, by_area
 from diffseg.result import Result
 from diffseg.segmenters.base import ReadsFiles, Scene, Segmenter, needs_attention, needs_truth
 
@@ -87,7 +87,7 @@ class Recipe:
         """False if the segmenter reads only the picture."""
         return needs_attention(self.segmenter)
 
-    def __call__(self, picture: Picture, square: Tensor, maps: AttentionMaps | None) -> Result:
+    def __call__(self, picture: Pixels, square: Tensor, maps: AttentionMaps | None) -> Result:
         """Segments one picture; the labels have the picture's size.
 
         Args:
@@ -221,16 +221,16 @@ class Model:
         return make_recipe(self.spec, segmenter, weights, scheme, self.extra, settings)
 
     @isolated
-    def run(self, picture: Picture, recipe: Recipe) -> Result:
+    def run(self, picture: Pixels, recipe: Recipe) -> Result:
         """Segments one picture, ``(h, w, 3)`` uint8 RGB, with a recipe that `recipe` has checked."""
         return self._run([picture], recipe)[0]
 
-    def _run(self, pictures: Sequence[Picture], recipe: Recipe) -> list[Result]:
+    def _run(self, pictures: Sequence[Pixels], recipe: Recipe) -> list[Result]:
         squares = self.squares(pictures)
         attention = self._attend(squares) if recipe.needs_attention else [None] * len(pictures)
         return list(map(recipe, pictures, squares, attention))
 
-    def squares(self, pictures: Sequence[Picture]) -> Tensor:
+    def squares(self, pictures: Sequence[Pixels]) -> Tensor:
         """Resizes ``(h, w, 3)`` uint8 pictures for the backbone: ``(B, 3, P, P)`` float32 in [0, 255]."""
         return torch.stack([resize_image(picture, self.spec.size) for picture in pictures])
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from diffseg.paths import expanded
-from diffseg.pictures import Picture
+from diffseg.pictures import Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ class PhotoError(ValueError):
     """A photograph cannot be read. The message is one line: the file, and what is wrong with it."""
 
 
-def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Picture:
+def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Pixels:
     """Reads a photograph the way a viewer shows it: turned upright, transparency on white, the first frame of several.
 
     Args:
@@ -89,7 +89,7 @@ def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.rint(levels.clip(min=0) * (255 / max(white, levels.max()))).astype(np.uint8)
 
 
-def to_picture(image: AnyImage) -> Picture:
+def to_picture(image: AnyImage) -> Pixels:
     """Converts a picture of any kind to ``(h, w, 3)`` uint8 RGB.
 
     Args:
@@ -116,7 +116,7 @@ def to_picture(image: AnyImage) -> Picture:
     return _to_uint8(image)
 
 
-def _to_uint8(pixels: NDArray[Any]) -> Picture:
+def _to_uint8(pixels: NDArray[Any]) -> Pixels:
     if pixels.ndim != COLOUR_NDIM or pixels.shape[2] != CHANNELS or not pixels.size:
         raise ValueError(f"image: must be RGB of shape (h, w, 3), or (3, h, w) for a tensor, got {pixels.shape}")
     kind, white = ("floating point", 1) if pixels.dtype.kind == "f" else ("whole numbers", 255)

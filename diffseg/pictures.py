@@ -1,6 +1,6 @@
 """Draws label maps for people, and writes them to files. Needs only NumPy and Pillow.
 
-A picture is ``(h, w, 3)`` uint8 RGB. A label map is ``(h, w)`` integers: the number of a segment or class, or `VOID`.
+`Pixels` are ``(h, w, 3)`` uint8 RGB. A label map is ``(h, w)`` integers: the number of a segment or class, or `VOID`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from diffseg.files import replacing
 from diffseg.palette import COLOURS, palette
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 Labels = NDArray[np.integer]
 
 VOID = -1
@@ -32,7 +32,7 @@ TILE_SHAPE = 4 / 3
 """Largest height of a tile of a contact sheet, divided by its width. Portraits from phones have this shape."""
 
 
-def colourise(labels: Labels, void: int = VOID) -> Picture:
+def colourise(labels: Labels, void: int = VOID) -> Pixels:
     """Paints a label map.
 
     Args:
@@ -81,7 +81,7 @@ def boundaries(labels: Labels, radius: int = 0) -> NDArray[np.bool_]:
     return line
 
 
-def overlay(image: Picture, labels: Labels, opacity: float = 0.5, void: int = VOID) -> Picture:
+def overlay(image: Pixels, labels: Labels, opacity: float = 0.5, void: int = VOID) -> Pixels:
     """Lays the colours of the segments over a photograph, with a white line between them.
 
     Args:
@@ -158,7 +158,7 @@ def write_label_map(path: str | Path, labels: Labels, void: int = VOID) -> None:
     _write_png(path, image)
 
 
-def write_picture(path: str | Path, image: Picture) -> None:
+def write_picture(path: str | Path, image: Pixels) -> None:
     """Writes ``(h, w, 3)`` uint8 RGB as a PNG, in one step. Raises OSError if it cannot be written."""
     _write_png(path, Image.fromarray(image))
 
@@ -171,7 +171,7 @@ def _write_png(path: str | Path, image: Image.Image) -> None:
         image.save(temporary, format="PNG", compress_level=PNG_LEVEL)
 
 
-def fit(image: Picture, tile_width: int = TILE_WIDTH) -> Picture:
+def fit(image: Pixels, tile_width: int = TILE_WIDTH) -> Pixels:
     """Resizes a picture to the size of a tile of `contact_sheet`; its aspect ratio stays.
 
     Args:
@@ -187,7 +187,7 @@ def fit(image: Picture, tile_width: int = TILE_WIDTH) -> Picture:
     return np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
-def contact_sheet(rows: Sequence[Sequence[tuple[str, Picture]]], tile_width: int = TILE_WIDTH) -> Picture:
+def contact_sheet(rows: Sequence[Sequence[tuple[str, Pixels]]], tile_width: int = TILE_WIDTH) -> Pixels:
     """Pictures side by side on white, each with a caption below.
 
     All tiles have the same width. The tiles of a row are as high as its highest picture. Pictures are resized (`fit`)

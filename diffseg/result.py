@@ -68,7 +68,7 @@ class Result:
     {'size': [2, 3], 'counts': '42'}
     """
 
-    picture: pictures.Picture
+    picture: pictures.Pixels
     labels: pictures.Labels
     name: str = "picture"
 

@@ -21,7 +21,7 @@ WORKERS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedPicture:
     """A decoded picture with its ground truth.
 
     Attributes:
@@ -38,7 +38,7 @@ class Picture:
     truths: Mapping[int, Tensor]
     true_classes: int
 
-    def to(self, device: torch.device) -> Picture:
+    def to(self, device: torch.device) -> DecodedPicture:
         """The same picture with its tensors on a device."""
         truths = {size: truth.to(device) for size, truth in self.truths.items()}
         return replace(self, image=self.image.to(device), truths=truths)
@@ -67,7 +67,7 @@ class Picture:
         )
 
 
-def decode(dataset: Dataset, id: str, size: int, scored: Collection[int]) -> Picture:
+def decode(dataset: Dataset, id: str, size: int, scored: Collection[int]) -> DecodedPicture:
     """Reads and resizes one picture.
 
     Args:
@@ -79,23 +79,23 @@ def decode(dataset: Dataset, id: str, size: int, scored: Collection[int]) -> Pic
     Raises:
         DatasetError: a file cannot be read, or the square has no labelled pixel.
     """
-    sample = dataset.load(id)
-    truths = {side: square_label(sample, side) for side in scored}
-    return Picture(
+    picture = dataset.load(id)
+    truths = {side: square_label(picture, side) for side in scored}
+    return DecodedPicture(
         id,
-        (sample.label.shape[0], sample.label.shape[1]),
-        square_image(sample, size),
+        (picture.label.shape[0], picture.label.shape[1]),
+        square_image(picture, size),
         truths,
-        classes_in_square(sample),
+        classes_in_square(picture),
     )
 
 
 def decoded_ahead(
     dataset: Dataset, ids: Sequence[str], size: int, scored: Collection[int], ahead: int
-) -> Iterator[tuple[str, Future[Picture]]]:
+) -> Iterator[tuple[str, Future[DecodedPicture]]]:
     """Yields each id with the future of its `decode`, while up to ``ahead`` more pictures are decoded."""
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
-        waiting: deque[tuple[str, Future[Picture]]] = deque()
+        waiting: deque[tuple[str, Future[DecodedPicture]]] = deque()
         try:
             for id in ids:
                 waiting.append((id, pool.submit(decode, dataset, id, size, scored)))

@@ -16,7 +16,7 @@ from torch import Tensor
 from datasets.base import Dataset
 from diffseg.pictures import write_label_map
 from diffseg.segmenters.base import ReadsFiles
-from eval.decoding import Picture
+from eval.decoding import DecodedPicture
 from eval.matching import Counts, contingency, match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS, within_image
@@ -103,7 +103,7 @@ class RowProgress:
 
     def evaluate(
         self,
-        picture: Picture,
+        picture: DecodedPicture,
         aggregated: Tensor,
         features: Tensor | None,
         shared: dict[str, Any],

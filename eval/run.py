@@ -25,7 +25,7 @@ from diffseg.backbones.device import batch_size_for
 from diffseg.merging import NoProposals
 from diffseg.segmenters.base import SEGMENTERS, UnusablePicture
 from eval.config import ConfigError
-from eval.decoding import Picture, decoded_ahead
+from eval.decoding import DecodedPicture, decoded_ahead
 from eval.memory import Errors, memory_errors, release, work_in_halves
 from eval.progress import Progress
 from eval.row_progress import Job, RowProgress, now, progress_of
@@ -128,7 +128,7 @@ def _title(rows: Sequence[RowProgress], shard: Shard) -> str:
     return title
 
 
-def _decoded(batch: Iterable[tuple[str, Future[Picture]]], rows: Sequence[RowProgress]) -> list[Picture]:
+def _decoded(batch: Iterable[tuple[str, Future[DecodedPicture]]], rows: Sequence[RowProgress]) -> list[DecodedPicture]:
     """The pictures that could be read. Records the others as failed."""
     pictures = []
     for image, future in batch:
@@ -149,7 +149,7 @@ class _Batches:
     rows: Sequence[RowProgress]
     model: AttentionModel | None
 
-    def evaluate(self, pictures: Sequence[Picture], last_try: bool) -> None:
+    def evaluate(self, pictures: Sequence[DecodedPicture], last_try: bool) -> None:
         """Evaluates decoded pictures for all rows. Skips valid results.
 
         Args:
@@ -185,7 +185,7 @@ class _Batches:
 
 
 def _segment(
-    picture: Picture, maps: AttentionMaps, rows: Sequence[RowProgress], seconds: float, recorded: Errors
+    picture: DecodedPicture, maps: AttentionMaps, rows: Sequence[RowProgress], seconds: float, recorded: Errors
 ) -> None:
     """Aggregates, segments and records one picture for the rows of one backbone.
 
@@ -210,7 +210,7 @@ def _segment(
                     row.evaluate(picture, aggregated, maps.features, shared, underflow, taken)
 
 
-def _segment_without_attention(picture: Picture, rows: Sequence[RowProgress], recorded: Errors) -> None:
+def _segment_without_attention(picture: DecodedPicture, rows: Sequence[RowProgress], recorded: Errors) -> None:
     """Segments and records one picture with ``backbone=none``. Arguments as in `_segment`."""
     shared: dict[str, Any] = {}
     for row in rows:

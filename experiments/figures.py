@@ -19,7 +19,7 @@ from diffseg.command import run_command
 from diffseg.files import replacing
 from diffseg.paths import NoHome, expanded
 from diffseg.photos import PhotoError, read_photo
-from diffseg.pictures import Picture
+from diffseg.pictures import Pixels
 from eval.progress import Progress
 from eval.results.reading import ResultsError, read_results
 from eval.storage.files import WriteError, writing
@@ -153,7 +153,7 @@ def _tell(what: str, paths: Sequence[Path]) -> None:
     print(f"{len(paths)} files in {paths[0].parent}, {what} as PNG and PDF: {names}", flush=True)
 
 
-def read(photo: str) -> Picture:
+def read(photo: str) -> Pixels:
     """Reads a built-in photograph by its name, or a file.
 
     Raises:

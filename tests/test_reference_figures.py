@@ -51,7 +51,7 @@ def methods(aggregated: Tensor, classes: int) -> Iterator[tuple[str, Tensor]]:
 
 @pytest.fixture(scope="module", params=FIGURES)
 def totals(request: pytest.FixtureRequest, shared: Path, dinov2: Path) -> tuple[str, dict[tuple[str, str], Counts]]:
-    """Name of a data set, and (method, sides) -> counts over all its sample images. One backbone pass per image."""
+    """Name of a data set, and (method, sides) -> counts over all its pictures here. One backbone pass per image."""
     datasets: dict[str, Dataset] = {
         "cocostuff27": CocoStuff27(
             root=str(shared / "data/cocostuff"), split_file=str(shared / "data/cocostuff/sample.txt")
@@ -61,8 +61,8 @@ def totals(request: pytest.FixtureRequest, shared: Path, dinov2: Path) -> tuple[
     dataset, model = datasets[request.param], ViT(size=SIZE).load("cpu")
     totals: dict[tuple[str, str], Counts] = {}
     for id in dataset.ids:
-        sample = dataset.load(id)
-        image, label = square_image(sample, SIZE), square_label(sample, SIZE)
+        picture = dataset.load(id)
+        image, label = square_image(picture, SIZE), square_label(picture, SIZE)
         maps: AttentionMaps = model.attend(image[None])[0]
         classes = int(label[label >= 0].unique().numel())
         for sides, tensor in (("32", maps.maps[32]), ("32+16+8", aggregate(maps.maps))):

@@ -30,7 +30,7 @@ from diffseg.paths import expanded
 if TYPE_CHECKING:
     from diffseg.model import Model, Recipe
 
-SheetRow = list[tuple[str, pictures.Picture]]
+SheetRow = list[tuple[str, pictures.Pixels]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,7 +116,7 @@ class Segmented:
         named: the named segments with ``--label``, else None.
     """
 
-    image: pictures.Picture
+    image: pictures.Pixels
     labels: pictures.Labels
     named: names.NamedResult | None = None
 
@@ -127,7 +127,7 @@ class _Worker:
     def __init__(self, model: Model, recipe: Recipe, labeller: names.Labeller | None) -> None:
         self.model, self.recipe, self.labeller = model, recipe, labeller
 
-    def __call__(self, image: pictures.Picture) -> Segmented:
+    def __call__(self, image: pictures.Pixels) -> Segmented:
         """Segments ``(h, w, 3)`` uint8. Raises `NoNouns` if its segments cannot be named."""
         if self.labeller:
             named = self.labeller(image)
@@ -259,7 +259,7 @@ def _warn(line: str) -> None:
     tqdm.write(f"diffseg: {line}", file=sys.stderr)
 
 
-def _read(photo: Path) -> pictures.Picture:
+def _read(photo: Path) -> pictures.Pixels:
     if photo != STDIN:
         return photos.read_photo(photo)
     return photos.read_photo(io.BytesIO(sys.stdin.buffer.read()), "standard input")

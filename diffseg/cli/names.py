@@ -77,7 +77,7 @@ class Labeller:
         else:
             self.captioner = Captioner(args.captioner, device)
 
-    def __call__(self, image: pictures.Picture) -> NamedResult:
+    def __call__(self, image: pictures.Pixels) -> NamedResult:
         """Segments and names ``(h, w, 3)`` uint8. Raises `NoNouns` if the caption has no noun."""
         from diffseg.labelling import cross_attention
         from diffseg.labelling.naming import merge, responses, vote
@@ -97,7 +97,7 @@ class Labeller:
         return NamedResult(segments, named, {"prompt": prompt.text, "vote": self.vote, "masks": masks})
 
 
-def write(target: Path, image: pictures.Picture, result: NamedResult) -> pictures.Picture:
+def write(target: Path, image: pictures.Pixels, result: NamedResult) -> pictures.Pixels:
     """Writes ``TARGET.named.png`` and ``TARGET.named.json``. Returns the picture. Raises OSError if that fails."""
     from diffseg.labelling.named_pictures import coco_segments, draw
 

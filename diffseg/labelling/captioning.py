@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffseg.backbones import BrokenWeights, MissingWeights
 from diffseg.backbones.weights import ModelFiles, find, how_to_get, locate
-from diffseg.pictures import Picture
+from diffseg.pictures import Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +157,7 @@ class Captioner:
         except BrokenWeights as error:
             raise BrokenWeights(error.file, error.fault, error.remedy, key="captioner") from error
 
-    def __call__(self, image: Picture) -> str:
+    def __call__(self, image: Pixels) -> str:
         """Captions ``(h, w, 3)`` uint8. Each token is the most probable one, so the caption is always the same."""
         pixels = self.processor(image, return_tensors="pt").pixel_values.to(self.model.device)
         tokens = self.model.generate(pixels, max_length=MAX_TOKENS, num_beams=1, do_sample=False)

@@ -33,7 +33,7 @@ def coco_segments(named: Named) -> list[dict[str, Any]]:
     ]
 
 
-def draw(image: pictures.Picture, named: Named) -> pictures.Picture:
+def draw(image: pictures.Pixels, named: Named) -> pictures.Pixels:
     """Draws the photograph under the colours of the names, each name on its segments, and a legend below.
 
     Args:

@@ -13,7 +13,7 @@ from datasets.base import DatasetError
 from datasets.photos import SOURCES, Photos
 from diffseg.backbones.image import centre_crop
 from diffseg.choices import SINGLE_SIDE
-from diffseg.pictures import Picture
+from diffseg.pictures import Pixels
 from experiments.app import drawing, files
 from experiments.app.components import gallery
 from experiments.app.offers import Choice, Knob, Offer
@@ -30,7 +30,7 @@ class PictureSource:
     name: str
     content: bytes | None = None
 
-    def read(self) -> Picture:
+    def read(self) -> Pixels:
         """Reads the picture. Raises PhotoError or DatasetError."""
         return Photos().load(self.name).image if self.content is None else files.read_upload(self.name, self.content)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diffseg.palette import COLOURS, palette
-from diffseg.pictures import LINE_STEP, Labels, Picture, boundaries
+from diffseg.pictures import LINE_STEP, Labels, Pixels, boundaries
 
 JPEG_QUALITY = 88
 HEAT = "plasma"
@@ -19,7 +19,7 @@ HEAT_OPACITY = 235  # of 255: opacity of the largest value
 RIM_OPACITY = 90  # of 255: opacity of the dark rim beside the white line
 
 
-def photo(image: Picture) -> str:
+def photo(image: Pixels) -> str:
     """A photograph ``(h, w, 3)`` uint8 as JPEG."""
     return _uri(Image.fromarray(image), "JPEG", quality=JPEG_QUALITY)
 

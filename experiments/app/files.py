@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from diffseg.photos import read_photo
-from diffseg.pictures import Labels, Picture, overlay, write_label_map, write_picture
+from diffseg.pictures import Labels, Pixels, overlay, write_label_map, write_picture
 from diffseg.result import Result
 
 
-def read_upload(name: str, content: bytes) -> Picture:
+def read_upload(name: str, content: bytes) -> Pixels:
     """Decodes the content of a picture file into ``(h, w, 3)`` uint8 RGB. Raises PhotoError, which names the file."""
     return read_photo(io.BytesIO(content), name)
 
@@ -25,7 +25,7 @@ def label_map(labels: Labels) -> bytes:
         return file.read_bytes()
 
 
-def overlaid(image: Picture, labels: Labels) -> bytes:
+def overlaid(image: Pixels, labels: Labels) -> bytes:
     """The PNG that ``python -m diffseg`` writes as NAME.overlay.png."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "overlay.png")
@@ -33,6 +33,6 @@ def overlaid(image: Picture, labels: Labels) -> bytes:
         return file.read_bytes()
 
 
-def coco(name: str, image: Picture, labels: Labels) -> bytes:
+def coco(name: str, image: Pixels, labels: Labels) -> bytes:
     """The JSON that `diffseg.Result.save` writes, masks as COCO run lengths. ``name``: the file of the picture."""
     return json.dumps(Result(image, labels, Path(name).stem).to_json(), indent=1).encode()

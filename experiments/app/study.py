@@ -18,7 +18,7 @@ from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.image import resize_image
 from diffseg.masks import Size
-from diffseg.pictures import Labels, Picture, by_area
+from diffseg.pictures import Labels, Pixels, by_area
 from diffseg.segmenters.base import Scene, Segmenter
 
 LONGEST = 800  # pixels: longer side of a picture on the page; downloads have the size of the original
@@ -64,7 +64,7 @@ class Study:
         seconds: time the backbone took.
     """
 
-    def __init__(self, image: Picture, model: AttentionModel) -> None:
+    def __init__(self, image: Pixels, model: AttentionModel) -> None:
         """Runs the backbone, once."""
         self.image = image
         self.shown = _shrink(image)
@@ -140,7 +140,7 @@ def _segment(
     return Segments(labels, time.perf_counter() - start)
 
 
-def _shrink(image: Picture) -> Picture:
+def _shrink(image: Pixels) -> Pixels:
     height, width = image.shape[:2]
     scale = LONGEST / max(height, width)
     if scale >= 1:

@@ -13,7 +13,7 @@ from torch import Tensor
 from diffseg import AttentionMaps, aggregate, segment
 from diffseg.backbones import Dtype
 from diffseg.divergence import Precision
-from eval.decoding import Picture
+from eval.decoding import DecodedPicture
 from eval.matching import contingency, match_contingency
 from eval.protocols import PROTOCOLS
 from experiments.bench.golden import IMAGES, read_golden, same_partition
@@ -81,7 +81,7 @@ def _batches(settings: Settings) -> list[Line]:
 def _compared(
     name: str,
     against: str,
-    pictures: Sequence[Picture],
+    pictures: Sequence[DecodedPicture],
     references: Sequence[Mapping[str, Tensor]],
     results: Sequence[Mapping[str, Tensor]],
 ) -> list[Line]:
@@ -99,17 +99,17 @@ def _compared(
     return found
 
 
-def _counts(labels: Tensor, picture: Picture) -> list[object]:
+def _counts(labels: Tensor, picture: DecodedPicture) -> list[object]:
     """The counts in a picture's record, one item per protocol."""
     table = contingency(labels.cpu(), picture.truths[len(labels)], len(PHOTOS.classes))
     return [match_contingency(table, protocol).to_json() for protocol in PROTOCOLS]
 
 
-def _pictures(settings: Settings, size: int) -> list[Picture]:
+def _pictures(settings: Settings, size: int) -> list[DecodedPicture]:
     return [decoded(id, size) for id in PHOTOS.ids[: 1 if settings.quick else None]]
 
 
-def _labels(maps: AttentionMaps, picture: Picture) -> dict[str, Tensor]:
+def _labels(maps: AttentionMaps, picture: DecodedPicture) -> dict[str, Tensor]:
     aggregated = aggregate(maps.maps)
     return {name: method(aggregated, picture, picture.image.shape[-1]) for name, method in METHODS.items()}
 

@@ -19,11 +19,11 @@ from diffseg import aggregate, dbscan, kmeans, segment
 from diffseg.backbones import Dtype, MissingWeights
 from diffseg.backbones.vit import ViT
 from diffseg.backbones.vit_attention import ViTAttention
-from eval.decoding import Picture
+from eval.decoding import DecodedPicture
 from experiments.bench.measuring import MB, Line, Settings, seconds
 from experiments.bench.pictures import PHOTOS, decoded, score
 
-METHODS: dict[str, Callable[[Tensor, Picture, int], Tensor]] = {
+METHODS: dict[str, Callable[[Tensor, DecodedPicture, int], Tensor]] = {
     "DiffSeg": lambda tensor, picture, size: segment(tensor, 0.3, grid="even", size=size),
     "K-Means-C": lambda tensor, picture, size: kmeans(tensor, 6, size=size),
     "K-Means-S": lambda tensor, picture, size: kmeans(tensor, picture.true_classes, size=size),

@@ -16,7 +16,7 @@ from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.image import centre_crop, resize_image
-from diffseg.pictures import Labels, Picture, by_area, colourise, overlay
+from diffseg.pictures import Labels, Pixels, by_area, colourise, overlay
 from eval.progress import Progress
 from experiments.paper.setups import Setup
 from experiments.plotting.drawing import COLOURS, add_heading
@@ -34,7 +34,7 @@ SHOWN = 512  # side in pixels of the pictures
 
 
 def draw(
-    photos: Mapping[str, Picture], setups: tuple[Setup, Setup], where: tuple[float, float], device: str
+    photos: Mapping[str, Pixels], setups: tuple[Setup, Setup], where: tuple[float, float], device: str
 ) -> dict[str, Figure]:
     """Draws all figures; returns name -> figure. Fig. 2 and 4 show the first photograph.
 
@@ -65,11 +65,11 @@ def draw(
     return figures | {"examples": triples(examples, usual.title)}
 
 
-def _attend(model: AttentionModel, photo: Picture, setup: Setup) -> AttentionMaps:
+def _attend(model: AttentionModel, photo: Pixels, setup: Setup) -> AttentionMaps:
     return model.attend(resize_image(photo, setup.spec.size)[None])[0]
 
 
-def _uint8(pixels: Tensor) -> Picture:
+def _uint8(pixels: Tensor) -> Pixels:
     return pixels.numpy().transpose(1, 2, 0).round().astype(np.uint8)
 
 
@@ -80,7 +80,7 @@ def segments_of(aggregated: Tensor, tau: float) -> Labels:
     return by_area(labels.cpu().numpy())
 
 
-def attention_maps(picture: Picture, maps: AttentionMaps, tau: float, where: tuple[float, float], title: str) -> Figure:
+def attention_maps(picture: Pixels, maps: AttentionMaps, tau: float, where: tuple[float, float], title: str) -> Figure:
     """Fig. 2: the segments, and the attention map of one location at each resolution and aggregated.
 
     Args:
@@ -102,7 +102,7 @@ def attention_maps(picture: Picture, maps: AttentionMaps, tau: float, where: tup
     )
 
 
-def aggregation_weights(picture: Picture, maps: AttentionMaps, tau: float, title: str) -> Figure:
+def aggregation_weights(picture: Pixels, maps: AttentionMaps, tau: float, title: str) -> Figure:
     """Fig. 4: the segments with proportional weights, and with one resolution alone. Arguments as `attention_maps`."""
     alone = dict(zip(ALONE, maps.sides, strict=False))
     choices = {"proportional": "proportional"} | {weights: f"{_of(side)} alone" for weights, side in alone.items()}
@@ -114,7 +114,7 @@ def aggregation_weights(picture: Picture, maps: AttentionMaps, tau: float, title
     return add_heading(figure, title)
 
 
-def triples(examples: Mapping[str, tuple[Picture, Labels]], title: str) -> Figure:
+def triples(examples: Mapping[str, tuple[Pixels, Labels]], title: str) -> Figure:
     """Fig. 5 to 9: overlay, input and segmentation of each picture, as the paper orders them.
 
     Args:

@@ -12,7 +12,7 @@ from diffseg import parts
 from diffseg.backbones import Backbone, tuned_values
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
-from diffseg.pictures import Picture
+from diffseg.pictures import Pixels
 
 FIGURES = ("attention_maps", "aggregation_weights", "examples")
 BACKBONES = ("dinov2_small", "sd14")
@@ -49,7 +49,7 @@ def setups(backbone: str, path: str | None, size: int | None) -> tuple[Setup, Se
     return Setup(spec, _tau(spec), title), Setup(spec, _tau(spec), f"{title}\n{paper}")
 
 
-def origin(photos: Mapping[str, Picture], setups: tuple[Setup, Setup], where: tuple[float, float]) -> str:
+def origin(photos: Mapping[str, Pixels], setups: tuple[Setup, Setup], where: tuple[float, float]) -> str:
     """sha256 (hex) of everything that determines the paper's figures: photographs, weights, settings and code.
 
     Args:

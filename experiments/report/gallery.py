@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.base import VOID, Dataset, DatasetError, Sample
+from datasets.base import VOID, Dataset, DatasetError, Picture
 from diffseg.backbones.image import centre_crop
 from diffseg.palette import palette
 from diffseg.pictures import boundaries, colourise
@@ -113,28 +113,28 @@ def _read_job(folder: Path, settings: list[str]) -> tuple[Dataset, list[_KeptLab
     ]
 
 
-def _gallery_picture(dataset: Dataset, sample: Sample, kept: list[_KeptLabels]) -> GalleryPicture:
-    square = Image.fromarray(np.ascontiguousarray(centre_crop(sample.image)))
-    labels = np.unique(centre_crop(sample.label))
+def _gallery_picture(dataset: Dataset, picture: Picture, kept: list[_KeptLabels]) -> GalleryPicture:
+    square = Image.fromarray(np.ascontiguousarray(centre_crop(picture.image)))
+    labels = np.unique(centre_crop(picture.label))
     colours = palette(len(dataset.classes)).tolist()
     return GalleryPicture(
         dataset.name,
         dataset.label_source,
-        sample.id,
+        picture.id,
         _data_uri(square.resize((TILE, TILE), Image.Resampling.LANCZOS), quality=QUALITY),
-        _paint(square_label(sample, TILE).numpy()),
+        _paint(square_label(picture, TILE).numpy()),
         tuple((dataset.classes[label], "#" + bytes(colours[label]).hex()) for label in labels[labels != VOID]),
-        {row.setting: _paint(segments) for row, segments in _segments(dataset, sample, kept)},
+        {row.setting: _paint(segments) for row, segments in _segments(dataset, picture, kept)},
     )
 
 
 def _segments(
-    dataset: Dataset, sample: Sample, kept: list[_KeptLabels]
+    dataset: Dataset, picture: Picture, kept: list[_KeptLabels]
 ) -> Iterator[tuple[_KeptLabels, NDArray[np.int64]]]:
     """The label map of a picture for each row, recoloured by `class_colours`."""
-    truths = {size: square_label(sample, size).numpy() for size in {row.size for row in kept}}
+    truths = {size: square_label(picture, size).numpy() for size in {row.size for row in kept}}
     for row in kept:
-        with Image.open(row.path(sample.id)) as file:
+        with Image.open(row.path(picture.id)) as file:
             labels = np.asarray(file).astype(np.int64)
         table = contingency(labels, truths[row.size], len(dataset.classes))
         yield row, class_colours(labels, table, dataset.background)

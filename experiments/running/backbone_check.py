@@ -18,7 +18,7 @@ from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.weights import sha256_of
 from eval.config import ConfigError, RowConfig
-from eval.decoding import Picture, decode
+from eval.decoding import DecodedPicture, decode
 from eval.row_setup import prepare
 from eval.rows import RowToRun
 
@@ -90,12 +90,12 @@ def _about(name: str, rows: Sequence[RowToRun], device: str) -> Iterator[str]:
     yield f"  at {seconds:.2f} s a picture in one process: {'; '.join(estimates)}"
 
 
-def _attend(model: AttentionModel, picture: Picture) -> AttentionMaps:
+def _attend(model: AttentionModel, picture: DecodedPicture) -> AttentionMaps:
     (maps,) = model.attend(picture.image[None])
     return maps
 
 
-def _segment(row: RowToRun, aggregated: torch.Tensor, maps: AttentionMaps, picture: Picture) -> torch.Tensor:
+def _segment(row: RowToRun, aggregated: torch.Tensor, maps: AttentionMaps, picture: DecodedPicture) -> torch.Tensor:
     return row.segmenter(picture.to(aggregated.device).scene(row.config.size, aggregated, maps.features))
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.base import VOID, DatasetError, Sample
+from datasets.base import VOID, DatasetError, Picture
 from diffseg.legend import legend
 from diffseg.palette import palette
-from diffseg.pictures import TILE_WIDTH, Picture, contact_sheet, fit, overlay, write_picture
+from diffseg.pictures import TILE_WIDTH, Pixels, contact_sheet, fit, overlay, write_picture
 from eval.matching import contingency, match_contingency
 from eval.metrics import accuracy
 from eval.results.run_results import LABELS
@@ -108,7 +108,7 @@ class _Panel:
         unmatched: whether a segment has no class, and so a colour that no class has.
     """
 
-    tiles: list[tuple[str, Picture]]
+    tiles: list[tuple[str, Pixels]]
     legend: dict[int, tuple[str, list[int]]]
     unmatched: bool
 
@@ -128,34 +128,34 @@ def _read(home: Path, named: Sequence[tuple[str, RowToRun]], id: str, tile_width
         return None
     dataset = named[0][1].config.dataset
     try:
-        sample = dataset.load(id)
-        squares = {size: _square(sample, size) for size in {row.config.size for _, row, _ in kept}}
+        picture = dataset.load(id)
+        squares = {size: _square(picture, size) for size in {row.config.size for _, row, _ in kept}}
     except (DatasetError, OSError):
         return None  # the records have the reason
-    picture, truth = squares[kept[0][1].config.size]
-    tiles = [(id, fit(picture, tile_width)), ("ground truth", fit(overlay(picture, truth), tile_width))]
+    pixels, truth = squares[kept[0][1].config.size]
+    tiles = [(id, fit(pixels, tile_width)), ("ground truth", fit(overlay(pixels, truth), tile_width))]
     unmatched = False
     for name, row, path in kept:
-        picture, truth = squares[row.config.size]
+        pixels, truth = squares[row.config.size]
         with Image.open(path) as file:
             labels = np.asarray(file).astype(np.int64)
         table = contingency(labels, truth, len(dataset.classes))
         acc = accuracy(match_contingency(table, "present", dataset.background))
         numbers = class_colours(labels, table, dataset.background)
         unmatched |= bool((numbers >= len(dataset.classes)).any())
-        tiles.append((f"{name}: ACC {acc:.0%}", fit(overlay(picture, numbers), tile_width)))
+        tiles.append((f"{name}: ACC {acc:.0%}", fit(overlay(pixels, numbers), tile_width)))
     colours = palette(len(dataset.classes)).tolist()
     seen = np.unique(truth[truth != VOID]).tolist()
     return _Panel(tiles, {label: (dataset.classes[label], colours[label]) for label in seen}, unmatched)
 
 
-def _square(sample: Sample, size: int) -> tuple[Picture, NDArray[np.int16]]:
-    """Picture ``(size, size, 3)`` and labels ``(size, size)`` of the centred square."""
-    pixels, truth = square_image(sample, size).numpy(), square_label(sample, size).numpy()
+def _square(picture: Picture, size: int) -> tuple[Pixels, NDArray[np.int16]]:
+    """Pixels ``(size, size, 3)`` and labels ``(size, size)`` of the centred square."""
+    pixels, truth = square_image(picture, size).numpy(), square_label(picture, size).numpy()
     return pixels.transpose(1, 2, 0).round().astype(np.uint8), truth
 
 
-def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Picture:
+def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Pixels:
     """An image with the tiles of panels, up to ``columns`` per line, above a common legend."""
     lines = [panel.tiles[start : start + columns] for panel in panels for start in range(0, len(panel.tiles), columns)]
     sheet = contact_sheet(lines, tile_width)
@@ -178,7 +178,7 @@ def _list_files(home: Path, names: Iterable[str]) -> None:
     written.add(files)
 
 
-def _write(home: Path, name: str, sheet: Picture) -> Path:
+def _write(home: Path, name: str, sheet: Pixels) -> Path:
     path = home / _file(name)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ def test_real_pictures_have_the_known_size_and_classes(shared: Path, split: Spli
     assert len(dataset.ids) == COUNTS[split]
     seen: set[str] = set()
     for id in dataset.ids[::20]:
-        sample = dataset.load(id)
-        assert sample.image.shape == (360, 480, 3)
-        seen |= {dataset.classes[label] for label in np.unique(sample.label) if label != VOID}
+        picture = dataset.load(id)
+        assert picture.image.shape == (360, 480, 3)
+        seen |= {dataset.classes[label] for label in np.unique(picture.label) if label != VOID}
     assert {"sky", "building", "road", "pavement", "tree", "car"} <= seen

@@ -1,4 +1,4 @@
-"""Cityscapes on real samples and on small folders in the official layout."""
+"""Cityscapes on real pictures and on small folders in the official layout."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def failure(dataset: Cityscapes27, id: str | None = None) -> str:
     return str(error.value)
 
 
-def test_real_samples_have_the_labels_of_their_files(shared: Path) -> None:
+def test_real_pictures_have_the_labels_of_their_files(shared: Path) -> None:
     folder = shared / "data" / "cityscapes"
     dataset = Cityscapes27(root=str(folder))
     assert dataset.ids == tuple(f"aachen_00000{i}_000019" for i in range(4))
     assert (dataset.name, dataset.official_count, dataset.label_source) == ("cityscapes27", 500, "gtFine")
     for id in dataset.ids:
-        sample = dataset.load(id)
+        picture = dataset.load(id)
         values = np.asarray(Image.open(label_of(folder, id))).astype(np.int16)
-        np.testing.assert_array_equal(sample.label, np.where((values >= 7) & (values <= 33), values - 7, -1))
-        np.testing.assert_array_equal(sample.image, np.asarray(Image.open(image_of(folder, id))))
-        assert sample.image.shape == (1024, 2048, 3)
-        assert sample.label.dtype == np.int16
+        np.testing.assert_array_equal(picture.label, np.where((values >= 7) & (values <= 33), values - 7, -1))
+        np.testing.assert_array_equal(picture.image, np.asarray(Image.open(image_of(folder, id))))
+        assert picture.image.shape == (1024, 2048, 3)
+        assert picture.label.dtype == np.int16
     # These pictures show these classes, so the names stand at the right numbers.
-    present = {dataset.classes[label] for label in np.unique(sample.label) if label >= 0}
+    present = {dataset.classes[label] for label in np.unique(picture.label) if label >= 0}
     assert {"road", "sidewalk", "building", "sky", "car"} <= present
 
 

@@ -51,10 +51,10 @@ def test_labels_from_the_maps_equal_a_loop(root: Path) -> None:
     assert dataset.ids == IDS
     assert (dataset.label_source, dataset.official_count, dataset.background) == ("stuffthingmaps", 5000, 0)
     for id in IDS:
-        sample, fine = dataset.load(id), np.asarray(Image.open(label_of(root, id)))
+        picture, fine = dataset.load(id), np.asarray(Image.open(label_of(root, id)))
         expected = {0: "person", 61: "chair", 181: "background", 255: "background"}
         assert expected.keys() == set(np.unique(fine).tolist())
-        named = np.array(dataset.classes)[sample.label]
+        named = np.array(dataset.classes)[picture.label]
         np.testing.assert_array_equal(named, np.vectorize(expected.__getitem__)(fine))
 
 
@@ -94,7 +94,7 @@ def test_the_list_of_cocostuff_27_is_ignored(root: Path) -> None:
     assert CocoObject(root=str(root), split_file=str(root / OFFICIAL_LIST)).ids == IDS[1:2]
 
 
-def test_stuff_in_real_samples_is_background(shared: Path) -> None:
+def test_stuff_in_real_pictures_is_background(shared: Path) -> None:
     folder = shared / "data" / "cocostuff"
     dataset = CocoObject(root=str(folder))
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""COCO-Stuff-27 on real samples and on small folders in the real layout."""
+"""COCO-Stuff-27 on real pictures and on small folders in the real layout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def failure(dataset: CocoStuff27, id: str | None = None) -> str:
 # Real pictures
 
 
-def test_real_samples_have_the_coarse_classes_of_their_fine_ids(shared: Path) -> None:
+def test_real_pictures_have_the_coarse_classes_of_their_fine_ids(shared: Path) -> None:
     folder = shared / "data" / "cocostuff"
     dataset = CocoStuff27(root=str(folder))
     assert list(dataset.ids) == sorted((folder / "sample.txt").read_text().split())
@@ -42,14 +42,14 @@ def test_real_samples_have_the_coarse_classes_of_their_fine_ids(shared: Path) ->
     with (shared / "facts/cocostuff27.csv").open() as file:
         coarse = {int(row["fine_id"]): int(row["coarse_id"]) for row in csv.DictReader(file)}
     for id in dataset.ids:
-        sample = dataset.load(id)
+        picture = dataset.load(id)
         fine = np.asarray(Image.open(label_of(folder, id)))
         expected = np.full(fine.shape, -1, np.int16)
         for value in set(fine.ravel().tolist()) - {255}:
             expected[fine == value] = coarse[value]
-        np.testing.assert_array_equal(sample.label, expected)
-        np.testing.assert_array_equal(sample.image, np.asarray(Image.open(image_of(folder, id)).convert("RGB")))
-        assert (sample.id, sample.image.dtype, sample.label.dtype) == (id, np.uint8, np.int16)
+        np.testing.assert_array_equal(picture.label, expected)
+        np.testing.assert_array_equal(picture.image, np.asarray(Image.open(image_of(folder, id)).convert("RGB")))
+        assert (picture.id, picture.image.dtype, picture.label.dtype) == (id, np.uint8, np.int16)
 
 
 def test_the_published_list_chooses_among_the_pictures_that_are_there(shared: Path, tmp_path: Path) -> None:

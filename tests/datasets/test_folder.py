@@ -87,10 +87,10 @@ def test_ids_are_paths_below_the_folder(root: Path) -> None:
     assert tuple(dataset.ids) == IDS
     assert (dataset.name, dataset.label_source, dataset.official_count) == ("folder", "maps", None)
     for id in IDS:
-        sample = dataset.load(id)
+        picture = dataset.load(id)
         values = np.asarray(Image.open(root / "masks" / f"{id}.png")).astype(np.int16)
-        np.testing.assert_array_equal(sample.label, np.where(values == 255, VOID, values))
-        np.testing.assert_array_equal(sample.image, np.asarray(Image.open(root / "shots" / f"{id}.png")))
+        np.testing.assert_array_equal(picture.label, np.where(values == 255, VOID, values))
+        np.testing.assert_array_equal(picture.image, np.asarray(Image.open(root / "shots" / f"{id}.png")))
     assert dataset_of(root, limit=2).ids == IDS[:2]
     (root / "list.txt").write_text("in/deep/c d\r\nz\r\n", encoding="utf-8-sig")
     assert dataset_of(root, split_file=str(root / "list.txt")).ids == IDS[2:]

@@ -49,12 +49,12 @@ def failure(dataset: PairedDataset, id: str | None = None) -> str:
 
 def test_labels_are_those_of_the_table(kind: Kind, root: Path) -> None:
     values = write_pair(root, kind, IDS[0], seed=5)
-    sample = kind(root=str(root)).load(IDS[0])
+    picture = kind(root=str(root)).load(IDS[0])
     for value, label in kind.table.label_of.items():
-        assert set(sample.label[values == value].tolist()) <= {label}
-    assert (sample.label.dtype, sample.image.shape) == (np.int16, (HEIGHT, WIDTH, 3))
-    assert sample.label.max() < len(kind.table.names)
-    np.testing.assert_array_equal(sample.image, np.asarray(Image.open(image_of(root, kind, IDS[0]))))
+        assert set(picture.label[values == value].tolist()) <= {label}
+    assert (picture.label.dtype, picture.image.shape) == (np.int16, (HEIGHT, WIDTH, 3))
+    assert picture.label.max() < len(kind.table.names)
+    np.testing.assert_array_equal(picture.image, np.asarray(Image.open(image_of(root, kind, IDS[0]))))
 
 
 def test_palettes_are_read_as_indices(kind: Kind, root: Path) -> None:

@@ -117,10 +117,10 @@ def test_packages_are_not_imported() -> None:
 @pytest.mark.parametrize("id", SOURCES)
 def test_the_projects_polygons_label_most_of_each_picture(id: str) -> None:
     dataset = Photos()
-    sample = dataset.load(id)
-    present = {dataset.classes[label] for label in np.unique(sample.label[sample.label != VOID])}
+    picture = dataset.load(id)
+    present = {dataset.classes[label] for label in np.unique(picture.label[picture.label != VOID])}
     assert present == {ONE_CLASS[id]} if id in ONE_CLASS else len(present) >= 2
-    assert (sample.label == VOID).mean() < 0.25
+    assert (picture.label == VOID).mean() < 0.25
 
 
 def test_pillow_draws_the_projects_polygons_alike() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from datasets.base import VOID, DatasetError
 from datasets.class_table import class_table
-from datasets.reading import make_sample, read_ids, read_image, read_label
+from datasets.reading import join_picture, read_ids, read_image, read_label
 from diffseg.photos import read_photo
 
 PIXELS = np.random.default_rng(0).integers(0, 200, (40, 60, 3), dtype=np.uint8)
@@ -166,15 +166,15 @@ def test_lists_of_ids_are_read_and_empty_ones_refused(tmp_path: Path) -> None:
         assert_one_line_about(error, path)
 
 
-def test_a_sample_of_two_sizes_or_without_a_class_is_refused() -> None:
+def test_a_picture_of_two_sizes_or_without_a_class_is_refused() -> None:
     label = np.zeros(PIXELS.shape[:2], np.int16)
     image_path, label_path = Path("a.jpg"), Path("a.png")
     with pytest.raises(DatasetError, match=r"a\.jpg is 60 x 40 .* a\.png are 40 x 60"):
-        make_sample("a", PIXELS, label.T, image_path, label_path)
+        join_picture("a", PIXELS, label.T, image_path, label_path)
     with pytest.raises(DatasetError, match=r"a\.png: no pixel"):
-        make_sample("a", PIXELS, np.full_like(label, VOID), image_path, label_path)
-    sample = make_sample("a", PIXELS, label, image_path, label_path)
-    assert (sample.id, sample.label is label, sample.image is PIXELS) == ("a", True, True)
+        join_picture("a", PIXELS, np.full_like(label, VOID), image_path, label_path)
+    picture = join_picture("a", PIXELS, label, image_path, label_path)
+    assert (picture.id, picture.label is label, picture.image is PIXELS) == ("a", True, True)
 
 
 def test_class_tables_have_27_classes_and_make_other_values_void() -> None:

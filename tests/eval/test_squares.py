@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from datasets.base import VOID, DatasetError, Sample
+from datasets.base import VOID, DatasetError, Picture
 from diffseg.backbones.image import centre_crop
 from eval.squares import classes_in_square, resize_label, square_image, square_label
 
 SIDES = st.integers(1, 40)
 
 
-def random_sample(height: int, width: int, seed: int = 0) -> Sample:
+def random_picture(height: int, width: int, seed: int = 0) -> Picture:
     generator = np.random.default_rng(seed)
     image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Sample("x", image, generator.integers(VOID, 27, (height, width), dtype=np.int16))
+    return Picture("x", image, generator.integers(VOID, 27, (height, width), dtype=np.int16))
 
 
 def nearest_by_loop(label: NDArray[np.int16], size: int) -> NDArray[np.int16]:
@@ -36,11 +36,11 @@ def nearest_by_loop(label: NDArray[np.int16], size: int) -> NDArray[np.int16]:
 @settings(deadline=None, max_examples=40)
 @given(SIDES, SIDES, st.sampled_from([1, 2, 8, 16, 32]), st.integers(0, 5))
 def test_labels_equal_a_loop(height: int, width: int, size: int, seed: int) -> None:
-    sample = random_sample(height, width, seed)
-    sample.label[sample.label == VOID] = 0  # a square of a few pixels could be void altogether
-    label = square_label(sample, size)
+    picture = random_picture(height, width, seed)
+    picture.label[picture.label == VOID] = 0  # a square of a few pixels could be void altogether
+    label = square_label(picture, size)
     assert label.dtype == torch.int16
-    np.testing.assert_array_equal(label.numpy(), nearest_by_loop(centre_crop(sample.label), size))
+    np.testing.assert_array_equal(label.numpy(), nearest_by_loop(centre_crop(picture.label), size))
 
 
 @pytest.mark.parametrize("size", [512, 320, 448])
@@ -54,7 +54,7 @@ def test_labels_are_exact_at_the_sizes_of_the_benchmark(side: int, size: int) ->
 
 
 def test_plain_nearest_would_be_another_label_map() -> None:
-    label = random_sample(480, 480).label
+    label = random_picture(480, 480).label
     plain = F.interpolate(torch.from_numpy(label)[None, None].float(), (320, 320), mode="nearest")[0, 0]
     ours = resize_label(label, 320)
     assert (ours != plain).float().mean() > 0.1
@@ -64,30 +64,30 @@ def test_plain_nearest_would_be_another_label_map() -> None:
 def test_image_and_label_stay_aligned() -> None:
     """A picture painted with its own labels: where the image shows one value only, the label is that value."""
     label = np.repeat(np.repeat(np.arange(24, dtype=np.int16).reshape(4, 6), 10, axis=0), 13, axis=1)
-    sample = Sample("x", np.repeat(label[..., None], 3, axis=-1).astype(np.uint8), label)
-    image, resized = square_image(sample, 32), square_label(sample, 32)
+    picture = Picture("x", np.repeat(label[..., None], 3, axis=-1).astype(np.uint8), label)
+    image, resized = square_image(picture, 32), square_label(picture, 32)
     flat = image[0] == image[0].round()
     assert flat.float().mean() > 0.3
     assert torch.equal(image[0][flat].to(torch.int16), resized[flat])
 
 
 def test_a_square_of_the_same_size_stays_as_it_is_with_its_void() -> None:
-    sample = random_sample(20, 20)
-    label = square_label(sample, 20)
-    np.testing.assert_array_equal(label.numpy(), sample.label)
-    np.testing.assert_array_equal(square_image(sample, 20).permute(1, 2, 0).numpy(), sample.image)
+    picture = random_picture(20, 20)
+    label = square_label(picture, 20)
+    np.testing.assert_array_equal(label.numpy(), picture.label)
+    np.testing.assert_array_equal(square_image(picture, 20).permute(1, 2, 0).numpy(), picture.image)
     assert (label == VOID).any()
 
 
 def test_square_without_a_label_is_an_error() -> None:
     """Labels outside the centred square do not help."""
-    sample = random_sample(20, 40)
-    sample.label[:, 10:30] = VOID
-    assert (sample.label != VOID).any()
+    picture = random_picture(20, 40)
+    picture.label[:, 10:30] = VOID
+    assert (picture.label != VOID).any()
     with pytest.raises(DatasetError, match=r"^x: the centred square"):
-        square_label(sample, 16)
-    sample.label[10, 20] = 5
-    assert (square_label(sample, 20) == 5).sum() == 1
+        square_label(picture, 16)
+    picture.label[10, 20] = 5
+    assert (square_label(picture, 20) == 5).sum() == 1
 
 
 def test_classes_are_counted_in_the_square_before_resizing() -> None:
@@ -95,6 +95,6 @@ def test_classes_are_counted_in_the_square_before_resizing() -> None:
     label[:, :6] = 5  # outside of the square
     label[0, 6] = 7  # one pixel, which a side of 3 does not sample
     label[8, 8] = VOID
-    sample = Sample("x", np.zeros((9, 21, 3), np.uint8), label)
-    assert classes_in_square(sample) == 2
-    assert len(square_label(sample, 3).unique()) == 1
+    picture = Picture("x", np.zeros((9, 21, 3), np.uint8), label)
+    assert classes_in_square(picture) == 2
+    assert len(square_label(picture, 3).unique()) == 1
