@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from diffseg.command import end_at_once, run_command
+from diffseg.command import begin_command, run_command
 
 
 def main() -> int:
     """Runs the command line. Returns the exit status."""
-    end_at_once()
+    begin_command()
     from diffseg.cli.main import main as command
 
     return run_command(command)

@@ -2,8 +2,8 @@
 
 import sys
 
-from diffseg.command import end_at_once
+from diffseg.command import begin_command
 
-# Ctrl+C must work while NAME imports its modules, which takes seconds. Python imports this package first.
+# Python imports this package before NAME, whose imports take seconds.
 if sys.argv[0] == "-m":
-    end_at_once()
+    begin_command()

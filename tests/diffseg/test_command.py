@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from diffseg.command import run_command
+from diffseg.command import NEW_OBJECTS, run_command
 from tests.conftest import ROOT
 
 
@@ -50,3 +50,13 @@ run_command(main)"""
     shell = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (141, "0\n", "")
+
+
+def test_python_seldom_searches_for_garbage_and_not_at_the_end() -> None:
+    program = """import atexit, gc
+atexit.register(lambda: print(gc.get_threshold()[0], gc.get_freeze_count() > 0))  # runs last
+from diffseg.command import begin_command
+begin_command()
+print(gc.get_freeze_count())"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["0", f"{NEW_OBJECTS} True"]
