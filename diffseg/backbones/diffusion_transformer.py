@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from diffseg.backbones.integrity import read_json, whole_number
 from diffseg.backbones.latent_diffusion import TRAINED_TIMESTEPS, LatentDiffusion
+from diffseg.backbones.weights.integrity import read_json, whole_number
 from diffseg.isolation import isolated
 
 if TYPE_CHECKING:

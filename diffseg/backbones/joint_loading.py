@@ -16,8 +16,8 @@ from diffseg.backbones.device import pick_device
 from diffseg.backbones.diffusion_transformer import DiffusionTransformer, Flux
 from diffseg.backbones.joint_attention import PATCH, JointAttention
 from diffseg.backbones.latent_diffusion import VAE_FACTOR
-from diffseg.backbones.pretrained import configured, guarded, pretrained
 from diffseg.backbones.unet_loading import load_tokenizer, tokenize
+from diffseg.backbones.weights.pretrained import configured, guarded, pretrained
 from diffseg.precision import weights_dtype
 
 T5_LENGTH = 256  # tokens of T5 in the pipeline of Stable Diffusion 3; without T5 they are zeros

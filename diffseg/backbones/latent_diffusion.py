@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from diffseg.backbones import Dtype
-from diffseg.backbones.weights import ModelFiles, Stem, find, locate, locate_model, sha256_of
+from diffseg.backbones.weights.locating import ModelFiles, Stem, find, locate, locate_model, sha256_of
 
 MODEL_FILES = ("{}/config.json", "{}/diffusion_pytorch_model.safetensors")
 """Files of VAE and denoiser; {} stands for the folder."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from diffseg.backbones import BrokenWeights
-from diffseg.backbones.integrity import check_file
 from diffseg.backbones.latent_diffusion import LatentDiffusion, published_files
-from diffseg.backbones.single_file import family_of
-from diffseg.backbones.weights import local, locate
+from diffseg.backbones.weights.integrity import check_file
+from diffseg.backbones.weights.locating import local, locate
+from diffseg.backbones.weights.single_file import family_of
 from diffseg.isolation import isolated
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class StableDiffusion(LatentDiffusion):
     the sides S, S/2, S/4 (5 each) and S/8 (1), S = size / 8: 64, 32, 16 and 8 at 512 pixels.
 
     Attributes: as for `LatentDiffusion`. ``size`` is a positive multiple of 64. ``path`` may also be one .safetensors
-        file in the layout of the authors, see `diffseg.backbones.single_file`.
+        file in the layout of the authors, see `diffseg.backbones.weights.single_file`.
         FAMILIES: keys of `single_file.ARCHITECTURES` that this class loads.
     """
 

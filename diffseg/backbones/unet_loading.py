@@ -22,11 +22,11 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from diffseg.backbones import BrokenWeights
 from diffseg.backbones.device import pick_device
-from diffseg.backbones.integrity import read_json
-from diffseg.backbones.pretrained import configured, fitted, guarded, pretrained
-from diffseg.backbones.single_file import ARCHITECTURES, BEGIN, END, family_of
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
+from diffseg.backbones.weights.integrity import read_json
+from diffseg.backbones.weights.pretrained import configured, fitted, guarded, pretrained
+from diffseg.backbones.weights.single_file import ARCHITECTURES, BEGIN, END, family_of
 from diffseg.precision import weights_dtype
 
 MAX_PROMPT_LENGTH = 1024  # tokens; CLIP's text encoders take 77

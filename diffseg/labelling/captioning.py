@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from diffseg.backbones import BrokenWeights, MissingWeights
-from diffseg.backbones.weights import ModelFiles, find, how_to_get, locate
+from diffseg.backbones.weights.locating import ModelFiles, find, how_to_get, locate
 from diffseg.pictures import Pixels
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Captioner:
         # Pillow's preprocessing, whether or not torchvision is installed: the same caption on every machine.
         from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessorPil
 
-        from diffseg.backbones.pretrained import configured, guarded, pretrained
+        from diffseg.backbones.weights.pretrained import configured, guarded, pretrained
 
         folder = locate_captioner(path)
         config, *others = (folder / name for name in FILES)

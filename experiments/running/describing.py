@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from diffseg.backbones.weights import name_of
+from diffseg.backbones.weights.locating import name_of
 from eval.results.run_results import CONFIG, RESOLVED, resolved_row
 from eval.rows import RowToRun
 from eval.storage.files import write_text

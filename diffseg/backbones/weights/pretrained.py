@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from diffseg.backbones import BrokenWeights, WeightsError
-from diffseg.backbones.integrity import check_file, read_json
-from diffseg.backbones.weights import ModelFiles
+from diffseg.backbones.weights.integrity import check_file, read_json
+from diffseg.backbones.weights.locating import ModelFiles
 
 Loaded = TypeVar("Loaded")
 

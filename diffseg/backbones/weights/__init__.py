@@ -1,0 +1,1 @@
+"""Weights of the backbones: finds, downloads, checks and loads them."""
