@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from peft import LoraConfig
 from torch import Tensor
 
 from diffseg.backbones.stable_diffusion import StableDiffusion
@@ -136,10 +137,9 @@ def test_an_ip_adapter_changes_the_maps(model: UNetAttention) -> None:
 
 
 def test_lora_changes_the_maps_until_it_is_disabled(model: UNetAttention) -> None:
-    peft = pytest.importorskip("peft", reason="peft is not installed; diffusers needs it for LoRA")
     plain = check(model, call(model))
     torch.manual_seed(0)
-    config = peft.LoraConfig(r=2, init_lora_weights="gaussian", target_modules=["to_q", "to_k", "to_v", "to_out.0"])
+    config = LoraConfig(r=2, init_lora_weights="gaussian", target_modules=["to_q", "to_k", "to_v", "to_out.0"])
     model.unet.add_adapter(config)
     for name, weight in model.unet.named_parameters():
         if "lora_B" in name:
