@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from diffseg.paths import expanded
-from diffseg.pictures import Pixels
+from diffseg.pictures import CHANNEL_MAX, Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,7 +86,7 @@ def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Scales grey levels to 0..255: white is 65535, for floats 1.0, or the brightest value if that is larger."""
     white = 1.0 if values.dtype.kind == "f" else 65535.0
     levels = np.nan_to_num(values.astype(np.float64), posinf=white)
-    return np.rint(levels.clip(min=0) * (255 / max(white, levels.max()))).astype(np.uint8)
+    return np.rint(levels.clip(min=0) * (CHANNEL_MAX / max(white, levels.max()))).astype(np.uint8)
 
 
 def to_picture(image: AnyImage) -> Pixels:
@@ -119,10 +119,10 @@ def to_picture(image: AnyImage) -> Pixels:
 def _to_uint8(pixels: NDArray[Any]) -> Pixels:
     if pixels.ndim != COLOUR_NDIM or pixels.shape[2] != CHANNELS or not pixels.size:
         raise ValueError(f"image: must be RGB of shape (h, w, 3), or (3, h, w) for a tensor, got {pixels.shape}")
-    kind, white = ("floating point", 1) if pixels.dtype.kind == "f" else ("whole numbers", 255)
+    kind, white = ("floating point", 1) if pixels.dtype.kind == "f" else ("whole numbers", CHANNEL_MAX)
     if pixels.dtype.kind not in "fiu":
         raise ValueError(f"image: must be numbers, got {pixels.dtype}")
     low, high = pixels.min(), pixels.max()
     if not (low >= 0 and high <= white):  # a NaN fails both comparisons
         raise ValueError(f"image: {kind} must be in [0, {white}], got {low:g} to {high:g}; scale it, or give uint8")
-    return (np.rint(pixels * 255.0) if pixels.dtype.kind == "f" else pixels).astype(np.uint8)
+    return (np.rint(pixels * float(CHANNEL_MAX)) if pixels.dtype.kind == "f" else pixels).astype(np.uint8)

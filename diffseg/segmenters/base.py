@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffseg.masks import Size, upsample_nearest
-
-CHANNEL_MAX = 255  # largest value of a pixel
-
+from diffseg.pictures import CHANNEL_MAX
 
 SEGMENTERS = "segmenters"
 """Key in `Scene.shared`: the segmenters of all rows that get this tensor. One of them can compute for all."""

@@ -11,8 +11,9 @@ from scipy.ndimage import median_filter
 from torch import Tensor
 
 from diffseg.masks import upsample_nearest
+from diffseg.pictures import CHANNEL_MAX
 from diffseg.segmenters import refinement
-from diffseg.segmenters.base import CHANNEL_MAX, Scene
+from diffseg.segmenters.base import Scene
 from diffseg.segmenters.kmeans import KMeans
 from diffseg.segmenters.refinement import PAMR_SIDE, median_of, pamr
 from tests.helpers.attention import blocks
