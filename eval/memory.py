@@ -24,50 +24,60 @@ NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLO
 class BatchWork(Protocol[Item_contra]):
     """Work on a batch that can be done in parts."""
 
-    def __call__(self, items: Sequence[Item_contra], /, last_try: bool) -> None:
+    def __call__(self, items: Sequence[Item_contra], /, size: int, last_try: bool) -> None:
         """Works on the items.
 
         Args:
-            items: at least one.
+            items: 1 to ``size`` items.
+            size: number of items for which the work may take memory.
             last_try: True if no other try follows. The work must then record a failure instead of raising it.
         """
 
 
-def work_in_halves(batch: Sequence[Item], work: BatchWork[Item], errors: Errors) -> bool:
-    """Works on a batch; if that fails, on each half of it, and so on. A single item is tried once more.
+def work_in_halves(batch: Sequence[Item], size: int, work: BatchWork[Item], errors: Errors) -> int:
+    """Works on a batch; if that fails, on each half of it, and so on.
 
-    Before the next try, everything of the failed one is freed: its exception, the tensors of its frames, and the
-    allocator's cached blocks.
+    If memory runs out, the size of the next tries is halved, too. A single item whose size cannot be halved is tried
+    once more. Before the next try, the exception of the failed one, its tensors and the cached blocks are freed.
 
     Args:
-        batch: items, in order.
+        batch: up to ``size`` items, in order.
+        size: passed on to ``work``.
         work: called with parts of the batch.
         errors: classes of the errors after which another try is made.
 
     Returns:
-        True if no try ran out of memory.
+        The size for the next batch: half of ``size``, rounded up, if a try ran out of memory, else ``size``.
     """
     enough = True
-    pending = [(batch, False)] if batch else []
+    pending = [(batch, size, False)] if batch else []
     while pending:
-        items, last_try = pending.pop()
-        failure = _try(work, items, last_try, errors)
+        items, room, last_try = pending.pop()
+        failure = _try(work, items, room, last_try, errors)
         if failure is None:
             continue
-        enough = enough and not issubclass(failure, torch.OutOfMemoryError)
+        smaller = room
+        if issubclass(failure, torch.OutOfMemoryError):
+            enough, smaller = False, _half(room)
         if len(items) == 1:
-            pending.append((items, True))
+            pending.append((items, smaller, smaller == room))
         else:
             middle = len(items) // 2
-            pending += [(items[middle:], False), (items[:middle], False)]
-    return enough
+            pending += [(items[middle:], smaller, False), (items[:middle], smaller, False)]
+    return size if enough else _half(size)
 
 
-def _try(work: BatchWork[Item], items: Sequence[Item], last_try: bool, errors: Errors) -> type[Exception] | None:
+def _half(size: int) -> int:
+    return (size + 1) // 2
+
+
+def _try(
+    work: BatchWork[Item], items: Sequence[Item], size: int, last_try: bool, errors: Errors
+) -> type[Exception] | None:
     """Works on the items. Returns the class of the error, if any. The error and its frames are freed."""
     try:
         with memory_errors():
-            work(items, last_try)
+            work(items, size, last_try)
     except errors as error:
         release(error)
         return type(error)

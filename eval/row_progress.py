@@ -67,7 +67,7 @@ class RowProgress:
         self.key = records.declare(row.recorded)
         self.jobs: list[Job] = []
         self.kept: set[str] = set()
-        self.failures = 0
+        self.failed: set[str] = set()  # in this run; the next run tries these pictures again
         self.shown = self.config.scoring.report[0]
         done = [record for record in records.records(self.key, self.config.dataset.ids) if self._is_valid(record)]
         self.total = sum(map(self._counts, done), Counts.zeros(len(self.config.dataset.classes)))
@@ -82,7 +82,9 @@ class RowProgress:
         return any(self._is_valid(record) for record in self.records.records(self.key, [image]))
 
     def wants(self, image: str) -> bool:
-        """True if a picture has no valid result, or lacks a label map that must be kept."""
+        """True if a picture has no valid result, or lacks a label map that must be kept; False after it has failed."""
+        if image in self.failed:
+            return False
         return not self.recorded(image) or (image in self.kept and not self.path(image).is_file())
 
     def path(self, image: str) -> Path:
@@ -94,10 +96,10 @@ class RowProgress:
         if self.recorded(image):
             return
         reason = " ".join(str(error).split())
-        self.failures += 1
-        if self.failures <= FAILURES_SHOWN:
+        self.failed.add(image)
+        if len(self.failed) <= FAILURES_SHOWN:
             logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
-        elif self.failures == FAILURES_SHOWN + 1:
+        elif len(self.failed) == FAILURES_SHOWN + 1:
             logger.warning("%s: more pictures fail; per_image.csv will list their reasons", self.row.name)
         self._append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
 

@@ -15,7 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from scipy.sparse.linalg import ArpackNoConvergence
 
 from datasets.base import Dataset, DatasetError
 from diffseg.aggregation import Aggregation, underflow_fraction
@@ -36,7 +38,11 @@ from eval.storage.records import RecordFile
 Item = TypeVar("Item")
 
 # The run records these errors as failures of a picture and continues. Any other error is a bug and stops the run.
-PICTURE_ERRORS: Errors = (DatasetError, AttentionError, NoProposals, UnusablePicture, torch.OutOfMemoryError)
+NOT_SOLVED: Errors = (np.linalg.LinAlgError, torch.linalg.LinAlgError, ArpackNoConvergence)
+PICTURE_ERRORS: Errors = (
+    *(DatasetError, AttentionError, NoProposals, UnusablePicture, *NOT_SOLVED),
+    torch.OutOfMemoryError,
+)
 NOT_MEMORY: Errors = tuple(kind for kind in PICTURE_ERRORS if kind is not torch.OutOfMemoryError)
 
 
@@ -53,6 +59,10 @@ def run(
     Rows with the same data set and encoder share one pass over the pictures. Rows with the same backbone share its
     attention, and rows with the same aggregation share a tensor, in all jobs.
 
+    The backbone computes every batch in one shape: copies of the last picture fill an incomplete batch, and their maps
+    are dropped. Libraries choose their kernels by shape, so the counts of a picture depend on the batch size, but not
+    on the pictures in its batch: a resumed run, any number of shards and a single run give the same counts.
+
     Args:
         jobs: one for a run, several for a sweep.
         records: open.
@@ -60,7 +70,7 @@ def run(
         device: for `diffseg.backbones.Backbone.load`.
         shard: selects the pictures of this process.
         batch_size: pictures that pass a backbone together; None: see `diffseg.backbones.device.batch_size_for`. Halved
-            if memory runs out.
+            for the rest of the pass if memory runs out.
 
     Raises:
         WriteError: a record or label map could not be written.
@@ -111,8 +121,7 @@ def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size
     with Progress(_title(rows, shard), len(share), len(share) - len(left), shown=shard.leads) as bar:
         while batch := list(islice(decoding, batch_size)):
             pictures = _decoded(batch, rows)
-            if not work_in_halves(pictures, batches.evaluate, PICTURE_ERRORS):
-                batch_size = max(1, batch_size // 2)
+            batch_size = work_in_halves(pictures, batch_size, batches.evaluate, PICTURE_ERRORS)
             for _ in batch:
                 bar.advance(rows[-1].score())
 
@@ -149,11 +158,12 @@ class _Batches:
     rows: Sequence[RowProgress]
     model: AttentionModel | None
 
-    def evaluate(self, pictures: Sequence[DecodedPicture], last_try: bool) -> None:
+    def evaluate(self, pictures: Sequence[DecodedPicture], size: int, last_try: bool) -> None:
         """Evaluates decoded pictures for all rows. Skips valid results.
 
         Args:
-            pictures: a batch.
+            pictures: a batch of up to ``size`` pictures.
+            size: number of pictures that pass the backbone: copies of the last one fill the batch.
             last_try: True records all failures of a single picture. False raises failures of a batch of several
                 pictures, and running out of memory, so that the caller tries smaller parts.
         """
@@ -167,20 +177,19 @@ class _Batches:
         with _recorded_failures(first, self.rows, of_batch):
             # Encode all pictures, once for all rows.
             start = time.perf_counter()
-            encoded = self.model.encode(torch.stack([picture.image for picture in pictures]))
+            filled = [*pictures, *pictures[-1:] * (size - len(pictures))]
+            encoded = self.model.encode(torch.stack([picture.image for picture in filled]))
             seconds = (now(encoded) - start) / len(pictures)
             for rows in grouped(self.rows, lambda each: _backbone_of(each.row)):
-                # Attend, once for the rows of one backbone.
-                wanted = [any(row.wants(picture.id) for row in rows) for picture in pictures]
-                chosen = [picture for picture, wants in zip(pictures, wanted, strict=True) if wants]
-                if not chosen:
+                # Attend, once for the rows of one backbone. Pictures that they do not want keep the shape of the batch.
+                if not any(row.wants(picture.id) for row in rows for picture in pictures):
                     continue
                 with _recorded_failures(first, rows, of_batch):
                     start = time.perf_counter()
-                    attention = self.model.attend_encoded(encoded[wanted], rows[0].config.backbone)
+                    attention = self.model.attend_encoded(encoded, rows[0].config.backbone)[: len(pictures)]
                     finest = attention[0].maps[attention[0].sides[0]]
-                    attended = seconds + (now(finest) - start) / len(chosen)
-                    for picture, maps in zip(chosen, attention, strict=True):
+                    attended = seconds + (now(finest) - start) / len(pictures)
+                    for picture, maps in zip(pictures, attention, strict=True):
                         _segment(picture.to(finest.device), maps, rows, attended, recorded)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,18 @@ from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.segmenters import lloyd
 from diffseg.segmenters.diffseg import DiffSeg
 from eval.decoding import WORKERS, decode, decoded_ahead
+from eval.row_progress import Job
+from eval.row_setup import prepare
+from eval.run import run as run_jobs
+from eval.shards import Shard
+from eval.storage.records import Record, RecordFile
 from experiments.bench.tiny_sd import build_tiny_sd
+from tests.helpers.rows import rows_of
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings
 
 pytestmark = pytest.mark.usefixtures("dinov2")
 ATTEND = ViTAttention.attend_encoded
+SINGLE = Shard()
 
 
 @pytest.fixture
@@ -55,9 +63,73 @@ def files(run: Run) -> dict[str, Any]:
 
 def test_files_are_those_of_batches_of_one(run: Callable[..., Run], batches: list[int]) -> None:
     together, alone = run(3), run(1)
-    assert batches == [3, 3, 2] + [1] * 8
+    assert batches == [3, 3, 3] + [1] * 8  # a copy of the last picture fills the last batch
     assert (together.status, alone.status) == (0, 0)
     assert files(together) == files(alone)
+
+
+@pytest.fixture
+def kernels_by_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the attention depend on the size of the batch, as on a GPU, but strongly."""
+
+    def attend(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
+        return ATTEND(self, encoded * (1 - len(encoded) / 10), spec)
+
+    monkeypatch.setattr(ViTAttention, "attend_encoded", attend)
+
+
+def records_of(folder: Path, *jobs: Job, shard: Shard = SINGLE) -> dict[tuple[str, str], dict[str, Any]]:
+    """Evaluates the jobs in batches of four. Returns the folder's records without times, also if a job stops the run."""
+    with RecordFile(folder / "records.jsonl", shard.index) as records:
+        with suppress(KeyboardInterrupt):
+            run_jobs(jobs, records, folder / "labels", "cpu", shard, batch_size=4)
+    with RecordFile(folder / "records.jsonl") as records:
+        images = [each for row in jobs[0].rows for each in records.records(row.key, row.config.dataset.ids)]
+    return {(each["key"], each["image"]): {**each, "seconds": None} for each in images}
+
+
+@pytest.mark.usefixtures("kernels_by_shape")
+def test_counts_do_not_depend_on_the_other_pictures_of_a_batch(tmp_path: Path) -> None:
+    """Nor on a stop, on shards, or on rows that are already recorded: the network sees one shape."""
+    limit = ("dataset.limit=6", *SMALL)
+    rows = [prepare(rows_of("segmenter.tau=0.4", *limit)[0]), prepare(rows_of("backbone.debias=true", *limit)[0])]
+    whole = records_of(tmp_path / "whole", Job(rows))
+    assert len(whole) == 12
+
+    seen: list[Record] = []
+
+    def stop(record: Record) -> None:
+        seen.append(record)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    stopped = records_of(tmp_path / "stopped", Job(rows[:1], on_record=stop))
+    assert len(stopped) == 5
+    assert records_of(tmp_path / "stopped", Job(rows)) == whole
+
+    records_of(tmp_path / "shards", Job(rows), shard=Shard(0, 2))
+    assert records_of(tmp_path / "shards", Job(rows), shard=Shard(1, 2)) == whole
+
+
+@pytest.mark.usefixtures("kernels_by_shape")
+def test_counts_do_not_depend_on_a_picture_that_fails_in_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = prepare(rows_of("dataset.limit=6", *SMALL)[0])
+    whole = records_of(tmp_path / "whole", Job([row]))
+    bad = decode(Photos(), Photos().ids[2], 112, [112]).image
+    attend = ViTAttention.attend_encoded
+
+    def fails(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
+        if any(torch.equal(each, bad) for each in encoded):
+            raise AttentionError("maps: NaN")
+        return attend(self, encoded, spec)
+
+    monkeypatch.setattr(ViTAttention, "attend_encoded", fails)
+    with_failure = records_of(tmp_path / "failure", Job([row]))
+    failed = row.key, Photos().ids[2]
+    assert with_failure.pop(failed)["status"] == "failed"
+    assert with_failure == {key: record for key, record in whole.items() if key != failed}
 
 
 def no_memory() -> None:

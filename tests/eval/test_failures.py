@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.sparse.linalg import eigsh
 
 from diffseg.aggregation import Aggregation
 from diffseg.backbones.vit_attention import ViTAttention
+from diffseg.merging import NoProposals
 from diffseg.segmenters.diffseg import DiffSeg
 from tests.helpers.runs import SMALL, Run, evaluate
 
@@ -92,6 +95,60 @@ def test_a_failure_that_repeats_is_one_record(run: Callable[..., Run], monkeypat
     assert run("allow_failures=true").status == 0
     assert run().status == 1
     assert [each["status"] for each in run().images()] == ["failed"] * 3
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_a_picture_that_fails_before_its_batch_lacks_memory_is_told_and_tried_once(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    work, calls = DiffSeg.__call__, []
+
+    def fails(self: DiffSeg, scene: Any) -> Any:
+        calls.append(scene.id)
+        if scene.id == calls[0]:
+            raise NoProposals("no proposals")
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError(REASON)
+        return work(self, scene)
+
+    monkeypatch.setattr(DiffSeg, "__call__", fails)
+    done = run("batch_size=3")
+    assert [each["status"] for each in done.images()] == ["failed", "ok", "ok"]
+    assert calls == [calls[0], calls[1], calls[1], calls[3]]
+    assert [text for text in caplog.messages if "failed: no proposals" in text] == [
+        f"{calls[0]}, diffseg: failed: no proposals"
+    ]
+
+
+def inverse_in_numpy() -> None:
+    np.linalg.inv(np.zeros((2, 2)))
+
+
+def inverse_in_torch() -> None:
+    torch.linalg.inv(torch.zeros(2, 2))
+
+
+def eigenvector_in_scipy() -> None:
+    eigsh(np.random.default_rng(0).random((500, 500)), k=6, maxiter=1, tol=1e-12)
+
+
+@pytest.mark.parametrize("solve", [inverse_in_numpy, inverse_in_torch, eigenvector_in_scipy])
+@pytest.mark.usefixtures("dinov2")
+def test_a_picture_whose_equations_have_no_solution_fails_alone(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, solve: Callable[[], None]
+) -> None:
+    work, calls = DiffSeg.__call__, []
+
+    def unsolved(self: DiffSeg, scene: Any) -> Any:
+        calls.append(scene)
+        if len(calls) == 2:
+            solve()
+        return work(self, scene)
+
+    monkeypatch.setattr(DiffSeg, "__call__", unsolved)
+    done = run()
+    assert done.status == 1
+    assert [each["status"] for each in done.images()] == ["ok", "failed", "ok"]
 
 
 @pytest.mark.usefixtures("dinov2")

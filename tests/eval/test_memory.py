@@ -18,42 +18,56 @@ class Held:
 
 
 def test_a_batch_is_halved_until_it_fits() -> None:
-    tried: list[tuple[str, bool]] = []
+    tried: list[tuple[str, int]] = []
 
-    def work(items: Sequence[str], last_try: bool) -> None:
-        tried.append(("".join(items), last_try))
-        if len(items) > 2:
+    def work(items: Sequence[str], size: int, last_try: bool) -> None:
+        tried.append(("".join(items), size))
+        assert not last_try
+        if size > 2:
             raise torch.OutOfMemoryError
 
-    assert not work_in_halves("abcdefg", work, ERRORS)
-    assert tried == [(part, False) for part in ("abcdefg", "abc", "a", "bc", "defg", "de", "fg")]
+    assert work_in_halves("abcdefg", 7, work, ERRORS) == 4
+    assert tried == [("abcdefg", 7), ("abc", 4), ("a", 2), ("bc", 2), ("defg", 4), ("de", 2), ("fg", 2)]
+
+
+def test_the_size_of_an_incomplete_batch_is_halved_too() -> None:
+    tried: list[tuple[str, int, bool]] = []
+
+    def work(items: Sequence[str], size: int, last_try: bool) -> None:
+        tried.append(("".join(items), size, last_try))
+        if not last_try:
+            raise torch.OutOfMemoryError
+
+    assert work_in_halves("a", 4, work, ERRORS) == 2
+    assert tried == [("a", 4, False), ("a", 2, False), ("a", 1, False), ("a", 1, True)]
 
 
 def test_one_item_is_tried_once_more() -> None:
     tried: list[tuple[str, bool]] = []
 
-    def work(items: Sequence[str], last_try: bool) -> None:
+    def work(items: Sequence[str], size: int, last_try: bool) -> None:
+        assert size == 3, "memory was enough: another error is no lack of it"
         tried.append(("".join(items), last_try))
         if "b" in items and not last_try:
             raise ValueError
 
-    assert work_in_halves("abc", work, ERRORS), "memory was enough: another error is no lack of it"
+    assert work_in_halves("abc", 3, work, ERRORS) == 3
     assert tried == [("abc", False), ("a", False), ("bc", False), ("b", False), ("b", True), ("c", False)]
 
 
 def test_work_that_fits_is_done_once() -> None:
     tried: list[str] = []
-    assert work_in_halves("abc", lambda items, last_try: tried.append("".join(items)), ERRORS)
-    assert work_in_halves("", lambda items, last_try: tried.append("never"), ERRORS)
+    assert work_in_halves("abc", 4, lambda items, size, last_try: tried.append("".join(items)), ERRORS) == 4
+    assert work_in_halves("", 4, lambda items, size, last_try: tried.append("never"), ERRORS) == 4
     assert tried == ["abc"]
 
 
 def test_other_errors_stop_the_work() -> None:
-    def work(items: Sequence[str], last_try: bool) -> None:
+    def work(items: Sequence[str], size: int, last_try: bool) -> None:
         raise KeyError("a fault of ours")
 
     with pytest.raises(KeyError):
-        work_in_halves("ab", work, ERRORS)
+        work_in_halves("ab", 2, work, ERRORS)
 
 
 def test_nothing_of_a_failed_try_is_held_when_the_next_starts() -> None:
@@ -71,7 +85,7 @@ def test_nothing_of_a_failed_try_is_held_when_the_next_starts() -> None:
         cycle.append(cycle)  # type: ignore[arg-type]
         raise RuntimeError(f"CUDA error: out of memory, {len(cycle)}")
 
-    def work(items: Sequence[str], last_try: bool) -> None:
+    def work(items: Sequence[str], size: int, last_try: bool) -> None:
         alive.append([each() is not None for each in held])
         batch = allocate()
         if len(items) > 1:
@@ -81,7 +95,7 @@ def test_nothing_of_a_failed_try_is_held_when_the_next_starts() -> None:
                 context = allocate()
                 raise torch.OutOfMemoryError(str((batch, context))) from error
 
-    assert not work_in_halves("abcd", work, ERRORS)
+    assert work_in_halves("abcd", 4, work, ERRORS) == 2
     assert [len(each) for each in alive] == [0, 3, 6, 7, 8, 11, 12]
     assert not any(any(each) for each in alive)
 
@@ -110,13 +124,13 @@ def test_on_a_gpu_every_part_that_fits_alone_is_done() -> None:
     torch.cuda.set_per_process_memory_fraction(min(1.0, 5.5 * side * side * 4 / total))
     done: list[int] = []
 
-    def work(items: Sequence[int], last_try: bool) -> None:
+    def work(items: Sequence[int], size: int, last_try: bool) -> None:
         batch = [torch.ones(side, side, device="cuda") for _ in items]
         work_space = torch.ones(side, side, device="cuda")
         done.extend(item for item, each in zip(items, batch, strict=True) if float((each * work_space)[0, 0]) == 1)
 
     try:
-        assert not work_in_halves(range(8), work, ERRORS)
+        assert work_in_halves(range(8), 8, work, ERRORS) == 4
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert sorted(set(done)) == list(range(8))
