@@ -66,7 +66,7 @@ def matched_images(
             is matched as in ``present``, and all images use this match. A segment without a class adds only to FN.
         background: the class that may match many segments; None: no such class.
     """
-    if protocol != "dataset":
+    if protocol != "dataset" or not tables:
         for table in (each.dense() for each in tables):
             yield table, *matched_pairs(table, protocol, background)
         return

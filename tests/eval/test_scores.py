@@ -41,6 +41,11 @@ def test_dataset_matches_the_sum_of_all_images_once() -> None:
     assert (two.tp.tolist(), two.fp.tolist(), two.fn.tolist()) == ([0, 0, 0], [2, 0, 0], [0, 2, 0])
 
 
+@pytest.mark.parametrize("protocol", ALL_PROTOCOLS)
+def test_without_images_there_are_no_counts(protocol: ProtocolName) -> None:
+    assert count_images([], protocol) == []
+
+
 def test_dataset_leaves_a_segment_without_a_class_to_fn() -> None:
     (counts,) = count_images(sparse(np.array([[5, 4, 0], [0, 0, 0], [0, 0, 0]])), "dataset")
     assert (counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist()) == ([5, 0, 0], [0, 0, 0], [4, 0, 0])
