@@ -79,7 +79,9 @@ class RowMirror:
         media: dict[str, Any] = {"per_class": wandb.Table(dataframe=classes)}
         if panels:
             media["overview"] = wandb.Image(str(overview))
-            media["panels"] = [wandb.Image(str(path), caption=path.stem) for path in panels]
+            for number, path in enumerate(panels, start=1):  # one key each: images of one key must be of equal size
+                name = path.relative_to(overview.parent).with_suffix("").as_posix()
+                media[f"panels/{number}"] = wandb.Image(str(path), caption=name)
         self.run.log(media)  # in the step of the last record: a resumed run finds the next step free
         files = wandb.Artifact(artifact, "results")
         for path in sorted(path for pattern in RESULTS for path in folder.glob(pattern)):

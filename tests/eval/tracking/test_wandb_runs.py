@@ -79,10 +79,11 @@ def test_table_panels_and_artifact_are_those_of_the_results(mirrored: Path) -> N
         pd.testing.assert_frame_equal(shown, expected, check_dtype=False)
         assert shown["iou"].notna().any()
 
-        files = [last["overview.path"], *last["panels.filenames"]]
-        for id, path in zip(["overview", *last["panels.captions"]], files, strict=True):
+        shown = {"overview": last["overview.path"]}
+        shown |= {last[f"panels/{number}.caption"]: last[f"panels/{number}.path"] for number in range(1, len(panels))}
+        assert set(shown) == set(panels)
+        for id, path in shown.items():
             assert np.array_equal(np.asarray(Image.open(place / "files" / path)), panels[id])
-        assert {"overview", *last["panels.captions"]} == set(panels)
 
         (artifact,) = [each for each in file.artifacts if each.type == "results"]
         tables = {path.name for path in mirrored.glob("*.csv")}
