@@ -79,10 +79,9 @@ def kernels_by_shape(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def records_of(folder: Path, *jobs: Job, shard: Shard = SINGLE) -> dict[tuple[str, str], dict[str, Any]]:
-    """Evaluates the jobs in batches of four. Returns the folder's records without times, also if a job stops the run."""
-    with RecordFile(folder / "records.jsonl", shard.index) as records:
-        with suppress(KeyboardInterrupt):
-            run_jobs(jobs, records, folder / "labels", "cpu", shard, batch_size=4)
+    """Evaluates the jobs in batches of four. Returns the records without times, also if a job stops the run."""
+    with RecordFile(folder / "records.jsonl", shard.index) as records, suppress(KeyboardInterrupt):
+        run_jobs(jobs, records, folder / "labels", "cpu", shard, batch_size=4)
     with RecordFile(folder / "records.jsonl") as records:
         images = [each for row in jobs[0].rows for each in records.records(row.key, row.config.dataset.ids)]
     return {(each["key"], each["image"]): {**each, "seconds": None} for each in images}
