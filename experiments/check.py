@@ -9,6 +9,7 @@ Takes the keys of `experiments.evaluate`, writes nothing, and exits with status 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import hydra
 from omegaconf import DictConfig
@@ -16,8 +17,9 @@ from omegaconf import DictConfig
 from diffseg.command import run_command
 from eval.config import ConfigError
 from experiments.evaluate import main, one_line_errors
-from experiments.running.arguments import CONF, MULTIRUN
+from experiments.running.arguments import COMMAND, CONF, MULTIRUN
 from experiments.running.plan import plan
+from experiments.running.rerun import RERUN, TABLES, with_rerun
 from experiments.running.rows import check
 
 
@@ -37,11 +39,24 @@ def check_backbones(config: DictConfig) -> None:
 
 
 def start() -> None:
-    """Runs the command line. Refuses ``-m``, because the launcher of a sweep would evaluate instead of check."""
+    """Runs the command line."""
     with one_line_errors():
-        if {*MULTIRUN} & {*sys.argv}:
-            raise ConfigError("-m: a check takes a single point; leave -m out")
+        arguments = with_rerun(sys.argv[1:])
+        _refuse_other_work(arguments)
+        sys.argv[1:] = arguments
     main(check_backbones)
+
+
+def _refuse_other_work(arguments: Sequence[str]) -> None:
+    """Raises ConfigError for a sweep, whose launcher would evaluate it, and for ``--tables``, which writes files."""
+    for argument in arguments:
+        name = argument.partition("=")[0].lstrip("+")
+        if name in MULTIRUN and argument not in sys.argv:
+            raise ConfigError(f"{RERUN}: names a sweep, and a check takes a single point; give the folder of a job")
+        if name in (*MULTIRUN, "hydra.mode"):
+            raise ConfigError(f"{name}: a check takes a single point; leave {argument} out")
+        if name == TABLES:
+            raise ConfigError(f"{TABLES}: a check writes no tables; type {COMMAND} {TABLES} DIR")
 
 
 if __name__ == "__main__":

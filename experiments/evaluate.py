@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,6 +101,8 @@ def main(command: Callable[[], None] = evaluate) -> None:
     with one_line_errors():
         arguments = with_rerun(sys.argv[1:])
         if folder := option_value(arguments, TABLES):
+            if arguments:
+                raise ConfigError(f"{TABLES}: takes a results folder and nothing else; leave out {shlex.join(arguments)}")
             _make_tables(folder)
             return
         sys.argv[1:] = normalise_argv(arguments)

@@ -51,6 +51,7 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
     arguments = _expand_options(arguments)
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
+    parser.allow_abbrev = False  # --multi would be a sweep that `swept` does not see
     options = parser.parse_intermixed_args(arguments)
     if swept and (options.run or options.cfg or options.info):
         raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")

@@ -15,6 +15,7 @@ from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.check import start
 from tests.helpers import damage
+from tests.helpers.runs import SMALL, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,8 @@ def test_what_is_found_while_loading(sd: Path, tmp_path: Path, capsys: pytest.Ca
     [
         (("device=vulkan",), "error: device: vulkan cannot be used"),
         (("-m", "segmenter.tau=0.2,0.3"), "error: -m: a check takes a single point; leave -m out"),
+        (("hydra.mode=MULTIRUN",), "error: hydra.mode: a check takes a single point; leave hydra.mode=MULTIRUN out"),
+        (("--multi",), "error: unrecognized arguments: --multi"),
         (("+colour=1",), "error: colour: there is no such key"),
         (("results_dir=",), "error: results_dir: is empty"),
     ],
@@ -140,3 +143,25 @@ def test_what_cannot_be_is_one_line(
     assert (status, len(err.splitlines())) == (2, 1)
     assert err.startswith(message)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--rerun", "error: --rerun: names a sweep, and a check takes a single point; give the folder of a job"),
+        ("--tables", "error: --tables: a check writes no tables; type python -m experiments.evaluate --tables DIR"),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_finished_results_are_neither_evaluated_nor_rewritten(
+    option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = evaluate(
+        tmp_path / "sweep", "dataset.limit=1", "panels=0", *SMALL, "segmenter.tau=0.3,0.4", capture=capsys, multirun=True
+    )
+    folder = {"--rerun": sweep.folder, "--tables": sweep.folder / "0"}[option]
+    (sweep.folder / "0" / "summary.csv").unlink()
+    before = {path: path.read_bytes() for path in sweep.folder.rglob("*") if path.is_file()}
+    status, out, err = run(option, str(folder), capture=capsys)
+    assert (status, out, err.splitlines()) == (2, "", [message])
+    assert {path: path.read_bytes() for path in sweep.folder.rglob("*") if path.is_file()} == before

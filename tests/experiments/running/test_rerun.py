@@ -51,6 +51,15 @@ def test_a_sweep_runs_again(
     assert list(sweep.table("sweep")["tau"].unique()) == [0.3, 0.4]
 
 
+def test_tables_take_a_folder_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit):
+        rerun("--tables", str(tmp_path), "protocol=present", patch=monkeypatch)
+    expected = "error: --tables: takes a results folder and nothing else; leave out protocol=present\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_a_folder_that_cannot_run_again(tmp_path: Path) -> None:
     for arguments in (["--rerun"], ["--rerun", str(tmp_path / "absent")]):
         with pytest.raises(ConfigError, match="--rerun: must be followed by a results folder"):
