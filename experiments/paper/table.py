@@ -11,10 +11,10 @@ import pandas as pd
 from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval
 from eval.results.row_results import RowResults
 from eval.results.tables import summary, write_csv
-from eval.settings import row_key
 from eval.storage.files import write_text
 from experiments.paper.latex import latex_table
 from experiments.paper.published import published_table
+from experiments.paper.seeds import key_without_seed
 
 PAPER_TABLES = ("table.csv", "table.md", "table.tex")
 """Files that `write_paper_table` writes."""
@@ -84,10 +84,7 @@ def _seeds_together(results: Iterable[RowResults]) -> list[list[RowResults]]:
     """Groups the rows that differ only in the seed, in order."""
     groups: dict[str, list[RowResults]] = {}
     for each in results:
-        row = each.row
-        segmenter = {name: value for name, value in row.settings["segmenter"].items() if name != "seed"}
-        key = row_key({**row.settings, "segmenter": segmenter, "row": row.name})
-        groups.setdefault(key, []).append(each)
+        groups.setdefault(key_without_seed(each.row), []).append(each)
     return list(groups.values())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from eval.matching import contingency
 from eval.results.reading import Results, home_of
 from eval.results.run_results import LABELS, read_config
 from eval.row_progress import label_path
+from eval.rows import telling_names
 from eval.squares import resize_label, square_label
 from experiments.running.colours import class_colours
 
@@ -76,9 +77,9 @@ def read_gallery(results: Results) -> tuple[list[GalleryPicture], list[str]]:
     data: dict[str, tuple[Dataset, list[_KeptLabels]]] = {}  # by fingerprint, which does not depend on the limit
     reasons: list[str] = []
     for job, folder in results.folders.items():
-        settings = results.summary.loc[results.summary["job"] == job, "setting"].unique()
+        lines = results.summary[results.summary["job"] == job]
         try:
-            dataset, kept = _read_job(folder, list(settings))
+            dataset, kept = _read_job(folder, dict(zip(lines["setting"], lines["row"], strict=True)))
         except (ConfigError, DatasetError, OSError) as error:
             reasons.append(" ".join(str(error).split()))
         else:
@@ -96,20 +97,25 @@ def read_gallery(results: Results) -> tuple[list[GalleryPicture], list[str]]:
     return shown, list(dict.fromkeys(reasons))
 
 
-def _read_job(folder: Path, settings: list[str]) -> tuple[Dataset, list[_KeptLabels]]:
-    """The data set of a run, and the label maps of each row. ``settings``: names of the rows, in order."""
+def _read_job(folder: Path, names: Mapping[str, str]) -> tuple[Dataset, list[_KeptLabels]]:
+    """The data set of a run or job, and the label maps of its rows.
+
+    Args:
+        folder: of the run or job.
+        names: setting -> ``row``, both of `Results.summary`. Jobs may share rows. Such a row is in the summary, and
+            therefore here, only with the first of them.
+    """
     config, rows = read_config(folder)
     dataset: Dataset = build(config.dataset, "dataset")
     dataset.check()
-    # A row that a run lists twice is in the tables of `Results` once.
-    kept = {(row.name, row.key): row for row in rows}
     if {row.settings["dataset"]["fingerprint"] for row in rows} != {dataset.fingerprint}:
         raise DatasetError(f"{folder}: the pictures of dataset {dataset.name} are no longer those that were evaluated")
-    if len(kept) != len(settings):
-        raise DatasetError(f"{folder}: config.yaml lists {len(kept)} rows, summary.csv {len(settings)}; run it again")
+    named = dict(zip(telling_names(rows), rows, strict=True))
+    if missing := [name for name in names.values() if name not in named]:
+        raise DatasetError(f"{folder}: summary.csv has the row {missing[0]}, config.yaml has not; run it again")
     return dataset, [
-        _KeptLabels(setting, folder, row.key, row.settings["scoring"]["size"])
-        for setting, row in zip(settings, kept.values(), strict=True)
+        _KeptLabels(setting, folder, named[name].key, named[name].settings["scoring"]["size"])
+        for setting, name in names.items()
     ]
 
 

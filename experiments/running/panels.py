@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.base import VOID, DatasetError, Picture
+from diffseg.files import distinct_names
 from diffseg.legend import legend
 from diffseg.palette import palette
 from diffseg.pictures import TILE_WIDTH, Pixels, contact_sheet, fit, overlay, write_picture
@@ -22,10 +23,11 @@ from eval.matching import contingency, match_contingency
 from eval.metrics import accuracy
 from eval.results.run_results import LABELS
 from eval.row_progress import label_path
-from eval.rows import RowToRun
+from eval.rows import RowToRun, telling_names
 from eval.squares import square_image, square_label
 from eval.storage.files import writing
 from eval.storage.written import WrittenFiles
+from experiments.paper.seeds import key_without_seed
 from experiments.running.colours import class_colours
 
 FOLDER, OVERVIEW = "panels", "overview"
@@ -40,6 +42,8 @@ MAX_POINTS = 12
 def write_panels(home: Path, rows: Sequence[RowToRun], panels: int) -> list[Path]:
     """Draws ``panels/ID.png`` for the first pictures of a run, and ``panels/overview.png`` with all of them.
 
+    The panel of a picture with the id ``overview`` is ``panels/overview_2.png``.
+
     A segment that is matched with a class (score ``present``) has the colour of that class. The other segments have
     colours of no class.
 
@@ -52,12 +56,14 @@ def write_panels(home: Path, rows: Sequence[RowToRun], panels: int) -> list[Path
         Paths of the panels, and last of the overview; empty without pictures. Unreadable pictures are left out.
     """
     # Shows the first of the rows that differ only in their seed.
-    rows = list({(row.name, row.config.size): row for row in reversed(rows)}.values())[::-1]
-    named = [(_name(row, rows), row) for row in rows]
+    rows = list({key_without_seed(row): row for row in reversed(rows)}.values())[::-1]
+    named = list(zip(telling_names(rows), rows, strict=True))
     with ThreadPoolExecutor() as pool:  # resizing and compressing take most of the time, and run in parallel
         shown = _read_all(pool, home, named, rows[0].config.dataset.ids[:panels], TILE_WIDTH)
-        _list_files(home, [*shown, OVERVIEW] if shown else [])
-        paths = list(pool.map(lambda id: _write(home, id, _sheet([shown[id]], COLUMNS, TILE_WIDTH)), shown))
+        names = distinct_names([OVERVIEW, *shown])
+        _list_files(home, names if shown else [])
+        panels_of = zip(names[1:], shown.values(), strict=True)
+        paths = list(pool.map(lambda each: _write(home, each[0], _sheet([each[1]], COLUMNS, TILE_WIDTH)), panels_of))
     if not shown:
         return []
     everything = list(shown.values())
@@ -184,9 +190,3 @@ def _write(home: Path, name: str, sheet: Pixels) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_picture(path, sheet)
     return path
-
-
-def _name(row: RowToRun, rows: Sequence[RowToRun]) -> str:
-    """Name of a row, with its size if several rows have this name."""
-    namesakes = [other for other in rows if other.name == row.name]
-    return row.name if len(namesakes) == 1 else f"{row.name} {row.config.size}"

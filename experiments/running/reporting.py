@@ -11,7 +11,7 @@ from eval.storage.written import WrittenFiles
 from experiments.paper.table import PAPER_TABLES, write_paper_table
 from experiments.running.audit import AUDIT_TABLES, write_audit
 from experiments.running.opening import JobOpen, RunOpen
-from experiments.running.panels import OVERVIEW, write_panels, write_sheets
+from experiments.running.panels import write_panels, write_sheets
 
 
 def write_report(folder: Path, results: RunResults) -> str:
@@ -77,7 +77,7 @@ def report_jobs(run: RunOpen) -> list[int]:
 def _print_run(run: RunOpen, opened: JobOpen, text: str) -> None:
     """Draws the panels of a single run, and prints its tables."""
     panels = write_panels(run.home, opened.job.rows, opened.job.panels)
-    pictures = f"; pictures: {run.home}/panels/{OVERVIEW}.png and {len(panels) - 1} more" if panels else ""
+    pictures = f"; pictures: {panels[-1]} and {len(panels) - 1} more" if panels else ""
     print(f"\n{text}\nTables: {run.home}/summary.csv, per_class.csv, per_image.csv{pictures}", flush=True)
 
 

@@ -236,6 +236,27 @@ def test_a_sweep_is_one_page(dinov2: Path, tmp_path: Path, capsys: pytest.Captur
     assert jobs[0]["segments"][0] != jobs[1]["segments"][0]
 
 
+def test_rows_that_jobs_share_are_in_the_gallery_once(
+    dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = (
+        "rows=[{name: A, overrides: ['segmenter=diffseg', 'segmenter.tau=0.3,0.5']},"
+        " {name: B, overrides: ['segmenter=kmeans_c']}, {name: C, overrides: ['segmenter=diffseg']}]"
+    )
+    overrides = ("segmenter.anchors=4,2", "dataset.limit=1", "backbone.size=112", "backbone.sides=[8]", rows)
+    run = evaluate(tmp_path / "sweep", *overrides, capture=capsys, multirun=True)
+    assert run.status == 0, run.err
+    page = page_of(run)
+    assert "not in the gallery" not in capsys.readouterr().err
+    data = data_of(page)
+    assert [name.split(",")[0] for name in data["settings"]] == ["A", "A", "B", "C", "A", "A", "C"]
+    (picture,) = data["pictures"]
+    assert sorted(map(int, picture["labels"])) == list(range(7))
+    for number, uri in picture["labels"].items():
+        painted = {tuple(colour) for colour in pixels(uri).reshape(-1, 4).tolist()} - {(255, 255, 255, 255)}
+        assert len(painted) == picture["scores"][int(number)]["segments"]
+
+
 def test_a_folder_without_results_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([str(tmp_path)])

@@ -1,17 +1,20 @@
-"""The legend of the panels says what every colour in them means."""
+"""Panels: a tile for each row and picture, and a legend that says what every colour means."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datasets.base import VOID
 from datasets.photos import Photos
 from diffseg.legend import legend
+from diffseg.pictures import contact_sheet
 from experiments.running import panels
-from tests.helpers.runs import evaluate
+from tests.helpers.runs import SMALL, evaluate
 
 PICTURE = "chelsea"  # two classes, and pixels that are not scored
 
@@ -34,3 +37,41 @@ def test_the_legend_names_the_classes_and_the_colours_of_no_class(
     assert run.status == 0, run.err
     classes = [data.classes[label] for label in np.unique(truth[truth != VOID])]
     assert {tuple(name for name, _ in names) for names in drawn} == {(*classes, *["other colours: no class"] * extra)}
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_rows_share_a_tile_only_if_they_differ_in_the_seed_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captions: list[list[str]] = []
+
+    def drawing(rows: list[list[tuple[str, np.ndarray]]], width: int) -> np.ndarray:
+        captions.append([caption.split(": ACC")[0] for row in rows for caption, _ in row])
+        return contact_sheet(rows, width)
+
+    monkeypatch.setattr(panels, "contact_sheet", drawing)
+    rows = (
+        "rows=[{name: A, overrides: ['segmenter=diffseg', 'segmenter.tau=0.3,0.4']},"
+        " {name: B, overrides: ['segmenter=kmeans_c', 'segmenter.seed=0,1']}]"
+    )
+    run = evaluate(tmp_path / "run", rows, "dataset.limit=1", "panels=1", *SMALL, capture=capsys)
+    assert run.status == 0, run.err
+    assert captions == [["astronaut", "ground truth", "A, tau=0.3", "A, tau=0.4", "B"]] * 2
+
+
+def test_a_picture_called_overview_keeps_its_panel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, names = tmp_path / "data", ("overview", "other")
+    for number, name in enumerate(names):
+        for folder in ("images", "maps"):
+            (data / folder).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 64), (0, 100 * number, 0)).save(data / "images" / f"{name}.png")
+        Image.new("L", (64, 64), number).save(data / "maps" / f"{name}.png")
+    shutil.copytree(data / "maps", tmp_path / "maps")
+    folder = ("dataset=folder", f"dataset.images={data / 'images'}", f"dataset.maps={data / 'maps'}")
+    files = ("dataset.classes=[a,b]", "backbone=none", "backbone.size=64", "segmenter=files")
+    run = evaluate(tmp_path / "run", *folder, *files, f"segmenter.folder={tmp_path / 'maps'}", capture=capsys)
+    assert run.status == 0, run.err
+    drawn = {path.name: Image.open(path).size for path in (run.folder / "panels").iterdir()}
+    assert drawn.keys() == {"overview.png", "overview_2.png", "other.png"}
+    assert drawn["overview_2.png"] == drawn["other.png"] != drawn["overview.png"]
+    assert f"pictures: {run.folder}/panels/overview.png and 2 more" in run.out
