@@ -102,7 +102,9 @@ def main(command: Callable[[], None] = evaluate) -> None:
         arguments = with_rerun(sys.argv[1:])
         if folder := option_value(arguments, TABLES):
             if arguments:
-                raise ConfigError(f"{TABLES}: takes a results folder and nothing else; leave out {shlex.join(arguments)}")
+                raise ConfigError(
+                    f"{TABLES}: takes a results folder and nothing else; leave out {shlex.join(arguments)}"
+                )
             _make_tables(folder)
             return
         sys.argv[1:] = normalise_argv(arguments)

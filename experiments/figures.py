@@ -1,4 +1,4 @@
-"""Draws plots of results and the paper's figures: ``python -m experiments.figures [RESULTS ...] -o OUT``."""
+"""Draws plots of results and the paper's figures: ``python -m experiments.figures [RESULTS ...] [-o OUT]``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from datasets.photos import SOURCES, Photos
 from diffseg.backbones import WeightsError
 from diffseg.cli.options import Parser, path_argument, positive_int
 from diffseg.command import run_command
-from diffseg.files import replacing
+from diffseg.files import distinct_names, replacing
 from diffseg.paths import NoHome, expanded
 from diffseg.photos import PhotoError, read_photo
 from diffseg.pictures import Pixels
@@ -27,6 +27,7 @@ from experiments.paper.setups import BACKBONES, FIGURES, origin, setups
 from experiments.plotting.all_plots import all_plots
 
 USAGE_STATUS = 2
+OUT = Path("results/figures")
 DPI = 200
 KINDS = ("png", "pdf")
 ORIGIN = "Description"  # PNG text field that stores the hash of the figure's inputs
@@ -47,11 +48,11 @@ settings and code have not changed.
 
 EPILOG = """\
 examples:
-  python -m experiments.figures results/demo -o results/figures
-  python -m experiments.figures results/sweep -o figures --only plots
-  python -m experiments.figures results/demo -o figures --compare DBSCAN DiffSeg
-  python -m experiments.figures -o figures --photo holiday.jpg --at 0.3,0.6
-  python -m experiments.figures -o figures --backbone sd14 --path DIR
+  python -m experiments.figures results/demo
+  python -m experiments.figures results/sweep --only plots -o sweep
+  python -m experiments.figures results/demo --compare DBSCAN DiffSeg
+  python -m experiments.figures --photo holiday.jpg --at 0.3,0.6
+  python -m experiments.figures --backbone sd14 --path DIR
 
 time: about 15 core-seconds a photograph with dinov2_small, 35 with sd14
 """
@@ -105,6 +106,7 @@ def kept(out: Path, made_from: str) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns 0, or 2 after one line about an error."""
     args = _parser().parse_args(argv)
+    args.out = args.out or (args.results[0] / "figures" if len(args.results) == 1 else OUT)
     try:
         for option, given in {"--only plots": args.only == "plots", "--compare": args.compare}.items():
             if given and not args.results:
@@ -135,7 +137,8 @@ def _draw_papers(args: argparse.Namespace) -> None:
     """Draws the paper's figures unless they are already there."""
     chosen = setups(args.backbone, args.path, args.size)
     chosen[0].spec.check()
-    photos = {Path(name).stem: read(name) for name in args.photo or SOURCES}
+    given = args.photo or list(SOURCES)
+    photos = dict(zip(distinct_names(Path(name).stem for name in given), map(read, given), strict=True))
     made_from, out = origin(photos, chosen, args.at), args.paper_out or args.out
     if kept(out, made_from):
         print(f"The paper's figures are already in {out}: {', '.join(FIGURES)}")
@@ -180,7 +183,7 @@ def _location(text: str) -> tuple[float, float]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="figures",
-        usage="python -m experiments.figures [RESULTS ...] -o OUT [options]",
+        usage="python -m experiments.figures [RESULTS ...] [-o OUT] [options]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -194,7 +197,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RESULTS",
         help="results_dir of a run or of a sweep (-m)",
     )
-    add("-o", "--out", type=path_argument, required=True, metavar="OUT", help="folder for the figures, made if missing")
+    add(
+        *("-o", "--out"),
+        type=path_argument,
+        metavar="OUT",
+        help=f"folder for the figures, made if missing; default: RESULTS/figures; {OUT} for several RESULTS or none",
+    )
     add("--only", choices=("plots", "paper"), help="only the plots of RESULTS, or only the paper's figures")
     add(
         "--compare",

@@ -76,6 +76,10 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
         for each in overrides:
             if each.is_sweep_override():
                 raise ConfigError(_not_swept(each))
+    for each in filter(Override.is_choice_sweep, overrides):
+        values = [str(value) for value in each.sweep_iterator()]
+        if repeated := [value for value in values if values.count(value) > 1]:
+            raise ConfigError(f"{each.input_line}: the value {repeated[0]} is there twice; give each value once")
     return arguments
 
 

@@ -13,23 +13,44 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from diffseg.backbones.weights.locating import name_of
+from eval.results.reading import SWEEP_TABLE
 from eval.results.run_results import CONFIG, RESOLVED, resolved_row
+from eval.results.tables import TABLES
 from eval.rows import RowToRun
 from eval.storage.files import write_text
 from eval.storage.provenance import provenance
 from eval.storage.records import RecordError
 from eval.storage.written import WrittenFiles
+from experiments.paper.table import PAPER_TABLES
 from experiments.running.arguments import COMMAND
+from experiments.running.audit import AUDIT_TABLES
 from experiments.running.plan import RunPlan
 
 PROVENANCE, RUNS = "provenance.json", "runs"
+ALL_TABLES = (*TABLES, *PAPER_TABLES, *AUDIT_TABLES)
 
 
-def check_config(folder: Path) -> None:
-    """Raises RecordError if a folder holds a ``config.yaml`` that no run wrote: it would be overwritten."""
-    path = folder / CONFIG
-    if path.is_file() and f"\n{RESOLVED}:" not in path.read_text(encoding="utf-8", errors="replace"):
-        raise RecordError(f"{path}: no run of this version wrote this file; move it, or give another results_dir")
+def check_files(home: Path, plans: Sequence[RunPlan]) -> None:
+    """Checks that a new run replaces no file of the user.
+
+    Args:
+        home: folder for the records, which has none yet.
+        plans: of the run, or of the jobs of a sweep.
+
+    Raises:
+        RecordError: a file with the name of a result file is there, and no run of this version wrote it.
+    """
+    marks = {home / PROVENANCE: '"git_commit":', **{plan.folder / CONFIG: f"\n{RESOLVED}:" for plan in plans}}
+    foreign = [path for path, mark in marks.items() if path.is_file() and mark not in _text(path)]
+    for folder, names in {**{plan.folder: ALL_TABLES for plan in plans}, home: (*ALL_TABLES, SWEEP_TABLE)}.items():
+        written = WrittenFiles(folder).names
+        foreign += [folder / name for name in names if name not in written and (folder / name).is_file()]
+    if foreign:
+        raise RecordError(f"{foreign[0]}: no run of this version wrote this file; move it, or give another results_dir")
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def write_config(plan: RunPlan, rows: Sequence[RowToRun]) -> None:

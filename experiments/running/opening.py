@@ -16,7 +16,7 @@ from eval.rows import RowToRun
 from eval.storage.files import writing
 from eval.storage.records import RecordFile, check_version
 from eval.tracking.base import RunFacts, SafeTracking, Tracker, Tracking
-from experiments.running.describing import add_provenance, check_config, read_provenance, write_config
+from experiments.running.describing import add_provenance, check_files, read_provenance, write_config
 from experiments.running.plan import RunPlan
 
 
@@ -97,8 +97,8 @@ def open_run(home: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[RowTo
     for path in sorted(home.glob(f"*/{RECORDS}")) if plans[0].together else ():
         if path.parent.name.isdecimal():
             check_version(path)
-    for plan in plans if not (home / RECORDS).is_file() else ():
-        check_config(plan.folder)
+    if not (home / RECORDS).is_file():
+        check_files(home, plans)
     with ExitStack() as stack:
         with writing(home):
             home.mkdir(parents=True, exist_ok=True)

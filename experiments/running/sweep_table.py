@@ -18,7 +18,7 @@ def list_jobs(sweep: Path, folders: Sequence[Path]) -> None:
 
     Args:
         sweep: folder of the sweep.
-        folders: of the jobs. The table keeps the lines of jobs with lower numbers: the same command launched them.
+        folders: of the jobs.
     """
     WrittenFiles(sweep).add([SWEEP_TABLE])
     _write(sweep, folders, finished=False)
@@ -52,18 +52,14 @@ def warn_unused_folders(sweep: Path, count: int) -> None:
 
 
 def _write(sweep: Path, folders: Sequence[Path], finished: bool) -> None:
-    path, first = sweep / SWEEP_TABLE, int(folders[0].name)
     parts = []
-    if first and path.is_file():
-        earlier = pd.read_csv(path, dtype=str)
-        parts.append(earlier[earlier["job"].astype(int) < first])
     for folder in folders:
         summary = folder / "summary.csv"
         done = finished and summary.is_file()
         part = pd.read_csv(summary, dtype=str) if done else pd.DataFrame(index=[0])
         part.insert(0, "job", folder.name)
         parts.append(part)
-    write_csv(path, pd.concat(parts))
+    write_csv(sweep / SWEEP_TABLE, pd.concat(parts))
 
 
 def _overview(summary: pd.DataFrame) -> str:

@@ -157,7 +157,13 @@ def test_finished_results_are_neither_evaluated_nor_rewritten(
     option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = evaluate(
-        tmp_path / "sweep", "dataset.limit=1", "panels=0", *SMALL, "segmenter.tau=0.3,0.4", capture=capsys, multirun=True
+        tmp_path / "sweep",
+        "dataset.limit=1",
+        "panels=0",
+        *SMALL,
+        "segmenter.tau=0.3,0.4",
+        capture=capsys,
+        multirun=True,
     )
     folder = {"--rerun": sweep.folder, "--tables": sweep.folder / "0"}[option]
     (sweep.folder / "0" / "summary.csv").unlink()

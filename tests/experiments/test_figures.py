@@ -152,6 +152,28 @@ def test_the_papers_figures_are_drawn_once(
     assert figures(*last) == 6
 
 
+def test_without_out_figures_lie_in_the_results_and_photographs_of_one_name_stay_apart(
+    tmp_path: Path, dinov2: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = []
+
+    def draw(photos: dict[str, np.ndarray], *others: object) -> dict[str, Figure]:
+        drawn.append({name: photo[0, 0].tolist() for name, photo in photos.items()})
+        return {name: Figure((1, 1)) for name in PAPER}
+
+    monkeypatch.setattr(paper_figures, "draw", draw)
+    monkeypatch.chdir(tmp_path)
+    for folder, colour in (("a", 40), ("b", 80)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8), (colour, 0, 0)).save(tmp_path / folder / "cat.png")
+    assert main(["--photo", "a/cat.png", "--photo", "b/cat.png"]) == 0
+    assert drawn == [{"cat": [40, 0, 0], "cat_2": [80, 0, 0]}]
+    assert {path.stem for path in (tmp_path / "results/figures").iterdir()} == set(PAPER)
+    run = evaluate(tmp_path / "run", *SMALL, "dataset.limit=1", "panels=0", capture=capsys)
+    assert main([str(run.folder), "--only", "plots"]) == 0
+    assert (run.folder / "figures" / "confusion.png").is_file()
+
+
 def test_the_same_figures_are_the_same_bytes(tmp_path: Path) -> None:
     def draw(folder: str) -> list[bytes]:
         figure = paper_figures.attention_maps(PHOTO, MAPS, 0.5, (0.3, 0.8), "title")

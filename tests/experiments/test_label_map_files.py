@@ -177,11 +177,17 @@ def test_panels_and_report_show_labels_of_16_bits(
     assert "1 pictures in the gallery" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("sweep", [False, True])
-def test_a_config_of_the_user_is_not_overwritten(
-    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sweep: bool
+@pytest.mark.parametrize(
+    ("name", "sweep"),
+    [
+        *((name, False) for name in ("config.yaml", "provenance.json", "summary.csv", "table.tex")),
+        *((name, True) for name in ("1/config.yaml", "provenance.json", "1/summary.csv", "sweep.csv")),
+    ],
+)
+def test_a_file_of_the_user_is_not_overwritten(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, sweep: bool
 ) -> None:
-    path = tmp_path / "mine" / ("1/config.yaml" if sweep else "config.yaml")
+    path = tmp_path / "mine" / name
     path.parent.mkdir(parents=True)
     path.write_text("size: 3\n")
     given = (*BASE, "segmenter=files", f"segmenter.folder={maps}", *(["dataset.limit=1,2"] if sweep else []))
