@@ -17,7 +17,7 @@ from typing import ClassVar
 from datasets.class_table import ClassTable, class_table
 from datasets.paired import PairedDataset
 
-HOME = "ADEChallengeData2016"
+ARCHIVE_FOLDER = "ADEChallengeData2016"
 SPLIT = "validation"
 
 
@@ -27,17 +27,13 @@ class Ade150(PairedDataset):
 
     name: ClassVar[str] = "ade150"
     official_count: ClassVar[int | None] = 2000
+    label_source: ClassVar[str] = "annotations"
     table: ClassVar[ClassTable] = class_table("ade150")
 
-    images: ClassVar[str] = f"{HOME}/images/{SPLIT}"
-    maps: ClassVar[str] = f"{HOME}/annotations/{SPLIT}"
+    images: ClassVar[str] = f"{ARCHIVE_FOLDER}/images/{SPLIT}"
+    maps: ClassVar[str] = f"{ARCHIVE_FOLDER}/annotations/{SPLIT}"
     values: ClassVar[str] = "0..150"
     usual_root: ClassVar[str] = "data/ade20k"
-    source: ClassVar[str] = (
+    how_to_get: ClassVar[str] = (
         "download ADEChallengeData2016.zip (0.9 GB) from data.csail.mit.edu/places/ADEchallenge, unpack it in {root}"
     )
-
-    @property
-    def label_source(self) -> str:
-        """Always "annotations"."""
-        return "annotations"

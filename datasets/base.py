@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,63 +51,68 @@ class Picture:
     label: NDArray[np.int16]
 
 
-class Dataset(Protocol):
+class Dataset(ABC):
     """Pictures with ground truth, in a sorted, stable order.
 
-    A data set is a frozen dataclass. Its fields are the configuration keys. `datasets.listing.ListedDataset` and
-    `datasets.paired.PairedDataset` implement most of this.
+    A data set is a frozen dataclass. Its fields are the keys of the configuration. `datasets.listing.ListedDataset` and
+    `datasets.paired.PairedDataset` implement most of this interface.
     """
 
-    def __hash__(self) -> int: ...
-
     @property
+    @abstractmethod
     def name(self) -> str:
         """Name of the data set, as shown in the tables."""
-        ...
 
     @property
+    @abstractmethod
     def classes(self) -> Sequence[str]:
         """Class names; the position is the label."""
-        ...
 
     @property
+    @abstractmethod
     def background(self) -> int | None:
         """Label of the class that holds everything else and may take many segments. None: no such class."""
-        ...
 
     @property
+    @abstractmethod
     def label_source(self) -> str:
         """Source of the ground truth, as shown in the tables."""
-        ...
 
     @property
+    @abstractmethod
     def official_count(self) -> int | None:
-        """Pictures in the published evaluation. None: there is no published evaluation."""
-        ...
+        """Number of pictures in the published evaluation. None: there is no published evaluation."""
 
     @property
+    @abstractmethod
     def fingerprint(self) -> str:
-        """sha256 (hex) over classes, label source and the whole list of ids, before ``limit``."""
-        ...
+        """sha256 (hex) over classes, label source and the whole list of ids, before ``limit``.
+
+        It does not depend on the folder: a copy of the data in another place has the same fingerprint.
+        """
 
     @property
+    @abstractmethod
     def listed(self) -> Sequence[str]:
-        """All ids, sorted, before ``limit``; fewer than `official_count` if the folder holds a part of them."""
-        ...
+        """All ids, sorted, before ``limit``. Fewer than `official_count` if the folder holds a part of the pictures.
+
+        Raises:
+            DatasetError: the data, a picture of the list, or the labels of a picture are missing.
+        """
 
     @property
+    @abstractmethod
     def ids(self) -> Sequence[str]:
-        """Ids to evaluate, sorted, after ``limit``."""
-        ...
+        """Ids to evaluate, sorted, after ``limit``. Raises `DatasetError` as `listed`."""
 
+    @abstractmethod
     def check(self) -> None:
         """Raises `DatasetError` if the data are missing; the message says where to get them. Reads no picture."""
-        ...
 
+    @abstractmethod
     def state(self, id: str) -> str:
         """A text that changes when the files of a picture change. A changed picture is evaluated again."""
-        ...
 
+    @abstractmethod
     def load(self, id: str) -> Picture:
-        """Decodes a picture. Raises `DatasetError`, which names the file that cannot be used."""
-        ...
+        """Decodes a picture. Raises `DatasetError`; the message names the file that cannot be used."""

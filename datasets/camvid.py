@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 from datasets.class_table import ClassTable, class_table
 from datasets.paired import PairedDataset
 
-HOME = "CamVid"
+ARCHIVE_FOLDER = "CamVid"
 Split = Literal["train", "val", "test"]
 COUNTS: dict[Split, int] = {"train": 367, "val": 101, "test": 233}
 """Split -> number of pictures."""
@@ -40,7 +40,7 @@ class Camvid(PairedDataset):
     image_endings: ClassVar[tuple[str, ...]] = (".png",)
     values: ClassVar[str] = "0..10 and 11 (unlabelled)"
     usual_root: ClassVar[str] = "data/camvid"
-    source: ClassVar[str] = "get SegNet's release (0.2 GB, no account) with `make data-camvid DIR={root}`"
+    how_to_get: ClassVar[str] = "get SegNet's release (0.2 GB, no account) with `make data-camvid DIR={root}`"
 
     @property
     def official_count(self) -> int | None:
@@ -54,8 +54,8 @@ class Camvid(PairedDataset):
 
     @property
     def _image_folder(self) -> Path:
-        return self._folder / HOME / self.split
+        return self._folder / ARCHIVE_FOLDER / self.split
 
     @property
     def _map_folder(self) -> Path:
-        return self._folder / HOME / self.label_source
+        return self._folder / ARCHIVE_FOLDER / self.label_source

@@ -28,6 +28,7 @@ class Cityscapes27(PairedDataset):
 
     name: ClassVar[str] = "cityscapes27"
     official_count: ClassVar[int | None] = 500
+    label_source: ClassVar[str] = "gtFine"
     table: ClassVar[ClassTable] = class_table("cityscapes27")
 
     images: ClassVar[str] = f"leftImg8bit/{SPLIT}"
@@ -38,15 +39,10 @@ class Cityscapes27(PairedDataset):
     values: ClassVar[str] = f"0..{LAST_ID} and {LICENSE_PLATE} (gtFine's *_labelIds.png)"
     ignored: ClassVar[Collection[int]] = (*range(FIRST_ID), LICENSE_PLATE)
     usual_root: ClassVar[str] = "data/cityscapes"
-    source: ClassVar[str] = (
+    how_to_get: ClassVar[str] = (
         "download leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from cityscapes-dataset.com (free "
         "account) into {root}, unpack them with `make data-cityscapes DIR={root}`"
     )
-
-    @property
-    def label_source(self) -> str:
-        """Always "gtFine"."""
-        return "gtFine"
 
     def _place(self, id: str) -> str:
         return f"{id.split('_')[0]}/{id}"

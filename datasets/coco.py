@@ -37,7 +37,7 @@ class CocoVal2017(PairedDataset):
     images: ClassVar[str] = SPLIT
     maps: ClassVar[str] = f"stuffthingmaps/{SPLIT}"
     usual_root: ClassVar[str] = "data/cocostuff"
-    source: ClassVar[str] = (
+    how_to_get: ClassVar[str] = (
         "get val2017 of COCO (cocodataset.org) and the stuffthingmaps of COCO-Stuff (nightrome/cocostuff) with "
         '`make data-cocostuff DIR={root}` (for dataset.labels=json, with ARGS="--labels json")'
     )
@@ -86,7 +86,7 @@ class CocoVal2017(PairedDataset):
         for path in map(self._json_path, reversed(self.painted)):
             if not path.is_file():
                 missing = f"{self._map_folder}: no label maps" if self.labels == "auto" else f"{path}: no labels"
-                raise DatasetError(f"{missing} there; {self._where}")
+                raise DatasetError(f"{missing} there; {self._instructions}")
         _ = self._json  # a damaged file ends the run now, not once for each picture
 
     def _json_path(self, name: str) -> Path:

@@ -17,7 +17,7 @@ from typing import ClassVar
 from datasets.class_table import ClassTable, class_table
 from datasets.paired import PairedDataset
 
-HOME = "VOCdevkit/VOC2010"
+ARCHIVE_FOLDER = "VOCdevkit/VOC2010"
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,16 @@ class Context60(PairedDataset):
 
     name: ClassVar[str] = "context60"
     official_count: ClassVar[int | None] = 5104
+    label_source: ClassVar[str] = "SegmentationClassContext"
     table: ClassVar[ClassTable] = class_table("context60")
     background: ClassVar[int | None] = 0
 
-    images: ClassVar[str] = f"{HOME}/JPEGImages"
-    maps: ClassVar[str] = f"{HOME}/SegmentationClassContext"
-    split_list: ClassVar[str | None] = f"{HOME}/ImageSets/SegmentationContext/val.txt"
+    images: ClassVar[str] = f"{ARCHIVE_FOLDER}/JPEGImages"
+    maps: ClassVar[str] = f"{ARCHIVE_FOLDER}/SegmentationClassContext"
+    split_list: ClassVar[str | None] = f"{ARCHIVE_FOLDER}/ImageSets/SegmentationContext/val.txt"
     values: ClassVar[str] = "0..59, as mmsegmentation's pascal_context.py writes them"
     usual_root: ClassVar[str] = "data/voc"
-    source: ClassVar[str] = (
+    how_to_get: ClassVar[str] = (
         "unpack VOCtrainval_03-May-2010.tar of host.robots.ox.ac.uk/pascal/VOC/voc2010 in {root}, make the label maps "
         "with mmsegmentation's tools/dataset_converters/pascal_context.py {root}/VOCdevkit trainval_merged.json"
     )
-
-    @property
-    def label_source(self) -> str:
-        """Always "SegmentationClassContext"."""
-        return "SegmentationClassContext"

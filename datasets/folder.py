@@ -54,6 +54,7 @@ class FolderDataset(PairedFiles):
     name: str = "folder"
 
     official_count: ClassVar[int | None] = None
+    label_source: ClassVar[str] = "maps"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,11 +97,6 @@ class FolderDataset(PairedFiles):
         return table
 
     @property
-    def label_source(self) -> str:
-        """Always "maps"."""
-        return "maps"
-
-    @property
     def values(self) -> str:
         """Values that a label map may hold, for messages."""
         known = sorted(self.table.label_of)
@@ -135,7 +131,7 @@ class FolderDataset(PairedFiles):
         return read_any_label(self.label_path(id))
 
     @property
-    def _cure(self) -> str:
+    def _remedy(self) -> str:
         return "correct the map, or name the value in dataset.classes or dataset.void"
 
     def _pictures(self) -> Collection[str]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from datasets.base import DatasetError, Picture, expanded
+from datasets.base import Dataset, DatasetError, expanded
 from datasets.class_table import ClassTable
 from datasets.reading import read_ids
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListedDataset(ABC):
+class ListedDataset(Dataset):
     """Pictures in files. Building a data set reads no disk. The list is made on first use and kept.
 
     Attributes:
@@ -33,32 +33,12 @@ class ListedDataset(ABC):
 
     @property
     @abstractmethod
-    def name(self) -> str:
-        """Name of the data set, as shown in the tables."""
-
-    @property
-    @abstractmethod
     def table(self) -> ClassTable:
         """The classes, and their values in the label files."""
 
     @property
-    @abstractmethod
-    def official_count(self) -> int | None:
-        """Pictures in the published evaluation. None: there is no published evaluation."""
-
-    @property
     def background(self) -> int | None:
-        """Label of the class that holds everything else and may take many segments. None: no such class."""
         return None
-
-    @property
-    @abstractmethod
-    def label_source(self) -> str:
-        """Source of the ground truth, as shown in the tables."""
-
-    @abstractmethod
-    def load(self, id: str) -> Picture:
-        """Decodes a picture. Raises `DatasetError`, which names the file that cannot be used."""
 
     @abstractmethod
     def _pictures(self) -> Collection[str]:
@@ -82,21 +62,14 @@ class ListedDataset(ABC):
 
     @property
     def classes(self) -> Sequence[str]:
-        """Class names; the position is the label."""
         return self.table.names
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ids to evaluate, sorted, after ``limit``."""
         return self.listed[: self.limit]
 
     @cached_property
     def listed(self) -> tuple[str, ...]:
-        """Ids before ``limit``, sorted; fewer than `official_count` if the folder holds only a part of the data.
-
-        Raises:
-            DatasetError: the data, a picture of ``split_file``, or the labels of a picture are missing.
-        """
         pictures = set(self._pictures())
         if self.split_file is not None:
             source = expanded(self.split_file, "dataset.split_file")
@@ -129,20 +102,15 @@ class ListedDataset(ABC):
             )
 
     def check(self) -> None:
-        """Raises `DatasetError` if the data are missing; the message says where to get them. Reads no picture."""
         _ = self.listed
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) over classes, label source and the whole list of ids, before ``limit``.
-
-        It does not depend on the folder: a copy of the data in another place has the same fingerprint.
-        """
         table = [*self.table.names, *(f"{value} {label}" for value, label in self.table.label_of.items())]
         return hashlib.sha256("\n".join([self.name, self.label_source, *table, *self.listed]).encode()).hexdigest()
 
     def state(self, id: str) -> str:
-        """Sizes in bytes of the files of a picture: a text that changes when the files change."""
+        """Sizes of the files of a picture in bytes."""
         return " ".join(map(_size, self._files(id)))
 
     def _files(self, id: str) -> list[Path]:

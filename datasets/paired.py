@@ -35,7 +35,7 @@ class PairedFiles(ListedDataset):
         if unknown:
             raise DatasetError(
                 f"{label_path}: unknown class id {unknown[0]}; the label maps of {self.name} hold {self.values}; "
-                f"{self._cure}"
+                f"{self._remedy}"
             )
         return join_picture(id, image, self.table.labels(values), image_path, label_path)
 
@@ -45,7 +45,7 @@ class PairedFiles(ListedDataset):
         """Values that a label map may hold, for messages."""
 
     @property
-    def _cure(self) -> str:
+    def _remedy(self) -> str:
         """Advice for a label map with an unknown value."""
         return "unpack or convert them again"
 
@@ -85,7 +85,7 @@ class PairedDataset(PairedFiles):
     split_list: ClassVar[str | None] = None
     """The published list of ids, below ``root``; None: all pictures of the folder are the split."""
     usual_root: ClassVar[str]
-    source: ClassVar[str]
+    how_to_get: ClassVar[str]
     """Instructions to get the data into ``{root}``, for messages."""
 
     def image_path(self, id: str) -> Path:
@@ -105,17 +105,19 @@ class PairedDataset(PairedFiles):
 
     def _pictures(self) -> Collection[str]:
         if not self._images:
-            raise DatasetError(f"{self._image_folder}: no pictures (*{self.image_endings[0]}) there; {self._where}")
+            raise DatasetError(
+                f"{self._image_folder}: no pictures (*{self.image_endings[0]}) there; {self._instructions}"
+            )
         self._check_labels()
         return self._images.keys()
 
     def _check_labels(self) -> None:
         """Raises `DatasetError` if the folder of labels or the list of the split is missing."""
         if not self._map_folder.is_dir():
-            raise DatasetError(f"{self._map_folder}: no label maps there; {self._where}")
+            raise DatasetError(f"{self._map_folder}: no label maps there; {self._instructions}")
         split = self._official_list()
         if split is not None and self.split_file is None and not split.is_file():
-            raise DatasetError(f"{split}: the list of the split is missing; {self._where}")
+            raise DatasetError(f"{split}: the list of the split is missing; {self._instructions}")
 
     def _official_list(self) -> Path | None:
         return None if self.split_list is None else self._folder / self.split_list
@@ -143,14 +145,14 @@ class PairedDataset(PairedFiles):
     @property
     def _folder(self) -> Path:
         if not self.root:
-            raise DatasetError(f"dataset.root: not set, but {self.name} lies in a folder; {self._where}")
+            raise DatasetError(f"dataset.root: not set, but {self.name} lies in a folder; {self._instructions}")
         return expanded(self.root, "dataset.root")
 
     @property
-    def _where(self) -> str:
+    def _instructions(self) -> str:
         root = self.root or self.usual_root
         given = shlex.quote(f"dataset.root={root}")
-        return f"{self.source.format(root=shlex.quote(root))}, then give {given}"
+        return f"{self.how_to_get.format(root=shlex.quote(root))}, then give {given}"
 
 
 def _by_name(found: FoundFiles) -> dict[str, Path]:

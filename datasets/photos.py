@@ -25,7 +25,7 @@ from datasets.reading import join_picture, read_image
 TRUTH = Path(__file__).with_name("photos.json")
 
 # Id -> import package, and file in it.
-SOURCES = {
+PHOTO_FILES = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "chelsea": ("skimage", "data/chelsea.png"),
     "china": ("sklearn", "datasets/images/china.jpg"),
@@ -44,12 +44,8 @@ class Photos(ListedDataset):
 
     name: ClassVar[str] = "photos"
     official_count: ClassVar[int | None] = None
+    label_source: ClassVar[str] = "polygons"
     table: ClassVar[ClassTable] = class_table("cocostuff27")
-
-    @property
-    def label_source(self) -> str:
-        """Always "polygons"."""
-        return "polygons"
 
     def load(self, id: str) -> Picture:
         """Decodes a photograph and paints its classes.
@@ -61,7 +57,7 @@ class Photos(ListedDataset):
         image = read_image(path)
         height, width = self._truth.size(id)
         if hashlib.sha256(path.read_bytes()).hexdigest() != self._truth.images[id]["sha256"]:
-            package, file = SOURCES[id]
+            package, file = PHOTO_FILES[id]
             raise DatasetError(
                 f"{path}: the {file} of the installed {DISTRIBUTIONS[package]} is not the picture that "
                 f"{TRUTH.name} outlines; install the versions of this project (make setup), or leave {id} out with "
@@ -76,18 +72,18 @@ class Photos(ListedDataset):
         return read_coco_json(TRUTH)
 
     def _pictures(self) -> set[str]:
-        for id, (package, file) in SOURCES.items():
+        for id, (package, file) in PHOTO_FILES.items():
             if not self.image_path(id).is_file():
                 raise DatasetError(
                     f"{self.image_path(id)}: the installed {DISTRIBUTIONS[package]} lacks its {file}; "
                     "install it again (make setup)"
                 )
-        return set(SOURCES)
+        return set(PHOTO_FILES)
 
     def image_path(self, id: str) -> Path:
-        if id not in SOURCES:
-            raise DatasetError(f"dataset photos: unknown id {id}; known: {', '.join(SOURCES)}")
-        package, file = SOURCES[id]
+        if id not in PHOTO_FILES:
+            raise DatasetError(f"dataset photos: unknown id {id}; known: {', '.join(PHOTO_FILES)}")
+        package, file = PHOTO_FILES[id]
         # find_spec does not import the package, which would take seconds.
         spec = find_spec(package)
         if spec is None or spec.origin is None:

@@ -17,7 +17,7 @@ from typing import ClassVar
 from datasets.class_table import ClassTable, class_table
 from datasets.paired import PairedDataset
 
-HOME = "VOCdevkit/VOC2012"
+ARCHIVE_FOLDER = "VOCdevkit/VOC2012"
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,15 @@ class Voc2012(PairedDataset):
 
     name: ClassVar[str] = "voc2012"
     official_count: ClassVar[int | None] = 1449
+    label_source: ClassVar[str] = "SegmentationClass"
     table: ClassVar[ClassTable] = class_table("voc2012")
     background: ClassVar[int | None] = 0
 
-    images: ClassVar[str] = f"{HOME}/JPEGImages"
-    maps: ClassVar[str] = f"{HOME}/SegmentationClass"
-    split_list: ClassVar[str | None] = f"{HOME}/ImageSets/Segmentation/val.txt"
+    images: ClassVar[str] = f"{ARCHIVE_FOLDER}/JPEGImages"
+    maps: ClassVar[str] = f"{ARCHIVE_FOLDER}/SegmentationClass"
+    split_list: ClassVar[str | None] = f"{ARCHIVE_FOLDER}/ImageSets/Segmentation/val.txt"
     values: ClassVar[str] = "0..20 and 255 (void)"
     usual_root: ClassVar[str] = "data/voc"
-    source: ClassVar[str] = (
+    how_to_get: ClassVar[str] = (
         "download VOCtrainval_11-May-2012.tar (2 GB) from host.robots.ox.ac.uk/pascal/VOC/voc2012, unpack it in {root}"
     )
-
-    @property
-    def label_source(self) -> str:
-        """Always "SegmentationClass"."""
-        return "SegmentationClass"

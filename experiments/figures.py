@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from datasets.base import DatasetError
-from datasets.photos import SOURCES, Photos
+from datasets.photos import PHOTO_FILES, Photos
 from diffseg.backbones import WeightsError
 from diffseg.cli.options import Parser, path_argument, positive_int
 from diffseg.command import run_command
@@ -137,7 +137,7 @@ def _draw_papers(args: argparse.Namespace) -> None:
     """Draws the paper's figures unless they are already there."""
     chosen = setups(args.backbone, args.path, args.size)
     chosen[0].spec.check()
-    given = args.photo or list(SOURCES)
+    given = args.photo or list(PHOTO_FILES)
     photos = dict(zip(distinct_names(Path(name).stem for name in given), map(read, given), strict=True))
     made_from, out = origin(photos, chosen, args.at), args.paper_out or args.out
     if kept(out, made_from):
@@ -162,11 +162,11 @@ def read(photo: str) -> Pixels:
     Raises:
         PhotoError: no built-in photograph has this name, and no readable file has this path.
     """
-    if photo in SOURCES:
+    if photo in PHOTO_FILES:
         return Photos().load(photo).image
     path = expanded(photo)
     if not path.is_file():
-        raise PhotoError(f"--photo: {photo} is no file and none of {', '.join(SOURCES)}")
+        raise PhotoError(f"--photo: {photo} is no file and none of {', '.join(PHOTO_FILES)}")
     return read_photo(path)
 
 
@@ -218,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         metavar="P",
         help="a file or a built-in photograph; may be repeated; Fig. 2 and 4 show the first; "
-        f"default: {', '.join(SOURCES)}",
+        f"default: {', '.join(PHOTO_FILES)}",
     )
     paper(
         "--at",

@@ -16,7 +16,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import yaml
 
@@ -29,9 +29,16 @@ from datasets.prepare.cocostuff import prepare_cocostuff
 from datasets.prepare.download import SCHEMES
 from datasets.prepare.sources import ARCHIVES, sources_of
 
-SOURCES: Final = Path(__file__).with_name("sources.yaml")
+SOURCES_YAML: Final = Path(__file__).with_name("sources.yaml")
 
 INCOMPLETE_STATUS, ERROR_STATUS, INTERRUPTED_STATUS = 1, 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a wrong argument in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(ERROR_STATUS, f"error: {message} ({self.prog} --help shows all options)\n")
 
 
 def report(root: Path, dataset: PairedDataset, allow_partial: bool) -> int:
@@ -55,18 +62,18 @@ def report(root: Path, dataset: PairedDataset, allow_partial: bool) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.prepare", description=__doc__.splitlines()[0])
-    common = argparse.ArgumentParser(add_help=False)
+    parser = Parser(prog="python -m datasets.prepare", description=__doc__.splitlines()[0])
+    common = Parser(add_help=False)
     common.add_argument("--dir", type=Path, required=True, help="folder of the data set; made if missing")
     common.add_argument("--allow-partial", action="store_true", help="accept fewer pictures than the published number")
-    download = argparse.ArgumentParser(add_help=False)
+    download = Parser(add_help=False)
     download.add_argument(
         "--source",
         type=_override,
         action="append",
         default=[],
         metavar="NAME=URL",
-        help=f"take a file from another address ({', '.join(SCHEMES)}); names are in {SOURCES.name}; may be repeated",
+        help=f"take a file from another address; names are in {SOURCES_YAML.name}; may be repeated",
     )
     sets = parser.add_subparsers(dest="dataset", required=True)
     coco = sets.add_parser("cocostuff", parents=[common, download], help="download COCO-Stuff-27")
@@ -87,7 +94,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _override(text: str) -> tuple[str, str]:
     name, _, url = text.partition("=")
     if not url.startswith(SCHEMES):
-        raise argparse.ArgumentTypeError(f"{text}: must be NAME=URL with {', '.join(SCHEMES)}")
+        raise argparse.ArgumentTypeError(f"must be NAME=URL, where URL begins with {' or '.join(SCHEMES)}, got {text}")
     return name, url
 
 
@@ -97,15 +104,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = options.dir
     try:
         root = expanded(root, "--dir")
-        home = yaml.safe_load(SOURCES.read_text(encoding="utf-8"))[options.dataset]
+        entry = yaml.safe_load(SOURCES_YAML.read_text(encoding="utf-8"))[options.dataset]
         dataset: PairedDataset
         if options.dataset == "camvid":
-            dataset = prepare_camvid(root, sources_of(home, dict(options.source))["archive"])
+            dataset = prepare_camvid(root, sources_of(entry, dict(options.source))["archive"])
         elif options.dataset == "cocostuff":
-            dataset = prepare_cocostuff(root, options.labels, sources_of(home, dict(options.source)))
+            dataset = prepare_cocostuff(root, options.labels, sources_of(entry, dict(options.source)))
         else:
             archives = [expanded(path, "--archives") for path in options.archives]
-            dataset = prepare_cityscapes(root, archives, home["page"], home["archives"])
+            dataset = prepare_cityscapes(root, archives, entry["page"], entry["archives"])
         return report(root, dataset, options.allow_partial)
     except DatasetError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from datasets.base import DatasetError
-from datasets.camvid import COUNTS, HOME, Camvid
+from datasets.camvid import ARCHIVE_FOLDER, COUNTS, Camvid
 from datasets.prepare.download import Source, sha256_of
 from datasets.prepare.extract import Limits, select, unpack
 from datasets.prepare.layout import check_sizes
@@ -20,7 +20,7 @@ from datasets.prepare.sources import ARCHIVES, announce, obtain
 
 CHECKSUMS: Final = Path(__file__).with_name("camvid.sha256")
 SPLITS: Final = "|".join(COUNTS)
-MEMBERS: Final = re.compile(rf"[^/]+/({HOME}/(?:{SPLITS})(?:annot)?/\w+\.png)")
+MEMBERS: Final = re.compile(rf"[^/]+/({ARCHIVE_FOLDER}/(?:{SPLITS})(?:annot)?/\w+\.png)")
 LIMITS: Final = Limits(file=2 * 10**6, total=300 * 10**6)  # pictures of 0.34 MB at most, 187 MB together
 
 
@@ -40,7 +40,7 @@ def prepare_camvid(root: Path, archive: Source) -> Camvid:
     published = _published()
     if not all((root / path).is_file() for path in published):
         announce(root, [archive])
-        obtain(archive, root / ARCHIVES / archive.file, root)
+        obtain(archive, root / ARCHIVES / archive.file)
         unpack(select(root / ARCHIVES / archive.file, MEMBERS, LIMITS), root)
     for path, sha256 in published.items():
         if not (root / path).is_file():
@@ -53,8 +53,8 @@ def prepare_camvid(root: Path, archive: Source) -> Camvid:
         dataset = Camvid(root=str(root), split=split)
         if len(dataset.listed) != count:
             raise DatasetError(
-                f"{root / HOME / split}: {len(dataset.listed)} pictures are there, the release has {count}; delete the "
-                "files that are not from it and run again"
+                f"{root / ARCHIVE_FOLDER / split}: {len(dataset.listed)} pictures are there, the release has {count}; "
+                "delete the files that are not from it and run again"
             )
         check_sizes(dataset)
     print(f"{root}: all {len(published):,} files of {', '.join(COUNTS)} have the published sha256")

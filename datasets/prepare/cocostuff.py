@@ -14,12 +14,12 @@ from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
 from datasets.prepare.download import Source
 from datasets.prepare.extract import GB, Limits, select, unpack
 from datasets.prepare.layout import check_sizes
-from datasets.prepare.sources import ARCHIVES, MANIFEST, announce, obtain, record
+from datasets.prepare.sources import ARCHIVES, announce, obtain
 from datasets.reading import read_ids
 
 MB: Final = 10**6
 
-Labels = Literal["png", "json"]
+LabelFormat = Literal["png", "json"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Part:
         return all((root / self.folder / name).is_file() for name in self.needed)
 
 
-def coco_parts(labels: Labels, ids: Iterable[str]) -> list[Part]:
+def coco_parts(labels: LabelFormat, ids: Iterable[str]) -> list[Part]:
     """The archives of COCO-Stuff-27. Labels come first: if their server is down, nothing large is downloaded."""
     pictures = Part(
         source="images",
@@ -75,7 +75,7 @@ def coco_parts(labels: Labels, ids: Iterable[str]) -> list[Part]:
     return [*annotations, pictures]
 
 
-def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source]) -> CocoStuff27:
+def prepare_cocostuff(root: Path, labels: LabelFormat, sources: Mapping[str, Source]) -> CocoStuff27:
     """Downloads and unpacks the missing files of COCO-Stuff-27, and checks all of them.
 
     Args:
@@ -88,14 +88,14 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
     """
     places = (root / OFFICIAL_LIST, root / "curated" / SPLIT / OFFICIAL_LIST)
     official = next((path for path in places if path.is_file()), places[0])
-    obtain(sources["list"], official, root)
+    obtain(sources["list"], official)
     parts = [part for part in coco_parts(labels, sorted(read_ids(official))) if not part.is_complete(root)]
     if parts:
         announce(root, [sources[part.source] for part in parts])
     for part in parts:
         archive = root / ARCHIVES / sources[part.source].file
         try:
-            obtain(sources[part.source], archive, root)
+            obtain(sources[part.source], archive)
         except DatasetError as error:
             if part.source != "stuffthingmaps":
                 raise
@@ -106,6 +106,4 @@ def prepare_cocostuff(root: Path, labels: Labels, sources: Mapping[str, Source])
         unpack(select(archive, part.members, part.limits), root / part.folder)
     dataset = CocoStuff27(root=str(root), labels=labels)
     check_sizes(dataset)
-    if (root / MANIFEST).exists():  # no manifest: the folder was not made here, and may be read-only
-        record(root, "label_source", dataset.label_source)
     return dataset

@@ -12,8 +12,6 @@ from datasets.coco import CocoVal2017
 from datasets.paired import PairedDataset
 from datasets.reading import image_size
 
-Size = tuple[int, int]
-
 
 def check_sizes(dataset: PairedDataset) -> None:
     """Compares the listed pictures with their label maps, or with the sizes in COCO's annotation files.
@@ -34,7 +32,7 @@ def check_sizes(dataset: PairedDataset) -> None:
                 )
 
 
-def _label_sizes(dataset: PairedDataset, id: str) -> Iterator[tuple[Path, Size]]:
+def _label_sizes(dataset: PairedDataset, id: str) -> Iterator[tuple[Path, tuple[int, int]]]:
     """Yields each label file of a picture, with the (width, height) that it states."""
     if isinstance(dataset, CocoVal2017) and dataset.label_source == "json":
         for annotations in dataset.annotations():

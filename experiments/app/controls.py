@@ -10,7 +10,7 @@ import streamlit as st
 from PIL import Image
 
 from datasets.base import DatasetError
-from datasets.photos import SOURCES, Photos
+from datasets.photos import PHOTO_FILES, Photos
 from diffseg.backbones.image import centre_crop
 from diffseg.choices import SINGLE_SIDE
 from diffseg.pictures import Pixels
@@ -39,7 +39,7 @@ class PictureSource:
 def thumbnails() -> dict[str, str]:
     """Built-in photograph -> data URI. Raises DatasetError if a photograph is missing."""
     photos, small = Photos(), {}
-    for id in SOURCES:
+    for id in PHOTO_FILES:
         image = Image.fromarray(np.ascontiguousarray(centre_crop(photos.load(id).image)))
         small[id] = drawing.photo(np.array(image.resize((THUMBNAIL, THUMBNAIL))))
     return small

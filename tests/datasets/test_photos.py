@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from datasets import photos
 from datasets.base import VOID, DatasetError
-from datasets.photos import SOURCES, Photos
+from datasets.photos import PHOTO_FILES, Photos
 
 # COCO-Stuff-27 puts flower and leaves into one class, so the picture of a flower before leaves has only that one.
 ONE_CLASS = {"flower": "plant-stuff"}
@@ -29,10 +29,10 @@ def stand_in() -> dict[str, Any]:
         (1, [[20, 20, 120, 20, 120, 120, 20, 120]]),
         (17, [[50, 50, 90, 50, 90, 90, 50, 90], [150, 50, 190, 50, 190, 90, 150, 90]]),
     )
-    for number, id in enumerate(SOURCES):
+    for number, id in enumerate(PHOTO_FILES):
         image = Image.open(Photos().image_path(id)).convert("RGB")
         sha256 = hashlib.sha256(Photos().image_path(id).read_bytes()).hexdigest()
-        name, (width, height) = Path(SOURCES[id][1]).name, image.size
+        name, (width, height) = Path(PHOTO_FILES[id][1]).name, image.size
         images.append({"id": number, "file_name": name, "width": width, "height": height, "sha256": sha256})
         annotations += [
             {"image_id": number, "category_id": category, "segmentation": polygons} for category, polygons in regions
@@ -49,13 +49,13 @@ def truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_ids_are_file_stems() -> None:
-    assert list(SOURCES) == sorted(Path(file).stem for _, file in SOURCES.values())
+    assert list(PHOTO_FILES) == sorted(Path(file).stem for _, file in PHOTO_FILES.values())
 
 
 def test_later_polygons_cover_earlier_ones(truth: Path) -> None:
     dataset = Photos()
     dataset.check()
-    assert dataset.ids == tuple(SOURCES)
+    assert dataset.ids == tuple(PHOTO_FILES)
     assert (dataset.name, dataset.label_source, dataset.official_count) == ("photos", "polygons", None)
     sky, person, animal = (dataset.classes.index(name) for name in ("sky-stuff", "person-things", "animal-things"))
     for id in dataset.ids:
@@ -97,7 +97,7 @@ def test_fingerprint_and_state_follow_list_and_polygons(truth: Path, tmp_path: P
 
 
 def test_a_missing_package_or_file_is_named(monkeypatch: pytest.MonkeyPatch, truth: Path) -> None:
-    monkeypatch.setitem(SOURCES, "rocket", ("skimage", "data/no_such_rocket.jpg"))
+    monkeypatch.setitem(PHOTO_FILES, "rocket", ("skimage", "data/no_such_rocket.jpg"))
     with pytest.raises(DatasetError, match=r"no_such_rocket\.jpg: the installed scikit-image lacks"):
         Photos().check()
     monkeypatch.setattr(photos, "find_spec", lambda package: None)
@@ -107,14 +107,14 @@ def test_a_missing_package_or_file_is_named(monkeypatch: pytest.MonkeyPatch, tru
 
 def test_packages_are_not_imported() -> None:
     code = (
-        "import sys; from datasets.photos import Photos, SOURCES; p = Photos(); "
-        "[p.image_path(id).stat() for id in SOURCES]; "
+        "import sys; from datasets.photos import Photos, PHOTO_FILES; p = Photos(); "
+        "[p.image_path(id).stat() for id in PHOTO_FILES]; "
         "assert not {'skimage', 'sklearn', 'matplotlib', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
 
 
-@pytest.mark.parametrize("id", SOURCES)
+@pytest.mark.parametrize("id", PHOTO_FILES)
 def test_the_projects_polygons_label_most_of_each_picture(id: str) -> None:
     dataset = Photos()
     picture = dataset.load(id)
@@ -126,7 +126,7 @@ def test_the_projects_polygons_label_most_of_each_picture(id: str) -> None:
 def test_pillow_draws_the_projects_polygons_alike() -> None:
     """The two differ in pixels on the edges."""
     content = json.loads(photos.TRUTH.read_text())
-    assert {Path(image["file_name"]).stem for image in content["images"]} == set(SOURCES)
+    assert {Path(image["file_name"]).stem for image in content["images"]} == set(PHOTO_FILES)
     for image in content["images"]:
         canvas = Image.new("L", (image["width"], image["height"]), 255)
         for annotation in content["annotations"]:

@@ -79,7 +79,7 @@ class Streets(PairedDataset):
     maps: ClassVar[str] = "masks"
     values: ClassVar[str] = "0..1"
     usual_root: ClassVar[str] = "data/streets"
-    source: ClassVar[str] = "copy the pictures to {root}"
+    how_to_get: ClassVar[str] = "copy the pictures to {root}"
     label_source: ClassVar[str] = "masks"
 
 

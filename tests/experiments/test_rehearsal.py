@@ -72,7 +72,7 @@ def test_from_download_to_latex(count: int, tmp_path: Path, monkeypatch: pytest.
     with running() as server:
         server.files = files
         server.script.extend([Behaviour(), Behaviour(cut=1000), Behaviour(cut=2000)])  # connections break
-        monkeypatch.setattr(prepare, "SOURCES", sources_for(files, server.url(""), tmp_path / "sources.yaml"))
+        monkeypatch.setattr(prepare, "SOURCES_YAML", sources_for(files, server.url(""), tmp_path / "sources.yaml"))
         assert prepare.main(["cocostuff", "--dir", str(data / "cocostuff"), "--allow-partial"]) == 0
     arguments = [f"backbone.path={build_tiny_sd(tmp_path / 'sd')}", "backbone.size=128", f"results_dir={results}"]
     done = make(

@@ -20,7 +20,7 @@ ZIPS = {
 
 def sources_for(files: Mapping[str, bytes], base: str, path: Path) -> Path:
     """Writes a sources.yaml for these files at another address, with checksums for the same archives as ours."""
-    entries = yaml.safe_load(prepare.SOURCES.read_text())
+    entries = yaml.safe_load(prepare.SOURCES_YAML.read_text())
     for entry in entries["cocostuff"].values():
         name = Path(entry["url"]).name
         entry |= {"url": f"{base}{name}", "about": 0.001, "unpacked": 0.001}

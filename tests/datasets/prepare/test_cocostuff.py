@@ -34,27 +34,27 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def prepared(tmp_path: Path) -> Path:
     """A prepared folder with a synthetic COCO."""
-    folder = write_folder(tmp_path / "home")
+    folder = write_folder(tmp_path / "prepared")
     write_annotations(folder)
     (folder / OFFICIAL_LIST).write_text("".join(f"{id}\n" for id in IDS))
     return folder
 
 
 @pytest.fixture
-def files(home: Path, tmp_path: Path) -> dict[str, bytes]:
+def files(prepared: Path, tmp_path: Path) -> dict[str, bytes]:
     """The same data as archives, laid out like the published ones, which also hold files that are not needed."""
     more = {"__MACOSX/val2017/._000000000139.jpg": b"resource fork", "train2017/000000000009.png": JUNK}
-    things, stuff = (home / "annotations" / f"{name}_val2017.json" for name in ("instances", "stuff"))
+    things, stuff = (prepared / "annotations" / f"{name}_val2017.json" for name in ("instances", "stuff"))
     contents: dict[str, dict[str, Path | bytes]] = {
-        "images": {f"val2017/{id}.jpg": image_of(home, id) for id in IDS},
-        "stuffthingmaps": {**more, **{f"val2017/{id}.png": label_of(home, id) for id in IDS}},
+        "images": {f"val2017/{id}.jpg": image_of(prepared, id) for id in IDS},
+        "stuffthingmaps": {**more, **{f"val2017/{id}.png": label_of(prepared, id) for id in IDS}},
         "instances": {"annotations/instances_val2017.json": things, "annotations/instances_train2017.json": b"{}"},
         "stuff": {"annotations/stuff_val2017.json": stuff, "annotations/stuff_val2017_pixelmaps.zip": b"PK"},
     }
     packed = {ZIPS[name]: pack(tmp_path / ZIPS[name], content) for name, content in contents.items()}
-    return {**packed, OFFICIAL_LIST: (home / OFFICIAL_LIST).read_bytes()}
+    return {**packed, OFFICIAL_LIST: (prepared / OFFICIAL_LIST).read_bytes()}
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def server(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with running() as server:
         server.files = files
-        monkeypatch.setattr(prepare, "SOURCES", sources_for(files, server.url(""), tmp_path / "sources.yaml"))
+        monkeypatch.setattr(prepare, "SOURCES_YAML", sources_for(files, server.url(""), tmp_path / "sources.yaml"))
         yield server
 
 
@@ -85,8 +85,8 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def published(home: Path) -> dict[str, bytes]:
-    return {name: content for name, content in contents(home).items() if not name.startswith("annotations")}
+def published(prepared: Path) -> dict[str, bytes]:
+    return {name: content for name, content in contents(prepared).items() if not name.startswith("annotations")}
 
 
 def data_of(root: Path) -> dict[str, bytes]:
@@ -95,10 +95,10 @@ def data_of(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.usefixtures("three_are_all")
 def test_the_first_run_prepares_the_folder_and_the_next_does_nothing(
-    server: FileServer, home: Path, root: Path, capsys: pytest.CaptureFixture[str]
+    server: FileServer, prepared: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(root) == 0
-    assert data_of(root) == published(home)
+    assert data_of(root) == published(prepared)
     assert [name for name, _ in server.requests] == [OFFICIAL_LIST, ZIPS["stuffthingmaps"], ZIPS["images"]]
     said = capsys.readouterr().out
     assert re.search(r"downloads about 0\.0 GB \(.*val2017.zip.*\); needs 0\.0 GB", said)
@@ -108,14 +108,9 @@ def test_the_first_run_prepares_the_folder_and_the_next_does_nothing(
     assert dataset.ids == IDS
     dataset.load(IDS[0])
 
-    manifest = json.loads((root / ".sources.json").read_text())
-    maps = manifest[ZIPS["stuffthingmaps"]]
-    digest = hashlib.sha256(server.files[ZIPS["stuffthingmaps"]]).hexdigest()
-    assert (maps["sha256"], maps["sha256_published"]) == (digest, False)
-    assert maps["url"] == server.url(ZIPS["stuffthingmaps"])
-    assert digest in said  # printed, because no checksum of this archive is published
-    assert manifest[ZIPS["images"]]["sha256_published"] is True
-    assert manifest["label_source"] == "stuffthingmaps"
+    digests = {name: hashlib.sha256(server.files[ZIPS[name]]).hexdigest() for name in ("stuffthingmaps", "images")}
+    assert digests["stuffthingmaps"] in said  # no checksum of this archive is published
+    assert digests["images"] not in said
 
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     server.requests.clear()
@@ -128,25 +123,25 @@ def test_the_first_run_prepares_the_folder_and_the_next_does_nothing(
 
 
 @pytest.mark.usefixtures("three_are_all")
-def test_missing_pictures_are_unpacked_again(server: FileServer, home: Path, root: Path) -> None:
+def test_missing_pictures_are_unpacked_again(server: FileServer, prepared: Path, root: Path) -> None:
     assert run(root) == 0
     server.requests.clear()
     image_of(root, IDS[1]).unlink()
     label_of(root, IDS[2]).unlink()
     assert run(root) == 0
-    assert data_of(root) == published(home)
+    assert data_of(root) == published(prepared)
     assert server.requests == []
 
 
 @pytest.mark.usefixtures("three_are_all")
-def test_a_folder_from_elsewhere_is_only_checked(server: FileServer, home: Path) -> None:
+def test_a_folder_from_elsewhere_is_only_checked(server: FileServer, prepared: Path) -> None:
     """Such a folder may be read-only, so nothing is written."""
-    before = contents(home)
-    (home / "curated" / "val2017").mkdir(parents=True)
-    (home / OFFICIAL_LIST).rename(home / "curated" / "val2017" / OFFICIAL_LIST)
-    assert run(home) == 0
-    assert run(home, "--labels", "json") == 0
-    assert sorted(contents(home).values()) == sorted(before.values())
+    before = contents(prepared)
+    (prepared / "curated" / "val2017").mkdir(parents=True)
+    (prepared / OFFICIAL_LIST).rename(prepared / "curated" / "val2017" / OFFICIAL_LIST)
+    assert run(prepared) == 0
+    assert run(prepared, "--labels", "json") == 0
+    assert sorted(contents(prepared).values()) == sorted(before.values())
     assert server.requests == []
 
 
@@ -163,7 +158,7 @@ def test_part_of_the_data_needs_allow_partial(
 
 @pytest.mark.usefixtures("three_are_all")
 def test_json_labels_replace_label_maps_that_cannot_be_downloaded(
-    server: FileServer, home: Path, root: Path, capsys: pytest.CaptureFixture[str]
+    server: FileServer, prepared: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.files.pop(ZIPS["stuffthingmaps"])
     assert run(root) == 2
@@ -174,8 +169,7 @@ def test_json_labels_replace_label_maps_that_cannot_be_downloaded(
 
     assert run(root, "--labels", "json") == 0
     assert "labels from json" in capsys.readouterr().out
-    assert json.loads((root / ".sources.json").read_text())["label_source"] == "json"
-    unpacked = {name: content for name, content in contents(home).items() if not name.startswith("stuffthingmaps")}
+    unpacked = {name: content for name, content in contents(prepared).items() if not name.startswith("stuffthingmaps")}
     assert data_of(root) == unpacked
     assert CocoStuff27(root=str(root)).label_source == "json"
     CocoStuff27(root=str(root)).load(IDS[1])
@@ -183,27 +177,23 @@ def test_json_labels_replace_label_maps_that_cannot_be_downloaded(
 
 @pytest.mark.usefixtures("three_are_all")
 def test_archives_come_from_other_addresses_if_given(
-    server: FileServer, home: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: FileServer, prepared: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mirror = ["--source", f"images={(tmp_path / ZIPS['images']).as_uri()}"]
     renamed = tmp_path / "renamed.zip"
     (tmp_path / ZIPS["stuffthingmaps"]).rename(renamed)
     mirror += ["--source", f"stuffthingmaps={renamed.as_uri()}"]
     assert run(root, *mirror) == 0
-    assert data_of(root) == published(home)
+    assert data_of(root) == published(prepared)
     assert [name for name, _ in server.requests] == [OFFICIAL_LIST]
-    assert json.loads((root / ".sources.json").read_text())[ZIPS["stuffthingmaps"]]["url"] == renamed.as_uri()
 
     assert run(root, "--source", "pictures=http://127.0.0.1/") == 2
     assert "images, stuffthingmaps" in error_line(capsys)
-    for bad in ("images=ftp://127.0.0.1/x", "images=/tmp/val2017.zip", "val2017.zip"):
-        with pytest.raises(SystemExit, match="2"):
-            run(root, "--source", bad)
 
 
 @pytest.mark.usefixtures("three_are_all")
 def test_archives_put_there_by_hand_are_verified_and_used(
-    server: FileServer, home: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: FileServer, prepared: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / "archives").mkdir(parents=True)
     for name in ("images", "stuffthingmaps"):
@@ -215,9 +205,8 @@ def test_archives_put_there_by_hand_are_verified_and_used(
     assert damaged.exists()
     shutil.copy(tmp_path / ZIPS["images"], damaged)
     assert run(root) == 0
-    assert data_of(root) == published(home)
+    assert data_of(root) == published(prepared)
     assert [name for name, _ in server.requests] == [OFFICIAL_LIST]
-    assert json.loads((root / ".sources.json").read_text())[ZIPS["stuffthingmaps"]]["url"] is None
 
 
 def test_a_list_that_is_not_the_published_one_is_refused(
@@ -232,25 +221,25 @@ def test_a_list_that_is_not_the_published_one_is_refused(
 
 @pytest.mark.parametrize("labels", ["png", "json"])
 def test_a_picture_of_another_size_than_its_labels_is_named(
-    home: Path, server: FileServer, labels: str, capsys: pytest.CaptureFixture[str]
+    prepared: Path, server: FileServer, labels: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Image.new("RGB", (HEIGHT, WIDTH)).save(image_of(home, IDS[1]))
-    assert run(home, "--allow-partial", "--labels", labels) == 2
+    Image.new("RGB", (HEIGHT, WIDTH)).save(image_of(prepared, IDS[1]))
+    assert run(prepared, "--allow-partial", "--labels", labels) == 2
     message = error_line(capsys)
-    assert message.startswith(f"error: {image_of(home, IDS[1])} is {HEIGHT} x {WIDTH} pixels")
+    assert message.startswith(f"error: {image_of(prepared, IDS[1])} is {HEIGHT} x {WIDTH} pixels")
     assert f"{WIDTH} x {HEIGHT}" in message
-    image_of(home, IDS[1]).write_bytes(b"no picture")
-    assert run(home, "--allow-partial", "--labels", labels) == 2
-    assert str(image_of(home, IDS[1])) in error_line(capsys)
+    image_of(prepared, IDS[1]).write_bytes(b"no picture")
+    assert run(prepared, "--allow-partial", "--labels", labels) == 2
+    assert str(image_of(prepared, IDS[1])) in error_line(capsys)
 
 
 def test_a_picture_without_stuff_annotations_is_named(
-    home: Path, server: FileServer, capsys: pytest.CaptureFixture[str]
+    prepared: Path, server: FileServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = home / "annotations" / "stuff_val2017.json"
+    path = prepared / "annotations" / "stuff_val2017.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "images": content["images"][1:], "annotations": []}))
-    assert run(home, "--allow-partial", "--labels", "json") == 2
+    assert run(prepared, "--allow-partial", "--labels", "json") == 2
     assert error_line(capsys).startswith(f"error: {path}: no picture {IDS[0]}")
 
 
@@ -275,15 +264,15 @@ KILLABLE = """
 import sys
 from pathlib import Path
 from datasets.prepare import __main__ as prepare
-prepare.SOURCES = Path(sys.argv[1])
+prepare.SOURCES_YAML = Path(sys.argv[1])
 sys.exit(prepare.main(sys.argv[2:]))
 """
 
 
 @pytest.mark.usefixtures("three_are_all")
-def test_a_killed_download_is_continued(server: FileServer, home: Path, root: Path) -> None:
+def test_a_killed_download_is_continued(server: FileServer, prepared: Path, root: Path) -> None:
     server.usual = Behaviour(pause=0.005)
-    command = [sys.executable, "-c", KILLABLE, str(prepare.SOURCES), "cocostuff", "--dir", str(root)]
+    command = [sys.executable, "-c", KILLABLE, str(prepare.SOURCES_YAML), "cocostuff", "--dir", str(root)]
     part = root / "archives" / f"{ZIPS['stuffthingmaps']}.part"
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 120
@@ -301,14 +290,14 @@ def test_a_killed_download_is_continued(server: FileServer, home: Path, root: Pa
     assert run(root) == 0
     assert (ZIPS["stuffthingmaps"], f"bytes={kept}-") in server.requests
     assert (root / "archives" / ZIPS["stuffthingmaps"]).read_bytes() == server.files[ZIPS["stuffthingmaps"]]
-    assert data_of(root) == published(home)
+    assert data_of(root) == published(prepared)
 
 
 # sources.yaml and the Makefile
 
 
 def test_our_sources_are_those_of_the_reference_list(shared: Path) -> None:
-    entries = yaml.safe_load(prepare.SOURCES.read_text())
+    entries = yaml.safe_load(prepare.SOURCES_YAML.read_text())
     sources = prepare_sources.sources_of(entries["cocostuff"], {})
     facts = (shared / "facts" / "sources.csv").read_text()
     assert all(source.url in facts for source in sources.values())

@@ -1,0 +1,50 @@
+"""The command line of ``python -m datasets.prepare``: its arguments and its error lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datasets.prepare.__main__ import main
+from tests.helpers.archives import error_line, pack
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: dataset"),
+        (["voc2012", "--dir", "x"], "argument dataset: invalid choice: 'voc2012'"),
+        (["cocostuff"], "the following arguments are required: --dir"),
+        (["cocostuff", "--dir", "x", "--labels", "jpg"], "argument --labels: invalid choice: 'jpg'"),
+        (["camvid", "--dir", "x", "--labels", "png"], "unrecognized arguments: --labels png"),
+        (["cityscapes", "--dir", "x", "--archives"], "argument --archives: expected at least one argument"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {message}")
+    assert printed.count("\n") == 1
+    assert "--help" in printed
+
+
+@pytest.mark.parametrize("source", ["images=ftp://127.0.0.1/x", "images=/tmp/val2017.zip", "val2017.zip"])
+def test_a_source_must_be_a_name_and_an_address(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["cocostuff", "--dir", "x", "--source", source])
+    assert f"URL begins with http:// or https:// or file://, got {source}" in error_line(capsys)
+
+
+def test_a_folder_below_an_unknown_home_folder_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["camvid", "--dir", "~nobody-of-this-name/camvid"]) == 2
+    assert error_line(capsys).startswith("error: --dir: the home folder of ~nobody-of-this-name/camvid is unknown")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive, root = tmp_path / "a.zip", tmp_path / "file" / "cityscapes"
+    pack(archive, {"leftImg8bit/val/ulm/ulm_000000_000019_leftImg8bit.png": b"PNG"})
+    root.parent.write_bytes(b"")
+    assert main(["cityscapes", "--dir", str(root), "--archives", str(archive)]) == 2
+    assert error_line(capsys).startswith(f"error: {root}: [Errno ")
