@@ -120,8 +120,8 @@ class OnePassSweeper(BasicSweeper):
         """Called by Hydra. If pictures failed, raises PicturesFailed after all jobs have run."""
         if isinstance(self.launcher, OnePassLauncher) and self.max_batch_size:
             raise ConfigError(
-                "hydra.sweeper.max_batch_size: the jobs of a sweep share one pass, so there are no batches; leave it out, "
-                "or add hydra/launcher=basic to run the jobs one after the other"
+                "hydra.sweeper.max_batch_size: the jobs of a sweep share one pass, so there are no batches; leave it "
+                "out, or add hydra/launcher=basic to run the jobs one after the other"
             )
         sweep = _folder(self.config)
         made = [path for path in (sweep, *sweep.parents) if not path.exists()]
