@@ -1,4 +1,7 @@
-"""AutoSC against its definition in loops and against scikit-learn's clustering of eigenvectors."""
+"""AutoSC against its definition in loops, in plain NumPy, and against scikit-learn's clustering of eigenvectors.
+
+`FROM_THE_AUTHORS` holds what the authors' code printed (github.com/PaulCouairon/DiffCut, diffcut/autosc.py).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,12 @@ from diffseg.segmenters.autosc import ALPHAS, AutoSC, auto_clusters, cluster_qr,
 from diffseg.segmenters.base import Scene
 from tests.helpers.attention import blocks, regions, smooth
 from tests.helpers.cuts import same_parts
+
+FROM_THE_AUTHORS = [
+    # Arguments of `noisy_groups`, the number of clusters that alpha 15 alone would give, and the labels.
+    ((8, 3, 0.6, 41), 3, "111111111111222222222222000000202002"),
+    ((6, 3, 0.6, 10), 11, "111111111111000000020000222222222222"),
+]
 
 
 def spectrum(weights: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -78,6 +87,57 @@ def test_the_rules_differ_in_the_alpha_of_the_eigenvectors() -> None:
         found[rule] = torch.from_numpy(auto_clusters(affinity, rule))  # type: ignore[arg-type]
         assert same_parts(found[rule], torch.from_numpy(expected))
     assert not same_parts(found["paper"], found["official"])
+
+
+def noisy_groups(channels: int, groups: int, noise: float, seed: int) -> NDArray[np.float64]:
+    """Features of 36 locations: the centre of one of the groups, and noise."""
+    generator = np.random.default_rng(seed)
+    centres = generator.standard_normal((groups, channels))
+    return centres[np.arange(36) * groups // 36] + noise * generator.standard_normal((36, channels))
+
+
+def numpy_autosc(features: NDArray[np.float64], rule: str) -> tuple[NDArray[np.int64], int, list[int]]:
+    """AutoSC step by step. Returns labels, the chosen alpha, and the number of clusters that each alpha would give."""
+    units = features / np.linalg.norm(features, axis=1, keepdims=True)
+    cosine = units @ units.T
+    affinity = (cosine - cosine.min()) / (cosine.max() - cosine.min())
+    largest, counts = 0.0, []
+    for alpha in (1, 5, 10, 15):
+        graph = affinity**alpha
+        root = np.sqrt(graph.sum(axis=1))
+        values, vectors = np.linalg.eigh(np.eye(len(graph)) - graph / np.outer(root, root))
+        vectors /= root[:, None]
+        gap, clusters = naive_gap(values)
+        counts.append(clusters)
+        if gap > largest:
+            largest, best, best_clusters, best_vectors = gap, alpha, clusters, vectors
+    used = (best_vectors if rule == "paper" else vectors)[:, :best_clusters]
+
+    # QR with column pivoting takes the longest row, then the longest remainder outside the rows taken so far.
+    remainder, pivots = used.copy(), []
+    for _ in range(best_clusters):
+        lengths = np.linalg.norm(remainder, axis=1)
+        pivots.append(int(lengths.argmax()))
+        direction = remainder[pivots[-1]] / lengths.max()
+        remainder = remainder - np.outer(remainder @ direction, direction)
+    left, _, right = np.linalg.svd(used[pivots].T)
+    return np.abs(used @ left @ right).argmax(axis=1), best, counts
+
+
+@pytest.mark.parametrize(("features", "of_the_last", "labels"), FROM_THE_AUTHORS)
+def test_official_gives_the_labels_of_the_authors_code_where_the_rules_differ(
+    features: tuple[int, int, float, int], of_the_last: int, labels: str
+) -> None:
+    points = noisy_groups(*features)
+    affinity = affinity_of(F.normalize(torch.from_numpy(points), dim=1), 1.0)
+    found = {}
+    for rule in ("paper", "official"):
+        expected, alpha, counts = numpy_autosc(points, rule)
+        assert (alpha, counts[2], counts[3]) == (10, 3, of_the_last)
+        found[rule] = auto_clusters(affinity, rule)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found[rule], expected)
+    assert "".join(map(str, found["official"])) == labels
+    assert not same_parts(torch.from_numpy(found["paper"]), torch.from_numpy(found["official"]))
 
 
 def test_stripes_are_found_without_being_told_how_many() -> None:
