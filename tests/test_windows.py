@@ -1,4 +1,4 @@
-"""Windows lacks some modules of Python."""
+"""The project can be imported on Windows, which lacks some modules of Python."""
 
 from __future__ import annotations
 

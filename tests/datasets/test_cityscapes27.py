@@ -94,7 +94,7 @@ def test_the_fingerprint_ignores_place_and_limit_and_the_state_follows_a_file(ro
     assert [id for id in IDS if dataset.state(id) != before[id]] == [IDS[0]]
 
 
-def test_missing_data_say_where_to_get_them(tmp_path: Path, root: Path) -> None:
+def test_the_error_for_missing_data_says_where_to_get_them(tmp_path: Path, root: Path) -> None:
     message = failure(Cityscapes27(root=None))
     assert message.startswith("dataset.root: not set")
     message = failure(Cityscapes27(root=str(tmp_path / "absent")))

@@ -115,7 +115,7 @@ def test_the_tilde_in_the_root_is_expanded(root: Path, monkeypatch: pytest.Monke
 # Missing data
 
 
-def test_missing_data_say_where_to_get_them(tmp_path: Path, root: Path) -> None:
+def test_the_error_for_missing_data_says_where_to_get_them(tmp_path: Path, root: Path) -> None:
     message = failure(CocoStuff27(root=None))
     assert message.startswith("dataset.root: not set")
     assert "make data-cocostuff DIR=" in message

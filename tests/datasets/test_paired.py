@@ -111,7 +111,7 @@ def test_a_file_that_vanishes_during_a_run_changes_the_state_and_is_named(
     assert failure(dataset, IDS[1]).startswith(f"{path_of(root, kind, IDS[1])}: the file is missing")
 
 
-def test_missing_data_say_where_to_get_them(kind: Kind, root: Path, tmp_path: Path) -> None:
+def test_the_error_for_missing_data_says_where_to_get_them(kind: Kind, root: Path, tmp_path: Path) -> None:
     assert failure(kind(root=None)).startswith("dataset.root: not set")
     assert f"dataset.root={kind.usual_root}" in failure(kind(root=None))
     absent = tmp_path / "absent"

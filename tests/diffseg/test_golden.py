@@ -17,13 +17,13 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     return read_golden(GOLDEN, request.param)
 
 
-def test_aggregated_rows_are_the_authors(golden: Golden) -> None:
+def test_aggregated_rows_equal_those_of_the_authors(golden: Golden) -> None:
     rows = golden.aggregated[golden.arrays["aggregated_rows"]].numpy()
     np.testing.assert_allclose(rows, golden.arrays["aggregated_values"], atol=1e-6 * rows.max(), rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_masks_are_the_authors_in_every_pixel(golden: Golden, precision: str) -> None:
+def test_masks_equal_those_of_the_authors_in_every_pixel(golden: Golden, precision: str) -> None:
     masks = golden.masks("float64")
     assert masks
     for tau, anchors, expected in masks:
@@ -31,7 +31,7 @@ def test_masks_are_the_authors_in_every_pixel(golden: Golden, precision: str) ->
         np.testing.assert_array_equal(labels.numpy(), expected, err_msg=f"tau {tau}, M {anchors}")
 
 
-def test_refined_masks_are_the_authors(golden: Golden) -> None:
+def test_refined_masks_equal_those_of_the_authors(golden: Golden) -> None:
     assert golden.masks("refined_float64")
     for tau, anchors, expected in golden.masks("refined_float64"):
         for precision in ("float64", "float32"):
@@ -40,7 +40,7 @@ def test_refined_masks_are_the_authors(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("golden", IMAGES[:1], indirect=True)
-def test_masks_of_one_resolution_are_the_authors(golden: Golden) -> None:
+def test_masks_of_one_resolution_equal_those_of_the_authors(golden: Golden) -> None:
     aggregated = aggregate(golden.maps, {64: 0, 32: 1, 16: 0, 8: 0})
     assert golden.masks("only32_float64")
     for tau, anchors, expected in golden.masks("only32_float64"):
@@ -48,7 +48,7 @@ def test_masks_of_one_resolution_are_the_authors(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("golden", IMAGES[1:], indirect=True)
-def test_float16_masks_are_the_authors_where_nothing_underflows(golden: Golden) -> None:
+def test_float16_masks_agree_with_the_authors_where_nothing_underflows(golden: Golden) -> None:
     assert golden.masks("float16")
     assert underflow_fraction(golden.aggregated) == 0
     for tau, anchors, expected in golden.masks("float16"):
@@ -70,5 +70,5 @@ def test_float16_drops_the_maps_that_underflow(golden: Golden) -> None:
     np.testing.assert_array_equal(proposals.isnan().any(dim=1).numpy(), lost[anchors.numpy()])
     for tau, per_side, expected in golden.masks("float16"):
         labels = segment(golden.aggregated, tau, per_side, precision="float16").numpy()
-        assert labels.max() == expected.max()  # as many proposals survive
+        assert labels.max() == expected.max()  # the same number of proposals survives
         assert same_partition(labels, expected) >= 0.999

@@ -93,7 +93,7 @@ def test_only_the_official_rule_uses_a_proposal_twice() -> None:
 @pytest.mark.parametrize(
     ("side", "anchors"), [(64, 16), (64, 8), (64, 12), (28, 16), (32, 16), (5, 5), (7, 3), (64, 1)]
 )
-def test_official_grid_is_the_authors(side: int, anchors: int) -> None:
+def test_official_grid_follows_the_formula_of_the_authors(side: int, anchors: int) -> None:
     """Their formula uses numpy's linspace, and would divide by zero for M = 1."""
     if anchors == 1:
         expected = np.array([(side - 1) // 2])

@@ -28,7 +28,7 @@ def images(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 def best_total(table: np.ndarray) -> int:
-    """The most pixels any one-to-one assignment of classes to segments can get right, by trying them all."""
+    """Most pixels that a one-to-one assignment of classes to segments gets right. Tries all assignments."""
     rows = np.arange(len(table))
     return max(int(table[rows, list(p)].sum()) for p in permutations(range(table.shape[1]), len(table)))
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("dinov2")
 
 @pytest.fixture(scope="module")
 def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """A run over seven pictures, of which one cannot be decoded."""
+    """Overrides for a run over seven pictures, one of which cannot be decoded."""
     data = write_spoilt_folder(tmp_path_factory.mktemp("coco"), PICTURES, SPOILT)
     return (*data, f"rows=[{','.join(ROWS)}]", "panels=2", *SMALL)
 

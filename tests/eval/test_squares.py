@@ -62,7 +62,7 @@ def test_plain_nearest_would_be_another_label_map() -> None:
 
 
 def test_image_and_label_stay_aligned() -> None:
-    """A picture painted with its own labels: where the image shows one value only, the label is that value."""
+    """The picture is painted with its own labels, so a pixel that is no mixture of two shows its label."""
     label = np.repeat(np.repeat(np.arange(24, dtype=np.int16).reshape(4, 6), 10, axis=0), 13, axis=1)
     picture = Picture("x", np.repeat(label[..., None], 3, axis=-1).astype(np.uint8), label)
     image, resized = square_image(picture, 32), square_label(picture, 32)

@@ -41,7 +41,7 @@ def test_missing_variables_of_torchrun_are_named(
         ("cpu", 2, 0, "cpu", False),
     ],
 )
-def test_processes_take_gpus_in_turn_and_an_unshared_gpu_is_a_warning(
+def test_more_processes_than_gpus_share_them_and_cause_one_warning(
     *, name: str, gpus: int, rank: int, device: str, warned: bool,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip

@@ -26,7 +26,7 @@ from tests.helpers.runs import evaluate
 from tests.helpers.tiny_sdxl import build_tiny_sdxl
 from tests.helpers.tiny_transformers import build_tiny_transformer
 
-SIDES = {  # of the attention, as configured
+SIDES = {  # sides of the attention, as configured
     "dino_vits8": (28,),
     "dinov2_base": (32, 16, 8),
     "dinov2_large": (32, 16, 8),
@@ -44,7 +44,7 @@ SIDES = {  # of the attention, as configured
     "sdxl": (64, 32),
     "ssd1b": (64, 32),
 }
-COMMANDS = {  # that get the weights
+COMMANDS = {  # commands that download the weights
     "dino_vits8": "make weights",
     "dinov2_base": "hf download facebook/dinov2-base config.json model.safetensors",
     "dinov2_large": "hf download facebook/dinov2-large config.json model.safetensors",
@@ -62,7 +62,7 @@ COMMANDS = {  # that get the weights
     "sdxl": "hf download stabilityai/stable-diffusion-xl-base-1.0 vae/config.json .* tokenizer_2/merges.txt .*",
     "ssd1b": "hf download segmind/SSD-1B vae/config.json .* text_encoder_2/model.safetensors .*",
 }
-VITS: dict[str, tuple[type[PreTrainedModel], type[Any], int]] = {  # with the side of a patch
+VITS: dict[str, tuple[type[PreTrainedModel], type[Any], int]] = {  # and the side of a patch
     "dino": (ViTModel, ViTConfig, 8),
     "dinov2": (Dinov2Model, Dinov2Config, 14),
     "dinov3": (DINOv3ViTModel, DINOv3ViTConfig, 16),
@@ -70,7 +70,9 @@ VITS: dict[str, tuple[type[PreTrainedModel], type[Any], int]] = {  # with the si
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "backbone").glob("*.yaml")))
-def test_every_yaml_builds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_yaml_builds_and_the_error_names_the_download(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     (row,) = rows_of(f"backbone={name}")
@@ -87,7 +89,7 @@ def test_every_yaml_builds(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def build(name: str, folder: Path) -> Path:
-    """Random weights of a backbone's architecture, tiny but for the number of layers."""
+    """Random weights of a backbone's architecture, tiny except for the number of layers."""
     if name.startswith(("sd3", "flux")):
         return build_tiny_transformer(name.partition("_")[0], folder, guidance=name == "flux_dev")
     if name in ("sdxl", "ssd1b"):
@@ -103,7 +105,9 @@ def build(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", sorted(SIDES))
-def test_random_weights_run(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_random_weights_run_through_the_command_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = build(name, tmp_path / "weights")
     if name.startswith(("sd3", "flux")):
         size: tuple[str, ...] = ("backbone.size=64", "backbone.blocks=[0,2]")

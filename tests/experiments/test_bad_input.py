@@ -1,4 +1,4 @@
-"""What a user gets wrong: one clear line that names the file or the key, and nothing recorded before is lost."""
+"""Wrong input: one clear line names the file or the key, and nothing recorded before is lost."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def coco(tmp_path: Path) -> Path:
     ],
 )
 @pytest.mark.usefixtures("dinov2")
-def test_settings(run: Evaluate, override: str, message: str) -> None:
+def test_a_wrong_setting_is_one_line_and_leaves_no_results(run: Evaluate, override: str, message: str) -> None:
     done = run(override)
     assert done.status == 2
     errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
@@ -103,7 +103,7 @@ def test_settings(run: Evaluate, override: str, message: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("dinov2")
-def test_combined_settings(run: Evaluate, overrides: tuple[str, ...], message: str) -> None:
+def test_settings_that_do_not_go_together_are_one_line(run: Evaluate, overrides: tuple[str, ...], message: str) -> None:
     done = run(*overrides)
     assert done.status == 2
     assert message in done.err
@@ -177,8 +177,8 @@ def test_a_missing_file_is_named(run: Evaluate, coco: Path, tmp_path: Path, miss
 
 
 @pytest.mark.parametrize("experiment", ["table1", "table2"])
-def test_reproducing_without_data_and_weights(experiment: str, tmp_path: Path) -> None:
-    """The message says what is missing, from where, and what to type, before torch is imported."""
+def test_reproducing_without_data_and_weights_says_what_to_type(experiment: str, tmp_path: Path) -> None:
+    """The message comes before torch is imported."""
     environment = {"PATH": "", "HF_HOME": str(tmp_path / "hub"), "HOME": str(tmp_path)}
     start = time.monotonic()
     command = [sys.executable, "-X", "importtime", "-m", "experiments.evaluate", f"experiment={experiment}"]
@@ -195,11 +195,11 @@ def test_reproducing_without_data_and_weights(experiment: str, tmp_path: Path) -
     assert "make data-" in text
     assert "Traceback" not in text
     assert "| torch\n" not in done.stderr.replace("     ", "")
-    assert time.monotonic() - start < 300  # a hang, not a measurement
+    assert time.monotonic() - start < 300  # fails only if the command hangs
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_two_runs_in_one_folder(run: Evaluate, tmp_path: Path) -> None:
+def test_a_second_run_in_one_folder_is_refused(run: Evaluate, tmp_path: Path) -> None:
     from eval.storage.records import RecordFile
 
     with RecordFile(tmp_path / "run" / "records.jsonl"):
@@ -210,7 +210,7 @@ def test_two_runs_in_one_folder(run: Evaluate, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_a_full_folder_of_results_survives_a_bad_setting(run: Evaluate, tmp_path: Path) -> None:
+def test_results_survive_a_run_with_a_bad_setting(run: Evaluate, tmp_path: Path) -> None:
     good = run("dataset.limit=1", *SMALL)
     shutil.copytree(good.folder, tmp_path / "before")
     assert run("dataset.limit=1", *SMALL, "segmenter.tau=-1").status == 2

@@ -1,4 +1,4 @@
-"""The benchmark runs in one call, says what it could not measure, and measures what it says."""
+"""The benchmark: it runs in one call, and reports the lines that it could not measure."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def test_quick_run_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureF
     assert facts["hardware"]["torch_threads"] == torch.get_num_threads()
     for line in facts["lines"]:
         assert (line["ours"] is None) == line["note"].startswith("unmeasured")
-        assert line["met"] is None  # goals are of the full sizes
+        assert line["met"] is None  # goals are for the full sizes
     same = next(line for line in facts["lines"] if line["name"].startswith("dbscan"))
     assert "100.00% of the labels are the same" in same["note"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the lines are measured")
-def test_absent_hardware_is_told() -> None:
+def test_absent_hardware_is_reported() -> None:
     assert {line.note.partition(";")[0] for line in unet.picture_lines(Settings())} == {NO_CUDA}
     names = [line.name for line in merging.lines(Settings(quick=True, repeats=1)) if line.ours is None]
     assert len(names) == 1
     assert names[0].endswith("cuda")
 
 
-def test_absent_weights_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_absent_weights_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
     for lines in (vit.picture_lines, vit.memory_lines, precision.lines):
         found = lines(Settings(quick=True, golden=tmp_path / "absent"))
@@ -56,7 +56,7 @@ def test_absent_weights_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         assert "make setup" in found[0].note
 
 
-def test_a_group_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_refused_and_help_lists_the_groups(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "speed"])
     assert "speed" in capsys.readouterr().err
@@ -71,7 +71,7 @@ def test_a_group_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in helped for name in (*GROUPS, "--quick", "--only", "--golden"))
 
 
-def test_goals() -> None:
+def test_a_goal_is_met_by_a_value_or_a_ratio() -> None:
     assert Line("a", ours=1.0, goal=1.0).met
     assert Line("a", ours=1.1, goal=1.0).met is False
     assert Line("a", ours=40.0, goal=50.0, more_is_better=True).met is False
@@ -96,7 +96,7 @@ def test_plain_version_gives_the_same_mask() -> None:
     assert float((merging.plain(maps, 0.5, 8, 64) == labels).float().mean()) > 0.999
 
 
-def test_exponents_of_a_power_law() -> None:
+def test_exponents_of_a_power_law_are_found() -> None:
     sizes = np.array([[s, m] for s in (32, 64, 128) for m in (8, 16)])
     times = 3e-6 * sizes[:, 0] ** 3.5 * sizes[:, 1] ** 0.5
     assert merging.exponents(sizes, times) == pytest.approx([3.5, 0.5])
@@ -104,7 +104,7 @@ def test_exponents_of_a_power_law() -> None:
 
 
 class Clock:
-    """A clock that only `sleep` moves: no other work of the machine shows in a time."""
+    """A clock that only `sleep` moves, so that other work of the machine does not count."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
@@ -135,7 +135,7 @@ def test_peak_memory_is_that_of_the_call() -> None:
     assert peak - nothing == pytest.approx(size, rel=0.1)
 
 
-def test_collecting_line_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_collecting_are_measured_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = build_tiny_sd(tmp_path / "sd")
 
     def tiny(spec: StableDiffusion, device: str) -> UNetAttention:
@@ -200,14 +200,14 @@ def test_benchmark_needs_no_arguments() -> None:
     assert ignored.returncode == 0  # a quick run leaves nothing that git would show
 
 
-def test_rows_of_table1_together_are_the_rows_alone() -> None:
+def test_rows_of_table1_together_give_the_labels_of_the_rows_alone() -> None:
     tensor = aggregated_attention(16)
     together, alone = (call(tensor, table1.ROWS, 128) for call in (table1.rows_together, table1.rows_alone))
     assert all(torch.equal(one, other) for one, other in zip(together, alone, strict=True))
     assert len({len(labels.unique()) for labels in together}) > 2
 
 
-def test_lines_of_each_dtype_and_batch(dinov2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_dtype_and_batch_size_has_a_line(dinov2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "METHODS", {"DiffSeg": vit.METHODS["DiffSeg"]})
     monkeypatch.setattr(precision, "DTYPES", {"cpu": ("float16",), "cuda": ("float32",)})  # bfloat16 is slow on a CPU
     found = precision._backbone(Settings(quick=True)) + precision._batches(Settings(quick=True))

@@ -1,4 +1,4 @@
-"""``python -m experiments.check``: what it reports, and how it ends."""
+"""``python -m experiments.check``: its report and its errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def tiny(folder: Path) -> tuple[str, ...]:
     return "backbone=sd14", f"backbone.path={folder}", "backbone.size=64", "segmenter.anchors=4", "device=cpu"
 
 
-def test_what_is_reported(
+def test_weights_layers_and_times_are_reported(
     sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -83,7 +83,9 @@ def test_label_maps_from_files_are_read(tmp_path: Path, capsys: pytest.CaptureFi
     assert "files: " in out
 
 
-def test_nan_is_told(sd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_is_one_line_that_names_the_picture(
+    sd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     predict = UNetAttention.predict
     monkeypatch.setattr(
         UNetAttention, "predict", lambda self, latents, *rest: predict(self, torch.full_like(latents, torch.nan), *rest)
@@ -102,7 +104,7 @@ def test_nan_is_told(sd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
         (("dataset=cocostuff27", "dataset.root=/absent"), "/absent"),
     ],
 )
-def test_what_is_missing_is_one_line(
+def test_missing_files_and_unknown_keys_are_one_line(
     arguments: tuple[str, ...], words: str, sd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, out, err = run(*tiny(sd), *arguments, capture=capsys)
@@ -111,7 +113,7 @@ def test_what_is_missing_is_one_line(
     assert len(err.splitlines()) == 1
 
 
-def test_what_is_found_while_loading(sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damage_found_while_loading_is_an_error(sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
     damage.change_tensors(
         folder / "text_encoder/model.safetensors", lambda tensors: tensors.pop("final_layer_norm.bias")
@@ -134,7 +136,7 @@ def test_what_is_found_while_loading(sd: Path, tmp_path: Path, capsys: pytest.Ca
     ],
 )
 @pytest.mark.usefixtures("dinov2")
-def test_what_cannot_be_is_one_line(
+def test_wrong_arguments_are_one_line(
     arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

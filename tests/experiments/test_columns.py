@@ -26,7 +26,7 @@ def dictionary() -> dict[str, list[str]]:
     return columns
 
 
-def test_every_column_of_every_table_stands_there_and_no_other() -> None:
+def test_the_data_dictionary_lists_exactly_the_columns_of_the_tables() -> None:
     published = {tuple(pd.read_csv(path, nrows=0)) for path in FOLDER.glob("*.csv")}
     assert len(published) == 1
     expected = {

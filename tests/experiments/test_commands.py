@@ -1,4 +1,4 @@
-"""What all commands share: help without waiting, and one line when they are interrupted, whenever that is."""
+"""All commands: help without delay, and one line for an interrupt or a wrong argument."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import skimage
 from diffseg.command import run_command
 from tests.conftest import ROOT
 
-# Found on the path of modules, it is imported before all else.
+# Python imports sitecustomize.py from its path before all else.
 INTERRUPTS_ITSELF = """
 import os, signal, sys
 class Finder:
@@ -27,14 +27,14 @@ COFFEE = Path(skimage.__file__).parent / "data" / "coffee.png"
 
 
 @pytest.mark.parametrize("command", ["experiments.evaluate", "experiments.benchmark", "experiments.report", "diffseg"])
-def test_help_waits_for_nothing(command: str) -> None:
+def test_help_imports_nothing_slow(command: str) -> None:
     options = ["-X", "importtime", "-m", command, "--help"]
     done = subprocess.run([sys.executable, *options], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert command in done.stdout
     imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines()}
     slow = {"torch", "transformers", "diffusers", "sklearn"}
-    if command != "experiments.report":  # its plots take these
+    if command != "experiments.report":  # its plots need these
         slow |= {"pandas", "scipy"}
     assert not imported & slow
 
@@ -42,7 +42,7 @@ def test_help_waits_for_nothing(command: str) -> None:
 @pytest.mark.parametrize(
     ("module", "command"),
     [
-        # The last of numpy's modules here swallows the exception of an interrupt.
+        # numpy._core._multiarray_umath swallows the exception of an interrupt.
         *((module, ["experiments.evaluate"]) for module in ("hydra", "numpy._core._multiarray_umath", "torch")),
         *((module, ["diffseg", str(COFFEE), "-o"]) for module in ("numpy._core._multiarray_umath", "torch")),
         ("numpy", ["diffseg", "--help"]),
@@ -52,7 +52,9 @@ def test_help_waits_for_nothing(command: str) -> None:
         ("torch", ["experiments.app", "--port", "0"]),
     ],
 )
-def test_interrupted_while_it_imports(module: str, command: list[str], dinov2: Path, tmp_path: Path) -> None:
+def test_an_interrupt_during_imports_is_one_line_with_status_130(
+    module: str, command: list[str], dinov2: Path, tmp_path: Path
+) -> None:
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTS_ITSELF)
     out = tmp_path / "out"
     if command[-1] in ("-o", "--out", "experiments.report"):

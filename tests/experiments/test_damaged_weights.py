@@ -44,7 +44,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=DAMAGES)
 def damaged(request: pytest.FixtureRequest, sd: Path, tmp_path: Path) -> tuple[Path, str, str]:
-    """Folder of a damaged model, the folder of the file that must be named, and words of the line."""
+    """Folder of a damaged model, folder that the line must name, and words that it must have."""
     name, spoil, words = DAMAGES[request.param]
     folder = damage.copy(sd, tmp_path / "sd")
     spoil(folder / name)
@@ -59,33 +59,37 @@ def overrides(folder: Path) -> tuple[str, ...]:
     return "backbone=sd14", f"backbone.path={folder}", "backbone.size=64", "dataset.limit=1", "segmenter.anchors=4"
 
 
-def one_line(printed: str, start: str, file: str, words: str) -> None:
-    lines = [line for line in printed.splitlines() if "it/s]" not in line]  # bars of transformers
+def assert_one_line(printed: str, start: str, file: str, words: str) -> None:
+    lines = [line for line in printed.splitlines() if "it/s]" not in line]  # progress bars of transformers
     assert len(lines) == 1, printed
     assert lines[0].startswith(start)
     assert f"path: {file}" in lines[0]
     assert words in lines[0]
 
 
-def test_evaluate(damaged: tuple[Path, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_ends_with_one_line_and_no_tables(
+    damaged: tuple[Path, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, file, words = damaged
     run = evaluate(tmp_path / "results", *overrides(folder), capture=capsys)
     assert run.status == 2
-    one_line(run.err, "error: backbone.", file, words)
+    assert_one_line(run.err, "error: backbone.", file, words)
     assert not (tmp_path / "results/summary.csv").exists()
 
 
-def test_diffseg(
+def test_diffseg_ends_with_one_line(
     damaged: tuple[Path, str, str], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, file, words = damaged
     with pytest.raises(SystemExit) as stopped:
         cli.main([str(photo), "-o", str(tmp_path / "out"), "--anchors", "4", *flags(folder)])
     assert stopped.value.code == 2
-    one_line(capsys.readouterr().err, "diffseg: ", file, words)
+    assert_one_line(capsys.readouterr().err, "diffseg: ", file, words)
 
 
-def test_the_captioner(sd: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_captioner_is_named(
+    sd: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("HanTa", reason="HanTa is not installed: pip install -e '.[label]'")
     blip = build_tiny_blip(tmp_path / "blip")
     damage.cut(blip / "model.safetensors")
@@ -105,10 +109,10 @@ def test_the_app_does_not_start(name: str, sd: Path, tmp_path: Path, capsys: pyt
     with pytest.raises(SystemExit) as stopped:
         app(flags(folder))
     assert stopped.value.code == 2
-    one_line(capsys.readouterr().err, "app: ", f"{folder / file}", words)
+    assert_one_line(capsys.readouterr().err, "app: ", f"{folder / file}", words)
 
 
-def test_the_page_shows_what_is_found_while_loading(sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_shows_damage_found_while_loading(sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     testing = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed: pip install -e '.[app]'")
     file, spoil, words = DAMAGES["other width"]
     folder = damage.copy(sd, tmp_path / "sd")
@@ -122,8 +126,8 @@ def test_the_page_shows_what_is_found_while_loading(sd: Path, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("command", ["experiments.evaluate", "diffseg"])
-def test_the_process(command: str, sd: Path, photo: Path, tmp_path: Path) -> None:
-    """Exit status and output of a whole process; the damage is found while the text encoder is loaded."""
+def test_a_process_ends_with_one_line_and_status_2(command: str, sd: Path, photo: Path, tmp_path: Path) -> None:
+    """The damage is found while the text encoder is loaded."""
     folder = damage.copy(sd, tmp_path / "sd")
     damage.change_tensors(folder / TEXT, lambda tensors: tensors.pop("final_layer_norm.bias"))
     arguments = {
@@ -132,4 +136,6 @@ def test_the_process(command: str, sd: Path, photo: Path, tmp_path: Path) -> Non
     }[command]
     run = subprocess.run([sys.executable, "-m", command, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 2, run.stderr
-    one_line(run.stderr, "error: " if "evaluate" in command else "diffseg: ", f"{folder / TEXT}", "lacks the tensor")
+    assert_one_line(
+        run.stderr, "error: " if "evaluate" in command else "diffseg: ", f"{folder / TEXT}", "lacks the tensor"
+    )

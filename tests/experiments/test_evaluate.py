@@ -57,7 +57,7 @@ def test_demo_writes_its_files_and_says_where(demo: Run) -> None:
         "overview.png",
     ]
     summary = demo.table()
-    # Then what else these segmenters can be told.
+    # Then the other settings of these segmenters.
     assert tuple(summary.columns) == (*SUMMARY, "refine", "impl", "input", "kmeans")
     assert len(summary) == 4 * len(PROTOCOLS)
     assert set(summary["images"]) == {3}
@@ -69,7 +69,7 @@ def test_demo_writes_its_files_and_says_where(demo: Run) -> None:
 
 
 def test_scores_follow_from_the_label_maps(demo: Run) -> None:
-    """The tables again, from nothing but the kept label maps and the ground truth."""
+    """Computes the tables again from the kept label maps and the ground truth."""
     dataset = Photos(limit=2)
     per_image = demo.table("per_image").set_index(["row", "protocol", "image"])
     names = {row.row.key: row.row.name for row in read_run_results(demo.folder).rows}
@@ -102,20 +102,20 @@ def test_summary_is_the_sum_of_the_records(demo: Run) -> None:
 
 
 def test_methods_of_a_run_share_the_pass(demo: Run) -> None:
-    """All rows of a picture have the very same time for their tensor: it was made once."""
+    """All rows of a picture have the same time for the attention, because it was computed once."""
     for id in Photos(limit=3).ids:
         times = {each["seconds"]["attention"] for each in demo.images() if each["image"] == id}
         assert len(times) == 1
 
 
-def test_same_settings_same_files(run: Evaluate) -> None:
+def test_the_same_settings_give_the_same_files(run: Evaluate) -> None:
     overrides = ("dataset.limit=2", "panels=2")
     first, second = run(*overrides, folder="a"), run(*overrides, folder="b")
     assert first.status == second.status == 0
     assert without_timings(first.folder) == without_timings(second.folder)
 
 
-def test_a_second_run_goes_on_where_the_first_ended(run: Evaluate) -> None:
+def test_a_second_run_continues_the_first(run: Evaluate) -> None:
     whole = run("dataset.limit=4", "panels=1", folder="whole")
     part = run("dataset.limit=2", "panels=1", folder="parts")
     before = (part.folder / "records.jsonl").read_text()
@@ -127,7 +127,7 @@ def test_a_second_run_goes_on_where_the_first_ended(run: Evaluate) -> None:
     assert (both.folder / "records.jsonl").read_bytes() == again
 
 
-def test_other_settings_never_mix(run: Evaluate, caplog: pytest.LogCaptureFixture) -> None:
+def test_results_of_other_settings_do_not_mix(run: Evaluate, caplog: pytest.LogCaptureFixture) -> None:
     first = run("dataset.limit=1", "segmenter.tau=0.2")
     kept = first.records()
     second = run("dataset.limit=1", "segmenter.tau=0.9")
@@ -145,7 +145,7 @@ def test_a_lost_label_map_is_drawn_again_without_a_record(run: Evaluate) -> None
     assert without_timings(run("dataset.limit=1", "panels=1").folder) == files
 
 
-def test_multirun_leaves_each_job_its_results(run: Evaluate) -> None:
+def test_each_job_of_a_sweep_has_the_table_of_a_single_run(run: Evaluate) -> None:
     sweep = run("segmenter.tau=0.2,0.3,0.5", "dataset.limit=1", "panels=0", multirun=True)
     assert sweep.status == 0, sweep.err
     for job, tau in enumerate((0.2, 0.3, 0.5)):
@@ -155,17 +155,17 @@ def test_multirun_leaves_each_job_its_results(run: Evaluate) -> None:
         assert without_timings(sweep.folder / str(job))["summary.csv"] == without_timings(alone.folder)["summary.csv"]
 
 
-def test_a_key_of_some_rows_reaches_those(run: Evaluate) -> None:
+def test_a_key_of_some_rows_reaches_only_those(run: Evaluate) -> None:
     table = run("experiment=demo", "dataset.limit=1", "segmenter.tau=0.9", "panels=0").table()
     assert table.set_index("row")["tau"].dropna().to_dict() == {"DiffSeg": 0.9}
 
 
-def test_scored_at_another_size(run: Evaluate) -> None:
+def test_protocol_size_is_the_scored_size(run: Evaluate) -> None:
     done = run("dataset.limit=1", "panels=1", "protocol.size=40")
     assert counts_of(done.images()[0]).labelled == 40 * 40
     with Image.open(next((done.folder / "labels").rglob("*.png"))) as labels:
         assert labels.size == (40, 40)
 
 
-def test_one_protocol(run: Evaluate) -> None:
+def test_a_single_protocol_is_reported_alone(run: Evaluate) -> None:
     assert set(run("dataset.limit=1", "protocol=present", "panels=0").table()["protocol"]) == {"present"}

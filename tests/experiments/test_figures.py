@@ -44,7 +44,7 @@ def test_attention_maps_are_those_of_the_location() -> None:
         right = np.broadcast_to(np.arange(side) >= side // 2, (side, side))
         assert shown.shape == (side, side)
         assert (np.asarray(shown)[:, side // 2 + 1 :] > 0).all()  # the location is on the right
-        if axis.get_title() != "aggregated":  # whose coarse maps are blurred
+        if axis.get_title() != "aggregated":  # blurred by upsampling
             assert np.array_equal(np.asarray(shown) > 0, right)
         (cell,) = axis.patches
         assert cell.get_x() <= 0.8 < cell.get_x() + cell.get_width() == cell.get_x() + 1 / side
@@ -58,7 +58,7 @@ def test_aggregation_weights_are_the_panels_of_figure_4() -> None:
         *("(a) proportional\n2 segments", "(b) 16 x 16 alone\n2 segments"),
         *("(c) 8 x 8 alone\n2 segments", "(d) 4 x 4 alone\n2 segments"),
     ]
-    one = AttentionMaps({**MAPS.maps, 4: torch.full((16, 16), 1 / 16)})  # this side alone has nothing to tell apart
+    one = AttentionMaps({**MAPS.maps, 4: torch.full((16, 16), 1 / 16)})  # uniform attention at this side
     figure = paper_figures.aggregation_weights(PHOTO, one, 0.5, "title")
     assert figure.axes[4].get_title() == "(d) 4 x 4 alone\n1 segment"
 
@@ -86,7 +86,9 @@ def test_setups_are_those_of_the_paper() -> None:
     assert "(the paper's figure: Stable Diffusion" in fig4.title
 
 
-def test_figures_of_a_run(tmp_path: Path, dinov2: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_gets_its_plots_and_the_papers_figures(
+    tmp_path: Path, dinov2: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = evaluate(tmp_path / "run", "experiment=demo", *SMALL, "dataset.limit=2", "panels=0", capture=capsys)
     assert run.status == 0, run.err
     out = tmp_path / "deep" / "figures"
@@ -104,8 +106,8 @@ def test_figures_of_a_run(tmp_path: Path, dinov2: Path, capsys: pytest.CaptureFi
     ]
     assert "Loading weights" not in printed.err
     assert " figure/s" in printed.err
-    assert printed.err.count(" img/s") == 1  # of the photographs
-    # The tables and the plot of changes say the same.
+    assert printed.err.count(" img/s") == 1  # the bar of the photographs
+    # The plot of changes shows differences of the table.
     paired = paired_plot(results, "DBSCAN")
     scores = results.summary.set_index(["protocol", "setting"])
     others = [text.get_text() for text in paired.axes[0].get_yticklabels()]
@@ -182,7 +184,9 @@ def test_the_same_figures_are_the_same_bytes(tmp_path: Path) -> None:
     assert draw("one") == draw("two")
 
 
-def test_figures_from_stable_diffusion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figure_4_of_stable_diffusion_has_its_own_time_step_and_tau(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = {}
     monkeypatch.setattr(
         paper_figures, "aggregation_weights", lambda photo, maps, tau, title: seen.update(maps=maps, tau=tau) or "4"
@@ -196,7 +200,7 @@ def test_figures_from_stable_diffusion(tmp_path: Path, monkeypatch: pytest.Monke
     assert drawn["attention_maps"].axes[1].get_title() == "2 x 2"
 
 
-def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def error(*arguments: str) -> str:
         assert main(["-o", str(tmp_path / "out"), *arguments]) == 2
         (line,) = capsys.readouterr().err.splitlines()

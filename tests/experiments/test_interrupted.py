@@ -1,4 +1,4 @@
-"""Runs that are killed, or whose disk is full: the same command ends with the files of an undisturbed run."""
+"""After a kill or a full disk, the same command ends with the files of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.helpers.runs import Run, evaluate, without_timings
 KILLS = 20
 PICTURES = [f"{number:012}" for number in range(1, 6)]
 SPOILT = PICTURES[1]
-# Two passes, and on the first of them two rows of one tensor.
+# Two passes of the backbone. Two rows share the tensor of one pass.
 LARGE, LITTLE = "'backbone.size=112', 'backbone.sides=[8]'", "'backbone.size=56', 'backbone.sides=[4]'"
 ROWS = (
     f"{{name: 'K-Means', overrides: ['segmenter=kmeans_c', 'segmenter.clusters=3', {LARGE}]}}",
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("dinov2")
 
 @pytest.fixture(scope="module")
 def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """A run over five pictures, of which one cannot be decoded."""
+    """Overrides for a run over five pictures, one of which cannot be decoded."""
     data = write_spoilt_folder(tmp_path_factory.mktemp("coco"), PICTURES, SPOILT)
     return (*data, f"rows=[{','.join(ROWS)}]", "segmenter.anchors=4", "panels=3", "allow_failures=true")
 
@@ -47,13 +47,15 @@ def undisturbed(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFac
 
 
 def steps(folder: Path) -> int:
-    """How far a run is: every file and every record is a step."""
+    """Progress of a run: the number of its records and files."""
     records = folder / "records.jsonl"
     lines = records.read_bytes().count(b"\n") if records.exists() else 0
     return lines + sum(path.is_file() for path in folder.rglob("*"))
 
 
-def test_killed_at_random_moments(undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path) -> None:
+def test_runs_killed_at_random_moments_are_completed(
+    undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path
+) -> None:
     """Every run is killed twice and started again, until there were twenty kills."""
     generator = random.Random(3)
     last = steps(undisturbed)
@@ -75,10 +77,10 @@ def test_killed_at_random_moments(undisturbed: Path, overrides: tuple[str, ...],
     assert len(set(killed_at)) > KILLS / 3  # spread over the run
 
 
-def test_a_kill_between_two_writes_of_every_kind(
+def test_left_overs_of_a_kill_between_two_writes_do_no_harm(
     undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Left-overs that a kill rarely leaves: half a file beside each file, half a record, tables of an earlier state."""
+    """Writes left-overs that are rare: half a file beside each file, half a record, and tables that are missing."""
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
     for path in [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock")]:
@@ -87,7 +89,7 @@ def test_a_kill_between_two_writes_of_every_kind(
             path.unlink()
     whole = (folder / "records.jsonl").read_bytes()
     (folder / "records.jsonl").write_bytes(whole[: len(whole) * 2 // 3])
-    # Only ever beside a file whose lines are still to be ordered, or a list that is not complete.
+    # These exist only before the records are in order and the list of files is complete.
     for name in (".records.jsonl.tmp", "..written.json.tmp"):
         (folder / name).unlink()
     assert evaluate(folder, *overrides, capture=capfd).status == 0
@@ -95,7 +97,9 @@ def test_a_kill_between_two_writes_of_every_kind(
 
 
 @pytest.mark.parametrize("file", ["config.yaml", "records.jsonl", ".png"])
-def test_a_file_that_cannot_grow(undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path, file: str) -> None:
+def test_a_file_that_cannot_grow_is_one_line_and_the_run_is_completed_later(
+    undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path, file: str
+) -> None:
     """The system refuses to write beyond a size, as it does on a full disk."""
     folder = tmp_path / "run"
     lines = (undisturbed / "records.jsonl").read_bytes().splitlines(keepends=True)
@@ -113,8 +117,10 @@ def test_a_file_that_cannot_grow(undisturbed: Path, overrides: tuple[str, ...], 
     assert without_timings(folder) == without_timings(undisturbed)
 
 
-def test_a_full_disk(undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path) -> None:
-    """A real file system of 48 KiB, in a name space of its own."""
+def test_a_full_disk_is_one_line_and_the_run_is_completed_later(
+    undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A real file system of 48 KiB, mounted in a separate name space."""
     disk, kept = tmp_path / "disk", tmp_path / "run"
     disk.mkdir()
     mount = f"mount -t tmpfs -o size=48k none {disk}"
@@ -133,14 +139,14 @@ def test_a_full_disk(undisturbed: Path, overrides: tuple[str, ...], tmp_path: Pa
 
 
 def complete(folder: Path, *overrides: str) -> None:
-    """A run that nothing disturbs."""
+    """Runs to the end without disturbance."""
     process = start(folder, *overrides)
     process.join()
     assert process.exitcode == 0, log(folder).read_text()
 
 
 def assert_stopped(run: Run, file: str) -> None:
-    """With one line that names the file, and no half file left."""
+    """Asserts that the run ended with one line that names the file, and left no half file."""
     assert run.status == 2, run.err
     errors = [line for line in run.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, run.err

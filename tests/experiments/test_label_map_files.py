@@ -21,7 +21,7 @@ AGREEMENT = ["ari", "voi", "covering"]
 
 
 def write_truth(folder: Path, renumber: bool = False) -> None:
-    """The ground truth of each picture as a label map; ``renumber``: by numbers that differ from picture to picture."""
+    """Writes the ground truth of each picture as a label map. ``renumber``: with other numbers in each picture."""
     folder.mkdir()
     for number, id in enumerate(PICTURES.ids):
         label = PICTURES.load(id).label
@@ -69,10 +69,11 @@ def test_one_match_for_the_data_set_needs_common_numbers(
     table = run.table().set_index("protocol")
     assert table.loc["present", "acc"] == 100
     assert table.loc["dataset", "acc"] < 99
-    assert table[AGREEMENT].drop_duplicates().to_numpy().tolist() == [[100, 0, 100]]  # no numbers, no classes
+    # These scores use neither the numbers of labels nor classes.
+    assert table[AGREEMENT].drop_duplicates().to_numpy().tolist() == [[100, 0, 100]]
 
 
-def test_the_tables_hold_the_same_pixels(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_tables_agree_on_the_pixels(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     slic = evaluate(tmp_path / "run", *BASE, "segmenter=slic", "protocol.report=[official,present]", capture=capsys)
     assert slic.status == 0, slic.err
     summary, images, classes = (slic.table(name) for name in ("summary", "per_image", "per_class"))
@@ -90,7 +91,7 @@ def test_the_tables_hold_the_same_pixels(maps: Path, tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.parametrize("segmenter", ["slic", "kmeans_rgbxy"])
-def test_what_needs_only_the_picture_runs_without_a_backbone(
+def test_segmenters_of_pixels_run_without_a_backbone(
     segmenter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = evaluate(tmp_path / "run", *BASE, f"segmenter={segmenter}", capture=capsys)
@@ -110,7 +111,7 @@ def test_what_needs_only_the_picture_runs_without_a_backbone(
         (["segmenter=slic", "backbone.size=0"], "backbone.size: must be at least 1 pixel, got 0"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(
+def test_settings_that_cannot_work_are_one_line(
     overrides: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = evaluate(tmp_path / "run", *BASE, *overrides, capture=capsys)
@@ -151,7 +152,7 @@ def test_a_folder_of_other_names_is_refused(maps: Path, tmp_path: Path, capsys: 
     assert "astronaut_prediction.png" in run.err
 
 
-def test_a_changed_map_alone_is_evaluated_anew(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_a_changed_map_is_evaluated_again(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = run_files(tmp_path / "run", maps, capture=capsys)
     records, before = first.images(), first.table("per_image").set_index(["protocol", "image"])["acc"]
     changed = PICTURES.ids[1]
@@ -166,7 +167,7 @@ def test_a_changed_map_alone_is_evaluated_anew(maps: Path, tmp_path: Path, capsy
 def test_panels_and_report_show_labels_of_16_bits(
     maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Such as 65535, by which other programs mark what they left out."""
+    """Other programs mark pixels that they left out with 65535, for example."""
     path = maps / f"{PICTURES.ids[0]}.png"
     labels = np.asarray(Image.open(path)).astype(np.uint16)
     labels[:40], labels[40:80] = 65_535, 40_000

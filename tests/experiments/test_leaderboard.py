@@ -48,7 +48,7 @@ def test_every_published_row_names_paper_source_and_scope() -> None:
     assert not rows.duplicated(["dataset", "method", "resolution", "backbone"]).any()
 
 
-def test_published_rows_of_a_data_set() -> None:
+def test_published_rows_are_those_of_the_data_set() -> None:
     rows = published_rows("cocostuff27").set_index(["method", "backbone", "resolution"])
     assert rows.loc[("DiffSeg", "Stable Diffusion v1.4", "512"), "miou"] == 43.6
     assert rows.loc[("CAUSE-TR", "DINOv2 ViT-B/14", ""), "scope"] == "dataset"

@@ -1,4 +1,4 @@
-"""The notebooks, executed on small real results of which they are given the CSVs alone."""
+"""The notebooks, executed on the CSV files of small real results."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tables(folder: Path, overrides: tuple[str, ...], capture: pytest.CaptureFixture[str]) -> Path:
-    """A copy of the CSVs of real results; notebooks on the same results share them."""
+    """Folder of the CSV files of real results. Notebooks with the same overrides share it."""
     number = list(dict.fromkeys(overrides for overrides, _ in CASES.values())).index(overrides)
     run, copy = folder / f"run{number}", folder / f"csv{number}"
     if not copy.is_dir():
@@ -63,20 +63,20 @@ def test_every_notebook_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_stored_without_output(name: str) -> None:
+def test_a_notebook_is_stored_without_output(name: str) -> None:
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in code)
     assert [cell.metadata.get("tags") for cell in code].count(["parameters"]) == 1
-    # Before each plot, what one should see.
+    # Text before each plot says what to look for.
     for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
         if "plots." in cell.source and "import" not in cell.source:
             assert before.cell_type == "markdown" or "contrast(" in cell.source
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_reads_what_the_command_at_its_top_writes(name: str) -> None:
+def test_a_notebook_reads_the_results_of_the_command_at_its_top(name: str) -> None:
     top, *cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
     written = re.search(r"results_dir=(\S+)", top.source) or re.search(r"experiment=(\S+)", top.source)
     default = next(
@@ -93,8 +93,8 @@ def execute(name: str, compare: str = "None", allow_errors: bool = False) -> lis
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     for cell in notebook.cells:
         cell.source = cell.source.replace("COMPARE = None", f"COMPARE = {compare}")
-    # "python3" is the kernel of the Python that runs the tests, whatever else is installed. Started where the notebook
-    # lies, as Jupyter does.
+    # "python3" is the kernel of the Python that runs the tests, whatever else is installed. It starts in the folder of
+    # the notebook, as in Jupyter.
     client = NotebookClient(notebook, kernel_name="python3", timeout=120, resources={"metadata": {"path": NOTEBOOKS}})
     client.allow_errors = allow_errors
     client.execute()
@@ -103,7 +103,7 @@ def execute(name: str, compare: str = "None", allow_errors: bool = False) -> lis
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("dinov2")
-def test_runs_on_real_results(
+def test_a_notebook_runs_on_real_results(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overrides, figures = CASES[name]
@@ -123,7 +123,7 @@ def test_a_wrong_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_two_settings_of_the_users(
+def test_the_user_may_choose_two_settings_to_compare(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RESULTS", str(tables(folder, CASES["baselines"][0], capsys)))

@@ -118,7 +118,7 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("my_parts", None)
 
 
-def test_every_kind_of_part_in_one_run(conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parts_of_every_kind_work_in_one_run(conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = ("dataset=streets", "segmenter=stripes", "protocol=many_to_one", "panels=0")
     small = SMALL[:2]  # stripes have no anchors
     run = evaluate(tmp_path / "run", *overrides, "backbone=last_layer", *small, capture=capsys, config_dir=conf)
@@ -140,7 +140,7 @@ def test_missing_weights_of_a_backbone_without_a_path_are_one_line(
     assert (run.status, run.err) == (2, "error: lost.bin: is not there; train it\n")
 
 
-def test_a_sweep_over_a_setting_of_an_outside_part(
+def test_a_setting_of_an_outside_part_is_swept_and_plotted(
     conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     overrides = ("dataset=streets", "segmenter=stripes", "segmenter.count=1,2", *SMALL[:2], "panels=0")
@@ -163,7 +163,7 @@ def test_a_sweep_over_a_setting_of_an_outside_part(
         ("protocol.report=[presnt]", "protocol.report: must be one of official, present, dataset, or the dotted"),
     ],
 )
-def test_their_errors_are_one_line(
+def test_errors_of_outside_parts_are_one_line(
     conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], override: str, says: str
 ) -> None:
     run = evaluate(tmp_path / "run", "segmenter=stripes", override, capture=capsys, config_dir=conf)

@@ -58,14 +58,16 @@ def tiny_dino(folder: Path) -> Path:
 
 
 def make(target: str, *variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A target of the Makefile with this interpreter, nothing installed."""
+    """Runs a target of the Makefile with this interpreter, and installs nothing."""
     command = ["make", "--no-print-directory", "--old-file=.venv/.installed", f"PY={sys.executable}", target]
     settings = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run([*command, *variables], cwd=ROOT, capture_output=True, text=True, check=False, env=settings)
 
 
 @pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.slow)])
-def test_from_download_to_latex(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reproduce_table1_works_from_download_to_latex(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, results = tmp_path / "data", tmp_path / "results"
     files = synthetic_coco(tmp_path, count)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -96,7 +98,7 @@ def test_from_download_to_latex(count: int, tmp_path: Path, monkeypatch: pytest.
     latex = (results / "table.tex").read_text()
     for part in (r"\toprule", "DinoSeg", "PiCIE", f"{count} of 2,175", r"\bottomrule"):
         assert part in latex
-    # The same command again does nothing again.
+    # The same command evaluates nothing again.
     records = (results / "records.jsonl").read_bytes()
     again = make(
         "reproduce-table1", f"DATA={data}", f"ARGS={' '.join(arguments)}", DIFFSEG_DINO_VITS8=str(tmp_path / "dino")

@@ -24,7 +24,9 @@ from tests.helpers.runs import evaluate
 SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
 
 
-def test_one_experiment_compares_them_all(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_experiment_compares_all_segmenters(
+    dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = OmegaConf.load(ROOT / "conf" / "experiment" / "segmenters.yaml").rows
     chosen = [each.overrides[0].removeprefix("segmenter=") for each in rows]
     run = evaluate(tmp_path, "experiment=segmenters", *SMALL, capture=capsys)
@@ -32,7 +34,7 @@ def test_one_experiment_compares_them_all(dinov2: Path, tmp_path: Path, capsys: 
     table = run.table().query("protocol == 'official'").set_index("segmenter")
     assert list(table.index) == chosen
     assert (table["failed"] == 0).all()
-    # Every key of a segmenter's YAML has its column, as it is typed, and a value.
+    # Each key in a segmenter's YAML has a column of its name, with a value.
     for name in chosen:
         for key in OmegaConf.load(ROOT / "conf" / "segmenter" / f"{name}.yaml").keys() - {"_target_", "defaults"}:
             assert not table.loc[[name], str(key)].isna().any(), f"{name}.{key}"
@@ -40,8 +42,8 @@ def test_one_experiment_compares_them_all(dinov2: Path, tmp_path: Path, capsys: 
     assert table["acc"].max() < 100  # 16 x 16 cells do not hold the picture's borders
 
 
-def test_a_sweep_over_a_segmenter_s_own_key(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Plots, reports and notebooks find it as they find tau; jobs whose segmenter has no such key leave it empty."""
+def test_a_key_of_one_segmenter_can_be_swept(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows of a segmenter without this key have an empty value."""
     sweep = ("segmenter=ncut", "segmenter.power=1,2", "segmenter.tau=0.6,0.8")
     assert evaluate(tmp_path / "ncut", *sweep, *SMALL, capture=capsys, multirun=True).status == 0
     results = read_results(tmp_path / "ncut")
@@ -55,7 +57,7 @@ def test_a_sweep_over_a_segmenter_s_own_key(dinov2: Path, tmp_path: Path, capsys
 
 
 def test_the_ablation_changes_one_factor_at_a_time() -> None:
-    """Each row differs from the first of its name in one key, or in an input or a graph and the tau that suits it."""
+    """Each row differs from the first row of its name in one key. With another input or graph, tau differs, too."""
     with_tau = {"segmenter.input", "segmenter.graph"}
     first: dict[str, dict[str, Any]] = {}
     for row in rows_of("experiment=why"):
@@ -63,7 +65,7 @@ def test_the_ablation_changes_one_factor_at_a_time() -> None:
         keys = {f"{group}.{key}": value for group in groups for key, value in row.composed[group].items()}
         base = first.setdefault(row.name, keys)
         changed = {key for key in base.keys() | keys.keys() if base.get(key) != keys.get(key)}
-        # A network that sees a smaller picture is scored as before.
+        # If the network sees a smaller picture, the scored size stays.
         changed -= {"protocol.size"} if "backbone.size" in changed else set()
         changed -= {"segmenter.tau"} if changed & with_tau else set()
         assert len(changed) == (base is not keys), (row.name, changed)
@@ -71,7 +73,7 @@ def test_the_ablation_changes_one_factor_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("segmenter", ["kmeans_c", "kmeans_s", "dbscan"])
-def test_scikit_learn_can_do_the_work(
+def test_impl_sklearn_calls_scikit_learn_and_gives_the_same_scores(
     segmenter: str, dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted: list[object] = []
@@ -81,7 +83,7 @@ def test_scikit_learn_can_do_the_work(
     run = evaluate(tmp_path, f"segmenter={segmenter}", *SMALL, capture=capsys)
     assert (run.status, fitted) == (0, [])
     other = evaluate(tmp_path, f"segmenter={segmenter}", "segmenter.impl=sklearn", *SMALL, capture=capsys)
-    assert len(fitted) == 1  # not a record of the other, whose values it need not share
+    assert len(fitted) == 1  # the record of the other row is not reused, as its values may differ
     assert set(other.table()["impl"]) == {"sklearn"}
     assert list(other.table()["acc"]) == list(run.table()["acc"])
     wrong = evaluate(tmp_path, f"segmenter={segmenter}", "segmenter.impl=scipy", *SMALL, capture=capsys)
@@ -98,8 +100,8 @@ def test_scikit_learn_can_do_the_work(
         if name != "files" and (refine == "none" or "refine" in parts.read("segmenter", name))
     ],
 )
-def test_the_same_again(name: str, refine: str) -> None:
-    """No segmenter keeps anything of a picture, or takes a random number that it was not given."""
+def test_a_segmenter_gives_the_same_labels_again(name: str, refine: str) -> None:
+    """No segmenter keeps anything of a picture, or uses a global random generator."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", overrides=[f"segmenter={name}"]).segmenter
     if "refine" in config:

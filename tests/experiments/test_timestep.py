@@ -45,7 +45,7 @@ def test_timestep_changes_the_attention(tiny: Path) -> None:
             assert float((maps[1].maps[side] - maps[other].maps[side]).abs().max()) > 1e-4
 
 
-def test_stable_diffusion_from_end_to_end(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_time_step_is_another_row(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = (*SD, f"backbone.path={tiny}", "segmenter.tau=0.1", "dataset.limit=2", "panels=1")
     done = evaluate(tmp_path / "run", *overrides, capture=capsys)
     assert done.status == 0, done.err
@@ -57,7 +57,7 @@ def test_stable_diffusion_from_end_to_end(tiny: Path, tmp_path: Path, capsys: py
 
 @pytest.fixture
 def steps(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], Run]:
-    """A sweep over time steps of two pictures."""
+    """Runs a sweep over time steps on two pictures."""
 
     def sweep(values: str) -> Run:
         overrides = (*SD, f"backbone.path={tiny}", "segmenter.tau=0.1", "dataset.limit=2", "panels=0", "batch_size=2")
@@ -66,7 +66,7 @@ def steps(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Cal
     return sweep
 
 
-def test_a_time_step_that_fails_takes_no_other_with_it(
+def test_a_time_step_that_fails_leaves_the_others_alone(
     steps: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attend = UNetAttention.attend_encoded
@@ -83,7 +83,7 @@ def test_a_time_step_that_fails_takes_no_other_with_it(
     assert jobs == [["failed"], ["ok"]]
 
 
-def test_a_sweep_that_grows_attends_its_new_time_steps_alone(
+def test_a_sweep_that_grows_computes_only_its_new_time_steps(
     steps: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attended: list[tuple[int, int]] = []

@@ -90,7 +90,7 @@ def test_maps_have_rows_that_sum_to_one_and_their_provenance(model: JointAttenti
         }
 
 
-def test_maps_are_the_picture_s_part_of_the_joint_attention(model: JointAttention, folder: Path) -> None:
+def test_maps_are_the_part_of_the_picture_in_the_joint_attention(model: JointAttention, folder: Path) -> None:
     """Expected: softmax over all tokens, the picture's part of it, rows normalised, mean over heads and blocks."""
     inputs, _ = recorded(model)
     calls = joint_calls(model)
@@ -161,7 +161,7 @@ def test_features_are_the_keys_of_the_last_chosen_block(model: JointAttention, f
         torch.testing.assert_close(maps.features, expected)
 
 
-def test_latents_and_prompt_are_the_pipeline_s(model: JointAttention, folder: Path) -> None:
+def test_latents_and_prompt_equal_those_of_the_pipeline(model: JointAttention, folder: Path) -> None:
     theirs, images = pipeline(folder), pictures(SIZE, 2)
     with torch.no_grad():
         latents = theirs.vae.encode(images / 127.5 - 1).latent_dist.mode()
@@ -182,7 +182,7 @@ def test_flux_tokens_are_packed_as_in_the_pipeline() -> None:
     assert torch.equal(positions(latents), FluxPipeline._prepare_latent_image_ids(2, 3, 2, "cpu", torch.float32))
 
 
-def test_flux_time_and_guidance_are_the_pipeline_s(tmp_path: Path) -> None:
+def test_flux_time_and_guidance_equal_those_of_the_pipeline(tmp_path: Path) -> None:
     """The transformer takes sigma = t / 1000. The dev model also takes a guidance scale."""
     folder = build_tiny_transformer("flux", tmp_path / "flux", guidance=True)
     model = Flux(str(folder), SIZE, blocks=CHOSEN).load("cpu")

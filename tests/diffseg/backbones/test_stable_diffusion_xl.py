@@ -42,7 +42,7 @@ def pipeline(model: UNetAttention) -> StableDiffusionXLPipeline:
     )
 
 
-def test_the_pass_is_the_pipeline_s_with_the_empty_prompt(model: UNetAttention) -> None:
+def test_the_pass_equals_that_of_the_pipeline_with_the_empty_prompt(model: UNetAttention) -> None:
     theirs, latents = pipeline(model), model.encode(pictures(SIZE, 2))
     with torch.no_grad():
         prompt, _, pooled, _ = theirs.encode_prompt("", device="cpu", do_classifier_free_guidance=False)
@@ -70,7 +70,7 @@ def test_maps_are_the_mean_of_diffusers_own_scores(model: UNetAttention) -> None
             torch.testing.assert_close(attention.maps[side], expected[side][number], atol=1e-6, rtol=1e-4)
 
 
-def test_features_are_the_encoder_s_last_self_attention(model: UNetAttention) -> None:
+def test_features_are_the_last_self_attention_of_the_encoder(model: UNetAttention) -> None:
     outputs: list[Tensor] = []
     layer = model.unet.down_blocks[-1].attentions[-1].transformer_blocks[-1].attn1
     hook = layer.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))

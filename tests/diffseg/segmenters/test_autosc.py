@@ -50,7 +50,7 @@ def test_eigengap_equals_a_loop() -> None:
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 5])
-def test_cluster_qr_is_scikit_learn_s(clusters: int) -> None:
+def test_cluster_qr_equals_scikit_learn(clusters: int) -> None:
     affinity = affinity_of(F.normalize(regions(9, 0.6, seed=clusters)[0], dim=1), 10).double()
     affinity.fill_diagonal_(0)  # scikit-learn leaves a node's edge to itself out of its degree
     options = {"affinity": "precomputed", "assign_labels": "cluster_qr", "random_state": 0}

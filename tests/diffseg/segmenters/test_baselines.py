@@ -86,7 +86,7 @@ def test_kmeans_with_fewer_different_maps_than_clusters_has_fewer_labels(impl: A
 
 
 @pytest.mark.parametrize("min_samples", [1, 4, 6])
-def test_dbscan_labels_are_sklearn_s(min_samples: int) -> None:
+def test_dbscan_labels_equal_sklearn(min_samples: int) -> None:
     found = set()
     for seed in range(4):
         maps = smooth(16, seed)
@@ -240,4 +240,4 @@ def test_neighbours_are_packed_as_numpy_packs_bits(columns: int) -> None:
     close = torch.rand(5, columns, generator=torch.Generator().manual_seed(columns)) < 0.5
     expected = np.packbits(close.numpy(), axis=1)
     np.testing.assert_array_equal(density.bits(close), expected)
-    np.testing.assert_array_equal(density.packed(close).numpy(), expected)  # as a GPU does it
+    np.testing.assert_array_equal(density.packed(close).numpy(), expected)  # the way of a GPU

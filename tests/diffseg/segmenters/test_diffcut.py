@@ -88,7 +88,7 @@ def test_attention_maps_can_stand_in_for_features() -> None:
     assert same_parts(labels.flatten(), expected.flatten())
 
 
-def test_tau_is_the_backbone_s_or_the_published_one() -> None:
+def test_tau_is_that_of_the_backbone_or_the_published_one() -> None:
     assert DiffCut().resolved(32, {"tau": 0.2}).tau == 0.2
     assert DiffCut().resolved(32, {}).tau == PUBLISHED_TAU
     assert DiffCut(0.7).resolved(32, {"tau": 0.2}).tau == 0.7

@@ -44,7 +44,7 @@ def test_bipartition_is_the_best_of_all_where_there_are_two_groups(seed: int) ->
 
 
 @pytest.mark.parametrize("dense", [0, 10_000])
-def test_second_eigenvector_is_scipy_s(monkeypatch: pytest.MonkeyPatch, dense: int) -> None:
+def test_second_eigenvector_equals_scipy(monkeypatch: pytest.MonkeyPatch, dense: int) -> None:
     monkeypatch.setattr(ncut, "DENSE", dense)
     for affinity in (planted((20, 30, 25))[0], (smooth(12, 3) + smooth(12, 3).T) / 2):
         degrees = np.diag(affinity.double().sum(dim=1).numpy())
@@ -126,7 +126,7 @@ def test_ncut_finds_the_quarters(upsample: ncut.Upsample, power: int) -> None:
 
 
 @pytest.mark.parametrize("power", [1, 3])
-def test_the_cosine_graph_holds_the_cosines_of_the_walk_s_rows(power: int) -> None:
+def test_the_cosine_graph_holds_the_cosines_of_the_rows_of_the_walk(power: int) -> None:
     """The test multiplies out the walk and computes one cosine at a time."""
     maps = smooth(6, 2)
     steps = maps.double().numpy()

@@ -55,7 +55,7 @@ def test_labels_have_the_scored_size() -> None:
     assert torch.equal(large, small.repeat_interleave(2, dim=0).repeat_interleave(2, dim=1))
 
 
-def test_slic_is_scikit_image_s() -> None:
+def test_slic_equals_scikit_image() -> None:
     segmentation = pytest.importorskip("skimage.segmentation")
     image, inside = two_tone()
     expected = segmentation.slic((image / 255).permute(1, 2, 0).numpy(), 12, 5.0, start_label=0)
@@ -106,7 +106,7 @@ def test_no_labelling_of_the_cells_beats_the_oracle(seed: int) -> None:
     cells = upsample_nearest(torch.arange(9).view(3, 3), 10)
     assert all(len(labels[cells == cell].unique()) == 1 for cell in range(9))
     labelled = truth >= 0
-    every = torch.tensor(list(product(range(3), repeat=9)))  # matching only renames the classes: names are free here
+    every = torch.tensor(list(product(range(3), repeat=9)))  # matching renames the segments, so their names are free
     hits = sum(
         (every[:, cells[pixel[0], pixel[1]]] == truth[pixel[0], pixel[1]]).long() for pixel in labelled.nonzero()
     )

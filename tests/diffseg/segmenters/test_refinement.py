@@ -79,7 +79,7 @@ def test_a_straight_border_stays_in_a_picture_of_one_colour() -> None:
     assert torch.equal(pamr(labels, torch.full((3, 24, 24), 0.5)), labels)
 
 
-def test_median_is_scipy_s() -> None:
+def test_median_equals_scipy() -> None:
     labels = torch.randint(0, 9, (11, 13), generator=torch.Generator().manual_seed(2))
     assert torch.equal(median_of(labels), torch.from_numpy(median_filter(labels.numpy(), 3)))
 

@@ -1,4 +1,4 @@
-"""The page itself, served by a process of its own and used in headless Chromium."""
+"""The page of make app, served by another process and used in headless Chromium."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from diffseg.pictures import by_area
 from tests.conftest import ROOT
 from tests.helpers.browser import chromium, console, requests, resize
 
-SIZE, SIDES = 224, (16, 8, 4)  # a quarter of the usual backbone's time
-PATIENCE = 120  # seconds, on a machine that does other things
+SIZE, SIDES = 224, (16, 8, 4)  # a quarter of the time at the usual size
+PATIENCE = 120  # seconds; the machine may do other work
 SEGMENTS, ATTENTION = ".st-key-segments", ".st-key-attention"
 
 
@@ -45,7 +45,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def address(dinov2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of a server with the real backbone."""
+    """Address of a server with the real backbone."""
     pytest.importorskip("streamlit", reason="streamlit is not installed: pip install streamlit")
     port, log = free_port(), tmp_path_factory.mktemp("server") / "log"
     command = [sys.executable, "-m", "experiments.app", "--port", str(port), "--size", str(SIZE), "--device", "cpu"]
@@ -83,13 +83,13 @@ def wait(browser: Chrome, condition: Callable[[], Any]) -> Any:
 
 
 def settle(browser: Chrome) -> None:
-    """Waits until the script behind the page has come to its end."""
+    """Waits until the script behind the page has ended."""
     state = "return document.querySelector('.stApp').dataset.testScriptState"
     wait(browser, lambda: browser.execute_script(state) == "notRunning")
 
 
 def find(browser: Chrome, selector: str) -> WebElement:
-    """The element, as soon as it is there."""
+    """Waits for an element and returns it."""
     return wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, selector))[0]
 
 
@@ -116,13 +116,13 @@ def sources(browser: Chrome, selector: str) -> list[str]:
 
 
 def move(browser: Chrome, key: str, presses: int) -> None:
-    """Moves a slider by so many steps."""
+    """Moves a slider by ``presses`` steps, to the left if negative."""
     thumb = find(browser, f".st-key-{key} [role=slider], .st-key-{key} input[type=range]")
     thumb.send_keys(*([Keys.ARROW_RIGHT if presses > 0 else Keys.ARROW_LEFT] * abs(presses)))
 
 
 def press(browser: Chrome, preset: str) -> None:
-    """Finds a button that sets R."""
+    """Presses a button that sets R."""
     settle(browser)
     buttons = browser.find_elements(By.CSS_SELECTOR, ".st-key-preset button")
     next(each for each in buttons if each.text == preset).click()
@@ -137,7 +137,7 @@ def pick(browser: Chrome, photo: str) -> None:
     settle(browser)
     find(browser, f".gallery [title={photo}]").click()
     wait(browser, lambda: f"{photo}, " in caption(browser))
-    wait(browser, lambda: sources(browser, f"{SEGMENTS} .photo") not in (before, []))  # what went before stays a while
+    wait(browser, lambda: sources(browser, f"{SEGMENTS} .photo") not in (before, []))  # the old picture stays a while
 
 
 def caption(browser: Chrome) -> str:
@@ -168,7 +168,7 @@ def download(browser: Chrome, folder: Path, key: str) -> Path:
     return file
 
 
-def test_the_result_follows_and_a_click_shows_attention(browser: Chrome, tmp_path: Path) -> None:
+def test_the_result_follows_the_settings_and_a_click_shows_attention(browser: Chrome, tmp_path: Path) -> None:
     start = expected(0.3)
     assert segments(browser) == start.max() + 1
 
@@ -215,7 +215,7 @@ def test_the_result_follows_and_a_click_shows_attention(browser: Chrome, tmp_pat
     }
 
 
-def test_two_segmenters_side_by_side(browser: Chrome, tmp_path: Path) -> None:
+def test_two_segmenters_are_shown_side_by_side(browser: Chrome, tmp_path: Path) -> None:
     assert texts(browser, f"{SEGMENTS} b") == ["diffseg", "Photograph"]
     for name in ("kmeans_c", "ncut"):
         field = find(browser, ".st-key-right input")
@@ -247,7 +247,7 @@ def test_a_dropped_photograph_gets_the_segments_of_the_command_line(browser: Chr
     assert file.read_bytes() == (tmp_path / "out" / "my cat.labels.png").read_bytes()
 
 
-def test_what_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chrome, tmp_path: Path) -> None:
+def test_a_file_that_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chrome, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     find(browser, "input[type=file]").send_keys(str(tmp_path / "notes.txt"))
     alerts = ".stMain [data-testid=stAlert]"
@@ -256,7 +256,7 @@ def test_what_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chrome, tm
     pick(browser, "coffee")
     wait(browser, lambda: not texts(browser, alerts))
     assert segments(browser) > 0
-    # No resolution at all.
+    # All weights in R are zero.
     for side, steps in zip(SIDES, (20, 10, 5), strict=True):
         move(browser, f"R-{side}", -steps)
     wait(browser, lambda: any("not all zero" in each for each in texts(browser, alerts)))
@@ -299,7 +299,7 @@ def test_tabs_do_not_mix_their_pictures(browser: Chrome, address: str) -> None:
         (["--port", "many"], "argument --port: invalid int value"),
     ],
 )
-def test_what_keeps_it_from_starting_is_one_line(
+def test_an_argument_that_prevents_the_start_is_one_line(
     arguments: list[str], message: str, dinov2: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("streamlit", reason="streamlit is not installed: pip install streamlit")

@@ -1,4 +1,4 @@
-"""The page offers the parts of conf/, and every value it offers can be computed."""
+"""The page offers the parts of conf/, and every offered value works."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def test_settings_start_as_on_the_command_line(spec: ViT | StableDiffusion) -> N
     assert known["dbscan"].defaults.items() >= spec.tuned["dbscan"].items()
 
 
-def test_all_that_need_nothing_but_a_picture_are_offered() -> None:
+def test_all_segmenters_that_need_only_a_picture_are_offered() -> None:
     assert set(parts.names("segmenter")) - set(offers(SMALL)) <= {"oracle", "kmeans_s", "files"}
     described = {knob.name: knob.about for knob in offers(SMALL)[FIRST].knobs}
     assert described["tau"].startswith("threshold in nats")
 
 
-def test_ranges_end_where_the_segmenter_does() -> None:
+def test_ranges_end_at_the_limits_of_the_segmenter() -> None:
     knobs = {
         knob.name: knob for offer in ("diffseg", "hdbscan", "agglomerative") for knob in offers(SMALL)[offer].knobs
     }

@@ -1,4 +1,4 @@
-"""What the page computes, without the page: one picture's maps, and only what has changed anew."""
+"""The computations of the page, without the page: one pass per picture, and only changed steps again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def diffseg_of(**values: float) -> DiffSeg:
 
 
 def test_a_study_is_gone_when_the_next_picture_comes() -> None:
-    """Its tensors are a GB at S = 64, which no later garbage collection may have to find."""
+    """Its tensors take a GB at S = 64, which must not wait for a garbage collection."""
     gc.disable()
     try:
         found = Study(picture(), Random())
@@ -64,7 +64,7 @@ def test_segments_are_those_of_the_library() -> None:
     assert torch.equal(diffseg.aggregate(found.maps.maps, dict(zip(SIDES, PROPORTIONAL, strict=True))), proportional)
 
 
-def test_only_what_changed_is_computed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_steps_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     model, calls = Random(), {"aggregate": 0, "divergence": 0, "merge": 0}
 
     def counted(name: str, function: object) -> object:
@@ -106,7 +106,7 @@ def test_divergences_of_many_grids_do_not_fill_the_memory(monkeypatch: pytest.Mo
         assert len(found._aggregated(PROPORTIONAL).shared["merger, attention"]._divergences) <= 3
 
 
-def test_a_place_has_the_attention_of_its_location() -> None:
+def test_the_attention_of_a_place_is_that_of_its_location() -> None:
     found = Study(picture(), Random())
     maps = found.attention(0.7, 0.2, PROPORTIONAL)
     assert list(maps) == ["8 x 8", "4 x 4", "2 x 2", "aggregated"]
@@ -140,11 +140,13 @@ def test_a_large_picture_is_shown_small_and_written_large() -> None:
         (DiffSeg(TAU, 4, grid="even"), (1.0, 1.0), "weights: need one number for each of the sides"),
     ],
 )
-def test_what_cannot_be_is_said(segmenter: DiffSeg, weights: tuple[float, ...], message: str) -> None:
+def test_a_bad_setting_is_an_error_and_the_study_goes_on(
+    segmenter: DiffSeg, weights: tuple[float, ...], message: str
+) -> None:
     found = Study(picture(), Random())
     with pytest.raises(ValueError, match=message):
         found.segment(segmenter, weights)
-    assert found.segment(diffseg_of(), PROPORTIONAL).count > 1  # and all goes on
+    assert found.segment(diffseg_of(), PROPORTIONAL).count > 1  # the study still works
 
 
 def test_files_are_those_of_the_library(tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def pixels(uri: str, mode: str) -> NDArray[np.uint8]:
         return np.asarray(image.convert(mode))
 
 
-def test_drawings_lie_over_each_other_as_the_overlay_does() -> None:
+def test_stacked_drawings_look_like_the_overlay() -> None:
     labels = np.zeros((20, 30), np.int64)
     labels[:, 14:] = 1
     image = np.full((20, 30, 3), 90, np.uint8)

@@ -1,4 +1,4 @@
-"""The table beside the paper's, from synthetic records: what is ours, what is theirs, and what is missing."""
+"""The table beside the paper's, from synthetic records: our numbers, the published ones, and notes on missing ones."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def written(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_published_row_stands_once_with_ours_beside_it(table: pd.DataFrame) -> None:
+def test_every_published_row_is_there_once_with_ours_beside_it(table: pd.DataFrame) -> None:
     assert tuple(table.columns) == COLUMNS
     published = published_table(TABLE1)
     both = table.merge(published, on=[*published.columns])
@@ -101,7 +101,7 @@ def test_the_text_says_what_is_missing_and_untuned(written: Path) -> None:
     assert pd.read_csv(written / "table.csv")["note"].dropna().tolist() == ["k is ours", NOTE]
 
 
-def test_a_whole_run_has_nothing_to_excuse(tmp_path: Path) -> None:
+def test_the_text_of_a_complete_run_has_no_caveats(tmp_path: Path) -> None:
     whole = write_paper_table(tmp_path, TABLE1, results_of(ROWS[-1:], RECORDS), 8)
     assert "Not comparable" not in whole
     assert "Failed" not in whole

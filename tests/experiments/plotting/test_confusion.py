@@ -31,14 +31,14 @@ def results(tmp_path: Path) -> Results:
     return Results(pd.DataFrame(summary), nothing, nothing, nothing, {"": tmp_path}, ())
 
 
-def test_shares_of_the_true_class(results: Results) -> None:
+def test_shares_of_the_true_class_are_in_percent(results: Results) -> None:
     table = shares_of(results, "tau=0.3", "present")
     expected = pd.DataFrame([[75.0, 25.0, 0.0], [75.0, 0.0, 25.0]], ["sky", "boat"], ["sky", "boat", NO_CLASS])
     pd.testing.assert_frame_equal(table, expected)
     assert list(shares_of(results, "tau=0.3", "official").columns) == ["NA"]  # the name of a class, not a gap
 
 
-def test_a_panel_for_each_protocol(results: Results) -> None:
+def test_each_protocol_has_a_panel(results: Results) -> None:
     figure = confusion(results, "tau=0.3", "the best setting")
     assert figure is not None
     official, present = figure.axes[:2]

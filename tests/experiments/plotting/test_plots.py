@@ -1,4 +1,4 @@
-"""Plots show the numbers of the tables: checked against tables made by hand."""
+"""Plots show the numbers of the tables, checked with made-up tables."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def test_scores_are_those_of_the_summary() -> None:
         assert set(lines(axis)) == {"proportional", "finest"}
         rows = results.summary[results.summary["protocol"] == protocol]
         for weights, (heights, ends) in lines(axis).items():
-            own = rows[rows["weights"] == weights].set_index("tau").loc[["0.5", "0.9", "1.1"]]  # by size
+            own = rows[rows["weights"] == weights].set_index("tau").loc[["0.5", "0.9", "1.1"]]  # in numerical order
             assert heights == pytest.approx(list(own[metric]))
             assert np.allclose(ends, own[[f"{metric}_low", f"{metric}_high"]])
         assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0.5", "0.9", "1.1"]
 
 
-def test_the_mean_over_what_else_varies_is_announced() -> None:
+def test_the_title_names_the_parameters_that_are_averaged() -> None:
     results = made_up(*grid(tau=("0.5", "0.9"), weights=("proportional", "finest"), anchors=("8", "16")))
     figure = plots.scores(results, "tau", "weights")
     assert "mean over anchors" in figure.get_suptitle()
@@ -110,8 +110,8 @@ def test_the_mean_over_what_else_varies_is_announced() -> None:
     assert "mean over weights, anchors" in plots.scores(results, "tau", "").get_suptitle()
 
 
-def test_only_like_is_averaged_with_like() -> None:
-    """One choice at a time, as an audit: the default of the others, and nothing else, stands beside the choice."""
+def test_only_rows_that_differ_in_nothing_else_are_compared() -> None:
+    """Rows as in an audit, each with one changed choice: a choice is compared only with the default row."""
     default = {"scheme": "official", "rule": "official"}
     results = made_up(default, {**default, "scheme": "paper"}, {**default, "rule": "paper"})
     kept = comparable(results.summary, "scheme")
@@ -120,7 +120,7 @@ def test_only_like_is_averaged_with_like() -> None:
     assert heights == list(kept[kept["protocol"] == "official"]["acc"])
 
 
-def test_methods_are_lines_where_there_are_several() -> None:
+def test_several_methods_are_several_lines() -> None:
     several = grid(name=("K-Means-C", "DBSCAN"), weights=("proportional", "finest"))
     assert set(lines(plots.scores(made_up(*several), "weights").axes[0])) == {"K-Means-C", "DBSCAN"}
 
@@ -130,7 +130,7 @@ def test_a_parameter_that_does_not_vary_is_named() -> None:
         plots.scores(made_up(*grid(tau=("0.5",), anchors=("8", "16"))), "tau")
 
 
-def test_segments_and_the_classes_that_an_image_has() -> None:
+def test_segments_are_shown_with_the_mean_number_of_classes() -> None:
     results = made_up(*grid(tau=("0.5", "0.9"), anchors=("8", "16")))
     (axis,) = plots.segments(results, "tau", "").axes
     rows = results.per_image[results.per_image["protocol"] == "official"]
@@ -158,7 +158,7 @@ def counts(results: Results, setting: str, protocol: str) -> list[Counts]:
     ]
 
 
-def test_paired_changes_are_those_of_the_score_of_all_images() -> None:
+def test_paired_changes_are_changes_of_the_score_over_all_images() -> None:
     results = made_up(*grid(tau=("0.5", "0.9", "1.1")))
     reference, *others = "DiffSeg, tau=0.9", "DiffSeg, tau=0.5", "DiffSeg, tau=1.1"
     figure = plots.paired(results, reference)
@@ -186,7 +186,7 @@ def test_paired_changes_are_of_the_images_that_both_have() -> None:
     assert x == pytest.approx(100 * (accuracy(sum(new[1:], new[0])) - accuracy(sum(old[1:], old[0]))))
 
 
-def test_what_is_compared_and_why_stands_above() -> None:
+def test_titles_say_which_settings_are_compared_and_why() -> None:
     results = made_up(*grid(tau=("0.5", "0.9", "1.1")))
     leader = best(results.summary)
     assert f"change from {leader}, the best by mIoU present" in plots.paired(results, leader).get_suptitle()
@@ -200,7 +200,7 @@ def test_what_is_compared_and_why_stands_above() -> None:
     assert contrast(official)[2].endswith("by mIoU official")
 
 
-def test_the_user_may_choose_what_is_compared() -> None:
+def test_the_user_may_choose_the_settings_to_compare() -> None:
     results = made_up(*grid(tau=("0.5", "0.9", "1.1")))
     wanted = ["DiffSeg, tau=0.9", "DiffSeg, tau=0.5"]
     figures = all_plots(results, wanted)
@@ -216,7 +216,7 @@ def test_the_user_may_choose_what_is_compared() -> None:
         plots.paired(results, "tau=7")
 
 
-def test_class_differences() -> None:
+def test_classes_are_sorted_by_their_difference() -> None:
     results = made_up(*grid(tau=("0.5", "0.9")))
     first, second = "DiffSeg, tau=0.5", "DiffSeg, tau=0.9"
     figure = plots.classes(results, first, second)
@@ -234,7 +234,7 @@ def test_class_differences() -> None:
             assert (x, segment[0, 0], segment[1, 0]) == pytest.approx((own["iou"], own["iou_low"], own["iou_high"]))
 
 
-def test_images_numbers_those_furthest_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_differ_most_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "OUTLIERS", 2)
     results = made_up(*grid(tau=("0.5", "0.9")))
     first, second = "DiffSeg, tau=0.5", "DiffSeg, tau=0.9"
@@ -246,17 +246,17 @@ def test_images_numbers_those_furthest_apart(monkeypatch: pytest.MonkeyPatch) ->
     axis = figure.axes[0]
     table = results.per_image.query("protocol == 'official'").pivot(index="image", columns="setting", values="acc")
     assert set(axis.get_lines()[1].get_xdata()) == set(table[first])
-    for text in axis.texts:  # beside its point, in every panel the same image
+    for text in axis.texts:  # each number is near the point of its image
         x, y = table.loc[furthest[int(text.get_text()) - 1], [first, second]]
         assert text.get_position() == pytest.approx((x, y), abs=6)
-    # Nobody may take a mean of an image's own scores for what the tables say.
+    # The mean of the scores of single images is not the score in the tables, so it is not shown.
     assert [axis.get_title() for axis in figure.axes] == [
         f"{score} of each image" for score in ("ACC", "mIoU official", "mIoU present")
     ]
     assert "mean" not in figure.get_suptitle()
 
 
-def test_numbers_stand_on_no_point_and_on_no_other_number() -> None:
+def test_numbers_cover_no_point_and_no_other_number() -> None:
     crowd = np.array([(50, 50), (54, 50), (46, 50), (99, 99), (1, 1)])
     (axis,) = new_figure(1)[1]
     number_points(axis, crowd, 100, crowd)
@@ -268,14 +268,14 @@ def test_numbers_stand_on_no_point_and_on_no_other_number() -> None:
     assert ((places > 0) & (places < 100)).all()
 
 
-def test_segments_that_differ_much_are_to_scale() -> None:
+def test_segment_counts_that_differ_much_have_a_logarithmic_axis() -> None:
     results = made_up(*grid(iterations=("1", "3")))
     assert plots.segments(results, "iterations").axes[0].get_yscale() == "linear"
     results.per_image.loc[results.per_image["iterations"] == "1", "segments"] = 100
     assert plots.segments(results, "iterations").axes[0].get_yscale() == "log"
 
 
-def test_methods_average_seeds_and_show_what_was_published() -> None:
+def test_methods_average_seeds_and_show_published_numbers() -> None:
     results = made_up(*grid(name=("K-Means-C",), seed=("0", "1", "2")), {"name": "DiffSeg", "tau": "0.3"})
     results.summary.loc[results.summary["name"] == "DiffSeg", "published_acc"] = 72.5
     figure = plots.methods(results)
@@ -288,7 +288,7 @@ def test_methods_average_seeds_and_show_what_was_published() -> None:
     assert "hollow: published" in figure.get_suptitle()
 
 
-def test_class_agnostic_scores_of_every_setting() -> None:
+def test_class_agnostic_scores_are_shown_for_every_setting() -> None:
     results = made_up(*grid(tau=("0.5", "0.9")))
     figure = class_agnostic(results)
     rows = results.summary[results.summary["protocol"] == "official"]
@@ -319,12 +319,14 @@ def test_of_many_settings_the_best_are_shown() -> None:
     assert contrast(results.summary)[:2] == (ranked.iloc[-1], ranked.iloc[0])
 
 
-def test_protocols_and_overview() -> None:
+def test_the_plot_of_protocols_shows_the_scores_of_the_overview() -> None:
     results = made_up(*grid(tau=("0.5", "0.9", "1.1")))
     left, right = plots.protocols(results).axes
     table = overview(results.summary)
     drawn = {each.get_label(): each.lines[0].get_xdata() for each in left.containers}
-    assert drawn == {setting: [score] for setting, score in table["mIoU official"].items()}  # each has its name
+    assert drawn == {
+        setting: [score] for setting, score in table["mIoU official"].items()
+    }  # each setting has its own label
     gap = table["mIoU present"] - table["mIoU official"]
     assert [line.get_ydata()[0] for line in right.get_lines()] == pytest.approx(list(gap))
     assert len({line.get_color() for line in right.get_lines()}) == 3
@@ -356,7 +358,7 @@ def test_long_names_beside_the_panels_do_not_shrink_them() -> None:
     assert width("a method with quite a long name") == pytest.approx(width("short"), rel=0.05)
 
 
-def test_k_means_against_diffseg() -> None:
+def test_the_best_k_means_is_compared_with_the_best_diffseg() -> None:
     kinds = {"kmeans_c": "K-Means-C", "kmeans_s": "K-Means-S", "dbscan": "DBSCAN", "diffseg": "DiffSeg"}
     results = made_up(*({"name": name, "segmenter": segmenter} for segmenter, name in kinds.items()))
     scores = results.summary.query("protocol == 'present'").set_index("segmenter")["miou"]
@@ -388,7 +390,7 @@ def test_failed_images_and_settings_are_left_out() -> None:
     numbers = [name for name in results.summary if name.startswith(("acc", "miou", "segments"))]
     results.summary.loc[results.summary["tau"] == "1.1", numbers] = np.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # such as of panels without room
+        warnings.simplefilter("error")  # such as about panels without room
         for figure in all_plots(results).values():
             figure.draw_without_rendering()
         plots.images(results, "DiffSeg, tau=1.1", "DiffSeg, tau=0.9").draw_without_rendering()  # no image in common

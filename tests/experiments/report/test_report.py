@@ -1,4 +1,4 @@
-"""The page of a results folder, opened in a browser: what it sorts, filters, compares, and that it calls nobody."""
+"""The report of a results folder in a browser: it sorts, filters and compares, and requests nothing from a server."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_gallery_sorts_filters_compares_and_enlarges(
         resize(browser, 1400, 1000)
         browser.get(page.as_uri())
 
-        # Sorted by the score of one method, under either protocol, both ways round; the fourth has no label maps.
+        # Sort by the score of one method, for both protocols and directions. The fourth picture has no label maps.
         for protocol, metric, order in (("official", "mIoU", "ascending"), ("present", "ACC", "descending")):
             browser.find_element(By.CSS_SELECTOR, f"#protocol [value={protocol}]").click()
             for name, option in (("sort", metric), ("of", "K-Means-C"), ("order", order)):
@@ -94,7 +94,7 @@ def test_the_gallery_sorts_filters_compares_and_enlarges(
         choose(browser, "#order", "ascending")
         assert titles(browser) == list(photos.ids)
 
-        # Filtered by each class in turn: the pictures whose square has it.
+        # Filter by each class: the pictures whose square has it are left.
         squares = {id: centre_crop(photos.load(id).label) for id in photos.ids}
         classes = {photos.classes[label] for square in squares.values() for label in np.unique(square[square != VOID])}
         options = [each.text for each in Select(browser.find_element(By.ID, "class")).options]
@@ -121,7 +121,7 @@ def test_the_gallery_sorts_filters_compares_and_enlarges(
             assert page_width <= width  # nothing sticks out
         resize(browser, 1400, 1000)
 
-        # All pictures in the table of scores, sorted by a click, and by a second one.
+        # The table of scores has all pictures. A click sorts it, a second click reverses the order.
         choose(browser, "#columns select:first-child", "K-Means-S")
         assert column(browser, "#scores", 0) == ids
         own = scores.loc[("K-Means-S", "present")].loc[ids, "acc"]
@@ -129,7 +129,7 @@ def test_the_gallery_sorts_filters_compares_and_enlarges(
             browser.execute_script("document.querySelectorAll('#scores thead button')[1].click()")
             assert column(browser, "#scores", 1) == [f"{value:.1f}" for value in own.sort_values(ascending=ascending)]
 
-        # Enlarged, and flipped through with the keyboard.
+        # Enlarge a tile, and go to others with the keyboard.
         tile = browser.find_element(By.CSS_SELECTOR, "#tiles article:first-child figure:last-child button")
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", tile)
         tile.click()
@@ -150,7 +150,9 @@ def test_the_gallery_sorts_filters_compares_and_enlarges(
         assert screenshot.size == (1400, 1000)
 
 
-def test_numbers_are_those_of_the_tables(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_numbers_and_colours_are_those_of_the_results(
+    dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = evaluate(tmp_path / "run", "experiment=demo", "dataset.limit=2", "panels=1", *SMALL, capture=capsys)
     page = page_of(run)
     text = page.read_text("utf-8")
@@ -165,7 +167,7 @@ def test_numbers_are_those_of_the_tables(dinov2: Path, tmp_path: Path, capsys: p
     assert f"torch {facts['versions']['torch']}" in text
     assert text.count("data:image/svg+xml") > 2
 
-    # The tiles: ground truth in the colours of its classes, a method's segments in those they are matched with.
+    # The ground truth has the colours of its classes, a segment the colour of the class it is matched with.
     first, second = data_of(page)["pictures"]
     assert "photo" not in second
     truth = centre_crop(Photos().load(first["id"]).label)
@@ -181,7 +183,7 @@ def test_numbers_are_those_of_the_tables(dinov2: Path, tmp_path: Path, capsys: p
         assert segments & colours
 
 
-def test_what_files_are_called_stays_text(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_in_names_of_files_stays_text(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ids = ("<img src=x onerror=alert(1)>", "b'\"&amp;", "c")
     root = tmp_path / "<!--<" / "script><script>alert(2)<" / "script>"
     for seed, id in enumerate(ids):
@@ -268,6 +270,6 @@ def test_a_matched_segment_has_the_colour_of_its_class() -> None:
     labels = np.array([[0, 0, 4, 4], [0, 0, 7, 7]])
     truth = np.array([[2, 2, 1, 1], [2, 2, 1, VOID]])
     painted = class_colours(labels, contingency(labels, truth, 3))
-    assert painted.tolist() == [[2, 2, 1, 1], [2, 2, 10, 10]]  # 7 is left over: it counts on from the three classes
-    # A background takes it as well.
+    assert painted.tolist() == [[2, 2, 1, 1], [2, 2, 10, 10]]  # 7 has no class: its colour is 3 + 7
+    # The background takes segment 7, too.
     assert class_colours(labels, contingency(labels, truth, 3), background=1).tolist() == [[2, 2, 1, 1], [2, 2, 1, 1]]

@@ -1,4 +1,4 @@
-"""The audit of a protocol on a real picture, and its comparison of rows that do not have the same pictures."""
+"""The audit of a protocol: on a real picture, and with rows that lack some pictures."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.helpers.made_records import records, results_of
 from tests.helpers.runs import SMALL, evaluate
 
 
-def test_every_choice_moves_the_scores_by_what_the_summary_says(
+def test_changes_in_the_audit_are_differences_in_the_summary(
     dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = evaluate(tmp_path, "experiment=protocol_audit", "dataset.limit=1", *SMALL, capture=capsys)
     assert run.status == 0, run.err
     table, summary = run.table("audit"), run.table()
-    # A first row and its other score; then two scores a choice. The size and the grid of the first row are no choice.
+    # Two scores for the first row and for each choice. Size and grid of the first row are not choices.
     choices = {"DiffSeg": 8, "K-Means-C": 1, "K-Means-S": 1, "DBSCAN": 2}
     assert table.groupby("method").size().to_dict() == {name: 2 + 2 * count for name, count in choices.items()}
     assert tuple(table.columns) == COLUMNS
@@ -43,7 +43,7 @@ def test_every_choice_moves_the_scores_by_what_the_summary_says(
             after, before = (scores.loc[row["protocol"], metric] for scores in (nearest, first))
             assert row[metric] == after
             assert row[f"{metric}_change"] == pytest.approx(after - before, abs=2e-4)
-            assert row[[f"{metric}_change_low", f"{metric}_change_high"]].isna().all()  # of one picture
+            assert row[[f"{metric}_change_low", f"{metric}_change_high"]].isna().all()  # one picture has no interval
 
 
 FIRST, OTHER = (
@@ -62,8 +62,8 @@ def score(chosen: list[dict[str, Any]]) -> tuple[float, float]:
     return 100 * accuracy(total), 100 * mean_iou(total)
 
 
-def test_a_change_is_measured_on_the_pictures_of_both(tmp_path: Path) -> None:
-    """A row that lost its hard pictures is not compared with one that has them."""
+def test_a_change_is_measured_on_the_pictures_that_both_rows_have(tmp_path: Path) -> None:
+    """Otherwise, a row that lost its hard pictures would look better."""
     before, after = with_underflow(records(0, 6), 0.25), with_underflow(records(1, 4), 0.25)
     lost = [{"image": before[number]["image"], "status": "failed", "reason": "no proposals"} for number in (4, 5)]
     results = {FIRST.key: before, OTHER.key: [*after, *lost]}

@@ -1,4 +1,4 @@
-"""A results folder runs again."""
+"""``--rerun`` repeats the run or the sweep of a results folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rerun(*arguments: str, patch: pytest.MonkeyPatch) -> None:
     main()
 
 
-def test_a_run_runs_again_elsewhere(
+def test_a_run_is_repeated_in_another_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = evaluate(tmp_path / "first", *FEW, "segmenter.tau=0.35", capture=capsys)
@@ -40,7 +40,7 @@ def test_a_run_runs_again_elsewhere(
     assert set(first.table()["tau"]) == {0.5}
 
 
-def test_a_sweep_runs_again(
+def test_a_sweep_is_resumed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = evaluate(tmp_path / "sweep", *FEW, "segmenter.tau=0.3,0.4", capture=capsys, multirun=True)
@@ -60,7 +60,7 @@ def test_tables_take_a_folder_and_nothing_else(
     assert capsys.readouterr().err == expected
 
 
-def test_a_folder_that_cannot_run_again(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_rerun_is_an_error(tmp_path: Path) -> None:
     for arguments in (["--rerun"], ["--rerun", str(tmp_path / "absent")]):
         with pytest.raises(ConfigError, match="--rerun: must be followed by a results folder"):
             with_rerun(arguments)
@@ -74,7 +74,6 @@ def test_a_folder_that_cannot_run_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/tmp/a b", "/tmp/a=b", "/tmp/müller", "/tmp/a,b", '/tmp/a"b'])
 def test_a_stored_path_is_read_as_it_was_typed(path: str) -> None:
-    """Also the form into which Hydra's sweeper puts the overrides of a job."""
     stored = plan._settings(normalise_argv([f"dataset.root={path}", "hydra/launcher=basic", "results_dir=elsewhere"]))
     assert len(stored) == 1
     again = normalise_argv(stored)

@@ -1,4 +1,4 @@
-"""Rows of the experiments: sweeps, what reaches which row, and the number of clusters that the data tell."""
+"""Rows of the experiments: sweeps, overrides that reach them, and the number of clusters from the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
 from tests.helpers.rows import rows_of
 
 
-def test_a_sweep_makes_a_row_a_value() -> None:
+def test_a_sweep_makes_a_row_for_each_value() -> None:
     rows = [(row.name, row.composed.segmenter.get("seed")) for row in rows_of("experiment=table1")]
     assert rows == [
         *(("K-Means-C", seed) for seed in range(5)),
@@ -26,25 +26,25 @@ def test_a_sweep_makes_a_row_a_value() -> None:
     ]
 
 
-def test_two_sweeps_multiply() -> None:
+def test_two_sweeps_make_a_row_for_each_combination() -> None:
     rows = "rows=[{name: A, overrides: ['segmenter=dbscan', 'segmenter.eps=0.1,0.2', 'segmenter.min_samples=2,3']}]"
     pairs = [(row.composed.segmenter.eps, row.composed.segmenter.min_samples) for row in rows_of(rows)]
     assert pairs == [(0.1, 2), (0.1, 3), (0.2, 2), (0.2, 3)]
 
 
-def test_what_the_user_gives_ends_a_sweep() -> None:
+def test_a_value_of_the_user_replaces_a_sweep() -> None:
     rows = rows_of("experiment=table1", "+segmenter.seed=7")
     assert [(row.name, row.composed.segmenter.seed) for row in rows[:2]] == [("K-Means-C", 7), ("K-Means-S", 7)]
     assert len(rows) == 6
 
 
 @pytest.mark.parametrize("experiment", ["table1", "table2"])
-def test_what_the_user_gives_beats_what_the_row_gives(experiment: str) -> None:
+def test_a_value_of_the_user_replaces_that_of_a_row(experiment: str) -> None:
     sizes = {row.name: row.size for row in rows_of(f"experiment={experiment}", "backbone.size=64")}
     assert {size for name, size in sizes.items() if name != "DinoSeg"} == {64}
 
 
-def test_the_rows_of_the_tables() -> None:
+def test_rows_of_the_tables_have_the_published_settings() -> None:
     for experiment, sizes, tau in (("table1", [320, 512], 1.1), ("table2", [320, 512], 0.9)):
         rows = [row for row in rows_of(f"experiment={experiment}") if row.name == "DiffSeg"]
         assert [row.size for row in rows] == sizes
@@ -54,7 +54,9 @@ def test_the_rows_of_the_tables() -> None:
     assert {name for name, note in notes.items() if note} == {"DBSCAN", "DinoSeg"}
 
 
-def test_a_path_reaches_the_rows_that_leave_the_backbone_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_backbone_path_reaches_only_rows_that_choose_no_backbone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("DIFFSEG_DINO_VITS8", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     rows = rows_of("experiment=table1", f"backbone.path={tmp_path}", f"dataset.root={write_folder(tmp_path)}")
@@ -79,13 +81,13 @@ def test_a_key_of_a_chosen_backbone_reaches_its_row() -> None:
     "rows",
     ["3", "[3]", "[{overrides: [tracker]}]", "[{name: A, override: []}]", "[{name: A, overrides: 3}]"],
 )
-def test_rows_that_are_none(rows: str) -> None:
+def test_malformed_rows_are_refused(rows: str) -> None:
     with pytest.raises(ConfigError, match="rows: must be a list of "):
         rows_of(f"rows={rows}")
 
 
-def test_clusters_of_the_data_set(tmp_path: Path) -> None:
-    """Neither the margins count, nor void pixels, nor where the run stops."""
+def test_mean_classes_counts_the_classes_in_the_squares_of_all_pictures(tmp_path: Path) -> None:
+    """Margins, void pixels and the limit of the run make no difference."""
     root = write_folder(tmp_path)
     with Image.open(image_of(root, IDS[0])) as image:
         width, height = image.size
@@ -104,7 +106,7 @@ def test_clusters_of_the_data_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_open_clusters_are_filled_in() -> None:
+def test_clusters_that_are_null_become_the_mean_number_of_classes() -> None:
     (row,) = rows_of("segmenter=kmeans_c", "segmenter.clusters=null", "dataset.limit=1")
     expected = mean_classes(row.dataset)
     assert prepare(row).settings["segmenter"]["clusters"] == expected

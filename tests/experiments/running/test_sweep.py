@@ -1,4 +1,4 @@
-"""Sweeps in one pass: every job's files are those of a run of its own, and nothing is computed twice."""
+"""Sweeps in one pass: each job has the files of a single run, and nothing is computed twice."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often the steps that jobs share were taken."""
+    """Number of calls of each step that jobs can share."""
     counted: Counter[str] = Counter()
 
     def count(owner: Any, name: str) -> None:
@@ -77,7 +77,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def jobs(run: Run) -> dict[str, Any]:
-    """The tables of every job, with the records and label maps from which they are made, wherever these lie."""
+    """Job -> name -> content of its tables and its configuration, without timings."""
     folders = [path for path in sorted(run.folder.iterdir()) if path.name.isdecimal()]
     files = {path.name: without_timings(path) for path in folders}
     return {
@@ -87,7 +87,7 @@ def jobs(run: Run) -> dict[str, Any]:
 
 
 def results(run: Run) -> tuple[list[str], dict[str, bytes]]:
-    """Every record, timings taken out, and every label map, in one folder or in several."""
+    """All records without timings, and all label maps, from one folder or several."""
     records = []
     for path in run.folder.rglob("records.jsonl"):
         for line in path.read_text().splitlines():
@@ -96,16 +96,16 @@ def results(run: Run) -> tuple[list[str], dict[str, bytes]]:
     return sorted(set(records)), labels
 
 
-def test_files_are_those_of_jobs_of_their_own(sweep: Sweep, calls: Counter[str]) -> None:
+def test_files_are_those_of_jobs_run_one_by_one(sweep: Sweep, calls: Counter[str]) -> None:
     points = ("segmenter.tau=0.3,0.5", "segmenter.anchors=4,2", "aggregation.weights=proportional,finest")
     overrides = (*VIT, "dataset.limit=2", "panels=1", *points)
     together = sweep(*overrides)
     assert together.status == 0, together.err
     assert calls == {
-        **{"square_image": 2, "attend_encoded": 2},  # pictures
-        **{"__call__": 4, "of": 4},  # weights each
-        "divergence": 8,  # and numbers of anchors
-        "proposals": 16,  # and thresholds
+        **{"square_image": 2, "attend_encoded": 2},  # 2 pictures
+        **{"__call__": 4, "of": 4},  # times 2 weights
+        "divergence": 8,  # times 2 numbers of anchors
+        "proposals": 16,  # times 2 thresholds
     }
     apart = sweep(*overrides, "hydra/launcher=basic", folder="apart")
     assert apart.status == 0, apart.err
@@ -133,18 +133,18 @@ def test_time_steps_share_the_latent(sweep: Sweep, calls: Counter[str], tmp_path
     assert jobs(together) == jobs(apart)
 
 
-def test_experiments_and_methods_share_too(sweep: Sweep, calls: Counter[str]) -> None:
-    """The baselines are the same in both jobs: they are run once, and stand once in the table."""
+def test_rows_of_an_experiment_share_the_pass_too(sweep: Sweep, calls: Counter[str]) -> None:
+    """The baselines are the same in both jobs, so they run once and have one line in the table."""
     demo = (*SMALL[:2], "experiment=demo", "dataset.limit=1", "panels=1", "segmenter.anchors=2,4")
     together = sweep(*demo)
     assert together.status == 0, together.err
     assert (calls["attend_encoded"], calls["__call__"], calls["proposals"]) == (1, 1, 2)
     assert calls["cluster_seeds"] == 1  # the picture has 6 classes, K-Means-C's number of clusters
-    assert together.out.count("K-Means-C") == 2  # once a score
+    assert together.out.count("K-Means-C") == 2  # once for each score
     assert jobs(together) == jobs(sweep(*demo, "hydra/launcher=basic", folder="apart"))
 
 
-def test_a_sweep_that_grows_evaluates_its_new_points_alone(sweep: Sweep, calls: Counter[str]) -> None:
+def test_a_sweep_that_grows_evaluates_only_its_new_points(sweep: Sweep, calls: Counter[str]) -> None:
     overrides = (*SMALL[:2], "dataset.limit=2", "panels=1")
     sweep(*overrides, "segmenter.anchors=2,4", "segmenter.tau=0.3,0.4")
     calls.clear()
@@ -152,7 +152,7 @@ def test_a_sweep_that_grows_evaluates_its_new_points_alone(sweep: Sweep, calls: 
     assert calls["proposals"] == 2 * (9 - 4)
     assert "resuming, 8 results are already there" in grown.err
     afresh = sweep(*overrides, "segmenter.anchors=2,3,4", "segmenter.tau=0.3,0.35,0.4", folder="afresh")
-    assert jobs(grown) == jobs(afresh)  # whatever was there under their numbers
+    assert jobs(grown) == jobs(afresh)  # the numbers of jobs have changed
     assert results(grown) == results(afresh)
     calls.clear()
     sweep(*overrides, "segmenter.anchors=4,2", "segmenter.tau=0.4,0.3")
@@ -160,7 +160,7 @@ def test_a_sweep_that_grows_evaluates_its_new_points_alone(sweep: Sweep, calls: 
     assert list(grown.table("sweep")["job"].unique()) == list(range(4))  # of the jobs of the last launch
 
 
-def test_the_facts_of_all_processes_stay(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_provenance_of_all_launches_is_kept(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     sweep(*overrides, "segmenter.tau=0.3,0.4")
     other = {"code": "0" * 64}
@@ -175,8 +175,8 @@ def test_the_facts_of_all_processes_stay(sweep: Sweep, monkeypatch: pytest.Monke
     assert "segmenter.tau=0.4,0.5" in facts[1]["runs"][0]["command"]
 
 
-def test_a_sweep_that_changes_moves_nothing(sweep: Sweep, calls: Counter[str]) -> None:
-    """Other points, another experiment, fewer pictures: records and label maps stay, nothing is computed twice."""
+def test_a_changed_sweep_keeps_records_and_label_maps(sweep: Sweep, calls: Counter[str]) -> None:
+    """Other points, another experiment and fewer pictures; then the first sweep again, which computes nothing."""
     overrides = (*SMALL[:2], "segmenter.anchors=4")
     first = ("dataset.limit=2", "panels=2", "experiment=demo", "segmenter.tau=0.3,0.4")
     before = sweep(*overrides, *first)
@@ -197,7 +197,7 @@ def test_a_sweep_that_changes_moves_nothing(sweep: Sweep, calls: Counter[str]) -
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_other_launchers_list_their_own_jobs_alone(sweep: Sweep, fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_launchers_list_only_their_own_jobs(sweep: Sweep, fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     together = sweep(*overrides, "segmenter.tau=0.3,0.4,0.5")
     if fails:  # in the second job
@@ -223,7 +223,7 @@ def test_other_launchers_list_their_own_jobs_alone(sweep: Sweep, fails: bool, mo
     assert jobs(again)["0"] == jobs(sweep(*overrides, "segmenter.tau=0.6,0.7", folder="afresh"))["0"]
 
 
-def test_a_killed_sweep_goes_on(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:
+def test_a_killed_sweep_is_resumed(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:
     overrides = (*SMALL[:2], "dataset.limit=6", "panels=1", "segmenter.anchors=2,4", "segmenter.tau=0.3,0.4")
     folder = tmp_path / "killed"
     process = start(folder, *overrides, "-m")
@@ -235,7 +235,7 @@ def test_a_killed_sweep_goes_on(sweep: Sweep, calls: Counter[str], tmp_path: Pat
     done = _records(folder)
     assert 10 <= done < 24
     sweep(*overrides, folder="killed")
-    assert calls["proposals"] <= 24 - done + 4  # and, at most, the label maps of one picture
+    assert calls["proposals"] <= 24 - done + 4  # plus, at most, the label maps of one picture
     assert jobs(Run(0, "", "", folder)) == jobs(sweep(*overrides, folder="undisturbed"))
 
 
@@ -262,7 +262,7 @@ def _records(folder: Path) -> int:
         ("segmenter=diffseg,dbscan", "job 1 (segmenter=dbscan): segmenter.anchors: DBSCAN has no such key; known: eps"),
     ],
 )
-def test_a_point_that_cannot_be_is_told_before_any_is_run(
+def test_a_wrong_point_is_one_line_before_any_point_runs(
     sweep: Sweep, calls: Counter[str], override: str, message: str
 ) -> None:
     run = sweep(*(SMALL[:2] if "anchors" in override else SMALL), "dataset.limit=1", *override.split())
@@ -283,12 +283,12 @@ def test_a_sweep_that_is_refused_leaves_the_folder_as_it_was(sweep: Sweep) -> No
 
 
 def _contents(folder: Path) -> dict[str, bytes | None]:
-    """Files and folders, but for what Hydra notes of every launch."""
+    """Files and folders, without the file that Hydra writes at every launch."""
     paths = [path for path in folder.rglob("*") if path.name != "multirun.yaml"]
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in paths}
 
 
-def test_failed_pictures_are_counted_a_job(sweep: Sweep, tmp_path: Path) -> None:
+def test_failed_pictures_are_counted_for_each_job(sweep: Sweep, tmp_path: Path) -> None:
     data = write_spoilt_folder(tmp_path / "coco", ["000000000001", "000000000002"], "000000000001")
     overrides = (*SMALL[:2], *data, "panels=0", "segmenter.anchors=2,4")
     run = sweep(*overrides)
@@ -305,7 +305,7 @@ def test_batches_share_one_table(sweep: Sweep) -> None:
     assert list(run.table("sweep")["anchors"]) == [2, 2, 3, 3, 4, 4]
 
 
-def test_processes_share_a_sweep(sweep: Sweep, tmp_path: Path) -> None:
+def test_processes_that_share_a_sweep_write_the_same_tables(sweep: Sweep, tmp_path: Path) -> None:
     overrides = (*SMALL[:2], "dataset.limit=3", "panels=1", "segmenter.anchors=2,4")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*torchrun, "-m", "experiments.evaluate", "-m", f"results_dir={tmp_path / 'shared'}", *overrides]
@@ -316,8 +316,9 @@ def test_processes_share_a_sweep(sweep: Sweep, tmp_path: Path) -> None:
     assert jobs(Run(0, "", "", tmp_path / "shared")) == jobs(sweep(*overrides))
 
 
-def test_a_folder_of_a_single_run(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The results that were evaluated last are read."""
+def test_of_a_run_and_a_sweep_in_one_folder_the_last_is_read(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     folder = tmp_path / "sweep"
     evaluate(folder, *overrides, "segmenter.tau=0.9", capture=capsys)
@@ -349,7 +350,7 @@ def test_a_sweep_of_a_folder_stays_until_a_single_run_has_tables(
     assert list(read_results(tmp_path / "sweep").summary["tau"].unique()) == ["0.3", "0.5"]
 
 
-def test_what_a_smaller_sweep_leaves_is_told(sweep: Sweep, caplog: pytest.LogCaptureFixture) -> None:
+def test_jobs_left_by_a_larger_sweep_are_reported(sweep: Sweep, caplog: pytest.LogCaptureFixture) -> None:
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     kept = "Jobs of earlier launches are kept, but not in these tables: "
     assert kept not in sweep(*overrides, "segmenter.tau=0.3,0.4,0.5,0.6").out
@@ -359,14 +360,14 @@ def test_what_a_smaller_sweep_leaves_is_told(sweep: Sweep, caplog: pytest.LogCap
     assert f"{run.folder}/records.jsonl also holds results of other settings" in caplog.text
 
 
-def test_m_may_be_typed_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_m_may_stand_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     run = evaluate(tmp_path / "sweep", *overrides, "segmenter.tau=0.3,0.4", "-m", capture=capsys)
     assert run.status == 0, run.err
     assert list(run.table("sweep")["tau"].unique()) == [0.3, 0.4]
 
 
-def test_a_folder_behind_a_link(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:
+def test_a_sweep_in_a_folder_behind_a_link_is_resumed(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     overrides = (*SMALL[:2], "dataset.limit=1", "panels=1")
@@ -377,10 +378,10 @@ def test_a_folder_behind_a_link(sweep: Sweep, calls: Counter[str], tmp_path: Pat
     assert calls["proposals"] == 1
 
 
-def test_tables_of_other_settings_do_not_stay(
+def test_tables_of_other_settings_are_removed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is interrupted leaves no scores beside a configuration that is not theirs."""
+    """An interrupted run must not leave the scores of other settings beside its configuration."""
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     evaluate(tmp_path / "run", *overrides, "segmenter.tau=0.3", capture=capsys)
 
@@ -411,7 +412,7 @@ def test_a_sweep_of_an_older_version_is_left_alone(sweep: Sweep, tmp_path: Path)
     assert _contents(tmp_path / "sweep") == before
 
 
-def test_many_points_share_a_sheet(sweep: Sweep) -> None:
+def test_a_sheet_shows_a_choice_of_many_points(sweep: Sweep) -> None:
     taus = ",".join(str(0.1 + number / 50) for number in range(MAX_POINTS + 3))
     run = sweep(*SMALL, "dataset.limit=1", "panels=1", f"segmenter.tau={taus}")
     assert run.status == 0, run.err
@@ -419,7 +420,7 @@ def test_many_points_share_a_sheet(sweep: Sweep) -> None:
     assert f"{MAX_POINTS} of {MAX_POINTS + 3} points: tau=0.1; " in line
 
 
-def test_scores_that_only_some_runs_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scores_that_only_some_runs_report_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     evaluate(tmp_path / "both", *overrides, "segmenter.tau=0.3", capture=capsys)
     evaluate(tmp_path / "one", *overrides, "segmenter.tau=0.5", "protocol=official", capture=capsys)
@@ -428,7 +429,7 @@ def test_scores_that_only_some_runs_report(tmp_path: Path, capsys: pytest.Captur
     assert all_plots(results)
 
 
-def test_a_sweep_without_one_picture(sweep: Sweep, tmp_path: Path) -> None:
+def test_a_sweep_without_any_picture_has_no_plots(sweep: Sweep, tmp_path: Path) -> None:
     data = write_spoilt_folder(tmp_path / "coco", ["000000000001"], "000000000001")
     run = sweep(*SMALL[:2], *data, "panels=0", "segmenter.anchors=2,4")
     assert run.status == 1

@@ -103,7 +103,7 @@ def test_half_precision_files_are_loaded_as_float32(
     assert spec.load("cpu").unet.dtype == torch.float32
     for side, rows in exact.items():
         assert side == 1 or 0 < (found[side] - rows).abs().max() < 0.01
-    damage.copy(folder, half)  # of both, full precision is read
+    damage.copy(folder, half)  # if both are there, full precision is read
     assert equal(maps(FAMILIES[family](str(half), SIZE)), exact)
 
 

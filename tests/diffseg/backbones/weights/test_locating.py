@@ -83,7 +83,7 @@ def test_sha256_of_trusts_the_names_of_the_hub_blobs_alone(hub_cache: Path, tmp_
     blob = file.resolve()
     blob.write_bytes(b"gigabytes")  # reading it would give another digest
     assert sha256_of([file]) == expected
-    for target in (tmp_path / blob.name, blob.parent / REVISION):  # not among the blobs; a small file's git digest
+    for target in (tmp_path / blob.name, blob.parent / REVISION):  # outside the blobs; named by a git digest
         target.write_bytes(b"else")
         link = tmp_path / f"link to {target.name}"
         link.symlink_to(target)
