@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
-from diffseg.choices import SINGLE_SIDE, Scheme
+from diffseg.choices import SINGLE_SIDE, Scheme, check_choices
 from diffseg.isolation import isolated
 from diffseg.masks import block_numbers
 
@@ -68,7 +68,11 @@ class Aggregation:
     scheme: Scheme = "official"
 
     def __call__(self, maps: AttentionMaps) -> Tensor:
-        """``(S*S, S*S)`` float32, see `aggregate`."""
+        """Aggregates the maps of one picture: ``(S*S, S*S)`` float32, see `aggregate`.
+
+        Raises:
+            ValueError: the weights do not fit the sides of the maps (`side_weights`), or the scheme is unknown.
+        """
         return aggregate(maps.maps, side_weights(self.weights, maps.sides), self.scheme, maps.layers)
 
 
@@ -188,8 +192,7 @@ def _shares(
     """side -> factor of its upsampled map. The factors sum to 1; sides of weight 0 are left out."""
     layers = layers or dict.fromkeys(maps, 1)
     check_sides(maps, layers)
-    if scheme not in get_args(Scheme):
-        raise ValueError(f"scheme: must be one of {', '.join(get_args(Scheme))}, got {scheme!r}")
+    check_choices(scheme=(scheme, Scheme))
     if isinstance(weights, str):
         if weights != "proportional":
             raise ValueError(f"weights: must be 'proportional' or a mapping from side to weight, got {weights!r}")

@@ -14,7 +14,7 @@ from diffseg.precision import float32_products
 
 Precision = Literal["float16", "float32", "float64"]
 
-# 0 log 0 = 0, and log 0 = log FLOOR elsewhere: the smallest normal float32, in both precisions, so that they agree.
+# log 0 counts as log FLOOR in both precisions, so that they agree; 0 log 0 is 0. FLOOR is the smallest normal float32.
 FLOOR = torch.finfo(torch.float32).tiny
 
 # Float32 divergences this close to the threshold are decided in float64. Their error was 1e-6 at most on the reference
@@ -49,9 +49,9 @@ def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
         raise ValueError(f"p, q: must both be float32 or both float64, got {p.dtype} and {q.dtype}")
     common = _log(q.mean(dim=0))
     if p is q:  # half the work: the cross terms are each other's transpose
-        log, own = _centred(p, common)
-        half = p @ log.T
-        return (own[:, None] + own).sub_(half).sub_(half.T).div_(2).clamp_(min=0)
+        log, self_term = _centred(p, common)
+        cross = p @ log.T
+        return (self_term[:, None] + self_term).sub_(cross).sub_(cross.T).div_(2).clamp_(min=0)
     return _divergence(p, *_centred(p, common), q, *_centred(q, common))
 
 
@@ -61,19 +61,19 @@ def _log(maps: Tensor) -> Tensor:
 
 def _centred(maps: Tensor, common: Tensor) -> tuple[Tensor, Tensor]:
     """Logarithms of ``(n, d)`` maps minus ``common`` ``(d,)``, and the sum of p log p of each map, ``(n,)``."""
-    log, own = torch.empty_like(maps), maps.new_empty(len(maps))
+    log, self_term = torch.empty_like(maps), maps.new_empty(len(maps))
     # In blocks that fit the cache, since memory is the bottleneck.
     for rows in row_blocks(len(maps), maps.shape[1], maps.device):
         torch.clamp(maps[rows], min=FLOOR, out=log[rows]).log_().sub_(common)
         # Sums of d terms in float64: in float32 they alone would make the error ten times larger.
-        own[rows] = (maps[rows] * log[rows]).sum(dim=1, dtype=torch.float64)
-    return log, own
+        self_term[rows] = (maps[rows] * log[rows]).sum(dim=1, dtype=torch.float64)
+    return log, self_term
 
 
-def _divergence(p: Tensor, log_p: Tensor, own_p: Tensor, q: Tensor, log_q: Tensor, own_q: Tensor) -> Tensor:
+def _divergence(p: Tensor, log_p: Tensor, self_p: Tensor, q: Tensor, log_q: Tensor, self_q: Tensor) -> Tensor:
     """Symmetric divergence ``(n, m)`` of maps from their logarithms: (sum p log p + sum q log q - cross terms) / 2."""
     cross = (p @ log_q.T).addmm_(log_p, q.T)
-    return (own_p[:, None] + own_q - cross).div_(2).clamp_(min=0)
+    return (self_p[:, None] + self_q - cross).div_(2).clamp_(min=0)
 
 
 @dataclass(frozen=True)
@@ -82,30 +82,40 @@ class Logarithms:
 
     Attributes:
         maps, log: ``(S*S, S*S)``, the maps and their centred logarithms.
-        own: ``(S*S,)``, sum of p log p of each map.
+        self_term: ``(S*S,)``, sum of p log p of each map.
         lost: ``(S*S,)`` bool, maps at distance NaN from all maps; None except in float16.
     """
 
     maps: Tensor
     log: Tensor
-    own: Tensor
+    self_term: Tensor
     lost: Tensor | None = None
 
     @classmethod
     def of(cls, aggregated: Tensor, precision: Precision) -> Logarithms:
-        """Computes them for ``(S*S, S*S)`` floating point maps, whose rows sum to 1."""
+        """Computes the logarithms of all maps.
+
+        Args:
+            aggregated: ``(S*S, S*S)`` floating point, rows sum to 1.
+            precision: ``float64`` computes in float64, the others in float32; ``float16`` first rounds maps and
+                logarithms to half precision.
+
+        Returns:
+            Logarithms on the device of ``aggregated``.
+        """
         if precision != "float16":
             maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
             return cls(maps, *_centred(maps, _log(maps.mean(dim=0))))
-        half = aggregated.to(torch.float16)
-        maps, log = half.float(), half.log().float().masked_fill_(half == 0, 0)
-        return cls(maps, log, (maps * log).sum(dim=1, dtype=torch.float64).float(), (half == 0).any(dim=1))
+        rounded = aggregated.to(torch.float16)
+        zero = rounded == 0
+        maps, log = rounded.float(), rounded.log().float().masked_fill_(zero, 0)
+        return cls(maps, log, (maps * log).sum(dim=1, dtype=torch.float64).float(), zero.any(dim=1))
 
     @float32_products()
     def divergence(self, anchors: Tensor) -> Tensor:
         """Divergence ``(M*M, S*S)``, in nats, of the maps with the row numbers ``anchors`` to all maps."""
         divergence = _divergence(
-            self.maps[anchors], self.log[anchors], self.own[anchors], self.maps, self.log, self.own
+            self.maps[anchors], self.log[anchors], self.self_term[anchors], self.maps, self.log, self.self_term
         )
         if self.lost is not None:
             divergence.masked_fill_(self.lost[anchors, None] | self.lost, torch.nan)

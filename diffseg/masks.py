@@ -65,8 +65,8 @@ def labels_from_proposals(proposals: Tensor, size: Size) -> Tensor:
         size: side P of the label map in pixels, or (height, width).
 
     Returns:
-        ``(P, P)`` int64 in 0..K-1 on the device of the proposals. The first of equal proposals wins. A
-        proposal that wins no pixel leaves its number unused.
+        ``(P, P)``, or (height, width), int64 in 0..K-1 on the device of the proposals. The first of equal proposals
+        wins. A proposal that wins no pixel leaves its number unused.
 
     Raises:
         ValueError: the size is below 1.
@@ -95,11 +95,27 @@ def _taps(side: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, T
     return first, (first + 1).clamp_(max=side - 1), position - first
 
 
+def nearest_cells(cells: int, pixels: int, device: torch.device | str = "cpu") -> Tensor:
+    """Number of the cell in which the centre of each pixel of a line lies, ``(pixels,)`` int64 in 0..cells-1."""
+    return (2 * torch.arange(pixels, device=device) + 1) * cells // (2 * pixels)
+
+
 def upsample_nearest(labels: Tensor, size: Size) -> Tensor:
-    """``(S, S)`` labels -> ``(P, P)``, or (height, width): each pixel takes the cell that its centre lies in."""
-    side = labels.shape[0]
+    """Resizes labels: each pixel takes the label of the cell in which its centre lies.
+
+    Args:
+        labels: ``(h, w)`` of any dtype.
+        size: side P of the result in pixels, or (height, width).
+
+    Returns:
+        ``(P, P)``, or (height, width), of the same dtype and device.
+
+    Raises:
+        ValueError: the size is below 1.
+    """
     rows, columns = (
-        ((torch.arange(length, device=labels.device) * 2 + 1) * side) // (2 * length) for length in height_width(size)
+        nearest_cells(cells, pixels, labels.device)
+        for cells, pixels in zip(labels.shape, height_width(size), strict=True)
     )
     return labels[rows][:, columns]
 
@@ -139,7 +155,7 @@ def to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsample
         upsample: see `Upsample`.
 
     Returns:
-        ``(P, P)`` int64 on the device of ``aggregated``.
+        ``(P, P)``, or (height, width), int64 on the device of ``aggregated``.
     """
     if upsample == "nearest":
         side = grid_side(aggregated)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from diffseg.choices import check_choices
 from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
 from diffseg.isolation import isolated
 from diffseg.masks import cluster_means, grid_side, labels_from_proposals
@@ -60,8 +61,7 @@ def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
     """
     if not 1 <= anchors <= side:
         raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {anchors}")
-    if grid not in get_args(Grid):
-        raise ValueError(f"grid: must be one of {', '.join(get_args(Grid))}, got {grid!r}")
+    check_choices(grid=(grid, Grid))
     index = torch.arange(anchors, device="cpu")
     if grid == "even":
         line = (2 * index + 1) * side // (2 * anchors)
@@ -156,9 +156,9 @@ class Merger:
 
         Args:
             anchors: ``(M*M,)`` int64 row numbers, on the CPU.
-            precision: ``float16`` rounds maps and logarithms to half precision as the authors' code does, and a map
-                with an entry that underflows (below about 3e-8) is at distance NaN from all, itself included; products
-                are summed in float32, since how half-precision sums round depends on a platform's order of summation.
+            precision: ``float16`` rounds maps and logarithms as the authors' code does. A map with an entry below about
+                3e-8 is at distance NaN from all maps, itself included. Products are summed in float32, because the
+                order of half-precision sums depends on the platform.
 
         Returns:
             ``(M*M, S*S)`` nats, float64 for that precision, else float32. It is cached: do not write to it.
@@ -194,15 +194,13 @@ class Merger:
             NoProposals: float16 lost every proposal.
         """
         taus = thresholds(tau, iterations)
-        for name, value, allowed in (("rule", rule, Rule), ("precision", precision, Precision)):
-            if value not in get_args(allowed):
-                raise ValueError(f"{name}: must be one of {', '.join(get_args(allowed))}, got {value!r}")
+        check_choices(rule=(rule, Rule), precision=(precision, Precision))
         aggregated = self.aggregated
         rows, columns = anchor_grid(self.side, anchors, grid).unbind(dim=1)
         points = rows * self.side + columns
         divergence = self.divergence(points, precision)
-        refine = precision == "float32"  # float64 needs no second look; float16 follows the authors' code
-        close = closer_than(taus[0], divergence, aggregated, points) if refine else divergence < taus[0]
+        decide_ties = precision == "float32"  # float64 needs no second look; float16 follows the authors' code
+        close = closer_than(taus[0], divergence, aggregated, points) if decide_ties else divergence < taus[0]
         proposals = merge_anchors(aggregated, close, precision)
         # Each check waits for a GPU, so only two cases check here: float16, which loses maps, and a single iteration.
         # Later iterations find NaN themselves.
@@ -280,11 +278,19 @@ def segment(
 
 @torch.no_grad()
 def refined(aggregated: Tensor, proposals: Tensor) -> Tensor:
-    """Runs scikit-learn's K-means once, started from the proposals. Returns its cluster means, ``(K, S*S)`` float64."""
+    """Runs scikit-learn's K-means once, started from the proposals.
+
+    Args:
+        aggregated: ``(S*S, S*S)`` floating point, whose rows are clustered.
+        proposals: ``(K, S*S)`` floating point, the first centres.
+
+    Returns:
+        ``(K', S*S)`` float64, the means of the clusters, K' <= K: clusters stay empty if fewer maps differ.
+    """
     maps = aggregated.to(float64_device(aggregated.device), torch.float64)
     from sklearn.cluster import KMeans  # takes a second to import, and few runs refine
 
     fitted = KMeans(n_clusters=len(proposals), init=proposals.cpu().numpy(), n_init=1).fit(maps.cpu().numpy())
-    # Clusters stay empty if there are fewer distinct maps than proposals. The others are renumbered without gaps.
+    # The numbers of empty clusters are closed up.
     used, labels = np.unique(fitted.labels_, return_inverse=True)
     return cluster_means(maps, torch.from_numpy(labels), len(used))

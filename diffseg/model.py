@@ -15,7 +15,7 @@ from torch import Tensor
 from diffseg import parts
 from diffseg.aggregation import Aggregation, side_weights
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import AttentionModel, Backbone, tuned_values
+from diffseg.backbones import AttentionModel, Backbone
 from diffseg.backbones.device import batch_size_for, pick_device
 from diffseg.backbones.image import resize_image
 from diffseg.choices import Scheme
@@ -24,7 +24,7 @@ from diffseg.isolation import isolated
 from diffseg.photos import AnyImage, to_picture
 from diffseg.pictures import Pixels, by_area
 from diffseg.result import Result
-from diffseg.segmenters.base import ReadsFiles, Scene, Segmenter, needs_attention, needs_truth
+from diffseg.segmenters.base import ReadsFiles, Scene, Segmenter, needs_attention, needs_truth, resolve
 
 Images = list[AnyImage] | tuple[AnyImage, ...]
 """Pictures of any kinds and sizes."""
@@ -37,7 +37,7 @@ def load(
     backbone: str | Path | Backbone = "dinov2_small",
     device: str = "auto",
     path: str | Path | None = None,
-    extra: str | Path | None = None,
+    config_dir: str | Path | None = None,
     **settings: Any,
 ) -> Model:
     """Loads a backbone, ready to segment pictures.
@@ -47,12 +47,12 @@ def load(
             (`diffseg.backbones.Backbone`).
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto``: CUDA if there is a CUDA device, else the CPU.
         path: folder of the weights, or their hub id in the local cache; None: the preset's.
-        extra: your folder of presets, in the layout of ``conf/``: ``backbone/NAME.yaml``, ``segmenter/NAME.yaml``.
+        config_dir: your folder of presets, in the layout of ``conf/``: ``backbone/NAME.yaml``, ``segmenter/NAME.yaml``.
         settings: other settings of the backbone that replace the preset's, such as ``size`` in pixels.
 
     Raises:
         ValueError: a name or setting is unknown, a value is out of range, or the device does not exist.
-        MissingWeights: the weights are not on this machine; the message says how to get them.
+        WeightsError: the weights are not on this machine, or damaged; the message says how to get them.
 
     This example needs no weights, because its segmenter reads only colours. Usually: ``load("dinov2_small")``.
 
@@ -65,9 +65,9 @@ def load(
     """
     if path is not None:
         settings["path"] = str(path)
-    spec = parts.choose("backbone", backbone, extra, settings)
+    spec = parts.choose("backbone", backbone, config_dir, settings)
     spec.check()
-    return Model(spec, spec.load(device) if spec.sides else None, pick_device(device), extra)
+    return Model(spec, spec.load(device) if spec.sides else None, pick_device(device), config_dir)
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,12 @@ class Recipe:
             picture: ``(h, w, 3)`` uint8 RGB.
             square: ``(3, P, P)`` float32 in [0, 255], the picture resized for the backbone.
             maps: the picture's attention; None if the segmenter needs no attention.
+
+        Returns:
+            Labels of the picture's size, the largest segment first.
+
+        Raises:
+            ValueError: the segmenter reads features, and the backbone has none; or the attention cannot be segmented.
         """
         scene = Scene(size=(picture.shape[0], picture.shape[1]), image=square)
         if maps is not None:
@@ -108,7 +114,7 @@ class Model:
         spec: settings of the backbone.
         network: the loaded backbone; None for `diffseg.backbones.none`.
         device: device of the network.
-        extra: folder of a user's presets, see `load`.
+        config_dir: folder of a user's presets, see `load`.
 
     >>> from diffseg.backbones.none import NoBackbone
     >>> model = load(NoBackbone(size=64))
@@ -120,9 +126,9 @@ class Model:
     """
 
     def __init__(
-        self, spec: Backbone, network: AttentionModel | None, device: torch.device, extra: str | Path | None = None
+        self, spec: Backbone, network: AttentionModel | None, device: torch.device, config_dir: str | Path | None = None
     ) -> None:
-        self.spec, self.network, self.device, self.extra = spec, network, device, extra
+        self.spec, self.network, self.device, self.config_dir = spec, network, device, config_dir
 
     def __repr__(self) -> str:
         return f"Model({self.spec})"
@@ -174,6 +180,7 @@ class Model:
         Raises:
             ValueError: a setting or picture cannot be used.
             PhotoError: a file cannot be read.
+            TypeError: ``image`` is none of these kinds.
         """
         recipe = self.recipe(segmenter, weights, scheme, **settings)
         given, many = _listed(image)
@@ -204,6 +211,7 @@ class Model:
         Raises:
             ValueError: a picture cannot be used, or the backbone has no attention.
             PhotoError: a file cannot be read.
+            TypeError: ``image`` is none of these kinds.
         """
         given, many = _listed(image)
         batches = _batches(map(to_picture, given), self._batch_size)
@@ -218,7 +226,7 @@ class Model:
         **settings: Any,
     ) -> Recipe:
         """Checks the settings of `segment` and fills in the open ones. Raises ValueError as `segment` does."""
-        return make_recipe(self.spec, segmenter, weights, scheme, self.extra, settings)
+        return make_recipe(self.spec, segmenter, weights, scheme, self.config_dir, settings)
 
     @isolated
     def run(self, picture: Pixels, recipe: Recipe) -> Result:
@@ -249,22 +257,19 @@ def make_recipe(
     segmenter: str | Segmenter,
     weights: str | Sequence[float],
     scheme: Scheme,
-    extra: str | Path | None,
+    config_dir: str | Path | None,
     settings: Mapping[str, Any],
 ) -> Recipe:
-    """`Model.recipe` for a backbone that is not loaded yet; ``extra`` as for `load`."""
-    chosen: Segmenter = parts.choose("segmenter", segmenter, extra, settings)
+    """`Model.recipe` for a backbone that is not loaded yet; ``config_dir`` as for `load`."""
+    chosen: Segmenter = parts.choose("segmenter", segmenter, config_dir, settings)
     if needs_truth(chosen):
         raise ValueError(f"segmenter: {segmenter} needs the ground truth of a picture, which only the benchmark knows")
     if isinstance(chosen, ReadsFiles):
         raise ValueError(f"segmenter: {segmenter} reads label maps of a data set, which only the benchmark has")
     aggregation = Aggregation(weights if isinstance(weights, str) else tuple(weights), scheme)
-    if needs_attention(chosen):
-        if not spec.sides:
-            raise ValueError(f"segmenter: {segmenter} needs attention, and the backbone computes none")
+    if needs_attention(chosen) and spec.sides:
         side_weights(aggregation.weights, spec.sides)
-    tuned = tuned_values(spec, getattr(chosen, "tuned_key", None))
-    return Recipe(aggregation, chosen.resolved(max(spec.sides, default=0), tuned))
+    return Recipe(aggregation, resolve(chosen, spec))
 
 
 def _listed(image: AnyImage | Images) -> tuple[list[AnyImage], bool]:

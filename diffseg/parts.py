@@ -31,18 +31,18 @@ def conf_folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / "conf"
 
 
-def names(group: Group, extra: str | Path | None = None) -> list[str]:
-    """Names of all parts of a group, sorted. ``extra``: a user's folder in the layout of ``conf/``."""
-    return sorted({path.stem for folder in _folders(group, extra) for path in folder.glob("*.yaml")})
+def names(group: Group, config_dir: str | Path | None = None) -> list[str]:
+    """Names of all parts of a group, sorted. ``config_dir``: a user's folder in the layout of ``conf/``."""
+    return sorted({path.stem for folder in _folders(group, config_dir) for path in folder.glob("*.yaml")})
 
 
-def read(group: Group, name: str, extra: str | Path | None = None) -> dict[str, Any]:
+def read(group: Group, name: str, config_dir: str | Path | None = None) -> dict[str, Any]:
     """Settings of a part. Those of its YAML file override those of the parts in its ``defaults``.
 
     Args:
         group: group of the part.
         name: name of the part.
-        extra: see `names`.
+        config_dir: see `names`.
 
     Returns:
         ``_target_``, the class of the part, and its settings. Environment variables are filled in.
@@ -50,7 +50,7 @@ def read(group: Group, name: str, extra: str | Path | None = None) -> dict[str, 
     Raises:
         ValueError: the part is unknown, or its file cannot be used.
     """
-    return _resolved(_read(group, name, extra, ()), f"{group}={name}")
+    return _resolved(_read(group, name, config_dir, ()), f"{group}={name}")
 
 
 @dataclass(frozen=True)
@@ -66,60 +66,67 @@ class About:
     settings: Mapping[str, str]
 
 
-def about(group: Group, name: str, extra: str | Path | None = None) -> About:
+def about(group: Group, name: str, config_dir: str | Path | None = None) -> About:
     """Reads the comments of a part's file. Raises ValueError as `read` does."""
-    text = _file(group, name, extra).read_text(encoding="utf-8")
+    text = _file(group, name, config_dir).read_text(encoding="utf-8")
     opening = re.match(r"(?:#.*\n)*", text)
     lines = [line.removeprefix("#").strip() for line in opening[0].splitlines()] if opening else []
     summary = re.split(r"(?<![A-Z])\.(?:\s|$)", " ".join(lines), maxsplit=1)[0]
-    parents = [parent for parent in _content(group, name, extra).get("defaults", []) if parent != "_self_"]
-    inherited = {key: what for parent in parents for key, what in about(group, parent, extra).settings.items()}
+    parents = [parent for parent in _content(group, name, config_dir).get("defaults", []) if parent != "_self_"]
+    inherited = {key: what for parent in parents for key, what in about(group, parent, config_dir).settings.items()}
     return About(summary, {**inherited, **dict(re.findall(r"^(\w+):[^#\n]*# *(.*)$", text, re.MULTILINE))})
 
 
-def kind_of(settings: Mapping[str, Any]) -> type:
-    """Class that ``_target_`` names. Raises ValueError if it cannot be imported."""
-    target = str(settings.get("_target_", ""))
-    module, _, name = target.rpartition(".")
+def kind_of(settings: Mapping[str, Any], prefix: str = "") -> Any:
+    """Dataclass that ``_target_`` names. Raises ValueError if it cannot be imported, or is no dataclass."""
+    target = settings.get("_target_")
+    module, _, name = str(target).rpartition(".")
     try:
-        return getattr(import_module(module), name)
+        kind = getattr(import_module(module), name)
+        fields(kind)
     except Exception as error:  # a module may raise anything while it is imported
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ValueError(f"_target_: {target or 'is missing; it'} must be an importable class ({reason})") from error
+        raise ValueError(f"{prefix}_target_: must name a dataclass, got {target} ({reason})") from error
+    return kind
 
 
-def build(settings: Mapping[str, Any]) -> Any:
+def build(settings: Mapping[str, Any], key: str = "") -> Any:
     """Builds a part from the settings that `read` returns.
+
+    Args:
+        settings: ``_target_``, a dataclass, and values for its fields. pydantic checks their types.
+        key: path of the settings in a configuration; messages begin with it.
 
     Raises:
         ValueError: a setting is unknown, or its value has the wrong type or range. The message begins with its name.
     """
-    kind = kind_of(settings)
+    prefix = f"{key}." if key else ""
+    kind = kind_of(settings, prefix)
     values = {name: value for name, value in settings.items() if name != "_target_"}
     known = [each.name for each in fields(kind)]
     for name in values:
         if name not in known:
-            raise ValueError(f"{name}: {kind.__name__} has no such setting{nearest(name, known)}")
+            raise ValueError(unknown_key(prefix + name, known, kind.__name__))
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        raise ValueError(explain(error)) from None
+        raise ValueError(f"{prefix}{explain(error)}") from error
 
 
-def choose(group: Group, part: Any, extra: str | Path | None, settings: Mapping[str, Any]) -> Any:
+def choose(group: Group, part: Any, config_dir: str | Path | None, settings: Mapping[str, Any]) -> Any:
     """A part by its name, or the part itself, with some settings replaced.
 
     Args:
         group: group of the part.
         part: its name, or the built part.
-        extra: see `names`.
+        config_dir: see `names`.
         settings: name -> value.
 
     Raises:
         ValueError: see `read` and `build`.
     """
     if isinstance(part, str):
-        return build({**read(group, part, extra), **settings})
+        return build({**read(group, part, config_dir), **settings})
     if not settings:
         return part
     target = f"{type(part).__module__}.{type(part).__qualname__}"
@@ -137,48 +144,56 @@ def explain(error: ValidationError) -> str:
     return f"{where}{reasons}, got {first['input']!r}"
 
 
+def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:
+    """Message about a key that does not exist, with the most similar known key. ``owner``: class of its part."""
+    parent, _, name = key.rpartition(".")
+    lacks = f"{owner} has no such key" if owner else "there is no such key"
+    return f"{key}: {lacks}{nearest(name, known, f'{parent}.' if parent else '')}"
+
+
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Ends a message about an unknown name: with ``prefix`` and the most similar known name, else all known names."""
-    near = difflib.get_close_matches(name, known := sorted(known), n=1)
+    """End of a message about an unknown name: the most similar known name after ``prefix``, or all known names."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
     if not known:
         return "; it has none"
     return f"; did you mean {prefix}{near[0]}?" if near else f"; known: {', '.join(known)}"
 
 
-def _folders(group: Group, extra: str | Path | None) -> list[Path]:
+def _folders(group: Group, config_dir: str | Path | None) -> list[Path]:
     folders = [conf_folder() / group]
-    if extra is not None:
-        if not expanded(extra).is_dir():
-            raise ValueError(f"{extra}: is not a folder; give one with backbone/NAME.yaml or segmenter/NAME.yaml")
-        folders.append(expanded(extra) / group)
+    if config_dir is not None:
+        if not expanded(config_dir).is_dir():
+            raise ValueError(f"{config_dir}: is not a folder; give one with backbone/NAME.yaml or segmenter/NAME.yaml")
+        folders.append(expanded(config_dir) / group)
     return folders
 
 
-def _read(group: Group, name: str, extra: str | Path | None, readers: tuple[str, ...]) -> dict[str, Any]:
+def _read(group: Group, name: str, config_dir: str | Path | None, readers: tuple[str, ...]) -> dict[str, Any]:
     """`read` without environment variables filled in. ``readers``: the parts whose ``defaults`` led to this one."""
     if name in readers:
         raise ValueError(f"{group}={name}: its defaults lead back to itself")
-    content = _content(group, name, extra)
-    file = _file(group, name, extra)
+    content = _content(group, name, config_dir)
+    file = _file(group, name, config_dir)
     parents = content.pop("defaults", [])
     if not isinstance(parents, list) or not all(isinstance(each, str) for each in parents):
         raise ValueError(f"{file}: defaults: must list names of the group {group}, got {parents!r}")
     merged: dict[str, Any] = {}
     for parent in parents if "_self_" in parents else [*parents, "_self_"]:
-        _merge(merged, content if parent == "_self_" else _read(group, parent, extra, (*readers, name)))
+        _merge(merged, content if parent == "_self_" else _read(group, parent, config_dir, (*readers, name)))
     return merged
 
 
-def _file(group: Group, name: str, extra: str | Path | None) -> Path:
-    for folder in _folders(group, extra):
+def _file(group: Group, name: str, config_dir: str | Path | None) -> Path:
+    for folder in _folders(group, config_dir):
         if (file := folder / f"{name}.yaml").is_file():
             return file
-    raise ValueError(f"{group}: there is no {name!r}{nearest(name, names(group, extra))}")
+    raise ValueError(f"{group}: there is no {name!r}{nearest(name, names(group, config_dir))}")
 
 
-def _content(group: Group, name: str, extra: str | Path | None) -> dict[str, Any]:
+def _content(group: Group, name: str, config_dir: str | Path | None) -> dict[str, Any]:
     """Content of a part's file alone, without its ``defaults``."""
-    file = _file(group, name, extra)
+    file = _file(group, name, config_dir)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

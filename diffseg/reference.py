@@ -32,8 +32,8 @@ def aggregate(maps: Mapping[int, Tensor]) -> Tensor:
 def divergence(p: Tensor, q: Tensor) -> Tensor:
     """Eq. 5: (KL(p||q) + KL(q||p)) / 2 of all pairs, ``(n, d)`` and ``(m, d)`` to ``(n, m)``, in nats."""
     log_p, log_q = p.clamp(min=FLOOR).log(), q.clamp(min=FLOOR).log()
-    own = (p * log_p).sum(dim=1)[:, None] + (q * log_q).sum(dim=1)
-    return (own - p @ log_q.T - log_p @ q.T) / 2
+    self_terms = (p * log_p).sum(dim=1)[:, None] + (q * log_q).sum(dim=1)
+    return (self_terms - p @ log_q.T - log_p @ q.T) / 2
 
 
 def merge(aggregated: Tensor, anchors: Tensor, tau: float, iterations: int) -> Tensor:

@@ -7,8 +7,7 @@ The keys are its fields. pydantic checks the types of the values; the class chec
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from pkgutil import resolve_name
+from dataclasses import dataclass
 from typing import Any, cast
 
 import yaml
@@ -16,11 +15,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
-from pydantic import TypeAdapter, ValidationError
 
 from datasets.base import Dataset, DatasetError
 from diffseg import parts
-from diffseg.backbones import Backbone, tuned_values
+from diffseg.backbones import Backbone
 from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName, check_protocol
 
 # Increase it when a change of the code makes the same settings give other counts. Older records are then not reused.
@@ -113,50 +111,29 @@ class RowConfig:
         """Side of the scored label map in pixels."""
         return self.scoring.size or self.backbone.size
 
-    def tuned(self, segmenter: str) -> dict[str, Any]:
-        """Parameter -> value tuned for this backbone and data set. ``segmenter``: its ``tuned_key``."""
-        return tuned_values(self.backbone, segmenter, self.dataset.name)
-
 
 def build(node: DictConfig, key: str) -> Any:
-    """Builds the part that a configuration node describes.
+    """Builds the part that a configuration node describes, see `diffseg.parts.build`.
 
     Args:
         node: ``_target_``, a dataclass, and values for its fields.
         key: path of the node in the configuration, for messages.
 
     Raises:
-        ConfigError: an unknown key, a value of the wrong type or out of range.
+        ConfigError: an unknown key, a value of the wrong type or out of range, or another error of the part's class.
+        DatasetError, OSError: an error of a data set or a file, which is one line already.
     """
-    values = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
-    target = values.pop("_target_", None)
+    settings = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
     try:
-        kind = resolve_name(str(target))
-        known = [each.name for each in fields(kind)]
-    except Exception as error:  # an import may raise any error
-        raise ConfigError(f"{key}._target_: must name a dataclass, got {target} ({_shown(error)})") from error
-    for name in values:
-        if name not in known:
-            raise ConfigError(unknown_key(f"{key}.{name}", known, kind.__name__))
-    try:
-        return TypeAdapter(kind).validate_python(values)
-    except ValidationError as error:
-        raise ConfigError(f"{key}.{parts.explain(error)}") from error
-    except (ConfigError, DatasetError, OSError):  # these are one line already
+        return parts.build(settings, key)
+    except (ConfigError, DatasetError, OSError):
         raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     except Exception as error:  # a user's part may raise any error
-        raise ConfigError(f"{key}: {kind.__name__} cannot be built ({_shown(error)})") from error
-
-
-def _shown(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:
-    """Message about a key that does not exist, with the most similar known key. ``owner``: class of its part."""
-    parent, _, name = key.rpartition(".")
-    lacks = f"{owner} has no such key" if owner else "there is no such key"
-    return f"{key}: {lacks}{parts.nearest(name, known, f'{parent}.' if parent else '')}"
+        kind = str(settings["_target_"]).rpartition(".")[2]
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(f"{key}: {kind} cannot be built ({reason})") from error
 
 
 def unknown_choice(path: str, known: Iterable[str]) -> str:
@@ -177,7 +154,7 @@ def explain(error: Exception) -> str:
         if homes := [f"{name}.{cause.full_key}" for name, group in groups if cause.full_key in _keys(group)]:
             return f"{cause.full_key}: there is no such key; did you mean {' or '.join(homes)}?"
         owner = str(cause.parent_node.get("_target_", "")).rpartition(".")[2]
-        return unknown_key(cause.full_key, [str(name) for name in cause.parent_node if name != "_target_"], owner)
+        return parts.unknown_key(cause.full_key, [str(name) for name in cause.parent_node if name != "_target_"], owner)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         return unknown_choice(error.missing_cfg_file, error.options)
     if isinstance(error, OverrideParseException):

@@ -9,7 +9,14 @@ from typing import Any, cast
 
 from diffseg.aggregation import Aggregation, side_weights
 from diffseg.backbones.weights.locating import name_of
-from diffseg.segmenters.base import ReadsFiles, Segmenter, has_common_labels, needs_attention
+from diffseg.segmenters.base import (
+    ReadsFiles,
+    Segmenter,
+    has_common_labels,
+    needs_attention,
+    needs_mean_classes,
+    resolve,
+)
 from eval.class_counts import mean_classes
 from eval.config import PROTOCOL_VERSION, ConfigError, RowConfig, build
 from eval.rows import RowToRun
@@ -42,13 +49,9 @@ def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None)
             f"segmenter={row.choices['segmenter']}: needs attention maps, and backbone={row.choices['backbone']} has "
             "none; choose another backbone"
         )
-    # A segmenter from outside this project may lack both attributes, see `Segmenter`.
-    tuned_key = getattr(segmenter, "tuned_key", None)
-    values = row.tuned(tuned_key) if tuned_key else {}
-    if getattr(segmenter, "needs_mean_classes", False):
-        values["clusters"] = mean_classes(row.dataset)
+    values = {"clusters": mean_classes(row.dataset)} if needs_mean_classes(segmenter) else {}
     try:
-        segmenter = segmenter.resolved(max(sides, default=0), values)
+        segmenter = resolve(segmenter, row.backbone, row.dataset.name, **values)
         if isinstance(segmenter, ReadsFiles):
             for line in segmenter.check_files(row.dataset.ids, row.dataset.listed):
                 logger.warning("%s", line)

@@ -6,20 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from datasets.base import VOID, DatasetError, Picture
-from diffseg.backbones.image import centre_crop, resize_image
+from diffseg.backbones.image import centre_crop, resize_image, resize_labels
 
 
 def resize_label(label: NDArray[np.int16], size: int) -> Tensor:
-    """Resizes ``(h, w)`` to ``(size, size)`` int16 with "nearest-exact", which samples at half-pixel centres.
-
-    The image is sampled there, too. With "nearest", labels would be up to one pixel off the image.
-    """
-    # interpolate() does not support int16. float32 represents every int16 exactly.
-    values = torch.from_numpy(label)[None, None].float()
-    return F.interpolate(values, (size, size), mode="nearest-exact")[0, 0].to(torch.int16)
+    """Resizes ``(h, w)`` to ``(size, size)`` int16, see `diffseg.backbones.image.resize_labels`."""
+    return resize_labels(label, (size, size)).to(torch.int16)
 
 
 def square_image(picture: Picture, size: int) -> Tensor:

@@ -1,4 +1,7 @@
-"""Turns a picture into the square that enters a backbone. Benchmark, command line and page all use these functions."""
+"""Turns a picture, and its label map, into the square that enters a backbone.
+
+Benchmark, command line and page all use these functions.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,27 @@ def resize_image(image: NDArray[np.uint8], size: int) -> Tensor:
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     resized = F.interpolate(pixels, (size, size), mode="bilinear", align_corners=False, antialias=False)[0]
     return resized.clamp_(0, CHANNEL_MAX)  # rounded weights can sum to 1 + 1e-7
+
+
+def resize_labels(labels: NDArray[np.integer], size: tuple[int, int]) -> Tensor:
+    """Resizes a label map. Each pixel takes the nearest label; labels are never mixed.
+
+    It samples at half-pixel centres ("nearest-exact"), as `resize_image` does. With "nearest", labels would be up to
+    one pixel off the image.
+
+    Args:
+        labels: ``(h, w)`` integers of at most 24 bits.
+        size: (height, width) in pixels.
+
+    Returns:
+        ``(height, width)`` int64, on the CPU.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    # interpolate() supports few integer types. float32 represents these integers exactly.
+    values = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.float32))[None, None]
+    return F.interpolate(values, size, mode="nearest-exact")[0, 0].long()
 
 
 def check_range(images: Tensor) -> None:

@@ -62,8 +62,8 @@ class CrossAttentionCollector:
         attention = (query.float() @ key.float().mT / math.sqrt(width)).softmax(dim=-1).mean(dim=1)
         self.layers[side] += 1
         self.maps = self.maps or [{} for _ in range(batch)]
-        for maps, own in zip(self.maps, attention, strict=True):
-            maps[side] = maps[side] + own if side in maps else own
+        for maps, added in zip(self.maps, attention, strict=True):
+            maps[side] = maps[side] + added if side in maps else added
 
 
 @contextmanager

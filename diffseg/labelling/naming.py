@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import get_args
 
 import numpy as np
 import torch
@@ -13,7 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffseg.choices import Vote
+from diffseg.choices import Vote, check_choices
+from diffseg.masks import nearest_cells
 from diffseg.pictures import Labels, by_area
 
 
@@ -60,10 +60,9 @@ def vote(labels: Labels, responses: NDArray[np.floating], rule: Vote) -> NDArray
     Raises:
         ValueError: the rule is unknown.
     """
-    if rule not in get_args(Vote):
-        raise ValueError(f"vote: must be one of {', '.join(get_args(Vote))}, got {rule!r}")
+    check_choices(vote=(rule, Vote))
     words, side = responses.shape[:2]
-    cells = np.ix_(*((2 * np.arange(length) + 1) * side // (2 * length) for length in labels.shape))
+    cells = np.ix_(*(nearest_cells(side, length).numpy() for length in labels.shape))
     segments = labels.ravel()
     if rule == "mean":
         sums = [np.bincount(segments, response[cells].ravel()) for response in responses]

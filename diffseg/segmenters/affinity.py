@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffseg.choices import check_choices
 from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
-from diffseg.segmenters.base import Scene, check_choices
+from diffseg.segmenters.base import Scene
 
 Input = Literal["attention", "features"]
 """``attention``: the aggregated attention; ``features``: features of one layer of the backbone."""
@@ -92,7 +93,7 @@ def assign_pixels(points: Tensor, labels: Tensor, scene: Scene, assign: int | No
             pixels of the scene's size are assigned directly.
 
     Returns:
-        ``(P, P)`` int64.
+        ``(P, P)``, or (height, width), int64 in 0..K-1 on the device of the points.
     """
     # Similarity to a mean is linear in the points, so upsampling it equals upsampling the points.
     similarity = cluster_means(points, labels, int(labels.max()) + 1) @ points.T

@@ -7,9 +7,8 @@ eigenvectors assigns the clusters (Damle, Minden and Ying, 2019).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, eigvalsh, qr, svd
 from torch import Tensor
 
+from diffseg.choices import check_choices
 from diffseg.segmenters.affinity import Input, affinity_of, assign_pixels, check_assign, points_of
-from diffseg.segmenters.base import Scene, check_choices
+from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffcut import ASSIGN_SIDE
 from diffseg.segmenters.refinement import Refinable
 
@@ -48,11 +48,7 @@ class AutoSC(Refinable):
         check_choices(rule=(self.rule, EigenRule))
         check_assign(self.assign)
 
-    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        return self
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels ``(P, P)``. Raises ValueError if the backbone gave no features."""
         points = points_of(scene, self.input)
         labels = torch.from_numpy(auto_clusters(affinity_of(points, 1.0), self.rule)).to(points.device)
         # A cluster may be empty; the others are renumbered without gaps.

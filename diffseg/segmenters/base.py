@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol, Self, TypeVar, cast, get_args, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diffseg.backbones import Backbone, tuned_values
 from diffseg.masks import Size, upsample_nearest
 from diffseg.pictures import CHANNEL_MAX
+
+SEEDS = 2**32
+"""Number of seeds that the generator of NumPy and scikit-learn takes."""
 
 SEGMENTERS = "segmenters"
 """Key in `Scene.shared`: the segmenters of all rows that get this tensor. One of them can compute for all."""
@@ -61,10 +65,9 @@ AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
 class Segmenter(Protocol):
     """A segmenter with its parameters.
 
-    Optional attributes: ``tuned_key``, the key of the class in `diffseg.backbones.Backbone.tuned`;
-    ``needs_mean_classes``, True if ``clusters`` takes the data set's mean number of classes in a picture; and those of
-    `needs_attention`, `needs_truth` and `has_common_labels`. A segmenter that reads a file of each picture has the
-    methods of `ReadsFiles`.
+    Optional attributes: ``tuned_key``, the key of the class in `diffseg.backbones.Backbone.tuned`; and those of
+    `needs_attention`, `needs_truth`, `needs_mean_classes` and `has_common_labels`. A segmenter that reads a file of
+    each picture has the methods of `ReadsFiles`.
     """
 
     def __hash__(self) -> int: ...
@@ -109,6 +112,14 @@ def needs_truth(segmenter: Segmenter) -> bool:
     return getattr(segmenter, "needs_truth", False)
 
 
+def needs_mean_classes(segmenter: Segmenter) -> bool:
+    """True if a segmenter has the field ``clusters`` and leaves it open (None).
+
+    It then takes the data set's mean number of classes in a picture.
+    """
+    return getattr(segmenter, "clusters", 1) is None
+
+
 def has_common_labels(segmenter: Segmenter) -> bool:
     """True if a label means the same class in every picture. The class then sets ``common_labels = True``."""
     return getattr(segmenter, "common_labels", False)
@@ -126,18 +137,34 @@ def fill_in(segmenter: AnySegmenter, values: Mapping[str, Any]) -> AnySegmenter:
     return replace(cast(Any, segmenter), **{name: values[name] for name in open_ones})
 
 
-def check_choices(**given: tuple[str, Any]) -> None:
-    """Checks arguments that have a few allowed values.
+def resolve(segmenter: AnySegmenter, spec: Backbone, dataset: str = "", **values: Any) -> AnySegmenter:
+    """Fills in the open parameters of a segmenter for a backbone.
 
     Args:
-        given: name of the argument -> its value, and the `Literal` type of the allowed values.
+        segmenter: as configured.
+        spec: spec of the backbone.
+        dataset: name of the data set, for values that differ between data sets.
+        values: parameter -> value, for parameters that no backbone tunes.
 
     Raises:
-        ValueError: a value is not allowed.
+        ValueError: the segmenter needs attention, and the backbone has none; or see `Segmenter.resolved`.
     """
-    for name, (value, allowed) in given.items():
-        if value not in get_args(allowed):
-            raise ValueError(f"{name}: must be one of {', '.join(get_args(allowed))}, got {value!r}")
+    if needs_attention(segmenter) and not spec.sides:
+        raise ValueError(f"segmenter: {type(segmenter).__name__} needs attention, and this backbone has none")
+    tuned = tuned_values(spec, getattr(segmenter, "tuned_key", None), dataset)
+    return segmenter.resolved(max(spec.sides, default=0), {**tuned, **values})
+
+
+def check_clusters(clusters: int | None) -> None:
+    """Raises ValueError if a number of clusters is below 1."""
+    if clusters is not None and clusters < 1:
+        raise ValueError(f"clusters: must be at least 1, got {clusters}")
+
+
+def check_seed(seed: int) -> None:
+    """Raises ValueError unless a seed fits NumPy's generator of random numbers."""
+    if not 0 <= seed < SEEDS:
+        raise ValueError(f"seed: must be 0..{SEEDS - 1}, got {seed}")
 
 
 def picture_of(scene: Scene) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """DBSCAN over the attention maps, a baseline of the paper (Section 4.1).
 
 `diffseg.segmenters.density` follows scikit-learn's definition and order in torch, several times faster and on any
-device; ``impl="sklearn"`` is scikit-learn itself.
+device.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor
 
+from diffseg.choices import check_choices
 from diffseg.isolation import isolated
 from diffseg.masks import Size, Upsample, cluster_means, grid_side, to_pixels
 from diffseg.precision import float64_device
 from diffseg.segmenters import density
-from diffseg.segmenters.base import Scene, check_choices, fill_in
-from diffseg.segmenters.kmeans import Impl
+from diffseg.segmenters.base import Scene, fill_in
 from diffseg.segmenters.refinement import Refinable
 
 Noise = Literal["own", "nearest"]
@@ -33,9 +33,8 @@ def dbscan(
     noise: Noise = "own",
     size: Size = 512,
     upsample: Upsample = "soft",
-    impl: Impl = "torch",
 ) -> Tensor:
-    """DBSCAN (Euclidean) over the attention maps.
+    """DBSCAN (Ester et al., 1996; Euclidean) over the attention maps: a baseline of the paper (Section 4.1).
 
     Args:
         aggregated: ``(S*S, S*S)`` floating point; each row is a point.
@@ -45,33 +44,32 @@ def dbscan(
             cluster with the nearest mean map.
         size: side P of the label map in pixels, or (height, width).
         upsample: as for `kmeans`.
-        impl: as for `kmeans`.
 
     Returns:
-        ``(size, size)`` int64 labels on the device of ``aggregated``; a picture that is all noise is one segment.
+        ``(P, P)``, or (height, width), int64 labels 0..K-1 on the device of ``aggregated``. A picture that is all noise
+        is one segment.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: ``aggregated`` has another shape or dtype, or an argument is out of range.
 
     >>> upper, lower = [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]
     >>> dbscan(torch.tensor([upper, upper, lower, lower]), eps=0.1, min_samples=2, size=4).tolist()
     [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
     """
     grid_side(aggregated)
-    if not eps > 0:
-        raise ValueError(f"eps: must be above 0, got {eps}")
-    if min_samples < 1:
-        raise ValueError(f"min_samples: must be at least 1, got {min_samples}")
-    check_choices(noise=(noise, Noise), upsample=(upsample, Upsample), impl=(impl, Impl))
+    _check(eps, min_samples)
+    check_choices(noise=(noise, Noise), upsample=(upsample, Upsample))
     points = aggregated.float()
-    if impl == "torch":
-        labels = density.cluster(points, eps, min_samples)
-    else:
-        from sklearn.cluster import DBSCAN as SklearnDBSCAN  # takes a second to import
-
-        fitted = SklearnDBSCAN(eps=eps, min_samples=min_samples).fit(points.cpu().numpy())
-        labels = torch.from_numpy(fitted.labels_)
+    labels = density.cluster(points, eps, min_samples)
     return to_pixels(aggregated, settle_noise(points, labels, noise), size, upsample)
+
+
+def _check(eps: float | None, min_samples: int | None) -> None:
+    """Raises ValueError if a given parameter is out of range."""
+    if eps is not None and not eps > 0:
+        raise ValueError(f"eps: must be above 0, got {eps}")
+    if min_samples is not None and min_samples < 1:
+        raise ValueError(f"min_samples: must be at least 1, got {min_samples}")
 
 
 def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
@@ -99,21 +97,25 @@ def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
 
 @dataclass(frozen=True)
 class DBSCAN(Refinable):
-    """DBSCAN with the arguments of `dbscan`. None: the value tuned for the backbone."""
+    """DBSCAN over the S*S attention maps (paper, Section 4.1); the fields are the arguments of `dbscan`.
+
+    Attributes:
+        eps, min_samples: None: the value tuned for the backbone. (The paper gives its values only in an appendix.)
+        noise, upsample: as for `dbscan`.
+
+    Raises:
+        ValueError: ``eps`` or ``min_samples`` is out of range.
+    """
 
     tuned_key: ClassVar[str] = "dbscan"
 
-    eps: float | None = None  # the paper gives its values only in an appendix
+    eps: float | None = None
     min_samples: int | None = None
     noise: Noise = "own"
     upsample: Upsample = "soft"
-    impl: Impl = "torch"
 
     def __post_init__(self) -> None:
-        if self.eps is not None and not self.eps > 0:
-            raise ValueError(f"eps: must be above 0, got {self.eps}")
-        if self.min_samples is not None and self.min_samples < 1:
-            raise ValueError(f"min_samples: must be at least 1, got {self.min_samples}")
+        _check(self.eps, self.min_samples)
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return fill_in(self, tuned)
@@ -121,4 +123,4 @@ class DBSCAN(Refinable):
     def segment(self, scene: Scene) -> Tensor:
         assert self.eps is not None  # resolved
         assert self.min_samples is not None
-        return dbscan(scene.aggregated, self.eps, self.min_samples, self.noise, scene.size, self.upsample, self.impl)
+        return dbscan(scene.aggregated, self.eps, self.min_samples, self.noise, scene.size, self.upsample)

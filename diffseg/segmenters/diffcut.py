@@ -51,7 +51,6 @@ class DiffCut(Refinable):
         return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
 
     def segment(self, scene: Scene) -> Tensor:
-        """Labels ``(P, P)``. Raises ValueError if the backbone gave no features."""
         assert self.tau is not None  # resolved
         points = points_of(scene, self.input)
         labels = recursive_cut(affinity_of(points, self.alpha), self.tau)

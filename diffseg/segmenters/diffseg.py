@@ -17,13 +17,18 @@ from diffseg.segmenters.refinement import Refinable
 
 @dataclass(frozen=True)
 class DiffSeg(Refinable):
-    """The paper's iterative merging; the fields are the arguments of `diffseg.segment`.
+    """The paper's iterative merging (Section 3.2, Eq. 4 to 6, Algorithm 1): ``(S*S, S*S)`` attention to int64 labels.
+
+    The fields are the arguments of `diffseg.segment`, where they are explained, and:
 
     Attributes:
         tau: None: the value tuned for the backbone's attention. With ``input="features"`` it must be given.
-        grid: None: ``official`` at S = 64, else ``even``.
+        grid: None: ``official`` at S = 64, else ``even``; S is the side of the attention, for features, too.
         kmeans: ``refine`` of `diffseg.segment`: K-means from the proposals. (``refine`` of this class is PAMR.)
         input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
+
+    Raises:
+        ValueError: ``tau``, ``iterations`` or ``anchors`` is out of range.
     """
 
     tuned_key: ClassVar[str] = "diffseg"

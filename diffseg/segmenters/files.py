@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from diffseg.backbones.image import centre_crop
+from diffseg.backbones.image import centre_crop, resize_labels
 from diffseg.masks import height_width
 from diffseg.paths import expanded
 from diffseg.photos import BROKEN
@@ -104,16 +102,16 @@ class LabelMapFiles:
             raise ValueError("scene: has no id or shape of the picture, so no file can be read")
         path = self._path(scene.id)
         labels = read_label_map(path)
-        (height, width), (own_height, own_width) = scene.shape, labels.shape
-        aspect, own_aspect = width / height, own_width / own_height
-        if abs(own_aspect - aspect) <= ASPECT_TOLERANCE * aspect:
+        (height, width), (map_height, map_width) = scene.shape, labels.shape
+        aspect, map_aspect = width / height, map_width / map_height
+        if abs(map_aspect - aspect) <= ASPECT_TOLERANCE * aspect:
             labels = centre_crop(labels)
-        elif own_height != own_width:
+        elif map_height != map_width:
             raise UnusablePicture(
-                f"{path}: is {own_width} x {own_height} pixels; it must have the shape of the picture, "
+                f"{path}: is {map_width} x {map_height} pixels; it must have the shape of the picture, "
                 f"{width} x {height}, at any scale, or be square and show the centred square"
             )
-        return _resized(labels, height_width(scene.size)).to(scene.aggregated.device)
+        return resize_labels(labels, height_width(scene.size)).to(scene.aggregated.device)
 
     @property
     def _folder(self) -> Path:
@@ -157,13 +155,6 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
         wrong = lowest if lowest < 0 else highest
         raise UnusablePicture(f"{path}: labels must be 0..{LARGEST_LABEL}, got {wrong}; number the segments from 0")
     return labels
-
-
-def _resized(labels: NDArray[np.integer], size: tuple[int, int]) -> Tensor:
-    """Resizes labels ``(h, w)``, int64: nearest at half-pixel centres, like the ground truth."""
-    # float32 holds every label exactly, and interpolate() knows few integer types.
-    values = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.float32))[None, None]
-    return F.interpolate(values, size, mode="nearest-exact")[0, 0].long()
 
 
 @cache  # called several times for each picture; a hash takes a hundred bytes

@@ -19,12 +19,15 @@ from diffseg.segmenters.refinement import Refinable
 
 @dataclass(frozen=True)
 class HDBSCAN(Refinable):
-    """HDBSCAN (Campello et al., 2013), Euclidean, over the attention maps: DBSCAN without a radius to choose.
+    """HDBSCAN (Campello et al., PAKDD 2013), Euclidean, over the S*S attention maps: DBSCAN without a radius to choose.
 
     Attributes:
-        min_cluster_size: attention maps that make a cluster, >= 2.
+        min_cluster_size: smallest cluster, in attention maps, >= 2.
         min_samples: neighbours, itself included, within a point's core distance, >= 1.
         noise, upsample: as for `diffseg.segmenters.dbscan.dbscan`.
+
+    Raises:
+        ValueError: ``min_cluster_size`` or ``min_samples`` is out of range.
     """
 
     min_cluster_size: int = 10

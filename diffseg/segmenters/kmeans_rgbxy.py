@@ -10,19 +10,22 @@ import numpy as np
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from diffseg.segmenters.base import Scene, fill_in, picture_of, to_scored_size
+from diffseg.segmenters.base import Scene, check_clusters, check_seed, fill_in, picture_of, to_scored_size
 from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
 class KMeansRGBXY(Refinable):
-    """K-means of each pixel's colour and place.
+    """K-means (scikit-learn's) of each pixel's colour and place, at the size of the scene's picture.
 
     Attributes:
         clusters: k >= 1; None: the data set's mean number of classes in a picture.
         position: weight of the place (0..1 across the picture) against the colour (0..1 a channel), >= 0.
         seed: seed of the single random start. The best of three starts was no better on the photographs, and took twice
             the time.
+
+    Raises:
+        ValueError: ``clusters``, ``position`` or ``seed`` is out of range.
     """
 
     needs_attention: ClassVar[bool] = False
@@ -32,17 +35,10 @@ class KMeansRGBXY(Refinable):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.clusters is not None and self.clusters < 1:
-            raise ValueError(f"clusters: must be at least 1, got {self.clusters}")
+        check_clusters(self.clusters)
         if not self.position >= 0:
             raise ValueError(f"position: must be at least 0, got {self.position}")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed: must be 0..2^32-1, got {self.seed}")
-
-    @property
-    def needs_mean_classes(self) -> bool:
-        """True if ``clusters`` takes the data set's mean number of classes in a picture."""
-        return self.clusters is None
+        check_seed(self.seed)
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return fill_in(self, tuned)

@@ -7,10 +7,9 @@ features with the same recursion.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,10 +18,11 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
+from diffseg.choices import check_choices
 from diffseg.masks import Upsample, to_pixels
 from diffseg.precision import float64_device
 from diffseg.segmenters.affinity import Input, walk_of
-from diffseg.segmenters.base import Scene, check_choices
+from diffseg.segmenters.base import Scene
 from diffseg.segmenters.refinement import Refinable
 
 Graph = Literal["walk", "cosine"]
@@ -158,11 +158,7 @@ class NCut(Refinable):
             raise ValueError(f"power: must be at least 1, got {self.power}")
         check_choices(graph=(self.graph, Graph))
 
-    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        return self
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels ``(P, P)``. Raises ValueError if ``input`` is features and the scene has none."""
         walk = walk_of(scene, self.input)
         steps = torch.linalg.matrix_power(walk, self.power)
         rows = F.normalize(steps, dim=1)

@@ -7,16 +7,17 @@ colours. DiffCut's published numbers include it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffseg.choices import check_choices
 from diffseg.masks import upsample_nearest
-from diffseg.segmenters.base import Scene, check_choices, picture_of
+from diffseg.segmenters.base import Scene, picture_of
 
 Refine = Literal["none", "pamr"]
 """``none``; ``pamr``: see `pamr`."""
@@ -38,11 +39,17 @@ NEIGHBOURS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 class Refinable(ABC):
     """A segmenter whose label map can be refined. A subclass implements `segment`, and inherits the field ``refine``.
 
+    If a subclass has open parameters (None), it also overrides `resolved`.
+
     Attributes:
         refine: ``pamr`` segments at `PAMR_SIDE` pixels, refines there, and repeats pixels up to the scored size.
     """
 
     refine: Refine = "none"
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        """See `diffseg.segmenters.base.Segmenter.resolved`. Here: nothing is open."""
+        return self
 
     @torch.no_grad()
     def __call__(self, scene: Scene) -> Tensor:
@@ -62,7 +69,17 @@ class Refinable(ABC):
 
     @abstractmethod
     def segment(self, scene: Scene) -> Tensor:
-        """Labels of the scene's size, int64 >= 0, without refinement."""
+        """Segments a picture without refinement. Called on a resolved segmenter.
+
+        Args:
+            scene: gives the attention ``(S*S, S*S)``, the features ``(n*n, C)`` or the picture, as the class reads.
+
+        Returns:
+            Labels ``(P, P)``, or (height, width), of the scene's size, int64 >= 0, on the device of its attention.
+
+        Raises:
+            ValueError: the scene lacks an input that the class reads, such as features; or a parameter does not fit it.
+        """
 
 
 def pamr(

@@ -8,18 +8,21 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from diffseg.segmenters.base import Scene, fill_in, picture_of, to_scored_size
+from diffseg.segmenters.base import Scene, check_clusters, fill_in, picture_of, to_scored_size
 from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
 class SLIC(Refinable):
-    """SLIC superpixels (Achanta et al., 2012) of scikit-image, an optional package.
+    """SLIC superpixels (Achanta et al., PAMI 2012) of the scene's picture, with scikit-image, an optional package.
 
     Attributes:
         clusters: number of superpixels at the start, >= 1; small ones are merged. None: the data set's mean number of
             classes in a picture.
         compactness: weight of the position against the colour in CIELAB, > 0.
+
+    Raises:
+        ValueError: ``clusters`` or ``compactness`` is out of range.
     """
 
     needs_attention: ClassVar[bool] = False
@@ -28,15 +31,9 @@ class SLIC(Refinable):
     compactness: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.clusters is not None and self.clusters < 1:
-            raise ValueError(f"clusters: must be at least 1, got {self.clusters}")
+        check_clusters(self.clusters)
         if not self.compactness > 0:
             raise ValueError(f"compactness: must be above 0, got {self.compactness}")
-
-    @property
-    def needs_mean_classes(self) -> bool:
-        """True if ``clusters`` takes the data set's mean number of classes in a picture."""
-        return self.clusters is None
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         """Also raises ValueError if scikit-image is not installed, so that a run fails before it starts."""

@@ -12,19 +12,24 @@ from torch import Tensor
 
 from diffseg.masks import Upsample, to_pixels
 from diffseg.segmenters.affinity import Input, walk_of
-from diffseg.segmenters.base import Scene, fill_in
+from diffseg.segmenters.base import Scene, check_clusters, check_seed, fill_in
 from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
 class Spectral(Refinable):
-    """Spectral clustering (Ng, Jordan and Weiss, 2001) of the graph whose weights are the symmetrised attention.
+    """Spectral clustering (Ng, Jordan and Weiss, NIPS 2001) of the S*S locations of the attention.
+
+    The weight of an edge is the mean of the attention in both directions, (A + A^T) / 2.
 
     Attributes:
         clusters: k, 1..S*S-1; None: the data set's mean number of classes in a picture.
         seed: seed of the K-means in the space of the first k eigenvectors.
         upsample: as for `diffseg.segmenters.kmeans.kmeans`.
         input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
+
+    Raises:
+        ValueError: ``clusters`` or ``seed`` is out of range.
     """
 
     clusters: int | None = 6
@@ -33,15 +38,8 @@ class Spectral(Refinable):
     input: Input = "attention"
 
     def __post_init__(self) -> None:
-        if self.clusters is not None and self.clusters < 1:
-            raise ValueError(f"clusters: must be at least 1, got {self.clusters}")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed: must be 0..2^32-1, got {self.seed}")
-
-    @property
-    def needs_mean_classes(self) -> bool:
-        """True if ``clusters`` takes the data set's mean number of classes in a picture."""
-        return self.clusters is None
+        check_clusters(self.clusters)
+        check_seed(self.seed)
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         if self.clusters is not None and self.clusters >= side * side:

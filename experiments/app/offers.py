@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from diffseg import parts
-from diffseg.backbones import Backbone, tuned_values
-from diffseg.segmenters.base import Segmenter, needs_attention, needs_truth
+from diffseg.backbones import Backbone
+from diffseg.segmenters.base import Segmenter, needs_truth, resolve
 
 SPAN = 4  # largest value of a range, in multiples of the default
 FEWEST_STEPS = 100  # steps in the range of a fraction, at least
@@ -83,27 +83,25 @@ class Offer:
     def segmenter(self, values: Mapping[str, Any], spec: Backbone) -> Segmenter:
         """The segmenter with these values for this backbone. Raises ValueError for a value out of range."""
         built: Segmenter = parts.build({**self.settings, **values})
-        if needs_attention(built) and not spec.sides:
-            raise ValueError(f"{self.name}: needs attention, and this backbone has none")
-        return built.resolved(max(spec.sides, default=0), tuned_values(spec, getattr(built, "tuned_key", None)))
+        return resolve(built, spec)
 
 
-def offers(spec: Backbone, extra: str | Path | None = None) -> dict[str, Offer]:
+def offers(spec: Backbone, config_dir: str | Path | None = None) -> dict[str, Offer]:
     """Name -> offer, DiffSeg first, for every segmenter that needs only a picture and this backbone.
 
     Args:
         spec: the backbone.
-        extra: a user's folder in the layout of ``conf/``.
+        config_dir: a user's folder in the layout of ``conf/``.
     """
-    names = sorted(parts.names("segmenter", extra), key=lambda name: (name != FIRST, name))
-    found = {name: _offer(name, spec, extra) for name in names}
+    names = sorted(parts.names("segmenter", config_dir), key=lambda name: (name != FIRST, name))
+    found = {name: _offer(name, spec, config_dir) for name in names}
     return {name: offer for name, offer in found.items() if offer is not None}
 
 
-def _offer(name: str, spec: Backbone, extra: str | Path | None) -> Offer | None:
+def _offer(name: str, spec: Backbone, config_dir: str | Path | None) -> Offer | None:
     """The offer of a segmenter; None if it needs the ground truth, or cannot be built for this backbone."""
-    about = parts.about("segmenter", name, extra)
-    bare = Offer(name, about.summary, parts.read("segmenter", name, extra))
+    about = parts.about("segmenter", name, config_dir)
+    bare = Offer(name, about.summary, parts.read("segmenter", name, config_dir))
     if (start := _start(bare, spec)) is None or needs_truth(start):
         return None
     hints = get_type_hints(type(start))

@@ -14,8 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
 from datasets.base import Dataset, DatasetError
+from diffseg import parts
 from diffseg.backbones import MissingWeights, WeightsError
-from eval.config import ConfigError, RowConfig, RunConfig, build, unknown_key
+from eval.config import ConfigError, RowConfig, RunConfig, build
 from experiments.running.arguments import quote_path
 from experiments.running.composing import Composer
 
@@ -54,7 +55,7 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
     known = [each.name for each in fields(RunConfig)]
     for name in config:
         if name not in known:  # +key=value adds any key in Hydra
-            raise ConfigError(unknown_key(str(name), known))
+            raise ConfigError(parts.unknown_key(str(name), known))
     if config.panels < 0:
         raise ConfigError(f"panels: must be at least 0, got {config.panels}")
     if config.rows is None:

@@ -181,7 +181,7 @@ def test_segmenters_by_name_and_as_objects_give_the_same_labels(
     ("segmenter", "settings", "problem"),
     [
         ("diffsegs", {}, "segmenter: there is no 'diffsegs'; did you mean diffseg?"),
-        ("diffseg", {"taus": 1}, "taus: DiffSeg has no such setting; did you mean tau?"),
+        ("diffseg", {"taus": 1}, "taus: DiffSeg has no such key; did you mean tau?"),
         ("diffseg", {"anchors": 9}, "anchors: must be 1..8"),
         ("diffseg", {"tau": 0}, "tau: must be a finite number above 0"),
         ("diffseg", {"tau": "warm"}, "tau: "),
@@ -207,7 +207,7 @@ def test_every_segmenter_takes_a_picture_that_is_not_square(model: diffseg.Model
 def test_a_segmenter_of_pixels_needs_no_network(picture: NDArray[np.uint8]) -> None:
     model = diffseg.load(NoBackbone(size=32))
     assert model.segment(picture, "kmeans_rgbxy", clusters=4).labels.shape == (40, 60)
-    with pytest.raises(ValueError, match="diffseg needs attention, and the backbone computes none"):
+    with pytest.raises(ValueError, match="DiffSeg needs attention, and this backbone has none"):
         model.segment(picture)
     with pytest.raises(ValueError, match="none has no attention"):
         model.attend(picture)
@@ -231,7 +231,7 @@ def test_a_spec_is_loaded_with_changed_settings(weights: Path) -> None:
         ({"backbone": "sd19"}, ValueError, "backbone: there is no 'sd19'; did you mean"),
         ({"backbone": "dinov2_small", "size": 100}, ValueError, "size: must be a positive multiple of the patch"),
         ({"backbone": "dinov2_small", "path": "./nowhere"}, MissingWeights, "./nowhere is not a folder"),
-        ({"backbone": "dinov2_small", "extra": "./nowhere"}, ValueError, "./nowhere: is not a folder"),
+        ({"backbone": "dinov2_small", "config_dir": "./nowhere"}, ValueError, "./nowhere: is not a folder"),
         ({"backbone": NoBackbone(), "device": "abacus"}, ValueError, "device: must be auto, cpu"),
     ],
 )

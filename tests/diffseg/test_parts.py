@@ -63,11 +63,11 @@ def test_a_part_outside_the_tree_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     )
     write(tmp_path / "conf" / "segmenter" / "mine.yaml", "_target_: my_part.Mine\ndepth: 2\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    extra = tmp_path / "conf"
-    assert set(parts.names("segmenter", extra)) == {*parts.names("segmenter"), "mine"}
-    assert parts.names("backbone", extra) == parts.names("backbone")
-    assert asdict(parts.choose("segmenter", "mine", extra, {})) == {"depth": 2}
-    assert asdict(parts.choose("segmenter", "mine", extra, {"depth": "3"})) == {"depth": 3}
+    config_dir = tmp_path / "conf"
+    assert set(parts.names("segmenter", config_dir)) == {*parts.names("segmenter"), "mine"}
+    assert parts.names("backbone", config_dir) == parts.names("backbone")
+    assert asdict(parts.choose("segmenter", "mine", config_dir, {})) == {"depth": 2}
+    assert asdict(parts.choose("segmenter", "mine", config_dir, {"depth": "3"})) == {"depth": 3}
 
 
 def test_settings_replace_those_of_a_built_part() -> None:
@@ -81,7 +81,7 @@ def test_settings_replace_those_of_a_built_part() -> None:
 @pytest.mark.parametrize(
     ("content", "settings", "problem"),
     [
-        ("defaults: [dinov2_small]", {"szie": 1}, "szie: ViT has no such setting; did you mean size?"),
+        ("defaults: [dinov2_small]", {"szie": 1}, "szie: ViT has no such key; did you mean size?"),
         ("defaults: [dinov2_small]", {"size": "large"}, "size: input should be a valid integer"),
         ("defaults: [dinov2_small]", {"size": 449}, "size: must be a positive multiple of the patch, 14, got 449"),
         ("defaults: [dinov2_smal]", {}, "backbone: there is no 'dinov2_smal'; did you mean dinov2_small?"),
@@ -89,9 +89,18 @@ def test_settings_replace_those_of_a_built_part() -> None:
         ("defaults: [mine]", {}, "backbone=mine: its defaults lead back to itself"),
         ("size: [", {}, "mine.yaml: cannot be read as YAML"),
         ("- size", {}, "mine.yaml: must hold keys and values"),
-        ("size: 448", {}, "_target_: is missing; it must be an importable class"),
-        ("_target_: no_such_module.Mine", {}, "_target_: no_such_module.Mine must be an importable class"),
-        ("_target_: diffseg.backbones.vit.Mine", {}, "_target_: diffseg.backbones.vit.Mine must be"),
+        ("size: 448", {}, "_target_: must name a dataclass, got None"),
+        (
+            "_target_: no_such_module.Mine",
+            {},
+            "_target_: must name a dataclass, got no_such_module.Mine (",
+        ),
+        (
+            "_target_: diffseg.backbones.vit.Mine",
+            {},
+            "_target_: must name a dataclass, got diffseg.backbones.vit.Mine",
+        ),
+        ("_target_: pathlib.Path", {}, "_target_: must name a dataclass, got pathlib.Path (TypeError"),
         ("path: ${oc.env:DIFFSEG_NO_SUCH}", {}, "the environment variable DIFFSEG_NO_SUCH is not set"),
         ("path: ${backbone.size}", {}, "only ${oc.env:VARIABLE,default} can be filled in, got ${backbone.size}"),
     ],

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from sklearn.cluster import DBSCAN, KMeans
 
 from diffseg import parts
 from diffseg.segmenters.base import Scene, Segmenter
@@ -53,7 +52,6 @@ def test_a_key_of_one_segmenter_can_be_swept(dinov2: Path, tmp_path: Path, capsy
     assert evaluate(tmp_path / "dbscan", "segmenter=dbscan", *SMALL, capture=capsys).status == 0
     both = read_results(tmp_path / "ncut", tmp_path / "dbscan").per_image
     assert set(both.query("segmenter == 'dbscan'")["power"]) == {""}
-    assert set(both.query("segmenter == 'ncut'")["impl"]) == {""}
 
 
 def test_the_ablation_changes_one_factor_at_a_time() -> None:
@@ -70,25 +68,6 @@ def test_the_ablation_changes_one_factor_at_a_time() -> None:
         changed -= {"segmenter.tau"} if changed & with_tau else set()
         assert len(changed) == (base is not keys), (row.name, changed)
     assert len(first) > 1
-
-
-@pytest.mark.parametrize("segmenter", ["kmeans_c", "kmeans_s", "dbscan"])
-def test_impl_sklearn_calls_scikit_learn_and_gives_the_same_scores(
-    segmenter: str, dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fitted: list[object] = []
-    for kind in (KMeans, DBSCAN):
-        fit = kind.fit
-        monkeypatch.setattr(kind, "fit", lambda self, *data, fit=fit: fitted.append(self) or fit(self, *data))
-    run = evaluate(tmp_path, f"segmenter={segmenter}", *SMALL, capture=capsys)
-    assert (run.status, fitted) == (0, [])
-    other = evaluate(tmp_path, f"segmenter={segmenter}", "segmenter.impl=sklearn", *SMALL, capture=capsys)
-    assert len(fitted) == 1  # the record of the other row is not reused, as its values may differ
-    assert set(other.table()["impl"]) == {"sklearn"}
-    assert list(other.table()["acc"]) == list(run.table()["acc"])
-    wrong = evaluate(tmp_path, f"segmenter={segmenter}", "segmenter.impl=scipy", *SMALL, capture=capsys)
-    assert wrong.status == 2
-    assert "segmenter.impl: input should be 'torch' or 'sklearn', got 'scipy'" in wrong.err
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,10 @@ from tests.conftest import GOLDEN
 from tests.helpers.attention import blocks, smooth
 
 
-@pytest.mark.parametrize("impl", ["torch", "sklearn"])
-def test_kmeans_nearest_equals_sklearn(impl: Any) -> None:
+def test_kmeans_nearest_equals_sklearn() -> None:
     maps = blocks(8, 1.5)
     expected = SklearnKMeans(5, n_init=3, random_state=7).fit_predict(maps.numpy()).reshape(8, 8)
-    labels = kmeans(maps, 5, seed=7, n_init=3, size=24, upsample="nearest", impl=impl)
+    labels = kmeans(maps, 5, seed=7, n_init=3, size=24, upsample="nearest")
     np.testing.assert_array_equal(labels.numpy(), expected.repeat(3, axis=0).repeat(3, axis=1))
 
 
@@ -77,10 +76,8 @@ def test_an_empty_cluster_gets_the_farthest_point() -> None:
     assert lloyd._means(points, labels, sums, centres).tolist() == expected
 
 
-@pytest.mark.parametrize("impl", ["torch", "sklearn"])
-@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
-def test_kmeans_with_fewer_different_maps_than_clusters_has_fewer_labels(impl: Any) -> None:
-    labels = kmeans(blocks(8, noise=0.0), 9, size=8, impl=impl)
+def test_kmeans_with_fewer_different_maps_than_clusters_has_fewer_labels() -> None:
+    labels = kmeans(blocks(8, noise=0.0), 9, size=8)
     assert labels.unique().tolist() == [0, 1, 2, 3]
     assert all(len(quarter.unique()) == 1 for half in labels.split(4) for quarter in half.split(4, dim=1))
 
@@ -126,14 +123,13 @@ def test_kmeans_and_dbscan_match_sklearn_at_the_size_of_stable_diffusion(image: 
         np.testing.assert_array_equal(density.cluster(maps, eps, min_samples).numpy(), found)
 
 
-@pytest.mark.parametrize("impl", ["torch", "sklearn"])
-def test_dbscan_own_noise_is_the_last_label(impl: Any) -> None:
+def test_dbscan_own_noise_is_the_last_label() -> None:
     maps = blocks(8, 1.0)
     found = SklearnDBSCAN(eps=0.26, min_samples=4).fit(maps.numpy()).labels_
     assert found.min() == -1  # the case has noise
     assert found.max() >= 1
     expected = np.where(found == -1, found.max() + 1, found).reshape(8, 8)
-    labels = dbscan(maps, 0.26, 4, size=8, upsample="nearest", impl=impl)
+    labels = dbscan(maps, 0.26, 4, size=8, upsample="nearest")
     np.testing.assert_array_equal(labels.numpy(), expected)
 
 
@@ -160,8 +156,7 @@ def test_dbscan_all_noise_is_one_segment() -> None:
         (lambda: kmeans(blocks(), 65), "clusters: must be 1..64"),
         (lambda: kmeans(blocks(), 2, n_init=0), "n_init: must be at least 1"),
         (lambda: kmeans(blocks(), 2, upsample="cubic"), "upsample: must be one of"),  # type: ignore[arg-type]
-        (lambda: kmeans(blocks(), 2, impl="scipy"), "impl: must be one of torch, sklearn"),  # type: ignore[arg-type]
-        (lambda: dbscan(blocks(), 0.1, 5, impl="scipy"), "impl: must be one of"),  # type: ignore[arg-type]
+        (lambda: kmeans(blocks(), 2, seed=-1), "seed: must be 0..4294967295, got -1"),
         (lambda: dbscan(blocks(), 0, 5), "eps: must be above 0"),
         (lambda: dbscan(blocks(), 0.1, 0), "min_samples: must be at least 1"),
         (lambda: dbscan(blocks(), 0.1, 5, noise="drop"), "noise: must be one of"),  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import MissingWeights, tuned_values
 from eval.class_counts import mean_classes
 from eval.config import ConfigError
 from eval.row_setup import prepare
@@ -48,7 +48,7 @@ def test_rows_of_the_tables_have_the_published_settings() -> None:
     for experiment, sizes, tau in (("table1", [320, 512], 1.1), ("table2", [320, 512], 0.9)):
         rows = [row for row in rows_of(f"experiment={experiment}") if row.name == "DiffSeg"]
         assert [row.size for row in rows] == sizes
-        assert {row.tuned("diffseg")["tau"] for row in rows} == {tau}
+        assert {tuned_values(row.backbone, "diffseg", row.dataset.name)["tau"] for row in rows} == {tau}
         assert {(row.backbone.timestep, row.composed.segmenter.anchors) for row in rows} == {(300, 16)}
     notes = {row.name: row.note for row in rows_of("experiment=table1")}
     assert {name for name, note in notes.items() if note} == {"DBSCAN", "DinoSeg"}
