@@ -15,7 +15,7 @@ VOID = -1
 
 
 class DatasetError(Exception):
-    """Data cannot be used. The message names the file or key, says what is wrong, and what to do."""
+    """Data cannot be used. The message names the file or key, says what is wrong, and says what to do."""
 
 
 def expanded(path: str | Path, key: str) -> Path:

@@ -51,11 +51,11 @@ class CocoVal2017(PairedDataset):
         return "stuffthingmaps" if png else "json"
 
     def label_path(self, id: str) -> Path:
-        """Path of the label map, or of the instances, which give its size."""
+        """Path of the label map; if labels are painted, path of the file of instances. The file may not exist."""
         return super().label_path(id) if self.label_source == "stuffthingmaps" else self._json_path(INSTANCES)
 
     def _files(self, id: str) -> list[Path]:
-        # Labels can be painted from two files. `label_path` is the last one.
+        # Labels can be painted from two files. The last one is `label_path`.
         others = () if self.label_source == "stuffthingmaps" else self.painted[:-1]
         return [*super()._files(id), *map(self._json_path, others)]
 

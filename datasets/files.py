@@ -1,4 +1,4 @@
-"""Finds the pictures and label maps of a folder. All data sets list their files here."""
+"""Finds the pictures and label maps of a folder, for all data sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datasets.base import DatasetError
 logger = logging.getLogger(__name__)
 
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
-"""Files that Windows leaves in folders of pictures, in lower case. Those of macOS begin with a dot."""
+"""Names, in small letters, of the files that Windows adds to folders of pictures. Those of macOS begin with a dot."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ def find_files(folder: Path, endings: Sequence[str], nested: bool = False) -> Fo
 
     Args:
         folder: the folder. If it is empty or missing, no file is found.
-        endings: endings of the names, such as ``.jpg``, in capital or small letters.
+        endings: endings of the names, such as ``.jpg``. Capital and small letters are alike.
         nested: True also reads sub-folders. A folder that is linked into itself is read once.
 
     Raises:
         DatasetError: two files have the same id, such as ``1.jpg`` and ``1.JPG``.
-        OSError: the folder may not be read.
+        OSError: the folder cannot be read.
     """
     paths: dict[str, Path] = {}
     skipped = []

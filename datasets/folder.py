@@ -1,4 +1,4 @@
-"""A data set of the user's folders of pictures and label maps, described only by the configuration.
+"""A data set in two folders of the user, pictures and label maps. The configuration describes it; no code is needed.
 
     dataset=folder dataset.images=DIR dataset.maps=DIR dataset.classes=FILE.csv dataset.void=[255]
 
@@ -112,7 +112,7 @@ class FolderDataset(PairedFiles):
         return self._label_maps.get(id, self._folder("maps") / f"{id}.png")
 
     def state(self, id: str) -> str:
-        """Sizes of the files of a picture and sha256 of its label map: arrays and bitmaps of one shape share a size."""
+        """Sizes of the files of a picture, and sha256 of its label map: all arrays of one shape have the same size."""
         path, sizes = self.label_path(id), super().state(id)
         if not path.is_file():
             return sizes
@@ -185,7 +185,7 @@ def suffixes() -> tuple[str, ...]:
 
 @cache  # called several times for each picture
 def _sha256(path: Path, size: int, modified: int) -> str:
-    """Hash (hex) of a file; size and time of its last change say whether it is to be read again."""
+    """sha256 (hex) of a file. The file is read again only if its size or the time of its last change differs."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

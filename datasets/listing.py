@@ -16,11 +16,11 @@ from datasets.reading import read_ids
 
 @dataclass(frozen=True, kw_only=True)
 class ListedDataset(Dataset):
-    """Pictures in files. Building a data set reads no disk. The list is made on first use and kept.
+    """Pictures in files. Their list is made on first use and kept; building a data set reads nothing from the disk.
 
     Attributes:
-        split_file: text file with an id a line: evaluate exactly these. None: the pictures of the published list if it
-            lies beside the data, else every picture.
+        split_file: text file with an id a line; exactly these are evaluated. None: those of the published list, if it
+            lies beside the data, else all pictures.
         limit: evaluate only this many pictures, from the start of the sorted list (>= 1). None: all.
     """
 

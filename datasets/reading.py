@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datasets.base import VOID, DatasetError, Picture
 
-# Modes with one value a pixel: grey levels or palette indices. The palette only colours the map for people.
+# Modes with one value a pixel: grey levels or palette indices. The palette is only for display.
 LABEL_MODES = ("L", "P")
 
 # Modes of one channel with more than 8 bits. Pillow would cut their values off at 255 instead of scaling them.
@@ -72,7 +72,7 @@ def read_label(path: Path) -> NDArray[np.uint8]:
     """Decodes a label map to ``(h, w)`` uint8: the values as stored, or the indices of a palette.
 
     Raises:
-        DatasetError: the file is missing, cut short or no picture, or has other channels than one of 8 bits.
+        DatasetError: the file is missing, cut short or no picture, or does not have exactly one channel of 8 bits.
     """
     with _decoding(path), Image.open(path) as image:
         mode, values = image.mode, np.array(image)
@@ -85,7 +85,7 @@ def read_label(path: Path) -> NDArray[np.uint8]:
 
 
 def read_any_label(path: Path) -> NDArray[np.integer]:
-    """Decodes a label map of any origin to ``(h, w)`` integers: the values as stored, or the indices of a palette.
+    """Decodes a label map of the user to ``(h, w)`` integers: the values as stored, or the indices of a palette.
 
     Args:
         path: a picture with one channel of up to 32 bits or a palette, or NumPy's ``.npy`` with integers or booleans.

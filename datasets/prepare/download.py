@@ -40,8 +40,8 @@ TIMEOUT = 30.0
 
 BLOCK = 1 << 20
 
-# Error statuses that may pass. All others (no such file, not allowed) stay the same.
-PASSING = {408, 425, 429, 500, 502, 503, 504}
+# Statuses after which another attempt may succeed. All others (no such file, not allowed) are final.
+TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
 
@@ -217,7 +217,7 @@ def _connect(source: Source, part: Path, offset: int) -> Iterator[Any]:
                 raise _Interrupted("the server's file is shorter than the part downloaded before") from error
             yield None
             return
-        if error.code not in PASSING:
+        if error.code not in TEMPORARY:
             raise DatasetError(
                 f"{source.url}: the server answers {error.code} ({error.reason}); {source.elsewhere}"
             ) from error

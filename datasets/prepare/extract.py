@@ -55,7 +55,7 @@ def _reading(archive: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError) as error:
-        # The archive causes only one of the system's errors, "invalid argument": it names a place outside the file.
+        # Of the system's errors, only "invalid argument" comes from the archive: it names a place outside the file.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
         raise DatasetError(f"{archive}: the archive is damaged ({error}); delete it and download it again") from error
@@ -120,12 +120,12 @@ def require_space(folder: Path, needed: float) -> None:
     if free < needed:
         raise DatasetError(
             f"{folder}: {needed / GB:.1f} GB are needed there but {free / GB:.1f} GB are free; "
-            "free some, or give another DIR"
+            "free some space, or give another DIR"
         )
 
 
 def unpack(selection: Selection, folder: Path) -> None:
-    """Unpacks files below ``folder``. A file appears when it is complete. Files that are already equal stay untouched.
+    """Unpacks files below ``folder``. A file appears when it is complete. Equal files stay untouched.
 
     Raises:
         DatasetError: the archive is damaged, or the disk is too small. Files unpacked before stay.
