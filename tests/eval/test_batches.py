@@ -89,7 +89,7 @@ def records_of(folder: Path, *jobs: Job, shard: Shard = SINGLE) -> dict[tuple[st
 
 @pytest.mark.usefixtures("kernels_by_shape")
 def test_counts_do_not_depend_on_the_other_pictures_of_a_batch(tmp_path: Path) -> None:
-    """Nor on a stop, on shards, or on rows that are already recorded: the network sees one shape."""
+    """A stop, shards and recorded rows do not matter either: the network always sees batches of one shape."""
     limit = ("dataset.limit=6", *SMALL)
     rows = [prepare(rows_of("segmenter.tau=0.4", *limit)[0]), prepare(rows_of("backbone.debias=true", *limit)[0])]
     whole = records_of(tmp_path / "whole", Job(rows))
