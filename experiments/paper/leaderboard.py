@@ -14,7 +14,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import OmegaConf
 
-from eval.config import ConfigError, build
+from eval.config import ConfigError, RunConfig, build
 from eval.results.markdown import fixed, image_count, pipe_table, with_interval
 from eval.results.reading import read_results
 from experiments.paper.latex import latex_table
@@ -50,6 +50,7 @@ MEASURED = {
 }
 """Column -> its protocols and its column of ``summary.csv``. The first protocol that a run reports counts."""
 ENDS = ("", "_low", "_high")
+FILES = "files"  # conf/segmenter/files.yaml
 COLUMNS = (
     *("dataset", "method", "backbone", "resolution", "results", "paper", "source"),
     *("images", "official_images", "failed"),
@@ -101,8 +102,7 @@ def _measured(folder: Path) -> pd.DataFrame:
     for setting, protocols in results.summary.groupby("setting", sort=False):
         one, scores = protocols.iloc[0], protocols.set_index("protocol")
         row = {name: one[name] for name in ("dataset", "backbone", "images", "failed")}
-        method = setting if str(setting).startswith(one["name"]) else f"{one['name']}, {setting}"
-        row |= {"method": method, "resolution": one["size"], "results": str(folder)}
+        row |= {"method": _method(str(setting), one), "resolution": one["size"], "results": str(folder)}
         row["official_images"] = official[one["job"]]
         for column, (known, name) in MEASURED.items():
             reported = [protocol for protocol in known if protocol in scores.index]
@@ -110,6 +110,14 @@ def _measured(folder: Path) -> pd.DataFrame:
                 row |= {f"{column}{end}": scores.loc[reported[0], f"{name}{end}"] for end in ENDS}
         rows.append(row)
     return _typed(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def _method(setting: str, row: pd.Series) -> str:
+    """Name of a method with its settings. Label maps of another program are named after their run or their folder."""
+    if setting == row["name"] == FILES and "folder" in row:
+        named = row["experiment"] != RunConfig.name
+        return f"{FILES}, {row['experiment'] if named else Path(row['folder']).name}"
+    return setting if setting.startswith(row["name"]) else f"{row['name']}, {setting}"
 
 
 def _official_count(folder: Path) -> int | None:

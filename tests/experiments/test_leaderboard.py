@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from eval.results.columns import PER_CLASS, PER_IMAGE, SUMMARY
 from experiments.leaderboard import main
 from experiments.paper.leaderboard import SCORES, leaderboard
 from experiments.paper.published import FOLDER, SCOPES, published_rows
+from tests.helpers.makefile import line_of
 
 INTERVAL = {"acc": 60, "acc_low": 55, "acc_high": 65, "miou": 30, "miou_low": 25, "miou_high": 35}
 
@@ -89,6 +92,41 @@ def test_a_data_set_without_published_numbers_stands_alone(results: Path) -> Non
     table = leaderboard([results])
     assert set(table["dataset"]) == {"photos"}
     assert table["official_images"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("given", "folders"),
+    [
+        ("results/a results/b", ["results/a", "results/b"]),
+        ("my run", ["my run"]),
+        ("'my run' results/b", ["my run", "results/b"]),
+        ("Jürgen's (2)", ["Jürgen's (2)"]),
+    ],
+)
+def test_make_passes_on_each_folder(given: str, folders: list[str], tmp_path: Path) -> None:
+    for name in ("my run", "results/a", "results/b", "Jürgen's (2)"):
+        (tmp_path / name).mkdir(parents=True)
+    line = line_of("leaderboard", f"RESULTS={given}", "PY=printf '%s\\n'")
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["-m", "experiments.leaderboard", *folders]
+
+
+def test_label_maps_of_other_programs_are_told_apart(results: Path, tmp_path: Path) -> None:
+    folders = [results]
+    for number, (run, maps) in enumerate((("run", "out/net_a"), ("run", "net_b"), ("MyNet", "net_c"))):
+        folders.append(tmp_path / str(number))
+        shutil.copytree(results, folders[-1])
+        for name in ("summary", "per_class", "per_image"):
+            table = pd.read_csv(folders[-1] / f"{name}.csv")
+            table = table[table["row"] == "DiffSeg"].assign(row="files")
+            if name == "summary":
+                table = table.assign(experiment=run, segmenter="files", folder=maps)
+            table.to_csv(folders[-1] / f"{name}.csv", index=False)
+    table = leaderboard(folders)
+    assert set(table[table["results"] != ""]["method"]) == {
+        *("DiffSeg", "Mine <b>"),
+        *("files, net_a", "files, net_b", "files, MyNet"),
+    }
 
 
 class Texts(HTMLParser):

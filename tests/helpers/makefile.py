@@ -1,4 +1,4 @@
-"""Asks make for the command of a target."""
+"""Asks make for the commands of a target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from tests.conftest import ROOT
 
 
 def command_of(target: str, *variables: str) -> list[str]:
-    """Words of the last command that ``make TARGET VARIABLE=VALUE ...`` would run.
+    """Words of the last command that ``make TARGET VARIABLE=VALUE ...`` would run."""
+    return shlex.split(line_of(target, *variables))
+
+
+def line_of(target: str, *variables: str) -> str:
+    """The last line that ``make TARGET VARIABLE=VALUE ...`` would pass to the shell.
 
     The tests may run under make, whose environment would add its variables and its messages.
     """
@@ -18,4 +23,4 @@ def command_of(target: str, *variables: str) -> list[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(inherited)}
     command = ["make", "--no-print-directory", "--dry-run", "--always-make", target, *variables]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    return shlex.split(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()[-1]
