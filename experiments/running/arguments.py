@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from diffseg.paths import NoHome, expanded
 from eval.config import ConfigError, unknown_choice
+from experiments.running.row_groups import pass_on_to_rows
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 COMMAND = "python -m experiments.evaluate"
@@ -80,7 +81,8 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
         values = [str(value) for value in each.sweep_iterator()]
         if repeated := [value for value in values if values.count(value) > 1]:
             raise ConfigError(f"{each.input_line}: the value {repeated[0]} is there twice; give each value once")
-    return arguments
+    folders = [Path(options.config_dir), CONF] if options.config_dir else [CONF]
+    return [*(each for each in arguments if each not in quoted.values()), *pass_on_to_rows(overrides, folders)]
 
 
 def _check_encoding(path: Path) -> None:

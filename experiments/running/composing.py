@@ -36,10 +36,11 @@ class Composer:
             self._bases[chosen] = self._compose(list(chosen))
         config = deepcopy(self._bases[chosen])
         for value in filter(_is_value, parsed):
-            OmegaConf.update(config, value.key_or_group, value.value(), merge=True)
+            added = value.type == OverrideType.FORCE_ADD
+            OmegaConf.update(config, value.key_or_group, value.value(), merge=True, force_add=added)
         return config
 
 
 def _is_value(override: Override) -> bool:
-    """True if an override changes an existing key: ``group.key=value``."""
-    return "." in override.key_or_group and override.type == OverrideType.CHANGE
+    """True if an override sets a key: ``group.key=value`` or ``++group.key=value``."""
+    return "." in override.key_or_group and override.type in (OverrideType.CHANGE, OverrideType.FORCE_ADD)

@@ -33,10 +33,14 @@ def with_rerun(arguments: Sequence[str]) -> list[str]:
     else:
         given = _stored(folder / "config.yaml", "overrides")
     given = [each for each in given if not each.startswith("results_dir=")]
-    typed = {each.partition("=")[0] for each in arguments}
-    given = [each for each in given if each.partition("=")[0] not in typed]
+    typed = set(map(_key, arguments))
+    given = [each for each in given if _key(each) not in typed]
     place = [] if "results_dir" in typed else [f"results_dir={folder}"]
     return [*given, *place, *arguments]
+
+
+def _key(argument: str) -> str:
+    return argument.partition("=")[0].lstrip("+")
 
 
 def option_value(arguments: list[str], option: str) -> Path | None:

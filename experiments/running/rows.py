@@ -128,7 +128,10 @@ def _set_where_meant(override: Override, specs: Sequence[RowSpec], configs: Sequ
     key = override.key_or_group
     having = [index for index, config in enumerate(configs) if _has(config, key)]
     if not having:
-        raise ConfigError(f"{key}: no row of {table} has this key")
+        parent, _, name = key.rpartition(".")
+        nodes = [OmegaConf.select(config, parent) for config in configs]
+        known = {str(each) for node in nodes if isinstance(node, DictConfig) for each in node if each != "_target_"}
+        raise ConfigError(f"{key}: no row of {table} has this key{parts.nearest(name, sorted(known), f'{parent}.')}")
     leaving = [index for index in having if key.split(".")[0] not in _groups(specs[index])]
     for index in leaving or having:
         OmegaConf.update(configs[index], key, override.value(), merge=False)

@@ -76,8 +76,8 @@ class OnePassLauncher(Launcher):
 
     def _compose(self, overrides: Sequence[str], number: int, varying: Sequence[str]) -> JobReturn:
         """Composes a job like Hydra's basic launcher, and plans it. ``varying``: overrides that not all jobs have."""
-        title = f"job {number} ({' '.join(varying)}): "
-        point = " ".join(re.sub(r"^\w+\.", "", each) for each in varying)
+        title = f"job {number} ({' '.join(each.lstrip('+') for each in varying)}): "
+        point = " ".join(re.sub(r"^\+*\w+\.", "", each) for each in varying)
 
         def task(config: DictConfig) -> RunPlan | Exception:
             try:

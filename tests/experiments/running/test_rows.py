@@ -15,6 +15,7 @@ from eval.row_setup import prepare
 from experiments.running.rows import check
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
 from tests.helpers.rows import rows_of
+from tests.helpers.runs import SMALL, evaluate
 
 
 def test_a_sweep_makes_a_row_for_each_value() -> None:
@@ -75,6 +76,22 @@ def test_a_key_of_a_chosen_backbone_reaches_its_row() -> None:
         row.name: row.composed.backbone.get("layers") for row in rows_of("experiment=table1", "+backbone.layers=[10]")
     }
     assert {name: value for name, value in layers.items() if value} == {"DinoSeg": [10]}
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_a_key_that_only_some_rows_have_is_set_in_these(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Hydra itself would refuse it: the configuration around the rows has another segmenter."""
+    overrides = ("experiment=demo", "dataset.limit=1", "panels=0", *SMALL)
+    run = evaluate(tmp_path / "run", *overrides, "segmenter.eps=0.03", capture=capsys)
+    assert run.status == 0, run.err
+    assert run.table().groupby("row")["eps"].first().dropna().to_dict() == {"DBSCAN": 0.03}
+    sweep = evaluate(tmp_path / "sweep", *overrides, "segmenter.eps=0.03,0.04", capture=capsys, multirun=True)
+    assert sweep.status == 0, sweep.err
+    assert list(sweep.table("sweep")["eps"].dropna().unique()) == [0.03, 0.04]
+    assert "DBSCAN, eps=0.04" in sweep.out
+    wrong = evaluate(tmp_path / "wrong", *overrides, "segmenter.esp=0.03", capture=capsys)
+    message = "segmenter.esp: no row of experiment=demo has this key; did you mean segmenter.eps?"
+    assert (wrong.status, wrong.err) == (2, f"error: {message}\n")
 
 
 @pytest.mark.parametrize(
