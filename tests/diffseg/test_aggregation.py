@@ -139,27 +139,6 @@ def test_bad_arguments_are_refused(call: object, message: str) -> None:
         call()  # type: ignore[operator]
 
 
-def test_attention_maps_are_validated() -> None:
-    good = random_maps()
-    maps = AttentionMaps({2: good[2], 8: good[8], 4: good[4]}, {8: 5, 4: 5, 2: 1}, {"model": "random"})
-    assert maps.sides == tuple(maps.maps) == tuple(maps.layers) == (8, 4, 2)
-    nan = good[4].clone()
-    nan[0, 0] = torch.nan
-    for bad, message in (
-        ({}, "there are none"),
-        ({8: good[8], 3: good[4]}, "does not divide"),
-        ({8: good[4]}, "needs a floating point tensor of shape"),
-        ({4: good[4].long()}, "floating point"),
-        ({4: good[4] * 2}, "do not sum to 1"),
-        ({4: nan}, "NaN"),
-        ({4: torch.eye(16) * 2 - torch.ones(16, 16) / 16}, "negative"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            AttentionMaps(bad)
-    with pytest.raises(ValueError, match="layers: must give"):
-        AttentionMaps(good, {8: 1})
-
-
 def test_underflow_fraction_is_the_share_of_zeros_in_float16() -> None:
     maps = torch.tensor([[1.0, 2.9e-8, 0.0, 1e-7]])
     assert underflow_fraction(maps) == 0.5

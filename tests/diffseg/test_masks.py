@@ -1,0 +1,93 @@
+"""From proposals and clusters to label maps, against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from diffseg.masks import (
+    cluster_means,
+    grid_side,
+    height_width,
+    labels_from_proposals,
+    row_blocks,
+    to_pixels,
+    upsample_nearest,
+)
+from tests.helpers.attention import bilinear, blocks
+
+
+def test_labels_from_proposals_equal_brute_force() -> None:
+    proposals = torch.rand(5, 16, generator=torch.Generator().manual_seed(1))
+    height, width = 9, 14
+    upsampled = torch.nn.functional.interpolate(
+        proposals.view(1, 5, 4, 4), (height, width), mode="bilinear", align_corners=False
+    )[0]
+    assert torch.equal(labels_from_proposals(proposals, (height, width)), upsampled.argmax(dim=0))
+    square = np.stack([bilinear(each.view(4, 4).numpy(), 9) for each in proposals])
+    np.testing.assert_array_equal(labels_from_proposals(proposals, 9), square.argmax(axis=0))
+
+
+def test_first_of_equal_proposals_wins_in_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    proposals = torch.rand(3, 16, generator=torch.Generator().manual_seed(2))
+    twice = torch.cat([proposals, proposals])
+    whole = labels_from_proposals(twice, 40)
+    assert whole.max() < 3
+    monkeypatch.setattr("diffseg.masks.CPU_BLOCK", 6 * 40 * 7)
+    assert torch.equal(labels_from_proposals(twice, 40), whole)
+
+
+@given(st.integers(1, 9), st.integers(1, 30))
+def test_upsample_nearest_equals_nearest_exact(side: int, size: int) -> None:
+    labels = torch.arange(side * side).view(side, side)
+    expected = torch.nn.functional.interpolate(labels[None, None].float(), (size, size), mode="nearest-exact")[0, 0]
+    # Where a pixel's centre lies on the border of two cells, float32 may round either way: compare the others.
+    centres = [(2 * at + 1) * side % (2 * size) != 0 for at in range(size)]
+    inside = torch.tensor(centres)
+    picked = upsample_nearest(labels, size)[inside][:, inside]
+    assert torch.equal(picked, expected.long()[inside][:, inside])
+
+
+def test_cluster_means_equal_a_loop_and_empty_clusters_are_refused() -> None:
+    maps = blocks(4)
+    labels = torch.tensor([2, 0, 1, 1] * 4)
+    expected = torch.stack([maps[labels == cluster].mean(dim=0) for cluster in range(3)])
+    torch.testing.assert_close(cluster_means(maps, labels, 3), expected)
+    with pytest.raises(ValueError, match=r"clusters \[1\] are empty"):
+        cluster_means(maps, torch.tensor([0, 2]).repeat(8), 3)
+
+
+def test_soft_upsampling_lets_mean_maps_compete_and_nearest_repeats_cells() -> None:
+    maps = blocks(4)
+    labels = torch.tensor([[0, 0, 1, 1]] * 2 + [[2, 2, 3, 3]] * 2).flatten()
+    soft, nearest = (to_pixels(maps, labels, (9, 14), upsample) for upsample in ("soft", "nearest"))  # type: ignore[arg-type]
+    assert torch.equal(soft, labels_from_proposals(cluster_means(maps, labels, 4), (9, 14)))
+    assert torch.equal(nearest, upsample_nearest(labels.view(4, 4), (9, 14)))
+    assert not torch.equal(soft, nearest)
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 60))
+def test_blocks_of_rows_cover_each_row_once(rows: int, columns: int, block: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("diffseg.masks.CPU_BLOCK", block)
+        blocks_of_rows = [range(rows)[part] for part in row_blocks(rows, columns, torch.device("cpu"))]
+    assert [row for part in blocks_of_rows for row in part] == list(range(rows))
+    assert all(len(part) * columns <= block or len(part) == 1 for part in blocks_of_rows)
+
+
+@pytest.mark.parametrize("bad", [torch.rand(64, 63), torch.rand(63, 63), torch.rand(64), torch.eye(64).long()])
+def test_only_a_square_of_a_square_has_a_grid_side(bad: Tensor) -> None:
+    assert grid_side(torch.rand(64, 64)) == 8
+    with pytest.raises(ValueError, match="aggregated: must be a floating point tensor of shape"):
+        grid_side(bad)
+
+
+def test_a_size_is_a_side_or_height_and_width() -> None:
+    assert (height_width(5), height_width((3, 7))) == ((5, 5), (3, 7))
+    for size in (0, (4, 0), (-1, 4)):
+        with pytest.raises(ValueError, match="size: must be at least 1 pixel"):
+            height_width(size)
