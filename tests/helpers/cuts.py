@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import torch
 from torch import Tensor
 
@@ -13,9 +11,7 @@ def same_parts(a: Tensor, b: Tensor) -> bool:
 
 
 def naive_cut(affinity: Tensor, side: list[bool]) -> float:
-    """Shi and Malik, Eq. 2, node by node."""
-    cut, volume = 0.0, [0.0, 0.0]
-    for i, j in product(range(len(side)), repeat=2):
-        volume[side[i]] += float(affinity[i, j])
-        cut += float(affinity[i, j]) * (side[i] and not side[j])
-    return cut / volume[0] + cut / volume[1]
+    """Shi and Malik, Eq. 2: ``affinity`` between the sides, over the affinity of each side with all nodes."""
+    inside = torch.tensor(side)
+    cut = affinity[inside][:, ~inside].sum()
+    return float(cut / affinity[inside].sum() + cut / affinity[~inside].sum())
