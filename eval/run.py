@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,10 +39,8 @@ Item = TypeVar("Item")
 
 # The run records these errors as failures of a picture and continues. Any other error is a bug and stops the run.
 NOT_SOLVED: Errors = (np.linalg.LinAlgError, torch.linalg.LinAlgError, ArpackNoConvergence)
-PICTURE_ERRORS: Errors = (
-    *(DatasetError, AttentionError, NoProposals, UnusablePicture, *NOT_SOLVED),
-    torch.OutOfMemoryError,
-)
+OF_PICTURE: Errors = (DatasetError, AttentionError, NoProposals, UnusablePicture)
+PICTURE_ERRORS: Errors = (*OF_PICTURE, *NOT_SOLVED, torch.OutOfMemoryError)
 NOT_MEMORY: Errors = tuple(kind for kind in PICTURE_ERRORS if kind is not torch.OutOfMemoryError)
 
 
@@ -177,7 +175,7 @@ class _Batches:
         with _recorded_failures(first, self.rows, of_batch):
             # Encode all pictures, once for all rows.
             start = time.perf_counter()
-            filled = [*pictures, *pictures[-1:] * (size - len(pictures))]
+            filled = [*pictures, *repeat(pictures[-1], size - len(pictures))]
             encoded = self.model.encode(torch.stack([picture.image for picture in filled]))
             seconds = (now(encoded) - start) / len(pictures)
             for rows in grouped(self.rows, lambda each: _backbone_of(each.row)):
