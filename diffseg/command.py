@@ -1,6 +1,7 @@
 """Runs a command of this project: handles Ctrl+C, terminals, pipes and errors. Imports nothing slow.
 
-A command calls `begin_command` before it imports its packages, and then `run_command`.
+A command calls `begin_command` before it imports its packages, and then `run_command`. Ctrl+C is handled here and
+nowhere else, except in `datasets.prepare`, which does not import this package.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 ERROR_STATUS = 2
@@ -76,6 +78,21 @@ def run_command(main: Callable[[], Outcome]) -> Outcome:
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(ERROR_STATUS)
+
+
+@contextmanager
+def interruptible(state: str, prefix: str = "") -> Iterator[None]:
+    """Context in which Ctrl+C ends the command with status 130 and one line: ``interrupted;``, and then ``state``.
+
+    Args:
+        state: what is done, or how to go on.
+        prefix: of the line, such as ``diffseg: ``.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"{prefix}{INTERRUPTED}; {state}", file=sys.stderr)
+        sys.exit(INTERRUPTED_STATUS)
 
 
 def one_line(error: Exception) -> str:

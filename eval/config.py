@@ -6,15 +6,11 @@ The keys are its fields. pydantic checks the types of the values; the class chec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import yaml
-from hydra.core.config_store import ConfigStore
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from datasets.base import Dataset, DatasetError
 from diffseg import parts
@@ -54,9 +50,6 @@ class RunConfig:
     """Number of pictures, from the first, whose label maps and panels are kept."""
     allow_failures: bool = False
     """Exit with status 0 even if pictures failed."""
-
-
-ConfigStore.instance().store(name="schema", node=RunConfig)
 
 
 @dataclass(frozen=True)
@@ -134,38 +127,3 @@ def build(node: DictConfig, key: str) -> Any:
         kind = str(settings["_target_"]).rpartition(".")[2]
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ConfigError(f"{key}: {kind} cannot be built ({reason})") from error
-
-
-def unknown_choice(path: str, known: Iterable[str]) -> str:
-    """Message about a choice that its group does not have, with the most similar one. ``path``: ``GROUP/CHOICE``."""
-    group, _, name = path.rpartition("/")
-    return f"{group}={name}: there is no such choice{parts.nearest(name, known, f'{group}=')}"
-
-
-def _keys(node: Any) -> list[str]:
-    return [str(key) for key in node] if isinstance(node, DictConfig) else []
-
-
-def explain(error: Exception) -> str:
-    """The message of an error for users: one line that names the key or file."""
-    cause = error.__cause__ if isinstance(error, ConfigCompositionException) else error
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key and cause.parent_node is not None:
-        groups = cause.parent_node.items()
-        if homes := [f"{name}.{cause.full_key}" for name, group in groups if cause.full_key in _keys(group)]:
-            return f"{cause.full_key}: there is no such key; did you mean {' or '.join(homes)}?"
-        owner = str(cause.parent_node.get("_target_", "")).rpartition(".")[2]
-        return parts.unknown_key(cause.full_key, [str(name) for name in cause.parent_node if name != "_target_"], owner)
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        return unknown_choice(error.missing_cfg_file, error.options)
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: is neither group=choice nor key=value; check its brackets and quotes"
-    if isinstance(error, ConfigError):
-        return str(error)
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        mark = error.problem_mark
-        return f"{mark.name}: is not valid YAML (line {mark.line + 1}: {error.problem})"
-    message = str(error).split("Config search path")[0]  # Hydra's list of folders does not help users
-    lines = [message, *str(cause).splitlines()[:1]] if cause is not error and cause else [message]
-    return " ".join(": ".join(lines).split())

@@ -16,11 +16,12 @@ from omegaconf import DictConfig
 
 from diffseg.command import run_command
 from eval.config import ConfigError
-from experiments.evaluate import main, one_line_errors
 from experiments.running.arguments import COMMAND, CONF, MULTIRUN
+from experiments.running.errors import one_line_errors
 from experiments.running.plan import plan
 from experiments.running.rerun import RERUN, TABLES, with_rerun
 from experiments.running.rows import check
+from experiments.running.starting import start_hydra
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -38,13 +39,12 @@ def check_backbones(config: DictConfig) -> None:
             raise ConfigError(str(error)) from error
 
 
-def start() -> None:
+def main() -> None:
     """Runs the command line."""
     with one_line_errors():
         arguments = with_rerun(sys.argv[1:])
         _refuse_other_work(arguments)
-        sys.argv[1:] = arguments
-    main(check_backbones)
+        start_hydra(check_backbones, arguments)
 
 
 def _refuse_other_work(arguments: Sequence[str]) -> None:
@@ -60,4 +60,4 @@ def _refuse_other_work(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(start)
+    run_command(main)

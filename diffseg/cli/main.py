@@ -24,6 +24,7 @@ from diffseg.backbones.image import centre_crop
 from diffseg.cli import names
 from diffseg.cli.inputs import STDIN, find_photos
 from diffseg.cli.options import OBLONG, ROWS_A_SHEET, parse, parser, segmenter_settings, spec_of
+from diffseg.command import interruptible
 from diffseg.labelling.captioning import NoNouns
 from diffseg.paths import expanded
 
@@ -62,11 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for note in found.notes:
         print(f"{options.prog}: {note}", file=sys.stderr)
     try:
-        with _json_file(args.json) as masks:
+        with interruptible(_state_of_results(args), f"{options.prog}: "), _json_file(args.json) as masks:
             outputs = _Outputs(args.out, masks, sys.stderr if args.json == "-" else sys.stdout)
             return _run(found.names, worker, outputs, args.crop)
-    except KeyboardInterrupt:
-        options.exit(130, f"{options.prog}: interrupted; {_state_of_results(args)}\n")
     except BrokenPipeError:  # the reader, such as head, wants no more: `run_command` ends quietly
         raise
     except OSError as error:

@@ -16,7 +16,8 @@ from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
 from diffseg.paths import NoHome, expanded
-from eval.config import ConfigError, unknown_choice
+from eval.config import ConfigError
+from experiments.running.errors import unknown_choice
 from experiments.running.row_groups import pass_on_to_rows
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 
 from hydra import compose
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -19,6 +20,8 @@ from diffseg.backbones import MissingWeights, WeightsError
 from eval.config import ConfigError, RowConfig, RunConfig, build
 from experiments.running.arguments import quote_path
 from experiments.running.composing import Composer
+
+ConfigStore.instance().store(name="schema", node=RunConfig)  # for conf/config.yaml
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ def test_an_unexpected_error_is_one_line_with_its_place_in_the_code(
 
 
 @pytest.mark.parametrize(
-    "guard", ["from contextlib import suppress as guard", "from experiments.evaluate import one_line_errors as guard"]
+    "guard",
+    ["from contextlib import suppress as guard", "from experiments.running.errors import one_line_errors as guard"],
 )
 def test_a_reader_that_stops_early_ends_the_command_silently(guard: str) -> None:
     program = f"""{guard}

@@ -8,7 +8,7 @@ import pytest
 
 from eval.config import ConfigError
 from eval.shards import Shard, join_shards
-from experiments.evaluate import PLUGINS
+from experiments.running.starting import PLUGINS
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.check import start
+from experiments.check import main
 from tests.helpers import damage
 from tests.helpers.runs import SMALL, evaluate
 
@@ -29,7 +29,7 @@ def run(*arguments: str, capture: pytest.CaptureFixture[str]) -> tuple[int, str,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["check", *arguments])
         try:
-            start()
+            main()
             status = 0
         except SystemExit as stopped:
             status = int(stopped.code or 0)

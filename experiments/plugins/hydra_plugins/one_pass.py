@@ -19,10 +19,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from eval.config import ConfigError, explain
+from eval.config import ConfigError
 from eval.storage.records import PicturesFailed
 from eval.storage.written import WrittenFiles
 from experiments.running.composing import Composer
+from experiments.running.errors import explain
 from experiments.running.plan import RunPlan, plan
 from experiments.running.rows import check
 
