@@ -6,16 +6,14 @@ import csv
 import hashlib
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from datasets.base import DatasetError
-from datasets.class_table import ClassTable
 from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
-from tests.helpers.coco_folder import IDS, image_of, label_of, write_annotations, write_folder, write_pair
+from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder, write_pair
 
 
 @pytest.fixture
@@ -64,26 +62,6 @@ def test_the_published_list_chooses_among_the_pictures_that_are_there(shared: Pa
     assert len(listed) == dataset.official_count
 
 
-# Lists
-
-
-def test_ids_are_sorted_and_limited(root: Path) -> None:
-    assert CocoStuff27(root=str(root)).ids == IDS
-    limited = CocoStuff27(root=str(root), limit=2)
-    assert limited.ids == IDS[:2]
-    assert limited.listed == IDS
-    assert CocoStuff27(root=str(root), limit=99).ids == IDS
-    for limit in (0, -1):
-        with pytest.raises(ValueError, match=r"^limit: "):
-            CocoStuff27(root=str(root), limit=limit)
-
-
-def test_construction_reads_no_file() -> None:
-    dataset = CocoStuff27(root="/no/such/folder", split_file="/no/such/file")
-    assert len(dataset.classes) == 27
-    assert dataset == CocoStuff27(root="/no/such/folder", split_file="/no/such/file")
-
-
 @pytest.mark.parametrize("place", [".", "curated/val2017"])
 def test_pictures_outside_the_official_list_are_left_out(root: Path, place: str) -> None:
     (root / place).mkdir(parents=True, exist_ok=True)
@@ -92,24 +70,6 @@ def test_pictures_outside_the_official_list_are_left_out(root: Path, place: str)
     assert CocoStuff27(root=str(root)).ids == (IDS[0], IDS[2])
     (root / place / OFFICIAL_LIST).write_text("000000009999\n")
     assert OFFICIAL_LIST in failure(CocoStuff27(root=str(root)))
-
-
-def test_a_split_file_replaces_the_list_and_its_pictures_must_exist(root: Path, tmp_path: Path) -> None:
-    (root / OFFICIAL_LIST).write_text(IDS[0])
-    split = tmp_path / "mine.txt"
-    split.write_text(f"{IDS[2]}\n{IDS[1]}\n")
-    dataset = CocoStuff27(root=str(root), split_file=str(split))
-    assert dataset.ids == IDS[1:]
-    split.write_text(f"{IDS[1]}\n000000009999\n")
-    message = failure(CocoStuff27(root=str(root), split_file=str(split)))
-    assert message.startswith(str(image_of(root, "000000009999")))
-    assert str(split) in message
-    assert "/no/such" in failure(CocoStuff27(root=str(root), split_file="/no/such"))
-
-
-def test_the_tilde_in_the_root_is_expanded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(root.parent))
-    assert CocoStuff27(root="~/coco").ids == IDS
 
 
 # Missing data
@@ -130,19 +90,6 @@ def test_the_error_for_missing_data_says_where_to_get_them(tmp_path: Path, root:
         assert "make data-cocostuff" in message
     message = failure(CocoStuff27(root=str(root), labels="json"))
     assert message.startswith(str(root / "annotations" / "instances_val2017.json"))
-
-
-def test_a_file_without_its_partner_is_named(root: Path, tmp_path: Path) -> None:
-    label_of(root, IDS[1]).unlink()
-    assert failure(CocoStuff27(root=str(root))).startswith(str(label_of(root, IDS[1])))
-    write_pair(root, IDS[1])
-    image_of(root, IDS[0]).unlink()
-    image_of(root, IDS[1]).unlink()
-    split = tmp_path / "split.txt"
-    split.write_text("\n".join(IDS))
-    message = failure(CocoStuff27(root=str(root), split_file=str(split)))
-    assert message.startswith(str(image_of(root, IDS[0])))
-    assert "(and 1 more)" in message
 
 
 # Damaged files
@@ -175,57 +122,3 @@ def test_bad_files_are_named(root: Path) -> None:
     Image.fromarray(np.stack([fine] * 3, axis=-1)).save(label)
     assert failure(dataset, IDS[0]).startswith(str(label))
     assert failure(dataset, "000000009999").startswith(str(image_of(root, "000000009999")))
-
-
-# Fingerprint
-
-
-def test_the_fingerprint_follows_ids_and_label_source_and_not_the_place(root: Path, tmp_path: Path) -> None:
-    def fingerprint(folder: Path = root, **keys: Any) -> str:
-        return CocoStuff27(root=str(folder), **keys).fingerprint
-
-    first = fingerprint()
-    assert len(first) == 64
-    assert fingerprint(limit=1) == first
-    copy = tmp_path / "elsewhere"
-    shutil.copytree(root, copy)
-    assert fingerprint(copy) == first
-    split = tmp_path / "split.txt"
-    split.write_text("\n".join(IDS))
-    assert fingerprint(split_file=str(split)) == first
-    split.write_text("\n".join(IDS[:2]))
-    assert fingerprint(split_file=str(split)) != first
-    write_annotations(copy)
-    assert fingerprint(copy) == first
-    assert fingerprint(copy, labels="json") != first
-
-
-def test_the_state_follows_the_files_of_a_picture(root: Path) -> None:
-    write_annotations(root)
-    labelled, painted = CocoStuff27(root=str(root), labels="png"), CocoStuff27(root=str(root), labels="json")
-
-    def states(dataset: CocoStuff27) -> list[str]:
-        return [dataset.state(id) for id in IDS]
-
-    for file in (image_of(root, IDS[2]), label_of(root, IDS[2])):
-        first = states(labelled)
-        file.write_bytes(file.read_bytes() + b"\0")
-        assert [before == after for before, after in zip(first, states(labelled), strict=True)] == [True, True, False]
-    for file in (root / "annotations").iterdir():
-        first = states(painted)
-        file.write_text(file.read_text() + " ")
-        assert not set(first) & set(states(painted))
-
-
-def test_the_fingerprint_follows_label_source_and_classes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_annotations(root)
-    first = CocoStuff27(root=str(root)).fingerprint
-    assert CocoStuff27(root=str(root), labels="png").fingerprint == first
-    assert CocoStuff27(root=str(root), labels="json").fingerprint != first
-    table = CocoStuff27.table
-    for other in (
-        ClassTable(table.names, {**table.label_of, 5: 0}),
-        ClassTable((*table.names[:-1], "sea"), table.label_of),
-    ):
-        monkeypatch.setattr(CocoStuff27, "table", other)
-        assert CocoStuff27(root=str(root)).fingerprint != first

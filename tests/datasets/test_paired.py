@@ -57,6 +57,11 @@ def test_labels_are_those_of_the_table(kind: Kind, root: Path) -> None:
     np.testing.assert_array_equal(picture.image, np.asarray(Image.open(image_of(root, kind, IDS[0]))))
 
 
+def test_the_tilde_in_the_root_is_expanded(kind: Kind, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(root.parent))
+    assert kind(root=f"~/{root.name}").ids == IDS
+
+
 def test_palettes_are_read_as_indices(kind: Kind, root: Path) -> None:
     grey = kind(root=str(root)).load(IDS[0]).label
     path = label_of(root, kind, IDS[0])

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasets.base import VOID, DatasetError
-from datasets.class_table import class_table
 from datasets.reading import join_picture, read_ids, read_image, read_label
 from diffseg.photos import read_photo
 
@@ -175,36 +174,3 @@ def test_a_picture_of_two_sizes_or_without_a_class_is_refused() -> None:
         join_picture("a", PIXELS, np.full_like(label, VOID), image_path, label_path)
     picture = join_picture("a", PIXELS, label, image_path, label_path)
     assert (picture.id, picture.label is label, picture.image is PIXELS) == ("a", True, True)
-
-
-def test_class_tables_have_27_classes_and_make_other_values_void() -> None:
-    coco, cityscapes = class_table("cocostuff27"), class_table("cityscapes27")
-    assert len(coco.names) == len(cityscapes.names) == 27
-    assert len(set(coco.names)) == len(set(cityscapes.names)) == 27
-    # Things come first, each class is used, and all 182 fine ids have one.
-    assert [name.endswith("-things") for name in coco.names] == [True] * 12 + [False] * 15
-    assert set(coco.label_of) == set(range(182))
-    assert set(coco.label_of.values()) == set(range(27))
-    assert dict(cityscapes.label_of) == {value: value - 7 for value in range(7, 34)}
-    assert cityscapes.names[:2] + cityscapes.names[-1:] == ("road", "sidewalk", "bicycle")
-    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert coco.labels(values).dtype == np.int16
-    np.testing.assert_array_equal(coco.labels(values).ravel()[182:], VOID)
-    np.testing.assert_array_equal(cityscapes.labels(values).ravel()[:7], VOID)
-    np.testing.assert_array_equal(cityscapes.labels(values).ravel()[34:], VOID)
-    wide = np.array([[-1, 7, 33, 34, 256 + 7, 70_000]])
-    assert cityscapes.labels(wide).tolist() == [[VOID, 0, 26, VOID, VOID, VOID]]
-    assert cityscapes.labels(wide).dtype == np.int16
-
-
-def test_class_tables_are_the_published_ones(shared: Path) -> None:
-    rows = [line.split(",") for line in (shared / "facts/cocostuff27.csv").read_text().splitlines()[1:]]
-    table = class_table("cocostuff27")
-    assert {int(fine): (int(coarse), name) for fine, _, coarse, name in rows} == {
-        fine: (label, table.names[label]) for fine, label in table.label_of.items()
-    }
-    rows = [line.split(",") for line in (shared / "facts/cityscapes27.csv").read_text().splitlines()[1:]]
-    table = class_table("cityscapes27")
-    assert {int(value): (int(label), name) for value, label, name in rows} == {
-        value: (label, table.names[label]) for value, label in table.label_of.items()
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -15,17 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
-from PIL import Image
 
 from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
 from datasets.prepare import __main__ as prepare
 from datasets.prepare import download
 from datasets.prepare import sources as prepare_sources
 from datasets.prepare.__main__ import main
-from datasets.prepare.download import Source
 from tests.helpers.archives import JUNK, error_line, pack
-from tests.helpers.coco_folder import HEIGHT, IDS, WIDTH, image_of, label_of, write_annotations, write_folder
+from tests.helpers.coco_folder import IDS, image_of, label_of, write_annotations, write_folder
 from tests.helpers.file_server import Behaviour, FileServer, running
 from tests.helpers.makefile import command_of
 from tests.helpers.sources import ZIPS, sources_for
@@ -219,30 +215,6 @@ def test_a_list_that_is_not_the_published_one_is_refused(
     assert (root / OFFICIAL_LIST).read_text() == "000000000139\n"
 
 
-@pytest.mark.parametrize("labels", ["png", "json"])
-def test_a_picture_of_another_size_than_its_labels_is_named(
-    prepared: Path, server: FileServer, labels: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Image.new("RGB", (HEIGHT, WIDTH)).save(image_of(prepared, IDS[1]))
-    assert run(prepared, "--allow-partial", "--labels", labels) == 2
-    message = error_line(capsys)
-    assert message.startswith(f"error: {image_of(prepared, IDS[1])} is {HEIGHT} x {WIDTH} pixels")
-    assert f"{WIDTH} x {HEIGHT}" in message
-    image_of(prepared, IDS[1]).write_bytes(b"no picture")
-    assert run(prepared, "--allow-partial", "--labels", labels) == 2
-    assert str(image_of(prepared, IDS[1])) in error_line(capsys)
-
-
-def test_a_picture_without_stuff_annotations_is_named(
-    prepared: Path, server: FileServer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = prepared / "annotations" / "stuff_val2017.json"
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "images": content["images"][1:], "annotations": []}))
-    assert run(prepared, "--allow-partial", "--labels", "json") == 2
-    assert error_line(capsys).startswith(f"error: {path}: no picture {IDS[0]}")
-
-
 def test_a_disk_that_is_too_small_is_an_error_before_the_download(
     server: FileServer, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -293,19 +265,7 @@ def test_a_killed_download_is_continued(server: FileServer, prepared: Path, root
     assert data_of(root) == published(prepared)
 
 
-# sources.yaml and the Makefile
-
-
-def test_our_sources_are_those_of_the_reference_list(shared: Path) -> None:
-    entries = yaml.safe_load(prepare.SOURCES_YAML.read_text())
-    sources = prepare_sources.sources_of(entries["cocostuff"], {})
-    facts = (shared / "facts" / "sources.csv").read_text()
-    assert all(source.url in facts for source in sources.values())
-    assert {name: sources[name].file for name in ZIPS} == ZIPS
-    assert sources["list"].file == OFFICIAL_LIST
-    assert sources["list"].sha256 == hashlib.sha256((shared / "data" / OFFICIAL_LIST).read_bytes()).hexdigest()
-    assert all(len(source.sha256) == 64 for source in sources.values() if source.sha256)
-    assert all(isinstance(source, Source) for source in sources.values())
+# The Makefile
 
 
 def test_make_targets_pass_their_variables_on() -> None:

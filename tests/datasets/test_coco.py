@@ -1,4 +1,4 @@
-"""COCO-Stuff-27 with labels painted from COCO's annotations."""
+"""Labels of COCO val2017: from the stuffthingmaps, or painted from COCO's annotations."""
 
 from __future__ import annotations
 
@@ -122,3 +122,20 @@ def test_bad_annotations_are_named(root: Path) -> None:
     (root / "annotations" / "stuff_val2017.json").write_text(json.dumps({**good, "annotations": []}))
     small = [{**image, "height": 5} for image in good["images"]]
     assert str(image_of(root, IDS[1])) in failure_with(json.dumps({"images": small, "annotations": []}))
+
+
+def test_the_state_follows_the_files_of_a_picture(root: Path) -> None:
+    write_annotations(root)
+    labelled, painted = CocoStuff27(root=str(root), labels="png"), CocoStuff27(root=str(root), labels="json")
+
+    def states(dataset: CocoStuff27) -> list[str]:
+        return [dataset.state(id) for id in IDS]
+
+    for file in (image_of(root, IDS[2]), label_of(root, IDS[2])):
+        first = states(labelled)
+        file.write_bytes(file.read_bytes() + b"\0")
+        assert [before == after for before, after in zip(first, states(labelled), strict=True)] == [True, True, False]
+    for file in (root / "annotations").iterdir():
+        first = states(painted)
+        file.write_text(file.read_text() + " ")
+        assert not set(first) & set(states(painted))
