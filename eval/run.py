@@ -39,9 +39,8 @@ Item = TypeVar("Item")
 
 # The run records these errors as failures of a picture and continues. Any other error is a bug and stops the run.
 NOT_SOLVED: Errors = (np.linalg.LinAlgError, torch.linalg.LinAlgError, ArpackNoConvergence)
-OF_PICTURE: Errors = (DatasetError, AttentionError, NoProposals, UnusablePicture)
-PICTURE_ERRORS: Errors = (*OF_PICTURE, *NOT_SOLVED, torch.OutOfMemoryError)
-NOT_MEMORY: Errors = tuple(kind for kind in PICTURE_ERRORS if kind is not torch.OutOfMemoryError)
+NOT_MEMORY: Errors = (DatasetError, AttentionError, NoProposals, UnusablePicture, *NOT_SOLVED)
+PICTURE_ERRORS: Errors = (*NOT_MEMORY, torch.OutOfMemoryError)
 
 
 def run(
