@@ -1,6 +1,6 @@
 """Defines the configuration of a run, and builds and checks its parts.
 
-A part (data set, backbone, aggregation, segmenter, scoring) is a dataclass; ``_target_`` in its YAML names the class.
+A part (data set, backbone, aggregation, segmenter, protocol) is a dataclass; ``_target_`` in its YAML names the class.
 The keys are its fields. pydantic checks the types of the values; the class checks their ranges.
 """
 
@@ -36,9 +36,9 @@ class RunConfig:
     protocol: Any = MISSING
     tracker: Any = MISSING
     rows: Any = None
-    """Rows of an experiment, see `experiments.running.rows.RowSpec`; None: a single row from the keys above."""
+    """Rows of an experiment, a list of ``{name, overrides, note}``; None: a single row from the keys above."""
     published: str | None = None
-    """CSV in experiments/paper/published/: its scores are shown beside rows of the same method and resolution."""
+    """Name of a table of published scores, which are shown beside rows of the same method and resolution."""
     audit: bool = False
     """Compare every row with the first row of its name: ``audit.csv``, ``audit.md``."""
     name: str = "run"
@@ -53,7 +53,7 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
-class Scoring:
+class ProtocolSettings:
     """Settings of the scores (``conf/protocol``).
 
     Attributes:
@@ -87,7 +87,7 @@ class RowConfig:
         name: in the tables.
         composed: the composed configuration.
         choices: group -> name of the chosen YAML file.
-        dataset, backbone, scoring: its parts. Aggregation and segmenter import torch, so `eval.row_setup` builds them.
+        dataset, backbone, protocol: its parts. Aggregation and segmenter import torch, so `eval.rows` builds them.
         note: a footnote for tables.
     """
 
@@ -96,13 +96,13 @@ class RowConfig:
     choices: Mapping[str, str]
     dataset: Dataset
     backbone: Backbone
-    scoring: Scoring
+    protocol: ProtocolSettings
     note: str | None = None
 
     @property
     def size(self) -> int:
         """Side of the scored label map in pixels."""
-        return self.scoring.size or self.backbone.size
+        return self.protocol.size or self.backbone.size
 
 
 def build(node: DictConfig, key: str) -> Any:

@@ -20,9 +20,10 @@ from eval.decoding import DecodedPicture
 from eval.matching import Counts, contingency, match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS, within_image
-from eval.rows import RowToRun
+from eval.rows import Row
 from eval.scores import SparseTable
 from eval.storage.files import writing
+from eval.storage.layout import label_path
 from eval.storage.records import Record, RecordFile
 
 logger = logging.getLogger(__name__)
@@ -41,14 +42,9 @@ class Job:
         on_record: called with each new record of these rows.
     """
 
-    rows: Sequence[RowToRun]
+    rows: Sequence[Row]
     panels: int = 0
     on_record: Callable[[Record], None] = lambda record: None
-
-
-def label_path(labels: Path, key: str, image: str) -> Path:
-    """Path of the label map of a picture for the row with this key."""
-    return labels / key / f"{image}.png"
 
 
 class RowProgress:
@@ -57,51 +53,51 @@ class RowProgress:
     Jobs with the same row share its progress (`progress_of`).
 
     Args:
-        row: from `eval.row_setup.prepare`.
+        row: from `eval.rows.prepare`.
         records: open; each result is appended at once.
-        labels: folder of label maps, see `label_path`.
+        folder: with the label maps, see `eval.storage.layout.label_path`.
     """
 
-    def __init__(self, row: RowToRun, records: RecordFile, labels: Path) -> None:
-        self.row, self.config, self.records, self.labels = row, row.config, records, labels
+    def __init__(self, row: Row, records: RecordFile, folder: Path) -> None:
+        self.row, self.records, self.folder = row, records, folder
         self.key = records.declare(row.recorded)
         self.jobs: list[Job] = []
         self.kept: set[str] = set()
         self.failed: set[str] = set()  # in this run; the next run tries these pictures again
-        self.shown = self.config.scoring.report[0]
-        done = [record for record in records.records(self.key, self.config.dataset.ids) if self._is_valid(record)]
-        self.total = sum(map(self._counts, done), Counts.zeros(len(self.config.dataset.classes)))
+        self.shown = row.config.protocol.report[0]
+        done = [record for record in records.records(self.key, self.row.config.dataset.ids) if self._is_valid(record)]
+        self.total = sum(map(self._counts, done), Counts.zeros(len(self.row.config.dataset.classes)))
 
     def join(self, job: Job) -> None:
         """Adds a job that has this row."""
         self.jobs.append(job)
-        self.kept.update(self.config.dataset.ids[: job.panels])
+        self.kept.update(self.row.config.dataset.ids[: job.panels])
 
-    def recorded(self, image: str) -> bool:
+    def recorded(self, id: str) -> bool:
         """True if a picture has a valid result."""
-        return any(self._is_valid(record) for record in self.records.records(self.key, [image]))
+        return any(self._is_valid(record) for record in self.records.records(self.key, [id]))
 
-    def wants(self, image: str) -> bool:
+    def wants(self, id: str) -> bool:
         """True if a picture has no valid result, or lacks a label map that must be kept; False after it has failed."""
-        if image in self.failed:
+        if id in self.failed:
             return False
-        return not self.recorded(image) or (image in self.kept and not self.path(image).is_file())
+        return not self.recorded(id) or (id in self.kept and not self.path(id).is_file())
 
-    def path(self, image: str) -> Path:
+    def path(self, id: str) -> Path:
         """Path of the label map of a picture."""
-        return label_path(self.labels, self.key, image)
+        return label_path(self.folder, self.key, id)
 
-    def fail(self, image: str, error: Exception) -> None:
+    def fail(self, id: str, error: Exception) -> None:
         """Records the failure of a picture and its reason, unless the picture has a result."""
-        if self.recorded(image):
+        if self.recorded(id):
             return
         reason = " ".join(str(error).split())
-        self.failed.add(image)
+        self.failed.add(id)
         if len(self.failed) <= FAILURES_SHOWN:
-            logger.warning("%s, %s: failed: %s", image, self.row.name, reason)
+            logger.warning("%s, %s: failed: %s", id, self.row.name, reason)
         elif len(self.failed) == FAILURES_SHOWN + 1:
             logger.warning("%s: more pictures fail; per_image.csv will list their reasons", self.row.name)
-        self._append({"type": "image", "key": self.key, "image": image, "status": "failed", "reason": reason})
+        self._append({"type": "image", "key": self.key, "image": id, "status": "failed", "reason": reason})
 
     def evaluate(
         self,
@@ -124,12 +120,12 @@ class RowProgress:
             underflow: `diffseg.aggregation.underflow_fraction` of the tensor; None without attention.
             seconds: time to compute the tensor.
         """
-        truth = picture.truths[self.config.size]
-        scene = picture.scene(self.config.size, aggregated, features, shared)
+        truth = picture.truths[self.row.config.size]
+        scene = picture.scene(self.row.config.size, aggregated, features, shared)
         start = now(aggregated)
         prediction = self.row.segmenter(scene).to(truth.device)  # some segmenters work on the CPU
         elapsed = now(aggregated) - start
-        table = contingency(prediction, truth, len(self.config.dataset.classes))
+        table = contingency(prediction, truth, len(self.row.config.dataset.classes))
         dtype = self.row.recorded["backbone"].get("dtype")
         record = {
             "type": "image",
@@ -161,22 +157,22 @@ class RowProgress:
         """True if a record belongs to an evaluated picture whose files have not changed since."""
         return record["status"] == "ok" and record["data"] == self._state(record["image"])
 
-    def _state(self, image: str) -> str:
+    def _state(self, id: str) -> str:
         """A text that changes if a file of the picture changes, including a label map that the segmenter reads."""
-        state = self.config.dataset.state(image)
+        state = self.row.config.dataset.state(id)
         segmenter = self.row.segmenter
-        return f"{state} {segmenter.state(image)}" if isinstance(segmenter, ReadsFiles) else state
+        return f"{state} {segmenter.state(id)}" if isinstance(segmenter, ReadsFiles) else state
 
     def _counts(self, record: Record) -> Counts:
         table = SparseTable.from_json(record["table"]).dense()
         # The match of the whole data set is known only when the run has ended; until then only `labelled` is used.
         protocol = self.shown if within_image(self.shown) else PROTOCOLS[-1]
-        return match_contingency(table, protocol, self.config.dataset.background)
+        return match_contingency(table, protocol, self.row.config.dataset.background)
 
-    def _keep(self, image: str, prediction: Tensor) -> None:
-        with writing(self.path(image)):
-            self.path(image).parent.mkdir(parents=True, exist_ok=True)
-            write_label_map(self.path(image), prediction.cpu().numpy())
+    def _keep(self, id: str, prediction: Tensor) -> None:
+        with writing(self.path(id)):
+            self.path(id).parent.mkdir(parents=True, exist_ok=True)
+            write_label_map(self.path(id), prediction.cpu().numpy())
 
     def _append(self, record: Record) -> None:
         self.records.append(record)
@@ -184,14 +180,14 @@ class RowProgress:
             job.on_record(record)
 
 
-def progress_of(jobs: Iterable[Job], records: RecordFile, labels: Path) -> list[RowProgress]:
+def progress_of(jobs: Iterable[Job], records: RecordFile, folder: Path) -> list[RowProgress]:
     """The progress of each row. A row that several jobs have on the same pictures is evaluated once."""
     found: dict[tuple[str, Dataset], RowProgress] = {}
     for job in jobs:
         for row in job.rows:
             place = row.key, row.config.dataset
             if place not in found:
-                found[place] = RowProgress(row, records, labels)
+                found[place] = RowProgress(row, records, folder)
             found[place].join(job)
     return list(found.values())
 

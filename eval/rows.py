@@ -1,83 +1,143 @@
-"""A row of the tables, and names that distinguish rows. Imports no torch."""
+"""A row that is ready to run: prepared from its configuration, with its torch parts built and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, cast
 
-from eval.results.columns import setting_columns, setting_text
+from diffseg.aggregation import Aggregation, side_weights
+from diffseg.backbones.weights.locating import name_of
+from diffseg.segmenters.base import (
+    ReadsFiles,
+    Segmenter,
+    has_common_labels,
+    needs_attention,
+    needs_mean_classes,
+    resolve,
+)
+from eval.class_counts import mean_classes
+from eval.config import PROTOCOL_VERSION, ConfigError, RowConfig, build
+from eval.results.row_results import RowResults
+from eval.settings import row_key
 
-if TYPE_CHECKING:
-    from diffseg.aggregation import Aggregation
-    from diffseg.segmenters.base import Segmenter
-    from eval.config import RowConfig
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
-    """A row of the tables.
+    """A row of a run, made by `prepare`.
 
     Attributes:
-        name: in the tables; several rows may have the same name.
-        key: its key in the records, see `eval.settings.row_key`.
-        settings: group -> name -> value, see `eval.results.columns.SETTINGS`. A setting that is missing or None
-            does not apply.
-        published: ``acc`` and ``miou`` of the paper in percent; None if the paper has no such row.
-        note: a footnote for ``table.md``.
-    """
-
-    name: str
-    key: str
-    settings: Mapping[str, Any]
-    published: Mapping[str, float | None] | None = None
-    note: str | None = None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RowToRun(Row):
-    """A row whose parts are built and fit together, made by `eval.row_setup.prepare`.
-
-    Attributes:
-        config: the configured row.
+        config: the row as configured.
         aggregation, segmenter: its parts, without open parameters.
-        recorded: the settings that affect the results. The key is their hash.
+        recorded: the settings that affect the results.
+        settings: ``recorded``, and the names that the tables show, see `eval.results.columns.SETTINGS`.
+        published: ``acc`` and ``miou`` of the paper in percent; None if the paper has no such row.
     """
 
     config: RowConfig
     aggregation: Aggregation
     segmenter: Segmenter
     recorded: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    published: Mapping[str, float | None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in the tables; several rows may have the same name."""
+        return self.config.name
+
+    @cached_property
+    def key(self) -> str:
+        """Its key in the records: the hash of ``recorded``, see `eval.settings.row_key`."""
+        return row_key(self.recorded)
+
+    def results(self) -> RowResults:
+        """The row for tables and trackers, without records."""
+        return RowResults(self.name, self.key, self.settings, published=self.published, note=self.config.note)
 
 
-def telling_names(rows: Sequence[Row]) -> list[str]:
-    """Names with the settings that distinguish rows of the same name, such as ``K-Means-C, seed=3``.
+def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None) -> Row:
+    """Builds aggregation and segmenter of a row, and fills in their open parameters.
 
-    A value that more than half of these rows share is left out.
+    Args:
+        row: as configured.
+        published: see `Row`.
+
+    Raises:
+        ConfigError: a value is out of range for this backbone, or no value is known for an open parameter.
     """
-    names = []
-    for row in rows:
-        namesakes = [other for other in rows if other.name == row.name]
-        parts = [row.name]
-        for column, path in _telling_columns(namesakes).items():
-            values = [setting_text(other.settings, path) for other in namesakes]
-            value = setting_text(row.settings, path)
-            if 2 * values.count(value) <= len(values):
-                parts.append(f"{column}={value}")
-        names.append(", ".join(parts))
-    return names
+    aggregation: Aggregation = build(row.composed.aggregation, "aggregation")
+    segmenter: Segmenter = build(row.composed.segmenter, "segmenter")
+    _check_scope(row, segmenter)
+    sides = row.backbone.sides
+    if sides:
+        try:
+            side_weights(aggregation.weights, sides)
+        except ValueError as error:
+            raise ConfigError(f"aggregation.{error}") from None
+    elif needs_attention(segmenter):
+        raise ConfigError(
+            f"segmenter={row.choices['segmenter']}: needs attention maps, and backbone={row.choices['backbone']} has "
+            "none; choose another backbone"
+        )
+    values = {"clusters": mean_classes(row.dataset)} if needs_mean_classes(segmenter) else {}
+    try:
+        segmenter = resolve(segmenter, row.backbone, row.dataset.name, **values)
+        if isinstance(segmenter, ReadsFiles):
+            for line in segmenter.check_files(row.dataset.ids, row.dataset.listed):
+                logger.warning("%s", line)
+    except ValueError as error:
+        raise ConfigError(f"segmenter.{error}") from None
+    recorded = _recorded_settings(row, aggregation, segmenter)
+    return Row(row, aggregation, segmenter, recorded, _shown_settings(row, recorded), published)
 
 
-def _telling_columns(namesakes: Sequence[Row]) -> dict[str, tuple[str, ...]]:
-    """Column -> its path in the settings, for each column that distinguishes rows which earlier columns do not."""
-    columns: dict[str, tuple[str, ...]] = {}
-    apart = 1
-    # The side of the scored label map has no column.
-    known = setting_columns(each.settings for each in namesakes)
-    for column, path in {**known, "protocol.size": ("scoring", "size")}.items():
-        paths = [*columns.values(), path]
-        kinds = len({tuple(setting_text(each.settings, path) for path in paths) for each in namesakes})
-        if kinds > apart:
-            columns[column] = path
-            apart = kinds
-    return columns
+def _check_scope(row: RowConfig, segmenter: Segmenter) -> None:
+    """Raises ConfigError if protocol ``dataset`` is reported, but label numbers differ between images."""
+    if "dataset" in row.protocol.report and not has_common_labels(segmenter):
+        raise ConfigError(
+            "protocol.report: dataset matches label numbers once for all images, but the numbers of "
+            f"segmenter={row.choices['segmenter']} have another meaning in each image; use protocol=both, or label "
+            "maps with common numbers (segmenter=files)"
+        )
+
+
+def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segmenter) -> dict[str, Any]:
+    """See `Row.recorded`."""
+    backbone = asdict(cast(Any, row.backbone))
+    # The folder of the weights does not matter, because their hash is recorded. Tuned values are recorded as settings
+    # of the segmenter.
+    for name in ("path", "tuned"):
+        backbone.pop(name, None)
+    dataset = row.dataset
+    return {
+        "protocol_version": PROTOCOL_VERSION,
+        "dataset": {
+            "name": dataset.name,
+            "label_source": dataset.label_source,
+            "fingerprint": dataset.fingerprint,
+            "background": dataset.background,
+        },
+        "backbone": {
+            "kind": type(row.backbone).__name__,
+            **backbone,
+            "sides": row.backbone.sides or None,
+            "weights": row.backbone.fingerprint,
+        },
+        "aggregation": asdict(aggregation) if row.backbone.sides else {},
+        "segmenter": {"kind": type(segmenter).__name__, **asdict(cast(Any, segmenter))},
+        "scoring": {"size": row.size},
+    }
+
+
+def _shown_settings(row: RowConfig, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded settings, and the names of experiment, backbone, weights and segmenter, which the key leaves out."""
+    shown = {**recorded, "experiment": row.composed.name}
+    for group in ("backbone", "segmenter"):
+        shown[group] = {**recorded[group], "name": row.choices[group]}
+    shown["backbone"]["weights_name"] = name_of(row.backbone)
+    return shown

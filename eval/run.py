@@ -31,7 +31,7 @@ from eval.decoding import DecodedPicture, decoded_ahead
 from eval.memory import Errors, memory_errors, release, work_in_halves
 from eval.progress import Progress
 from eval.row_progress import Job, RowProgress, now, progress_of
-from eval.rows import RowToRun
+from eval.rows import Row
 from eval.shards import Shard
 from eval.storage.records import RecordFile
 
@@ -46,7 +46,7 @@ PICTURE_ERRORS: Errors = (*NOT_MEMORY, torch.OutOfMemoryError)
 def run(
     jobs: Sequence[Job],
     records: RecordFile,
-    labels: Path,
+    folder: Path,
     device: str,
     shard: Shard,
     batch_size: int | None = None,
@@ -63,7 +63,7 @@ def run(
     Args:
         jobs: one for a run, several for a sweep.
         records: open.
-        labels: folder of label maps.
+        folder: for the label maps, see `eval.storage.layout.label_path`.
         device: for `diffseg.backbones.Backbone.load`.
         shard: selects the pictures of this process.
         batch_size: pictures that pass a backbone together; None: see `diffseg.backbones.device.batch_size_for`. Halved
@@ -72,39 +72,39 @@ def run(
     Raises:
         WriteError: a record or label map could not be written.
     """
-    for rows in grouped(progress_of(jobs, records, labels), lambda each: _pass_of(each.row)):
+    for rows in grouped(progress_of(jobs, records, folder), lambda each: _pass_of(each.row)):
         _run_pass(rows, device, shard, batch_size)
 
 
-def record_order(rows: Sequence[RowToRun]) -> list[tuple[str, str]]:
-    """Key and image of every record, in the order in which `run` writes them with batches of one picture."""
+def record_order(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Key and id of every record, in the order in which `run` writes them with batches of one picture."""
     return [
-        (row.key, image)
+        (row.key, id)
         for shared in grouped(rows, _pass_of)
-        for image in shared[0].config.dataset.ids
+        for id in shared[0].config.dataset.ids
         for attention in grouped(shared, _backbone_of)
         for tensor in grouped(attention, _aggregation_of)
         for row in tensor
     ]
 
 
-def _pass_of(row: RowToRun) -> tuple[Dataset, Hashable]:
+def _pass_of(row: Row) -> tuple[Dataset, Hashable]:
     return row.config.dataset, row.config.backbone.encoder
 
 
-def _backbone_of(row: RowToRun) -> Backbone:
+def _backbone_of(row: Row) -> Backbone:
     return row.config.backbone
 
 
-def _aggregation_of(row: RowToRun) -> Aggregation:
+def _aggregation_of(row: Row) -> Aggregation:
     return row.aggregation
 
 
 def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size: int | None) -> None:
     """Passes this process's pictures of a data set through an encoder, for the rows that share both."""
-    config = rows[0].config
+    config = rows[0].row.config
     share = shard.share(config.dataset.ids)
-    left = [image for image in share if any(row.wants(image) for row in rows)]
+    left = [id for id in share if any(row.wants(id) for row in rows)]
     if not left:
         return
     try:
@@ -113,7 +113,7 @@ def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size
         raise ConfigError(f"backbone.{error}") from error
     batch_size = batch_size or batch_size_for(torch.device(device), config.backbone.size)
     batches = _Batches(rows, model)
-    scored = {row.config.size for row in rows}
+    scored = {each.row.config.size for each in rows}
     decoding = decoded_ahead(config.dataset, left, config.backbone.size, scored, ahead=2 * batch_size)
     with Progress(_title(rows, shard), len(share), len(share) - len(left), shown=shard.leads) as bar:
         while batch := list(islice(decoding, batch_size)):
@@ -125,7 +125,7 @@ def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size
 
 def _title(rows: Sequence[RowProgress], shard: Shard) -> str:
     """Title of the progress bar."""
-    config = rows[0].config
+    config = rows[0].row.config
     title = f"{config.dataset.name}, {config.choices['backbone']} {config.size} px"
     if (jobs := len({id(job) for row in rows for job in row.jobs})) > 1:
         title += f", {jobs} jobs"
@@ -137,8 +137,8 @@ def _title(rows: Sequence[RowProgress], shard: Shard) -> str:
 def _decoded(batch: Iterable[tuple[str, Future[DecodedPicture]]], rows: Sequence[RowProgress]) -> list[DecodedPicture]:
     """The pictures that could be read. Records the others as failed."""
     pictures = []
-    for image, future in batch:
-        with _recorded_failures(image, rows, PICTURE_ERRORS):
+    for id, future in batch:
+        with _recorded_failures(id, rows, PICTURE_ERRORS):
             pictures.append(future.result())
     return pictures
 
@@ -183,7 +183,7 @@ class _Batches:
                     continue
                 with _recorded_failures(first, rows, of_batch):
                     start = time.perf_counter()
-                    attention = self.model.attend_encoded(encoded, rows[0].config.backbone)[: len(pictures)]
+                    attention = self.model.attend_encoded(encoded, rows[0].row.config.backbone)[: len(pictures)]
                     finest = attention[0].maps[attention[0].sides[0]]
                     attended = seconds + (now(finest) - start) / len(pictures)
                     for picture, maps in zip(pictures, attention, strict=True):
@@ -226,14 +226,14 @@ def _segment_without_attention(picture: DecodedPicture, rows: Sequence[RowProgre
 
 
 @contextmanager
-def _recorded_failures(image: str, rows: Iterable[RowProgress], errors: Errors) -> Iterator[None]:
+def _recorded_failures(id: str, rows: Iterable[RowProgress], errors: Errors) -> Iterator[None]:
     """Context that records errors as failures of a picture for these rows, and continues after the block."""
     try:
         with memory_errors():
             yield
     except errors as error:
         for row in rows:
-            row.fail(image, error)
+            row.fail(id, error)
         release(error)
 
 

@@ -50,7 +50,7 @@ def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[st
     """`SETTINGS`, and one more column for each further setting of the rows' segmenters.
 
     Args:
-        settings: of each row, `eval.rows.Row.settings`.
+        settings: of each row, `eval.results.row_results.RowResults.settings`.
 
     Such a column has the name of the setting, such as ``alpha``, or ``segmenter.NAME`` if NAME is already a column.
     """

@@ -9,15 +9,15 @@ import pandas as pd
 from eval.protocols import ProtocolName
 
 _CAPTIONS: Mapping[ProtocolName, str] = {
-    "official": "Score `official`, as in the paper: classes absent from an image are charged left-over segments",
-    "present": "Score `present`: only the classes present in an image are matched",
-    "dataset": "Score `dataset`: label numbers are matched once for all images; not comparable with the others",
+    "official": "Protocol `official`, as in the paper: classes absent from an image are charged left-over segments",
+    "present": "Protocol `present`: only the classes present in an image are matched",
+    "dataset": "Protocol `dataset`: label numbers are matched once for all images; not comparable with the others",
 }
 
 
 def caption(protocol: ProtocolName) -> str:
     """A line that explains a protocol."""
-    return _CAPTIONS.get(protocol, f"Score `{protocol}`: a protocol outside this project")
+    return _CAPTIONS.get(protocol, f"Protocol `{protocol}`: outside this project")
 
 
 CLASS_AGNOSTIC = (
@@ -34,7 +34,7 @@ def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int |
 
     Args:
         overview: from `eval.results.tables.summary`.
-        names: of its rows, in order, see `eval.rows.telling_names`.
+        names: of its rows, in order, see `eval.results.names.telling_names`.
         official_count: number of images in the published evaluation; None if the data set has none.
     """
     blocks = []

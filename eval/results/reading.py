@@ -13,17 +13,9 @@ import numpy as np
 import pandas as pd
 
 from eval.results.columns import setting_names
-
-SWEEP_TABLE = "sweep.csv"
-"""Table of the jobs of a sweep's last launch. The folder may also contain older jobs."""
+from eval.storage.layout import AUDIT_CSV, SUMMARY_CSV, SWEEP_CSV
 
 TEXT = ("row", "protocol", "class", "image", "status", "reason", "method", "choice")
-
-
-def home_of(folder: Path) -> Path:
-    """The folder with the records, label maps and provenance of a run or job: a job's are in the sweep's folder."""
-    alone = (folder / "records.jsonl").is_file() or not (folder.parent / "records.jsonl").is_file()
-    return folder if alone else folder.parent
 
 
 class ResultsError(ValueError):
@@ -78,7 +70,7 @@ def read_results(*folders: str | Path) -> Results:
     unfinished: list[Path] = []
     for folder in map(Path, folders):
         found = dict(_jobs(folder))
-        done = {job: path for job, path in found.items() if (path / "summary.csv").is_file()}
+        done = {job: path for job, path in found.items() if (path / SUMMARY_CSV).is_file()}
         if not done:
             raise ResultsError(
                 f"{folder}: no summary.csv in this folder or in a numbered folder inside it; give the results_dir of a "
@@ -101,7 +93,7 @@ def read_results(*folders: str | Path) -> Results:
         )
     summary = summary[summary["protocol"].isin(common)]
     per_class, per_image = (_joined(pd.concat(frames, ignore_index=True), summary) for frames in others)
-    audits = [_read(path / "audit.csv", job) for job, path in jobs.items() if (path / "audit.csv").is_file()]
+    audits = [_read(path / AUDIT_CSV, job) for job, path in jobs.items() if (path / AUDIT_CSV).is_file()]
     audit = pd.concat(audits, ignore_index=True) if audits else pd.DataFrame()
     return Results(_in_order(summary), per_class, per_image, audit, jobs, tuple(unfinished))
 
@@ -124,8 +116,8 @@ def swept(summary: pd.DataFrame) -> list[str]:
 
 def _jobs(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yields the folder of a run, or of each job of a sweep; with ``sweep.csv``, only of the jobs that it lists."""
-    table = folder / SWEEP_TABLE
-    if not table.is_file() and ((folder / "summary.csv").is_file() or not folder.is_dir()):
+    table = folder / SWEEP_CSV
+    if not table.is_file() and ((folder / SUMMARY_CSV).is_file() or not folder.is_dir()):
         yield "", folder
         return
     numbered = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from eval.agreement import Agreement, agreement
 from eval.matching import Counts
 from eval.protocols import ProtocolName
-from eval.rows import Row
 from eval.scores import SparseTable, count_images
 from eval.storage.records import Record
 
 
 @dataclass(frozen=True, eq=False)
 class RowResults:
-    """A row with its records. Tables and counts are computed once.
+    """A row of the tables with its records. Contingency tables and counts are computed once.
 
     Attributes:
-        row: in the tables.
-        records: the newest record of each picture, in the order of the data set (intervals depend on the order).
+        name: in the tables; several rows may have the same name.
+        key: its key in the records, see `eval.settings.row_key`.
+        settings: group -> name -> value, see `eval.results.columns.SETTINGS`. A setting that is missing or None
+            does not apply.
+        records: the newest record of each picture, in the order of the data set (intervals depend on the order);
+            empty before they are read.
+        published: ``acc`` and ``miou`` of the paper in percent; None if the paper has no such row.
+        note: a footnote for ``table.md``.
     """
 
-    row: Row
-    records: Sequence[Record]
-    _counts: dict[ProtocolName, list[Counts]] = field(default_factory=dict, repr=False)
+    name: str
+    key: str
+    settings: Mapping[str, Any]
+    records: Sequence[Record] = ()
+    published: Mapping[str, float | None] | None = None
+    note: str | None = None
+    _counts: dict[ProtocolName, list[Counts]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def evaluated(self) -> list[Record]:
@@ -50,7 +60,7 @@ class RowResults:
     @property
     def background(self) -> int | None:
         """See `datasets.base.Dataset.background`."""
-        return self.row.settings.get("dataset", {}).get("background")
+        return self.settings.get("dataset", {}).get("background")
 
     def counts(self, protocol: ProtocolName) -> list[Counts]:
         """Counts of each evaluated picture."""

@@ -5,26 +5,19 @@ Reading a folder needs neither backbone nor torch, so tables and protocols can b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import DictConfig
 
 from datasets.base import Dataset, DatasetError
-from eval.config import ConfigError, Scoring, build
+from eval.config import ConfigError, ProtocolSettings, build
 from eval.protocols import ProtocolName
-from eval.results.reading import home_of
 from eval.results.row_results import RowResults
-from eval.rows import Row
+from eval.results.run_config import read_config
+from eval.storage.layout import RECORDS, records_folder
 from eval.storage.records import RecordFile
-
-RECORDS, LABELS, CONFIG = "records.jsonl", "labels", "config.yaml"
-RESOLVED = "resolved"
-"""Key of ``config.yaml`` for the rows with all their settings, as returned by `resolved_row`."""
 
 
 @dataclass(frozen=True)
@@ -47,34 +40,33 @@ class RunResults:
     published: str | None = None
     audit: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[RowResults],
+        records: RecordFile,
+        ids: Sequence[str],
+        dataset: Dataset,
+        protocol: ProtocolSettings,
+        config: DictConfig,
+    ) -> RunResults:
+        """Joins rows with their records.
 
-def resolved_row(row: Row) -> dict[str, Any]:
-    """A row in the form of ``config.yaml``."""
-    return {
-        "name": row.name,
-        "key": row.key,
-        "published": row.published and dict(row.published),
-        "note": row.note,
-        "settings": dict(row.settings),
-    }
-
-
-def read_config(folder: Path) -> tuple[DictConfig, list[Row]]:
-    """Reads the configuration and the rows of a run from its ``config.yaml``.
-
-    Raises:
-        ConfigError: the file is missing, damaged, or from another version of this project.
-    """
-    path = folder / CONFIG
-    try:
-        config = OmegaConf.load(path)
-        plain = cast(Any, OmegaConf.to_container(config, resolve=True))
-        return cast(DictConfig, config), [Row(**each) for each in plain[RESOLVED]]
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, LookupError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: damaged, or written by another version of this project ({reason})") from error
+        Args:
+            rows: without records.
+            records: of the run, or of its sweep.
+            ids: of the pictures, in order.
+            dataset, protocol: of all rows.
+            config: of the run.
+        """
+        return cls(
+            [replace(row, records=records.records(row.key, ids)) for row in rows],
+            dataset.classes,
+            protocol.report,
+            dataset.official_count,
+            config.published,
+            config.audit,
+        )
 
 
 def read_run_results(folder: Path) -> RunResults:
@@ -84,25 +76,18 @@ def read_run_results(folder: Path) -> RunResults:
         folder: of the tables. The records of a job are in the folder of its sweep.
 
     Raises:
-        ConfigError: the folder is not a results folder, see `read_config`.
+        ConfigError: the folder is not a results folder, see `eval.results.run_config.read_config`.
         RecordError: the records are damaged, or from an older version.
     """
     config, rows = read_config(folder)
     try:
-        records = RecordFile.read(home_of(folder) / RECORDS)
+        records = RecordFile.read(records_folder(folder) / RECORDS)
     except OSError as error:
         raise ConfigError(f"{folder}: has no records that can be read ({error})") from error
     dataset: Dataset = build(config.dataset, "dataset")
-    scoring: Scoring = build(config.protocol, "protocol")
-    ids = _ids(dataset, {image for row in rows for image in records.images(row.key)})
-    return RunResults(
-        [RowResults(row, records.records(row.key, ids)) for row in rows],
-        dataset.classes,
-        scoring.report,
-        dataset.official_count,
-        config.published,
-        config.audit,
-    )
+    protocol: ProtocolSettings = build(config.protocol, "protocol")
+    ids = _ids(dataset, {id for row in rows for id in records.images(row.key)})
+    return RunResults.of(rows, records, ids, dataset, protocol, config)
 
 
 def _ids(dataset: Dataset, recorded: set[str]) -> Sequence[str]:

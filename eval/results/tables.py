@@ -33,16 +33,17 @@ from eval.results.columns import (
     setting_text,
 )
 from eval.results.markdown import markdown
+from eval.results.names import telling_names
 from eval.results.row_results import RowResults
-from eval.rows import telling_names
 from eval.scores import confusion_matrix
 from eval.storage.files import write_text
+from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, SUMMARY_MD
 from eval.storage.records import Record
 
 PERCENT = 100
 SCALES = {"ari": PERCENT, "voi": 1, "covering": PERCENT}
 """Factors of the class-agnostic scores in tables: percent, but bits for the variation of information."""
-TABLES = ("summary.csv", "summary.md", "per_class.csv", "per_image.csv", "confusion.csv")
+TABLES = (SUMMARY_CSV, SUMMARY_MD, PER_CLASS_CSV, PER_IMAGE_CSV, CONFUSION_CSV)
 """Files that `write_tables` writes."""
 
 
@@ -66,12 +67,12 @@ def write_tables(
         The text of ``summary.md``, which also lines up in a terminal.
     """
     overview = summary(results, protocols)
-    text = markdown(overview, telling_names([each.row for each in results]), official_count)
-    write_csv(folder / "summary.csv", overview)
-    write_csv(folder / "per_class.csv", per_class(results, classes, protocols))
-    write_csv(folder / "per_image.csv", per_image(results, protocols))
-    write_csv(folder / "confusion.csv", confusion(results, classes, protocols))
-    write_text(folder / "summary.md", text)
+    text = markdown(overview, telling_names(results), official_count)
+    write_csv(folder / SUMMARY_CSV, overview)
+    write_csv(folder / PER_CLASS_CSV, per_class(results, classes, protocols))
+    write_csv(folder / PER_IMAGE_CSV, per_image(results, protocols))
+    write_csv(folder / CONFUSION_CSV, confusion(results, classes, protocols))
+    write_text(folder / SUMMARY_MD, text)
     return text
 
 
@@ -85,14 +86,14 @@ def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = P
     ``official``, with which they were scored. ``device`` and ``dtype`` list all values in the records.
     """
     lines = []
-    columns = setting_columns(each.row.settings for each in results)
-    for each in results:
-        row, evaluated = each.row, each.evaluated
+    columns = setting_columns(row.settings for row in results)
+    for row in results:
+        evaluated = row.evaluated
         shared: dict[str, Any] = {
             "row": row.name,
             **{name: setting_text(row.settings, path) for name, path in columns.items()},
             "images": len(evaluated),
-            "failed": len(each.failed),
+            "failed": len(row.failed),
             **{name: _listed_once(record.get(name) for record in evaluated) for name in MADE_ON},
             "backbone_weights": setting_text(row.settings, ("backbone", "weights_name")),
         }
@@ -105,8 +106,8 @@ def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = P
                 {
                     **shared,
                     "protocol": protocol,
-                    **_scores(each.counts(protocol)),
-                    **_agreement(each.agreement),
+                    **_scores(row.counts(protocol)),
+                    **_agreement(row.agreement),
                     **{f"published_{metric}": value for metric, value in published.items()},
                 }
             )
@@ -124,9 +125,9 @@ def per_class(
     ``tp``, ``fp`` and ``fn`` are pixels; ``images`` is the number of images that contain the class.
     """
     parts = []
-    for name, each in zip(telling_names([each.row for each in results]), results, strict=True):
+    for name, row in zip(telling_names(results), results, strict=True):
         for protocol in protocols:
-            counts = each.counts(protocol)
+            counts = row.counts(protocol)
             total = sum(counts, Counts.zeros(len(classes)))
             ends = np.full((len(classes), 2), np.nan)
             if len(counts) > 1:
@@ -156,10 +157,10 @@ def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] =
     ``fn``. A failed image has a ``reason`` and no numbers.
     """
     lines = []
-    for name, each in zip(telling_names([each.row for each in results]), results, strict=True):
+    for name, row in zip(telling_names(results), results, strict=True):
         for protocol in protocols:
-            scores = zip(each.counts(protocol), each.agreement, strict=True)
-            for record in each.records:
+            scores = zip(row.counts(protocol), row.agreement, strict=True)
+            for record in row.records:
                 line = {
                     "row": name,
                     "protocol": protocol,
@@ -190,9 +191,9 @@ def confusion(
     segment has no class.
     """
     lines: list[tuple[Any, ...]] = []
-    for name, each in zip(telling_names([each.row for each in results]), results, strict=True):
-        for protocol in protocols if each.tables else ():
-            matrix = confusion_matrix(each.tables, protocol, each.background)
+    for name, row in zip(telling_names(results), results, strict=True):
+        for protocol in protocols if row.tables else ():
+            matrix = confusion_matrix(row.tables, protocol, row.background)
             for label, matched in np.argwhere(matrix).tolist():
                 other = (matched, classes[matched]) if matched < len(classes) else (None, None)
                 lines.append((name, protocol, label, classes[label], *other, matrix[label, matched]))

@@ -1,18 +1,29 @@
-"""Collects the versions, hardware, weights and data behind a run, so that its numbers can be traced."""
+"""Collects and stores the versions, hardware, weights and data behind a run, so that its numbers can be traced."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from diffseg.backbones.weights.locating import name_of
+from eval.storage.files import write_text
+from eval.storage.layout import PROVENANCE
+from eval.storage.records import RecordError
+
+if TYPE_CHECKING:
+    from eval.rows import Row
+
+RUNS = "runs"
+"""Key of the dates and command lines of processes with the same facts."""
 
 PACKAGES = (
     *("torch", "diffusers", "transformers", "safetensors", "numpy", "scipy", "scikit-learn", "pillow"),
@@ -20,11 +31,54 @@ PACKAGES = (
 )
 
 
+def read_provenance(folder: Path) -> list[dict[str, Any]]:
+    """Reads the provenance of earlier processes that recorded into this folder.
+
+    Raises:
+        RecordError: the file is damaged.
+    """
+    path = folder / PROVENANCE
+    if not path.is_file():
+        return []
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if not all({"code", "git_commit"} <= each.keys() for each in facts):
+            raise ValueError("facts are missing")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise RecordError(f"{path}: damaged ({error}); delete it, and start the same command again") from None
+    return facts
+
+
+def add_provenance(folder: Path, rows: Sequence[Row], earlier: Sequence[Mapping[str, Any]], command: str) -> bool:
+    """Adds the facts of this process, with date and command line, to ``provenance.json``.
+
+    Args:
+        folder: with the records.
+        rows: of this process.
+        earlier: from `read_provenance`.
+        command: the command line.
+
+    Returns:
+        True if the code differs from that of an earlier process.
+    """
+    names = {row.recorded["backbone"]["weights"]: name_of(row.config.backbone) for row in rows}
+    facts = provenance([row.recorded for row in rows], names)
+    run = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "command": command}
+    together = [dict(each) for each in earlier]
+    same = next((each for each in together if {**each, RUNS: None} == {**facts, RUNS: None}), None)
+    if same is None:
+        together.append({**facts, RUNS: [run]})
+    else:
+        same[RUNS] = [*same.get(RUNS, []), run]
+    write_text(folder / PROVENANCE, json.dumps(together, indent=2) + "\n")
+    return any(each["code"] != facts["code"] for each in earlier)
+
+
 def provenance(settings: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
     """Facts about a run. A repetition on the same machine and checkout has the same facts.
 
     Args:
-        settings: of each row, `eval.rows.RowToRun.recorded`.
+        settings: of each row, `eval.rows.Row.recorded`.
         names: fingerprint -> name of the weights.
 
     Returns:
@@ -42,6 +96,8 @@ def provenance(settings: Sequence[Mapping[str, Any]], names: Mapping[str, str]) 
 @cache
 def _process() -> dict[str, Any]:
     """The facts that are constant in a process. Cached, because collecting them takes time."""
+    import torch  # readers need none
+
     return {
         "git_commit": _git_commit(),
         "code": _code(),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from eval.protocols import ProtocolName
-from eval.rows import Row
+from eval.results.row_results import RowResults
 from eval.storage.records import Record
 
 logger = logging.getLogger(__name__)
@@ -21,17 +21,17 @@ class RunFacts:
 
     Attributes:
         folder: the existing results folder.
-        rows: its rows, in the order of the tables.
+        rows: its rows, in the order of the tables, without records.
         classes: names; the position is the label.
         report: protocols to show.
         pictures: number of pictures in the run.
         sweep: folder of the sweep if the run is a job; None for a single run.
         point: the values that distinguish the job from the other jobs of its sweep.
-        shared: key of a row that other jobs of the sweep also have -> True if another job mirrors it.
+        shared: key of a row that other jobs of the sweep also have -> True if an earlier job has it.
     """
 
     folder: Path
-    rows: Sequence[Row]
+    rows: Sequence[RowResults]
     classes: Sequence[str]
     report: Sequence[ProtocolName]
     pictures: int
@@ -41,7 +41,7 @@ class RunFacts:
 
 
 class Tracking(Protocol):
-    """The mirror of one run."""
+    """Tracks one run."""
 
     def record(self, record: Record) -> None:
         """Receives each record of the run's rows: first those of earlier processes, then new ones."""
@@ -64,12 +64,12 @@ class Tracker(Protocol):
     """A dataclass named by a ``conf/tracker/*.yaml``."""
 
     def open(self, run: RunFacts) -> Tracking:
-        """Begins to mirror a run."""
+        """Begins to track a run."""
         ...
 
 
 class NoTracking:
-    """A mirror that does nothing."""
+    """Tracking that does nothing."""
 
     def record(self, record: Record) -> None:
         """Does nothing."""
@@ -86,45 +86,45 @@ class NoTracker:
     """Tracker that copies nothing."""
 
     def open(self, run: RunFacts) -> Tracking:
-        """Returns a mirror that does nothing."""
+        """Returns tracking that does nothing."""
         return NoTracking()
 
 
 class SafeTracking:
-    """A mirror whose errors do not stop the run. After the first error, it warns in one line and mirrors no more.
+    """Tracking whose errors do not stop the run. After the first error, it warns in one line and tracks no more.
 
     Does not catch Ctrl+C.
 
     Args:
-        begin: opens the mirror, such as ``lambda: tracker.open(...)``.
+        begin: begins to track, such as ``lambda: tracker.open(...)``.
     """
 
     def __init__(self, begin: Callable[[], Tracking]) -> None:
-        self._mirror: Tracking = NoTracking()
+        self._tracking: Tracking = NoTracking()
         self._stopped = False
         self._attempt(lambda: self._open(begin))
 
     def record(self, record: Record) -> None:
         """See `Tracking.record`."""
         if not self._stopped:
-            self._attempt(lambda: self._mirror.record(record))
+            self._attempt(lambda: self._tracking.record(record))
 
     def finish(self) -> None:
         """See `Tracking.finish`."""
         if not self._stopped:
-            self._attempt(self._mirror.finish)
+            self._attempt(self._tracking.finish)
 
     def close(self, failed: bool) -> None:
-        """See `Tracking.close`. A mirror that has failed is closed, too, so that it releases its resources."""
-        self._attempt(lambda: self._mirror.close(failed or self._stopped))
+        """See `Tracking.close`. Tracking that has failed is closed, too, so that it releases its resources."""
+        self._attempt(lambda: self._tracking.close(failed or self._stopped))
 
     def _open(self, begin: Callable[[], Tracking]) -> None:
-        self._mirror = begin()
+        self._tracking = begin()
 
     def _attempt(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except Exception as error:  # no error of a mirror may stop the run
+        except Exception as error:  # no error of a tracker may stop the run
             if not self._stopped:
                 logger.warning("tracking stopped: %s; results are unaffected", one_line(error))
             self._stopped = True

@@ -1,4 +1,4 @@
-"""Mirrors one row of the tables in a wandb run; `eval.tracking.wandb_tracker` opens it."""
+"""Tracks one row of the tables in a wandb run; `eval.tracking.wandb_tracker` opens it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from eval.matching import Counts, match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import ProtocolName, within_image
 from eval.results.columns import SCORES
+from eval.results.row_results import RowResults
 from eval.results.tables import PERCENT
-from eval.rows import Row
 from eval.scores import SparseTable
+from eval.storage.layout import CONFIG, OVERVIEW, PANELS, PROVENANCE, RECORDS
 from eval.storage.records import Record
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 ByProtocol = dict[ProtocolName, Counts]
 
-PANELS = 8  # number of panels uploaded besides the overview
-RESULTS = ("*.csv", "records.jsonl", "config.yaml", "provenance.json")
+MOST_PANELS = 8  # number of panels uploaded besides the overview
+RESULTS = ("*.csv", RECORDS, CONFIG, PROVENANCE)
 
 
-class RowMirror:
+class RowTracking:
     """Logs the records of a row in a wandb run. Ignores a record that is already logged.
 
     Args:
@@ -39,7 +40,13 @@ class RowMirror:
     """
 
     def __init__(
-        self, run: wandb.Run, number: int, name: str, row: Row, classes: Sequence[str], report: Sequence[ProtocolName]
+        self,
+        run: wandb.Run,
+        number: int,
+        name: str,
+        row: RowResults,
+        classes: Sequence[str],
+        report: Sequence[ProtocolName],
     ) -> None:
         self.run, self.number, self.name, self.report = run, number, name, report
         self.background = row.settings.get("dataset", {}).get("background")
@@ -74,8 +81,8 @@ class RowMirror:
         first = self.number * len(self.report)  # the summary has one line per protocol
         self.run.summary.update(_final(summary.iloc[first : first + len(self.report)]))
         classes = per_class[per_class["row"] == self.name].drop(columns="row")
-        overview = folder / "panels" / "overview.png"
-        panels = sorted(set(overview.parent.rglob("*.png")) - {overview})[:PANELS]
+        overview = folder / PANELS / f"{OVERVIEW}.png"
+        panels = sorted(set(overview.parent.rglob("*.png")) - {overview})[:MOST_PANELS]
         media: dict[str, Any] = {"per_class": wandb.Table(dataframe=classes)}
         if panels:
             media["overview"] = wandb.Image(str(overview))

@@ -1,4 +1,4 @@
-"""Mirrors a run in Weights & Biases while it runs, one wandb run per row. Settings: ``conf/tracker/wandb.yaml``.
+"""Tracks a run in Weights & Biases while it runs, one wandb run per row. Settings: ``conf/tracker/wandb.yaml``.
 
 Sends only results: no code, console output, git state, environment or machine statistics.
 """
@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from eval.rows import Row, telling_names
+from eval.results.names import telling_names
+from eval.results.row_results import RowResults
 from eval.storage.files import write_text
+from eval.storage.layout import PER_CLASS_CSV, SUMMARY_CSV
 from eval.storage.records import Record
 from eval.tracking.base import NoTracking, RunFacts, Tracking, one_line
 from eval.tracking.wandb_environment import environment_mode, given, overruled
-from eval.tracking.wandb_run import RowMirror
+from eval.tracking.wandb_run import RowTracking
 
 if TYPE_CHECKING:
     import wandb
@@ -99,17 +101,17 @@ class WandbTracker:
         # Absolute paths: a later upload from another folder finds the files.
         run = replace(run, folder=run.folder.resolve(), sweep=run.sweep and run.sweep.resolve())
         mode = self._mode()
-        token = _token(_home(run))
+        token = _token(_parent_folder(run))
         ids = {each.key: f"{token}-{each.key}" + (f"-{run.pictures}" if run.sweep else "") for each in run.rows}
-        runs: dict[str, RowMirror] = {}
+        runs: dict[str, RowTracking] = {}
         address = ""
         with ExitStack() as opened:
             for number, (name, row) in enumerate(zip(telling_names(run.rows), run.rows, strict=True)):
-                if row.key in runs or run.shared.get(row.key):  # mirrored under another name or by another job
+                if row.key in runs or run.shared.get(row.key):  # tracked under another name or by an earlier job
                     continue
                 begun, mode = self._begin(mode, run, ids[row.key], name, row)
                 opened.callback(begun.finish, exit_code=1)
-                runs[row.key] = RowMirror(begun, number, name, row, run.classes, run.report)
+                runs[row.key] = RowTracking(begun, number, name, row, run.classes, run.report)
                 address = (begun.url if len(runs) == 1 else begun.project_url) or ""
             opened.pop_all()
         if mode == "online" and address:
@@ -135,7 +137,7 @@ class WandbTracker:
             logger.warning("%s=online: %s; wandb records offline", source, problem)
         return "offline"
 
-    def _begin(self, mode: Mode, run: RunFacts, id: str, name: str, row: Row) -> tuple[wandb.Run, Mode]:
+    def _begin(self, mode: Mode, run: RunFacts, id: str, name: str, row: RowResults) -> tuple[wandb.Run, Mode]:
         """Begins a wandb run, offline if the server does not answer in time. Returns the run and its mode."""
         import wandb
 
@@ -149,8 +151,8 @@ class WandbTracker:
                 project=None if agent else project,
                 entity=None if agent else self.entity,
                 id=None if agent else id,
-                dir=None if given("WANDB_DIR") else str(_home(run)),
-                group=agent or given("WANDB_RUN_GROUP") or _home(run).name,
+                dir=None if given("WANDB_DIR") else str(_parent_folder(run)),
+                group=agent or given("WANDB_RUN_GROUP") or _parent_folder(run).name,
                 name=name,
                 mode=mode,
                 job_type=given("WANDB_JOB_TYPE") or row.settings["segmenter"]["name"],
@@ -174,19 +176,19 @@ class WandbTracker:
 class _WandbTracking:
     """The wandb runs of a run, by the keys of its rows. ``artifact``: name of the result files."""
 
-    def __init__(self, run: RunFacts, artifact: str, runs: Mapping[str, RowMirror]) -> None:
+    def __init__(self, run: RunFacts, artifact: str, runs: Mapping[str, RowTracking]) -> None:
         self.run, self.artifact, self.runs = run, artifact, runs
 
     def record(self, record: Record) -> None:
-        if record["key"] in self.runs:  # otherwise another job mirrors the row
+        if record["key"] in self.runs:  # otherwise an earlier job has the row
             self.runs[record["key"]].record(record)
 
     def finish(self) -> None:
         folder = self.run.folder
-        summary = pd.read_csv(folder / "summary.csv")
+        summary = pd.read_csv(folder / SUMMARY_CSV)
         names = {"row": str, "class": str}
-        per_class = pd.read_csv(folder / "per_class.csv", dtype=names, na_values=[""], keep_default_na=False)
-        with _staging(_home(self.run)):
+        per_class = pd.read_csv(folder / PER_CLASS_CSV, dtype=names, na_values=[""], keep_default_na=False)
+        with _staging(_parent_folder(self.run)):
             for each in self.runs.values():
                 each.finish(folder, self.artifact, summary, per_class)
 
@@ -220,7 +222,7 @@ def _agent() -> str | None:
     return os.environ.get("WANDB_SWEEP_ID")
 
 
-def _home(run: RunFacts) -> Path:
+def _parent_folder(run: RunFacts) -> Path:
     """Parent of wandb's folder. A sweep has one for all jobs, so that a job's folder contains only results."""
     return run.sweep or run.folder
 

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from eval.config import ConfigError, RunConfig, build
 from eval.results.markdown import fixed, image_count, pipe_table, with_interval
 from eval.results.reading import read_results
+from eval.storage.layout import CONFIG
 from experiments.paper.latex import latex_table
 from experiments.paper.published import published_rows
 
@@ -122,7 +123,7 @@ def _method(setting: str, row: pd.Series) -> str:
 
 def _official_count(folder: Path) -> int | None:
     """Number of pictures in the published evaluation of a run's data set; None if unknown."""
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     try:
         return build(OmegaConf.load(path).dataset, "dataset").official_count if path.is_file() else None
     except ConfigError:  # another version wrote the file, or a part that it names is not installed

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from eval.results.row_results import RowResults
 from eval.rows import Row
 from eval.settings import row_key
 
 
-def key_without_seed(row: Row) -> str:
+def key_without_seed(row: Row | RowResults) -> str:
     """A key that rows share if they have the same name and, except for the seed, the same settings."""
     segmenter = {name: value for name, value in row.settings["segmenter"].items() if name != "seed"}
     return row_key({**row.settings, "segmenter": segmenter, "row": row.name})

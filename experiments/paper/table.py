@@ -42,7 +42,7 @@ def write_paper_table(folder: Path, published: str, results: Sequence[RowResults
         The text of ``table.md``, which also lines up in a terminal.
     """
     table = paper_table(published, results, official_count)
-    dataset = results[0].row.settings["dataset"]
+    dataset = results[0].settings["dataset"]
     caption = (
         f"{published}: published numbers, and ours on {dataset['name']} (labels: {dataset['label_source']}). In %, "
         "score official. Ours: with the 95 % interval over the images; several seeds: mean ± standard deviation. "
@@ -69,11 +69,11 @@ def paper_table(published: str, results: Sequence[RowResults], official_count: i
     prior = {(row["method"], row["resolution"]): row for row in published_table(published).to_dict("records")}
     ours = []
     for seeds in _seeds_together(results):
-        method, resolution = seeds[0].row.name, str(seeds[0].row.settings["backbone"]["size"])
+        method, resolution = seeds[0].name, str(seeds[0].settings["backbone"]["size"])
         # A method that the paper does not list is from this project. Its methods need none of the three.
         unlisted = {"method": method, "resolution": resolution, **dict.fromkeys(REQUIREMENTS.values(), "no")}
         line = prior.pop((method, resolution), unlisted)
-        ours.append({**line, **_measured(seeds), "official_images": official_count, "note": seeds[0].row.note})
+        ours.append({**line, **_measured(seeds), "official_images": official_count, "note": seeds[0].note})
     table = pd.DataFrame([*prior.values(), *ours], columns=COLUMNS)
     for metric in ("acc", "miou"):
         table[f"{metric}_difference"] = table[metric] - table[f"published_{metric}"]
@@ -84,7 +84,7 @@ def _seeds_together(results: Iterable[RowResults]) -> list[list[RowResults]]:
     """Groups the rows that differ only in the seed, in order."""
     groups: dict[str, list[RowResults]] = {}
     for each in results:
-        groups.setdefault(key_without_seed(each.row), []).append(each)
+        groups.setdefault(key_without_seed(each), []).append(each)
     return list(groups.values())
 
 
@@ -162,7 +162,7 @@ def _failures(results: Sequence[RowResults]) -> list[str]:
     methods: dict[str, list[str]] = {}
     for each in results:
         for record in each.failed:
-            methods.setdefault(record["image"], []).append(each.row.name)
+            methods.setdefault(record["image"], []).append(each.name)
     if not methods:
         return []
     named = [f"{image} ({', '.join(dict.fromkeys(names))})" for image, names in list(methods.items())[:FAILED_SHOWN]]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from eval.results.reading import Results
 from eval.results.tables import PERCENT
+from eval.storage.layout import CONFUSION_CSV
 from experiments.plotting.drawing import FONT, LETTER, MARGIN, add_heading
 from experiments.plotting.plots import describe_data
 from experiments.plotting.selection import reported_protocols
@@ -60,7 +61,7 @@ def shares_of(results: Results, setting: str, protocol: str) -> pd.DataFrame:
         labels. The last column, ``(none)``, is for segments without a class. Empty without ``confusion.csv``.
     """
     row = results.summary[results.summary["setting"] == setting].iloc[0]
-    path = results.folders[row["job"]] / "confusion.csv"
+    path = results.folders[row["job"]] / CONFUSION_CSV
     if not path.is_file():
         return pd.DataFrame()
     table = pd.read_csv(path, dtype={"row": str, "matched": str}, keep_default_na=False, na_values={"matched_id": [""]})

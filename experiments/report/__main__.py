@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -26,8 +25,10 @@ from diffseg.cli.options import Parser, path_argument
 from diffseg.command import run_command
 from diffseg.palette import palette
 from eval.results.markdown import caption, coarse, fixed
-from eval.results.reading import Results, ResultsError, home_of, read_results, swept
+from eval.results.reading import Results, ResultsError, read_results, swept
 from eval.storage.files import WriteError, write_text
+from eval.storage.layout import SUMMARY_CSV, records_folder
+from eval.storage.provenance import read_provenance
 from experiments.plotting.all_plots import all_plots
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _facts(results: Results, made_with: Sequence[Mapping[str, str]]) -> dict[str
     summary = results.summary
     values = {label: ", ".join(filter(None, summary[name].unique())) for name, label in FACTS.items()}
     images = results.per_image.groupby(["dataset", "label_source"])["image"].nunique()
-    written = max((folder / "summary.csv").stat().st_mtime for folder in results.folders.values())
+    written = max((folder / SUMMARY_CSV).stat().st_mtime for folder in results.folders.values())
     values["Pictures"] = ", ".join(f"{count:,}" for count in images)
     values["Tables written"] = f"{datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M} UTC"
     commits = [each["Commit"].partition("+") for each in made_with]
@@ -104,8 +105,7 @@ def _provenance(results: Results) -> list[dict[str, str]]:
     """Code, versions and hardware of the jobs, without repetitions."""
     found = []
     for folder in results.folders.values():
-        path = home_of(folder) / "provenance.json"
-        for each in json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []:
+        for each in read_provenance(records_folder(folder)):
             hardware = each["hardware"]
             facts = {
                 "Commit": each["git_commit"] or "unknown",

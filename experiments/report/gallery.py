@@ -19,11 +19,11 @@ from diffseg.palette import palette
 from diffseg.pictures import boundaries, colourise
 from eval.config import ConfigError, build
 from eval.matching import contingency
-from eval.results.reading import Results, home_of
-from eval.results.run_results import LABELS, read_config
-from eval.row_progress import label_path
-from eval.rows import telling_names
+from eval.results.names import telling_names
+from eval.results.reading import Results
+from eval.results.run_config import read_config
 from eval.squares import resize_label, square_label
+from eval.storage.layout import label_path, records_folder
 from experiments.running.colours import class_colours
 
 TILE = 448
@@ -62,7 +62,7 @@ class _KeptLabels:
     size: int
 
     def path(self, image: str) -> Path:
-        return label_path(home_of(self.folder) / LABELS, self.key, image)
+        return label_path(records_folder(self.folder), self.key, image)
 
 
 def read_gallery(results: Results) -> tuple[list[GalleryPicture], list[str]]:

@@ -18,8 +18,9 @@ from eval.results.row_results import RowResults
 from eval.results.tables import PERCENT, write_csv
 from eval.settings import differences
 from eval.storage.files import write_text
+from eval.storage.layout import AUDIT_CSV, AUDIT_MD
 
-AUDIT_TABLES = ("audit.csv", "audit.md")
+AUDIT_TABLES = (AUDIT_CSV, AUDIT_MD)
 """Files that `write_audit` writes."""
 METRICS = {"acc": "ACC", "miou": "mIoU"}
 CHANGE = ("change", "change_low", "change_high")
@@ -55,8 +56,8 @@ def write_audit(folder: Path, results: Sequence[RowResults]) -> str:
     cells["underflow"] = [fixed(value, 2) for value in table["underflow"]]
     cells["images"] = [image_count(line["images"], line["failed"], None) for line in lines]
     text = "".join([f"{CAPTION}\n\n{pipe_table(cells)}", *(f"\n{caveat}\n" for caveat in coarse(table["images"]))])
-    write_csv(folder / "audit.csv", table)
-    write_text(folder / "audit.md", text)
+    write_csv(folder / AUDIT_CSV, table)
+    write_text(folder / AUDIT_MD, text)
     return text
 
 
@@ -68,15 +69,15 @@ def audit(results: Sequence[RowResults]) -> pd.DataFrame:
     same score. A row with the settings of the first is left out.
     """
     lines = []
-    for name in dict.fromkeys(each.row.name for each in results):
-        first, *others = (each for each in results if each.row.name == name)
+    for name in dict.fromkeys(each.name for each in results):
+        first, *others = (each for each in results if each.name == name)
         reference = _facts(first, "")
         lines.append(reference | {"protocol": "official"} | _scores(_counts(first, "official")))
         lines.append(
             reference | {"choice": "score: official -> present"} | _compared(first, first, "present", "official")
         )
         for other in others:
-            choice = "; ".join(differences(first.row.settings, other.row.settings))
+            choice = "; ".join(differences(first.settings, other.settings))
             if choice:
                 facts = _facts(other, choice)
                 lines += [facts | _compared(first, other, protocol, protocol) for protocol in PROTOCOLS]
@@ -87,7 +88,7 @@ def _facts(results: RowResults, choice: str) -> dict[str, Any]:
     """All columns of a row except its scores."""
     underflow = [record["underflow"] for record in results.evaluated if record["underflow"] is not None]
     return {
-        "method": results.row.name,
+        "method": results.name,
         "choice": choice,
         "images": len(results.evaluated),
         "failed": len(results.failed),

@@ -19,8 +19,7 @@ from diffseg.backbones.device import pick_device
 from diffseg.backbones.weights.locating import sha256_of
 from eval.config import ConfigError, RowConfig
 from eval.decoding import DecodedPicture, decode
-from eval.row_setup import prepare
-from eval.rows import RowToRun
+from eval.rows import Row, prepare
 
 TABLES = {"Table 1 (COCO-Stuff-27)": CocoStuff27.official_count, "Table 2 (Cityscapes)": Cityscapes27.official_count}
 SHOWN_DIGITS = 12  # of hashes
@@ -38,14 +37,14 @@ def report(rows: Sequence[RowConfig], device: str) -> Iterator[str]:
     Raises:
         ConfigError, WeightsError, ValueError: errors that would also end the run.
     """
-    groups: dict[Any, list[RowToRun]] = {}
+    groups: dict[Any, list[Row]] = {}
     for row in map(prepare, rows):
         groups.setdefault((row.config.backbone.encoder, row.config.choices["backbone"]), []).append(row)
     for (_, name), sharing in groups.items():
         yield from _about(name, sharing, device)
 
 
-def _about(name: str, rows: Sequence[RowToRun], device: str) -> Iterator[str]:
+def _about(name: str, rows: Sequence[Row], device: str) -> Iterator[str]:
     config = rows[0].config
     spec, dataset = config.backbone, config.dataset
     if not spec.sides:
@@ -95,7 +94,7 @@ def _attend(model: AttentionModel, picture: DecodedPicture) -> AttentionMaps:
     return maps
 
 
-def _segment(row: RowToRun, aggregated: torch.Tensor, maps: AttentionMaps, picture: DecodedPicture) -> torch.Tensor:
+def _segment(row: Row, aggregated: torch.Tensor, maps: AttentionMaps, picture: DecodedPicture) -> torch.Tensor:
     return row.segmenter(picture.to(aggregated.device).scene(row.config.size, aggregated, maps.features))
 
 

@@ -22,12 +22,12 @@ def warn(run: RunOpen) -> None:
         (row.key, image) for row in run.rows for image in run.records.images(row.key)
     }
     if recorded:
-        print(f"{run.home}: resuming, {len(recorded)} results are already there", file=sys.stderr)
+        print(f"{run.folder}: resuming, {len(recorded)} results are already there", file=sys.stderr)
     if run.code_changed:
         logger.warning(
             "%s: the code has changed since pictures were recorded here; their records are kept. To evaluate all "
             "pictures with the present code, give another results_dir",
-            run.home,
+            run.folder,
         )
 
 

@@ -1,7 +1,9 @@
-"""Opens a run: locks its records, writes its descriptions, and begins to mirror it."""
+"""Opens a run: locks its records, writes its configuration and provenance, and begins to track it."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.config import build
-from eval.results.row_results import RowResults
-from eval.results.run_results import LABELS, RECORDS, RunResults
+from eval.results.run_config import write_config
+from eval.results.run_results import RunResults
 from eval.row_progress import Job
-from eval.rows import RowToRun
+from eval.rows import Row
 from eval.storage.files import writing
+from eval.storage.layout import RECORDS
+from eval.storage.provenance import add_provenance, read_provenance
 from eval.storage.records import RecordFile, check_version
 from eval.tracking.base import RunFacts, SafeTracking, Tracker, Tracking
-from experiments.running.describing import add_provenance, check_files, read_provenance, write_config
+from experiments.running.arguments import COMMAND
 from experiments.running.plan import RunPlan
+from experiments.running.user_files import check_files
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class JobOpen:
     Attributes:
         plan: of the job.
         job: for the run loop.
-        tracking: its mirror.
+        tracking: of the job.
     """
 
     plan: RunPlan
@@ -40,41 +45,36 @@ class RunOpen:
     """A run or sweep whose records are open and locked.
 
     Attributes:
-        home: folder of the records and label maps: ``results_dir``.
+        folder: with the records and label maps: ``results_dir``.
         records: of all jobs.
         jobs: in order.
         code_changed: True if earlier records were made with other code.
     """
 
-    home: Path
+    folder: Path
     records: RecordFile
     jobs: Sequence[JobOpen]
     code_changed: bool
 
     @property
-    def labels(self) -> Path:
-        """Folder of the label maps."""
-        return self.home / LABELS
-
-    @property
-    def rows(self) -> list[RowToRun]:
+    def rows(self) -> list[Row]:
         """The rows of all jobs. A row that several jobs share is listed for each of them."""
         return [row for each in self.jobs for row in each.job.rows]
 
     def results(self, opened: JobOpen) -> RunResults:
         """The results of a job so far."""
         config = opened.plan.rows[0]
-        return RunResults(
-            [RowResults(row, self.records.records(row.key, config.dataset.ids)) for row in opened.job.rows],
-            config.dataset.classes,
-            config.scoring.report,
-            config.dataset.official_count,
-            opened.plan.config.published,
-            opened.plan.config.audit,
+        return RunResults.of(
+            [row.results() for row in opened.job.rows],
+            self.records,
+            config.dataset.ids,
+            config.dataset,
+            config.protocol,
+            opened.plan.config,
         )
 
-    def mirror(self) -> None:
-        """Sends all records so far to the mirrors, which ignore records that they already have."""
+    def send_records(self) -> None:
+        """Sends all records so far to the trackers, which ignore records that they already have."""
         for opened in self.jobs:
             for row in opened.job.rows:
                 for record in self.records.records(row.key, row.config.dataset.ids):
@@ -82,11 +82,11 @@ class RunOpen:
 
 
 @contextmanager
-def open_run(home: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[RowToRun]]) -> Iterator[RunOpen]:
+def open_run(folder: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[Row]]) -> Iterator[RunOpen]:
     """Opens the folder of a run or sweep, and the folders of its jobs.
 
     Args:
-        home: ``results_dir``.
+        folder: ``results_dir``.
         plans: of the jobs.
         rows: of each plan.
 
@@ -94,39 +94,41 @@ def open_run(home: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[RowTo
         RecordError: another process has locked the records, a file is damaged or foreign, or an older version wrote it.
         WriteError: a file could not be written.
     """
-    for path in sorted(home.glob(f"*/{RECORDS}")) if plans[0].together else ():
+    for path in sorted(folder.glob(f"*/{RECORDS}")) if plans[0].together else ():
         if path.parent.name.isdecimal():
             check_version(path)
-    if not (home / RECORDS).is_file():
-        check_files(home, plans)
+    if not (folder / RECORDS).is_file():
+        check_files(folder, plans)
     with ExitStack() as stack:
-        with writing(home):
-            home.mkdir(parents=True, exist_ok=True)
-        records = stack.enter_context(RecordFile(home / RECORDS))
-        earlier = read_provenance(home)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        records = stack.enter_context(RecordFile(folder / RECORDS))
+        earlier = read_provenance(folder)
         for row in (row for of_job in rows for row in of_job):
             records.declare(row.recorded)
         jobs = [
             stack.enter_context(_open_job(plan, of_job, shared))
             for plan, of_job, shared in zip(plans, rows, _shared_keys(rows), strict=True)
         ]
-        changed = add_provenance(home, [row for of_job in rows for row in of_job], earlier)
-        yield RunOpen(home, records, jobs, changed)
+        command = shlex.join([*COMMAND.split(), *sys.argv[1:]])
+        changed = add_provenance(folder, [row for of_job in rows for row in of_job], earlier, command)
+        yield RunOpen(folder, records, jobs, changed)
 
 
 @contextmanager
-def _open_job(plan: RunPlan, rows: Sequence[RowToRun], shared: Mapping[str, bool]) -> Iterator[JobOpen]:
-    """Creates the folder of a job, writes its ``config.yaml``, and begins to mirror it."""
+def _open_job(plan: RunPlan, rows: Sequence[Row], shared: Mapping[str, bool]) -> Iterator[JobOpen]:
+    """Creates the folder of a job, writes its ``config.yaml``, and begins to track it."""
     with writing(plan.folder):
         plan.folder.mkdir(parents=True, exist_ok=True)
-    write_config(plan, rows)
+    described = [row.results() for row in rows]
+    write_config(plan.folder, plan.config, plan.overrides, described)
     config = plan.rows[0]
     tracker: Tracker = build(plan.config.tracker, "tracker")
     facts = RunFacts(
         plan.folder,
-        rows,
+        described,
         config.dataset.classes,
-        config.scoring.report,
+        config.protocol.report,
         len(config.dataset.ids),
         plan.sweep,
         plan.point,
@@ -141,7 +143,7 @@ def _open_job(plan: RunPlan, rows: Sequence[RowToRun], shared: Mapping[str, bool
         tracking.close(failed)
 
 
-def _shared_keys(rows: Sequence[Sequence[RowToRun]]) -> list[dict[str, bool]]:
+def _shared_keys(rows: Sequence[Sequence[Row]]) -> list[dict[str, bool]]:
     """For each job: key of a row that other jobs also have -> True if an earlier job has it."""
     keys = [{(each.key, len(each.config.dataset.ids)) for each in job} for job in rows]
     jobs = Counter(key for job in keys for key in job)

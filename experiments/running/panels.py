@@ -21,16 +21,15 @@ from diffseg.palette import palette
 from diffseg.pictures import TILE_WIDTH, Pixels, contact_sheet, fit, overlay, write_picture
 from eval.matching import contingency, match_contingency
 from eval.metrics import accuracy
-from eval.results.run_results import LABELS
-from eval.row_progress import label_path
-from eval.rows import RowToRun, telling_names
+from eval.results.names import telling_names
+from eval.rows import Row
 from eval.squares import square_image, square_label
 from eval.storage.files import writing
+from eval.storage.layout import OVERVIEW, PANELS, label_path
 from eval.storage.written import WrittenFiles
 from experiments.paper.seeds import key_without_seed
 from experiments.running.colours import class_colours
 
-FOLDER, OVERVIEW = "panels", "overview"
 COLUMNS, SHEET_COLUMNS = 3, 5
 SMALLEST_FONT = 12
 OVERVIEW_TILE = SHEET_TILE = 220  # pixels
@@ -39,7 +38,7 @@ MAX_POINTS = 12
 """Largest number of points on a sheet. They are evenly spread over the points of the sweep."""
 
 
-def write_panels(home: Path, rows: Sequence[RowToRun], panels: int) -> list[Path]:
+def write_panels(folder: Path, rows: Sequence[Row], panels: int) -> list[Path]:
     """Draws ``panels/ID.png`` for the first pictures of a run, and ``panels/overview.png`` with all of them.
 
     The panel of a picture with the id ``overview`` is ``panels/overview_2.png``.
@@ -48,7 +47,7 @@ def write_panels(home: Path, rows: Sequence[RowToRun], panels: int) -> list[Path
     colours of no class.
 
     Args:
-        home: results folder with the label maps.
+        folder: results folder with the label maps.
         rows: in the order of the tables.
         panels: number of pictures.
 
@@ -59,29 +58,29 @@ def write_panels(home: Path, rows: Sequence[RowToRun], panels: int) -> list[Path
     rows = list({key_without_seed(row): row for row in reversed(rows)}.values())[::-1]
     named = list(zip(telling_names(rows), rows, strict=True))
     with ThreadPoolExecutor() as pool:  # resizing and compressing take most of the time, and run in parallel
-        shown = _read_all(pool, home, named, rows[0].config.dataset.ids[:panels], TILE_WIDTH)
+        shown = _read_all(pool, folder, named, rows[0].config.dataset.ids[:panels], TILE_WIDTH)
         names = distinct_names([OVERVIEW, *shown])
-        _list_files(home, names if shown else [])
+        _list_files(folder, names if shown else [])
         panels_of = zip(names[1:], shown.values(), strict=True)
-        paths = list(pool.map(lambda each: _write(home, each[0], _sheet([each[1]], COLUMNS, TILE_WIDTH)), panels_of))
+        paths = list(pool.map(lambda each: _write(folder, each[0], _sheet([each[1]], COLUMNS, TILE_WIDTH)), panels_of))
     if not shown:
         return []
     everything = list(shown.values())
-    return [*paths, _write(home, OVERVIEW, _sheet(everything, len(everything[0].tiles), OVERVIEW_TILE))]
+    return [*paths, _write(folder, OVERVIEW, _sheet(everything, len(everything[0].tiles), OVERVIEW_TILE))]
 
 
-def write_sheets(home: Path, points: Sequence[tuple[str, RowToRun]], panels: int) -> tuple[list[Path], list[str], int]:
+def write_sheets(folder: Path, points: Sequence[tuple[str, Row]], panels: int) -> tuple[list[Path], list[str], int]:
     """Draws ``panels/ID.png`` for the first pictures of a sweep, with up to `MAX_POINTS` of its points side by side.
 
     Args:
-        home: folder of the sweep with the label maps.
+        folder: folder of the sweep with the label maps.
         points: name of a job's point, and a row of the job; in order. A row that several jobs share is one point.
         panels: number of pictures.
 
     Returns:
         Paths of the sheets, the points shown, and the number of different points.
     """
-    of_key: dict[str, list[tuple[str, RowToRun]]] = {}
+    of_key: dict[str, list[tuple[str, Row]]] = {}
     for point, row in points:
         of_key.setdefault(row.key, []).append((point, row))
     several = len({row.name for _, row in points}) > 1
@@ -93,9 +92,9 @@ def write_sheets(home: Path, points: Sequence[tuple[str, RowToRun]], panels: int
     named = [distinct[number] for number in _spread(len(distinct), MAX_POINTS)]
     ids = max((row.config.dataset.ids[:panels] for _, row in named), key=len)
     with ThreadPoolExecutor() as pool:
-        shown = _read_all(pool, home, named, ids, SHEET_TILE)
-        _list_files(home, shown)
-        paths = list(pool.map(lambda id: _write(home, id, _sheet([shown[id]], SHEET_COLUMNS, SHEET_TILE)), shown))
+        shown = _read_all(pool, folder, named, ids, SHEET_TILE)
+        _list_files(folder, shown)
+        paths = list(pool.map(lambda id: _write(folder, id, _sheet([shown[id]], SHEET_COLUMNS, SHEET_TILE)), shown))
     return paths, [name for name, _ in named], len(distinct)
 
 
@@ -120,16 +119,16 @@ class _Panel:
 
 
 def _read_all(
-    pool: ThreadPoolExecutor, home: Path, named: Sequence[tuple[str, RowToRun]], ids: Sequence[str], tile_width: int
+    pool: ThreadPoolExecutor, folder: Path, named: Sequence[tuple[str, Row]], ids: Sequence[str], tile_width: int
 ) -> dict[str, _Panel]:
     """Picture -> its panel. Leaves out unreadable pictures and pictures without a label map."""
-    panels = pool.map(lambda id: _read(home, named, id, tile_width), ids)
+    panels = pool.map(lambda id: _read(folder, named, id, tile_width), ids)
     return {id: panel for id, panel in zip(ids, panels, strict=True) if panel}
 
 
-def _read(home: Path, named: Sequence[tuple[str, RowToRun]], id: str, tile_width: int) -> _Panel | None:
+def _read(folder: Path, named: Sequence[tuple[str, Row]], id: str, tile_width: int) -> _Panel | None:
     """The panel of a picture; None if it has no label map or cannot be read."""
-    kept = [(name, row, path) for name, row in named if (path := label_path(home / LABELS, row.key, id)).is_file()]
+    kept = [(name, row, path) for name, row in named if (path := label_path(folder, row.key, id)).is_file()]
     if not kept:
         return None
     dataset = named[0][1].config.dataset
@@ -174,18 +173,18 @@ def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Pixels:
 
 def _file(name: str) -> str:
     """Path of a panel, relative to the results folder. The id of a picture can contain ``/``."""
-    return f"{FOLDER}/{name}.png"
+    return f"{PANELS}/{name}.png"
 
 
-def _list_files(home: Path, names: Iterable[str]) -> None:
+def _list_files(folder: Path, names: Iterable[str]) -> None:
     """Deletes the panels of earlier settings, and adds the new ones to the list of written files."""
-    written, files = WrittenFiles(home), [_file(name) for name in names]
-    written.delete([name for name in written.names if name.startswith(f"{FOLDER}/")], keep=files)
+    written, files = WrittenFiles(folder), [_file(name) for name in names]
+    written.delete([name for name in written.names if name.startswith(f"{PANELS}/")], keep=files)
     written.add(files)
 
 
-def _write(home: Path, name: str, sheet: Pixels) -> Path:
-    path = home / _file(name)
+def _write(folder: Path, name: str, sheet: Pixels) -> Path:
+    path = folder / _file(name)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_picture(path, sheet)

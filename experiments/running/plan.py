@@ -44,7 +44,7 @@ class RunPlan:
     together: bool = False
 
     @property
-    def home(self) -> Path:
+    def records_folder(self) -> Path:
         """Folder of the records and label maps. Jobs that are evaluated together share the folder of the sweep."""
         return self.sweep if self.sweep and self.together else self.folder
 

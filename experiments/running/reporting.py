@@ -76,15 +76,15 @@ def report_jobs(run: RunOpen) -> list[int]:
 
 def _print_run(run: RunOpen, opened: JobOpen, text: str) -> None:
     """Draws the panels of a single run, and prints its tables."""
-    panels = write_panels(run.home, opened.job.rows, opened.job.panels)
+    panels = write_panels(run.folder, opened.job.rows, opened.job.panels)
     pictures = f"; pictures: {panels[-1]} and {len(panels) - 1} more" if panels else ""
-    print(f"\n{text}\nTables: {run.home}/summary.csv, per_class.csv, per_image.csv{pictures}", flush=True)
+    print(f"\n{text}\nTables: {run.folder}/summary.csv, per_class.csv, per_image.csv{pictures}", flush=True)
 
 
 def _draw_sheets(run: RunOpen) -> None:
     """Draws one sheet per picture for the whole sweep, and prints which points the sheets show."""
     points = [(opened.plan.point, row) for opened in run.jobs for row in opened.job.rows]
-    sheets, shown, count = write_sheets(run.home, points, max(opened.job.panels for opened in run.jobs))
+    sheets, shown, count = write_sheets(run.folder, points, max(opened.job.panels for opened in run.jobs))
     if sheets:
         which = f", {len(shown)} of {count} points: {'; '.join(shown)}" if len(shown) < count else ""
         print(f"Sheets of the first pictures: {sheets[0].parent}{which}", flush=True)

@@ -10,9 +10,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from diffseg.paths import expanded
 from eval.config import ConfigError
+from eval.storage.layout import CONFIG, MULTIRUN
 
 RERUN, TABLES = "--rerun", "--tables"
-SWEEP_FILE = "multirun.yaml"  # Hydra writes the overrides of a sweep here
 
 
 def with_rerun(arguments: Sequence[str]) -> list[str]:
@@ -28,10 +28,10 @@ def with_rerun(arguments: Sequence[str]) -> list[str]:
     folder = option_value(arguments, RERUN)
     if folder is None:
         return arguments
-    if (folder / SWEEP_FILE).is_file():
-        given = ["-m", *_stored(folder / SWEEP_FILE, "hydra.overrides.task")]
+    if (folder / MULTIRUN).is_file():
+        given = ["-m", *_stored(folder / MULTIRUN, "hydra.overrides.task")]
     else:
-        given = _stored(folder / "config.yaml", "overrides")
+        given = _stored(folder / CONFIG, "overrides")
     given = [each for each in given if not each.startswith("results_dir=")]
     typed = set(map(_key, arguments))
     given = [each for each in given if _key(each) not in typed]

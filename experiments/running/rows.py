@@ -25,7 +25,7 @@ ConfigStore.instance().store(name="schema", node=RunConfig)  # for conf/config.y
 
 
 @dataclass(frozen=True)
-class RowSpec:
+class _RowSpec:
     """A row in an experiment's YAML, or several rows with the same name.
 
     Attributes:
@@ -79,27 +79,27 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
     for override in deferred:
         _set_where_meant(override, specs, [row for row, _ in composed], table)
     rows = [_row(each.name, *parts, each.note) for each, parts in zip(specs, composed, strict=True)]
-    if any((row.dataset, row.scoring.report) != (rows[0].dataset, rows[0].scoring.report) for row in rows):
+    if any((row.dataset, row.protocol.report) != (rows[0].dataset, rows[0].protocol.report) for row in rows):
         raise ConfigError(f"rows: the rows of {table} must share dataset and protocol.report")
     # An override of the user can make rows equal, for example if the rows sweep over the same key.
     return [row for index, row in enumerate(rows) if row not in rows[:index]]
 
 
-def _row_specs(config: DictConfig) -> list[RowSpec]:
+def _row_specs(config: DictConfig) -> list[_RowSpec]:
     """The rows of an experiment, with one row for each combination of values in a sweep."""
     given = OmegaConf.to_container(config.rows) if OmegaConf.is_config(config.rows) else config.rows
     try:
-        specs = TypeAdapter(list[RowSpec], config={"extra": "forbid"}).validate_python(given)
+        specs = TypeAdapter(list[_RowSpec], config={"extra": "forbid"}).validate_python(given)
     except ValidationError:
         raise ConfigError(
             f"rows: must be a list of {{name: ..., overrides: [group=choice, ...], note: ...}}, got {given!r}"
         ) from None
     if not specs:
         raise ConfigError("rows: is empty; list at least one row, or leave the key out")
-    return [RowSpec(each.name, overrides, each.note) for each in specs for overrides in _without_sweeps(each)]
+    return [_RowSpec(each.name, overrides, each.note) for each in specs for overrides in _without_sweeps(each)]
 
 
-def _without_sweeps(spec: RowSpec) -> list[tuple[str, ...]]:
+def _without_sweeps(spec: _RowSpec) -> list[tuple[str, ...]]:
     """The overrides for each combination of values in the sweeps of a row."""
     parsed = OverridesParser.create().parse_overrides([quote_path(each, swept=True) for each in spec.overrides])
     values = [
@@ -111,7 +111,7 @@ def _without_sweeps(spec: RowSpec) -> list[tuple[str, ...]]:
     return list(product(*values))
 
 
-def _compose_all(specs: Sequence[RowSpec], common: Sequence[str]) -> list[tuple[DictConfig, Mapping[str, str]]]:
+def _compose_all(specs: Sequence[_RowSpec], common: Sequence[str]) -> list[tuple[DictConfig, Mapping[str, str]]]:
     """Configuration and choices of each row. The ``common`` overrides beat the row's."""
     composer = Composer(lambda overrides: compose("config", overrides=overrides, return_hydra_config=True))
     given = {override.split("=")[0] for override in common}
@@ -126,7 +126,7 @@ def _compose_all(specs: Sequence[RowSpec], common: Sequence[str]) -> list[tuple[
     return rows
 
 
-def _set_where_meant(override: Override, specs: Sequence[RowSpec], configs: Sequence[DictConfig], table: str) -> None:
+def _set_where_meant(override: Override, specs: Sequence[_RowSpec], configs: Sequence[DictConfig], table: str) -> None:
     """Sets a key of a group that rows choose, see `expand`."""
     key = override.key_or_group
     having = [index for index, config in enumerate(configs) if _has(config, key)]
@@ -140,7 +140,7 @@ def _set_where_meant(override: Override, specs: Sequence[RowSpec], configs: Sequ
         OmegaConf.update(configs[index], key, override.value(), merge=False)
 
 
-def _groups(spec: RowSpec) -> list[str]:
+def _groups(spec: _RowSpec) -> list[str]:
     """The groups and keys that the overrides of a row set."""
     return [override.split("=")[0] for override in spec.overrides]
 

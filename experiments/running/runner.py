@@ -11,12 +11,11 @@ from pathlib import Path
 
 from diffseg.backbones.device import pick_device
 from eval.config import ConfigError, build
-from eval.results.run_results import LABELS, RECORDS
 from eval.row_progress import Job
-from eval.row_setup import prepare
-from eval.rows import RowToRun
+from eval.rows import Row, prepare
 from eval.run import record_order, run
 from eval.shards import Shard, join_shards
+from eval.storage.layout import RECORDS
 from eval.storage.records import RecordFile
 from experiments.paper.published import published_score, published_table
 from experiments.running.notices import warn
@@ -38,31 +37,31 @@ def run_plans(plans: Sequence[RunPlan]) -> list[int]:
         For each plan the number of failures. A picture counts once for each row in which it failed.
 
     Raises:
-        ConfigError, RecordError: see `eval.row_setup.prepare` and `experiments.running.opening.open_run`.
+        ConfigError, RecordError: see `eval.rows.prepare` and `experiments.running.opening.open_run`.
         WriteError: a result file could not be written. Earlier records are kept.
     """
     shard = join_shards()
     _quiet_libraries(shard)
     device, batch_size = _device(plans, shard), _batch_size(plans)
     rows = [_prepare(plan) for plan in plans]
-    home = plans[0].home
+    folder = plans[0].records_folder
     if not shard.leads:
-        _evaluate_share(home, plans, rows, device, shard, batch_size)
+        _evaluate_share(folder, plans, rows, device, shard, batch_size)
         return [shard.broadcast(0) for _ in plans]
-    with open_run(home, plans, rows) as opened:
+    with open_run(folder, plans, rows) as opened:
         if plans[0].together:
-            list_jobs(home, [plan.folder for plan in plans])
+            list_jobs(folder, [plan.folder for plan in plans])
         warn(opened)
-        opened.mirror()
+        opened.send_records()
         shard.wait()  # the other processes wait until the folders are open
-        run([each.job for each in opened.jobs], opened.records, opened.labels, device, shard, batch_size)
+        run([each.job for each in opened.jobs], opened.records, folder, device, shard, batch_size)
         shard.wait()  # the other processes have then written their records
         failures = _report(opened)
     # Before the broadcast, after which other processes end: torchrun ends this process if another ends with failures.
     if plans[0].together:
-        write_sweep_table(home, [plan.folder for plan in plans])
+        write_sweep_table(folder, [plan.folder for plan in plans])
     else:
-        remove_stale_sweep_table(home)
+        remove_stale_sweep_table(folder)
     return [shard.broadcast(failed) for failed in failures]
 
 
@@ -70,14 +69,14 @@ def _report(opened: RunOpen) -> list[int]:
     """Sorts all records, and makes tables and panels from them. Returns the number of failures of each job."""
     rows = opened.rows
     opened.records.gather([*((row.key, "") for row in rows), *record_order(rows)])
-    opened.mirror()  # records of other processes
+    opened.send_records()  # records of other processes
     return report_jobs(opened)
 
 
 def _evaluate_share(
-    home: Path,
+    folder: Path,
     plans: Sequence[RunPlan],
-    rows: Sequence[Sequence[RowToRun]],
+    rows: Sequence[Sequence[Row]],
     device: str,
     shard: Shard,
     batch_size: int | None,
@@ -85,8 +84,8 @@ def _evaluate_share(
     """Evaluates the share of a process that does not lead."""
     shard.wait()  # the leading process has then opened the folders
     jobs = [Job(of_job, plan.config.panels) for plan, of_job in zip(plans, rows, strict=True)]
-    with RecordFile(home / RECORDS, shard.index) as records:
-        run(jobs, records, home / LABELS, device, shard, batch_size)
+    with RecordFile(folder / RECORDS, shard.index) as records:
+        run(jobs, records, folder, device, shard, batch_size)
     shard.wait()
 
 
@@ -95,7 +94,7 @@ def _quiet_libraries(shard: Shard) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
 
 
-def _prepare(plan: RunPlan) -> list[RowToRun]:
+def _prepare(plan: RunPlan) -> list[Row]:
     """Checks the parts of a plan that need torch, and prepares its rows."""
     try:
         build(plan.config.tracker, "tracker")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from eval.results.markdown import coarse, fixed, pipe_table, with_interval
-from eval.results.reading import SWEEP_TABLE, ResultsError, read_results
+from eval.results.reading import ResultsError, read_results
 from eval.results.tables import write_csv
+from eval.storage.layout import SUMMARY_CSV, SWEEP_CSV
 from eval.storage.written import WrittenFiles
 
 
@@ -20,7 +21,7 @@ def list_jobs(sweep: Path, folders: Sequence[Path]) -> None:
         sweep: folder of the sweep.
         folders: of the jobs.
     """
-    WrittenFiles(sweep).add([SWEEP_TABLE])
+    WrittenFiles(sweep).add([SWEEP_CSV])
     _write(sweep, folders, finished=False)
 
 
@@ -34,12 +35,12 @@ def write_sweep_table(sweep: Path, folders: Sequence[Path]) -> None:
         overview = _overview(read_results(sweep).summary)
     except ResultsError:  # no job has finished, or the jobs have no score in common
         overview = "\n"
-    print(f"{overview}Tables: {sweep / SWEEP_TABLE}, and in each job's folder", flush=True)
+    print(f"{overview}Tables: {sweep / SWEEP_CSV}, and in each job's folder", flush=True)
 
 
 def remove_stale_sweep_table(folder: Path) -> None:
     """Deletes the table of an earlier sweep from the folder of a single run. Readers would prefer it to the run's."""
-    for path in WrittenFiles(folder).delete([SWEEP_TABLE]):
+    for path in WrittenFiles(folder).delete([SWEEP_CSV]):
         print(f"{path}: removed, so that the tables of this run are read; the sweep's jobs keep their folders")
 
 
@@ -54,12 +55,12 @@ def warn_unused_folders(sweep: Path, count: int) -> None:
 def _write(sweep: Path, folders: Sequence[Path], finished: bool) -> None:
     parts = []
     for folder in folders:
-        summary = folder / "summary.csv"
+        summary = folder / SUMMARY_CSV
         done = finished and summary.is_file()
         part = pd.read_csv(summary, dtype=str) if done else pd.DataFrame(index=[0])
         part.insert(0, "job", folder.name)
         parts.append(part)
-    write_csv(sweep / SWEEP_TABLE, pd.concat(parts))
+    write_csv(sweep / SWEEP_CSV, pd.concat(parts))
 
 
 def _overview(summary: pd.DataFrame) -> str:
@@ -75,6 +76,6 @@ def _overview(summary: pd.DataFrame) -> str:
             },
             "segments": [fixed(value) for value in rows["segments"]],
         }
-        blocks.append(f"\nScore `{protocol}`\n\n{pipe_table(cells)}")
+        blocks.append(f"\nProtocol `{protocol}`\n\n{pipe_table(cells)}")
     blocks += [f"\n{caveat}\n" for caveat in coarse(summary["images"])]
     return "".join(blocks)

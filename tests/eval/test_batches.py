@@ -21,7 +21,7 @@ from diffseg.segmenters import lloyd
 from diffseg.segmenters.diffseg import DiffSeg
 from eval.decoding import WORKERS, decode, decoded_ahead
 from eval.row_progress import Job
-from eval.row_setup import prepare
+from eval.rows import prepare
 from eval.run import run as run_jobs
 from eval.shards import Shard
 from eval.storage.records import Record, RecordFile
@@ -81,7 +81,7 @@ def kernels_by_shape(monkeypatch: pytest.MonkeyPatch) -> None:
 def records_of(folder: Path, *jobs: Job, shard: Shard = SINGLE) -> dict[tuple[str, str], dict[str, Any]]:
     """Evaluates the jobs in batches of four. Returns the records without times, also if a job stops the run."""
     with RecordFile(folder / "records.jsonl", shard.index) as records, suppress(KeyboardInterrupt):
-        run_jobs(jobs, records, folder / "labels", "cpu", shard, batch_size=4)
+        run_jobs(jobs, records, folder, "cpu", shard, batch_size=4)
     with RecordFile(folder / "records.jsonl") as records:
         images = [each for row in jobs[0].rows for each in records.records(row.key, row.config.dataset.ids)]
     return {(each["key"], each["image"]): {**each, "seconds": None} for each in images}

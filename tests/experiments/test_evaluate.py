@@ -72,7 +72,7 @@ def test_scores_follow_from_the_label_maps(demo: Run) -> None:
     """Computes the tables again from the kept label maps and the ground truth."""
     dataset = Photos(limit=2)
     per_image = demo.table("per_image").set_index(["row", "protocol", "image"])
-    names = {row.row.key: row.row.name for row in read_run_results(demo.folder).rows}
+    names = {row.key: row.name for row in read_run_results(demo.folder).rows}
     for folder in (demo.folder / "labels").iterdir():
         name = names[folder.name]
         for id in dataset.ids:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from eval.matching import Counts, contingency, match_contingency
 from eval.protocols import ProtocolName
 from eval.results.row_results import RowResults
-from eval.rows import Row
 from eval.scores import SparseTable
 from eval.storage.records import Record
 
@@ -38,9 +38,9 @@ def records(seed: int, images: int, failed: Sequence[str] = ()) -> list[dict[str
     return made + [{"image": image, "status": "failed", "reason": "out of memory"} for image in failed]
 
 
-def results_of(rows: Sequence[Row], records: Mapping[str, Sequence[Record]]) -> list[RowResults]:
+def results_of(rows: Sequence[RowResults], records: Mapping[str, Sequence[Record]]) -> list[RowResults]:
     """Joins rows with their records. ``records``: key of a row -> its records."""
-    return [RowResults(row, records[row.key]) for row in rows]
+    return [replace(row, records=records[row.key]) for row in rows]
 
 
 def counts_of(record: Record, protocol: ProtocolName = "official", background: int | None = None) -> Counts:

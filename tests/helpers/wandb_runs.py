@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from eval.protocols import PROTOCOLS
-from eval.results.run_results import read_config
-from eval.rows import Row
+from eval.results.row_results import RowResults
+from eval.results.run_config import read_config
 from eval.storage.records import Record
 from eval.tracking.base import RunFacts, Tracker, Tracking
 from eval.tracking.wandb_tracker import WandbTracker
@@ -29,7 +29,7 @@ OFFLINE = WandbTracker(mode="offline")
 ROWS = "[{name: DiffSeg, overrides: ['segmenter.tau=0.2,0.4']}, {name: K-Means, overrides: ['segmenter=kmeans_s']}]"
 
 
-def rows(folder: Path) -> list[Row]:
+def rows(folder: Path) -> list[RowResults]:
     return read_config(folder)[1]
 
 

@@ -20,14 +20,13 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from eval.config import ConfigError
+from eval.storage.layout import MULTIRUN, SUMMARY_CSV
 from eval.storage.records import PicturesFailed
 from eval.storage.written import WrittenFiles
 from experiments.running.composing import Composer
 from experiments.running.errors import explain
 from experiments.running.plan import RunPlan, plan
 from experiments.running.rows import check
-
-MULTIRUN_FILE = "multirun.yaml"
 
 
 class OnePassLauncher(Launcher):
@@ -115,7 +114,7 @@ class OnePassSweeper(BasicSweeper):
             self.listed = True
             list_jobs(_folder(self.config), self._job_folders())
             for folder in self._job_folders():  # a job counts as finished once it has written this file again
-                WrittenFiles(folder).delete(["summary.csv"])
+                WrittenFiles(folder).delete([SUMMARY_CSV])
 
     def sweep(self, arguments: list[str]) -> Any:
         """Called by Hydra. If pictures failed, raises PicturesFailed after all jobs have run."""
@@ -161,8 +160,8 @@ def _folder(config: DictConfig | None) -> Path:
 def _remove_if_empty(folders: Sequence[Path]) -> None:
     """Removes the empty folders that Hydra created for a sweep that did not start, innermost first."""
     for folder in folders:
-        if {path.name for path in folder.glob("*")} == {MULTIRUN_FILE}:
-            (folder / MULTIRUN_FILE).unlink(missing_ok=True)
+        if {path.name for path in folder.glob("*")} == {MULTIRUN}:
+            (folder / MULTIRUN).unlink(missing_ok=True)
         with suppress(OSError):
             folder.rmdir()
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from eval.results.run_results import read_run_results
 for each in read_run_results(Path(sys.argv[1])).rows:
     for record, table in zip(each.evaluated, each.tables, strict=True):
-        print(each.row.name, record["image"], table.dense().sum(axis=0).max() / table.pixels.sum())
+        print(each.name, record["image"], table.dense().sum(axis=0).max() / table.pixels.sum())
 assert "torch" not in sys.modules, "reading results needs no torch"
 """
 
@@ -66,7 +66,7 @@ def test_tables_are_made_from_the_records_alone(
             from experiments.evaluate import main
 
             main()
-        assert "Score `official`" in capsys.readouterr().out
+        assert "Protocol `official`" in capsys.readouterr().out
         assert without_timings(copy / job) == without_timings(sweep.folder / job)
 
 

@@ -12,8 +12,9 @@ from eval.matching import contingency, match_contingency
 from eval.metrics import bootstrap
 from eval.results.columns import setting_names
 from eval.results.markdown import markdown
+from eval.results.names import telling_names
+from eval.results.row_results import RowResults
 from eval.results.tables import per_class, per_image, summary, write_tables
-from eval.rows import Row, telling_names
 from eval.scores import SparseTable
 from tests.helpers.made_records import results_of
 
@@ -29,7 +30,7 @@ COLUMNS = [
 # fmt: on
 CLASSES = ["sky", "grass", "road"]
 DATASET = {"name": "cocostuff27", "label_source": "stuffthingmaps"}
-DIFFSEG = Row(
+DIFFSEG = RowResults(
     "DiffSeg",
     "d",
     {
@@ -39,9 +40,9 @@ DIFFSEG = Row(
         "aggregation": {"scheme": "official", "weights": (1.0, 0.5, 0.0)},
         "segmenter": {"name": "diffseg", "tau": 0.3, "anchors": 16},
     },
-    {"acc": 72.5, "miou": None},
+    published={"acc": 72.5, "miou": None},
 )
-DBSCAN = Row("DBSCAN", "k", {"dataset": DATASET, "segmenter": {"name": "dbscan", "eps": 1e-5}})
+DBSCAN = RowResults("DBSCAN", "k", {"dataset": DATASET, "segmenter": {"name": "dbscan", "eps": 1e-5}})
 
 
 def ok(image: str, prediction: list[int], truth: list[int], seconds: float) -> dict[str, Any]:
@@ -214,7 +215,7 @@ def test_the_text_has_one_table_of_scores_and_one_without_classes(tmp_path: Path
     text = write_tables(tmp_path, results_of(ROWS, RECORDS), CLASSES, ["present"], official_count=2175)
     assert (tmp_path / "summary.md").read_text(encoding="utf-8") == text
     assert text == (
-        "Score `present`: only the classes present in an image are matched\n\n"
+        "Protocol `present`: only the classes present in an image are matched\n\n"
         "| method  |      ACC % [95 %] |     mIoU % [95 %] | segments | s / image |               images |\n"
         "| ------- | ----------------: | ----------------: | -------: | --------: | -------------------: |\n"
         "| DiffSeg | 75.0 [75.0, 75.0] | 63.9 [58.3, 75.0] |      2.0 |      1.25 | 2 of 2,175, 1 failed |\n"
@@ -231,7 +232,7 @@ def test_the_text_has_one_table_of_scores_and_one_without_classes(tmp_path: Path
 
 def test_published_numbers_stand_beside_the_official_score_only() -> None:
     text = markdown(summary(results_of(ROWS, RECORDS)), ["a", "b"], official_count=2)
-    official, present = text.split("Score `present`")
+    official, present = text.split("Protocol `present`")
     assert "72.5 / -" in official
     assert "| 2, 1 failed |" in official
     assert "paper" not in present
@@ -267,7 +268,7 @@ def test_a_table_made_on_several_devices_says_so() -> None:
 def test_every_setting_of_a_segmenter_has_a_column() -> None:
     """No list names these settings."""
     settings = {"kind": "Cut", "name": "cut", "tau": 0.5, "alpha": 10.0, "size": 32, "miou": None, "way": "soft"}
-    cut = Row("Cut", "c", {"backbone": {"size": 448}, "segmenter": settings})
+    cut = RowResults("Cut", "c", {"backbone": {"size": 448}, "segmenter": settings})
     table = summary(results_of([DIFFSEG, cut, DBSCAN], {"c": [], **RECORDS}))
     assert list(table.columns) == [*COLUMNS, "alpha", "segmenter.size", "segmenter.miou", "way"]
     further = table.query("protocol == 'present'")[["tau", "alpha", "size", "segmenter.size", "segmenter.miou", "way"]]
@@ -281,13 +282,13 @@ def test_every_setting_of_a_segmenter_has_a_column() -> None:
 
 
 def test_namesakes_are_told_apart_by_settings_without_a_fixed_column() -> None:
-    powers = [Row("NCut", "", {"segmenter": {"tau": 0.6, "power": power}}) for power in (1, 2)]
+    powers = [RowResults("NCut", "", {"segmenter": {"tau": 0.6, "power": power}}) for power in (1, 2)]
     assert telling_names(powers) == ["NCut, power=1", "NCut, power=2"]
 
 
 def test_namesakes_are_told_apart() -> None:
-    def row(**segmenter: Any) -> Row:
-        return Row("K-Means-C", "", {"segmenter": {"clusters": 6, **segmenter}, "scoring": {"size": 448}})
+    def row(**segmenter: Any) -> RowResults:
+        return RowResults("K-Means-C", "", {"segmenter": {"clusters": 6, **segmenter}, "scoring": {"size": 448}})
 
     assert telling_names([DIFFSEG, DBSCAN]) == ["DiffSeg", "DBSCAN"]
     seeds = [row(seed=seed) for seed in range(3)]
@@ -296,7 +297,7 @@ def test_namesakes_are_told_apart() -> None:
     changed = [row(seed=0), row(seed=0, upsample="nearest"), row(seed=0, clusters=7)]
     assert telling_names(changed) == ["K-Means-C", "K-Means-C, upsample=nearest", "K-Means-C, clusters=7"]
     # One setting is enough if the others follow from it.
-    sizes = [Row("DiffSeg", "", {"backbone": {"size": size, "sides": [size // 8]}}) for size in (320, 512)]
+    sizes = [RowResults("DiffSeg", "", {"backbone": {"size": size, "sides": [size // 8]}}) for size in (320, 512)]
     assert telling_names(sizes) == ["DiffSeg, size=320", "DiffSeg, size=512"]
     records = {"": [ok("a", [0], [0], seconds=1.0)]}
     assert per_class(results_of(seeds, records), CLASSES)["row"].unique().tolist() == telling_names(seeds)

@@ -11,11 +11,11 @@ from omegaconf import OmegaConf
 
 from eval.config import ConfigError, build
 from eval.protocols import PROTOCOLS
-from eval.rows import Row
+from eval.results.row_results import RowResults
 from eval.scores import SparseTable
 from eval.storage.records import Record
 from eval.tracking.base import NoTracker, SafeTracking, Tracking
-from eval.tracking.wandb_run import RowMirror
+from eval.tracking.wandb_run import RowTracking
 from eval.tracking.wandb_tracker import WandbTracker
 from tests.conftest import ROOT
 
@@ -133,7 +133,7 @@ def shown(starting_step: int, *records: tuple[str, int | None]) -> list[tuple[in
     ``records``: image of 10 pixels of one class, and how many are correct; None: the image failed.
     """
     run = WandbRun(starting_step)
-    row = RowMirror(run, 0, "DiffSeg", Row("DiffSeg", "key", {}), ["class"], PROTOCOLS)  # type: ignore[arg-type]
+    row = RowTracking(run, 0, "DiffSeg", RowResults("DiffSeg", "key", {}), ["class"], PROTOCOLS)  # type: ignore[arg-type]
     for image, correct in records:
         record: dict[str, Any] = {"image": image, "status": "failed", "reason": "torn"}
         if correct is not None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
-from eval.rows import telling_names
+from eval.results.names import telling_names
 from tests.conftest import ROOT
 from tests.helpers.made_records import counts_of
 from tests.helpers.wandb_file import BLOCK, read_wandb_file

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eval.rows import telling_names
+from eval.results.names import telling_names
 from eval.tracking.wandb_tracker import WandbTracker, _say
 from tests.helpers.wandb_runs import KEY, NOWHERE, OFFLINE, begin, messages, mirror, recorded, rows
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eval.results.row_results import RowResults
 from eval.results.tables import summary
-from eval.rows import Row
 from experiments.paper.published import published_table
 from experiments.paper.table import COLUMNS, paper_table, write_paper_table
 from tests.helpers.made_records import records, results_of
@@ -20,13 +20,13 @@ TABLE1 = "table1_cocostuff27"
 NOTE = "eps & min_samples are untuned: 100 % ours"
 
 
-def row(name: str, size: int = 512, note: str | None = None, **segmenter: Any) -> Row:
+def row(name: str, size: int = 512, note: str | None = None, **segmenter: Any) -> RowResults:
     settings = {
         "dataset": {"name": "cocostuff27", "label_source": "stuffthingmaps"},
         "backbone": {"size": size},
         "segmenter": segmenter,
     }
-    return Row(name, f"{name} {size} {segmenter}", settings, note=note)
+    return RowResults(name, f"{name} {size} {segmenter}", settings, note=note)
 
 
 SEEDS = [row("K-Means-C", seed=seed, clusters=6) for seed in range(3)]

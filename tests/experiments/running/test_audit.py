@@ -9,7 +9,7 @@ import pytest
 
 from eval.matching import Counts, match_contingency
 from eval.metrics import accuracy, mean_iou
-from eval.rows import Row
+from eval.results.row_results import RowResults
 from eval.scores import SparseTable
 from experiments.running.audit import COLUMNS, audit, write_audit
 from tests.helpers.made_records import records, results_of
@@ -47,7 +47,7 @@ def test_changes_in_the_audit_are_differences_in_the_summary(
 
 
 FIRST, OTHER = (
-    Row("DiffSeg", precision, {"segmenter": {"precision": precision}}) for precision in ("float32", "float16")
+    RowResults("DiffSeg", precision, {"segmenter": {"precision": precision}}) for precision in ("float32", "float16")
 )
 
 

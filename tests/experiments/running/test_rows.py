@@ -11,7 +11,7 @@ from PIL import Image
 from diffseg.backbones import MissingWeights, tuned_values
 from eval.class_counts import mean_classes
 from eval.config import ConfigError
-from eval.row_setup import prepare
+from eval.rows import prepare
 from experiments.running.rows import check
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
 from tests.helpers.rows import rows_of

@@ -165,7 +165,7 @@ def test_the_provenance_of_all_launches_is_kept(sweep: Sweep, monkeypatch: pytes
     sweep(*overrides, "segmenter.tau=0.3,0.4")
     other = {"code": "0" * 64}
     monkeypatch.setattr(
-        "experiments.running.describing.provenance", lambda settings, names: provenance(settings, names) | other
+        "eval.storage.provenance.provenance", lambda settings, names: provenance(settings, names) | other
     )
     sweep(*overrides, "segmenter.tau=0.4,0.5")
     again = sweep(*overrides, "segmenter.tau=0.4,0.5")
@@ -312,7 +312,7 @@ def test_processes_that_share_a_sweep_write_the_same_tables(sweep: Sweep, tmp_pa
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Score `official`") == 1
+    assert done.stdout.count("Protocol `official`") == 1
     assert jobs(Run(0, "", "", tmp_path / "shared")) == jobs(sweep(*overrides))
 
 

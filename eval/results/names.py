@@ -1,0 +1,45 @@
+"""Names that distinguish the rows of a table. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from eval.results.columns import setting_columns, setting_text
+
+if TYPE_CHECKING:
+    from eval.results.row_results import RowResults
+    from eval.rows import Row
+
+
+def telling_names(rows: Sequence[Row | RowResults]) -> list[str]:
+    """Names with the settings that distinguish rows of the same name, such as ``K-Means-C, seed=3``.
+
+    A value that more than half of these rows share is left out.
+    """
+    names = []
+    for row in rows:
+        namesakes = [other for other in rows if other.name == row.name]
+        parts = [row.name]
+        for column, path in _telling_columns(namesakes).items():
+            values = [setting_text(other.settings, path) for other in namesakes]
+            value = setting_text(row.settings, path)
+            if 2 * values.count(value) <= len(values):
+                parts.append(f"{column}={value}")
+        names.append(", ".join(parts))
+    return names
+
+
+def _telling_columns(namesakes: Sequence[Row | RowResults]) -> dict[str, tuple[str, ...]]:
+    """Column -> its path in the settings, for each column that distinguishes rows which earlier columns do not."""
+    columns: dict[str, tuple[str, ...]] = {}
+    apart = 1
+    # The side of the scored label map has no column.
+    known = setting_columns(each.settings for each in namesakes)
+    for column, path in {**known, "protocol.size": ("scoring", "size")}.items():
+        paths = [*columns.values(), path]
+        kinds = len({tuple(setting_text(each.settings, path) for path in paths) for each in namesakes})
+        if kinds > apart:
+            columns[column] = path
+            apart = kinds
+    return columns
