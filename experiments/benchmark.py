@@ -18,8 +18,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from diffseg.cli.options import Parser, path_argument, positive_int
 from diffseg.command import run_command
+from diffseg.command_line import Parser, path_argument, positive_int
 from eval.storage.files import write_text
 
 if TYPE_CHECKING:  # torch takes seconds to import: wrong arguments are reported before
@@ -41,7 +41,6 @@ GROUPS = {
     "pictures": "unet:picture_lines",
     "scaling": "merging:scaling",
 }
-HEADER = ("line", "ours", "alternative", "ours/alt.", "goal", "met", "floor", "note")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)  # fails before anything is measured
     from eval.storage.provenance import provenance
     from experiments.bench.measuring import GOLDEN, Settings
+    from experiments.bench.table import table
 
     settings = Settings(options.quick, 1 if options.quick else options.repeats, options.golden or GOLDEN)
     lines: list[Line] = []
@@ -84,35 +84,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"argument --golden: {options.golden} is not a folder")
     options.out = options.out or (QUICK_FOLDER if options.quick else FOLDER)
     return options
-
-
-def table(lines: Sequence[Line]) -> str:
-    """Text of the table, with aligned columns."""
-    rows = [HEADER, *(_cells(line) for line in lines)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([text[0], "-" * sum(widths), *text[1:]])
-
-
-def _cells(line: Line) -> tuple[str, ...]:
-    bound = ">=" if line.more_is_better else "<="
-    goal = "" if line.goal is None else f"{bound} {_figure(line.goal)} {line.unit}"
-    if line.goal_ratio is not None:
-        goal = f"<= {line.goal_ratio:g} x alt."
-    return (
-        line.name,
-        "" if line.ours is None else f"{_figure(line.ours)} {line.unit}",
-        "" if line.theirs is None else f"{_figure(line.theirs)} {line.unit} ({line.against})",
-        "" if line.ratio is None else f"{line.ratio:.2f}",
-        goal,
-        {True: "yes", False: "NO", None: ""}[line.met],
-        "" if line.floor is None else f"{_figure(line.floor)} {line.unit}",
-        line.note,
-    )
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _headline(settings: Settings) -> str:

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-from matplotlib.figure import Figure
-from PIL import Image
-
 from datasets.base import DatasetError
-from datasets.photos import PHOTO_FILES, Photos
+from datasets.photos import PHOTO_FILES
 from diffseg.backbones import WeightsError
-from diffseg.cli.options import Parser, path_argument, positive_int
 from diffseg.command import run_command
-from diffseg.files import distinct_names, replacing
-from diffseg.paths import NoHome, expanded
-from diffseg.photos import PhotoError, read_photo
-from diffseg.pictures import Pixels
-from eval.progress import Progress
+from diffseg.command_line import Parser, path_argument, positive_int
+from diffseg.paths import NoHome
+from diffseg.photos import PhotoError
 from eval.results.reading import ResultsError, read_results
-from eval.storage.files import WriteError, writing
+from eval.storage.files import WriteError, make_folder
+from experiments.paper.photographs import read_photographs
 from experiments.paper.setups import BACKBONES, FIGURES, origin, setups
 from experiments.plotting.all_plots import all_plots
+from experiments.plotting.saving import are_saved, save
 
 USAGE_STATUS = 2
 OUT = Path("results/figures")
-DPI = 200
-KINDS = ("png", "pdf")
-ORIGIN = "Description"  # PNG text field that stores the hash of the figure's inputs
 
 DESCRIPTION = """\
 Draws figures as PNG and PDF into OUT.
@@ -56,51 +48,6 @@ examples:
 
 time: about 15 core-seconds a photograph with dinov2_small, 35 with sd14
 """
-
-
-def save(figures: Mapping[str, Figure], out: Path, made_from: str | None = None) -> list[Path]:
-    """Writes each figure atomically as ``NAME.png`` and ``NAME.pdf``. Equal figures give equal bytes.
-
-    Args:
-        figures: name -> figure.
-        out: folder, made if missing.
-        made_from: hash of the inputs, stored in the PNG files for `kept`.
-
-    Raises:
-        WriteError: a file cannot be written.
-    """
-    # No date and no version, so that equal figures give equal bytes. Fonts as TrueType, which publishers require.
-    unchanging = {
-        "png": {"Software": None, ORIGIN: made_from},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }
-    paths = []
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context({"pdf.fonttype": 42}), Progress("drawing", len(figures), unit="figure") as bar:
-        for name, figure in figures.items():
-            for kind, metadata in unchanging.items():
-                paths.append(out / f"{name}.{kind}")
-                with writing(paths[-1]), replacing(paths[-1]) as temporary:
-                    figure.savefig(
-                        temporary, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.05
-                    )
-            bar.advance(name)
-    return paths
-
-
-def kept(out: Path, made_from: str) -> bool:
-    """True if a folder has the paper's figures, written by `save` with the same ``made_from``."""
-    try:
-        if not all((out / f"{name}.{kind}").is_file() for name in FIGURES for kind in KINDS):
-            return False
-        for name in FIGURES:
-            with Image.open(out / f"{name}.png") as image:
-                if image.info.get(ORIGIN) != made_from:
-                    return False
-    except OSError:  # not an image, or not readable
-        return False
-    return True
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,14 +84,12 @@ def _draw_papers(args: argparse.Namespace) -> None:
     """Draws the paper's figures unless they are already there."""
     chosen = setups(args.backbone, args.path, args.size)
     chosen[0].spec.check()
-    given = args.photo or list(PHOTO_FILES)
-    photos = dict(zip(distinct_names(Path(name).stem for name in given), map(read, given), strict=True))
+    photos = read_photographs(args.photo or list(PHOTO_FILES))
     made_from, out = origin(photos, chosen, args.at), args.paper_out or args.out
-    if kept(out, made_from):
+    if are_saved(FIGURES, out, made_from):
         print(f"The paper's figures are already in {out}: {', '.join(FIGURES)}")
         return
-    with writing(out):  # fails before minutes of drawing
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)  # fails before minutes of drawing
     # Imports torch, which takes seconds. Wrong arguments and missing weights have been reported before.
     from experiments.paper.figures import draw
 
@@ -154,20 +99,6 @@ def _draw_papers(args: argparse.Namespace) -> None:
 def _tell(what: str, paths: Sequence[Path]) -> None:
     names = ", ".join(dict.fromkeys(path.stem for path in paths))
     print(f"{len(paths)} files in {paths[0].parent}, {what} as PNG and PDF: {names}", flush=True)
-
-
-def read(photo: str) -> Pixels:
-    """Reads a built-in photograph by its name, or a file.
-
-    Raises:
-        PhotoError: no built-in photograph has this name, and no readable file has this path.
-    """
-    if photo in PHOTO_FILES:
-        return Photos().load(photo).image
-    path = expanded(photo)
-    if not path.is_file():
-        raise PhotoError(f"--photo: {photo} is no file and none of {', '.join(PHOTO_FILES)}")
-    return read_photo(path)
 
 
 def _location(text: str) -> tuple[float, float]:
@@ -211,6 +142,11 @@ def _parser() -> argparse.ArgumentParser:
         help="compare every setting with A, and B with A image by image and class by class. A and B are names of "
         "settings as in the plots and in summary.md; default: the settings named above each plot",
     )
+    _add_paper(parser)
+    return parser
+
+
+def _add_paper(parser: argparse.ArgumentParser) -> None:
     paper = parser.add_argument_group("the paper's figures").add_argument
     paper("--paper-out", type=path_argument, metavar="DIR", help="folder for these figures; default: OUT")
     paper(
@@ -236,7 +172,6 @@ def _parser() -> argparse.ArgumentParser:
         help="side of the backbone's input in pixels; default: 896 (dinov2_small), 512 (sd14)",
     )
     paper("--device", default="auto", help="auto, cpu, cuda, ...; default: %(default)s")
-    return parser
 
 
 if __name__ == "__main__":

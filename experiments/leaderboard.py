@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffseg.cli.options import Parser, path_argument
 from diffseg.command import run_command
+from diffseg.command_line import Parser, path_argument
 from eval.results.reading import ResultsError
 from eval.results.tables import write_csv
-from eval.storage.files import WriteError, write_text, writing
+from eval.storage.files import WriteError, make_folder, write_text
 from experiments.paper.leaderboard import html_page, latex_page, leaderboard, markdown_page
 
 USAGE_STATUS = 2
@@ -39,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         table = leaderboard(args.results)
-        with writing(args.out):
-            args.out.mkdir(parents=True, exist_ok=True)
+        make_folder(args.out)
         text = markdown_page(table)
         write_csv(args.out / "leaderboard.csv", table)
         write_text(args.out / "leaderboard.md", text)

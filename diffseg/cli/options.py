@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 import yaml
 
 from diffseg import parts
 from diffseg.backbones import Backbone
 from diffseg.choices import WEIGHTS, Scheme, Vote
+from diffseg.command_line import Parser, path_argument, positive_int
 from diffseg.labelling.captioning import CAPTIONER, Prompt
-from diffseg.paths import NoHome, expanded
 
 ROWS_A_SHEET = 6
 SUMMARY = 62  # characters of a part's description in --help
@@ -60,30 +59,6 @@ examples:
 exit status: 0: all photographs are done. 1: some could not be read (or named),
 the others are done. 2: wrong arguments, no weights, or OUT cannot be written.
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """Reports wrong arguments in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (--help shows all options)\n")
-
-
-def positive_int(text: str) -> int:
-    """Reads an argument as a number. Raises ArgumentTypeError unless it is whole and at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number, at least 1, got {text}")
-    return int(text)
-
-
-def path_argument(text: str) -> Path:
-    """Reads an argument as a path; expands ``~``. Raises ArgumentTypeError if it is empty or has no home folder."""
-    if not text:  # else it would be the folder in which the user works
-        raise argparse.ArgumentTypeError("is empty; give a path")
-    try:
-        return expanded(text)
-    except NoHome as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _tau(text: str) -> float:

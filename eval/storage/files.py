@@ -33,3 +33,13 @@ def write_text(path: Path, text: str) -> None:
     """
     with writing(path):
         files.write_text(path, text)
+
+
+def make_folder(folder: Path) -> None:
+    """Creates a folder and its parents, unless it exists.
+
+    Raises:
+        WriteError: it cannot be created.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,13 @@ from matplotlib.figure import Figure
 
 from eval.results.reading import Results
 from experiments.plotting.drawing import add_heading, draw_rows, label_axes, new_figure
-from experiments.plotting.plots import INTERVALS, describe_data, rows_of_one_protocol
-from experiments.plotting.selection import seeds_together, shown_settings
+from experiments.plotting.selection import (
+    INTERVALS,
+    describe_data,
+    rows_of_one_protocol,
+    seeds_together,
+    shown_settings,
+)
 
 PANELS = {
     "ari": ("adjusted Rand index", "%"),

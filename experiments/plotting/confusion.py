@@ -11,8 +11,7 @@ from eval.results.reading import Results
 from eval.results.tables import PERCENT
 from eval.storage.layout import CONFUSION_CSV
 from experiments.plotting.drawing import FONT, LETTER, MARGIN, add_heading
-from experiments.plotting.plots import describe_data
-from experiments.plotting.selection import reported_protocols
+from experiments.plotting.selection import describe_data, reported_protocols
 
 CELL = 0.17  # inches
 FEWEST_CELLS = 12  # a smaller matrix has larger cells, so that its heading fits

@@ -40,20 +40,22 @@ from experiments.plotting.drawing import (
     wrap_name,
 )
 from experiments.plotting.selection import (
+    INTERVALS,
     MOST_ROWS,
     best,
     by_image,
     check_settings,
     criterion,
+    describe_data,
     distinguishing_column,
     reported_protocols,
+    rows_of_one_protocol,
     seeds_together,
     shown_settings,
 )
 
 OUTLIERS = 6
 ROUND = 20  # percent: the axes of the scatter plots end at a multiple of this
-INTERVALS = "95 % intervals"
 
 
 def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
@@ -266,13 +268,6 @@ def audit(results: Results) -> Figure:
     )
 
 
-def describe_data(results: Results) -> str:
-    """Data set, backbone and number of images, for a heading."""
-    summary = results.summary
-    names = ", ".join(dict.fromkeys([*summary["dataset"], *summary["backbone"]]))
-    return f"{names}, {summary['images'].max()} images"
-
-
 def _score_panels(table: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Title, protocol and metric of each panel. Protocols that match within each image share one panel of ACC."""
     names = reported_protocols(table)
@@ -283,8 +278,3 @@ def _score_panels(table: pd.DataFrame) -> list[tuple[str, str, str]]:
             panels.append((f"ACC {name}", name, "acc"))
         panels.append((f"mIoU {name}", name, "miou"))
     return panels
-
-
-def rows_of_one_protocol(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the first protocol, for columns with the same value in every protocol."""
-    return table[table["protocol"] == table["protocol"].iloc[0]]

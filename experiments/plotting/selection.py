@@ -1,4 +1,4 @@
-"""Chooses the settings that plots show and compare."""
+"""Chooses the settings and rows that plots show and compare, and describes them for headings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pandas as pd
 
 from eval.protocols import ALL_PROTOCOLS
 from eval.results.columns import setting_names
-from eval.results.reading import ResultsError, swept
+from eval.results.reading import Results, ResultsError, swept
 
 MOST_ROWS = 20
+INTERVALS = "95 % intervals"
 
 
 def criterion(summary: pd.DataFrame) -> str:
@@ -125,3 +126,15 @@ def seeds_together(summary: pd.DataFrame) -> pd.DataFrame:
 def by_image(per_image: pd.DataFrame, protocol: str, metric: str) -> pd.DataFrame:
     """Table of scores with one row per image and one column per setting; NaN if the image failed."""
     return per_image[per_image["protocol"] == protocol].pivot(index="image", columns="setting", values=metric)
+
+
+def rows_of_one_protocol(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the first protocol, for columns with the same value in every protocol."""
+    return table[table["protocol"] == table["protocol"].iloc[0]]
+
+
+def describe_data(results: Results) -> str:
+    """Data set, backbone and number of images, for a heading."""
+    summary = results.summary
+    names = ", ".join(dict.fromkeys([*summary["dataset"], *summary["backbone"]]))
+    return f"{names}, {summary['images'].max()} images"

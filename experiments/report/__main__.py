@@ -21,8 +21,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from diffseg.cli.options import Parser, path_argument
 from diffseg.command import run_command
+from diffseg.command_line import Parser, path_argument
 from diffseg.palette import palette
 from eval.results.markdown import caption, coarse, fixed
 from eval.results.reading import Results, ResultsError, read_results, swept

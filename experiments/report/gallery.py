@@ -24,7 +24,7 @@ from eval.results.reading import Results
 from eval.results.run_config import read_config
 from eval.squares import resize_label, square_label
 from eval.storage.layout import label_path, records_folder
-from experiments.running.colours import class_colours
+from experiments.plotting.colours import class_colours
 
 TILE = 448
 """Side of an embedded picture in pixels. The gallery shows it at half this side or less, the enlarged view at more."""

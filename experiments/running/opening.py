@@ -15,7 +15,7 @@ from eval.results.run_config import write_config
 from eval.results.run_results import RunResults
 from eval.row_progress import Job
 from eval.rows import Row
-from eval.storage.files import writing
+from eval.storage.files import make_folder
 from eval.storage.layout import RECORDS
 from eval.storage.provenance import add_provenance, read_provenance
 from eval.storage.records import RecordFile, check_version
@@ -100,8 +100,7 @@ def open_run(folder: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[Row
     if not (folder / RECORDS).is_file():
         check_files(folder, plans)
     with ExitStack() as stack:
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         records = stack.enter_context(RecordFile(folder / RECORDS))
         earlier = read_provenance(folder)
         for row in (row for of_job in rows for row in of_job):
@@ -118,8 +117,7 @@ def open_run(folder: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[Row
 @contextmanager
 def _open_job(plan: RunPlan, rows: Sequence[Row], shared: Mapping[str, bool]) -> Iterator[JobOpen]:
     """Creates the folder of a job, writes its ``config.yaml``, and begins to track it."""
-    with writing(plan.folder):
-        plan.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(plan.folder)
     described = [row.results() for row in rows]
     write_config(plan.folder, plan.config, plan.overrides, described)
     config = plan.rows[0]

@@ -24,11 +24,11 @@ from eval.metrics import accuracy
 from eval.results.names import telling_names
 from eval.rows import Row
 from eval.squares import square_image, square_label
-from eval.storage.files import writing
+from eval.storage.files import make_folder, writing
 from eval.storage.layout import OVERVIEW, PANELS, label_path
 from eval.storage.written import WrittenFiles
 from experiments.paper.seeds import key_without_seed
-from experiments.running.colours import class_colours
+from experiments.plotting.colours import class_colours
 
 COLUMNS, SHEET_COLUMNS = 3, 5
 SMALLEST_FONT = 12
@@ -185,7 +185,7 @@ def _list_files(folder: Path, names: Iterable[str]) -> None:
 
 def _write(folder: Path, name: str, sheet: Pixels) -> Path:
     path = folder / _file(name)
+    make_folder(path.parent)
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_picture(path, sheet)
     return path

@@ -18,8 +18,9 @@ from experiments.bench import merging, precision, sweep, table1, unet, vit
 from experiments.bench.inputs import aggregated_attention, attention_maps
 from experiments.bench.measuring import NO_CUDA, Line, Settings, peak_bytes, seconds
 from experiments.bench.pictures import PHOTOS
+from experiments.bench.table import table
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.benchmark import GROUPS, main, table
+from experiments.benchmark import GROUPS, main
 
 WITHOUT_MODELS = ["merging", "kmeans", "dbscan", "table1", "pictures", "scaling"]
 

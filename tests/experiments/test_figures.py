@@ -15,12 +15,13 @@ from diffseg.attention import AttentionMaps
 from diffseg.pictures import colourise
 from eval.results.reading import read_results
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.figures import KINDS, main, save
+from experiments.figures import main
 from experiments.paper import figures as paper_figures
 from experiments.paper.setups import FIGURES as PAPER
 from experiments.paper.setups import setups
 from experiments.plotting.all_plots import all_plots
 from experiments.plotting.plots import paired as paired_plot
+from experiments.plotting.saving import KINDS, save
 from tests.helpers.runs import SMALL, evaluate
 
 

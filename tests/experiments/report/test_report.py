@@ -25,8 +25,8 @@ from datasets.photos import Photos
 from diffseg.backbones.image import centre_crop
 from diffseg.palette import palette
 from eval.matching import contingency
+from experiments.plotting.colours import class_colours
 from experiments.report.__main__ import main
-from experiments.running.colours import class_colours
 from tests.helpers.browser import chromium, console, requests, resize
 from tests.helpers.coco_folder import image_of, write_pair
 from tests.helpers.runs import SMALL, Run, evaluate
