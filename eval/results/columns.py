@@ -28,21 +28,21 @@ SCORES = ("segments", *(f"{name}{end}" for name in ("acc", "miou", *AGREEMENT) f
 PUBLISHED = ("published_acc", "published_miou")
 MADE_ON = ("device", "dtype")  # of the records
 SUMMARY = (
-    *("row", *SETTINGS, "protocol", "images", "failed"),
+    *("number", "row", *SETTINGS, "protocol", "images", "failed"),
     *SCORES,
     *PUBLISHED,
     "seconds_per_image",
     *MADE_ON,
     "backbone_weights",
 )
-PER_CLASS = ("row", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
+PER_CLASS = ("number", "row", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
 PER_IMAGE = (
-    *("row", "protocol", "image", "status", "reason"),
+    *("number", "row", "protocol", "image", "status", "reason"),
     *("segments", "labelled", "acc", "miou", *AGREEMENT, "seconds"),
     *("tp", "fp", "fn"),
 )
-CONFUSION = ("row", "protocol", "class_id", "class", "matched_id", "matched", "pixels")
-RESULTS = ("job", "number", "setting", "name")  # `eval.results.reading.read_results` adds these
+CONFUSION = ("number", "row", "protocol", "class_id", "class", "matched_id", "matched", "pixels")
+RESULTS = ("job", "setting", "name")  # `eval.results.reading.read_results` adds these
 NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *CONFUSION, *RESULTS}) - SETTINGS.keys()
 
 

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from eval.results.columns import setting_names
-from eval.storage.layout import AUDIT_CSV, SUMMARY_CSV, SWEEP_CSV
+from eval.storage.layout import AUDIT_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, SWEEP_CSV
 
+NEWEST = {SUMMARY_CSV: ["number"], PER_CLASS_CSV: ["number"], PER_IMAGE_CSV: ["number", "tp"]}
+"""File -> columns that older versions did not write."""
 TEXT = ("row", "protocol", "class", "image", "status", "reason", "method", "choice")
 
 
@@ -129,49 +130,52 @@ def _jobs(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _read_job(job: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Reads the three tables of a run. The added column ``number`` is the number of the row in the summary.
+    """Reads the three tables of a run.
 
     A run may have a row twice, such as an audit of a choice that is the backbone's default: the summary keeps the
     first.
     """
-    summary, *others = (_read(folder / f"{name}.csv", job) for name in ("summary", "per_class", "per_image"))
+    summary, *others = (_read(folder / name, job) for name in (SUMMARY_CSV, PER_CLASS_CSV, PER_IMAGE_CSV))
+    for name, frame in zip((PER_CLASS_CSV, PER_IMAGE_CSV), others, strict=True):
+        if not _belongs(frame, summary):
+            raise ResultsError(f"{folder}/{name}: does not belong to the {SUMMARY_CSV} beside it; run again")
     summary = summary.rename(columns={"row": "name"})
-    repeated = summary.duplicated()
-    for name, frame in zip(("per_class", "per_image"), others, strict=True):
-        # The table has equally many lines for each line of the summary, in the same order. A join by name would fail,
-        # because several rows of the summary may have the same name.
-        lines = len(frame) // len(summary)
-        frame["number"] = np.repeat(np.arange(len(summary)), lines).tolist() + [-1] * (len(frame) % len(summary))
-        if list(frame["protocol"]) != list(summary["protocol"].reindex(frame["number"])):
-            raise ResultsError(f"{folder}/{name}.csv: does not belong to the summary.csv beside it; run again")
-        summary["row"] = frame.groupby("number")["row"].first()
-    summary["number"] = summary.index
+    repeated = summary.duplicated(summary.columns.drop("number"))
+    summary["row"] = summary["number"].map(others[0].groupby("number")["row"].first())
     return summary[~repeated], others[0], others[1]
+
+
+def _belongs(frame: pd.DataFrame, summary: pd.DataFrame) -> bool:
+    """True if a table has rows and protocols of a summary, and equally many lines for each protocol of a row."""
+    lines = frame.groupby(["number", "protocol"]).size().unstack()
+    known = set(lines.columns) == set(summary["protocol"]) and lines.index.isin(summary["number"]).all()
+    return bool(known and (lines.nunique(axis=1, dropna=False) == 1).all())
 
 
 def _joined(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     """Adds the settings of the summary to the lines of a table; drops lines whose row is not in the summary."""
-    rows = summary[["job", "number", "setting", "name", *setting_names(summary)]]
-    return _in_order(frame.merge(rows, on=["job", "number"], how="inner", validate="many_to_one"))
+    place = ["job", "number", "protocol"]
+    rows = summary[[*place, "setting", "name", *setting_names(summary)]]
+    return _in_order(frame.merge(rows, on=place, how="inner", validate="many_to_one"))
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     first = ["job", "setting", "name", "row", *setting_names(frame)]
-    return frame[[*first, *(name for name in frame if name not in (*first, "number"))]]
+    return frame[[*first, *(name for name in frame if name not in first)]]
 
 
 def _read(path: Path, job: str) -> pd.DataFrame:
     try:
         columns = pd.read_csv(path, nrows=0)
-        texts = [*TEXT, *(setting_names(columns) if path.stem == "summary" else ())]
+        texts = [*TEXT, *(setting_names(columns) if path.name == SUMMARY_CSV else ())]
         frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if frame.empty:
         raise ResultsError(f"{path}: has no rows; delete the folder and run again")
-    if path.stem == "per_image" and "tp" not in frame:
+    if missing := [name for name in NEWEST.get(path.name, ()) if name not in frame]:
         raise ResultsError(
-            f"{path}: has no pixels by class, which older versions did not write; run the same command again: it "
+            f"{path}: has no column {missing[0]}, which older versions did not write; run the same command again: it "
             "rewrites the tables from the records"
         )
     texts = [name for name in texts if name in frame]

@@ -79,7 +79,7 @@ def write_tables(
 def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
     """Makes a line for each row and protocol. Columns `SUMMARY`, then those that `setting_columns` adds.
 
-    Arguments as in `write_tables`.
+    Arguments as in `write_tables`. ``number`` is the number of the row in all tables, from 0.
 
     ``images`` counts evaluated images, ``failed`` failed ones. ``*_low`` and ``*_high`` are the ends of the 95 %
     bootstrap interval over the images; a single image has none. Published numbers are only in the lines of protocol
@@ -87,9 +87,10 @@ def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = P
     """
     lines = []
     columns = setting_columns(row.settings for row in results)
-    for row in results:
+    for number, row in enumerate(results):
         evaluated = row.evaluated
         shared: dict[str, Any] = {
+            "number": number,
             "row": row.name,
             **{name: setting_text(row.settings, path) for name, path in columns.items()},
             "images": len(evaluated),
@@ -125,7 +126,7 @@ def per_class(
     ``tp``, ``fp`` and ``fn`` are pixels; ``images`` is the number of images that contain the class.
     """
     parts = []
-    for name, row in zip(telling_names(results), results, strict=True):
+    for number, (name, row) in enumerate(zip(telling_names(results), results, strict=True)):
         for protocol in protocols:
             counts = row.counts(protocol)
             total = sum(counts, Counts.zeros(len(classes)))
@@ -134,6 +135,7 @@ def per_class(
                 tp, fp, fn = zip(*((image.tp, image.fp, image.fn) for image in counts), strict=True)
                 ends = bootstrap_iou(tp, fp, fn)
             columns = {
+                "number": number,
                 "row": name,
                 "protocol": protocol,
                 "class_id": np.arange(len(classes)),
@@ -157,11 +159,12 @@ def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] =
     ``fn``. A failed image has a ``reason`` and no numbers.
     """
     lines = []
-    for name, row in zip(telling_names(results), results, strict=True):
+    for number, (name, row) in enumerate(zip(telling_names(results), results, strict=True)):
         for protocol in protocols:
             scores = zip(row.counts(protocol), row.agreement, strict=True)
             for record in row.records:
                 line = {
+                    "number": number,
                     "row": name,
                     "protocol": protocol,
                     **{name: record.get(name) for name in ("image", "status", "reason", "segments")},
@@ -191,12 +194,12 @@ def confusion(
     segment has no class.
     """
     lines: list[tuple[Any, ...]] = []
-    for name, row in zip(telling_names(results), results, strict=True):
+    for number, (name, row) in enumerate(zip(telling_names(results), results, strict=True)):
         for protocol in protocols if row.tables else ():
             matrix = confusion_matrix(row.tables, protocol, row.background)
             for label, matched in np.argwhere(matrix).tolist():
                 other = (matched, classes[matched]) if matched < len(classes) else (None, None)
-                lines.append((name, protocol, label, classes[label], *other, matrix[label, matched]))
+                lines.append((number, name, protocol, label, classes[label], *other, matrix[label, matched]))
     return pd.DataFrame(lines, columns=CONFUSION).astype({"matched_id": "Int64", "pixels": "Int64"})
 
 

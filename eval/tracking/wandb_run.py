@@ -78,9 +78,8 @@ class RowTracking:
         """
         import wandb
 
-        first = self.number * len(self.report)  # the summary has one line per protocol
-        self.run.summary.update(_final(summary.iloc[first : first + len(self.report)]))
-        classes = per_class[per_class["row"] == self.name].drop(columns="row")
+        self.run.summary.update(_final(summary[summary["number"] == self.number]))
+        classes = per_class[per_class["number"] == self.number].drop(columns=["number", "row"])
         overview = folder / PANELS / f"{OVERVIEW}.png"
         panels = sorted(set(overview.parent.rglob("*.png")) - {overview})[:MOST_PANELS]
         media: dict[str, Any] = {"per_class": wandb.Table(dataframe=classes)}

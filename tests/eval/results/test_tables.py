@@ -20,7 +20,7 @@ from tests.helpers.made_records import results_of
 
 # fmt: off
 COLUMNS = [
-    "row", "experiment", "dataset", "label_source", "backbone", "size", "sides", "layers", "timestep",
+    "number", "row", "experiment", "dataset", "label_source", "backbone", "size", "sides", "layers", "timestep",
     "scheme", "weights", "segmenter", "tau", "anchors", "iterations", "rule", "precision", "grid", "clusters", "eps",
     "min_samples", "noise", "seed", "n_init", "upsample", "protocol", "images", "failed", "segments", "acc",
     "acc_low", "acc_high", "miou", "miou_low", "miou_high", "ari", "ari_low", "ari_high", "voi", "voi_low", "voi_high",
@@ -127,19 +127,19 @@ def test_the_intervals_are_those_of_the_bootstrap() -> None:
 def test_per_class_holds_the_counts(written: dict[str, pd.DataFrame]) -> None:
     table = written["per_class"]
     assert list(table.columns) == [
-        *("row", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
+        *("number", "row", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
     ]
     assert len(table) == 2 * 2 * len(CLASSES)
     present = table[(table["row"] == "DiffSeg") & (table["protocol"] == "present")]
     assert (present["iou_low"] == present["iou"]).all()  # each class is in one image only
     assert (present["iou_high"] == present["iou"]).all()
-    present = present.drop(columns=["row", "iou_low", "iou_high"])
+    present = present.drop(columns=["number", "row", "iou_low", "iou_high"])
     assert present.to_numpy().tolist() == [
         ["present", "0", "sky", "75.0000", "3", "0", "1", "1"],
         ["present", "1", "grass", "66.6667", "2", "1", "0", "1"],
         ["present", "2", "road", "50.0000", "1", "0", "1", "1"],
     ]
-    assert table.iloc[-1].tolist() == ["DBSCAN", "present", "2", "road", "", "", "", "0", "0", "0", "0"]
+    assert table.iloc[-1].tolist() == ["1", "DBSCAN", "present", "2", "road", "", "", "", "0", "0", "0", "0"]
 
 
 def test_a_class_present_but_not_matched_counts_as_present() -> None:
@@ -152,21 +152,21 @@ def test_a_class_present_but_not_matched_counts_as_present() -> None:
 def test_per_image_holds_failures_too(written: dict[str, pd.DataFrame]) -> None:
     table = written["per_image"]
     assert table.columns.tolist() == [
-        *("row", "protocol", "image", "status", "reason", "segments", "labelled", "acc", "miou"),
+        *("number", "row", "protocol", "image", "status", "reason", "segments", "labelled", "acc", "miou"),
         *("ari", "voi", "covering", "seconds", "tp", "fp", "fn"),
     ]
     assert len(table) == 2 * 3
     assert table[table["protocol"] == "present"].to_numpy().tolist() == [
         [
-            *("DiffSeg", "present", "a", "ok", "", "2", "4", "75.0000", "75.0000"),
+            *("0", "DiffSeg", "present", "a", "ok", "", "2", "4", "75.0000", "75.0000"),
             *("0.0000", "0.8113", "75.0000", "0.7500"),  # one class, cut 3 : 1
             "[3,0,0]",
             "[0,0,0]",
             "[1,0,0]",
         ],
-        [*("DiffSeg", "present", "b", "failed", "no proposal, at all"), *[""] * 11],
+        [*("0", "DiffSeg", "present", "b", "failed", "no proposal, at all"), *[""] * 11],
         [
-            *("DiffSeg", "present", "c", "ok", "", "2", "4", "75.0000", "58.3333"),
+            *("0", "DiffSeg", "present", "c", "ok", "", "2", "4", "75.0000", "58.3333"),
             *("0.0000", "1.1887", "58.3333", "1.7500"),  # 3 - 1 - 0.8113 bits; 2/3 and 1/2 covered
             "[0,2,1]",
             "[0,1,0]",
@@ -178,11 +178,11 @@ def test_per_image_holds_failures_too(written: dict[str, pd.DataFrame]) -> None:
 def test_the_confusion_matrix_names_both_classes(written: dict[str, pd.DataFrame]) -> None:
     table = written["confusion"]
     assert table[table["protocol"] == "present"].to_numpy().tolist() == [
-        ["DiffSeg", "present", "0", "sky", "0", "sky", "3"],
-        ["DiffSeg", "present", "0", "sky", "", "", "1"],
-        ["DiffSeg", "present", "1", "grass", "1", "grass", "2"],
-        ["DiffSeg", "present", "2", "road", "1", "grass", "1"],
-        ["DiffSeg", "present", "2", "road", "2", "road", "1"],
+        ["0", "DiffSeg", "present", "0", "sky", "0", "sky", "3"],
+        ["0", "DiffSeg", "present", "0", "sky", "", "", "1"],
+        ["0", "DiffSeg", "present", "1", "grass", "1", "grass", "2"],
+        ["0", "DiffSeg", "present", "2", "road", "1", "grass", "1"],
+        ["0", "DiffSeg", "present", "2", "road", "2", "road", "1"],
     ]
 
 
@@ -278,7 +278,7 @@ def test_every_setting_of_a_segmenter_has_a_column() -> None:
         ["", "", "", "", "", ""],
     ]
     assert list(summary(results_of([DIFFSEG, DBSCAN], RECORDS)).columns) == COLUMNS
-    assert setting_names(table) == [*COLUMNS[1:25], "alpha", "segmenter.size", "segmenter.miou", "way"]
+    assert setting_names(table) == [*COLUMNS[2:26], "alpha", "segmenter.size", "segmenter.miou", "way"]
 
 
 def test_namesakes_are_told_apart_by_settings_without_a_fixed_column() -> None:
