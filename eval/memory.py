@@ -13,12 +13,11 @@ from typing import Protocol, TypeVar
 
 import torch
 
+from diffseg.backbones.device import NO_MEMORY
+
 Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Errors = tuple[type[Exception], ...]
-
-# Texts in the RuntimeErrors that torch raises when its CPU allocator, CUDA, cuBLAS or cuDNN gets no memory.
-NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 
 
 class BatchWork(Protocol[Item_contra]):

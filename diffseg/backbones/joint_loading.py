@@ -11,12 +11,11 @@ from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DMod
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from diffseg.backbones import BrokenWeights
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.diffusion_transformer import DiffusionTransformer, Flux
 from diffseg.backbones.joint_attention import PATCH, JointAttention
 from diffseg.backbones.latent_diffusion import VAE_FACTOR
-from diffseg.backbones.unet_loading import load_tokenizer, tokenize
+from diffseg.backbones.text_encoding import check_prompt_width, load_tokenizer, tokenize
 from diffseg.backbones.weights.pretrained import configured, guarded, pretrained
 from diffseg.precision import weights_dtype
 
@@ -69,7 +68,7 @@ def _sd3_prompt(spec: DiffusionTransformer, config: Any) -> tuple[Tensor, Tensor
     encoded = [_encoded(spec, suffix, CLIPTextModelWithProjection) for suffix in spec.TEXT_ENCODERS]
     clip = torch.cat([each.hidden_states[-2] for each in encoded], dim=-1)
     pooled = torch.cat([each.text_embeds for each in encoded], dim=-1)
-    _check_width(spec, config.pooled_projection_dim, pooled)
+    check_prompt_width(pooled, config.pooled_projection_dim, spec.models["transformer"].folder)
     padded = F.pad(clip, (0, config.joint_attention_dim - clip.shape[-1]))
     return torch.cat([padded, padded.new_zeros(1, T5_LENGTH, config.joint_attention_dim)], dim=1), pooled
 
@@ -77,14 +76,5 @@ def _sd3_prompt(spec: DiffusionTransformer, config: Any) -> tuple[Tensor, Tensor
 def _flux_prompt(spec: DiffusionTransformer, config: Any) -> tuple[Tensor, Tensor]:
     """The empty prompt: ``(1, 0, C)``, no text tokens, and ``(1, C')``, CLIP's pooled embedding."""
     pooled = _encoded(spec, "", CLIPTextModel).pooler_output
-    _check_width(spec, config.pooled_projection_dim, pooled)
+    check_prompt_width(pooled, config.pooled_projection_dim, spec.models["transformer"].folder)
     return pooled.new_zeros(1, 0, config.joint_attention_dim), pooled
-
-
-def _check_width(spec: DiffusionTransformer, width: int, pooled: Tensor) -> None:
-    if width != pooled.shape[-1]:
-        raise BrokenWeights(
-            spec.models["transformer"].folder,
-            f"takes a prompt of width {width}, but the text encoders beside it have width {pooled.shape[-1]}",
-            "take all parts from one repository",
-        )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -67,9 +68,7 @@ class SelfAttentionCollector:
             ValueError: ``N`` is not a square number.
         """
         batch, tokens = query.shape[0], query.shape[2]
-        side = math.isqrt(tokens)
-        if side * side != tokens:
-            raise ValueError(f"attention: a square picture is needed, got a layer of {tokens} locations")
+        side = square_side(tokens)
         self.layers[side] += 1
         if side not in self.totals:
             self.totals[side] = torch.zeros(batch, tokens, tokens, dtype=torch.float32, device=query.device)
@@ -79,6 +78,29 @@ class SelfAttentionCollector:
     def maps(self) -> list[dict[int, Tensor]]:
         """For each picture of the batch side -> ``(side*side, side*side)``."""
         return [dict(zip(self.totals, each, strict=True)) for each in zip(*self.totals.values(), strict=True)]
+
+
+def square_side(locations: int) -> int:
+    """Side of a layer's square of locations. Raises ValueError if their number is not a square number."""
+    side = math.isqrt(locations)
+    if side * side != locations:
+        raise ValueError(f"attention: a square picture is needed, got a layer of {locations} locations")
+    return side
+
+
+@contextmanager
+def replaced_processors(unet: UNet2DConditionModel, chosen: Callable[[str], bool], processor: Any) -> Iterator[None]:
+    """Gives ``processor`` to the attention layers that are chosen by the name of their processor, inside the block."""
+    original = unet.attn_processors
+    unet.set_attn_processor({name: processor if chosen(name) else kept for name, kept in original.items()})
+    try:
+        yield
+    finally:
+        unet.set_attn_processor(original)
+
+
+def _is_self_attention(processor: str) -> bool:
+    return processor.endswith("attn1.processor")
 
 
 @contextmanager
@@ -91,21 +113,17 @@ def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAtte
             does not change the attention. False: the pass runs to the end, collecting does not change its output, and
             several passes over the same batch are averaged.
     """
-    original = unet.attn_processors
-    collector = SelfAttentionCollector(sum(name.endswith("attn1.processor") for name in original) if stop else None)
-    unet.set_attn_processor(
-        {name: collector if name.endswith("attn1.processor") else kept for name, kept in original.items()}
-    )
+    collector = SelfAttentionCollector(sum(map(_is_self_attention, unet.attn_processors)) if stop else None)
     encoder = [block for block in unet.down_blocks if hasattr(block, "attentions")]
     last = encoder[-1].attentions[-1].transformer_blocks[-1].attn1
     hook = last.register_forward_hook(lambda _layer, _inputs, output: setattr(collector, "features", output))
-    try:
-        yield collector
-    except AllCollected:
-        pass
-    finally:
-        hook.remove()
-        unet.set_attn_processor(original)
+    with replaced_processors(unet, _is_self_attention, collector):
+        try:
+            yield collector
+        except AllCollected:
+            pass
+        finally:
+            hook.remove()
     for side, total in collector.totals.items():
         total /= collector.layers[side]
 

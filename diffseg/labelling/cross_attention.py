@@ -14,7 +14,8 @@ from torch import Tensor
 
 from diffseg.backbones import BrokenWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.unet_loading import load_text_encoder, load_tokenizer, tokenize
+from diffseg.backbones.text_encoding import load_text_encoder, load_tokenizer, tokenize
+from diffseg.backbones.unet_attention import replaced_processors, square_side
 
 
 class CrossAttentionCollector:
@@ -56,9 +57,7 @@ class CrossAttentionCollector:
             ValueError: N is not a square number.
         """
         batch, _, locations, width = query.shape
-        side = math.isqrt(locations)
-        if side * side != locations:
-            raise ValueError(f"attention: a square picture is needed, got a layer of {locations} locations")
+        side = square_side(locations)
         attention = (query.float() @ key.float().mT / math.sqrt(width)).softmax(dim=-1).mean(dim=1)
         self.layers[side] += 1
         self.maps = self.maps or [{} for _ in range(batch)]
@@ -69,15 +68,9 @@ class CrossAttentionCollector:
 @contextmanager
 def collect(unet: UNet2DConditionModel) -> Iterator[CrossAttentionCollector]:
     """Collects the cross-attention (``attn2``) of the pass made inside the block; the pass's output stays the same."""
-    original = unet.attn_processors
     collector = CrossAttentionCollector()
-    unet.set_attn_processor(
-        {name: collector if name.endswith("attn2.processor") else kept for name, kept in original.items()}
-    )
-    try:
+    with replaced_processors(unet, lambda name: name.endswith("attn2.processor"), collector):
         yield collector
-    finally:
-        unet.set_attn_processor(original)
     for maps in collector.maps:
         for side, total in maps.items():
             total /= collector.layers[side]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,27 +14,15 @@ from torch import Tensor
 from diffseg import aggregate
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
+from diffseg.backbones.weights.single_file import ARCHITECTURES
 from diffseg.precision import weights_dtype
+from experiments.bench.tiny_sd import PROMPT_LENGTH
 
 # With these values, distances, clusters and the decay of the spectrum resemble DINOv2's attention at S = 64.
 CHANNELS = 24
 GRID = 8  # regions along a side of the picture
 NOISE = 0.03
 SHARPNESS = 6.0  # of the softmax
-
-# From the configuration files of CompVis/stable-diffusion-v1-4; all other values are the defaults of diffusers.
-VAE_14: dict[str, Any] = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-}
-UNET_14: dict[str, Any] = {
-    "block_out_channels": (320, 640, 1280, 1280),
-    "attention_head_dim": 8,
-    "cross_attention_dim": 768,
-}
-PROMPT_LENGTH = 77
 
 
 def attention_maps(side: int, seed: int = 0) -> dict[int, Tensor]:
@@ -55,7 +44,7 @@ def aggregated_attention(side: int, seed: int = 0) -> Tensor:
     return aggregate(attention_maps(side, seed))
 
 
-def on_random_weights(kind: Any, config: dict[str, Any], dtype: torch.dtype = torch.float32) -> Any:
+def on_random_weights(kind: Any, config: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> Any:
     """Builds a module with small random weights. The default initialisation of torch would take most of a minute."""
     with torch.device("meta"):
         module = kind(**config)
@@ -73,8 +62,9 @@ def on_random_weights(kind: Any, config: dict[str, Any], dtype: torch.dtype = to
 def stable_diffusion(spec: StableDiffusion, device: str) -> UNetAttention:
     """Stable Diffusion v1.4 with random weights. Its cost does not depend on the weights."""
     torch.manual_seed(0)
-    vae = on_random_weights(AutoencoderKL, VAE_14, weights_dtype(spec.vae_dtype))
-    del vae.decoder  # as `diffseg.backbones.unet_attention.load` does
-    unet = on_random_weights(UNet2DConditionModel, UNET_14, weights_dtype(spec.dtype))
-    prompt = torch.randn(1, PROMPT_LENGTH, UNET_14["cross_attention_dim"])
+    architecture = ARCHITECTURES["sd1"]
+    vae = on_random_weights(AutoencoderKL, architecture.vae, weights_dtype(spec.vae_dtype))
+    del vae.decoder  # as `diffseg.backbones.unet_loading.load` does
+    unet = on_random_weights(UNet2DConditionModel, architecture.unet, weights_dtype(spec.dtype))
+    prompt = torch.randn(1, PROMPT_LENGTH, architecture.unet["cross_attention_dim"])
     return UNetAttention(vae, unet, prompt, spec, torch.device(device))

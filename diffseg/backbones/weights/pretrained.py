@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from diffseg.backbones import BrokenWeights, WeightsError
+from diffseg.backbones.device import NO_MEMORY
 from diffseg.backbones.weights.integrity import check_file, read_json
 from diffseg.backbones.weights.locating import ModelFiles
 
@@ -24,7 +25,6 @@ ATTENTION_KEYS = {
     *("attn_implementation", "_attn_implementation", "_attn_implementation_internal", "_attn_implementation_autoset"),
     *("output_attentions", "output_hidden_states", "return_dict", "use_return_dict", "torchscript"),
 }
-NO_MEMORY = ("can't allocate memory", "out of memory")
 
 
 def guarded(load: Callable[[], Loaded], files: Iterable[Path], what: Path) -> Loaded:

@@ -151,8 +151,9 @@ def test_one_file_alone_is_loaded_with_the_published_configuration(
         monkeypatch.setitem(published.__dict__, name, value)
     tokens = json.loads((folder / "tokenizer/vocab.json").read_text())
     begin, end = tokens["<|startoftext|>"], tokens["<|endoftext|>"]
-    monkeypatch.setattr("diffseg.backbones.unet_loading.BEGIN", begin)
-    monkeypatch.setattr("diffseg.backbones.unet_loading.END", end)
+    for module in ("unet_loading", "text_encoding"):
+        monkeypatch.setattr(f"diffseg.backbones.{module}.BEGIN", begin)
+        monkeypatch.setattr(f"diffseg.backbones.{module}.END", end)
     pads = {suffix: end if pad else tokens["!"] for suffix, pad in published.padding.items()}
     monkeypatch.setitem(published.__dict__, "padding", pads)
     for values in texts.values():
