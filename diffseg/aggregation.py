@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
-from diffseg.choices import SINGLE_SIDE, Scheme, check_choices
+from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme, check_choices
 from diffseg.isolation import isolated
 from diffseg.masks import block_numbers
 
@@ -64,8 +64,8 @@ class Aggregation:
         scheme: as for `aggregate`.
     """
 
-    weights: str | tuple[float, ...] = "proportional"
-    scheme: Scheme = "official"
+    weights: str | tuple[float, ...] = DEFAULT_WEIGHTS
+    scheme: Scheme = DEFAULT_SCHEME
 
     def __call__(self, maps: AttentionMaps) -> Tensor:
         """Aggregates the maps of one picture: ``(S*S, S*S)`` float32, see `aggregate`.
@@ -80,8 +80,8 @@ class Aggregation:
 @isolated
 def aggregate(
     maps: Mapping[int, Tensor],
-    weights: Literal["proportional"] | Mapping[int, float] = "proportional",
-    scheme: Scheme = "official",
+    weights: Literal["proportional"] | Mapping[int, float] = DEFAULT_WEIGHTS,
+    scheme: Scheme = DEFAULT_SCHEME,
     layers: Mapping[int, int] | None = None,
 ) -> Tensor:
     """Aggregates attention maps into one tensor at the finest side (paper, Eq. 2 and 3).

@@ -10,8 +10,13 @@ Scheme = Literal["official", "paper", "paper_normalised"]
 SINGLE_SIDE: Final = {"finest": 1, "half": 2, "quarter": 4, "eighth": 8}
 """Name of a single side -> the finest side divided by that side."""
 
-WEIGHTS: Final = ("proportional", *SINGLE_SIDE)
+DEFAULT_SCHEME: Final = "official"
+DEFAULT_WEIGHTS: Final = "proportional"
+
+WEIGHTS: Final = (DEFAULT_WEIGHTS, *SINGLE_SIDE)
 """Names of weightings of the sides. Numbers are allowed, too."""
+
+DEFAULT_VOTE: Final = "majority"
 
 Vote = Literal["majority", "median", "mean"]
 """Rule by which a segment chooses its noun, see `diffseg.labelling.naming.vote`."""

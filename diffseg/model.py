@@ -18,7 +18,7 @@ from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel, Backbone
 from diffseg.backbones.device import batch_size_for, pick_device
 from diffseg.backbones.image import resize_image
-from diffseg.choices import Scheme
+from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, Scheme
 from diffseg.files import distinct_names
 from diffseg.isolation import isolated
 from diffseg.photos import AnyImage, to_picture
@@ -158,8 +158,8 @@ class Model:
         self,
         image: AnyImage | Images,
         segmenter: str | Segmenter = "diffseg",
-        weights: str | Sequence[float] = "proportional",
-        scheme: Scheme = "official",
+        weights: str | Sequence[float] = DEFAULT_WEIGHTS,
+        scheme: Scheme = DEFAULT_SCHEME,
         **settings: Any,
     ) -> Result | list[Result]:
         """Segments a picture, or each picture of a list.
@@ -221,8 +221,8 @@ class Model:
     def recipe(
         self,
         segmenter: str | Segmenter = "diffseg",
-        weights: str | Sequence[float] = "proportional",
-        scheme: Scheme = "official",
+        weights: str | Sequence[float] = DEFAULT_WEIGHTS,
+        scheme: Scheme = DEFAULT_SCHEME,
         **settings: Any,
     ) -> Recipe:
         """Checks the settings of `segment` and fills in the open ones. Raises ValueError as `segment` does."""

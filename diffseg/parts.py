@@ -18,6 +18,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from diffseg.paths import expanded
+from diffseg.texts import on_one_line
 
 Group = Literal["backbone", "segmenter"]
 
@@ -85,7 +86,7 @@ def kind_of(settings: Mapping[str, Any], prefix: str = "") -> Any:
         kind = getattr(import_module(module), name)
         fields(kind)
     except Exception as error:  # a module may raise anything while it is imported
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = f"{type(error).__name__}: {on_one_line(error)}"
         raise ValueError(f"{prefix}_target_: must name a dataclass, got {target} ({reason})") from error
     return kind
 
@@ -197,7 +198,7 @@ def _content(group: Group, name: str, config_dir: str | Path | None) -> dict[str
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+        raise ValueError(f"{file}: cannot be read as YAML ({on_one_line(error)})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{file}: must hold keys and values")
     return content

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from diffseg.paths import expanded
 from diffseg.pictures import CHANNEL_MAX, Pixels
+from diffseg.texts import on_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,9 @@ AnyImage: TypeAlias = "str | Path | Image.Image | NDArray[Any] | Tensor"
 
 # Modes of one channel with more than 8 bits. Pillow would cut their values off at 255 instead of scaling them.
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+
+TIFF = (".tif", ".tiff")
+BITS_PER_SAMPLE = 258  # tag of TIFF
 
 
 CHANNELS, COLOUR_NDIM = 3, 3  # red, green, blue; (h, w, channels)
@@ -44,8 +48,8 @@ def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Pixels:
 
     Args:
         path: a file, or its open content, in any format that Pillow reads and any mode that it converts to RGB. Grey
-            levels of 16 bits or floating point are scaled to 8 bits: white is 65535 or 1, or the brightest value if
-            that is larger.
+            levels of 16 bits (in TIFF 12, too) or floating point are scaled to 8 bits: white is the largest number of
+            so many bits or 1, or the brightest value if that is larger.
         name: name of the file in error messages; None: its path.
 
     Returns:
@@ -60,31 +64,29 @@ def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Pixels:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             return np.array(upright_rgb(image))
     except UnidentifiedImageError:
-        raise PhotoError(f"{name}: not a picture in a format that Pillow reads") from None
+        hint = "; of TIFF it reads 8 and 16 bits a channel: convert it to PNG" if name.lower().endswith(TIFF) else ""
+        raise PhotoError(f"{name}: not a picture in a format that Pillow reads{hint}") from None
     except OSError as error:
-        raise PhotoError(f"{name}: {_one_line(error.strerror or error)}") from error
+        raise PhotoError(f"{name}: {on_one_line(error.strerror or error)}") from error
     except BROKEN as error:
-        raise PhotoError(f"{name}: cannot be decoded ({_one_line(error)})") from error
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
+        raise PhotoError(f"{name}: cannot be decoded ({on_one_line(error)})") from error
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Converts a PIL image of any mode to RGB: turned as its EXIF data say, transparency on white."""
+    (bits, *_) = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))  # read first: turning drops the tags
     image = ImageOps.exif_transpose(image)
     if image.mode in DEEP_MODES:
-        return Image.fromarray(_to_8_bits(np.array(image))).convert("RGB")
+        return Image.fromarray(_to_8_bits(np.array(image), min(bits, 16))).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
 
 
-def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Scales grey levels to 0..255: white is 65535, for floats 1.0, or the brightest value if that is larger."""
-    white = 1.0 if values.dtype.kind == "f" else 65535.0
+def _to_8_bits(values: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
+    """Scales grey levels to 0..255: white is 2**bits - 1, for floats 1.0, or the brightest value if that is larger."""
+    white = 1.0 if values.dtype.kind == "f" else 2.0**bits - 1
     levels = np.nan_to_num(values.astype(np.float64), posinf=white)
     return np.rint(levels.clip(min=0) * (CHANNEL_MAX / max(white, levels.max()))).astype(np.uint8)
 

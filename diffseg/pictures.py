@@ -30,6 +30,8 @@ LINE_STEP = 1000
 RIM_BRIGHTNESS = 0.65
 
 TILE_WIDTH = 400
+CAPTION_SHARE = 22  # width of a tile divided by the height of its caption's letters
+SMALLEST_CAPTION = 12  # pixels
 TILE_SHAPE = 4 / 3
 """Largest height of a tile of a contact sheet, divided by its width. Portraits from phones have this shape."""
 
@@ -203,7 +205,7 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Pixels]]], tile_width: int 
     Returns:
         ``(h, w, 3)`` uint8 RGB.
     """
-    font_size = max(12, tile_width // 22)
+    font_size = caption_size(tile_width)
     font = ImageFont.load_default(font_size)
     line = font_size * 5 // 4  # height of a caption, and the unit of all spacing
     fitted = [[(caption, Image.fromarray(fit(image, tile_width))) for caption, image in row] for row in rows]
@@ -220,6 +222,11 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Pixels]]], tile_width: int 
             draw.text((middle, top + height + line // 3), text, "black", font, anchor="ma")
         top += height + 3 * line
     return np.array(sheet)
+
+
+def caption_size(tile_width: int) -> int:
+    """Height in pixels of the letters below tiles of that width."""
+    return max(SMALLEST_CAPTION, tile_width // CAPTION_SHARE)
 
 
 def _shorten(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

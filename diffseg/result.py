@@ -15,6 +15,7 @@ from PIL import Image
 from diffseg import pictures
 from diffseg.files import write_text
 from diffseg.paths import expanded
+from diffseg.texts import counted
 
 
 def annotation(mask: NDArray[np.bool_]) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class Result:
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
-        return f"Result({self.count} segment{'s' * (self.count != 1)}, {width} x {height} pixels)"
+        return f"Result({counted(self.count, 'segment')}, {width} x {height} pixels)"
 
     @property
     def count(self) -> int:

@@ -15,6 +15,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from datasets.base import Dataset, DatasetError
 from diffseg import parts
 from diffseg.backbones import Backbone
+from diffseg.texts import on_one_line
 from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName, check_protocol
 
 # Increase it when a change of the code makes the same settings give other counts. Older records are then not reused.
@@ -125,5 +126,5 @@ def build(node: DictConfig, key: str) -> Any:
         raise ConfigError(str(error)) from error
     except Exception as error:  # a user's part may raise any error
         kind = str(settings["_target_"]).rpartition(".")[2]
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = f"{type(error).__name__}: {on_one_line(error)}"
         raise ConfigError(f"{key}: {kind} cannot be built ({reason})") from error

@@ -16,6 +16,7 @@ from torch import Tensor
 from datasets.base import Dataset
 from diffseg.pictures import write_label_map
 from diffseg.segmenters.base import ReadsFiles
+from diffseg.texts import on_one_line
 from eval.decoding import DecodedPicture
 from eval.matching import Counts, contingency, match_contingency
 from eval.metrics import accuracy, mean_iou
@@ -91,7 +92,7 @@ class RowProgress:
         """Records the failure of a picture and its reason, unless the picture has a result."""
         if self.recorded(id):
             return
-        reason = " ".join(str(error).split())
+        reason = on_one_line(error)
         self.failed.add(id)
         if len(self.failed) <= FAILURES_SHOWN:
             logger.warning("%s, %s: failed: %s", id, self.row.name, reason)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from diffseg.backbones.image import check_range
 from diffseg.isolation import isolated
+from diffseg.texts import on_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +27,16 @@ Dtype = Literal["float32", "tf32", "float16", "bfloat16"]
 lets a GPU convolve and multiply with 10 bits of mantissa."""
 
 
+PATH_ARGUMENT = "path=DIR"
+"""How a Python user gives a folder of weights, in messages. Commands put their own option in its place."""
+
+
 class WeightsError(Exception):
     """The weights cannot be used. The message is one line: the file, what is wrong with it, and what to do."""
+
+    def advising(self, option: str) -> str:
+        """The message with a command's option, such as ``--path DIR``, in place of `PATH_ARGUMENT`."""
+        return str(self).replace(PATH_ARGUMENT, option)
 
 
 class MissingWeights(WeightsError, FileNotFoundError):
@@ -45,7 +54,7 @@ class BrokenWeights(WeightsError, ValueError):
     """
 
     def __init__(self, file: Path, fault: str, remedy: str = "download it again", key: str = "path") -> None:
-        super().__init__(f"{key}: {file} {' '.join(fault.split())}: {remedy}")
+        super().__init__(f"{key}: {file} {on_one_line(fault)}: {remedy}")
         self.file, self.fault, self.remedy, self.key = file, fault, remedy, key
 
 

@@ -10,7 +10,7 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +21,16 @@ from tqdm import tqdm
 from diffseg import photos, pictures
 from diffseg.backbones import Backbone, WeightsError
 from diffseg.backbones.image import centre_crop
-from diffseg.cli import names
+from diffseg.cli import label
 from diffseg.cli.inputs import STDIN, find_photos
-from diffseg.cli.options import OBLONG, ROWS_A_SHEET, parse, parser, segmenter_settings, spec_of
+from diffseg.cli.options import OBLONG, ROWS_A_SHEET, message_of, parse, parser, segmenter_settings, spec_of
 from diffseg.command import interruptible
 from diffseg.labelling.captioning import NoNouns
 from diffseg.paths import expanded
+from diffseg.texts import counted
 
 if TYPE_CHECKING:
-    from diffseg.model import Model, Recipe
+    from diffseg.model import Recipe
 
 SheetRow = list[tuple[str, pictures.Pixels]]
 
@@ -52,20 +53,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         spec = spec_of(args)
         found = find_photos(args.photos, args.out)
-        if problems := [*names.problems(args, spec), *_missing(spec)]:
+        problems = label.problems(args, spec)
+        try:
+            spec.check()
+        except WeightsError as error:
+            problems.append(message_of(error))
+        if problems:
             options.exit(2, "".join(f"{options.prog}: {problem}\n" for problem in problems))
         recipe = _recipe(spec, args)  # before a folder is made
-        for folder in {args.out, expanded(args.json).parent if args.json else None} - {None}:
-            _make_folder(folder)
-        worker = _load(spec, args, recipe)
+        _make_folders(args)
+        segment = _load(spec, args, recipe)
     except (ValueError, WeightsError) as error:
-        options.exit(2, f"{options.prog}: {error}\n")
+        options.exit(2, f"{options.prog}: {message_of(error)}\n")
     for note in found.notes:
         print(f"{options.prog}: {note}", file=sys.stderr)
     try:
         with interruptible(_state_of_results(args), f"{options.prog}: "), _json_file(args.json) as masks:
             outputs = _Outputs(args.out, masks, sys.stderr if args.json == "-" else sys.stdout)
-            return _run(found.names, worker, outputs, args.crop)
+            return _run(found.names, segment, outputs, args)
     except BrokenPipeError:  # the reader, such as head, wants no more: `run_command` ends quietly
         raise
     except OSError as error:
@@ -73,20 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.exit(2, f"{options.prog}: {reason}; {_state_of_results(args)}\n")
 
 
-def _missing(spec: Backbone) -> list[str]:
-    """Reasons why the weights cannot be used."""
-    try:
-        spec.check()
-    except WeightsError as error:
-        return [str(error)]
-    return []
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"argument -o/--out: cannot make the folder {path} ({error.strerror})") from None
+def _make_folders(args: argparse.Namespace) -> None:
+    """Makes the folders of the results. Raises ValueError with the option whose folder cannot be made."""
+    json_folder = expanded(args.json).parent if args.json else None
+    for option, folder in (("-o/--out", args.out), ("--json", json_folder)):
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"argument {option}: cannot make the folder {folder} ({error.strerror})") from None
 
 
 def _state_of_results(args: argparse.Namespace) -> str:
@@ -117,21 +117,11 @@ class Segmented:
 
     image: pictures.Pixels
     labels: pictures.Labels
-    named: names.NamedResult | None = None
+    named: label.NamedResult | None = None
 
 
-class _Worker:
-    """Segments a photograph as the arguments say."""
-
-    def __init__(self, model: Model, recipe: Recipe, labeller: names.Labeller | None) -> None:
-        self.model, self.recipe, self.labeller = model, recipe, labeller
-
-    def __call__(self, image: pictures.Pixels) -> Segmented:
-        """Segments ``(h, w, 3)`` uint8. Raises `NoNouns` if its segments cannot be named."""
-        if self.labeller:
-            named = self.labeller(image)
-            return Segmented(image, named.segments, named)
-        return Segmented(image, self.model.run(image, self.recipe).labels)
+Segment = Callable[[pictures.Pixels], Segmented]
+"""Segments ``(h, w, 3)`` uint8. Raises `NoNouns` if its segments cannot be named."""
 
 
 def _recipe(spec: Backbone, args: argparse.Namespace) -> Recipe:
@@ -144,12 +134,20 @@ def _recipe(spec: Backbone, args: argparse.Namespace) -> Recipe:
     return make_recipe(spec, args.segmenter, args.weights, args.scheme, args.config_dir, settings)
 
 
-def _load(spec: Backbone, args: argparse.Namespace, recipe: Recipe) -> _Worker:
-    """Loads the model. Raises WeightsError if its weights cannot be used."""
+def _load(spec: Backbone, args: argparse.Namespace, recipe: Recipe) -> Segment:
+    """Loads the model. Returns a function that uses it. Raises WeightsError if its weights cannot be used."""
     from diffseg.model import load
 
     model = load(spec, args.device)
-    return _Worker(model, recipe, names.Labeller(model, recipe, args) if args.label else None)
+    labeller = label.Labeller(model, recipe, args) if args.label else None
+
+    def segment(image: pictures.Pixels) -> Segmented:
+        if labeller is None:
+            return Segmented(image, model.run(image, recipe).labels)
+        named = labeller(image)
+        return Segmented(image, named.segments, named)
+
+    return segment
 
 
 @dataclass
@@ -173,7 +171,7 @@ class _Outputs:
     def write(self, photo: Path, name: str, segmented: Segmented) -> None:
         """Writes the files of one photograph, and a line to the log."""
         count = int(segmented.labels.max()) + 1
-        found = "1 segment" if count == 1 else f"{count} segments"
+        found = counted(count, "segment")
         files = ""
         if self.folder:
             files, row = self._draw(photo, name, segmented, found)
@@ -201,7 +199,7 @@ class _Outputs:
         ]
         if segmented.named:
             caption = f"{found}: {', '.join(segmented.named.named.names)}"
-            row.append((caption, names.write(target, image, segmented.named)))
+            row.append((caption, label.write(target, image, segmented.named)))
             files += f", {name}.named.png, {name}.named.json"
         # Shrunk now, because photographs of many megapixels would fill the memory.
         return files, [(caption, pictures.fit(picture)) for caption, picture in row]
@@ -224,13 +222,13 @@ class _Outputs:
         self.rows = []
 
 
-def _run(found: dict[Path, str], worker: _Worker, outputs: _Outputs, crop: bool) -> int:
+def _run(found: dict[Path, str], segment: Segment, outputs: _Outputs, args: argparse.Namespace) -> int:
     """Segments and writes; returns the exit status."""
     failed, squeezed = 0, False
     for photo, name in tqdm(found.items(), unit="photo", disable=None):
         try:
             image = _read(photo)
-            if crop:
+            if args.crop:
                 image = centre_crop(image)
             elif not squeezed and max(image.shape[:2]) > OBLONG * min(image.shape[:2]):
                 squeezed = True
@@ -238,18 +236,18 @@ def _run(found: dict[Path, str], worker: _Worker, outputs: _Outputs, crop: bool)
                     f"{photo}: {image.shape[1]} x {image.shape[0]} pixels are squeezed into a square, which loses "
                     "detail along the longer side; --crop keeps the centred square instead"
                 )
-            segmented = worker(image)
+            segmented = segment(image)
         except photos.PhotoError as error:
             failed += 1
             _warn(str(error))
         except NoNouns as error:
             failed += 1
-            _warn(f"{photo}: {error}")
+            _warn(f"{photo}: {error}; give your own words with --words")
         else:
             outputs.write(photo, name, segmented)
     outputs.write_sheet()
     if failed:
-        done = "read or named" if worker.labeller else "read"
+        done = "read or named" if args.label else "read"
         print(f"diffseg: {failed} of {len(found)} photographs could not be {done}", file=sys.stderr)
     return int(failed > 0)
 

@@ -10,8 +10,8 @@ from typing import Any, get_args
 import yaml
 
 from diffseg import parts
-from diffseg.backbones import Backbone
-from diffseg.choices import WEIGHTS, Scheme, Vote
+from diffseg.backbones import Backbone, WeightsError
+from diffseg.choices import DEFAULT_SCHEME, DEFAULT_VOTE, DEFAULT_WEIGHTS, WEIGHTS, Scheme, Vote
 from diffseg.command_line import Parser, path_argument, positive_int
 from diffseg.labelling.captioning import CAPTIONER, Prompt
 
@@ -179,6 +179,11 @@ def spec_of(args: argparse.Namespace) -> Backbone:
     return parts.choose("backbone", args.backbone, args.config_dir, {**chosen, **dict(given)})
 
 
+def message_of(error: Exception) -> str:
+    """The message of an error, with ``--path DIR`` if it advises another folder of weights."""
+    return error.advising("--path DIR") if isinstance(error, WeightsError) else str(error)
+
+
 def segmenter_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Settings of the segmenter in the options."""
     named = {name: getattr(args, name) for name in ("tau", "anchors", "iterations") if getattr(args, name) is not None}
@@ -222,17 +227,22 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         help="threshold of the segmenter. diffseg merges attention maps that differ by less than T, so a larger T "
         "gives fewer segments; default: the value tuned for the backbone",
     )
-    add("--anchors", type=positive_int, metavar="M", help="for diffseg: number of anchors along one side; default: 16")
-    add("--iterations", type=positive_int, metavar="N", help="for diffseg: number of merging iterations; default: 3")
+    preset = parts.read("segmenter", "diffseg")
+    for name, letter, meaning in (
+        ("anchors", "M", "number of anchors along one side"),
+        ("iterations", "N", "number of merging iterations"),
+    ):
+        text = f"for diffseg: {meaning}; default: {preset[name]}"
+        add(f"--{name}", type=positive_int, metavar=letter, help=text)
     add(
         "--weights",
         type=_weights,
-        default="proportional",
+        default=DEFAULT_WEIGHTS,
         metavar="R",
         help=f"weights of the resolutions: {', '.join(WEIGHTS)}, or numbers, the finest first, such as 1,0.5,0; "
         "default: %(default)s",
     )
-    add("--scheme", choices=get_args(Scheme), default="official", help="of the aggregation; default: %(default)s")
+    add("--scheme", choices=get_args(Scheme), default=DEFAULT_SCHEME, help="of the aggregation; default: %(default)s")
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
@@ -254,7 +264,7 @@ def _add_names(parser: argparse.ArgumentParser) -> None:
     add(
         "--vote",
         choices=get_args(Vote),
-        default="majority",
+        default=DEFAULT_VOTE,
         help="how a segment chooses its noun. majority: the noun that is best at most pixels; median: the median of "
         "the pixels' best nouns, numbered as in the caption; mean: the noun of the largest mean response; default: "
         "%(default)s",

@@ -92,7 +92,7 @@ class Prompt:
                 name = " ".join(token.group().casefold() for token in found)
                 spans[name] = (*spans.get(name, ()), (found[0].start(), found[-1].end()))
         if not spans:
-            raise NoNouns(f'the caption "{caption}" has no noun; give your own words with --words')
+            raise NoNouns(f'the caption "{caption}" has no noun')
         return cls(caption, spans)
 
 
@@ -125,8 +125,7 @@ def locate_captioner(path: str) -> Path:
         pass  # neither a folder nor a hub id: the line below says more
     raise MissingWeights(
         f"captioner: {path} is not on this machine, or lacks one of {', '.join(FILES)} and {' or '.join(WEIGHTS)}: "
-        f"run `{how_to_get(path, PUBLISHED_FILES)}`, give its folder with --captioner DIR, "
-        "or your own words with --words"
+        f"run `{how_to_get(path, PUBLISHED_FILES)}`, or give its folder"
     )
 
 

@@ -19,6 +19,7 @@ from diffseg.masks import height_width
 from diffseg.paths import expanded
 from diffseg.photos import BROKEN
 from diffseg.segmenters.base import Scene, UnusablePicture
+from diffseg.texts import counted, on_one_line
 
 SUFFIXES = (".png", ".npy", ".PNG", ".NPY")
 # Modes with one value a pixel. A palette only colours the map for people; its indices are the labels.
@@ -78,13 +79,15 @@ class LabelMapFiles:
             )
         lines = []
         if missing:
-            count = "1 picture has" if len(missing) == 1 else f"{len(missing):,} pictures have"
             lines.append(
-                f"{self.folder}: {count} no label map and will fail, of {len(ids):,}; the first is {missing[0]}"
+                f"{self.folder}: no label map for {counted(len(missing), 'picture')} of {len(ids):,}, which will fail; "
+                f"the first is {missing[0]}"
             )
         if extra := sorted(names.keys() - set(listed)):
-            count = "1 file belongs" if len(extra) == 1 else f"{len(extra):,} files belong"
-            lines.append(f"{self.folder}: {count} to no picture of the data set; the first is {names[extra[0]]}")
+            lines.append(
+                f"{self.folder}: {counted(len(extra), 'file')} of no picture in the data set; the first is "
+                f"{names[extra[0]]}"
+            )
         return lines
 
     def state(self, id: str) -> str:
@@ -145,7 +148,7 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
     except UnidentifiedImageError:
         raise UnusablePicture(f"{path}: is not a picture; write it again") from None
     except (OSError, *BROKEN) as error:
-        raise UnusablePicture(f"{path}: cannot be decoded ({' '.join(str(error).split())}); write it again") from error
+        raise UnusablePicture(f"{path}: cannot be decoded ({on_one_line(error)}); write it again") from error
     if not isinstance(labels, np.ndarray) or labels.ndim != 2 or not labels.size:
         raise UnusablePicture(f"{path}: must hold an array (h, w), got shape {np.shape(labels)}")
     if labels.dtype.kind not in "iub":

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from diffseg.texts import on_one_line
 from eval.config import ConfigError
 from eval.results.row_results import RowResults
 from eval.storage.files import write_text
@@ -68,5 +69,5 @@ def read_config(folder: Path) -> tuple[DictConfig, list[RowResults]]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, LookupError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        reason = on_one_line(error)
         raise ConfigError(f"{path}: damaged, or written by another version of this project ({reason})") from error

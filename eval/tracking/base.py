@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from diffseg.texts import on_one_line
 from eval.protocols import ProtocolName
 from eval.results.row_results import RowResults
 from eval.storage.records import Record
@@ -132,4 +133,4 @@ class SafeTracking:
 
 def one_line(error: Exception) -> str:
     """The message of an error on one line, or its type if it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return on_one_line(error) or type(error).__name__

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from diffseg.backbones import WeightsError
-from diffseg.cli.options import add_model, spec_of
+from diffseg.cli.options import add_model, message_of, spec_of
 from diffseg.command import run_command
 from diffseg.command_line import Parser
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         pick_device(args.device)
     except (ValueError, WeightsError) as error:
-        options.exit(2, f"{options.prog}: {error}\n")
+        options.exit(2, f"{options.prog}: {message_of(error)}\n")
 
     from streamlit.web import bootstrap
 

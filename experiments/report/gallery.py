@@ -17,6 +17,7 @@ from datasets.base import VOID, Dataset, DatasetError, Picture
 from diffseg.backbones.image import centre_crop
 from diffseg.palette import palette
 from diffseg.pictures import boundaries, colourise
+from diffseg.texts import on_one_line
 from eval.config import ConfigError, build
 from eval.matching import contingency
 from eval.results.names import telling_names
@@ -81,7 +82,7 @@ def read_gallery(results: Results) -> tuple[list[GalleryPicture], list[str]]:
         try:
             dataset, kept = _read_job(folder, dict(zip(lines["setting"], lines["row"], strict=True)))
         except (ConfigError, DatasetError, OSError) as error:
-            reasons.append(" ".join(str(error).split()))
+            reasons.append(on_one_line(error))
         else:
             data.setdefault(dataset.fingerprint, (dataset, []))[1].extend(kept)
     shown = []

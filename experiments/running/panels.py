@@ -18,7 +18,7 @@ from datasets.base import VOID, DatasetError, Picture
 from diffseg.files import distinct_names
 from diffseg.legend import legend
 from diffseg.palette import palette
-from diffseg.pictures import TILE_WIDTH, Pixels, contact_sheet, fit, overlay, write_picture
+from diffseg.pictures import TILE_WIDTH, Pixels, caption_size, contact_sheet, fit, overlay, write_picture
 from eval.matching import contingency, match_contingency
 from eval.metrics import accuracy
 from eval.results.names import telling_names
@@ -31,7 +31,6 @@ from experiments.paper.seeds import key_without_seed
 from experiments.plotting.colours import class_colours
 
 COLUMNS, SHEET_COLUMNS = 3, 5
-SMALLEST_FONT = 12
 OVERVIEW_TILE = SHEET_TILE = 220  # pixels
 UNMATCHED, WHITE = "other colours: no class", [255, 255, 255]
 MAX_POINTS = 12
@@ -168,7 +167,7 @@ def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Pixels:
     names = [entries[label] for label in sorted(entries)]
     if any(panel.unmatched for panel in panels):
         names.append((UNMATCHED, WHITE))
-    return np.vstack([sheet, legend(names, sheet.shape[1], max(SMALLEST_FONT, tile_width // 22))])
+    return np.vstack([sheet, legend(names, sheet.shape[1], caption_size(tile_width))])
 
 
 def _file(name: str) -> str:

@@ -202,4 +202,4 @@ def _of_row(error: WeightsError, row: RowConfig) -> WeightsError:
     variable = re.match(r"\$\{oc\.env:(\w+)", str(path))
     hint = f"; beside another backbone: the environment variable {variable[1]}=DIR" if variable else ""
     kind = MissingWeights if isinstance(error, MissingWeights) else WeightsError
-    return kind(f"{key}{error}{hint}")
+    return kind(f"{key}{error.advising('backbone.path=DIR')}{hint}")

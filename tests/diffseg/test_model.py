@@ -242,6 +242,13 @@ def test_a_model_that_cannot_be_loaded_is_an_error(
         diffseg.load(**arguments)
 
 
+def test_missing_weights_are_asked_for_in_the_words_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(MissingWeights, match=r"is not on this machine: run `[^`]+`, or give .* as path=DIR$") as caught:
+        diffseg.load("sd14")
+    assert caught.value.advising("--path DIR").endswith("as --path DIR")
+
+
 def test_dir_lists_the_exported_names() -> None:
     names = set(dir(diffseg))
     assert {*diffseg.__all__, "__version__"} <= names

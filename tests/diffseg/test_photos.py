@@ -197,3 +197,36 @@ def test_a_cut_jpeg_is_an_error_and_not_half_a_picture(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(PhotoError, match="truncated"):
         read_photo(path)
+
+
+def tiff_of(values: NDArray[np.integer], bits: int) -> bytes:
+    """An uncompressed TIFF of ``(h, w, channels)`` values of that many bits, below 16."""
+    height, width, channels = values.shape
+    pixels = np.packbits(np.unpackbits(values.astype(">u2").view(np.uint8)).reshape(-1, 16)[:, 16 - bits :]).tobytes()
+    sizes = struct.pack(f"<{channels}H", *[bits] * channels)
+    kind = 2 if channels == 3 else 1  # RGB, or grey with black as 0
+    entries = {256: width, 257: height, 258: None, 259: 1, 262: kind, 273: None, 277: channels, 278: height}
+    entries[279] = len(pixels)
+    start = 8 + 2 + 12 * len(entries) + 4
+    content = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    for tag, value in entries.items():
+        if tag == 258:
+            inside = sizes.ljust(4, b"\0") if channels == 1 else struct.pack("<I", start)
+            content += struct.pack("<HHI", tag, 3, channels) + inside
+        else:
+            content += struct.pack("<HHII", tag, 4, 1, start + len(sizes) if value is None else value)
+    return content + struct.pack("<I", 0) + sizes + pixels
+
+
+def test_white_of_a_grey_tiff_of_12_bits_is_4095(tmp_path: Path) -> None:
+    levels = np.linspace(0, 4095, 32).round().astype(np.int64).reshape(4, 8, 1)
+    (tmp_path / "grey.tif").write_bytes(tiff_of(levels, 12))
+    expected = (levels / 4095 * 255).round().repeat(3, axis=2)
+    np.testing.assert_array_equal(read_photo(tmp_path / "grey.tif"), expected)
+
+
+def test_a_tiff_of_12_bits_a_channel_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "deep.tif"
+    file.write_bytes(tiff_of(np.full((4, 8, 3), 4095), 12))
+    with pytest.raises(PhotoError, match=r"of TIFF it reads 8 and 16 bits a channel: convert it to PNG$"):
+        read_photo(file)

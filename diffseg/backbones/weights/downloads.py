@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from threading import Thread
 
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import PATH_ARGUMENT, MissingWeights
 
 REACHED_WITHIN = 3.0  # seconds
 
@@ -63,7 +63,7 @@ def require_hub(repository: str) -> None:
     if problem:
         raise MissingWeights(
             f"{ENDPOINT} cannot be reached ({problem[0]}), so {repository} was not downloaded; connect to the "
-            "network, or copy the model folder from another machine and give it as backbone.path=DIR"
+            f"network, or copy the model folder from another machine and give it as {PATH_ARGUMENT}"
         )
 
 

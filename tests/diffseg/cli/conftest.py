@@ -24,15 +24,12 @@ def halves(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
     """Replaces the model by one that splits each picture down the middle. Returns the pictures that it was given."""
     given: list[NDArray[np.uint8]] = []
 
-    class Halves:
-        labeller = None
-
-        def __call__(self, image: NDArray[np.uint8]) -> cli.Segmented:
-            given.append(image)
-            labels = np.zeros(image.shape[:2], np.int64)
-            labels[:, image.shape[1] // 2 :] = 1
-            return cli.Segmented(image, labels)
+    def segment(image: NDArray[np.uint8]) -> cli.Segmented:
+        given.append(image)
+        labels = np.zeros(image.shape[:2], np.int64)
+        labels[:, image.shape[1] // 2 :] = 1
+        return cli.Segmented(image, labels)
 
     monkeypatch.setattr(ViT, "check", lambda self: None)
-    monkeypatch.setattr(cli, "_load", lambda *given: Halves())
+    monkeypatch.setattr(cli, "_load", lambda *given: segment)
     return given

@@ -84,6 +84,10 @@ def test_an_unusable_out_folder_and_an_empty_folder_are_errors(
             cli.main([str(tmp_path / "photos"), "-o", out])
         assert caught.value.code == 2
         assert capsys.readouterr().err.startswith("diffseg: argument -o/--out: ")
+    with pytest.raises(SystemExit) as caught:
+        cli.main([photo, "--json", f"{photo}/deeper/masks.json"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith(f"diffseg: argument --json: cannot make the folder {photo}/deeper (")
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit):
         cli.main([str(tmp_path / "empty"), "-o", str(tmp_path / "out")])

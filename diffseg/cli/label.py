@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from diffseg import pictures
-from diffseg.backbones import Backbone, WeightsError
+from diffseg.backbones import Backbone, MissingWeights, WeightsError
 from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.choices import DEFAULT_VOTE
 from diffseg.files import write_text
 from diffseg.labelling.captioning import CAPTIONER, Captioner, Prompt, locate_captioner
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from diffseg.labelling.naming import Named
     from diffseg.model import Model, Recipe
 
-DEFAULTS = {"vote": "majority", "unconditional": False, "captioner": CAPTIONER}
+DEFAULTS = {"vote": DEFAULT_VOTE, "unconditional": False, "captioner": CAPTIONER}
 
 
 def problems(args: argparse.Namespace, spec: Backbone) -> list[str]:
@@ -39,6 +40,8 @@ def problems(args: argparse.Namespace, spec: Backbone) -> list[str]:
             found.append("argument --label: needs the package HanTa: pip install HanTa")
         try:
             locate_captioner(args.captioner)
+        except MissingWeights as error:
+            found.append(f"{error} with --captioner DIR, or your own words with --words")
         except WeightsError as error:
             found.append(str(error))
     return found

@@ -16,8 +16,8 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from diffseg.backbones.stable_diffusion import StableDiffusion
+from diffseg.cli import label as cli_label
 from diffseg.cli import main as cli
-from diffseg.cli import names as cli_label
 from diffseg.cli import options as cli_options
 from diffseg.labelling import cross_attention
 from diffseg.labelling.naming import Vote, merge, responses, vote
