@@ -45,11 +45,15 @@ def evaluate(
     multirun: bool = False,
     config_dir: Path | None = None,
 ) -> Run:
-    """Runs ``python -m experiments.evaluate ...`` in this process. Importing torch again would take longer."""
+    """Runs ``python -m experiments.evaluate ...`` in this process. Importing torch again would take longer.
+
+    Panels take a third of a small run. They are drawn only if the test asks for them, with ``panels=``.
+    """
     with pytest.MonkeyPatch.context() as patch:
         flags = ["-m"] if multirun else []
         flags += ["--config-dir", str(config_dir)] if config_dir else []
-        patch.setattr("sys.argv", ["evaluate", *flags, f"results_dir={folder}", *overrides])
+        panels = [] if any(each.startswith("panels=") for each in overrides) else ["panels=0"]
+        patch.setattr("sys.argv", ["evaluate", *flags, f"results_dir={folder}", *panels, *overrides])
         capture.readouterr()
         try:
             main()
