@@ -1,12 +1,13 @@
 """Recursive normalised cuts (Shi and Malik, PAMI 2000) of the attention, read as a random walk between locations.
 
 It follows Ivanova et al., *Unsupervised Segmentation by Diffusing, Walking and Cutting* (arXiv 2412.04678), with the
-walk of k steps and both of their graphs, but without their automatic threshold. `diffseg.segmenters.diffcut` cuts
-features with the same recursion.
+walk of k steps and both of their graphs. Their rule for an automatic threshold could not be read. `auto_threshold` is
+this project's own rule. `diffseg.segmenters.diffcut` cuts features with the same recursion.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -28,6 +29,9 @@ from diffseg.segmenters.refinement import Refinable
 Graph = Literal["walk", "cosine"]
 """Weight of the edge between two locations of a walk P: ``walk``: (P + P^T) / 2; ``cosine``: cosine of their rows."""
 
+Threshold = Literal["fixed", "auto"]
+"""``fixed``: the same tau for all pictures; ``auto``: `auto_threshold` for each picture."""
+
 # Number of evenly spaced thresholds tried on the eigenvector, between these fractions of its extremes (DiffCut's code).
 THRESHOLDS = 100
 REACH = 0.99
@@ -35,6 +39,7 @@ REACH = 0.99
 # Largest graph, in nodes, for the dense eigensolver. Lanczos needs more than a few nodes, and is no faster below that.
 DENSE = 64
 TOLERANCE = 1e-5  # relative error of Lanczos' eigenvalue; the products are float32
+NO_STRUCTURE = 1.0  # value of every cut of a graph whose edges are all equal
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -49,18 +54,52 @@ def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
         ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
     """
     labels = torch.zeros(len(affinity), dtype=torch.int64, device=affinity.device)
-    pending, segments = [torch.arange(len(affinity), device=affinity.device)], 0
+    segments = 0
+    for _, parts in _recursion(affinity, tau):
+        if len(parts) == 1:
+            labels[parts[0]] = segments
+            segments += 1
+    return labels
+
+
+def auto_threshold(affinity: Tensor) -> float:
+    """Finds the most stable threshold of `recursive_cut`: the middle of the widest range that gives the same segments.
+
+    Ranges begin at the first cut, so that there are at least two segments, and end at 1.
+
+    Args:
+        affinity: as in `recursive_cut`.
+
+    Returns:
+        The threshold; of two equally wide ranges, that of the lower. 1, which cuts nothing, if no cut has a value
+        below 1.
+    """
+    cuts = {value for value, parts in _recursion(affinity, NO_STRUCTURE) if len(parts) == 2}
+    if not cuts:
+        return NO_STRUCTURE
+    ends = np.array([*sorted(cuts), NO_STRUCTURE])
+    widest = int(np.diff(ends).argmax())
+    return float(ends[widest : widest + 2].mean())
+
+
+def _recursion(affinity: Tensor, tau: float) -> Iterator[tuple[float, list[Tensor]]]:
+    """The steps of `recursive_cut`, depth first.
+
+    Yields:
+        For a part that is cut: the largest value of this cut and those above it, and the nodes of both sides. For one
+        that is not: the largest value of the cuts above it, and its nodes.
+    """
+    pending = [(0.0, torch.arange(len(affinity), device=affinity.device))]
     while pending:
-        members = pending.pop()
+        highest, members = pending.pop()
+        parts = [members]
         if len(members) > 1:
             part = affinity if len(members) == len(affinity) else affinity[members][:, members]
             inside, value = bipartition(part)
             if value < tau:
-                pending += [members[~inside], members[inside]]
-                continue
-        labels[members] = segments
-        segments += 1
-    return labels
+                highest, parts = max(highest, value), [members[~inside], members[inside]]
+                pending += [(highest, half) for half in parts]
+        yield highest, parts
 
 
 def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
@@ -138,12 +177,14 @@ class NCut(Refinable):
     The attention P is the transition matrix of a random walk. Its k-th power, a walk of k steps, gives the graph.
 
     Attributes:
-        tau: a cut is made if its value is below tau, > 0; no cut has a value above 2. The default is the best on the
-            eight photographs with DINOv2 (experiment=tune_segmenters). Longer walks need a larger tau (0.8 at k = 2).
+        tau: with ``threshold="fixed"``, a cut is made if its value is below tau, > 0; no cut has a value above 2. The
+            default is the best on the eight photographs with DINOv2 (experiment=tune_segmenters). Longer walks need a
+            larger tau (0.8 at k = 2).
         power: k >= 1, steps of the walk. Longer walks see fewer, larger segments.
         graph: see `Graph`.
         input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
         upsample: as for `diffseg.segmenters.kmeans.kmeans`.
+        threshold: see `Threshold`.
     """
 
     tau: float = 0.6
@@ -151,16 +192,18 @@ class NCut(Refinable):
     upsample: Upsample = "soft"
     graph: Graph = "walk"
     input: Input = "attention"
+    threshold: Threshold = "fixed"
 
     def __post_init__(self) -> None:
         check_threshold(self.tau)
         if self.power < 1:
             raise ValueError(f"power: must be at least 1, got {self.power}")
-        check_choices(graph=(self.graph, Graph))
+        check_choices(graph=(self.graph, Graph), threshold=(self.threshold, Threshold))
 
     def segment(self, scene: Scene) -> Tensor:
         walk = walk_of(scene, self.input)
         steps = torch.linalg.matrix_power(walk, self.power)
         rows = F.normalize(steps, dim=1)
         graph = (steps + steps.T) / 2 if self.graph == "walk" else rows @ rows.T
-        return to_pixels(walk, recursive_cut(graph, self.tau), scene.size, self.upsample)
+        tau = self.tau if self.threshold == "fixed" else auto_threshold(graph)
+        return to_pixels(walk, recursive_cut(graph, tau), scene.size, self.upsample)

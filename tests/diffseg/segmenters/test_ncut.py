@@ -13,7 +13,14 @@ from torch import Tensor
 from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters import ncut
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.ncut import NCut, bipartition, cut_values, recursive_cut, second_eigenvector
+from diffseg.segmenters.ncut import (
+    NCut,
+    auto_threshold,
+    bipartition,
+    cut_values,
+    recursive_cut,
+    second_eigenvector,
+)
 from tests.helpers.attention import blocks, smooth
 from tests.helpers.cuts import naive_cut, same_parts
 
@@ -137,6 +144,58 @@ def test_the_cosine_graph_holds_the_cosines_of_the_rows_of_the_walk(power: int) 
     labels = NCut(0.9, power, "nearest", graph="cosine")(Scene(aggregated=maps, size=6))
     assert len(expected.unique()) > 1
     assert same_parts(labels.flatten(), expected)
+
+
+@pytest.mark.parametrize(("seed", "segments"), [(0, 5), (1, 4), (2, 2), (3, 4), (5, 2), (15, 2)])
+def test_the_automatic_threshold_is_in_the_widest_range_of_all(seed: int, segments: int) -> None:
+    """The test cuts at all multiples of a step up to 1, and finds the longest run of equal labels."""
+    noise = torch.rand(12, 12, generator=torch.Generator().manual_seed(seed)) ** 6
+    affinity, step = noise + noise.T, 0.004
+    runs: list[tuple[Tensor, list[float]]] = []
+    for threshold in np.arange(step, 1, step):
+        labels = recursive_cut(affinity, threshold)
+        if not runs or not torch.equal(labels, runs[-1][0]):
+            runs.append((labels, []))
+        runs[-1][1].append(threshold)
+    runs = [run for run in runs if len(run[0].unique()) > 1]
+    second, longest = sorted(runs, key=lambda run: len(run[1]))[-2:]
+    assert len(longest[1]) > len(second[1]) + 1  # else the step is too long
+    tau = auto_threshold(affinity)
+    assert tau == pytest.approx((longest[1][0] + longest[1][-1]) / 2, abs=step)
+    assert torch.equal(recursive_cut(affinity, tau), longest[0])
+    assert len(longest[0].unique()) == segments
+
+
+@pytest.mark.parametrize("between", [0.0, 0.02, 0.3])
+def test_the_automatic_threshold_finds_planted_groups(between: float) -> None:
+    """A fixed one has to follow the weights between the groups: with 0.3, a cut at 0.5 finds none."""
+    affinity, groups = planted((30, 40, 50, 35), between=between)
+    assert same_parts(recursive_cut(affinity, auto_threshold(affinity)), groups)
+    assert (len(recursive_cut(affinity, 0.5).unique()) == 4) == (between < 0.3)
+
+
+def test_a_graph_without_structure_stays_whole() -> None:
+    for nodes in (1, 2, 9, 100):
+        affinity = torch.ones(nodes, nodes)
+        assert auto_threshold(affinity) == 1
+        assert recursive_cut(affinity, auto_threshold(affinity)).unique().tolist() == [0]
+
+
+@pytest.mark.parametrize(("power", "graph"), [(1, "walk"), (3, "walk"), (2, "cosine")])
+def test_ncut_takes_the_threshold_of_its_own_graph(power: int, graph: ncut.Graph) -> None:
+    maps = smooth(8, 2)
+    steps = torch.linalg.matrix_power(maps, power)
+    rows = steps / torch.linalg.vector_norm(steps, dim=1, keepdim=True)
+    tau = auto_threshold((steps + steps.T) / 2 if graph == "walk" else rows @ rows.T)
+    scene = Scene(aggregated=maps, size=20)
+    auto = NCut(0.01, power, graph=graph, threshold="auto")(scene)
+    assert torch.equal(auto, NCut(tau, power, graph=graph)(scene))
+    assert len(auto.unique()) > 1
+
+
+def test_an_unknown_threshold_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^threshold: must be one of fixed, auto, got 'none'"):
+        NCut(threshold="none")  # type: ignore[arg-type]
 
 
 def test_longer_walks_cut_less() -> None:
