@@ -1,4 +1,4 @@
-"""Writes files completely or not at all. Imports nothing slow."""
+"""Writes files completely or not at all, and makes their names distinct. Imports nothing slow."""
 
 from __future__ import annotations
 

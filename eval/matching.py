@@ -19,7 +19,7 @@ from eval.protocols import ProtocolName, imported_protocol
 if TYPE_CHECKING:  # reading results imports this module, and must not import torch
     from torch import Tensor
 
-    Labels = NDArray[np.integer] | Tensor
+    ArrayOrTensor = NDArray[np.integer] | Tensor
 
 IntArray = NDArray[np.int64]
 
@@ -74,8 +74,8 @@ class Counts:
 
 
 def match(
-    prediction: Labels,
-    truth: Labels,
+    prediction: ArrayOrTensor,
+    truth: ArrayOrTensor,
     n_classes: int = 27,
     protocol: ProtocolName = "official",
     background: int | None = None,
@@ -90,6 +90,9 @@ def match(
         protocol: ``official`` or ``present``, see `match_contingency`.
         background: the class that may match many segments; None: no such class.
 
+    Returns:
+        TP, FP and FN of each class, and the labelled pixels, see `match_contingency`.
+
     Raises:
         ValueError: the shapes differ, an array does not contain integers, a segment has a negative number, the
             protocol is unknown, or the background is not a class.
@@ -97,7 +100,7 @@ def match(
     return match_contingency(contingency(prediction, truth, n_classes), protocol, background)
 
 
-def contingency(prediction: Labels, truth: Labels, n_classes: int = 27) -> IntArray:
+def contingency(prediction: ArrayOrTensor, truth: ArrayOrTensor, n_classes: int = 27) -> IntArray:
     """Counts the pixels of each class in each segment, without void pixels. Arguments and errors as in `match`.
 
     Counts on the device of the labels, so that label maps on a GPU stay there.
@@ -209,6 +212,10 @@ def match_official(table: IntArray, background: int | None = None) -> tuple[IntA
     image got are joined into one segment, and all classes are matched again, one to one. The joined segment may go to
     the background or to another class, whichever agrees best. DiffCut counts void pixels as background; here they are
     left out.
+
+    Args:
+        table: ``(n_classes, K)``, ``K >= n_classes``, from `contingency`.
+        background: the class that may match many segments; None: no such class.
     """
     if background is None:
         return linear_sum_assignment(table, maximize=True)
@@ -237,6 +244,10 @@ def match_present(table: IntArray, background: int | None = None) -> tuple[IntAr
     Without a background, or in an image without background pixels, only overlapping pairs match. With a background,
     each other class may take one segment, and the background takes all the rest. The match is the one with the most
     agreeing pixels; a single assignment finds it.
+
+    Args:
+        table: ``(n_classes, K)`` from `contingency`.
+        background: the class that may match many segments; None: no such class.
     """
     classes = np.flatnonzero(table.sum(axis=1))
     # Between equally good matches the solver decides by position. Sorting the columns by content and dropping empty
@@ -257,7 +268,7 @@ def match_present(table: IntArray, background: int | None = None) -> tuple[IntAr
     return rows, columns
 
 
-def _as_labels(name: str, labels: Labels) -> Tensor:
+def _as_labels(name: str, labels: ArrayOrTensor) -> Tensor:
     import torch
 
     if isinstance(labels, torch.Tensor):

@@ -37,11 +37,11 @@ def work_in_halves(batch: Sequence[Item], size: int, work: BatchWork[Item], erro
     """Works on a batch; if that fails, on each half of it, and so on.
 
     If memory runs out, the size of the next tries is halved, too. A single item whose size cannot be halved is tried
-    once more. Before the next try, the exception of the failed one, its tensors and the cached blocks are freed.
+    once more. Before the next try, the failed try's exception, tensors and cached blocks are freed.
 
     Args:
         batch: up to ``size`` items, in order.
-        size: passed on to ``work``.
+        size: number of items for which ``work`` may take memory at first.
         work: called with parts of the batch.
         errors: classes of the errors after which another try is made.
 

@@ -13,6 +13,9 @@ from eval.matching import Counts
 
 FloatArray = NDArray[np.float64]
 
+RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
+"""Defaults of the bootstrap: see `bootstrap`."""
+
 
 class Interval(NamedTuple):
     """Lower and upper end of a confidence interval, as fractions; NaN if the metric is undefined."""
@@ -22,17 +25,17 @@ class Interval(NamedTuple):
 
 
 def accuracy(counts: Counts) -> float:
-    """Pixel accuracy (ACC): the sum of TP divided by the labelled pixels; NaN without labelled pixels."""
+    """Pixel accuracy (ACC), in [0, 1]: the sum of TP divided by the labelled pixels; NaN without labelled pixels."""
     return float(_ratio(counts.tp.sum(), counts.labelled))
 
 
 def iou(counts: Counts) -> FloatArray:
-    """Intersection over union, TP / (TP + FP + FN), ``(n_classes,)`` float64; NaN where that is 0 / 0."""
+    """Intersection over union, TP / (TP + FP + FN), ``(n_classes,)`` float64 in [0, 1]; NaN where that is 0 / 0."""
     return _iou(counts.tp, counts.fp, counts.fn)
 
 
 def mean_iou(counts: Counts) -> float:
-    """Mean of `iou` over the classes for which it is defined; NaN if it is defined for no class."""
+    """Mean of `iou` over the classes for which it is defined, in [0, 1]; NaN if it is defined for no class."""
     return float(_mean(iou(counts)))
 
 
@@ -41,9 +44,9 @@ def bootstrap(
     fp: ArrayLike,
     fn: ArrayLike,
     labelled: ArrayLike,
-    resamples: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+    level: float = LEVEL,
 ) -> tuple[Interval, Interval]:
     """Percentile intervals of ACC and mIoU over images drawn with replacement.
 
@@ -65,7 +68,7 @@ def bootstrap(
 
 
 def bootstrap_iou(
-    tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, resamples: int = 2000, seed: int = 0, level: float = 0.95
+    tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED, level: float = LEVEL
 ) -> FloatArray:
     """Percentile interval of each class's `iou` over images drawn with replacement; arguments as in `bootstrap`.
 
@@ -80,7 +83,7 @@ def bootstrap_iou(
     return np.array([_interval(values, level) for values in resampled.T]).reshape(-1, 2)
 
 
-def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> Interval:
+def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED, level: float = LEVEL) -> Interval:
     """Percentile interval of the mean of a score over images drawn with replacement; arguments as in `bootstrap`.
 
     Args:
@@ -95,7 +98,11 @@ def bootstrap_mean(values: ArrayLike, resamples: int = 2000, seed: int = 0, leve
 
 
 def bootstrap_change(
-    before: Sequence[Counts], after: Sequence[Counts], resamples: int = 2000, seed: int = 0, level: float = 0.95
+    before: Sequence[Counts],
+    after: Sequence[Counts],
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+    level: float = LEVEL,
 ) -> tuple[Interval, Interval]:
     """Percentile intervals of the change in ACC and in mIoU from one method to another on the same images.
 

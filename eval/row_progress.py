@@ -20,7 +20,7 @@ from diffseg.texts import on_one_line
 from eval.decoding import DecodedPicture
 from eval.matching import Counts, contingency, match_contingency
 from eval.metrics import accuracy, mean_iou
-from eval.protocols import PROTOCOLS, within_image
+from eval.protocols import within_image
 from eval.rows import Row
 from eval.scores import SparseTable
 from eval.storage.files import writing
@@ -150,7 +150,7 @@ class RowProgress:
 
     def score(self) -> str:
         """ACC and mIoU so far, for the progress bar; empty before the first picture, and if the set is matched once."""
-        if not within_image(self.shown) or not self.total.labelled:
+        if not self.total.labelled:
             return ""
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
 
@@ -165,10 +165,11 @@ class RowProgress:
         return f"{state} {segmenter.state(id)}" if isinstance(segmenter, ReadsFiles) else state
 
     def _counts(self, record: Record) -> Counts:
+        """Counts for `score`; 0 if the set is matched once, when the run has ended."""
+        if not within_image(self.shown):
+            return Counts.zeros(len(self.row.config.dataset.classes))
         table = SparseTable.from_json(record["table"]).dense()
-        # The match of the whole data set is known only when the run has ended; until then only `labelled` is used.
-        protocol = self.shown if within_image(self.shown) else PROTOCOLS[-1]
-        return match_contingency(table, protocol, self.row.config.dataset.background)
+        return match_contingency(table, self.shown, self.row.config.dataset.background)
 
     def _keep(self, id: str, prediction: Tensor) -> None:
         with writing(self.path(id)):

@@ -13,9 +13,8 @@ from omegaconf import DictConfig
 
 from diffseg.command import interruptible, run_command
 from eval.config import ConfigError
-from eval.storage.records import PicturesFailed
 from experiments.running.arguments import CONF
-from experiments.running.errors import one_line_errors
+from experiments.running.errors import PicturesFailed, one_line_errors
 from experiments.running.plan import plan
 from experiments.running.rerun import TABLES, option_value, with_rerun
 from experiments.running.rows import check

@@ -49,10 +49,10 @@ NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *CONFUSION, *RESULT
 def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     """`SETTINGS`, and one more column for each further setting of the rows' segmenters.
 
+    Such a column has the name of the setting, such as ``alpha``, or ``segmenter.NAME`` if NAME is already a column.
+
     Args:
         settings: of each row, `eval.results.row_results.RowResults.settings`.
-
-    Such a column has the name of the setting, such as ``alpha``, or ``segmenter.NAME`` if NAME is already a column.
     """
     columns = dict(SETTINGS)
     for each in settings:

@@ -12,14 +12,21 @@ from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap_change, bootstrap_mean, mean_iou
 from eval.results.tables import PERCENT
 
-RESAMPLES, LEVEL = 2000, 0.95
-
-Point = tuple[float, float, float]
+Estimate = tuple[float, float, float]
 """A value and the ends of its interval."""
 
 
 def counts_by_image(per_image: pd.DataFrame, protocol: str, setting: str) -> dict[str, Counts]:
-    """Image -> its counts, in the order of the table, without failed images."""
+    """Reads the counts of each image from a table of results.
+
+    Args:
+        per_image: `eval.results.reading.Results.per_image`. Columns used: ``protocol``, ``setting``, ``image``, ``tp``,
+            ``fp``, ``fn`` and ``labelled``.
+        protocol, setting: of the lines to read.
+
+    Returns:
+        Image -> its counts, in the order of the table, without failed images.
+    """
     rows = per_image[(per_image["protocol"] == protocol) & (per_image["setting"] == setting)].dropna(subset=["tp"])
     columns = (rows["image"], *(rows[name].map(json.loads) for name in ("tp", "fp", "fn")), rows["labelled"])
     return {
@@ -28,7 +35,7 @@ def counts_by_image(per_image: pd.DataFrame, protocol: str, setting: str) -> dic
     }
 
 
-def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[str, Point]:
+def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[str, Estimate]:
     """Change of ACC and mIoU in points, with paired 95 % intervals, over the images in both.
 
     The scores are those of the tables, over the pixels of all images together (`eval.metrics.bootstrap_change`).
@@ -44,7 +51,7 @@ def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[st
         return dict.fromkeys(("acc", "miou"), (np.nan, np.nan, np.nan))
     old, new = ([counts[image] for image in images] for counts in (before, after))
     old_total, new_total = (sum(counts, Counts.zeros(len(counts[0].tp))) for counts in (old, new))
-    intervals = dict(zip(("acc", "miou"), bootstrap_change(old, new, RESAMPLES, level=LEVEL), strict=True))
+    intervals = dict(zip(("acc", "miou"), bootstrap_change(old, new), strict=True))
     changes = {name: score(new_total) - score(old_total) for name, score in {"acc": accuracy, "miou": mean_iou}.items()}
     if len(images) == 1:
         return {name: (PERCENT * value, np.nan, np.nan) for name, value in changes.items()}
@@ -54,7 +61,7 @@ def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[st
     }
 
 
-def mean_interval(values: pd.Series) -> Point:
+def mean_interval(values: pd.Series) -> Estimate:
     """Mean over the images and its 95 % bootstrap interval, without NaN. Resamples as in `eval.metrics.bootstrap`."""
-    low, high = bootstrap_mean(values, RESAMPLES, level=LEVEL) if values.count() > 1 else (np.nan, np.nan)
+    low, high = bootstrap_mean(values) if values.count() > 1 else (np.nan, np.nan)
     return float(values.mean()), low, high

@@ -5,7 +5,7 @@ Plots, notebooks and reports use only these tables. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,36 +67,50 @@ def read_results(*folders: str | Path) -> Results:
     Raises:
         ResultsError: a folder contains neither, or its tables do not belong together.
     """
-    jobs: dict[str, Path] = {}
-    unfinished: list[Path] = []
-    for folder in map(Path, folders):
-        found = dict(_jobs(folder))
-        done = {job: path for job, path in found.items() if (path / SUMMARY_CSV).is_file()}
-        if not done:
-            raise ResultsError(
-                f"{folder}: no summary.csv in this folder or in a numbered folder inside it; give the results_dir of a "
-                "finished run or sweep"
-            )
-        unfinished += [path for job, path in found.items() if job not in done]
-        jobs |= done if len(folders) == 1 else {f"{folder}/{job}".rstrip("/"): path for job, path in done.items()}
+    jobs, unfinished = _find_jobs([Path(folder) for folder in folders])
     summaries, *others = zip(*(_read_job(job, path) for job, path in jobs.items()), strict=True)
     summary = pd.concat(summaries, ignore_index=True)
     parameters = setting_names(summary)
     summary[parameters] = summary[parameters].fillna("")  # the jobs of a sweep may have different segmenters
-    if len(folders) == 1:  # jobs of a sweep may share rows: a sweep over tau repeats the baselines
-        told = [name for name in summary if name not in ("job", "number", "seconds_per_image")]
-        summary = summary[~summary.duplicated(told)]
+    if len(folders) == 1:
+        summary = _without_repeats(summary)
     summary["setting"] = _settings(summary)
-    common = set.intersection(*summary.groupby("setting")["protocol"].agg(set))
-    if not common:
-        raise ResultsError(
-            f"{', '.join(map(str, folders))}: the settings have no score in common; plot them separately"
-        )
-    summary = summary[summary["protocol"].isin(common)]
+    summary = _with_common_protocols(summary, ", ".join(map(str, folders)))
     per_class, per_image = (_joined(pd.concat(frames, ignore_index=True), summary) for frames in others)
     audits = [_read(path / AUDIT_CSV, job) for job, path in jobs.items() if (path / AUDIT_CSV).is_file()]
     audit = pd.concat(audits, ignore_index=True) if audits else pd.DataFrame()
-    return Results(_in_order(summary), per_class, per_image, audit, jobs, tuple(unfinished))
+    return Results(_in_order(summary), per_class, per_image, audit, jobs, unfinished)
+
+
+def _find_jobs(folders: Sequence[Path]) -> tuple[dict[str, Path], tuple[Path, ...]]:
+    """The finished jobs of all folders, as in `Results.folders`, and the folders of unfinished jobs."""
+    finished: dict[str, Path] = {}
+    unfinished: list[Path] = []
+    for folder in folders:
+        found = dict(_jobs(folder))
+        done = {job: path for job, path in found.items() if (path / SUMMARY_CSV).is_file()}
+        if not done:
+            raise ResultsError(
+                f"{folder}: no {SUMMARY_CSV} in this folder or in a numbered folder inside it; give the results_dir of "
+                "a finished run or sweep"
+            )
+        unfinished += [path for job, path in found.items() if job not in done]
+        finished |= done if len(folders) == 1 else {f"{folder}/{job}".rstrip("/"): path for job, path in done.items()}
+    return finished, tuple(unfinished)
+
+
+def _without_repeats(summary: pd.DataFrame) -> pd.DataFrame:
+    """Drops rows that an earlier job of the sweep has, too: a sweep over tau repeats the baselines."""
+    compared = [name for name in summary if name not in ("job", "number", "seconds_per_image")]
+    return summary[~summary.duplicated(compared)]
+
+
+def _with_common_protocols(summary: pd.DataFrame, folders: str) -> pd.DataFrame:
+    """The lines of the protocols that all settings have. ``folders``: their names, for the message."""
+    common = set.intersection(*summary.groupby("setting")["protocol"].agg(set))
+    if not common:
+        raise ResultsError(f"{folders}: the settings have no protocol in common; plot them separately")
+    return summary[summary["protocol"].isin(common)]
 
 
 def swept(summary: pd.DataFrame) -> list[str]:
@@ -195,8 +209,8 @@ def _settings(summary: pd.DataFrame) -> pd.Series:
         for index, row in namesakes.iterrows():
             parts = [f"{column}={row[column]}" for column in varying if row[column]]
             # Settings without a column, such as protocol.size.
-            told = row["row"].removeprefix(name).split(", ")[1:]
-            parts += [part for part in told if part.split("=")[0] not in summary]
+            shown_parts = row["row"].removeprefix(name).split(", ")[1:]
+            parts += [part for part in shown_parts if part.split("=")[0] not in summary]
             setting[index] = ", ".join([name, *parts] if several or not parts else parts)
     # Equal settings remain if the data differ, or if one run is in two folders.
     number = summary.assign(setting=setting).groupby(["setting", "protocol"]).cumcount()

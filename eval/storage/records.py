@@ -40,10 +40,6 @@ class RecordError(Exception):
     """Records cannot be used. The message names the file and line, the fault, and what to do."""
 
 
-class PicturesFailed(Exception):
-    """A run is complete, but some of its pictures failed."""
-
-
 class RecordFile:
     """The records of a folder, locked for this process: ``with RecordFile(path) as records: ...``.
 
@@ -130,33 +126,33 @@ class RecordFile:
         """Merges the files of other shards, and sorts the lines as a single uninterrupted process would write them.
 
         Args:
-            order: (key, image) of the run's records, sorted; the image is "" for the line of a row. Lines that are not
-                listed come first, together with the lines of their rows.
+            order: (key, image) in the wanted order; image "" is the line of a row. Unlisted images come first, after
+                the lines of their rows.
 
         Raises:
             RecordError: a process of an earlier run still writes to the file of a shard, or the file is damaged.
             WriteError: the file could not be written. All files are unchanged.
         """
         shards = self._shards()
-        place = {pair: number for number, pair in reversed(list(enumerate(order)))}
-
-        def place_of(record: Record) -> int:
-            key, image = record["key"], record.get("image", "")
-            if not image and any((key, other) not in place for other in self._images.get(key, {})):
-                return -1
-            return place.get((key, image), -1)
-
+        places = {pair: number for number, pair in reversed(list(enumerate(order)))}
         with ExitStack() as stack:
             for shard in shards:
                 stack.enter_context(_exclusive(shard))
                 self._load(shard)
-            lines = sorted(self._lines, key=place_of)
+            lines = sorted(self._lines, key=lambda record: self._place_of(record, places))
             if shards or lines != self._lines:
                 self._rewrite(lines)
             for shard in shards:
                 shard.unlink()
         for shard in shards:
             lock_path(shard).unlink(missing_ok=True)
+
+    def _place_of(self, record: Record, places: Mapping[tuple[str, str], int]) -> int:
+        """Place of a line in the sorted file; -1, before all others, for an unlisted image and the line of its row."""
+        key, image = record["key"], record.get("image", "")
+        if not image and any((key, other) not in places for other in self._images.get(key, {})):
+            return -1
+        return places.get((key, image), -1)
 
     def _shards(self) -> list[Path]:
         """Files of the other processes, but not a user's copies, such as ``records.old.jsonl``."""
@@ -166,10 +162,6 @@ class RecordFile:
     def images(self, key: str) -> set[str]:
         """Ids of the images with a record of a row."""
         return set(self._images.get(key, {}))
-
-    def done(self, key: str) -> set[str]:
-        """Ids of the images evaluated for a row, without failed images, which are tried again."""
-        return {image for image, record in self._images.get(key, {}).items() if record["status"] == "ok"}
 
     def records(self, key: str, ids: Iterable[str]) -> list[Record]:
         """The newest records of a row in the order of ``ids``, without images that have no record."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from eval.results.comparisons import Point
+from eval.results.comparisons import Estimate
 from eval.results.reading import ResultsError, swept
 from experiments.plotting.drawing import Lines, sorted_values
 from experiments.plotting.selection import comparable
@@ -31,7 +31,7 @@ def default_line(summary: pd.DataFrame, parameter: str) -> str:
     return next((name for name in swept(rows) if name not in (parameter, *NOT_AN_AXIS)), "")
 
 
-def points_by_line(table: pd.DataFrame, parameter: str, line: str, point: Callable[[pd.DataFrame], Point]) -> Lines:
+def points_by_line(table: pd.DataFrame, parameter: str, line: str, point: Callable[[pd.DataFrame], Estimate]) -> Lines:
     """Computes the points of all lines, see `Lines`.
 
     Raises:
@@ -50,7 +50,7 @@ def points_by_line(table: pd.DataFrame, parameter: str, line: str, point: Callab
     }
 
 
-def mean_score(metric: str, rows: pd.DataFrame) -> Point:
+def mean_score(metric: str, rows: pd.DataFrame) -> Estimate:
     """Means over the rows: score, lower end, upper end of the interval."""
     value, low, high = rows[[metric, f"{metric}_low", f"{metric}_high"]].mean()
     return value, low, high

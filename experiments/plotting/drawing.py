@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from eval.results.comparisons import Point
+from eval.results.comparisons import Estimate
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
@@ -48,7 +48,7 @@ NAME = 0.055  # height of a number beside a point, as a fraction of the axis
 BESIDE = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, -1), (-1, 1))  # places for the number, best first
 DECADE = 10
 
-Lines = Mapping[str, Mapping[str, Point]]
+Lines = Mapping[str, Mapping[str, Estimate]]
 """Value of the line -> value on the axis -> point. A single line has the value ""."""
 
 

@@ -19,13 +19,17 @@ from diffseg.command import TRACEBACK, one_line
 from diffseg.parts import nearest, unknown_key
 from eval.config import ConfigError
 from eval.storage.files import WriteError
-from eval.storage.records import PicturesFailed, RecordError
+from eval.storage.records import RecordError
 
 USER_ERRORS = (
     *(ConfigError, DatasetError, WeightsError, RecordError, WriteError),
     *(HydraException, OmegaConfBaseException, OSError, YAMLError),
 )
 USAGE_STATUS, FAILED_STATUS = 2, 1
+
+
+class PicturesFailed(Exception):
+    """A run is complete, but some of its pictures failed."""
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def write_sweep_table(sweep: Path, folders: Sequence[Path]) -> None:
     _write(sweep, folders, finished=True)
     try:
         overview = _overview(read_results(sweep).summary)
-    except ResultsError:  # no job has finished, or the jobs have no score in common
+    except ResultsError:  # no job has finished, or the jobs have no protocol in common
         overview = "\n"
     print(f"{overview}Tables: {sweep / SWEEP_CSV}, and in each job's folder", flush=True)
 

@@ -21,10 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from eval.config import ConfigError
 from eval.storage.layout import MULTIRUN, SUMMARY_CSV
-from eval.storage.records import PicturesFailed
 from eval.storage.written import WrittenFiles
 from experiments.running.composing import Composer
-from experiments.running.errors import explain
+from experiments.running.errors import PicturesFailed, explain
 from experiments.running.plan import RunPlan, plan
 from experiments.running.rows import check
 
