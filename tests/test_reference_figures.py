@@ -18,8 +18,8 @@ from eval.metrics import accuracy, mean_iou
 from eval.squares import square_image, square_label
 
 SIZE = 448
-# ACC / mIoU in percent, score `official`, first for side 32 alone, then for 32+16+8: DINOv2 ViT-S/14, layers 8 to 11;
-# anchors on the `official` grid; K-means with 10 starts and `soft` upsampling; DBSCAN with eps 0.02, min_samples 5 and
+# ACC / mIoU in percent, protocol `official`, first for side 32 alone, then for 32+16+8: DINOv2 ViT-S/14, layers 8 to
+# 11; anchors on the `official` grid; K-means with 10 starts and `soft` upsampling; DBSCAN with eps 0.02, min_samples 5 and
 # `nearest` upsampling.
 FIGURES = {
     "cocostuff27": {

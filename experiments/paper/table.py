@@ -45,7 +45,7 @@ def write_paper_table(folder: Path, published: str, results: Sequence[RowResults
     dataset = results[0].settings["dataset"]
     caption = (
         f"{published}: published numbers, and ours on {dataset['name']} (labels: {dataset['label_source']}). In %, "
-        "score official. Ours: with the 95 % interval over the images; several seeds: mean ± standard deviation. "
+        "protocol official. Ours: with the 95 % interval over the images; several seeds: mean ± standard deviation. "
         "Δ: ours - published. mIoU present: our mIoU if only the classes present in an image are matched. "
         "LD, AX, UA: needs language, auxiliary images, unsupervised adaptation."
     )

@@ -19,7 +19,7 @@ def class_colours(
         background: class of the data set that may match many segments; None: no such class.
 
     Returns:
-        ``(P, P)``, matched as in score ``present``. Unmatched segments are numbered after the classes.
+        ``(P, P)``, matched as in protocol ``present``. Unmatched segments are numbered after the classes.
     """
     classes = len(table)
     number = np.arange(classes, classes + labels.max() + 1)

@@ -48,7 +48,7 @@ def write_audit(folder: Path, results: Sequence[RowResults]) -> str:
     """
     table = audit(results)
     lines = [line for _, line in table.iterrows()]
-    cells = {"method": list(table["method"]), "choice": list(table["choice"]), "score": list(table["protocol"])}
+    cells = {"method": list(table["method"]), "choice": list(table["choice"]), "protocol": list(table["protocol"])}
     for metric, title in METRICS.items():
         cells[title] = [fixed(value) for value in table[metric]]
         changes = table[[f"{metric}_{part}" for part in CHANGE]].to_numpy()
@@ -64,9 +64,9 @@ def write_audit(folder: Path, results: Sequence[RowResults]) -> str:
 def audit(results: Sequence[RowResults]) -> pd.DataFrame:
     """Table of the effect of each choice, in percent. Columns `COLUMNS`. Arguments as in `write_audit`.
 
-    For each method, the first line is its first row in score ``official``, and the second the same row in ``present``,
-    because the score is a choice, too. Then each other row follows in both scores, compared with the first row in the
-    same score. A row with the settings of the first is left out.
+    For each method, the first line is its first row in protocol ``official``, and the second the same row in
+    ``present``, because the protocol is a choice, too. Then each other row follows in both protocols, compared with
+    the first row in the same protocol. A row with the settings of the first is left out.
     """
     lines = []
     for name in dict.fromkeys(each.name for each in results):
@@ -74,7 +74,7 @@ def audit(results: Sequence[RowResults]) -> pd.DataFrame:
         reference = _facts(first, "")
         lines.append(reference | {"protocol": "official"} | _scores(_counts(first, "official")))
         lines.append(
-            reference | {"choice": "score: official -> present"} | _compared(first, first, "present", "official")
+            reference | {"choice": "protocol: official -> present"} | _compared(first, first, "present", "official")
         )
         for other in others:
             choice = "; ".join(differences(first.settings, other.settings))

@@ -42,7 +42,7 @@ def write_panels(folder: Path, rows: Sequence[Row], panels: int) -> list[Path]:
 
     The panel of a picture with the id ``overview`` is ``panels/overview_2.png``.
 
-    A segment that is matched with a class (score ``present``) has the colour of that class. The other segments have
+    A segment that is matched with a class (protocol ``present``) has the colour of that class. The other segments have
     colours of no class.
 
     Args:

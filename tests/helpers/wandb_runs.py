@@ -43,7 +43,7 @@ def begin(tracker: Tracker, folder: Path, chosen: slice = slice(None), **job: An
     return tracker.open(RunFacts(folder, rows(folder)[chosen], classes, PROTOCOLS, pictures=2, **job))
 
 
-def mirror(tracking: Tracking, folder: Path) -> None:
+def track(tracking: Tracking, folder: Path) -> None:
     for record in 2 * images(folder):  # the second showing must add nothing
         tracking.record(record)
     tracking.finish()

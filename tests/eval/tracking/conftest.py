@@ -47,8 +47,8 @@ def folder(results: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.fixture
-def mirrored(folder: Path) -> Path:
-    from tests.helpers.wandb_runs import OFFLINE, begin, mirror
+def tracked(folder: Path) -> Path:
+    from tests.helpers.wandb_runs import OFFLINE, begin, track
 
-    mirror(begin(OFFLINE, folder), folder)
+    track(begin(OFFLINE, folder), folder)
     return folder

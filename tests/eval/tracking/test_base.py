@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 STEPS = ("record", "record", "finish", "close")
 
 
-class Mirror:
+class Noting:
     """A tracker that notes its calls, and fails at those whose names begin with ``fails``."""
 
     def __init__(self, fails: str, error: BaseException) -> None:
@@ -67,9 +67,9 @@ def use(tracking: Tracking) -> None:
 def test_a_failure_is_one_line_and_ends_the_tracking(
     fails: str, told: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    mirror = Mirror(fails, RuntimeError("no\n  space"))
-    use(SafeTracking(mirror.begin))
-    assert mirror.told == told
+    tracker = Noting(fails, RuntimeError("no\n  space"))
+    use(SafeTracking(tracker.begin))
+    assert tracker.told == told
     expected = [] if fails == "nowhere" else ["tracking stopped: no space; results are unaffected"]
     assert [record.getMessage() for record in caplog.records] == expected
 
@@ -77,14 +77,14 @@ def test_a_failure_is_one_line_and_ends_the_tracking(
 @pytest.mark.parametrize("fails", ["open", "record", "finish", "close"])
 def test_an_interrupt_passes_through(fails: str) -> None:
     with pytest.raises(KeyboardInterrupt):
-        use(SafeTracking(Mirror(fails, KeyboardInterrupt()).begin))
+        use(SafeTracking(Noting(fails, KeyboardInterrupt()).begin))
 
 
 def test_a_failing_close_after_a_failure_is_not_reported_again(caplog: pytest.LogCaptureFixture) -> None:
-    use(SafeTracking(Mirror("", RuntimeError()).begin))  # "" fails everywhere
-    mirror = Mirror("nowhere", ValueError())
-    tracking = SafeTracking(mirror.begin)
-    mirror.fails = ""
+    use(SafeTracking(Noting("", RuntimeError()).begin))  # "" fails everywhere
+    tracker = Noting("nowhere", ValueError())
+    tracking = SafeTracking(tracker.begin)
+    tracker.fails = ""
     use(tracking)
     assert [record.getMessage() for record in caplog.records] == [
         "tracking stopped: RuntimeError; results are unaffected",

@@ -11,7 +11,7 @@ import pytest
 
 from eval.tracking.base import SafeTracking
 from eval.tracking.wandb_tracker import WandbTracker
-from tests.helpers.wandb_runs import KEY, NOWHERE, OFFLINE, begin, messages, mirror, recorded
+from tests.helpers.wandb_runs import KEY, NOWHERE, OFFLINE, begin, messages, recorded, track
 
 wandb = pytest.importorskip("wandb")
 
@@ -30,7 +30,7 @@ def test_a_failure_is_reported_once_and_changes_no_result(
             patch.setattr(wandb, "init", fail)
         else:
             patch.setattr(wandb.Run, target[problem], fail)
-        mirror(SafeTracking(lambda: begin(OFFLINE, folder)), folder)
+        track(SafeTracking(lambda: begin(OFFLINE, folder)), folder)
     if problem == "close":  # one for each row, because each run is closed
         assert messages(caplog) == ["wandb: [Errno 28] No space left"] * 3
     else:
@@ -68,7 +68,7 @@ def test_runs_are_recorded_offline_if_the_server_does_not_answer(
     monkeypatch.setattr(wandb, "init", counted)
     jobs = [folder, Path(shutil.copytree(folder, folder.with_name("job")))]
     for job in jobs:
-        mirror(begin(WandbTracker(timeout=0.5), job), job)
+        track(begin(WandbTracker(timeout=0.5), job), job)
     assert modes.count("online") == 1, "it waits for the server once, not for each row and job"
     (message,) = messages(caplog)
     assert message.endswith("; recording offline")

@@ -25,10 +25,10 @@ from tests.helpers.wandb_runs import OFFLINE, begin, images, recorded, rows
 METRICS = {"acc": accuracy, "miou": mean_iou}
 
 
-def test_each_row_has_a_run_with_its_settings(mirrored: Path) -> None:
-    runs = [file for _, file in recorded(mirrored)]
+def test_each_row_has_a_run_with_its_settings(tracked: Path) -> None:
+    runs = [file for _, file in recorded(tracked)]
     assert len(runs) == 3
-    for file, row, name in zip(runs, rows(mirrored), telling_names(rows(mirrored)), strict=True):
+    for file, row, name in zip(runs, rows(tracked), telling_names(rows(tracked)), strict=True):
         assert (file.run.project, file.run.run_group, file.run.display_name) == ("diffseg", "run", name)
         assert file.run.job_type == row.settings["segmenter"]["name"]
         assert file.run.run_id.endswith(row.key)
@@ -38,11 +38,11 @@ def test_each_row_has_a_run_with_its_settings(mirrored: Path) -> None:
     assert len({file.run.display_name for file in runs}) == 3
 
 
-def test_history_has_each_image_and_the_score_so_far(mirrored: Path) -> None:
-    per_image = pd.read_csv(mirrored / "per_image.csv").set_index(["row", "protocol", "image"])
-    names = telling_names(rows(mirrored))
-    for name, row, (_, file) in zip(names, rows(mirrored), recorded(mirrored), strict=True):
-        records = images(mirrored, row.key)
+def test_history_has_each_image_and_the_score_so_far(tracked: Path) -> None:
+    per_image = pd.read_csv(tracked / "per_image.csv").set_index(["row", "protocol", "image"])
+    names = telling_names(rows(tracked))
+    for name, row, (_, file) in zip(names, rows(tracked), recorded(tracked), strict=True):
+        records = images(tracked, row.key)
         assert len(file.history) == len(records) == 2
         for step, (shown, record) in enumerate(zip(file.history, records, strict=True)):
             assert (shown["_step"], shown["image/id"], shown["images"]) == (step, record["image"], step + 1)
@@ -55,9 +55,9 @@ def test_history_has_each_image_and_the_score_so_far(mirrored: Path) -> None:
                     assert shown[f"running/{protocol}/{metric}"] == pytest.approx(100 * score(total))
 
 
-def test_summary_has_the_final_scores_with_intervals(mirrored: Path) -> None:
-    tables = pd.read_csv(mirrored / "summary.csv")
-    for number, (_, file) in enumerate(recorded(mirrored)):
+def test_summary_has_the_final_scores_with_intervals(tracked: Path) -> None:
+    tables = pd.read_csv(tracked / "summary.csv")
+    for number, (_, file) in enumerate(recorded(tracked)):
         for row in tables.iloc[2 * number : 2 * number + 2].to_dict("records"):
             for name in ("acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high"):
                 assert file.summary[f"final/{row['protocol']}/{name}"] == row[name]
@@ -68,10 +68,10 @@ def test_summary_has_the_final_scores_with_intervals(mirrored: Path) -> None:
             assert yaml.safe_load(sweep.read_text())["metric"]["name"] in file.summary
 
 
-def test_table_panels_and_artifact_are_those_of_the_results(mirrored: Path) -> None:
-    per_class = pd.read_csv(mirrored / "per_class.csv")
-    panels = {path.stem: np.asarray(Image.open(path)) for path in (mirrored / "panels").glob("*.png")}
-    for name, (place, file) in zip(telling_names(rows(mirrored)), recorded(mirrored), strict=True):
+def test_table_panels_and_artifact_are_those_of_the_results(tracked: Path) -> None:
+    per_class = pd.read_csv(tracked / "per_class.csv")
+    panels = {path.stem: np.asarray(Image.open(path)) for path in (tracked / "panels").glob("*.png")}
+    for name, (place, file) in zip(telling_names(rows(tracked)), recorded(tracked), strict=True):
         last = file.history[-1]
         table = json.loads((place / "files" / last["per_class.path"]).read_text())
         shown = pd.DataFrame(table["data"], columns=table["columns"])
@@ -86,7 +86,7 @@ def test_table_panels_and_artifact_are_those_of_the_results(mirrored: Path) -> N
             assert np.array_equal(np.asarray(Image.open(place / "files" / path)), panels[id])
 
         (artifact,) = [each for each in file.artifacts if each.type == "results"]
-        tables = {path.name for path in mirrored.glob("*.csv")}
+        tables = {path.name for path in tracked.glob("*.csv")}
         assert {each.path for each in artifact.manifest.contents} == {
             *("records.jsonl", "config.yaml", "provenance.json"),
             *tables,
@@ -94,11 +94,11 @@ def test_table_panels_and_artifact_are_those_of_the_results(mirrored: Path) -> N
         for each in [each for artifact in file.artifacts for each in artifact.manifest.contents]:
             content = Path(each.local_path).read_bytes()  # where an upload finds it
             assert base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode() == each.digest
-            assert Path(each.local_path).is_relative_to(mirrored)
+            assert Path(each.local_path).is_relative_to(tracked)
 
 
-def test_only_results_are_sent(mirrored: Path) -> None:
-    for place, file in recorded(mirrored):
+def test_only_results_are_sent(tracked: Path) -> None:
+    for place, file in recorded(tracked):
         assert not {"output", "output_raw", "stats", "environment"} & set(file.kinds)
         assert not file.run.git.commit
         assert {path.relative_to(place / "files").parts[0] for path in (place / "files").rglob("*")} == {"media"}

@@ -12,7 +12,7 @@ import pytest
 
 from eval.results.names import telling_names
 from eval.tracking.wandb_tracker import WandbTracker, _say
-from tests.helpers.wandb_runs import KEY, NOWHERE, OFFLINE, begin, messages, mirror, recorded, rows
+from tests.helpers.wandb_runs import KEY, NOWHERE, OFFLINE, begin, messages, recorded, rows, track
 
 wandb = pytest.importorskip("wandb")
 
@@ -27,7 +27,7 @@ def test_the_key_is_written_nowhere(
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", NOWHERE)
-    mirror(begin(tracker, folder), folder)
+    track(begin(tracker, folder), folder)
     wandb.teardown()
     files = [path for path in folder.parent.rglob("*") if path.is_file()]
     assert any(path.suffix == ".wandb" for path in files)
@@ -79,7 +79,7 @@ def test_the_environment_switches_wandb_off(
     _say.cache_clear()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    mirror(begin(WandbTracker(), folder), folder)
+    track(begin(WandbTracker(), folder), folder)
     assert not (folder / "wandb").exists()
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("wandb: switched off by the environment variable")

@@ -11,14 +11,14 @@ import pytest
 from eval.tracking.wandb_tracker import _say
 from tests.helpers.runs import SMALL, evaluate
 from tests.helpers.wandb_file import WandbFile
-from tests.helpers.wandb_runs import OFFLINE, ROWS, begin, mirror, recorded, would_upload
+from tests.helpers.wandb_runs import OFFLINE, ROWS, begin, recorded, track, would_upload
 
 
 def test_one_line_says_how_to_upload_and_nothing_else_is_printed(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     capfd.readouterr()
-    mirror(begin(OFFLINE, folder), folder)
+    track(begin(OFFLINE, folder), folder)
     out, err = capfd.readouterr()
     assert out == ""
     (line,) = err.splitlines()

@@ -32,7 +32,7 @@ def test_changes_in_the_audit_are_differences_in_the_summary(
         first = method[method["protocol"] == "official"].iloc[0]
         present = method[method["protocol"] == "present"].iloc[0]
         moved = table[table["method"] == name].set_index(["choice", "protocol"])
-        score = moved.loc[("score: official -> present", "present")]
+        score = moved.loc[("protocol: official -> present", "present")]
         assert score["miou_change"] == pytest.approx(present["miou"] - first["miou"], abs=2e-4)
         assert score["acc_change"] == 0
     nearest = summary[(summary["upsample"] == "nearest") & (summary["row"] == "DBSCAN")].set_index("protocol")
