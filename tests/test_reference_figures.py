@@ -19,8 +19,8 @@ from eval.squares import square_image, square_label
 
 SIZE = 448
 # ACC / mIoU in percent, protocol `official`, first for side 32 alone, then for 32+16+8: DINOv2 ViT-S/14, layers 8 to
-# 11; anchors on the `official` grid; K-means with 10 starts and `soft` upsampling; DBSCAN with eps 0.02, min_samples 5 and
-# `nearest` upsampling.
+# 11; anchors on the `official` grid; K-means with 10 starts and `soft` upsampling; DBSCAN with eps 0.02, min_samples 5
+# and `nearest` upsampling.
 FIGURES = {
     "cocostuff27": {
         "DiffSeg 0.3": ((63.5, 32.7), (63.0, 31.5)),
