@@ -26,7 +26,7 @@ def results(
 
     if not made:
         folder = tmp_path_factory.mktemp("results") / "run"
-        made.append(evaluate(folder, *SMALL, f"rows={ROWS}", "dataset.limit=2", capture=capfd))
+        made.append(evaluate(folder, *SMALL, f"rows={ROWS}", "dataset.limit=2", "panels=2", capture=capfd))
         assert made[0].status == 0, made[0].err
     return made[0]
 
