@@ -19,7 +19,7 @@ from eval.config import ConfigError
 from experiments.running.arguments import COMMAND, CONF, MULTIRUN
 from experiments.running.errors import one_line_errors
 from experiments.running.plan import plan
-from experiments.running.rerun import RERUN, TABLES, with_rerun
+from experiments.running.rerun import RERUN_OPTION, TABLES_OPTION, with_rerun
 from experiments.running.rows import check
 from experiments.running.starting import start_hydra
 
@@ -52,11 +52,13 @@ def _refuse_other_work(arguments: Sequence[str]) -> None:
     for argument in arguments:
         name = argument.partition("=")[0].lstrip("+")
         if name in MULTIRUN and argument not in sys.argv:
-            raise ConfigError(f"{RERUN}: names a sweep, and a check takes a single point; give the folder of a job")
+            raise ConfigError(
+                f"{RERUN_OPTION}: names a sweep, and a check takes a single point; give the folder of a job"
+            )
         if name in (*MULTIRUN, "hydra.mode"):
             raise ConfigError(f"{name}: a check takes a single point; leave {argument} out")
-        if name == TABLES:
-            raise ConfigError(f"{TABLES}: a check writes no tables; type {COMMAND} {TABLES} DIR")
+        if name == TABLES_OPTION:
+            raise ConfigError(f"{TABLES_OPTION}: a check writes no tables; type {COMMAND} {TABLES_OPTION} DIR")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from eval.config import ConfigError
 from experiments.running.arguments import CONF
 from experiments.running.errors import PicturesFailed, one_line_errors
 from experiments.running.plan import plan
-from experiments.running.rerun import TABLES, option_value, with_rerun
+from experiments.running.rerun import TABLES_OPTION, option_value, with_rerun
 from experiments.running.rows import check
 from experiments.running.starting import start_hydra
 
@@ -46,12 +46,14 @@ def main() -> None:
     """Runs the command line: evaluates, or with ``--tables DIR`` only rewrites and prints the tables of DIR."""
     with interruptible("recorded results are kept, and the same command resumes the run"), one_line_errors():
         arguments = with_rerun(sys.argv[1:])
-        folder = option_value(arguments, TABLES)
+        folder = option_value(arguments, TABLES_OPTION)
         if folder is None:
             start_hydra(evaluate, arguments)
             return
         if arguments:
-            raise ConfigError(f"{TABLES}: takes a results folder and nothing else; leave out {shlex.join(arguments)}")
+            raise ConfigError(
+                f"{TABLES_OPTION}: takes a results folder and nothing else; leave out {shlex.join(arguments)}"
+            )
         from experiments.running.reporting import retabulate
 
         print(retabulate(folder))

@@ -147,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_paper(parser: argparse.ArgumentParser) -> None:
+    sizes = [f"{setups(name, None, None)[0].spec.size} ({name})" for name in BACKBONES]
     paper = parser.add_argument_group("the paper's figures").add_argument
     paper("--paper-out", type=path_argument, metavar="DIR", help="folder for these figures; default: OUT")
     paper(
@@ -169,7 +170,7 @@ def _add_paper(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=positive_int,
         metavar="N",
-        help="side of the backbone's input in pixels; default: 896 (dinov2_small), 512 (sd14)",
+        help=f"side of the backbone's input in pixels; default: {', '.join(sizes)}",
     )
     paper("--device", default="auto", help="auto, cpu, cuda, ...; default: %(default)s")
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +9,7 @@ from PIL import Image
 
 from diffseg.palette import COLOURS, palette
 from diffseg.pictures import LINE_STEP, Labels, Pixels, boundaries
+from experiments.plotting.data_uri import image_uri
 
 JPEG_QUALITY = 88
 HEAT = "plasma"
@@ -21,14 +19,14 @@ RIM_OPACITY = 90  # of 255: opacity of the dark rim beside the white line
 
 def photo(image: Pixels) -> str:
     """A photograph ``(h, w, 3)`` uint8 as JPEG."""
-    return _uri(Image.fromarray(image), "JPEG", quality=JPEG_QUALITY)
+    return image_uri(Image.fromarray(image), "JPEG", quality=JPEG_QUALITY)
 
 
 def colours(labels: Labels) -> str:
     """A label map as PNG, in the colours of the downloaded files."""
     image = Image.fromarray((labels % COLOURS).astype(np.uint8), mode="P")
     image.putpalette(palette(COLOURS).tobytes())
-    return _uri(image, "PNG", compress_level=1)
+    return image_uri(image, "PNG", compress_level=1)
 
 
 def lines(labels: Labels) -> str:
@@ -39,7 +37,7 @@ def lines(labels: Labels) -> str:
     drawn[boundaries(labels, radius)] = 2
     image = Image.fromarray(drawn, mode="P")
     image.putpalette([0, 0, 0, 0, 0, 0, 255, 255, 255])
-    return _uri(image, "PNG", compress_level=1, transparency=bytes([0, RIM_OPACITY, 255]))
+    return image_uri(image, "PNG", compress_level=1, transparency=bytes([0, RIM_OPACITY, 255]))
 
 
 def heat(attention: NDArray[np.float32]) -> str:
@@ -48,10 +46,4 @@ def heat(attention: NDArray[np.float32]) -> str:
     painted = matplotlib.colormaps[HEAT](share, bytes=True)
     # With the square root, weak attention is still visible. With a linear opacity it is not.
     painted[..., 3] = np.rint(HEAT_OPACITY * np.sqrt(share))
-    return _uri(Image.fromarray(painted), "PNG")
-
-
-def _uri(image: Image.Image, kind: str, **options: object) -> str:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return image_uri(Image.fromarray(painted), "PNG")

@@ -18,11 +18,9 @@ from diffseg.backbones import AttentionModel
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.pictures import Labels, Pixels, by_area, colourise, overlay
 from eval.progress import Progress
-from experiments.paper.setups import Setup
+from experiments.paper.setups import ANCHORS, ITERATIONS, Setup
+from experiments.plotting.colours import to_pixels
 from experiments.plotting.drawing import COLOURS, add_heading
-
-# The paper uses these values for the benchmark (Table 3) and for Fig. 4.
-ANCHORS, ITERATIONS = 16, 3
 
 ALONE = ("finest", "half", "quarter")  # panels of Fig. 4 besides proportional weights
 TILE, CAPTION = 1.6, 0.25  # inches
@@ -46,7 +44,7 @@ def draw(
     """
     usual, fig4 = setups
     squares = {name: centre_crop(photo) for name, photo in photos.items()}
-    shown = {name: _uint8(resize_image(photo, SHOWN)) for name, photo in squares.items()}
+    shown = {name: to_pixels(resize_image(photo, SHOWN).numpy()) for name, photo in squares.items()}
     first, *_ = squares
     figures, examples = {}, {}
     with Progress("the paper's figures", len(squares)) as bar:
@@ -67,10 +65,6 @@ def draw(
 
 def _attend(model: AttentionModel, photo: Pixels, setup: Setup) -> AttentionMaps:
     return model.attend(resize_image(photo, setup.spec.size)[None])[0]
-
-
-def _uint8(pixels: Tensor) -> Pixels:
-    return pixels.numpy().transpose(1, 2, 0).round().astype(np.uint8)
 
 
 def segments_of(aggregated: Tensor, tau: float) -> Labels:

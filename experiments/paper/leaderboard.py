@@ -15,11 +15,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import OmegaConf
 
 from eval.config import ConfigError, RunConfig, build
-from eval.results.markdown import fixed, image_count, pipe_table, with_interval
+from eval.results.columns import ENDS
+from eval.results.markdown import fixed, pipe_table, with_interval
 from eval.results.reading import read_results
 from eval.storage.layout import CONFIG
 from experiments.paper.latex import latex_table
 from experiments.paper.published import published_rows
+from experiments.paper.table import images_cell
 
 GROUPS = {
     "image": ("matched in each image", "per image: "),
@@ -50,9 +52,8 @@ MEASURED = {
     **{name: (("official", "present", "dataset"), name) for name in ("ari", "voi", "covering")},
 }
 """Column -> its protocols and its column of ``summary.csv``. The first protocol that a run reports counts."""
-ENDS = ("", "_low", "_high")
 FILES = "files"  # conf/segmenter/files.yaml
-COLUMNS = (
+LEADERBOARD_COLUMNS = (
     *("dataset", "method", "backbone", "resolution", "results", "paper", "source"),
     *("images", "official_images", "failed"),
     *(f"{name}{end}" for name in SCORES for end in ENDS),
@@ -74,8 +75,8 @@ def leaderboard(folders: Sequence[Path]) -> pd.DataFrame:
             differ.
 
     Returns:
-        Columns `COLUMNS`. ``results`` is the folder of our rows, empty for published ones; ``paper`` and ``source`` are
-        empty for ours. Data sets in the order of the folders, rows ordered as `NOTES` says.
+        Columns `LEADERBOARD_COLUMNS`. ``results`` is the folder of our rows, empty for published ones; ``paper`` and
+        ``source`` are empty for ours. Data sets in the order of the folders, rows ordered as `NOTES` says.
 
     Raises:
         ResultsError: a folder has no results.
@@ -84,7 +85,7 @@ def leaderboard(folders: Sequence[Path]) -> pd.DataFrame:
     datasets = list(measured["dataset"].unique())
     table = pd.concat([measured, *map(_published, datasets)], ignore_index=True)
     order = sorted(table.index, key=lambda index: (datasets.index(table["dataset"][index]), *_rank(table.loc[index])))
-    return table.loc[order, list(COLUMNS)].reset_index(drop=True)
+    return table.loc[order, list(LEADERBOARD_COLUMNS)].reset_index(drop=True)
 
 
 def _rank(row: pd.Series) -> tuple[int, float]:
@@ -110,7 +111,7 @@ def _measured(folder: Path) -> pd.DataFrame:
             if reported and name in scores:
                 row |= {f"{column}{end}": scores.loc[reported[0], f"{name}{end}"] for end in ENDS}
         rows.append(row)
-    return _typed(pd.DataFrame(rows, columns=COLUMNS))
+    return _typed(pd.DataFrame(rows, columns=LEADERBOARD_COLUMNS))
 
 
 def _method(setting: str, row: pd.Series) -> str:
@@ -135,13 +136,13 @@ def _published(dataset: str) -> pd.DataFrame:
     for metric in ("acc", "miou"):
         for scope in ("image", "dataset", "named"):
             rows[f"{scope}_{metric}"] = rows[metric].where(rows["scope"] == scope)
-    return _typed(rows.reindex(columns=COLUMNS))
+    return _typed(rows.reindex(columns=LEADERBOARD_COLUMNS))
 
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
-    texts = COLUMNS[: COLUMNS.index("images")]
+    texts = LEADERBOARD_COLUMNS[: LEADERBOARD_COLUMNS.index("images")]
     counts = dict.fromkeys(("images", "official_images", "failed"), "Int64")
-    scores = dict.fromkeys(COLUMNS[COLUMNS.index("failed") + 1 :], float)
+    scores = dict.fromkeys(LEADERBOARD_COLUMNS[LEADERBOARD_COLUMNS.index("failed") + 1 :], float)
     return rows.fillna(dict.fromkeys(texts, "")).astype({**dict.fromkeys(texts, str), **counts, **scores})
 
 
@@ -163,7 +164,7 @@ def cells(rows: pd.DataFrame) -> dict[str, list[str]]:
         "backbone": list(rows["backbone"]),
         "px": list(rows["resolution"]),
         **scores,
-        "images": [_images(row) for row in every],
+        "images": [images_cell(row) for row in every],
         "from": [row["results"] or f"{row['paper']} ({row['source']})" for row in every],
     }
 
@@ -174,13 +175,6 @@ def _score(row: pd.Series, name: str) -> str:
     if pd.isna(value):
         return ""
     return fixed(value, decimals) if pd.isna(low) else with_interval(value, low, high, decimals=decimals)
-
-
-def _images(row: pd.Series) -> str:
-    if pd.isna(row["images"]):
-        return ""
-    official = None if pd.isna(row["official_images"]) else row["official_images"]
-    return image_count(row["images"], row["failed"], official)
 
 
 def _is_partial(row: pd.Series) -> bool:
@@ -229,7 +223,7 @@ def html_page(table: pd.DataFrame) -> str:
         every = [
             row.to_dict()
             | {
-                "count": _images(row),
+                "count": images_cell(row),
                 "partial": _is_partial(row),
                 "scores": {name: _score(row, name).split(" ", 1) for name in shown},
             }

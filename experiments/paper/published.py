@@ -12,7 +12,8 @@ import pandas as pd
 from eval.config import ConfigError
 
 FOLDER = Path(__file__).parent / "published"
-REQUIREMENTS = ("language_dependency", "auxiliary_images", "unsupervised_adaptation")
+REQUIREMENTS = {"LD": "language_dependency", "AX": "auxiliary_images", "UA": "unsupervised_adaptation"}
+"""Abbreviation in the paper -> column: what a method needs."""
 SCOPES = ("image", "dataset", "named")
 """A scope says how segments got their classes: matched in each image, matched once for the whole data set, or named by
 a language model. Scores of different scopes are not comparable."""
@@ -36,7 +37,7 @@ def published_table(name: str) -> pd.DataFrame:
     if name not in known:
         raise ConfigError(f"published: must be one of {', '.join(known)}, got {name!r}")
     table = _read(known[name]).rename(columns={"acc": "published_acc", "miou": "published_miou"})
-    return table[["method", "resolution", *REQUIREMENTS, "published_acc", "published_miou"]]
+    return table[["method", "resolution", *REQUIREMENTS.values(), "published_acc", "published_miou"]]
 
 
 def published_rows(dataset: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""With which backbone, time step and threshold the paper's figures are drawn, and from what. Imports no torch."""
+"""Backbone, time step and threshold of the paper's figures, and a hash of their inputs. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from diffseg.pictures import Pixels
 
 FIGURES = ("attention_maps", "aggregation_weights", "examples")
 BACKBONES = ("dinov2_small", "sd14")
+ANCHORS, ITERATIONS = 16, 3  # of the paper's benchmark (Table 3) and of Fig. 4
 FIG4_TIMESTEP, FIG4_TAU = 100, 1.0  # Section 4.2 of the paper
 
 
@@ -45,7 +46,9 @@ def setups(backbone: str, path: str | None, size: int | None) -> tuple[Setup, Se
     finest = whole.sides[0]
     spec = replace(whole, sides=tuple(finest // step for step in (1, 2, 4, 8) if finest % step == 0))
     title = f"DINOv2 ViT-S/14, {spec.size} px, τ = {_tau(spec)}"
-    paper = f"(the paper's figure: Stable Diffusion, t = {FIG4_TIMESTEP}, M = 16, N = 3, τ = {FIG4_TAU})"
+    paper = (
+        f"(the paper's figure: Stable Diffusion, t = {FIG4_TIMESTEP}, M = {ANCHORS}, N = {ITERATIONS}, τ = {FIG4_TAU})"
+    )
     return Setup(spec, _tau(spec), title), Setup(spec, _tau(spec), f"{title}\n{paper}")
 
 

@@ -13,14 +13,13 @@ from eval.results.row_results import RowResults
 from eval.results.tables import summary, write_csv
 from eval.storage.files import write_text
 from experiments.paper.latex import latex_table
-from experiments.paper.published import published_table
+from experiments.paper.published import REQUIREMENTS, published_table
 from experiments.paper.seeds import key_without_seed
 
 PAPER_TABLES = ("table.csv", "table.md", "table.tex")
 """Files that `write_paper_table` writes."""
-REQUIREMENTS = {"LD": "language_dependency", "AX": "auxiliary_images", "UA": "unsupervised_adaptation"}
 MEASURED = ("acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high")
-COLUMNS = (
+PAPER_COLUMNS = (
     *("method", "resolution", *REQUIREMENTS.values(), "published_acc", "published_miou"),
     *(*MEASURED, "acc_deviation", "miou_deviation", "acc_difference", "miou_difference", "present_miou"),
     *("seeds", "images", "official_images", "failed", "note"),
@@ -60,11 +59,11 @@ def write_paper_table(folder: Path, published: str, results: Sequence[RowResults
 
 
 def paper_table(published: str, results: Sequence[RowResults], official_count: int | None) -> pd.DataFrame:
-    """A row for each method and resolution: first the published ones that were not run, then ours. Columns `COLUMNS`.
+    """A row for each method and resolution: first the published ones that were not run, then ours.
 
-    Arguments as in `write_paper_table`. ``acc`` and ``miou`` are our scores in percent. If a method has several seeds,
-    they and the ends of their intervals are means over the seeds, ``*_deviation`` is the standard deviation, and
-    ``images`` is the smallest number of images.
+    Columns `PAPER_COLUMNS`. Arguments as in `write_paper_table`. ``acc`` and ``miou`` are our scores in percent. If a
+    method has several seeds, they and the ends of their intervals are means over the seeds, ``*_deviation`` is the
+    standard deviation, and ``images`` is the smallest number of images.
     """
     prior = {(row["method"], row["resolution"]): row for row in published_table(published).to_dict("records")}
     ours = []
@@ -74,7 +73,7 @@ def paper_table(published: str, results: Sequence[RowResults], official_count: i
         unlisted = {"method": method, "resolution": resolution, **dict.fromkeys(REQUIREMENTS.values(), "no")}
         line = prior.pop((method, resolution), unlisted)
         ours.append({**line, **_measured(seeds), "official_images": official_count, "note": seeds[0].note})
-    table = pd.DataFrame([*prior.values(), *ours], columns=COLUMNS)
+    table = pd.DataFrame([*prior.values(), *ours], columns=PAPER_COLUMNS)
     for metric in ("acc", "miou"):
         table[f"{metric}_difference"] = table[metric] - table[f"published_{metric}"]
     return table.astype(dict.fromkeys(("seeds", "images", "official_images", "failed"), "Int64"))
@@ -117,7 +116,7 @@ def _cells(table: pd.DataFrame) -> dict[str, list[str]]:
         "Δ ACC": [fixed(value, sign="+") for value in table["acc_difference"]],
         "Δ mIoU": [fixed(value, sign="+") for value in table["miou_difference"]],
         "mIoU present": [fixed(value) for value in table["present_miou"]],
-        "images": [_images(row) for row in rows],
+        "images": [images_cell(row) for row in rows],
     }
 
 
@@ -128,7 +127,8 @@ def _score(row: pd.Series, metric: str) -> str:
     return text if pd.isna(deviation) else text.replace(" ", f" ± {fixed(deviation)} ", 1)
 
 
-def _images(row: pd.Series) -> str:
+def images_cell(row: pd.Series) -> str:
+    """Number of images of our row, such as ``13 of 2,175, 1 failed``; empty for a published row."""
     if pd.isna(row["images"]):
         return ""
     return image_count(

@@ -14,7 +14,7 @@ from experiments.plotting.class_agnostic import class_agnostic
 from experiments.plotting.confusion import confusion
 from experiments.plotting.selection import best, check_settings, contrast, criterion
 
-TABLES = ("summary", "per_class", "per_image")
+RESULT_TABLES = ("summary", "per_class", "per_image")
 
 
 def all_plots(results: Results, compare: Sequence[str] | None = None) -> dict[str, Figure]:
@@ -32,7 +32,7 @@ def all_plots(results: Results, compare: Sequence[str] | None = None) -> dict[st
     datasets = list(results.summary["dataset"].unique())
     figures: dict[str, Figure] = {}
     for dataset in datasets:
-        tables = {name: getattr(results, name) for name in TABLES}
+        tables = {name: getattr(results, name) for name in RESULT_TABLES}
         part = replace(results, **{name: table[table["dataset"] == dataset] for name, table in tables.items()})
         wanted = compare if set(compare or ()) <= set(part.summary["setting"]) else None
         prefix = f"{dataset}_" if len(datasets) > 1 else ""

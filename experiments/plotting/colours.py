@@ -1,11 +1,17 @@
-"""Gives each segment the colour of its class, so that a segmentation can be compared with the ground truth by eye."""
+"""Pictures and label maps as people see them: a segment has the colour of its class, as the ground truth has."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diffseg.pictures import Pixels
 from eval.matching import match_present
+
+
+def to_pixels(channels: NDArray[np.floating]) -> Pixels:
+    """``(3, h, w)`` in [0, 255] as ``(h, w, 3)`` uint8."""
+    return channels.transpose(1, 2, 0).round().astype(np.uint8)
 
 
 def class_colours(

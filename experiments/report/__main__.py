@@ -30,6 +30,7 @@ from eval.storage.files import WriteError, write_text
 from eval.storage.layout import SUMMARY_CSV, records_folder
 from eval.storage.provenance import read_provenance
 from experiments.plotting.all_plots import all_plots
+from experiments.plotting.data_uri import data_uri
 
 if TYPE_CHECKING:
     from experiments.report.gallery import GalleryPicture
@@ -196,7 +197,7 @@ def _svg_uri(figure: Figure) -> str:
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "report"}):
         figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
+    return data_uri(file.getvalue(), "svg+xml")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +23,11 @@ from eval.results.run_config import read_config
 from eval.squares import resize_label, square_label
 from eval.storage.layout import label_path, records_folder
 from experiments.plotting.colours import class_colours
+from experiments.plotting.data_uri import image_uri
 
 TILE = 448
 """Side of an embedded picture in pixels. The gallery shows it at half this side or less, the enlarged view at more."""
+WEBP = "WEBP"  # a third smaller than JPEG and PNG, and every browser shows it
 QUALITY = 80  # WebP quality of the photographs: 448 pixels take about 30 kB
 
 
@@ -128,7 +127,7 @@ def _gallery_picture(dataset: Dataset, picture: Picture, kept: list[_KeptLabels]
         dataset.name,
         dataset.label_source,
         picture.id,
-        _data_uri(square.resize((TILE, TILE), Image.Resampling.LANCZOS), quality=QUALITY),
+        image_uri(square.resize((TILE, TILE), Image.Resampling.LANCZOS), WEBP, quality=QUALITY),
         _paint(square_label(picture, TILE).numpy()),
         tuple((dataset.classes[label], "#" + bytes(colours[label]).hex()) for label in labels[labels != VOID]),
         {row.setting: _paint(segments) for row, segments in _segments(dataset, picture, kept)},
@@ -154,11 +153,4 @@ def _paint(labels: NDArray[np.integer]) -> str:
     labels = numbers[resize_label(positions.reshape(labels.shape).astype(np.int16), TILE).numpy()]
     pixels = np.dstack([colourise(labels), np.where(labels == VOID, 0, 255).astype(np.uint8)])
     pixels[boundaries(labels)] = 255
-    return _data_uri(Image.fromarray(pixels), lossless=True)
-
-
-def _data_uri(image: Image.Image, **options: Any) -> str:
-    """An image as WebP, which is a third smaller than JPEG and PNG and which every browser shows."""
-    file = io.BytesIO()
-    image.save(file, format="WEBP", **options)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    return image_uri(Image.fromarray(pixels), WEBP, lossless=True)

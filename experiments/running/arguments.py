@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -51,39 +52,56 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
     swept = any(each in MULTIRUN for each in arguments)
     arguments = [*MULTIRUN[:swept], *(each for each in arguments if each not in MULTIRUN)]
     arguments = _expand_options(arguments)
-    parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]
-    parser.allow_abbrev = False  # --multi would be a sweep that `swept` does not see
-    options = parser.parse_intermixed_args(arguments)
+    options = _parse_options(arguments)
     if swept and (options.run or options.cfg or options.info):
         raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")
+    overrides = [_parse(quote_path(each, swept)) for each in options.overrides]
+    folders = [*([Path(options.config_dir)] if options.config_dir else []), CONF]
+    for each in overrides:
+        _check_choice(each, folders)
+        _check_launcher(each)
+        _check_sweep(each, swept or any(other.key_or_group == "hydra.mode" for other in overrides))
+    return [*(each for each in arguments if each not in options.overrides), *pass_on_to_rows(overrides, folders)]
+
+
+def _parse_options(arguments: Sequence[str]) -> Namespace:
+    """The options of Hydra, and the other arguments as ``overrides``."""
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    parser.allow_abbrev = False  # --multi would be a sweep that `normalise_argv` does not see
+    options = parser.parse_intermixed_args(arguments)
     if "" in options.overrides:
         raise ConfigError("an argument is empty; is a variable of the shell not set?")
-    quoted = {each: quote_path(each, swept) for each in options.overrides}
-    arguments = [*(each for each in arguments if each not in quoted), *quoted.values()]
-    overrides = [_parse(each) for each in quoted.values()]
-    for each in overrides:
-        if options.config_dir:
-            _check_encoding(Path(options.config_dir, each.key_or_group, f"{each.value()}.yaml"))
-        choices = [path.stem for path in (CONF / each.key_or_group).glob("*.yaml")]
-        if choices and not each.is_delete() and isinstance(each.value(), bool | int | float | dict | None):
-            name = str(each.input_line).partition("=")[2]  # Hydra fails on a choice that it does not parse as text
-            raise ConfigError(unknown_choice(f"{each.key_or_group}/{name}", choices))
-        if each.key_or_group == "hydra/launcher" and each.value() == "submitit_slurm" and not shutil.which("srun"):
-            raise ConfigError(
-                "hydra/launcher=submitit_slurm: SLURM is not on this machine (there is no command srun); start the "
-                "sweep on a login node of the cluster, or use hydra/launcher=submitit_local"
-            )
-    if not swept and not any(each.key_or_group == "hydra.mode" for each in overrides):
-        for each in overrides:
-            if each.is_sweep_override():
-                raise ConfigError(_not_swept(each))
-    for each in filter(Override.is_choice_sweep, overrides):
-        values = [str(value) for value in each.sweep_iterator()]
-        if repeated := [value for value in values if values.count(value) > 1]:
-            raise ConfigError(f"{each.input_line}: the value {repeated[0]} is there twice; give each value once")
-    folders = [Path(options.config_dir), CONF] if options.config_dir else [CONF]
-    return [*(each for each in arguments if each not in quoted.values()), *pass_on_to_rows(overrides, folders)]
+    return options
+
+
+def _check_choice(override: Override, folders: Sequence[Path]) -> None:
+    """Checks ``group=choice``: Hydra fails on a choice that it does not parse as text, and on a file in no UTF-8."""
+    group = override.key_or_group
+    for folder in folders[:-1]:  # of the user
+        _check_encoding(folder / group / f"{override.value()}.yaml")
+    choices = [path.stem for path in (CONF / group).glob("*.yaml")]
+    if choices and not override.is_delete() and isinstance(override.value(), bool | int | float | dict | None):
+        raise ConfigError(unknown_choice(f"{group}/{str(override.input_line).partition('=')[2]}", choices))
+
+
+def _check_launcher(override: Override) -> None:
+    if override.key_or_group != "hydra/launcher" or override.value() != "submitit_slurm":
+        return
+    if not shutil.which("srun"):
+        raise ConfigError(
+            "hydra/launcher=submitit_slurm: SLURM is not on this machine (there is no command srun); start the "
+            "sweep on a login node of the cluster, or use hydra/launcher=submitit_local"
+        )
+
+
+def _check_sweep(override: Override, swept: bool) -> None:
+    """Checks that several values of a key are a sweep, and that they differ."""
+    if override.is_sweep_override() and not swept:
+        raise ConfigError(_not_swept(override))
+    values = [str(value) for value in override.sweep_iterator()] if override.is_choice_sweep() else []
+    if repeated := [value for value in values if values.count(value) > 1]:
+        raise ConfigError(f"{override.input_line}: the value {repeated[0]} is there twice; give each value once")
 
 
 def _check_encoding(path: Path) -> None:

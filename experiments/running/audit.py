@@ -24,7 +24,7 @@ AUDIT_TABLES = (AUDIT_CSV, AUDIT_MD)
 """Files that `write_audit` writes."""
 METRICS = {"acc": "ACC", "miou": "mIoU"}
 CHANGE = ("change", "change_low", "change_high")
-COLUMNS = (
+AUDIT_COLUMNS = (
     *("method", "choice", "protocol", "images", "failed", "underflow"),
     *(f"{metric}{part}" for metric in METRICS for part in ("", *(f"_{each}" for each in CHANGE))),
 )
@@ -62,7 +62,7 @@ def write_audit(folder: Path, results: Sequence[RowResults]) -> str:
 
 
 def audit(results: Sequence[RowResults]) -> pd.DataFrame:
-    """Table of the effect of each choice, in percent. Columns `COLUMNS`. Arguments as in `write_audit`.
+    """Table of the effect of each choice, in percent. Columns `AUDIT_COLUMNS`. Arguments as in `write_audit`.
 
     For each method, the first line is its first row in protocol ``official``, and the second the same row in
     ``present``, because the protocol is a choice, too. Then each other row follows in both protocols, compared with
@@ -81,7 +81,7 @@ def audit(results: Sequence[RowResults]) -> pd.DataFrame:
             if choice:
                 facts = _facts(other, choice)
                 lines += [facts | _compared(first, other, protocol, protocol) for protocol in PROTOCOLS]
-    return pd.DataFrame(lines, columns=COLUMNS)
+    return pd.DataFrame(lines, columns=AUDIT_COLUMNS)
 
 
 def _facts(results: RowResults, choice: str) -> dict[str, Any]:

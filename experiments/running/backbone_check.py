@@ -21,7 +21,10 @@ from eval.config import ConfigError, RowConfig
 from eval.decoding import DecodedPicture, decode
 from eval.rows import Row, prepare
 
-TABLES = {"Table 1 (COCO-Stuff-27)": CocoStuff27.official_count, "Table 2 (Cityscapes)": Cityscapes27.official_count}
+OFFICIAL_COUNTS = {
+    "Table 1 (COCO-Stuff-27)": CocoStuff27.official_count,
+    "Table 2 (Cityscapes)": Cityscapes27.official_count,
+}
 SHOWN_DIGITS = 12  # of hashes
 MB, GB = 10**6, 10**9
 MINUTE, HOUR = 60, 3600
@@ -41,10 +44,10 @@ def report(rows: Sequence[RowConfig], device: str) -> Iterator[str]:
     for row in map(prepare, rows):
         groups.setdefault((row.config.backbone.encoder, row.config.choices["backbone"]), []).append(row)
     for (_, name), sharing in groups.items():
-        yield from _about(name, sharing, device)
+        yield from _check_backbone(name, sharing, device)
 
 
-def _about(name: str, rows: Sequence[Row], device: str) -> Iterator[str]:
+def _check_backbone(name: str, rows: Sequence[Row], device: str) -> Iterator[str]:
     config = rows[0].config
     spec, dataset = config.backbone, config.dataset
     if not spec.sides:
@@ -82,7 +85,7 @@ def _about(name: str, rows: Sequence[Row], device: str) -> Iterator[str]:
             f"  {row.name}: {segmenting:.2f} s a picture; {underflow_fraction(aggregated):.2%} of its probabilities "
             "would be 0 in float16"
         )
-    counts = {f"this run ({dataset.name})": len(dataset.ids), **TABLES}
+    counts = {f"this run ({dataset.name})": len(dataset.ids), **OFFICIAL_COUNTS}
     estimates = [
         f"{table}, {count:,} pictures: {_duration(seconds * count)}" for table, count in counts.items() if count
     ]

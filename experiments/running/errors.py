@@ -40,7 +40,7 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:  # the reader, such as head, wants no more: `run_command` ends quietly
         raise
     except USER_ERRORS as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
+        print(f"error: {user_message(error)}", file=sys.stderr)
         sys.exit(USAGE_STATUS)
     except PicturesFailed:
         sys.exit(FAILED_STATUS)  # the run has said how many
@@ -51,7 +51,7 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(USAGE_STATUS)
 
 
-def explain(error: Exception) -> str:
+def user_message(error: Exception) -> str:
     """The message of an error for users: one line that names the key or file."""
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) else error
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key and cause.parent_node is not None:

@@ -22,6 +22,7 @@ from eval.storage.records import RecordFile, check_version
 from eval.tracking.base import RunFacts, SafeTracking, Tracker, Tracking
 from experiments.running.arguments import COMMAND
 from experiments.running.plan import RunPlan
+from experiments.running.sweep_table import list_jobs
 from experiments.running.user_files import check_files
 
 
@@ -111,6 +112,8 @@ def open_run(folder: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[Row
         ]
         command = shlex.join([*COMMAND.split(), *sys.argv[1:]])
         changed = add_provenance(folder, [row for of_job in rows for row in of_job], earlier, command)
+        if plans[0].together:
+            list_jobs(folder, [plan.folder for plan in plans])
         yield RunOpen(folder, records, jobs, changed)
 
 

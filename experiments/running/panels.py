@@ -28,9 +28,9 @@ from eval.storage.files import make_folder, writing
 from eval.storage.layout import OVERVIEW, PANELS, label_path
 from eval.storage.written import WrittenFiles
 from experiments.paper.seeds import key_without_seed
-from experiments.plotting.colours import class_colours
+from experiments.plotting.colours import class_colours, to_pixels
 
-COLUMNS, SHEET_COLUMNS = 3, 5
+PANEL_COLUMNS, SHEET_COLUMNS = 3, 5
 OVERVIEW_TILE = SHEET_TILE = 220  # pixels
 UNMATCHED, WHITE = "other colours: no class", [255, 255, 255]
 MAX_POINTS = 12
@@ -61,7 +61,9 @@ def write_panels(folder: Path, rows: Sequence[Row], panels: int) -> list[Path]:
         names = distinct_names([OVERVIEW, *shown])
         _list_files(folder, names if shown else [])
         panels_of = zip(names[1:], shown.values(), strict=True)
-        paths = list(pool.map(lambda each: _write(folder, each[0], _sheet([each[1]], COLUMNS, TILE_WIDTH)), panels_of))
+        paths = list(
+            pool.map(lambda each: _write(folder, each[0], _sheet([each[1]], PANEL_COLUMNS, TILE_WIDTH)), panels_of)
+        )
     if not shown:
         return []
     everything = list(shown.values())
@@ -155,8 +157,7 @@ def _read(folder: Path, named: Sequence[tuple[str, Row]], id: str, tile_width: i
 
 def _square(picture: Picture, size: int) -> tuple[Pixels, NDArray[np.int16]]:
     """Pixels ``(size, size, 3)`` and labels ``(size, size)`` of the centred square."""
-    pixels, truth = square_image(picture, size).numpy(), square_label(picture, size).numpy()
-    return pixels.transpose(1, 2, 0).round().astype(np.uint8), truth
+    return to_pixels(square_image(picture, size).numpy()), square_label(picture, size).numpy()
 
 
 def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Pixels:

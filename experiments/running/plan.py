@@ -29,7 +29,7 @@ class RunPlan:
         folder: results folder.
         sweep: folder of the sweep if this is a job; None for a single run.
         point: the values that distinguish the job from the other jobs of its sweep.
-        title: prefix of messages about a job that runs together with others.
+        prefix: of messages about a job that runs together with others.
         overrides: of the command line, without the results folder and the settings of Hydra.
         together: True if the jobs of the sweep are evaluated together. Only the launcher ``one_pass`` does that.
     """
@@ -39,7 +39,7 @@ class RunPlan:
     folder: Path
     sweep: Path | None = None
     point: str = ""
-    title: str = ""
+    prefix: str = ""
     overrides: tuple[str, ...] = ()
     together: bool = False
 
@@ -49,7 +49,7 @@ class RunPlan:
         return self.sweep if self.sweep and self.together else self.folder
 
 
-def plan(config: DictConfig, point: str = "", title: str = "", together: bool = False) -> RunPlan:
+def plan(config: DictConfig, point: str = "", prefix: str = "", together: bool = False) -> RunPlan:
     """Plans the run or job that Hydra is running. Raises ConfigError, see `experiments.running.rows.expand`."""
     job = HydraConfig.get()
     rows = expand(config, job.overrides.task, job.runtime.choices)
@@ -57,7 +57,9 @@ def plan(config: DictConfig, point: str = "", title: str = "", together: bool = 
     if job.mode != RunMode.MULTIRUN:
         return RunPlan(config, rows, expanded(config.results_dir).absolute(), overrides=overrides)
     sweep = Path(job.sweep.dir).absolute()
-    return RunPlan(config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), title, overrides, together)
+    return RunPlan(
+        config, rows, sweep / job.sweep.subdir, sweep, point or str(job.job.num), prefix, overrides, together
+    )
 
 
 def _settings(overrides: Sequence[str]) -> tuple[str, ...]:

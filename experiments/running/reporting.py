@@ -67,7 +67,7 @@ def report_jobs(run: RunOpen) -> list[int]:
         opened.tracking.finish()
         if failed:
             print(
-                f"{opened.plan.title}{failed} evaluation{'s' * (failed > 1)} failed; for the reasons, see "
+                f"{opened.plan.prefix}{failed} evaluation{'s' * (failed > 1)} failed; for the reasons, see "
                 f"{opened.plan.folder}/per_image.csv",
                 file=sys.stderr,
             )

@@ -12,7 +12,7 @@ from diffseg.paths import expanded
 from eval.config import ConfigError
 from eval.storage.layout import CONFIG, MULTIRUN
 
-RERUN, TABLES = "--rerun", "--tables"
+RERUN_OPTION, TABLES_OPTION = "--rerun", "--tables"
 
 
 def with_rerun(arguments: Sequence[str]) -> list[str]:
@@ -25,7 +25,7 @@ def with_rerun(arguments: Sequence[str]) -> list[str]:
         ConfigError: DIR does not exist, or is not a results folder.
     """
     arguments = list(arguments)
-    folder = option_value(arguments, RERUN)
+    folder = option_value(arguments, RERUN_OPTION)
     if folder is None:
         return arguments
     if (folder / MULTIRUN).is_file():
@@ -69,7 +69,9 @@ def _stored(path: Path, key: str) -> list[str]:
         config = OmegaConf.load(path)
         found = OmegaConf.select(config, key) if isinstance(config, DictConfig) else None
     except (OSError, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(f"{RERUN}: {path} cannot be read ({error})") from None
+        raise ConfigError(f"{RERUN_OPTION}: {path} cannot be read ({error})") from None
     if found is None:
-        raise ConfigError(f"{RERUN}: {path.parent} is no results folder of this version: {path.name} has no {key}")
+        raise ConfigError(
+            f"{RERUN_OPTION}: {path.parent} is no results folder of this version: {path.name} has no {key}"
+        )
     return [str(each) for each in found]

@@ -22,7 +22,7 @@ from experiments.running.notices import warn
 from experiments.running.opening import RunOpen, open_run
 from experiments.running.plan import RunPlan
 from experiments.running.reporting import report_jobs
-from experiments.running.sweep_table import list_jobs, remove_stale_sweep_table, write_sweep_table
+from experiments.running.sweep_table import remove_stale_sweep_table, write_sweep_table
 
 
 def run_plans(plans: Sequence[RunPlan]) -> list[int]:
@@ -41,7 +41,7 @@ def run_plans(plans: Sequence[RunPlan]) -> list[int]:
         WriteError: a result file could not be written. Earlier records are kept.
     """
     shard = join_shards()
-    _quiet_libraries(shard)
+    _warn_only_in_lead(shard)
     device, batch_size = _device(plans, shard), _batch_size(plans)
     rows = [_prepare(plan) for plan in plans]
     folder = plans[0].records_folder
@@ -49,20 +49,28 @@ def run_plans(plans: Sequence[RunPlan]) -> list[int]:
         _evaluate_share(folder, plans, rows, device, shard, batch_size)
         return [shard.broadcast(0) for _ in plans]
     with open_run(folder, plans, rows) as opened:
-        if plans[0].together:
-            list_jobs(folder, [plan.folder for plan in plans])
         warn(opened)
-        opened.send_records()
-        shard.wait()  # the other processes wait until the folders are open
-        run([each.job for each in opened.jobs], opened.records, folder, device, shard, batch_size)
-        shard.wait()  # the other processes have then written their records
+        _evaluate(opened, device, shard, batch_size)
         failures = _report(opened)
     # Before the broadcast, after which other processes end: torchrun ends this process if another ends with failures.
+    _write_sweep_table(folder, plans)
+    return [shard.broadcast(failed) for failed in failures]
+
+
+def _evaluate(opened: RunOpen, device: str, shard: Shard, batch_size: int | None) -> None:
+    """Evaluates the share of the leading process, and waits for the others."""
+    opened.send_records()
+    shard.wait()  # the other processes wait until the folders are open
+    run([each.job for each in opened.jobs], opened.records, opened.folder, device, shard, batch_size)
+    shard.wait()  # the other processes have then written their records
+
+
+def _write_sweep_table(folder: Path, plans: Sequence[RunPlan]) -> None:
+    """Writes the table of a sweep. A single run deletes that of an earlier sweep in its folder."""
     if plans[0].together:
         write_sweep_table(folder, [plan.folder for plan in plans])
     else:
         remove_stale_sweep_table(folder)
-    return [shard.broadcast(failed) for failed in failures]
 
 
 def _report(opened: RunOpen) -> list[int]:
@@ -89,7 +97,7 @@ def _evaluate_share(
     shard.wait()
 
 
-def _quiet_libraries(shard: Shard) -> None:
+def _warn_only_in_lead(shard: Shard) -> None:
     """Hides the warnings of all processes except the leading one."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
 
@@ -102,7 +110,7 @@ def _prepare(plan: RunPlan) -> list[Row]:
             published_table(plan.config.published)
         return [prepare(row, published_score(plan.config.published, row.name, row.backbone.size)) for row in plan.rows]
     except ConfigError as error:
-        raise ConfigError(f"{plan.title}{error}") from None
+        raise ConfigError(f"{plan.prefix}{error}") from None
 
 
 def _device(plans: Sequence[RunPlan], shard: Shard) -> str:

@@ -8,10 +8,10 @@ from collections import defaultdict
 import pandas as pd
 
 from eval.results.columns import CONFUSION, PER_CLASS, PER_IMAGE, SUMMARY
-from experiments.paper.leaderboard import COLUMNS as LEADERBOARD
+from experiments.paper.leaderboard import LEADERBOARD_COLUMNS as LEADERBOARD
 from experiments.paper.published import FOLDER
-from experiments.paper.table import COLUMNS as PAPER_TABLE
-from experiments.running.audit import COLUMNS as AUDIT
+from experiments.paper.table import PAPER_COLUMNS as PAPER_TABLE
+from experiments.running.audit import AUDIT_COLUMNS as AUDIT
 from tests.conftest import ROOT
 
 

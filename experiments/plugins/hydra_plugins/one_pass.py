@@ -23,7 +23,7 @@ from eval.config import ConfigError
 from eval.storage.layout import MULTIRUN, SUMMARY_CSV
 from eval.storage.written import WrittenFiles
 from experiments.running.composing import Composer
-from experiments.running.errors import PicturesFailed, explain
+from experiments.running.errors import PicturesFailed, user_message
 from experiments.running.plan import RunPlan, plan
 from experiments.running.rows import check
 
@@ -75,19 +75,21 @@ class OnePassLauncher(Launcher):
 
     def _compose(self, overrides: Sequence[str], number: int, varying: Sequence[str]) -> JobReturn:
         """Composes a job like Hydra's basic launcher, and plans it. ``varying``: overrides that not all jobs have."""
-        title = f"job {number} ({' '.join(each.lstrip('+') for each in varying)}): "
+        prefix = f"job {number} ({' '.join(each.lstrip('+') for each in varying)}): "
         point = " ".join(re.sub(r"^\+*\w+\.", "", each) for each in varying)
 
         def task(config: DictConfig) -> RunPlan | Exception:
             try:
-                return plan(config, point, title, together=True)
+                return plan(config, point, prefix, together=True)
             except (ConfigError, OmegaConfBaseException) as error:
-                return ConfigError(f"{title}{explain(error)}")  # returned, because Hydra prints more if it is raised
+                return ConfigError(
+                    f"{prefix}{user_message(error)}"
+                )  # returned, because Hydra prints more if it is raised
 
         try:
             config = self.composer(overrides)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(f"{title}{explain(error)}") from error
+            raise ConfigError(f"{prefix}{user_message(error)}") from error
         with open_dict(config):
             config.hydra.overrides.task = list(overrides)
             config.hydra.job.id = config.hydra.job.num = number

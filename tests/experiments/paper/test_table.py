@@ -13,7 +13,7 @@ import pytest
 from eval.results.row_results import RowResults
 from eval.results.tables import summary
 from experiments.paper.published import published_table
-from experiments.paper.table import COLUMNS, paper_table, write_paper_table
+from experiments.paper.table import PAPER_COLUMNS, paper_table, write_paper_table
 from tests.helpers.made_records import records, results_of
 
 TABLE1 = "table1_cocostuff27"
@@ -49,7 +49,7 @@ def written(tmp_path: Path) -> Path:
 
 
 def test_every_published_row_is_there_once_with_ours_beside_it(table: pd.DataFrame) -> None:
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == PAPER_COLUMNS
     published = published_table(TABLE1)
     both = table.merge(published, on=[*published.columns])
     assert len(both) == len(published) == len(table) - 1

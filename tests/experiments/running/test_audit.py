@@ -11,7 +11,7 @@ from eval.matching import Counts, match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.results.row_results import RowResults
 from eval.scores import SparseTable
-from experiments.running.audit import COLUMNS, audit, write_audit
+from experiments.running.audit import AUDIT_COLUMNS, audit, write_audit
 from tests.helpers.made_records import records, results_of
 from tests.helpers.runs import SMALL, evaluate
 
@@ -25,7 +25,7 @@ def test_changes_in_the_audit_are_differences_in_the_summary(
     # Two scores for the first row and for each choice. Size and grid of the first row are not choices.
     choices = {"DiffSeg": 8, "K-Means-C": 1, "K-Means-S": 1, "DBSCAN": 2}
     assert table.groupby("method").size().to_dict() == {name: 2 + 2 * count for name, count in choices.items()}
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == AUDIT_COLUMNS
     assert all(choice in run.out for choice in table["choice"].dropna())
     rows = summary.drop_duplicates([name for name in summary if name != "seconds_per_image"]).groupby("row")
     for name, method in rows:
