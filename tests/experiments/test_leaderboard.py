@@ -27,13 +27,13 @@ def results(tmp_path: Path) -> Path:
     methods = {"DiffSeg": 44.0, "Mine <b>": 50.0}
     common = {"experiment": "run", "dataset": "cocostuff27", "backbone": "sd14", "size": 512, "images": 13, "failed": 0}
     summary = [
-        {**common, **INTERVAL, "row": method, "segmenter": method, "protocol": protocol, "miou": miou}
-        for method, miou in methods.items()
+        {**common, **INTERVAL, "number": number, "row": method, "segmenter": method, "protocol": protocol, "miou": miou}
+        for number, (method, miou) in enumerate(methods.items())
         for protocol in ("official", "present")
     ]
     pd.DataFrame(summary, columns=SUMMARY).to_csv(folder / "summary.csv", index=False)
     for name, columns in {"per_class": PER_CLASS, "per_image": PER_IMAGE}.items():
-        rows = [{"row": row["row"], "protocol": row["protocol"]} for row in summary]
+        rows = [{key: row[key] for key in ("number", "row", "protocol")} for row in summary]
         pd.DataFrame(rows, columns=columns).to_csv(folder / f"{name}.csv", index=False)
     (folder / "config.yaml").write_text(
         "dataset: {_target_: datasets.cocostuff27.CocoStuff27, root: null, split_file: null, limit: null}\n"

@@ -245,7 +245,7 @@ def test_rows_that_jobs_share_are_in_the_gallery_once(
         "rows=[{name: A, overrides: ['segmenter=diffseg', 'segmenter.tau=0.3,0.5']},"
         " {name: B, overrides: ['segmenter=kmeans_c']}, {name: C, overrides: ['segmenter=diffseg']}]"
     )
-    overrides = ("segmenter.anchors=4,2", "dataset.limit=1", "backbone.size=112", "backbone.sides=[8]", rows)
+    overrides = ("segmenter.anchors=4,2", "dataset.limit=1", "panels=1", *SMALL[:2], rows)
     run = evaluate(tmp_path / "sweep", *overrides, capture=capsys, multirun=True)
     assert run.status == 0, run.err
     page = page_of(run)

@@ -68,7 +68,7 @@ def test_a_picture_called_overview_keeps_its_panel(tmp_path: Path, capsys: pytes
         Image.new("L", (64, 64), number).save(data / "maps" / f"{name}.png")
     shutil.copytree(data / "maps", tmp_path / "maps")
     folder = ("dataset=folder", f"dataset.images={data / 'images'}", f"dataset.maps={data / 'maps'}")
-    files = ("dataset.classes=[a,b]", "backbone=none", "backbone.size=64", "segmenter=files")
+    files = ("dataset.classes=[a,b]", "backbone=none", "backbone.size=64", "segmenter=files", "panels=2")
     run = evaluate(tmp_path / "run", *folder, *files, f"segmenter.folder={tmp_path / 'maps'}", capture=capsys)
     assert run.status == 0, run.err
     drawn = {path.name: Image.open(path).size for path in (run.folder / "panels").iterdir()}
