@@ -21,6 +21,7 @@ from diffseg.cli.options import spec_of
 from diffseg.photos import PhotoError
 from diffseg.pictures import Labels
 from diffseg.segmenters.base import Segmenter
+from diffseg.texts import counted
 from experiments.app import drawing, files
 from experiments.app.__main__ import parser
 from experiments.app.components import view
@@ -101,7 +102,7 @@ def panel(title: str, result: Segments | None) -> dict[str, str]:
     """Data of one panel: a segmentation, or the photograph alone (None)."""
     if result is None:
         return {"title": title, "note": ""}
-    segments = "1 segment" if result.count == 1 else f"{result.count} segments"
+    segments = counted(result.count, "segment")
     note = f"{segments} · {1000 * result.seconds:.0f} ms"
     labels = result.labels
     return {"title": title, "note": note, "colours": drawing.colours(labels), "lines": drawing.lines(labels)}

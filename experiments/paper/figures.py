@@ -17,6 +17,7 @@ from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.pictures import Labels, Pixels, by_area, colourise, overlay
+from diffseg.texts import counted
 from eval.progress import Progress
 from experiments.paper.setups import ANCHORS, ITERATIONS, Setup
 from experiments.plotting.colours import to_pixels
@@ -129,8 +130,7 @@ def triples(examples: Mapping[str, tuple[Pixels, Labels]], title: str) -> Figure
 
 
 def _count(labels: Labels) -> str:
-    count = int(labels.max()) + 1
-    return "1 segment" if count == 1 else f"{count} segments"
+    return counted(int(labels.max()) + 1, "segment")
 
 
 def _of(side: int) -> str:

@@ -17,6 +17,7 @@ from datasets.base import DatasetError
 from diffseg.backbones import WeightsError
 from diffseg.command import TRACEBACK, one_line
 from diffseg.parts import nearest, unknown_key
+from diffseg.texts import on_one_line
 from eval.config import ConfigError
 from eval.storage.files import WriteError
 from eval.storage.records import RecordError
@@ -73,7 +74,7 @@ def user_message(error: Exception) -> str:
         return f"{mark.name}: is not valid YAML (line {mark.line + 1}: {error.problem})"
     message = str(error).split("Config search path")[0]  # Hydra's list of folders does not help users
     lines = [message, *str(cause).splitlines()[:1]] if cause is not error and cause else [message]
-    return " ".join(": ".join(lines).split())
+    return on_one_line(": ".join(lines))
 
 
 def unknown_choice(path: str, known: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from diffseg.texts import counted
 from eval.results.run_results import RunResults, read_run_results
 from eval.results.tables import TABLES, write_tables
 from eval.storage.written import WrittenFiles
@@ -67,7 +68,7 @@ def report_jobs(run: RunOpen) -> list[int]:
         opened.tracking.finish()
         if failed:
             print(
-                f"{opened.plan.prefix}{failed} evaluation{'s' * (failed > 1)} failed; for the reasons, see "
+                f"{opened.plan.prefix}{counted(failed, 'evaluation')} failed; for the reasons, see "
                 f"{opened.plan.folder}/per_image.csv",
                 file=sys.stderr,
             )
