@@ -10,7 +10,7 @@ from pathlib import Path
 from datasets.base import DatasetError
 from datasets.photos import PHOTO_FILES
 from diffseg.backbones import WeightsError
-from diffseg.command import run_command
+from diffseg.command import ERROR_STATUS, run_command
 from diffseg.command_line import Parser, path_argument, positive_int
 from diffseg.paths import NoHome
 from diffseg.photos import PhotoError
@@ -21,7 +21,6 @@ from experiments.paper.setups import BACKBONES, FIGURES, origin, setups
 from experiments.plotting.all_plots import all_plots
 from experiments.plotting.saving import are_saved, save
 
-USAGE_STATUS = 2
 OUT = Path("results/figures")
 
 DESCRIPTION = """\
@@ -64,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _draw_papers(args)
     except (ResultsError, PhotoError, DatasetError, WeightsError, NoHome, WriteError, ValueError) as error:
         print(f"figures: {error}", file=sys.stderr)
-        return USAGE_STATUS
+        return ERROR_STATUS
     return 0
 
 

@@ -9,14 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffseg.command import run_command
+from diffseg.command import ERROR_STATUS, run_command
 from diffseg.command_line import Parser, path_argument
 from eval.results.reading import ResultsError
 from eval.results.tables import write_csv
 from eval.storage.files import WriteError, make_folder, write_text
 from experiments.paper.leaderboard import html_page, latex_page, leaderboard, markdown_page
-
-USAGE_STATUS = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_text(args.out / "leaderboard.html", html_page(table))
     except (ResultsError, WriteError) as error:
         print(f"leaderboard: {error}", file=sys.stderr)
-        return USAGE_STATUS
+        return ERROR_STATUS
     print(f"{text}\nLeaderboard: {args.out}/leaderboard.html, .csv, .md, .tex")
     return 0
 

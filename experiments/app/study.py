@@ -23,7 +23,7 @@ from diffseg.segmenters.base import Scene, Segmenter
 
 LONGEST = 800  # pixels: longer side of a picture on the page; downloads have the size of the original
 TENSORS = 2  # aggregated tensors in the cache: switching between two choices of R costs nothing
-RESULTS = 16  # segmentations in the cache
+CACHED_RESULTS = 16  # segmentations in the cache
 
 Weights = tuple[float, ...]
 """R: one number >= 0 a side, finest side first."""
@@ -75,7 +75,7 @@ class Study:
         # The cached functions do not refer to self: a reference cycle would keep about 1 GB alive after the study.
         self._aggregated = lru_cache(TENSORS)(partial(_aggregate, self.maps))
         self._segment = partial(_segment, self._aggregated, self.maps.features, self._square)
-        self._result = lru_cache(RESULTS)(self._segment)
+        self._result = lru_cache(CACHED_RESULTS)(self._segment)
 
     @property
     def sides(self) -> tuple[int, ...]:

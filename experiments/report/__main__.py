@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from diffseg.command import run_command
+from diffseg.command import ERROR_STATUS, run_command
 from diffseg.command_line import Parser, path_argument
 from diffseg.palette import palette
 from eval.results.markdown import caption, coarse, fixed
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from experiments.report.gallery import GalleryPicture
 
 PAGE = Path(__file__).with_name("page")
-USAGE_STATUS = 2
 FACTS = {
     "dataset": "Data set",
     "label_source": "Ground truth",
@@ -219,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_text(output, report(results, shown, reasons))
     except (ResultsError, WriteError) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(USAGE_STATUS)
+        sys.exit(ERROR_STATUS)
     for reason in reasons:
         print(f"not in the gallery: {reason}", file=sys.stderr)
     print(f"Report: {output} ({output.stat().st_size / 1e6:.1f} MB, {len(shown)} pictures in the gallery)")

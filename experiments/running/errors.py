@@ -15,7 +15,7 @@ from yaml import MarkedYAMLError, YAMLError
 
 from datasets.base import DatasetError
 from diffseg.backbones import WeightsError
-from diffseg.command import TRACEBACK, one_line
+from diffseg.command import ERROR_STATUS, TRACEBACK, one_line
 from diffseg.parts import nearest, unknown_key
 from diffseg.texts import on_one_line
 from eval.config import ConfigError
@@ -26,7 +26,7 @@ USER_ERRORS = (
     *(ConfigError, DatasetError, WeightsError, RecordError, WriteError),
     *(HydraException, OmegaConfBaseException, OSError, YAMLError),
 )
-USAGE_STATUS, FAILED_STATUS = 2, 1
+FAILED_STATUS = 1
 
 
 class PicturesFailed(Exception):
@@ -42,14 +42,14 @@ def one_line_errors() -> Iterator[None]:
         raise
     except USER_ERRORS as error:
         print(f"error: {user_message(error)}", file=sys.stderr)
-        sys.exit(USAGE_STATUS)
+        sys.exit(ERROR_STATUS)
     except PicturesFailed:
         sys.exit(FAILED_STATUS)  # the run has said how many
     except Exception as error:  # a user's part may raise any error, and Hydra would print a traceback
         if os.environ.get(TRACEBACK):
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(USAGE_STATUS)
+        sys.exit(ERROR_STATUS)
 
 
 def user_message(error: Exception) -> str:
