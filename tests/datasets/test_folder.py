@@ -22,7 +22,6 @@ from datasets.base import VOID, DatasetError
 from datasets.files import warn_once
 from datasets.folder import FolderDataset
 from datasets.reading import read_any_label
-from eval.class_counts import mean_classes
 from eval.config import ConfigError, build
 from tests.helpers.runs import SMALL, evaluate
 
@@ -285,13 +284,6 @@ def test_data_sets_with_different_class_files_are_not_equal(root: Path) -> None:
     assert made[0] != made[2]
     assert made[0].fingerprint == made[1].fingerprint != made[2].fingerprint
     assert made[0] != dataset_of(root, limit=1, classes=str(path))
-
-
-def test_mean_of_the_classes_leaves_damaged_pictures_out(root: Path) -> None:
-    Image.fromarray(np.zeros(SHAPE, np.uint8)).save(root / "masks" / "z.png")
-    for id in IDS[1:3]:
-        (root / "masks" / f"{id}.png").write_bytes(b"damaged")
-    assert mean_classes(dataset_of(root)) == 2  # the mean of 3 and 1
 
 
 @pytest.mark.usefixtures("dinov2")

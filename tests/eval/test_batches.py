@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +17,7 @@ from diffseg.attention import AttentionError
 from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.segmenters import lloyd
 from diffseg.segmenters.diffseg import DiffSeg
-from eval.decoding import WORKERS, decode, decoded_ahead
+from eval.decoding import decode
 from eval.row_progress import Job
 from eval.rows import prepare
 from eval.run import run as run_jobs
@@ -215,25 +213,6 @@ def test_a_wrong_batch_size_is_one_line(run: Callable[..., Run], size: int | str
     assert done.status == 2
     assert len(done.err.strip().splitlines()) == 1
     assert "batch_size" in done.err
-
-
-def test_pictures_are_decoded_ahead_but_not_all() -> None:
-    """Other threads decode in order. If the run ends early, the pictures not yet begun are not decoded."""
-    started: list[str] = []
-
-    class Slow:
-        def load(self, id: str) -> Any:
-            started.append(id)
-            assert threading.current_thread() is not threading.main_thread()
-            time.sleep(0.01)
-            return Photos().load(Photos().ids[0])
-
-    ids = [str(number) for number in range(50)]
-    pictures = decoded_ahead(Slow(), ids, 56, [56], ahead=4)  # type: ignore[arg-type]
-    taken = [next(pictures)[0] for _ in range(3)]
-    assert taken == ids[:3]
-    pictures.close()  # type: ignore[attr-defined]
-    assert len(started) <= 3 + 4 + WORKERS
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.config import ConfigError
 from eval.results.run_results import read_run_results
 from tests.conftest import ROOT
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings
@@ -83,18 +82,3 @@ def test_results_are_read_without_their_pictures(sweep: Run, monkeypatch: pytest
     after = read_run_results(sweep.folder / "0")
     assert [each.records for each in after.rows] == [each.records for each in before.rows]
     assert np.array_equal(after.rows[0].tables[0].dense(), before.rows[0].tables[0].dense())
-
-
-def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"{tmp_path}/config.yaml: cannot be read"):
-        read_run_results(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"- 1", b"resolved: 3", b"resolved: [{colour: red}]", b"name: w\xe4rd", b"name: ${nothing}"]
-)
-def test_a_damaged_configuration_is_named(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_bytes(content)
-    with pytest.raises(ConfigError, match=f"^{tmp_path}/config.yaml: damaged, or written by another version") as raised:
-        read_run_results(tmp_path)
-    assert "\n" not in str(raised.value)

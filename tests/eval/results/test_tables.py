@@ -3,83 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
-from eval.matching import contingency, match_contingency
+from eval.matching import match_contingency
 from eval.metrics import bootstrap
 from eval.results.columns import setting_names
 from eval.results.markdown import markdown
-from eval.results.names import telling_names
 from eval.results.row_results import RowResults
 from eval.results.tables import per_class, per_image, summary, write_tables
 from eval.scores import SparseTable
 from tests.helpers.made_records import results_of
-
-# fmt: off
-COLUMNS = [
-    "number", "row", "experiment", "dataset", "label_source", "backbone", "size", "sides", "layers", "timestep",
-    "scheme", "weights", "segmenter", "tau", "anchors", "iterations", "rule", "precision", "grid", "clusters", "eps",
-    "min_samples", "noise", "seed", "n_init", "upsample", "protocol", "images", "failed", "segments", "acc",
-    "acc_low", "acc_high", "miou", "miou_low", "miou_high", "ari", "ari_low", "ari_high", "voi", "voi_low", "voi_high",
-    "covering", "covering_low", "covering_high", "published_acc", "published_miou", "seconds_per_image",
-    "device", "dtype", "backbone_weights",
-]
-# fmt: on
-CLASSES = ["sky", "grass", "road"]
-DATASET = {"name": "cocostuff27", "label_source": "stuffthingmaps"}
-DIFFSEG = RowResults(
-    "DiffSeg",
-    "d",
-    {
-        "experiment": "table1",
-        "dataset": DATASET,
-        "backbone": {"name": "dinov2_small", "size": 448, "sides": (32, 16, 8), "layers": [8, 9], "timestep": None},
-        "aggregation": {"scheme": "official", "weights": (1.0, 0.5, 0.0)},
-        "segmenter": {"name": "diffseg", "tau": 0.3, "anchors": 16},
-    },
-    published={"acc": 72.5, "miou": None},
-)
-DBSCAN = RowResults("DBSCAN", "k", {"dataset": DATASET, "segmenter": {"name": "dbscan", "eps": 1e-5}})
+from tests.helpers.worked_results import CLASSES, COLUMNS, DBSCAN, DIFFSEG, RECORDS, ROWS, ok
 
 
-def ok(image: str, prediction: list[int], truth: list[int], seconds: float) -> dict[str, Any]:
-    table = contingency(pd.array(prediction).to_numpy(), pd.array(truth).to_numpy(), len(CLASSES))
-    return {
-        "type": "image",
-        "key": "d",
-        "image": image,
-        "status": "ok",
-        "segments": len(set(prediction)),
-        "table": SparseTable.of(table).to_json(),
-        "device": "cpu",
-        "dtype": "float32",
-        "seconds": {"attention": seconds, "segment": 0.25},
-    }
-
-
-FAILED = {"type": "image", "key": "d", "image": "b", "status": "failed", "reason": "no proposal, at all"}
-RECORDS = {
-    # a: sky has 4 pixels, 3 in one segment. c: grass has 2 pixels, road 2, one of them in the segment of grass.
-    "d": [
-        ok("a", [0, 0, 0, 1, 0], [0, 0, 0, 0, -1], seconds=0.5),
-        FAILED,
-        ok("c", [5, 5, 7, 5], [1, 1, 2, 2], seconds=1.5),
-    ],
-    "k": [],
-}
-ROWS = [DIFFSEG, DBSCAN]
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> dict[str, pd.DataFrame]:
-    write_tables(tmp_path, results_of(ROWS, RECORDS), CLASSES)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+    folder = tmp_path_factory.mktemp("tables")
+    write_tables(folder, results_of(ROWS, RECORDS), CLASSES)
+    assert sorted(path.name for path in folder.iterdir()) == [
         *("confusion.csv", "per_class.csv", "per_image.csv", "summary.csv", "summary.md")
     ]
-    return {path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in tmp_path.glob("*.csv")}
+    return {path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in folder.glob("*.csv")}
 
 
 def test_summary_has_the_columns_and_values(written: dict[str, pd.DataFrame]) -> None:
@@ -230,39 +176,11 @@ def test_the_text_has_one_table_of_scores_and_one_without_classes(tmp_path: Path
     )
 
 
-def test_published_numbers_stand_beside_the_official_score_only() -> None:
-    text = markdown(summary(results_of(ROWS, RECORDS)), ["a", "b"], official_count=2)
-    official, present = text.split("Protocol `present`")
-    assert "72.5 / -" in official
-    assert "| 2, 1 failed |" in official
-    assert "paper" not in present
-
-
-def test_few_images_are_noted() -> None:
-    record = RECORDS[ROWS[0].key][0]
-    for count, caveat in (
-        (1, []),  # one image has no interval
-        (9, ["Intervals over 9 images: coarse."]),
-        (10, []),
-    ):
-        lines = markdown(summary(results_of(ROWS[:1], {ROWS[0].key: [record] * count})), ["a"]).splitlines()
-        assert [line for line in lines if "coarse" in line] == caveat
-
-
 def test_one_image_has_no_interval() -> None:
     results = results_of([DIFFSEG], {"d": RECORDS["d"][:1]})
     assert summary(results)[["acc_low", "acc_high", "miou_low", "miou_high"]].isna().all(axis=None)
     assert per_class(results, CLASSES)[["iou_low", "iou_high"]].isna().all(axis=None)
     assert "| 75.0 |" in " ".join(markdown(summary(results), ["a"]).split())
-
-
-def test_a_table_made_on_several_devices_says_so() -> None:
-    first, failed, last = RECORDS["d"]
-    for device, cell in (("cpu", "cpu"), ("NVIDIA H200", "NVIDIA H200, cpu")):
-        overview = summary(results_of([DIFFSEG], {"d": [{**first, "device": device}, failed, last]}))
-        assert set(overview["device"]) == {cell}
-        assert set(overview["dtype"]) == {"float32"}
-        assert ("Evaluated on several devices: NVIDIA H200, cpu." in markdown(overview, ["a"])) == (", " in cell)
 
 
 def test_every_setting_of_a_segmenter_has_a_column() -> None:
@@ -279,26 +197,3 @@ def test_every_setting_of_a_segmenter_has_a_column() -> None:
     ]
     assert list(summary(results_of([DIFFSEG, DBSCAN], RECORDS)).columns) == COLUMNS
     assert setting_names(table) == [*COLUMNS[2:26], "alpha", "segmenter.size", "segmenter.miou", "way"]
-
-
-def test_namesakes_are_told_apart_by_settings_without_a_fixed_column() -> None:
-    powers = [RowResults("NCut", "", {"segmenter": {"tau": 0.6, "power": power}}) for power in (1, 2)]
-    assert telling_names(powers) == ["NCut, power=1", "NCut, power=2"]
-
-
-def test_namesakes_are_told_apart() -> None:
-    def row(**segmenter: Any) -> RowResults:
-        return RowResults("K-Means-C", "", {"segmenter": {"clusters": 6, **segmenter}, "scoring": {"size": 448}})
-
-    assert telling_names([DIFFSEG, DBSCAN]) == ["DiffSeg", "DBSCAN"]
-    seeds = [row(seed=seed) for seed in range(3)]
-    assert telling_names([DIFFSEG, *seeds]) == ["DiffSeg", *(f"K-Means-C, seed={seed}" for seed in range(3))]
-    # A value that most of them share is not named.
-    changed = [row(seed=0), row(seed=0, upsample="nearest"), row(seed=0, clusters=7)]
-    assert telling_names(changed) == ["K-Means-C", "K-Means-C, upsample=nearest", "K-Means-C, clusters=7"]
-    # One setting is enough if the others follow from it.
-    sizes = [RowResults("DiffSeg", "", {"backbone": {"size": size, "sides": [size // 8]}}) for size in (320, 512)]
-    assert telling_names(sizes) == ["DiffSeg, size=320", "DiffSeg, size=512"]
-    records = {"": [ok("a", [0], [0], seconds=1.0)]}
-    assert per_class(results_of(seeds, records), CLASSES)["row"].unique().tolist() == telling_names(seeds)
-    assert per_image(results_of(seeds, records))["row"].unique().tolist() == telling_names(seeds)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from diffseg.backbones import MissingWeights, tuned_values
-from eval.class_counts import mean_classes
 from eval.config import ConfigError
-from eval.rows import prepare
 from experiments.running.rows import check
-from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
+from tests.helpers.coco_folder import write_folder
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import SMALL, evaluate
 
@@ -101,32 +97,3 @@ def test_a_key_that_only_some_rows_have_is_set_in_these(tmp_path: Path, capsys: 
 def test_malformed_rows_are_refused(rows: str) -> None:
     with pytest.raises(ConfigError, match="rows: must be a list of "):
         rows_of(f"rows={rows}")
-
-
-def test_mean_classes_counts_the_classes_in_the_squares_of_all_pictures(tmp_path: Path) -> None:
-    """Margins, void pixels and the limit of the run make no difference."""
-    root = write_folder(tmp_path)
-    with Image.open(image_of(root, IDS[0])) as image:
-        width, height = image.size
-    for id, things in zip(IDS, ([0, 1, 15], [0, 15, 24, 25, 39], [0, 2]), strict=True):
-        label = np.full((height, width), 255, np.uint8)
-        label[0, : (width - height) // 2] = 61
-        label[: len(things), width // 2] = things
-        Image.fromarray(label).save(label_of(root, id))
-    rows = rows_of("dataset=cocostuff27", f"dataset.root={root}", "dataset.limit=1", "segmenter=kmeans_c")
-    dataset = rows[0].dataset
-    counts = [
-        len(np.unique(dataset.load(id).label[:, (width - height) // 2 : (width + height) // 2])) - 1 for id in IDS
-    ]
-    assert mean_classes(dataset) == round(sum(counts) / 3)
-    assert len(set(counts)) > 1
-
-
-@pytest.mark.usefixtures("dinov2")
-def test_clusters_that_are_null_become_the_mean_number_of_classes() -> None:
-    (row,) = rows_of("segmenter=kmeans_c", "segmenter.clusters=null", "dataset.limit=1")
-    expected = mean_classes(row.dataset)
-    assert prepare(row).settings["segmenter"]["clusters"] == expected
-    assert 2 <= expected <= 6
-    (fixed,) = rows_of("segmenter=kmeans_c", "dataset.limit=1")
-    assert prepare(fixed).settings["segmenter"]["clusters"] == 6
