@@ -189,7 +189,14 @@ def test_html_in_names_of_files_stays_text(dinov2: Path, tmp_path: Path, capsys:
     for seed, id in enumerate(ids):
         write_pair(root, id, seed)
     image_of(root, "c").write_bytes(b"no picture")
-    overrides = ("dataset=cocostuff27", f"dataset.root='{root}'", "allow_failures=true", "name='<i>'", *SMALL)
+    overrides = (
+        "dataset=cocostuff27",
+        f"dataset.root='{root}'",
+        "allow_failures=true",
+        "name='<i>'",
+        "panels=2",
+        *SMALL,
+    )
     run = evaluate(tmp_path / "run", *overrides, capture=capsys)
     assert run.status == 0, run.err
     page = page_of(run)
@@ -208,7 +215,9 @@ def test_without_its_data_set_a_page_has_all_but_the_gallery(
     dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_pair(tmp_path / "data", "a")
-    run = evaluate(tmp_path / "run", "dataset=cocostuff27", f"dataset.root={tmp_path / 'data'}", *SMALL, capture=capsys)
+    run = evaluate(
+        tmp_path / "run", "dataset=cocostuff27", f"dataset.root={tmp_path / 'data'}", "panels=1", *SMALL, capture=capsys
+    )
     assert run.status == 0, run.err
     assert "photo" in data_of(page_of(run))["pictures"][0]
     # Other pictures under the same names are no ground truth for these label maps.
@@ -225,7 +234,7 @@ def test_without_its_data_set_a_page_has_all_but_the_gallery(
 
 
 def test_a_sweep_is_one_page(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    overrides = ("segmenter.tau=0.1,0.4", "dataset.limit=1", *SMALL)
+    overrides = ("segmenter.tau=0.1,0.4", "dataset.limit=1", "panels=1", *SMALL)
     run = evaluate(tmp_path / "sweep", *overrides, capture=capsys, multirun=True)
     assert run.status == 0, run.err
     data = data_of(page_of(run))
