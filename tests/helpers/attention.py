@@ -46,3 +46,8 @@ def bilinear(grid: NDArray, size: int) -> NDArray:
             lower = grid[bottom, left] * (1 - x + left) + grid[bottom, right] * (x - left)
             result[row, column] = upper * (1 - y + top) + lower * (y - top)
     return result
+
+
+def quarters(side: int) -> torch.Tensor:
+    half = torch.arange(side) * 2 // side
+    return (2 * half[:, None] + half).flatten()

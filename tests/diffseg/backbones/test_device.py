@@ -55,3 +55,12 @@ def test_batches_fit_the_free_memory(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(gigabytes * 1e9), int(141e9)))
     assert batch_size_for(torch.device("cuda:0"), size) == expected
     assert batch_size_for(torch.device("cpu"), size) == 1
+
+
+def test_device_names_are_checked() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ValueError, match="device: cuda:99 is not available"):
+        pick_device("cuda:99")
+    with pytest.raises(ValueError, match="device: must be auto, cpu, cuda"):
+        pick_device("gpu")

@@ -24,11 +24,6 @@ LAYERS = {16: 5, 8: 5, 4: 5, 2: 1}
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
-
-
-@pytest.fixture(scope="module")
 def model(tiny: Path) -> UNetAttention:
     return StableDiffusion(str(tiny), SIZE).load("cpu")
 

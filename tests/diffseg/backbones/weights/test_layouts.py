@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
 from diffseg.backbones.stable_diffusion import StableDiffusion
@@ -168,27 +168,6 @@ def test_one_file_alone_is_loaded_with_the_published_configuration(
     if family != "sdxl":
         with pytest.raises(BrokenWeights, match="holds no tokenizer, which words need"):
             PromptEncoder(spec, torch.device("cpu"))
-
-
-SIZES = {  # numbers of weights of the published models
-    "sd1": (859_520_964, 83_653_863, {"": 123_060_480}),
-    "sd2": (865_910_724, 83_653_863, {"": 340_387_840}),
-    "sdxl": (2_567_463_684, 83_653_863, {"": 123_060_480, "_2": 694_659_840}),
-}
-
-
-@pytest.mark.parametrize("family", SIZES)
-def test_published_configurations_have_the_published_number_of_weights(family: str) -> None:
-    def count(module: torch.nn.Module) -> int:
-        return sum(weight.numel() for weight in module.parameters())
-
-    published, (unet, vae, texts) = ARCHITECTURES[family], SIZES[family]
-    with torch.device("meta"):
-        assert count(UNet2DConditionModel.from_config(dict(published.unet))) == unet
-        assert count(AutoencoderKL.from_config(dict(published.vae))) == vae
-        for suffix, kind in {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}.items():
-            if suffix in texts:
-                assert count(kind(CLIPTextConfig(**published.text_encoders[suffix]))) == texts[suffix]
 
 
 def test_files_that_are_no_stable_diffusion_are_refused(model: tuple[str, Path], tmp_path: Path) -> None:

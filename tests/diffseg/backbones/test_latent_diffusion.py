@@ -1,0 +1,106 @@
+"""Latent diffusion models: their sides, their files and their fingerprint."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.latent_diffusion import LatentDiffusion, published_files
+from diffseg.backbones.stable_diffusion import PUBLISHED_FILES, StableDiffusion
+from tests.conftest import ROOT
+
+
+@dataclass(frozen=True)
+class Coarse(LatentDiffusion):
+    """A model without attention at the finest side, with two text encoders."""
+
+    DENOISER: ClassVar[str] = "transformer"
+    FACTORS: ClassVar[tuple[int, ...]] = (2, 4)
+    TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("", "_2")
+    LAST_TIMESTEP: ClassVar[int] = 1000
+
+    path: str = "somebody/coarse"
+
+
+def test_sides_are_those_of_the_latent_over_the_factors() -> None:
+    assert LatentDiffusion("somebody/model", size=512).sides == (64, 32, 16, 8)
+    assert Coarse(size=96).sides == (6, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        (StableDiffusion, {"size": 500}, "size: must be a positive multiple of 64, got 500"),
+        (StableDiffusion, {"size": 0}, "size: must be a positive multiple of 64, got 0"),
+        (StableDiffusion, {"timestep": 1000}, r"timestep: must be 0\.\.999, got 1000"),
+        (StableDiffusion, {"timestep": -1}, r"timestep: must be 0\.\.999, got -1"),
+        (Coarse, {"size": 80}, "size: must be a positive multiple of 32, got 80"),
+        (Coarse, {"timestep": 1001}, r"timestep: must be 0\.\.1000, got 1001"),
+    ],
+)
+def test_values_out_of_range_are_refused(kind: type[LatentDiffusion], change: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind("somebody/model", **change)  # type: ignore[arg-type]
+
+
+def test_specs_that_differ_in_the_time_step_share_the_encoder() -> None:
+    spec = LatentDiffusion("somebody/model")
+    assert replace(spec, timestep=5, tuned={"diffseg": {}}).encoder == spec.encoder
+    changes: list[dict[str, Any]] = [{"path": "x/y"}, {"size": 64}, {"dtype": "tf32"}, {"compile": True}]
+    assert len({spec.encoder, *(replace(spec, **change).encoder for change in changes)}) == 5
+
+
+def test_every_text_encoder_is_downloaded() -> None:
+    published = Coarse().published
+    assert published == published_files(("", "_2"), published[2:4])
+    assert published[:4] == (
+        *("vae/config.json", "vae/diffusion_pytorch_model.safetensors"),
+        *("transformer/config.json", "transformer/diffusion_pytorch_model.safetensors"),
+    )
+    assert {"text_encoder/model.safetensors", "text_encoder_2/model.safetensors", "tokenizer_2/vocab.json"} <= {
+        *published
+    }
+    assert not any("unet" in name for name in published)
+    assert len(published) == len(set(published)) == 4 + 2 * 6
+
+
+def test_fingerprint_follows_the_weights(tiny: Path, tmp_path: Path) -> None:
+    expected = StableDiffusion(str(tiny)).fingerprint
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    assert StableDiffusion(str(copy)).fingerprint == expected
+    weights = load_file(copy / "unet/diffusion_pytorch_model.safetensors")
+    weights["conv_in.bias"][0] += 1
+    save_file(weights, copy / "unet/diffusion_pytorch_model.safetensors", {"format": "pt"})
+    assert StableDiffusion(str(copy)).fingerprint != expected
+
+
+@pytest.mark.parametrize("name", PUBLISHED_FILES)
+def test_a_missing_file_is_named(tiny: Path, tmp_path: Path, name: str) -> None:
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    (copy / name).unlink()
+    with pytest.raises(MissingWeights) as caught:
+        StableDiffusion(str(copy)).check()
+    message = str(caught.value)
+    assert name in message
+    assert str(copy) in message
+    assert "\n" not in message
+
+
+def test_the_check_imports_no_torch(tiny: Path) -> None:
+    code = (
+        "import sys; from diffseg.backbones.stable_diffusion import StableDiffusion; "
+        f"StableDiffusion({str(tiny)!r}).check(); print('torch' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": ""}, capture_output=True, text=True
+    )
+    assert (run.stdout.strip(), run.stderr) == ("False", "")

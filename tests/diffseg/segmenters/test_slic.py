@@ -1,0 +1,45 @@
+"""SLIC against scikit-image called directly."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diffseg.segmenters.slic import SLIC
+from tests.helpers.two_tone import scene, two_tone
+
+
+def test_slic_equals_scikit_image() -> None:
+    segmentation = pytest.importorskip("skimage.segmentation")
+    image, inside = two_tone()
+    expected = segmentation.slic((image / 255).permute(1, 2, 0).numpy(), 12, 5.0, start_label=0)
+    labels = SLIC(12, 5.0)(scene(image))
+    np.testing.assert_array_equal(labels.numpy(), expected)
+    mixed = [label for label in labels.unique() if 0.1 < float(inside[labels == label].float().mean()) < 0.9]
+    assert not mixed  # superpixels keep to the square's border
+
+
+def test_slic_without_scikit_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
+    with pytest.raises(ValueError, match="scikit-image is not installed: pip install scikit-image"):
+        SLIC().resolved(8, {})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: SLIC(0), "^clusters: must be"),
+        (lambda: SLIC(compactness=0), "^compactness: must be"),
+        (lambda: SLIC()(scene()), "^image: the scene has no picture"),
+    ],
+)
+def test_values_out_of_range_are_refused(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_clusters_are_those_of_the_data_set_if_not_given() -> None:
+    assert SLIC(None).resolved(8, {"clusters": 7}).clusters == 7
