@@ -21,7 +21,7 @@ from experiments.paper.setups import FIGURES as PAPER
 from experiments.paper.setups import setups
 from experiments.plotting.all_plots import all_plots
 from experiments.plotting.plots import paired as paired_plot
-from experiments.plotting.saving import KINDS, save
+from experiments.plotting.saving import KINDS
 from tests.helpers.runs import SMALL, evaluate
 
 
@@ -175,14 +175,6 @@ def test_without_out_figures_lie_in_the_results_and_photographs_of_one_name_stay
     run = evaluate(tmp_path / "run", *SMALL, "dataset.limit=1", "panels=0", capture=capsys)
     assert main([str(run.folder), "--only", "plots"]) == 0
     assert (run.folder / "figures" / "confusion.png").is_file()
-
-
-def test_the_same_figures_are_the_same_bytes(tmp_path: Path) -> None:
-    def draw(folder: str) -> list[bytes]:
-        figure = paper_figures.attention_maps(PHOTO, MAPS, 0.5, (0.3, 0.8), "title")
-        return [path.read_bytes() for path in save({"name": figure}, tmp_path / folder)]
-
-    assert draw("one") == draw("two")
 
 
 def test_figure_4_of_stable_diffusion_has_its_own_time_step_and_tau(

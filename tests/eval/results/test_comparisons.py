@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from eval.matching import Counts
+from eval.metrics import resample_weights
 from eval.results.comparisons import change, mean_interval
 
 
@@ -29,3 +30,10 @@ def test_one_image_has_no_interval() -> None:
     value, low, high = mean_interval(pd.Series([3.0, np.nan]))
     assert value == 3
     assert np.isnan([low, high]).all()
+
+
+def test_mean_interval_is_a_bootstrap_over_the_known_images() -> None:
+    values = pd.Series([3.0, np.nan, 8.0, 1.0, 5.0])
+    drawn = resample_weights(4, 2000, 0)
+    means = [np.repeat([3.0, 8.0, 1.0, 5.0], counts.astype(int)).mean() for counts in drawn]
+    assert mean_interval(values) == pytest.approx((4.25, *np.quantile(means, [0.025, 0.975])))

@@ -24,8 +24,6 @@ from datasets.base import VOID
 from datasets.photos import Photos
 from diffseg.backbones.image import centre_crop
 from diffseg.palette import palette
-from eval.matching import contingency
-from experiments.plotting.colours import class_colours
 from experiments.report.__main__ import main
 from tests.helpers.browser import chromium, console, requests, resize
 from tests.helpers.coco_folder import image_of, write_pair
@@ -273,12 +271,3 @@ def test_a_folder_without_results_is_one_line(tmp_path: Path, capsys: pytest.Cap
         main([str(tmp_path)])
     assert stopped.value.code == 2
     assert re.fullmatch(r"error: .*: no summary\.csv.*\n", capsys.readouterr().err)
-
-
-def test_a_matched_segment_has_the_colour_of_its_class() -> None:
-    labels = np.array([[0, 0, 4, 4], [0, 0, 7, 7]])
-    truth = np.array([[2, 2, 1, 1], [2, 2, 1, VOID]])
-    painted = class_colours(labels, contingency(labels, truth, 3))
-    assert painted.tolist() == [[2, 2, 1, 1], [2, 2, 10, 10]]  # 7 has no class: its colour is 3 + 7
-    # The background takes segment 7, too.
-    assert class_colours(labels, contingency(labels, truth, 3), background=1).tolist() == [[2, 2, 1, 1], [2, 2, 1, 1]]
