@@ -1,4 +1,8 @@
-"""A row that is ready to run: prepared from its configuration, with its torch parts built and checked."""
+"""A row of a run, with its torch parts built and checked.
+
+A row is a `eval.config.RowConfig` as configured, and a `Row` when it is ready to run. `eval.row_progress.RowProgress`
+evaluates its pictures, and `eval.results.row_results.RowResults` holds its records for the tables.
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from scipy.sparse.linalg import ArpackNoConvergence
+from torch import Tensor
 
 from datasets.base import Dataset, DatasetError
 from diffseg.aggregation import Aggregation, underflow_fraction
@@ -160,7 +161,7 @@ class _Batches:
 
         Args:
             pictures: a batch of up to ``size`` pictures.
-            size: number of pictures that pass the backbone: copies of the last one fill the batch.
+            size: number of images that pass the backbone, see `_images`.
             last_try: True records all failures of a single picture. False raises failures of a batch of several
                 pictures, and running out of memory, so that the caller tries smaller parts.
         """
@@ -174,8 +175,7 @@ class _Batches:
         with _recorded_failures(first, self.rows, of_batch):
             # Encode all pictures, once for all rows.
             start = time.perf_counter()
-            filled = [*pictures, *repeat(pictures[-1], size - len(pictures))]
-            encoded = self.model.encode(torch.stack([picture.image for picture in filled]))
+            encoded = self.model.encode(_images(pictures, size))
             seconds = (now(encoded) - start) / len(pictures)
             for rows in grouped(self.rows, lambda each: _backbone_of(each.row)):
                 # Attend, once for the rows of one backbone. Pictures that they do not want keep the shape of the batch.
@@ -188,6 +188,11 @@ class _Batches:
                     attended = seconds + (now(finest) - start) / len(pictures)
                     for picture, maps in zip(pictures, attention, strict=True):
                         _segment(picture.to(finest.device), maps, rows, attended, recorded)
+
+
+def _images(pictures: Sequence[DecodedPicture], size: int) -> Tensor:
+    """The images of a batch ``(size, 3, P, P)``. Copies of the last one fill it, so that all batches have one shape."""
+    return torch.stack([picture.image for picture in (*pictures, *repeat(pictures[-1], size - len(pictures)))])
 
 
 def _segment(

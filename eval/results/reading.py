@@ -5,14 +5,15 @@ Plots, notebooks and reports use only these tables. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from eval.results.columns import setting_names
-from eval.storage.layout import AUDIT_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, SWEEP_CSV
+from eval.results.columns import CONFUSION, setting_names
+from eval.results.sweep import read_jobs
+from eval.storage.layout import AUDIT_CSV, CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV
 
 NEWEST = {SUMMARY_CSV: ["number"], PER_CLASS_CSV: ["number"], PER_IMAGE_CSV: ["number", "tp"]}
 """File -> columns that older versions did not write."""
@@ -87,7 +88,7 @@ def _find_jobs(folders: Sequence[Path]) -> tuple[dict[str, Path], tuple[Path, ..
     finished: dict[str, Path] = {}
     unfinished: list[Path] = []
     for folder in folders:
-        found = dict(_jobs(folder))
+        found = dict(read_jobs(folder))
         done = {job: path for job, path in found.items() if (path / SUMMARY_CSV).is_file()}
         if not done:
             raise ResultsError(
@@ -113,6 +114,25 @@ def _with_common_protocols(summary: pd.DataFrame, folders: str) -> pd.DataFrame:
     return summary[summary["protocol"].isin(common)]
 
 
+def read_confusion(results: Results, setting: str) -> pd.DataFrame:
+    """Reads the lines of ``confusion.csv`` of one setting.
+
+    Args:
+        results: with the setting.
+        setting: a setting in `Results.summary`.
+
+    Returns:
+        Columns `eval.results.columns.CONFUSION`; ``matched_id`` is NaN for segments without a class. Empty without the
+        file.
+    """
+    row = results.summary[results.summary["setting"] == setting].iloc[0]
+    path = results.folders[row["job"]] / CONFUSION_CSV
+    if not path.is_file():
+        return pd.DataFrame(columns=CONFUSION)
+    table = pd.read_csv(path, dtype={"row": str, "matched": str}, keep_default_na=False, na_values={"matched_id": [""]})
+    return table[table["number"] == row["number"]]
+
+
 def swept(summary: pd.DataFrame) -> list[str]:
     """Parameters that vary independently: they have several values while all earlier swept parameters are fixed.
 
@@ -127,20 +147,6 @@ def swept(summary: pd.DataFrame) -> list[str]:
         if (kinds > 1).any():
             varying.append(column)
     return varying
-
-
-def _jobs(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yields the folder of a run, or of each job of a sweep; with ``sweep.csv``, only of the jobs that it lists."""
-    table = folder / SWEEP_CSV
-    if not table.is_file() and ((folder / SUMMARY_CSV).is_file() or not folder.is_dir()):
-        yield "", folder
-        return
-    numbered = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
-    if table.is_file():
-        launched = set(pd.read_csv(table, dtype=str)["job"])
-        numbered = [path for path in numbered if path.name in launched]
-    for path in sorted(numbered, key=lambda path: int(path.name)):
-        yield path.name, path
 
 
 def _read_job(job: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

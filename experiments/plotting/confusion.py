@@ -7,9 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from eval.results.reading import Results
+from eval.results.reading import Results, read_confusion
 from eval.results.tables import PERCENT
-from eval.storage.layout import CONFUSION_CSV
 from experiments.plotting.drawing import FONT, LETTER, MARGIN, add_heading
 from experiments.plotting.selection import describe_data, reported_protocols
 
@@ -57,14 +56,12 @@ def shares_of(results: Results, setting: str, protocol: str) -> pd.DataFrame:
 
     Returns:
         One row for each class in the ground truth and one column for each class of a segment, in the order of the
-        labels. The last column, ``(none)``, is for segments without a class. Empty without ``confusion.csv``.
+        labels. The last column, ``(none)``, is for segments without a class. Empty without lines in ``confusion.csv``.
     """
-    row = results.summary[results.summary["setting"] == setting].iloc[0]
-    path = results.folders[row["job"]] / CONFUSION_CSV
-    if not path.is_file():
+    table = read_confusion(results, setting)
+    table = table[table["protocol"] == protocol]
+    if table.empty:
         return pd.DataFrame()
-    table = pd.read_csv(path, dtype={"row": str, "matched": str}, keep_default_na=False, na_values={"matched_id": [""]})
-    table = table[(table["row"] == row["row"]) & (table["protocol"] == protocol)]
     names = {**dict(zip(table["class_id"], table["class"], strict=True))}
     names |= dict(zip(table["matched_id"].dropna().astype(int), table.dropna()["matched"], strict=True))
     number = max(names, default=-1) + 1

@@ -9,8 +9,8 @@ import pandas as pd
 
 from eval.results.markdown import coarse, fixed, pipe_table, with_interval
 from eval.results.reading import ResultsError, read_results
-from eval.results.tables import write_csv
-from eval.storage.layout import SUMMARY_CSV, SWEEP_CSV
+from eval.results.sweep import write_jobs
+from eval.storage.layout import SWEEP_CSV
 from eval.storage.written import WrittenFiles
 
 
@@ -22,7 +22,7 @@ def list_jobs(sweep: Path, folders: Sequence[Path]) -> None:
         folders: of the jobs.
     """
     WrittenFiles(sweep).add([SWEEP_CSV])
-    _write(sweep, folders, finished=False)
+    write_jobs(sweep, folders, finished=False)
 
 
 def write_sweep_table(sweep: Path, folders: Sequence[Path]) -> None:
@@ -30,7 +30,7 @@ def write_sweep_table(sweep: Path, folders: Sequence[Path]) -> None:
 
     Arguments as in `list_jobs`.
     """
-    _write(sweep, folders, finished=True)
+    write_jobs(sweep, folders, finished=True)
     try:
         overview = _overview(read_results(sweep).summary)
     except ResultsError:  # no job has finished, or the jobs have no protocol in common
@@ -50,17 +50,6 @@ def warn_unused_folders(sweep: Path, count: int) -> None:
     others = [str(number) for number in numbers if number >= count]
     if others:
         print(f"Jobs of earlier launches are kept, but not in these tables: folders {', '.join(others)}", flush=True)
-
-
-def _write(sweep: Path, folders: Sequence[Path], finished: bool) -> None:
-    parts = []
-    for folder in folders:
-        summary = folder / SUMMARY_CSV
-        done = finished and summary.is_file()
-        part = pd.read_csv(summary, dtype=str) if done else pd.DataFrame(index=[0])
-        part.insert(0, "job", folder.name)
-        parts.append(part)
-    write_csv(sweep / SWEEP_CSV, pd.concat(parts))
 
 
 def _overview(summary: pd.DataFrame) -> str:

@@ -8,24 +8,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eval.results.columns import CONFUSION
 from eval.results.reading import Results
 from experiments.plotting.confusion import NO_CLASS, confusion, shares_of
 
 LINES = [
-    ("DiffSeg", "present", 0, "sky", 0, "sky", 30),
-    ("DiffSeg", "present", 0, "sky", 2, "boat", 10),
-    ("DiffSeg", "present", 2, "boat", "", "", 5),
-    ("DiffSeg", "present", 2, "boat", 0, "sky", 15),
-    ("DiffSeg", "official", 0, "sky", 1, "NA", 40),
-    ("other", "present", 0, "sky", 0, "sky", 99),
+    (0, "DiffSeg", "present", 0, "sky", 0, "sky", 30),
+    (0, "DiffSeg", "present", 0, "sky", 2, "boat", 10),
+    (0, "DiffSeg", "present", 2, "boat", "", "", 5),
+    (0, "DiffSeg", "present", 2, "boat", 0, "sky", 15),
+    (0, "DiffSeg", "official", 0, "sky", 1, "NA", 40),
+    (1, "other", "present", 0, "sky", 0, "sky", 99),
 ]
-COLUMNS = ("row", "protocol", "class_id", "class", "matched_id", "matched", "pixels")
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    pd.DataFrame(LINES, columns=COLUMNS).to_csv(tmp_path / "confusion.csv", index=False)
-    row = {"job": "", "setting": "tau=0.3", "name": "DiffSeg", "row": "DiffSeg", "dataset": "photos"}
+    pd.DataFrame(LINES, columns=CONFUSION).to_csv(tmp_path / "confusion.csv", index=False)
+    row = {"job": "", "number": 0, "setting": "tau=0.3", "name": "DiffSeg", "row": "DiffSeg", "dataset": "photos"}
     summary = [{**row, "protocol": protocol, "backbone": "b", "images": 2} for protocol in ("official", "present")]
     nothing = pd.DataFrame()
     return Results(pd.DataFrame(summary), nothing, nothing, nothing, {"": tmp_path}, ())
