@@ -22,7 +22,7 @@ def expanded(path: str | Path, key: str) -> Path:
     """The path with a leading ``~`` or ``~user`` replaced by the home folder.
 
     Args:
-        path: as typed.
+        path: the path as typed.
         key: configuration key or option that holds it, for the message.
 
     Raises:

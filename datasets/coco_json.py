@@ -155,7 +155,7 @@ def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | Non
     Args:
         region: ``segmentation`` of an annotation: a list of polygons ``[x, y, x, y, ...]`` in pixels, or run lengths
             (``size`` and ``counts``, packed into a text or not).
-        height, width: of the picture, in pixels.
+        height, width: size of the picture, in pixels.
 
     Returns:
         Packed run lengths of ``height * width`` pixels; None if every polygon has fewer than `CORNERS` points.

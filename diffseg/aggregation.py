@@ -21,15 +21,15 @@ def side_weights(weights: str | Sequence[float], sides: Sequence[int]) -> dict[i
 
     Args:
         weights: ``"proportional"`` (the weight is the side), ``"finest"``, ``"half"``, ``"quarter"`` or
-            ``"eighth"`` (that side alone), or one number >= 0 a side, finest side first.
+            ``"eighth"`` (that side alone), or one number >= 0 for each side, finest side first.
         sides: sides of the maps, finest first.
 
     Returns:
         side -> weight, not normalised.
 
     Raises:
-        ValueError: an unknown name, a side that the maps lack, not one number a side, or numbers that are negative or
-            all zero.
+        ValueError: an unknown name, a side that the maps lack, more or fewer numbers than sides, or numbers that are
+            negative or all zero.
     """
     if isinstance(weights, str):
         if weights == "proportional":
@@ -87,7 +87,7 @@ def aggregate(
     """Aggregates attention maps into one tensor at the finest side (paper, Eq. 2 and 3).
 
     Each map is upsampled bilinearly (half-pixel centres) in its last two axes, repeated in its first two, weighted and
-    summed. Upsampling multiplies the sum of a map by ``(S/side)**2``; each scheme corrects for that in another way:
+    summed. Upsampling multiplies the sum of a map by ``(S/side)**2``. The schemes correct for that differently:
 
     - ``official`` (the authors' code): every upsampled map is normalised; ``weights`` apply to sides.
     - ``paper`` (Eq. 2 and 3 as written): ``weights`` apply to layers, so the weight of a side is multiplied by its
@@ -105,8 +105,8 @@ def aggregate(
         ``(S*S, S*S)`` float32 on the device of the maps; rows sum to 1. Row ``i*S + j`` belongs to row i, column j.
 
     Raises:
-        ValueError: the maps or layers are invalid (`diffseg.attention.check_sides`); weights are negative, all zero
-            or of other sides; the scheme is unknown.
+        ValueError: the maps or layers are invalid (`diffseg.attention.check_sides`); weights are negative, all zero,
+            or for other sides than those of the maps; the scheme is unknown.
 
     >>> maps = {2: torch.eye(4), 1: torch.ones(1, 1)}  # each place attends to itself; the picture as a whole to itself
     >>> aggregate(maps, weights={2: 1, 1: 1})[0]

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-# Softmax and mean run in float32 or half precision, so row sums are rounded. A larger error is no rounding error.
+# Softmax and mean run in float32 or half precision, so row sums are rounded. A larger error has another cause.
 ROW_SUM_TOLERANCE = 1e-2
 
 

@@ -52,7 +52,7 @@ def run_command(main: Callable[[], Outcome]) -> Outcome:
     r"""Runs a command. An error or Ctrl+C ends it with one line.
 
     - Ctrl+C raises `KeyboardInterrupt` in the command, and ends the process unless the command handles it.
-    - A letter that the terminal cannot show is printed as its code (``\xfc``), so no path or name can end a command.
+    - A letter that the terminal cannot show is printed as its code (``\xfc``), so no path or name makes a command fail.
     - A reader that stops early (``| head``) ends the command without a message.
     - An error that the command does not handle prints one line, which names the place in the code. With the
       environment variable DIFFSEG_TRACEBACK=1 it prints Python's traceback.
@@ -85,8 +85,8 @@ def interruptible(state: str, prefix: str = "") -> Iterator[None]:
     """Context in which Ctrl+C ends the command with status 130 and one line: ``interrupted;``, and then ``state``.
 
     Args:
-        state: what is done, or how to go on.
-        prefix: of the line, such as ``diffseg: ``.
+        state: the results that are complete, or how to resume.
+        prefix: beginning of the line, such as ``diffseg: ``.
     """
     try:
         yield
@@ -96,7 +96,7 @@ def interruptible(state: str, prefix: str = "") -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """Message for an unexpected error: its text, and unless it is an OSError its class and its place in the code.
+    """Message for an unexpected error: its text and, except for OSError, its class and its place in the code.
 
     >>> one_line(FileNotFoundError(2, "No such file or directory", "cat.jpg"))
     "[Errno 2] No such file or directory: 'cat.jpg'"
@@ -116,5 +116,5 @@ def _end_quietly() -> NoReturn:
 
 
 def _handle(handler: Callable[..., object]) -> None:
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell makes its background processes ignore it
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell makes its background processes ignore Ctrl+C
         signal.signal(signal.SIGINT, handler)

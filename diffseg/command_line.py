@@ -1,4 +1,4 @@
-"""What the command lines of this project share: one-line errors, and types of arguments. Imports nothing slow."""
+"""Shared by the command lines of this project: one-line errors, and types of arguments. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def positive_int(text: str) -> int:
 
 def path_argument(text: str) -> Path:
     """Reads an argument as a path; expands ``~``. Raises ArgumentTypeError if it is empty or has no home folder."""
-    if not text:  # else it would be the folder in which the user works
+    if not text:  # Path("") is the current folder
         raise argparse.ArgumentTypeError("is empty; give a path")
     try:
         return expanded(text)

@@ -11,15 +11,16 @@ Arguments = ParamSpec("Arguments")
 Output = TypeVar("Output")
 
 DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")
-"""Device types that can have an autocast mode switched on; each has a mode separate from the others."""
+"""Device types with an autocast mode. Each mode is switched on separately."""
 
 
 def isolated(function: Callable[Arguments, Output]) -> Callable[Arguments, Output]:
     """Decorates a function so that its result does not depend on the caller's torch settings.
 
     Inside `torch.autocast`, matrix products would lose precision or mix dtypes. Under another default device
-    (`torch.set_default_device`), new tensors would not lie beside the function's arguments. Both are switched off
-    while the function runs. The default dtype is process-wide, so it stays: functions name the dtype of new tensors.
+    (`torch.set_default_device`), new tensors would be on another device than the function's arguments. Both are
+    switched off while the function runs. The default dtype is process-wide, so it stays: functions name the dtype of
+    new tensors.
     """
 
     @wraps(function)

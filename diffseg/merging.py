@@ -184,7 +184,7 @@ class Merger:
         precision: Precision,
         grid: Grid,
     ) -> Tensor:
-        """All iterations of merging; arguments as in `segment`.
+        """Runs all iterations of merging; arguments as in `segment`.
 
         Returns:
             ``(K, S*S)`` float64 proposals, K >= 1.
@@ -291,6 +291,6 @@ def refined(aggregated: Tensor, proposals: Tensor) -> Tensor:
     from sklearn.cluster import KMeans  # takes a second to import, and few runs refine
 
     fitted = KMeans(n_clusters=len(proposals), init=proposals.cpu().numpy(), n_init=1).fit(maps.cpu().numpy())
-    # The numbers of empty clusters are closed up.
+    # Some clusters may be empty; the others are renumbered without gaps.
     used, labels = np.unique(fitted.labels_, return_inverse=True)
     return cluster_means(maps, torch.from_numpy(labels), len(used))

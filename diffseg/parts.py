@@ -1,6 +1,6 @@
 """Builds backbones and segmenters by name. The YAML files of ``conf/`` hold all their settings. Imports no torch.
 
-A user's folder in the layout of ``conf/`` (``backbone/NAME.yaml``, ``segmenter/NAME.yaml``) adds parts to them.
+A user's folder in the layout of ``conf/`` (``backbone/NAME.yaml``, ``segmenter/NAME.yaml``) can add more.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ BITS_PER_SAMPLE = 258  # tag of TIFF
 
 CHANNELS, COLOUR_NDIM = 3, 3  # red, green, blue; (h, w, channels)
 
-# Besides OSError, Pillow's decoders raise these on broken bytes. NumPy adds the errors of Python's parser, which reads
-# the header of an array, and those of a header that promises more than fits memory.
+# Besides OSError, Pillow's decoders raise these on broken bytes. NumPy raises the errors of Python's parser, which
+# reads an array's header, and MemoryError if the header announces more than memory holds.
 BROKEN = (
     *(SyntaxError, ValueError, TypeError, EOFError, OverflowError, MemoryError, RuntimeError),
     *(struct.error, TokenError, Image.DecompressionBombError),
@@ -48,8 +48,8 @@ def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Pixels:
 
     Args:
         path: a file, or its open content, in any format that Pillow reads and any mode that it converts to RGB. Grey
-            levels of 16 bits (in TIFF 12, too) or floating point are scaled to 8 bits: white is the largest number of
-            so many bits or 1, or the brightest value if that is larger.
+            levels of 16 bits, of 12 bits (in TIFF) or in floating point are scaled to 8 bits. White is the largest
+            number of that many bits (in floating point 1), or the brightest value if that is larger.
         name: name of the file in error messages; None: its path.
 
     Returns:

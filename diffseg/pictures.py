@@ -25,7 +25,7 @@ VOID = -1
 
 VOID_COLOUR = (0, 0, 0)
 LINE_STEP = 1000
-"""The line between two segments grows by one pixel on each side per so many pixels of the picture's longer side."""
+"""Pixels of the picture's longer side for which the line between two segments grows by one pixel on each side."""
 
 RIM_BRIGHTNESS = 0.65
 
@@ -180,7 +180,7 @@ def fit(image: Pixels, tile_width: int = TILE_WIDTH) -> Pixels:
 
     Args:
         image: ``(h, w, 3)`` uint8 RGB.
-        tile_width: in pixels; a tile is at most `TILE_SHAPE` times as high.
+        tile_width: width of a tile in pixels; a tile is at most `TILE_SHAPE` times as high.
 
     Returns:
         ``(h', w', 3)`` uint8 RGB.
@@ -200,7 +200,7 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Pixels]]], tile_width: int 
     Args:
         rows: the rows from top to bottom; in each, (caption, ``(h, w, 3)`` uint8 RGB) from left to right. Rows may
             differ in length, but none is empty. A caption is one line, shortened if the tile is too narrow.
-        tile_width: in pixels.
+        tile_width: width of a tile in pixels.
 
     Returns:
         ``(h, w, 3)`` uint8 RGB.

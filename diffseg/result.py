@@ -36,11 +36,11 @@ def annotation(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 class Mask(TypedDict):
-    """A segment, with keys of segment-anything's automatic masks.
+    """A segment, with the keys of segment-anything's automatic masks.
 
     Keys:
         segmentation: ``(h, w)`` bool.
-        area: in pixels.
+        area: number of pixels.
         bbox: x, y, width and height in pixels; x and y are those of the upper left corner.
     """
 

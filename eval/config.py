@@ -85,7 +85,7 @@ class RowConfig:
     """A checked row of a run. Its parts are built, but no weights or pictures are loaded.
 
     Attributes:
-        name: in the tables.
+        name: name in the tables.
         composed: the composed configuration.
         choices: group -> name of the chosen YAML file.
         dataset, backbone, protocol: its parts. Aggregation and segmenter import torch, so `eval.rows` builds them.

@@ -25,7 +25,7 @@ class DecodedPicture:
     """A decoded picture with its ground truth.
 
     Attributes:
-        id: of the picture.
+        id: id of the picture.
         shape: height and width before cropping.
         image: the square that enters the backbone, ``(3, P, P)`` float32 in [0, 255].
         truths: side in pixels -> ground truth ``(side, side)`` int16, for each side at which rows are scored.
@@ -72,7 +72,7 @@ def decode(dataset: Dataset, id: str, size: int, scored: Collection[int]) -> Dec
 
     Args:
         dataset: contains the picture.
-        id: of the picture.
+        id: id of the picture.
         size: side P of the square that enters the backbone, in pixels.
         scored: sides of the ground truth, in pixels.
 

@@ -133,7 +133,7 @@ def match_contingency(table: IntArray, protocol: ProtocolName = "official", back
     row, ``FP_c`` the rest of the column. A segment matched with no class adds only to FN.
 
     Args:
-        table: from `contingency`.
+        table: contingency table, from `contingency`.
         protocol: ``official`` scores like the authors: all classes take part. A class absent from the image may be
             matched with a left-over segment, whose pixels then count as its FP; which segment depends on the
             numbering. ``present``: only classes in the image take part, pairs without overlap are no match, and the

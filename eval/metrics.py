@@ -57,7 +57,7 @@ def bootstrap(
         tp, fp, fn: ``(images, n_classes)`` integers, one line per image, at least one.
         labelled: ``(images,)`` integers.
         resamples: number of resamples.
-        seed: of the draw.
+        seed: seed of the draw.
         level: share of the resamples inside the interval, in (0, 1).
 
     Returns:

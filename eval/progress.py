@@ -20,7 +20,7 @@ class Progress:
         total: number of pictures.
         done: number of pictures that an earlier run finished.
         shown: False prints nothing. If several processes share a run, one of them prints.
-        unit: of the count.
+        unit: unit of the count.
     """
 
     def __init__(self, title: str, total: int, done: int = 0, shown: bool = True, unit: str = "img") -> None:

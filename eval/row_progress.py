@@ -38,7 +38,7 @@ class Job:
     """The rows of a run, or of one job of a sweep.
 
     Attributes:
-        rows: in the order of the tables.
+        rows: the rows, in the order of the tables.
         panels: number of pictures, from the first, whose label maps are kept.
         on_record: called with each new record of these rows.
     """
@@ -54,9 +54,9 @@ class RowProgress:
     Jobs with the same row share its progress (`progress_of`).
 
     Args:
-        row: from `eval.rows.prepare`.
+        row: the row, from `eval.rows.prepare`.
         records: open; each result is appended at once.
-        folder: with the label maps, see `eval.storage.layout.label_path`.
+        folder: folder of the label maps, see `eval.storage.layout.label_path`.
     """
 
     def __init__(self, row: Row, records: RecordFile, folder: Path) -> None:
@@ -114,7 +114,7 @@ class RowProgress:
         Everything except the matching runs on the device of the tensors.
 
         Args:
-            picture: with its ground truth.
+            picture: the picture with its ground truth.
             aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`; ``(0, 0)`` without attention.
             features: see `diffseg.attention.AttentionMaps`.
             shared: intermediate results that the rows with this tensor share.

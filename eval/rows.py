@@ -68,7 +68,7 @@ def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None)
     """Builds aggregation and segmenter of a row, and fills in their open parameters.
 
     Args:
-        row: as configured.
+        row: the row as configured.
         published: see `Row`.
 
     Raises:

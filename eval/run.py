@@ -149,7 +149,7 @@ class _Batches:
     """Evaluates batches of pictures for the rows of one pass.
 
     Attributes:
-        rows: with the same data set and encoder.
+        rows: rows with the same data set and encoder.
         model: the loaded backbone; None with ``backbone=none``.
     """
 
@@ -202,7 +202,7 @@ def _segment(
 
     Args:
         picture, maps: the picture and its attention.
-        rows: with the same backbone.
+        rows: rows with the same backbone.
         seconds: time to compute the attention.
         recorded: errors that are recorded as failures of the picture. Other errors are raised.
     """

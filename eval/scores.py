@@ -21,7 +21,7 @@ class SparseTable:
     """Contingency table of one image (`eval.matching.contingency`) without empty cells, as stored in records.
 
     Attributes:
-        shape: of the whole table, classes and segments ``(n_classes, K)``.
+        shape: shape of the whole table, classes and segments ``(n_classes, K)``.
         classes, segments, pixels: ``(m,)`` int64, row, column and value of each cell that is not 0.
     """
 
@@ -61,7 +61,7 @@ def matched_images(
     """Yields for each image its table, and the classes and segments of its matched pairs.
 
     Args:
-        tables: of all images of the data set.
+        tables: tables of all images of the data set.
         protocol: ``official`` or ``present`` (`eval.matching.match_contingency`), or ``dataset``: the sum of all tables
             is matched as in ``present``, and all images use this match. A segment without a class adds only to FN.
         background: the class that may match many segments; None: no such class.

@@ -58,7 +58,7 @@ class Shard:
     """The share of this process in a run.
 
     Attributes:
-        index: of this process, 0..count-1. Only process 0 writes tables and prints.
+        index: number of this process, 0..count-1. Only process 0 writes tables and prints.
         count: number of processes.
     """
 

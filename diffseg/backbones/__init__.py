@@ -28,7 +28,7 @@ lets a GPU convolve and multiply with 10 bits of mantissa."""
 
 
 PATH_ARGUMENT = "path=DIR"
-"""How a Python user gives a folder of weights, in messages. Commands put their own option in its place."""
+"""Argument for a folder of weights in messages to a Python user. Commands replace it with their option."""
 
 
 class WeightsError(Exception):
@@ -132,7 +132,7 @@ class Backbone(Protocol):
 
     @property
     def encoder(self) -> Hashable:
-        """Equal for specs that can share a loaded model and its encoded pictures (`AttentionModel.encode`)."""
+        """Key that is equal for specs that can share a loaded model and encoded pictures (`AttentionModel.encode`)."""
         ...
 
     def check(self) -> None:
@@ -150,7 +150,8 @@ def tuned_values(spec: Backbone, segmenter: str | None, dataset: str = "") -> di
     Args:
         spec: spec of the backbone.
         segmenter: key in `Backbone.tuned` (the segmenter's ``tuned_key``); None: no values are tuned for it.
-        dataset: name of the data set. If values differ between data sets, its value is used, or else the default.
+        dataset: name of the data set, for parameters whose value depends on it. A data set without a value takes the
+            default.
 
     Returns:
         parameter -> value.

@@ -1,7 +1,7 @@
 """Positional debiasing: removes the part of the features that depends only on the place (INSID3, arXiv 2603.28480).
 
-The features of a black picture differ only in that part. INSID3 removes their first 500 singular vectors (DINOv3). A
-small model has fewer, so here the number of vectors follows from their share of the variance.
+The features of a black picture differ from place to place only in that part. INSID3 removes their first 500 singular
+vectors (DINOv3). A small model has fewer, so here the number of vectors follows from their share of the variance.
 """
 
 from __future__ import annotations

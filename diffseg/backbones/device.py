@@ -8,8 +8,8 @@ NO_MEMORY = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 """Texts in the errors that torch raises when its CPU allocator, CUDA, cuBLAS or cuDNN gets no memory."""
 
 LARGEST_BATCH = 16
-# Bytes for each pixel that enters. Stable Diffusion v1.4 in float16 with batches of 16 took 8.7 GB at its peak on an
-# H200, weights included: about 2,000 a pixel. float32 takes twice as much.
+# GPU memory for each input pixel. Stable Diffusion v1.4 in float16 with batches of 16 took 8.7 GB at its peak on an
+# H200, weights included: about 2,000 bytes a pixel. float32 takes twice as much.
 BYTES_A_PIXEL = 4096
 
 

@@ -82,8 +82,8 @@ class StableDiffusion3(DiffusionTransformer):
 class Flux(DiffusionTransformer):
     """FLUX.1. Its prompt is CLIP's embedding of the empty text. T5, which computes the text tokens, is left out.
 
-    So the model gets no text tokens, for which it was not trained. Blocks are numbered through both kinds: first the 19
-    with separate streams for picture and text, then the 38 with a single stream.
+    So the model gets no text tokens, although it was never trained without them. Block numbers run through both kinds:
+    first the 19 with separate streams for picture and text, then the 38 with a single stream.
     """
 
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)

@@ -23,7 +23,7 @@ from diffseg.precision import float32_products
 BLOCK = 2**21
 BLOCK_CUDA = 2**25
 
-FLASH_MULTIPLE, WIDEST = 8, 256  # head dimensions that flash attention takes without padding
+FLASH_MULTIPLE, WIDEST = 8, 256  # flash attention takes head dimensions that are multiples of 8, up to 256, unpadded
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor | None, total: Tensor) -> Tensor | None:
@@ -54,8 +54,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor | None, total: Tensor) -> T
 def add(total: Tensor, query: Tensor, key: Tensor) -> None:
     """Adds ``softmax(query key^T / sqrt(d))``, averaged over the heads, to ``total``. Uses only torch.
 
-    It computes in float32 for every dtype of the layer, which ``upcast_attention`` of some models demands. It works
-    head by head, in blocks of rows: all heads of a layer at once would take 512 MB a picture at S = 64.
+    It computes in float32, whatever the layer's dtype: models with ``upcast_attention`` demand that. It works head by
+    head, in blocks of rows: all heads of a layer at once would take 512 MB a picture at S = 64.
 
     Args:
         total: ``(B, N, N)`` float32, added to in place.
@@ -79,7 +79,7 @@ def _has_triton() -> bool:
 
 
 def fusable(query: Tensor) -> bool:
-    """True if the Triton kernel can collect from ``(B, heads, N, d)`` queries. Otherwise torch does."""
+    """True if the Triton kernel can handle the queries ``(B, heads, N, d)``; otherwise torch does."""
     width = query.shape[-1]
     return (
         query.is_cuda

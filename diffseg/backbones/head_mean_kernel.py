@@ -15,7 +15,7 @@ SMALLEST_TILE = 16  # smallest number of rows or columns in a matrix product of 
 PIPELINE = 3  # tiles that Triton keeps in shared memory at a time (its default number of stages)
 WARPS, LARGE_TILE, LARGE_TILE_WARPS = 4, 128 * 128, 8
 SHARED_MEMORY_H100 = 232_448  # bytes
-TENSOR_CORES_OF_TF32 = 8  # major version of CUDA's compute capability
+TENSOR_CORES_OF_TF32 = 8  # first major version of CUDA's compute capability with TF32
 
 
 @triton.jit

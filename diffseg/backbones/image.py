@@ -1,6 +1,6 @@
 """Turns a picture, and its label map, into the square that enters a backbone.
 
-Benchmark, command line and page all use these functions.
+The benchmark, the command line and the local page all use these functions.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def check_range(images: Tensor) -> None:
     """Checks that pixels are in [0, 255].
 
     Raises:
-        ValueError: values are NaN or outside [0, 255], or all are in [0, 1] and some are fractions: the picture is
-            scaled to [0, 1], and a backbone would see black.
+        ValueError: values are NaN or outside [0, 255], or all are in [0, 1] and some are fractions: a backbone would
+            see a picture scaled to [0, 1] as black.
     """
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= CHANNEL_MAX):  # a NaN fails both comparisons

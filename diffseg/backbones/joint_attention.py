@@ -25,13 +25,15 @@ PATCH = 2  # latents along one side of a token
 
 
 class JointCollector(TorchFunctionMode):
-    """While active, reads queries and keys of every attention, and collects the attention of chosen blocks.
+    """While active, collects the attention of chosen blocks among the picture's tokens.
 
-    It reads the arguments of torch's attention function instead of replacing attention processors. So it sees queries
-    and keys after all that diffusers does to them (normalisation, rotary positions, fused projections, adapters).
+    It reads the arguments of torch's attention function instead of replacing attention processors. So it sees the
+    queries and keys after diffusers' last change to them (normalisation, rotary positions, fused projections,
+    adapters).
 
     Attributes:
-        total: ``(B, n, n)`` float32, heads averaged: sum over the chosen blocks that have run, at the end their mean.
+        total: ``(B, n, n)`` float32, heads averaged. Inside `collect` it is the sum over the chosen blocks that have
+            run, afterwards their mean.
         keys: ``(B, n, C)``, keys of the last chosen block that has run, heads concatenated.
         layers: number of chosen blocks that have run.
     """
@@ -89,7 +91,7 @@ def attention_layers(transformer: Transformer) -> list[nn.Module]:
 def collect(
     transformer: Transformer, blocks: Sequence[int], tokens: int, stop: bool = False
 ) -> Iterator[JointCollector]:
-    """Collects the attention among the picture's tokens of the pass made inside the block.
+    """Collects the attention among the picture's tokens in the pass made inside the ``with`` block.
 
     Args:
         transformer: the transformer that runs.

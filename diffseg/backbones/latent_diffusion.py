@@ -30,7 +30,7 @@ TRAINED_TIMESTEPS = 1000
 
 
 def published_files(suffixes: Sequence[str], denoiser: Sequence[str] = ()) -> tuple[str, ...]:
-    """Files to download of a published repository.
+    """Files to download from a published repository.
 
     Args:
         suffixes: suffixes of its text encoders.
@@ -102,7 +102,7 @@ class LatentDiffusion:
 
     @property
     def published(self) -> tuple[str, ...]:
-        """Files to download of the published repository."""
+        """Files to download from the published repository."""
         return published_files(self.TEXT_ENCODERS, [name.format(self.DENOISER) for name in self.DENOISER_FILES])
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Never
 
 @dataclass(frozen=True)
 class NoBackbone:
-    """A backbone without weights, attention maps and passes, for segmenters that need no attention.
+    """A backbone without weights or attention, for segmenters that need none.
 
     Attributes:
         size: side P in pixels of the square that is segmented and scored.

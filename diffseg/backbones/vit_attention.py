@@ -39,7 +39,7 @@ def patch_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:
 
     Args:
         query: ``(B, heads, n, d)``, of the patch tokens only.
-        key: as ``query``.
+        key: same shape and tokens as ``query``.
         scaling: factor of the products, d**-0.5.
 
     Returns:

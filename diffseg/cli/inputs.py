@@ -72,7 +72,7 @@ def _in_folder(folder: Path, out: Path | None, notes: list[str]) -> list[Path]:
 
 
 def _matching(pattern: Path) -> list[Path]:
-    files = [Path(name) for name in glob.glob(str(pattern), recursive=True)]  # noqa: PTH207 - Path.glob takes no absolute one
+    files = [Path(name) for name in glob.glob(str(pattern), recursive=True)]  # noqa: PTH207 - Path.glob takes no absolute pattern
     if not (photos := sorted(file for file in files if _is_photo(file) and not RESULT.search(file.name))):
         raise ValueError(f"{pattern}: no photograph matches ({', '.join(sorted(SUFFIXES))})")
     return photos

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             problems.append(message_of(error))
         if problems:
             options.exit(2, "".join(f"{options.prog}: {problem}\n" for problem in problems))
-        recipe = _recipe(spec, args)  # before a folder is made
+        recipe = _recipe(spec, args)  # so that wrong settings are reported before folders are made
         _make_folders(args)
         segment = _load(spec, args, recipe)
     except (ValueError, WeightsError) as error:
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with interruptible(_state_of_results(args), f"{options.prog}: "), _json_file(args.json) as masks:
             outputs = _Outputs(args.out, masks, sys.stderr if args.json == "-" else sys.stdout)
             return _run(found.names, segment, outputs, args)
-    except BrokenPipeError:  # the reader, such as head, wants no more: `run_command` ends quietly
+    except BrokenPipeError:  # the reader of the pipe, such as head, has stopped: `run_command` ends quietly
         raise
     except OSError as error:
         reason = f"{error.filename}: cannot be written ({error.strerror})" if error.filename else str(error)

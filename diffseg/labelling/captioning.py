@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 CAPTIONER = "Salesforce/blip-image-captioning-base"
 FILES = ("config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.txt")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Either file is enough. The published repository has the second; transformers reads only its tensors."""
+"""Either file is enough. The published repository has the second; transformers unpickles nothing but its tensors."""
 
 PUBLISHED_FILES = (*FILES, WEIGHTS[1])
 
-MAX_TOKENS = 20  # longest caption, as in the authors' code (the default of transformers then); prompts take 77
+MAX_TOKENS = 20  # longest caption, as in the authors' code (transformers' default at that time); prompts take 77
 
 # Words keep their inner hyphens. A genitive 's, and any other character except spaces, is a separate token.
 TOKEN = re.compile(r"[^\W_]+(?:-[^\W_]+)*|'s|[^\w\s]")
@@ -130,7 +130,7 @@ def locate_captioner(path: str) -> Path:
 
 
 class Captioner:
-    """A loaded BLIP (Li et al., ICML 2022), float32."""
+    """A loaded BLIP captioning model (Li et al., ICML 2022), float32."""
 
     def __init__(self, path: str, device: torch.device) -> None:
         """Loads the model. Raises `WeightsError` as `locate_captioner` does, and if the weights are not BLIP's."""

@@ -22,10 +22,10 @@ class CrossAttentionCollector:
     """Attention processor of diffusers for cross-attention layers that also keeps the attention, heads averaged.
 
     Attributes:
-        maps: one ``side -> (side*side, T)`` float32 mapping a picture. A row says how much that location attends to
-            each of the T tokens; it sums to 1. Inside `collect` a map is the sum over the layers of its side,
-            afterwards their mean. (The authors' code weights the finest side's three decoder layers by 1/3 and all
-            others by 1/5. This slip is not copied.)
+        maps: for each picture, side -> ``(side*side, T)`` float32. Each row holds the attention of one location to the
+            T tokens, and sums to 1. Inside `collect` a map is the sum over the layers of its side, afterwards their
+            mean. (The authors' code weights the finest side's three decoder layers by 1/3 and all others by 1/5. This
+            slip is not copied.)
         layers: side -> number of layers.
     """
 
@@ -67,7 +67,7 @@ class CrossAttentionCollector:
 
 @contextmanager
 def collect(unet: UNet2DConditionModel) -> Iterator[CrossAttentionCollector]:
-    """Collects the cross-attention (``attn2``) of the pass made inside the block; the pass's output stays the same."""
+    """Collects the cross-attention (``attn2``) of the pass inside the ``with`` block. The output stays the same."""
     collector = CrossAttentionCollector()
     with replaced_processors(unet, lambda name: name.endswith("attn2.processor"), collector):
         yield collector
@@ -77,7 +77,7 @@ def collect(unet: UNet2DConditionModel) -> Iterator[CrossAttentionCollector]:
 
 
 class PromptEncoder:
-    """Tokenizer and text encoder (float32) of a Stable Diffusion in the diffusers layout."""
+    """Tokenizer and text encoder (float32) of a Stable Diffusion model in the diffusers layout."""
 
     def __init__(self, spec: StableDiffusion, device: torch.device) -> None:
         """Loads both. Raises `WeightsError` if a file is missing or broken."""

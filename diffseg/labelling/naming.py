@@ -23,7 +23,7 @@ def responses(maps: Mapping[int, Tensor], positions: Sequence[Sequence[int]], si
 
     All sides are resized bilinearly and have the same weight. A word with several tokens or occurrences takes the sum
     of their attention, the probability of attending to any of them. (A mean would give the same map, because the norm
-    removes the factor.) The norm makes words comparable that get very different amounts of attention.
+    removes the factor.) The norm makes words with very different amounts of attention comparable.
 
     The authors' code divides by the sum over all tokens after resizing. That sum is 1, because a softmax over the
     tokens sums to 1 and bilinear resizing keeps the sum. So this step is left out.

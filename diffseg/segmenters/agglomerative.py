@@ -1,6 +1,6 @@
 """Agglomerative clustering of features or attention, average linkage, with scikit-learn.
 
-The first stage of INSID3 (arXiv 2603.28480), which finds the fine segments of a picture from DINOv3's features.
+It is the first stage of INSID3 (arXiv 2603.28480), which finds the fine segments of a picture from DINOv3's features.
 """
 
 from __future__ import annotations

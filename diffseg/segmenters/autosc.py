@@ -63,8 +63,8 @@ def auto_clusters(affinity: Tensor, rule: EigenRule = "paper") -> NDArray[np.int
         rule: see `EigenRule`.
 
     Returns:
-        ``(n,)`` labels in 0..k-1; all 0 if no eigenvalue exceeds the mean of those before it. The authors' code raises
-        UnboundLocalError then, and also if all features are equal, which are one segment here.
+        ``(n,)`` labels in 0..k-1; all 0 if no eigenvalue exceeds the mean of those before it, or if all features are
+        equal. (The authors' code raises UnboundLocalError in both cases.)
     """
     weights = affinity.cpu().double().numpy()  # float64, because the smallest eigenvalues decide
     found = [eigengap(eigvalsh(_normalised_laplacian(weights**alpha))) for alpha in ALPHAS]

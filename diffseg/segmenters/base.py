@@ -103,7 +103,7 @@ class ReadsFiles(Protocol):
 
 
 def needs_attention(segmenter: Segmenter) -> bool:
-    """True if a segmenter reads attention. Other classes set ``needs_attention = False``."""
+    """True if a segmenter reads attention. A class that reads none sets ``needs_attention = False``."""
     return getattr(segmenter, "needs_attention", True)
 
 
@@ -141,7 +141,7 @@ def resolve(segmenter: AnySegmenter, spec: Backbone, dataset: str = "", **values
     """Fills in the open parameters of a segmenter for a backbone.
 
     Args:
-        segmenter: as configured.
+        segmenter: the segmenter as configured.
         spec: spec of the backbone.
         dataset: name of the data set, for values that differ between data sets.
         values: parameter -> value, for parameters that no backbone tunes.

@@ -83,7 +83,7 @@ def _to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsampl
 class KMeans(Refinable):
     """K-means of the S*S attention maps (paper, Section 4.1).
 
-    K-Means-C has a number of ``clusters``; K-Means-S (``clusters: truth``) as many as the picture has classes.
+    K-Means-C has a fixed number of ``clusters``. K-Means-S (``clusters: truth``) has one for each class in the picture.
 
     Attributes:
         clusters: k, 1..S*S; ``truth``: the number of classes in the picture's ground truth; None: the data set's mean

@@ -86,8 +86,8 @@ def _recursion(affinity: Tensor, tau: float) -> Iterator[tuple[float, list[Tenso
     """The steps of `recursive_cut`, depth first.
 
     Yields:
-        For a part that is cut: the largest value of this cut and those above it, and the nodes of both sides. For one
-        that is not: the largest value of the cuts above it, and its nodes.
+        For a part that is cut: the largest value of this cut and those above it, and the nodes of both sides. For a
+        part that is not cut: the largest value of the cuts above it, and its nodes.
     """
     pending = [(0.0, torch.arange(len(affinity), device=affinity.device))]
     while pending:

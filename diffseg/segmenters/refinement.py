@@ -20,7 +20,7 @@ from diffseg.masks import upsample_nearest
 from diffseg.segmenters.base import Scene, picture_of
 
 Refine = Literal["none", "pamr"]
-"""``none``; ``pamr``: see `pamr`."""
+"""``none``: no refinement; ``pamr``: see `pamr`."""
 
 # DiffCut's settings (eval_diffcut.py): labels and picture at 128 x 128, and a median of the labels at the end.
 PAMR_SIDE = 128

@@ -36,7 +36,7 @@ class SLIC(Refinable):
             raise ValueError(f"compactness: must be above 0, got {self.compactness}")
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        """Also raises ValueError if scikit-image is not installed, so that a run fails before it starts."""
+        """Fills in ``clusters``. Raises ValueError if scikit-image is missing, so that a run fails before it starts."""
         _ = _slic()
         return fill_in(self, tuned)
 

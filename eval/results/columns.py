@@ -52,7 +52,7 @@ def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[st
     Such a column has the name of the setting, such as ``alpha``, or ``segmenter.NAME`` if NAME is already a column.
 
     Args:
-        settings: of each row, `eval.results.row_results.RowResults.settings`.
+        settings: settings of each row, `eval.results.row_results.RowResults.settings`.
     """
     columns = dict(SETTINGS)
     for each in settings:

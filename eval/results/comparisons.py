@@ -22,7 +22,7 @@ def counts_by_image(per_image: pd.DataFrame, protocol: str, setting: str) -> dic
     Args:
         per_image: `eval.results.reading.Results.per_image`. Columns used: ``protocol``, ``setting``, ``image``, ``tp``,
             ``fp``, ``fn`` and ``labelled``.
-        protocol, setting: of the lines to read.
+        protocol, setting: protocol and setting of the lines to read.
 
     Returns:
         Image -> its counts, in the order of the table, without failed images.

@@ -33,8 +33,8 @@ def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int |
     """Formats the summary of a run, one table per protocol.
 
     Args:
-        overview: from `eval.results.tables.summary`.
-        names: of its rows, in order, see `eval.results.names.telling_names`.
+        overview: the summary, from `eval.results.tables.summary`.
+        names: names of its rows, in order, see `eval.results.names.telling_names`.
         official_count: number of images in the published evaluation; None if the data set has none.
     """
     blocks = []

@@ -118,7 +118,7 @@ def read_confusion(results: Results, setting: str) -> pd.DataFrame:
     """Reads the lines of ``confusion.csv`` of one setting.
 
     Args:
-        results: with the setting.
+        results: results that contain the setting.
         setting: a setting in `Results.summary`.
 
     Returns:

@@ -19,7 +19,7 @@ class RowResults:
     """A row of the tables with its records. Contingency tables and counts are computed once.
 
     Attributes:
-        name: in the tables; several rows may have the same name.
+        name: name in the tables; several rows may have the same name.
         key: its key in the records, see `eval.settings.row_key`.
         settings: group -> name -> value, see `eval.results.columns.SETTINGS`. A setting that is missing or None
             does not apply.

@@ -26,10 +26,10 @@ def write_config(folder: Path, config: DictConfig, overrides: Sequence[str], row
     """Writes ``config.yaml``, without ``results_dir``. If the configuration has changed, deletes the old tables.
 
     Args:
-        folder: of the tables.
+        folder: folder of the tables.
         config: the composed configuration.
-        overrides: of the command line, without the results folder.
-        rows: in the order of the tables.
+        overrides: overrides on the command line, without the results folder.
+        rows: the rows, in the order of the tables.
 
     Raises:
         WriteError: a file could not be written or deleted.

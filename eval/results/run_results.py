@@ -25,8 +25,8 @@ class RunResults:
     """The rows of a run with their records, and the options of its tables.
 
     Attributes:
-        rows: in the order of the tables.
-        classes: names; the position is the label.
+        rows: the rows, in the order of the tables.
+        classes: class names; the position is the label.
         protocols: scores to report.
         official_count: number of pictures in the published evaluation; None if the data set has none.
         published: CSV of published numbers, see `eval.config.RunConfig`.
@@ -53,11 +53,11 @@ class RunResults:
         """Joins rows with their records.
 
         Args:
-            rows: without records.
-            records: of the run, or of its sweep.
-            ids: of the pictures, in order.
-            dataset, protocol: of all rows.
-            config: of the run.
+            rows: the rows, without records.
+            records: records of the run, or of its sweep.
+            ids: ids of the pictures, in order.
+            dataset, protocol: data set and protocol of all rows.
+            config: configuration of the run.
         """
         return cls(
             [replace(row, records=records.records(row.key, ids)) for row in rows],
@@ -73,7 +73,7 @@ def read_run_results(folder: Path) -> RunResults:
     """Reads the results of a run or job from its ``config.yaml`` and the records.
 
     Args:
-        folder: of the tables. The records of a job are in the folder of its sweep.
+        folder: folder of the tables. The records of a job are in the folder of its sweep.
 
     Raises:
         ConfigError: the folder is not a results folder, see `eval.results.run_config.read_config`.

@@ -16,7 +16,7 @@ def write_jobs(sweep: Path, folders: Sequence[Path], finished: bool) -> None:
 
     Args:
         sweep: folder of the sweep.
-        folders: of the jobs.
+        folders: folders of the jobs.
         finished: False before the jobs run. A job without a summary has a line without scores; before the jobs run,
             every job has.
 
@@ -37,7 +37,7 @@ def read_jobs(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yields name and folder of each job of a sweep; with ``sweep.csv``, only of the jobs that it lists.
 
     Args:
-        folder: of a sweep, or of a run, which is the only job and has the name "".
+        folder: folder of a sweep, or of a run, which is the only job and has the name "".
     """
     table = folder / SWEEP_CSV
     if not table.is_file() and ((folder / SUMMARY_CSV).is_file() or not folder.is_dir()):

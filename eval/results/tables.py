@@ -58,8 +58,8 @@ def write_tables(
 
     Args:
         folder: an existing folder.
-        results: of each row, in order.
-        classes: names; the position is the label.
+        results: results of each row, in order.
+        classes: class names; the position is the label.
         protocols: scores to report.
         official_count: number of images in the published evaluation; None if the data set has none.
 

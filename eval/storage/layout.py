@@ -33,7 +33,7 @@ def label_path(folder: Path, key: str, id: str) -> Path:
 
     Args:
         folder: see `records_folder`.
-        key: of the row.
-        id: of the picture.
+        key: key of the row.
+        id: id of the picture.
     """
     return folder / LABELS / key / f"{id}.png"

@@ -53,9 +53,9 @@ def add_provenance(folder: Path, rows: Sequence[Row], earlier: Sequence[Mapping[
     """Adds the facts of this process, with date and command line, to ``provenance.json``.
 
     Args:
-        folder: with the records.
-        rows: of this process.
-        earlier: from `read_provenance`.
+        folder: folder of the records.
+        rows: rows of this process.
+        earlier: facts of earlier processes, from `read_provenance`.
         command: the command line.
 
     Returns:
@@ -78,7 +78,7 @@ def provenance(settings: Sequence[Mapping[str, Any]], names: Mapping[str, str]) 
     """Facts about a run. A repetition on the same machine and checkout has the same facts.
 
     Args:
-        settings: of each row, `eval.rows.Row.recorded`.
+        settings: settings of each row, `eval.rows.Row.recorded`.
         names: fingerprint -> name of the weights.
 
     Returns:

@@ -23,7 +23,7 @@ class RunFacts:
     Attributes:
         folder: the existing results folder.
         rows: its rows, in the order of the tables, without records.
-        classes: names; the position is the label.
+        classes: class names; the position is the label.
         report: protocols to show.
         pictures: number of pictures in the run.
         sweep: folder of the sweep if the run is a job; None for a single run.

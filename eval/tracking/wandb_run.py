@@ -33,9 +33,9 @@ class RowTracking:
     Args:
         run: the open wandb run.
         number: position of the row in the tables.
-        name: of the row, with the settings that tell it from other rows of this name.
-        row: to log.
-        classes: names.
+        name: name of the row, with the settings that tell it from other rows of this name.
+        row: the row to log.
+        classes: class names.
         report: protocols to show.
     """
 

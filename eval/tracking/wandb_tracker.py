@@ -54,7 +54,7 @@ class WandbTracker:
     WANDB_JOB_TYPE work, too. A setting given here overrules its variable, and one line says so.
 
     Attributes:
-        project: of the wandb runs; None: WANDB_PROJECT, else `PROJECT`.
+        project: project of the wandb runs; None: WANDB_PROJECT, else `PROJECT`.
         entity: user or team; None: WANDB_ENTITY, else wandb's default.
         mode: ``online`` sends to the server; ``offline`` writes files. ``auto``: the value of WANDB_MODE, including
             ``disabled``; if it is not set, online with a login (``wandb login`` or WANDB_API_KEY), else offline.

@@ -28,7 +28,7 @@ class Knob:
     """A numeric setting, shown as a slider.
 
     Attributes:
-        name: of the setting.
+        name: name of the setting.
         about: its description in the YAML file.
         low, high, step: its range; all int, or all float.
         default: within the range.
@@ -63,7 +63,7 @@ class Offer:
     """A segmenter that the page offers.
 
     Attributes:
-        name: of its YAML file.
+        name: name of its YAML file.
         about: its description in the YAML file, one sentence.
         settings: the content of the YAML file.
         knobs, choices: the settings that the page lets a user change.

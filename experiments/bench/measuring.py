@@ -25,7 +25,7 @@ class Line:
 
     Attributes:
         name: begins with the name of its group.
-        unit: of ``ours``, ``theirs``, ``goal`` and ``floor``.
+        unit: unit of ``ours``, ``theirs``, ``goal`` and ``floor``.
         ours: figure of this code; None: unmeasured, and ``note`` says why.
         theirs: figure of the alternative, measured in the same run.
         against: name of the alternative.

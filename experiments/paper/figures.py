@@ -80,7 +80,7 @@ def attention_maps(picture: Pixels, maps: AttentionMaps, tau: float, where: tupl
 
     Args:
         picture: ``(SHOWN, SHOWN, 3)`` uint8.
-        maps: of this picture.
+        maps: attention maps of this picture.
         tau: threshold in nats.
         where: the location, row and column as fractions of the side in [0, 1).
         title: names the model.

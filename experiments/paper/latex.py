@@ -18,7 +18,7 @@ def latex_table(
     """The LaTeX source of a table. Escapes every text.
 
     Args:
-        caption: of the table.
+        caption: caption of the table.
         columns: heading -> cells.
         above: number of rows above a horizontal rule; 0: no rule.
         notes: lines below the table.

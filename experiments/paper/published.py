@@ -23,7 +23,7 @@ def published_table(name: str) -> pd.DataFrame:
     """The rows of a table of the DiffSeg paper.
 
     Args:
-        name: of a CSV file ``table*.csv``, without the suffix.
+        name: name of a CSV file ``table*.csv``, without the suffix.
 
     Returns:
         Columns ``method``; ``resolution``, the side of the square that enters the backbone in pixels, as text, empty

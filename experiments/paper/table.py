@@ -34,7 +34,7 @@ def write_paper_table(folder: Path, published: str, results: Sequence[RowResults
     Args:
         folder: an existing folder.
         published: name of the paper's table, see `published_table`.
-        results: of our rows, in order. Rows that differ only in the seed become one row.
+        results: results of our rows, in order. Rows that differ only in the seed become one row.
         official_count: number of images in the published evaluation; None if the data set has none.
 
     Returns:

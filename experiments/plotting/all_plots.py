@@ -21,7 +21,7 @@ def all_plots(results: Results, compare: Sequence[str] | None = None) -> dict[st
     """Draws every plot that the results allow; returns name -> figure. Names are valid file names.
 
     Args:
-        results: of any number of data sets. Several data sets are plotted separately.
+        results: results of any number of data sets. Several data sets are plotted separately.
         compare: two settings. All others are compared with the first, and the second image by image and class by class,
             in the data sets that have both. None: `experiments.plotting.selection` chooses them (`best`, `contrast`).
 

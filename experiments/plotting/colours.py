@@ -21,7 +21,7 @@ def class_colours(
 
     Args:
         labels: ``(P, P)``, segment of each pixel.
-        table: from `eval.matching.contingency` for these labels.
+        table: contingency table, from `eval.matching.contingency` for these labels.
         background: class of the data set that may match many segments; None: no such class.
 
     Returns:

@@ -21,7 +21,7 @@ def confusion(results: Results, setting: str, chosen: str = "") -> Figure | None
     """Plots a confusion matrix for each protocol: true class (row), class of the segment (column), in % of the row.
 
     Args:
-        results: of one data set.
+        results: results of one data set.
         setting: a setting in `Results.summary`.
         chosen: a text for the heading that says why this setting is shown.
 

@@ -12,9 +12,9 @@ def image_uri(image: Image.Image, kind: str, **options: object) -> str:
     """An image as a data URI.
 
     Args:
-        image: to encode.
+        image: the image to encode.
         kind: PNG, JPEG or WEBP.
-        options: of ``Image.save``.
+        options: options of ``Image.save``.
     """
     file = io.BytesIO()
     image.save(file, kind, **options)

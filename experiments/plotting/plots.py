@@ -62,7 +62,7 @@ def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
     """Plots ACC and mIoU against a parameter.
 
     Args:
-        results: of one data set.
+        results: results of one data set.
         parameter: column of the summary, see `eval.results.columns.setting_columns`.
         line: another parameter, or ``name`` (the method), whose values become separate lines. "": a single line. None:
             the method, or else the next parameter that varies. Points are means over all other parameters.
@@ -164,7 +164,7 @@ def images(results: Results, first: str, second: str, chosen: str = "") -> Figur
     of the tables (see `paired`).
 
     Args:
-        results: of one data set.
+        results: results of one data set.
         first, second: settings.
         chosen: a text for the heading that says how the settings were chosen, see
             `experiments.plotting.selection.contrast`.

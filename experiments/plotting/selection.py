@@ -31,7 +31,7 @@ def contrast(summary: pd.DataFrame, wanted: Sequence[str] | None = None) -> tupl
     setting.
 
     Args:
-        summary: of one data set.
+        summary: summary of one data set.
         wanted: two settings to return instead, with an empty text.
 
     Raises:

@@ -53,7 +53,7 @@ def report(results: Results, shown: Sequence[GalleryPicture], reasons: Sequence[
     """Renders the HTML page.
 
     Args:
-        results: from `read_results`.
+        results: results, from `read_results`.
         shown, reasons: from `read_gallery` for these results.
     """
     script = (PAGE / "report.js").read_text(encoding="utf-8")

@@ -101,7 +101,7 @@ def _read_job(folder: Path, names: Mapping[str, str]) -> tuple[Dataset, list[_Ke
     """The data set of a run or job, and the label maps of its rows.
 
     Args:
-        folder: of the run or job.
+        folder: folder of the run or job.
         names: setting -> ``row``, both of `Results.summary`. Jobs may share rows. Such a row is in the summary, and
             therefore here, only with the first of them.
     """

@@ -123,7 +123,7 @@ def quote_path(argument: str, swept: bool = False) -> str:
     "dataset.root='a b',c"
 
     Args:
-        argument: of the command line.
+        argument: an argument of the command line.
         swept: True if a comma separates the values of a sweep.
 
     Raises:

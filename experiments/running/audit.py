@@ -41,7 +41,7 @@ def write_audit(folder: Path, results: Sequence[RowResults]) -> str:
 
     Args:
         folder: an existing folder.
-        results: of each row. Rows are compared with the first row of the same name.
+        results: results of each row. Rows are compared with the first row of the same name.
 
     Returns:
         The text of ``audit.md``, which also lines up in a terminal.

@@ -34,7 +34,7 @@ def report(rows: Sequence[RowConfig], device: str) -> Iterator[str]:
     """Checks each backbone, and yields lines about it as soon as they are known.
 
     Args:
-        rows: of the run. Their data and weights have been checked.
+        rows: rows of the run. Their data and weights have been checked.
         device: for `diffseg.backbones.Backbone.load`.
 
     Raises:

@@ -25,7 +25,7 @@ class Composer:
         """Composes a configuration. The caller may change it.
 
         Args:
-            overrides: in Hydra's grammar, without sweeps.
+            overrides: overrides in Hydra's grammar, without sweeps.
 
         Raises:
             HydraException, OmegaConfBaseException: an unknown choice or key, or an invalid value.

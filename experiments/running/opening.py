@@ -31,9 +31,9 @@ class JobOpen:
     """A job whose folder is open. A single run is one job.
 
     Attributes:
-        plan: of the job.
+        plan: plan of the job.
         job: for the run loop.
-        tracking: of the job.
+        tracking: tracking of the job.
     """
 
     plan: RunPlan
@@ -46,9 +46,9 @@ class RunOpen:
     """A run or sweep whose records are open and locked.
 
     Attributes:
-        folder: with the records and label maps: ``results_dir``.
-        records: of all jobs.
-        jobs: in order.
+        folder: folder of the records and label maps: ``results_dir``.
+        records: records of all jobs.
+        jobs: the jobs, in order.
         code_changed: True if earlier records were made with other code.
     """
 
@@ -88,8 +88,8 @@ def open_run(folder: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[Row
 
     Args:
         folder: ``results_dir``.
-        plans: of the jobs.
-        rows: of each plan.
+        plans: plans of the jobs.
+        rows: rows of each plan.
 
     Raises:
         RecordError: another process has locked the records, a file is damaged or foreign, or an older version wrote it.

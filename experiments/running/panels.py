@@ -47,7 +47,7 @@ def write_panels(folder: Path, rows: Sequence[Row], panels: int) -> list[Path]:
 
     Args:
         folder: results folder with the label maps.
-        rows: in the order of the tables.
+        rows: the rows, in the order of the tables.
         panels: number of pictures.
 
     Returns:

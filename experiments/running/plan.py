@@ -25,12 +25,12 @@ class RunPlan:
 
     Attributes:
         config: the composed configuration.
-        rows: to evaluate; `experiments.running.rows.check` checks their data and weights.
+        rows: rows to evaluate; `experiments.running.rows.check` checks their data and weights.
         folder: results folder.
         sweep: folder of the sweep if this is a job; None for a single run.
         point: the values that distinguish the job from the other jobs of its sweep.
-        prefix: of messages about a job that runs together with others.
-        overrides: of the command line, without the results folder and the settings of Hydra.
+        prefix: beginning of messages about a job that runs together with others.
+        overrides: overrides on the command line, without the results folder and the settings of Hydra.
         together: True if the jobs of the sweep are evaluated together. Only the launcher ``one_pass`` does that.
     """
 

@@ -18,7 +18,7 @@ def pass_on_to_rows(overrides: Sequence[Override], folders: Sequence[Path]) -> l
     """The overrides as arguments, with ``++`` before the keys of groups that rows choose.
 
     Args:
-        overrides: of the command line.
+        overrides: overrides on the command line.
         folders: that contain groups, the first that has an experiment counts.
     """
     chosen = {group for rows in _rows(overrides, folders) for group in _groups(rows)}

@@ -29,8 +29,8 @@ class _RowSpec:
     """A row in an experiment's YAML, or several rows with the same name.
 
     Attributes:
-        name: in the tables.
-        overrides: as on the command line. A sweep (``segmenter.seed=range(5)``) makes several rows.
+        name: name in the tables.
+        overrides: overrides, as on the command line. A sweep (``segmenter.seed=range(5)``) makes several rows.
         note: a footnote for tables.
     """
 
@@ -49,7 +49,7 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
 
     Args:
         config: the composed configuration of the run.
-        overrides: of the user, in Hydra's grammar.
+        overrides: overrides of the user, in Hydra's grammar.
         choices: group -> name of the chosen YAML file.
 
     Raises:

@@ -31,7 +31,7 @@ def run_plans(plans: Sequence[RunPlan]) -> list[int]:
     Under torchrun, each process evaluates its share of the pictures, and the leading process does the rest.
 
     Args:
-        plans: of a run, or of the jobs of a sweep.
+        plans: plans of a run, or of the jobs of a sweep.
 
     Returns:
         For each plan the number of failures. A picture counts once for each row in which it failed.

@@ -21,7 +21,7 @@ def start_hydra(command: Callable[[], None], arguments: Sequence[str]) -> None:
 
     Args:
         command: the function; it reads ``sys.argv``, which is replaced.
-        arguments: as typed, without ``--rerun`` and ``--tables``.
+        arguments: arguments as typed, without ``--rerun`` and ``--tables``.
 
     Raises:
         ConfigError, HydraException, OmegaConfBaseException: the arguments are wrong, see `normalise_argv`.

@@ -19,7 +19,7 @@ def list_jobs(sweep: Path, folders: Sequence[Path]) -> None:
 
     Args:
         sweep: folder of the sweep.
-        folders: of the jobs.
+        folders: folders of the jobs.
     """
     WrittenFiles(sweep).add([SWEEP_CSV])
     write_jobs(sweep, folders, finished=False)

@@ -22,7 +22,7 @@ def check_files(folder: Path, plans: Sequence[RunPlan]) -> None:
 
     Args:
         folder: folder for the records, which has none yet.
-        plans: of the run, or of the jobs of a sweep.
+        plans: plans of the run, or of the jobs of a sweep.
 
     Raises:
         RecordError: a file with the name of a result file is there, and no run of this version wrote it.

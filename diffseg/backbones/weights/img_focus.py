@@ -170,7 +170,7 @@ def _write(onnx_content: bytes, into: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Fetches the weights, unless they are there, and prints their folder."""
+    """Fetches the weights unless they exist, and prints their folder."""
     try:
         print(fetch())
     except MissingWeights as error:

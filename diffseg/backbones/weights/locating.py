@@ -191,7 +191,7 @@ def missing(path: str, name: str, published: Sequence[str]) -> MissingWeights:
 
 
 def check(path: str, name: str, file: Path) -> None:
-    """Raises `BrokenWeights` if the found file is damaged; for a hub id, with the command that replaces it."""
+    """Raises `BrokenWeights` if the file is damaged. For a hub id, the message names the command that replaces it."""
     try:
         check_file(file)
     except BrokenWeights as error:

@@ -1,4 +1,4 @@
-"""Lets diffusers and transformers read files, and turns every error of theirs into `BrokenWeights`."""
+"""Loads files with diffusers and transformers, and turns their errors into `WeightsError`."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def pretrained(
 
 
 def fitted(module: nn.Module, tensors: Mapping[str, Tensor], file: Path, dtype: torch.dtype) -> Any:
-    """Gives ``module`` the ``tensors`` of ``file``. Returns it as `pretrained` does. Raises `BrokenWeights`."""
+    """Puts the ``tensors`` of ``file`` into ``module``. Returns it as `pretrained` does. Raises `BrokenWeights`."""
     wanted = module.state_dict()
     check_fit(
         module,
@@ -149,8 +149,8 @@ def check_fit(
 ) -> None:
     """Checks that a file's tensors fit ``module``, and are finite.
 
-    Unexpected tensors are allowed, because published files hold unneeded heads, buffers and mask tokens. They are an
-    error if they belong to a further numbered layer of a kind that the module has.
+    Unexpected tensors are allowed, because published files hold unneeded heads, buffers and mask tokens. An extra layer
+    of a kind that the module has, such as a 13th after its 12, is an error.
 
     Raises:
         BrokenWeights: see `pretrained`.

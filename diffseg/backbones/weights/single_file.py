@@ -41,7 +41,7 @@ VAE: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """Configurations of a published model, without the defaults of diffusers and transformers.
+    """Configurations of a published model: the values that differ from the defaults of diffusers and transformers.
 
     Attributes:
         unet, vae: configurations of diffusers' classes.
