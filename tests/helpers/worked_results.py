@@ -45,6 +45,7 @@ def ok(image: str, prediction: list[int], truth: list[int], seconds: float) -> d
         "image": image,
         "status": "ok",
         "segments": len(set(prediction)),
+        "underflow": None,
         "table": SparseTable.of(table).to_json(),
         "device": "cpu",
         "dtype": "float32",
