@@ -44,7 +44,7 @@ class Camvid(PairedDataset):
 
     @property
     def official_count(self) -> int | None:
-        """Pictures of the split."""
+        """Number of pictures of the split."""
         return COUNTS[self.split]
 
     @property

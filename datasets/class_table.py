@@ -56,8 +56,8 @@ def read_class_table(path: Path) -> ClassTable:
     """Reads a CSV file of classes.
 
     Each line after the header is a value in the label files. The first column holds the value, the last two its label
-    (-1: void) and the name of the label; columns between them are for the reader. A file with a single column
-    lists names: the value is the position.
+    (-1: void) and the name of the label; columns between them are ignored. A file with a single column lists names:
+    the value is the position.
 
     Raises:
         ValueError: the file cannot be read, or its lines contradict each other; the message names the file and line.

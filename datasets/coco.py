@@ -87,7 +87,7 @@ class CocoVal2017(PairedDataset):
             if not path.is_file():
                 missing = f"{self._map_folder}: no label maps" if self.labels == "auto" else f"{path}: no labels"
                 raise DatasetError(f"{missing} there; {self._instructions}")
-        _ = self._json  # a damaged file ends the run now, not once for each picture
+        _ = self._json  # reports a damaged file now, instead of once for each picture
 
     def _json_path(self, name: str) -> Path:
         return self._folder / "annotations" / f"{name}_{SPLIT}.json"

@@ -83,7 +83,7 @@ def read_coco_json(path: Path) -> CocoJson:
     the annotations that belong to no picture of the file.
 
     Raises:
-        DatasetError: the file is missing, cut short, or holds no masks (but captions, for example).
+        DatasetError: the file is missing, cut short, or holds no masks (only captions, for example).
     """
     try:
         content = json.loads(path.read_bytes())
@@ -117,7 +117,7 @@ def paint(canvas: NDArray[np.uint8], annotations: Iterable[Annotation], path: Pa
         canvas: fine ids; `UNPAINTED` where nothing is painted yet.
         annotations: annotations of one picture. Later ones cover earlier ones. Crowds are painted like all others.
         path: their file, for messages.
-        by_area: True paints larger regions first, in spite of the order, so that smaller ones stay visible.
+        by_area: True paints larger regions first, whatever their order, so that smaller ones stay visible.
 
     Raises:
         DatasetError: an annotation cannot be read; the message names it.

@@ -1,4 +1,4 @@
-"""A data set in two folders of the user, pictures and label maps. The configuration describes it; no code is needed.
+"""The user's two folders, pictures and label maps, as a data set. The configuration describes it; no code is needed.
 
     dataset=folder dataset.images=DIR dataset.maps=DIR dataset.classes=FILE.csv dataset.void=[255]
 
@@ -112,7 +112,7 @@ class FolderDataset(PairedFiles):
         return self._label_maps.get(id, self._folder("maps") / f"{id}.png")
 
     def state(self, id: str) -> str:
-        """Sizes of the files of a picture, and sha256 of its label map: all arrays of one shape have the same size."""
+        """Sizes of a picture's files, and sha256 of its label map, because arrays of one shape have the same size."""
         path, sizes = self.label_path(id), super().state(id)
         if not path.is_file():
             return sizes

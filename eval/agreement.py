@@ -45,7 +45,7 @@ def agreement(table: IntArray) -> Agreement:
 def adjusted_rand_index(table: IntArray) -> float:
     """Agreement on which pairs of pixels belong together, corrected for chance (Hubert and Arabie 1985).
 
-    At most 1. A random partition has an expected value of 0, and a worse one is below 0. The value is 1 if both
+    It is at most 1. A random partition has an expected value of 0, and a worse one is below 0. The value is 1 if both
     partitions consist of a single region, or both of regions of one pixel. NaN without labelled pixels.
 
     Args:
@@ -88,8 +88,8 @@ def variation_of_information(table: IntArray) -> float:
 def covering(table: IntArray) -> float:
     """Segmentation covering of the truth by the segments (Arbelaez et al. 2011, Section 3.1.3), in (0, 1].
 
-    Takes for each class of the image the best intersection over union with a segment, and averages over the classes,
-    weighted by their pixels. Several classes may choose the same segment. NaN without labelled pixels.
+    For each class of the image it takes the best intersection over union with a segment. The result is the mean over
+    the classes, weighted by their pixels. Several classes may choose the same segment. NaN without labelled pixels.
 
     Args:
         table: ``(n_classes, K)`` pixels of each class in each segment.

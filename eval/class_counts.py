@@ -1,4 +1,4 @@
-"""Counts the classes in the pictures of a data set, for K-Means-C, which gets their mean."""
+"""Counts the classes in the pictures of a data set. Their mean is the number of clusters of K-Means-C."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eval.squares import classes_in_square
 
 @cache
 def mean_classes(dataset: Dataset) -> int:
-    """Mean number of classes in the centred squares of all pictures, rounded; ``limit`` does not matter.
+    """Mean number of classes in the centred squares of all pictures, rounded, at least 1; ignores ``limit``.
 
     Reads every label map once per process. Leaves out unreadable pictures: the run records their errors later.
 

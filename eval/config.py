@@ -18,7 +18,7 @@ from diffseg.backbones import Backbone
 from diffseg.texts import on_one_line
 from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName, check_protocol
 
-# Increase it when a change of the code makes the same settings give other counts. Older records are then not reused.
+# Increase this number when a change of the code changes the counts of the same settings. Older records are then unused.
 PROTOCOL_VERSION = 1
 
 
@@ -28,7 +28,7 @@ class ConfigError(Exception):
 
 @dataclass
 class RunConfig:
-    """Keys of the configuration. A key of type ``Any`` is a part, see the docstring of the module."""
+    """Keys of the configuration. A key of type ``Any`` is a part, see the top of this module."""
 
     dataset: Any = MISSING
     backbone: Any = MISSING
@@ -115,7 +115,7 @@ def build(node: DictConfig, key: str) -> Any:
 
     Raises:
         ConfigError: an unknown key, a value of the wrong type or out of range, or another error of the part's class.
-        DatasetError, OSError: an error of a data set or a file, which is one line already.
+        DatasetError, OSError: an error of a data set or a file; its message is one line already.
     """
     settings = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
     try:

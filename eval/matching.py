@@ -129,15 +129,16 @@ def contingency(prediction: ArrayOrTensor, truth: ArrayOrTensor, n_classes: int 
 def match_contingency(table: IntArray, protocol: ProtocolName = "official", background: int | None = None) -> Counts:
     """Matches the rows (classes) of a contingency table with its columns (segments) so that the most pixels agree.
 
-    ``TP_c`` are the pixels of class c in its segment (for the background: in its segments), ``FN_c`` the rest of the
-    row, ``FP_c`` the rest of the column. A segment matched with no class adds only to FN.
+    ``TP_c`` is the number of pixels of class c in its segment (of the background: in its segments), ``FN_c`` the rest
+    of the row, ``FP_c`` the rest of the column. A segment matched with no class adds only to FN.
 
     Args:
         table: contingency table, from `contingency`.
         protocol: ``official`` scores like the authors: all classes take part. A class absent from the image may be
-            matched with a left-over segment, whose pixels then count as its FP; which segment depends on the
-            numbering. ``present``: only classes in the image take part, pairs without overlap are no match, and the
-            numbering does not matter. Without a background, both have the same sum of TP, and so the same accuracy.
+            matched with a left-over segment, whose pixels then count as its FP. The numbering of the segments decides
+            which segment that is. ``present``: only classes in the image take part, pairs without overlap are no
+            match, and the numbering does not matter. Without a background, both have the same sum of TP, and so the
+            same accuracy.
         background: the class that may match many segments, see `match_official` and `match_present`.
 
     Raises:
@@ -194,8 +195,8 @@ def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> Count
 def confusion_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
     """Confusion matrix of an image, ``(n_classes, n_classes + 1)`` pixels: true class by matched class.
 
-    The last column counts pixels in segments without a class. The diagonal is TP, the rest of a row FN, the rest of a
-    column FP. Arguments as in `counts_of_match`.
+    The last column counts pixels in segments without a class. The diagonal is TP; the rest of a row is FN, the rest of
+    a column FP. Arguments as in `counts_of_match`.
     """
     matched = np.full(table.shape[1], len(table))
     matched[columns] = rows
@@ -208,10 +209,10 @@ def match_official(table: IntArray, background: int | None = None) -> tuple[IntA
     """Matched pairs under ``official``: classes ``(m,)`` and their segments ``(m,)``; no segment twice.
 
     With a background, matches like DiffCut (arXiv 2406.02842; ``eval_diffcut.py`` of its public code, "Many-to-one
-    matching for background"): first all other classes are matched one to one. Then the segments that no class of the
-    image got are joined into one segment, and all classes are matched again, one to one. The joined segment may go to
-    the background or to another class, whichever agrees best. DiffCut counts void pixels as background; here they are
-    left out.
+    matching for background"): first all other classes are matched one to one. Then the segments left without a class
+    of the image are joined into one segment, and all classes are matched again, one to one. The joined segment may go
+    to the background or to another class, whichever agrees best. DiffCut counts void pixels as background; here they
+    are left out.
 
     Args:
         table: ``(n_classes, K)``, ``K >= n_classes``, from `contingency`.

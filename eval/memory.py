@@ -41,7 +41,7 @@ def work_in_halves(batch: Sequence[Item], size: int, work: BatchWork[Item], erro
 
     Args:
         batch: up to ``size`` items, in order.
-        size: number of items for which ``work`` may take memory at first.
+        size: number of items for which ``work`` may take memory in the first try.
         work: called with parts of the batch.
         errors: classes of the errors after which another try is made.
 

@@ -9,7 +9,7 @@ from typing import Self
 from tqdm import tqdm
 
 LINE_EVERY = 30.0  # seconds between plain lines
-CLOCK_STEP = 1e-3  # seconds: some systems count time in steps in which a picture can be done
+CLOCK_STEP = 1e-3  # seconds: on some systems, the clock has not moved when a picture is done
 
 
 class Progress:
@@ -19,7 +19,7 @@ class Progress:
         title: text before the bar.
         total: number of pictures.
         done: number of pictures that an earlier run finished.
-        shown: False prints nothing. If several processes share a run, one of them prints.
+        shown: False prints nothing. If several processes share a run, only one of them prints.
         unit: unit of the count.
     """
 

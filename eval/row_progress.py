@@ -1,4 +1,4 @@
-"""Evaluates and records pictures for a row, and knows which pictures of the row remain."""
+"""Evaluates and records the pictures of a row, and finds those that remain."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Job:
 class RowProgress:
     """The progress of a row: its remaining pictures, its records, and its score so far.
 
-    Jobs with the same row share its progress (`progress_of`).
+    Jobs that have the same row share its progress (`progress_of`).
 
     Args:
         row: the row, from `eval.rows.prepare`.
@@ -149,7 +149,7 @@ class RowProgress:
             self.total += self._counts(record)
 
     def score(self) -> str:
-        """ACC and mIoU so far, for the progress bar; empty before the first picture, and if the set is matched once."""
+        """ACC and mIoU so far, for the progress bar. Empty before the first picture, and with protocol ``dataset``."""
         if not self.total.labelled:
             return ""
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
@@ -165,7 +165,7 @@ class RowProgress:
         return f"{state} {segmenter.state(id)}" if isinstance(segmenter, ReadsFiles) else state
 
     def _counts(self, record: Record) -> Counts:
-        """Counts for `score`; 0 if the set is matched once, when the run has ended."""
+        """Counts for `score`; 0 with protocol ``dataset``, which matches when the run has ended."""
         if not within_image(self.shown):
             return Counts.zeros(len(self.row.config.dataset.classes))
         table = SparseTable.from_json(record["table"]).dense()

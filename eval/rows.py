@@ -1,6 +1,6 @@
-"""A row of a run, with its torch parts built and checked.
+"""A row of a run, with its aggregation and segmenter built and checked.
 
-A row is a `eval.config.RowConfig` as configured, and a `Row` when it is ready to run. `eval.row_progress.RowProgress`
+A row is an `eval.config.RowConfig` as configured, and a `Row` when it is ready to run. `eval.row_progress.RowProgress`
 evaluates its pictures, and `eval.results.row_results.RowResults` holds its records for the tables.
 """
 
@@ -60,7 +60,7 @@ class Row:
         return row_key(self.recorded)
 
     def results(self) -> RowResults:
-        """The row for tables and trackers, without records."""
+        """The row for tables and trackers, still without records."""
         return RowResults(self.name, self.key, self.settings, published=self.published, note=self.config.note)
 
 
@@ -101,7 +101,7 @@ def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None)
 
 
 def _check_scope(row: RowConfig, segmenter: Segmenter) -> None:
-    """Raises ConfigError if protocol ``dataset`` is reported, but label numbers differ between images."""
+    """Raises ConfigError if protocol ``dataset`` is reported, but a label means another class in each image."""
     if "dataset" in row.protocol.report and not has_common_labels(segmenter):
         raise ConfigError(
             "protocol.report: dataset matches label numbers once for all images, but the numbers of "

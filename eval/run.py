@@ -64,8 +64,8 @@ def run(
     Args:
         jobs: one for a run, several for a sweep.
         records: open.
-        folder: for the label maps, see `eval.storage.layout.label_path`.
-        device: for `diffseg.backbones.Backbone.load`.
+        folder: folder of the label maps, see `eval.storage.layout.label_path`.
+        device: as for `diffseg.backbones.Backbone.load`.
         shard: selects the pictures of this process.
         batch_size: pictures that pass a backbone together; None: see `diffseg.backbones.device.batch_size_for`. Halved
             for the rest of the pass if memory runs out.
@@ -178,7 +178,7 @@ class _Batches:
             encoded = self.model.encode(_images(pictures, size))
             seconds = (now(encoded) - start) / len(pictures)
             for rows in grouped(self.rows, lambda each: _backbone_of(each.row)):
-                # Attend, once for the rows of one backbone. Pictures that they do not want keep the shape of the batch.
+                # Attend, once for the rows of one backbone. Unwanted pictures stay, to keep the shape of the batch.
                 if not any(row.wants(picture.id) for row in rows for picture in pictures):
                     continue
                 with _recorded_failures(first, rows, of_batch):

@@ -55,7 +55,7 @@ _meetings = cache(Meetings)
 
 @dataclass(frozen=True)
 class Shard:
-    """The share of this process in a run.
+    """This process's share of a run.
 
     Attributes:
         index: number of this process, 0..count-1. Only process 0 writes tables and prints.
@@ -117,7 +117,7 @@ def join_shards() -> Shard:
         )
     try:
         meetings = _meetings()
-    except Exception as error:  # torch raises its error classes, ValueError or RuntimeError
+    except Exception as error:  # torch raises ValueError, RuntimeError or classes of its own
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise ConfigError(f"the {count} processes cannot meet at {place} ({error}); use torchrun") from error
     return Shard(meetings.index, meetings.count)

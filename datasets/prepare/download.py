@@ -56,8 +56,8 @@ class Source:
         file: name under which it is stored.
         about: rough size of the download in GB (10^9 bytes).
         unpacked: rough size in GB of the files unpacked from it.
-        size: exact, in bytes. None: not published.
-        sha256: hex. None: not published.
+        size: exact size in bytes. None: not published.
+        sha256: checksum, hex. None: not published.
     """
 
     name: str

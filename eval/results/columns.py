@@ -26,7 +26,7 @@ ENDS = ("", "_low", "_high")  # of the 95 % interval
 AGREEMENT = ("ari", "voi", "covering")  # see `eval.agreement`
 SCORES = ("segments", *(f"{name}{end}" for name in ("acc", "miou", *AGREEMENT) for end in ENDS))
 PUBLISHED = ("published_acc", "published_miou")
-MADE_ON = ("device", "dtype")  # of the records
+MADE_ON = ("device", "dtype")  # columns with all values in the records
 SUMMARY = (
     *("number", "row", *SETTINGS, "protocol", "images", "failed"),
     *SCORES,

@@ -26,7 +26,7 @@ CLASS_AGNOSTIC = (
 )
 
 FEW_IMAGES = 10
-"""Below this number, resamples are few and alike, so an interval says little about other images."""
+"""Below this number of images, resamples are few and alike, so an interval says little about other images."""
 
 
 def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int | None = None) -> str:
@@ -69,13 +69,13 @@ def _class_agnostic(overview: pd.DataFrame, names: Sequence[str]) -> dict[str, S
 
 
 def coarse(images: Iterable[int]) -> list[str]:
-    """A caveat if an interval of a table is over few images. A single image has no interval."""
+    """A list with one caveat if an interval of a table is over few images; else empty. One image has no interval."""
     fewest = min((int(count) for count in images if count > 1), default=FEW_IMAGES)
     return [f"Intervals over {fewest} images: coarse."] if fewest < FEW_IMAGES else []
 
 
 def mixed(overview: pd.DataFrame) -> list[str]:
-    """A caveat if the images of a table were evaluated on several devices."""
+    """A list with one caveat if the images of a table were evaluated on several devices; else empty."""
     devices = sorted({device for cell in overview["device"].dropna() for device in cell.split(", ") if device})
     return [f"Evaluated on several devices: {', '.join(devices)}."] if len(devices) > 1 else []
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def telling_names(rows: Sequence[Row | RowResults]) -> list[str]:
-    """Names with the settings that distinguish rows of the same name, such as ``K-Means-C, seed=3``.
+    """Names of the rows, with the settings that distinguish rows of the same name, such as ``K-Means-C, seed=3``.
 
-    A value that more than half of these rows share is left out.
+    A value that more than half of the rows of a name share is left out.
     """
     names = []
     for row in rows:
@@ -31,7 +31,7 @@ def telling_names(rows: Sequence[Row | RowResults]) -> list[str]:
 
 
 def _telling_columns(namesakes: Sequence[Row | RowResults]) -> dict[str, tuple[str, ...]]:
-    """Column -> its path in the settings, for each column that distinguishes rows which earlier columns do not."""
+    """Column -> its path in the settings, for each column that tells apart rows that are equal in earlier columns."""
     columns: dict[str, tuple[str, ...]] = {}
     apart = 1
     # The side of the scored label map has no column.

@@ -34,10 +34,10 @@ class Results:
 
     Every table begins with these columns:
 
-    - ``job``: subfolder of a sweep, "" for a single run; preceded by the folder if several folders were given.
+    - ``job``: subfolder of a sweep, or "" for a single run; after the folder if several folders were given.
     - ``setting``: identifies a row of `summary` (together with the protocol). For a single run it is ``row``; for a
       sweep it lists the values that vary, such as ``tau=0.3, anchors=8``, after the method if there are several.
-    - ``name``: of the method.
+    - ``name``: name of the method.
     - ``row``: name of the row, with the settings that tell it from other rows of its name in the job.
     - the parameters (`eval.results.columns.setting_columns`), text in the notation of the command line; "" if one does
       not apply.
@@ -101,13 +101,13 @@ def _find_jobs(folders: Sequence[Path]) -> tuple[dict[str, Path], tuple[Path, ..
 
 
 def _without_repeats(summary: pd.DataFrame) -> pd.DataFrame:
-    """Drops rows that an earlier job of the sweep has, too: a sweep over tau repeats the baselines."""
+    """Drops rows that an earlier job of the sweep also has: a sweep over tau repeats the baselines."""
     compared = [name for name in summary if name not in ("job", "number", "seconds_per_image")]
     return summary[~summary.duplicated(compared)]
 
 
 def _with_common_protocols(summary: pd.DataFrame, folders: str) -> pd.DataFrame:
-    """The lines of the protocols that all settings have. ``folders``: their names, for the message."""
+    """The lines of the protocols that all settings have. ``folders``: names of the folders, for the message."""
     common = set.intersection(*summary.groupby("setting")["protocol"].agg(set))
     if not common:
         raise ResultsError(f"{folders}: the settings have no protocol in common; plot them separately")
@@ -152,8 +152,7 @@ def swept(summary: pd.DataFrame) -> list[str]:
 def _read_job(job: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Reads the three tables of a run.
 
-    A run may have a row twice, such as an audit of a choice that is the backbone's default: the summary keeps the
-    first.
+    A run may have a row twice, such as an audit that varies a setting to its default: the summary keeps the first.
     """
     summary, *others = (_read(folder / name, job) for name in (SUMMARY_CSV, PER_CLASS_CSV, PER_IMAGE_CSV))
     for name, frame in zip((PER_CLASS_CSV, PER_IMAGE_CSV), others, strict=True):

@@ -1,4 +1,4 @@
-"""The records of a row, with the contingency tables and counts from which its tables are made."""
+"""The records of a row, and the contingency tables and counts computed from them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class RowResults:
         return self.settings.get("dataset", {}).get("background")
 
     def counts(self, protocol: ProtocolName) -> list[Counts]:
-        """Counts of each evaluated picture."""
+        """Counts of each evaluated picture under a protocol."""
         if protocol not in self._counts:
             self._counts[protocol] = count_images(self.tables, protocol, self.background)
         return self._counts[protocol]

@@ -19,7 +19,7 @@ from eval.storage.layout import CONFIG
 from eval.storage.written import WrittenFiles
 
 RESOLVED = "resolved"
-"""Key of the rows."""
+"""Key of the rows in ``config.yaml``."""
 
 
 def write_config(folder: Path, config: DictConfig, overrides: Sequence[str], rows: Sequence[RowResults]) -> None:

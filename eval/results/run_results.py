@@ -1,4 +1,4 @@
-"""The results of a run, from which its tables are made. They come from a run that has just ended, or from its folder.
+"""The results from which a run's tables are made: of a run that has just ended, or read from its folder.
 
 Reading a folder needs neither backbone nor torch, so tables and protocols can be changed without another pass.
 """

@@ -79,11 +79,11 @@ def write_tables(
 def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
     """Makes a line for each row and protocol. Columns `SUMMARY`, then those that `setting_columns` adds.
 
-    Arguments as in `write_tables`. ``number`` is the number of the row in all tables, from 0.
+    Arguments as in `write_tables`. ``number`` is the number of the row in all tables, counted from 0.
 
     ``images`` counts evaluated images, ``failed`` failed ones. ``*_low`` and ``*_high`` are the ends of the 95 %
-    bootstrap interval over the images; a single image has none. Published numbers are only in the lines of protocol
-    ``official``, with which they were scored. ``device`` and ``dtype`` list all values in the records.
+    bootstrap interval over the images; a single image has none. Published numbers are only in the lines of
+    ``official``, the protocol of the paper. ``device`` and ``dtype`` list all values in the records.
     """
     lines = []
     columns = setting_columns(row.settings for row in results)
@@ -188,7 +188,7 @@ def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] =
 def confusion(
     results: Sequence[RowResults], classes: Sequence[str], protocols: Sequence[ProtocolName] = PROTOCOLS
 ) -> pd.DataFrame:
-    """A line for each row (`telling_names`), protocol and pair of true class and matched class that share pixels.
+    """Makes a line for each row (`telling_names`), protocol, and pair of true and matched class that share pixels.
 
     Columns `CONFUSION`. Arguments as in `write_tables`. ``matched`` is the class of the segment; it is empty if the
     segment has no class.

@@ -1,1 +1,1 @@
-"""Files of a results folder: records, locks, the list of written files, and what a run was made with."""
+"""Files of a results folder: records, locks, the list of written files, and the provenance of a run."""

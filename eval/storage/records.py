@@ -148,7 +148,7 @@ class RecordFile:
             lock_path(shard).unlink(missing_ok=True)
 
     def _place_of(self, record: Record, places: Mapping[tuple[str, str], int]) -> int:
-        """Place of a line in the sorted file; -1, before all others, for an unlisted image and the line of its row."""
+        """Place of a line in the sorted file. An unlisted image and the line of its row have -1, before all others."""
         key, image = record["key"], record.get("image", "")
         if not image and any((key, other) not in places for other in self._images.get(key, {})):
             return -1

@@ -1,4 +1,4 @@
-"""Lists the files that this project wrote into a folder. It deletes only listed files, never a user's."""
+"""Lists the files that this project wrote into a folder. Only listed files are deleted, never a user's."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ class WrittenFiles:
 
 
 def _is_below(name: str) -> bool:
-    """False for a path that leads out of the folder: an edited list must delete no file elsewhere."""
+    """False for a path that leads out of the folder, so that an edited list deletes no file elsewhere."""
     path = PureWindowsPath(name)  # its rules cover both separators, drives and POSIX
     return not path.anchor and ".." not in path.parts

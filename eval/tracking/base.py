@@ -92,7 +92,7 @@ class NoTracker:
 
 
 class SafeTracking:
-    """Tracking whose errors do not stop the run. After the first error, it warns in one line and tracks no more.
+    """Tracking whose errors do not stop the run. After the first error, it warns in one line and stops tracking.
 
     Does not catch Ctrl+C.
 

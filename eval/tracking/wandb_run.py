@@ -56,7 +56,7 @@ class RowTracking:
         self.total = self.none
         self.images: dict[str, Record] = {}  # newest record of each image
         self.step = 0  # number of records so far
-        run.define_metric("image/*", summary="none")  # without it, wandb would show the last image as the result
+        run.define_metric("image/*", summary="none")  # otherwise wandb would show the last image as the result
 
     def record(self, record: Record) -> None:
         """Logs the scores of an image, and those of all images so far."""
@@ -104,7 +104,7 @@ class RowTracking:
             self.total = _sum(self.total, counts)
             values |= {"image/segments": record["segments"], "image/seconds": sum(record["seconds"].values())}
             values |= _scores("image", counts)
-        if before and before["status"] == "ok":  # replaces an older record, whose counts must go
+        if before and before["status"] == "ok":  # the new record replaces one whose counts are in the total
             self.total = self.none
             for each in self.images.values():
                 if each["status"] == "ok":

@@ -36,7 +36,7 @@ Mode = Literal["online", "offline"]
 
 PROJECT = "diffseg"
 PROJECT_LIMIT, PROJECT_TABOO = 128, "/\\#?%:"  # wandb's limits, which it checks only when a run begins
-# wandb then sends only logged values and files.
+# With these settings wandb sends only logged values and files.
 PLAIN: dict[str, Any] = {
     **{"console": "off", "save_code": False, "disable_code": True, "disable_git": True, "x_save_requirements": False},
     **{"x_disable_meta": True, "x_disable_machine_info": True, "x_disable_stats": True},
@@ -56,7 +56,7 @@ class WandbTracker:
     Attributes:
         project: project of the wandb runs; None: WANDB_PROJECT, else `PROJECT`.
         entity: user or team; None: WANDB_ENTITY, else wandb's default.
-        mode: ``online`` sends to the server; ``offline`` writes files. ``auto``: the value of WANDB_MODE, including
+        mode: ``online`` sends to the server; ``offline`` writes files. ``auto``: the value of WANDB_MODE, which may be
             ``disabled``; if it is not set, online with a login (``wandb login`` or WANDB_API_KEY), else offline.
         timeout: seconds to wait for the server when a wandb run begins, and when it ends.
     """
