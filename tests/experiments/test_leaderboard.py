@@ -1,8 +1,7 @@
-"""The leaderboard: our results beside published numbers, each scope in its own columns."""
+"""``python -m experiments.leaderboard``: its files, its errors, and `make leaderboard`."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,88 +9,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from eval.results.columns import PER_CLASS, PER_IMAGE, SUMMARY
 from experiments.leaderboard import main
-from experiments.paper.leaderboard import SCORES, leaderboard
-from experiments.paper.published import FOLDER, SCOPES, published_rows
+from experiments.paper.leaderboard import leaderboard
 from tests.helpers.makefile import line_of
-
-INTERVAL = {"acc": 60, "acc_low": 55, "acc_high": 65, "miou": 30, "miou_low": 25, "miou_high": 35}
+from tests.helpers.measured_run import write_measured_run
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """Tables of a run of two methods on 13 images of COCO-Stuff-27, scores official and present."""
-    folder = tmp_path / "run & results"
-    folder.mkdir()
-    methods = {"DiffSeg": 44.0, "Mine <b>": 50.0}
-    common = {"experiment": "run", "dataset": "cocostuff27", "backbone": "sd14", "size": 512, "images": 13, "failed": 0}
-    summary = [
-        {**common, **INTERVAL, "number": number, "row": method, "segmenter": method, "protocol": protocol, "miou": miou}
-        for number, (method, miou) in enumerate(methods.items())
-        for protocol in ("official", "present")
-    ]
-    pd.DataFrame(summary, columns=SUMMARY).to_csv(folder / "summary.csv", index=False)
-    for name, columns in {"per_class": PER_CLASS, "per_image": PER_IMAGE}.items():
-        rows = [{key: row[key] for key in ("number", "row", "protocol")} for row in summary]
-        pd.DataFrame(rows, columns=columns).to_csv(folder / f"{name}.csv", index=False)
-    (folder / "config.yaml").write_text(
-        "dataset: {_target_: datasets.cocostuff27.CocoStuff27, root: null, split_file: null, limit: null}\n"
-    )
-    return folder
-
-
-def test_every_published_row_names_paper_source_and_scope() -> None:
-    files = [pd.read_csv(path) for path in FOLDER.glob("*.csv")]
-    rows = pd.concat(files, ignore_index=True)
-    assert rows[["method", "dataset", "scope", "paper", "source"]].notna().all(axis=None)
-    assert set(rows["scope"]) == set(SCOPES)
-    assert rows["miou"].between(0, 100).all()
-    assert (rows["dataset"].isin(["cocostuff27", "cityscapes27"])).all()
-    assert not rows.duplicated(["dataset", "method", "resolution", "backbone"]).any()
-
-
-def test_published_rows_are_those_of_the_data_set() -> None:
-    rows = published_rows("cocostuff27").set_index(["method", "backbone", "resolution"])
-    assert rows.loc[("DiffSeg", "Stable Diffusion v1.4", "512"), "miou"] == 43.6
-    assert rows.loc[("CAUSE-TR", "DINOv2 ViT-B/14", ""), "scope"] == "dataset"
-    assert published_rows("photos").empty
-
-
-def test_scopes_never_share_a_column(results: Path) -> None:
-    table = leaderboard([results])
-    published = table[table["results"] == ""].merge(
-        published_rows("cocostuff27"), on=["method", "backbone", "resolution"]
-    )
-    assert len(published) == len(published_rows("cocostuff27"))
-    groups = {group: [name for name in SCORES if SCORES[name][0] == group] for group in (*SCOPES, "none")}
-    for _, row in published.iterrows():
-        filled = {group for group, names in groups.items() if row[names].notna().any()}
-        assert filled == {row["scope"]}
-    ours = table[table["results"] != ""]
-    assert ours[groups["image"]].notna().all(axis=None)
-    assert ours[[*groups["dataset"], *groups["named"]]].isna().all(axis=None)
-
-
-def test_rows_are_ranked_within_their_scope(results: Path) -> None:
-    table = leaderboard([results])
-    names = [("image_miou", "per image"), ("dataset_miou", "data set"), ("named_miou", "named")]
-    places = []
-    for column, _ in names:
-        scored = table[table[column].notna()]
-        assert scored[column].is_monotonic_decreasing
-        places += list(scored.index)
-    assert places == list(range(len(table)))
-    assert list(table["method"][:2]) == ["Mine <b>", "DiffCut, PAMR"]
-
-
-def test_a_data_set_without_published_numbers_stands_alone(results: Path) -> None:
-    summary = pd.read_csv(results / "summary.csv")
-    summary.assign(dataset="photos").to_csv(results / "summary.csv", index=False)
-    (results / "config.yaml").unlink()
-    table = leaderboard([results])
-    assert set(table["dataset"]) == {"photos"}
-    assert table["official_images"].isna().all()
+    return write_measured_run(tmp_path / "run & results")
 
 
 @pytest.mark.parametrize(
@@ -109,24 +35,6 @@ def test_make_passes_on_each_folder(given: str, folders: list[str], tmp_path: Pa
     line = line_of("leaderboard", f"RESULTS={given}", "PY=printf '%s\\n'")
     done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["-m", "experiments.leaderboard", *folders]
-
-
-def test_label_maps_of_other_programs_are_told_apart(results: Path, tmp_path: Path) -> None:
-    folders = [results]
-    for number, (run, maps) in enumerate((("run", "out/net_a"), ("run", "net_b"), ("MyNet", "net_c"))):
-        folders.append(tmp_path / str(number))
-        shutil.copytree(results, folders[-1])
-        for name in ("summary", "per_class", "per_image"):
-            table = pd.read_csv(folders[-1] / f"{name}.csv")
-            table = table[table["row"] == "DiffSeg"].assign(row="files")
-            if name == "summary":
-                table = table.assign(experiment=run, segmenter="files", folder=maps)
-            table.to_csv(folders[-1] / f"{name}.csv", index=False)
-    table = leaderboard(folders)
-    assert set(table[table["results"] != ""]["method"]) == {
-        *("DiffSeg", "Mine <b>"),
-        *("files, net_a", "files, net_b", "files, MyNet"),
-    }
 
 
 class Texts(HTMLParser):

@@ -1,0 +1,51 @@
+"""Published numbers: every row has its source, and they are read as the paper has them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from eval.config import ConfigError
+from experiments.paper.published import FOLDER, REQUIREMENTS, SCOPES, published_rows, published_score, published_table
+
+
+def test_every_published_row_names_paper_source_and_scope() -> None:
+    files = [pd.read_csv(path) for path in FOLDER.glob("*.csv")]
+    rows = pd.concat(files, ignore_index=True)
+    assert rows[["method", "dataset", "scope", "paper", "source"]].notna().all(axis=None)
+    assert set(rows["scope"]) == set(SCOPES)
+    assert rows["miou"].between(0, 100).all()
+    assert (rows["dataset"].isin(["cocostuff27", "cityscapes27"])).all()
+    assert not rows.duplicated(["dataset", "method", "resolution", "backbone"]).any()
+
+
+def test_published_rows_are_those_of_the_data_set() -> None:
+    rows = published_rows("cocostuff27").set_index(["method", "backbone", "resolution"])
+    assert rows.loc[("DiffSeg", "Stable Diffusion v1.4", "512"), "miou"] == 43.6
+    assert rows.loc[("CAUSE-TR", "DINOv2 ViT-B/14", ""), "scope"] == "dataset"
+    assert published_rows("photos").empty
+
+
+def test_the_score_of_a_method_is_that_of_its_resolution() -> None:
+    table = "table1_cocostuff27"
+    assert published_score(table, "DiffSeg", 512) == {"acc": 72.5, "miou": 43.6}
+    assert published_score(table, "DiffSeg", 320) != published_score(table, "DiffSeg", 512)
+    assert published_score(table, "DiffSeg", 448) is None
+    assert published_score(table, "My method", 512) is None
+    assert published_score(None, "DiffSeg", 512) is None
+
+
+def test_an_empty_cell_of_the_paper_is_none() -> None:
+    rows = published_table("table1_cocostuff27").set_index(["method", "resolution"])
+    assert set(rows[[*REQUIREMENTS.values()]].to_numpy().ravel()) == {"yes", "no"}
+    unreported = rows[rows["published_acc"].isna() & rows["published_miou"].notna()]
+    for method, resolution in (index for index in unreported.index if index[1]):
+        score = published_score("table1_cocostuff27", method, int(resolution))
+        assert score is not None
+        assert score["acc"] is None
+
+
+def test_an_unknown_table_is_named() -> None:
+    for read in (published_table, lambda name: published_score(name, "DiffSeg", 512)):
+        with pytest.raises(ConfigError, match=r"^published: must be one of table1_.*, table2_.*, got 'others"):
+            read("others_cocostuff27")
