@@ -1,4 +1,4 @@
-"""Checks the backbones of a run with one picture before it takes hours: ``python -m experiments.check``.
+"""Tries the backbones of a run on one picture before the run takes hours: ``python -m experiments.check``.
 
     python -m experiments.check backbone=sd14 backbone.path=DIR
     python -m experiments.check experiment=table1 dataset.root=DIR

@@ -26,7 +26,7 @@ TENSORS = 2  # aggregated tensors in the cache: switching between two choices of
 CACHED_RESULTS = 16  # segmentations in the cache
 
 Weights = tuple[float, ...]
-"""R: one number >= 0 a side, finest side first."""
+"""R: one number >= 0 for each side, finest side first."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ class Study:
         """Segments the picture as it is shown.
 
         Args:
-            segmenter: resolved.
-            weights: R, one number a side, the finest first.
+            segmenter: a segmenter without open parameters.
+            weights: R, one number for each side, the finest first.
 
         Raises:
-            ValueError: weights that are negative, all zero or not one a side; a segmenter that does not fit.
+            ValueError: weights that are negative, all zero, or not one for each side; a segmenter that does not fit.
         """
         return self._result(segmenter, tuple(weights), self.shown.shape[:2])
 

@@ -39,9 +39,9 @@ def draw(
 
     Args:
         photos: name -> ``(h, w, 3)`` uint8 of any size; the centred square is taken.
-        setups: for Fig. 2 and 5 to 9, and for Fig. 4.
+        setups: the setup of Fig. 2 and 5 to 9, and that of Fig. 4.
         where: see `attention_maps`.
-        device: for `diffseg.backbones.Backbone.load`.
+        device: as for `diffseg.backbones.Backbone.load`.
     """
     usual, fig4 = setups
     squares = {name: centre_crop(photo) for name, photo in photos.items()}

@@ -1,4 +1,4 @@
-"""Reads the photographs of which the paper's figures are drawn."""
+"""Reads the photographs from which the paper's figures are drawn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_photographs(given: Sequence[str]) -> dict[str, Pixels]:
         given: files, and names of built-in photographs.
 
     Raises:
-        PhotoError: no built-in photograph has such a name, and no readable file such a path.
+        PhotoError: an entry is neither a built-in photograph nor a file that can be read.
     """
     return dict(zip(distinct_names(Path(name).stem for name in given), map(_read, given), strict=True))
 

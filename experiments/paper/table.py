@@ -69,7 +69,7 @@ def paper_table(published: str, results: Sequence[RowResults], official_count: i
     ours = []
     for seeds in _seeds_together(results):
         method, resolution = seeds[0].name, str(seeds[0].settings["backbone"]["size"])
-        # A method that the paper does not list is from this project. Its methods need none of the three.
+        # The paper does not list methods that this project adds. They need none of the three.
         unlisted = {"method": method, "resolution": resolution, **dict.fromkeys(REQUIREMENTS.values(), "no")}
         line = prior.pop((method, resolution), unlisted)
         ours.append({**line, **_measured(seeds), "official_images": official_count, "note": seeds[0].note})

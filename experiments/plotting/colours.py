@@ -1,4 +1,4 @@
-"""Pictures and label maps as people see them: a segment has the colour of its class, as the ground truth has."""
+"""Pictures and label maps as people see them: a segment has the colour that its class has in the ground truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Computes the lines of a plot against a parameter: the rows behind each point, and a note on the mean it shows."""
+"""Computes the lines of a plot against a parameter, and says which other parameters their points average over."""
 
 from __future__ import annotations
 

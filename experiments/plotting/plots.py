@@ -134,7 +134,10 @@ def paired(results: Results, reference: str) -> Figure:
     Differences have paired 95 % bootstrap intervals (`eval.results.comparisons.change`): both settings are scored on
     the same resamples, so the difficulty of an image cancels out. If the interval contains 0, the difference may be
     chance. Images on which either setting failed are left out. If there are more than `MOST_ROWS` settings, only the
-    best by mIoU are shown. Raises: ResultsError: the results do not have the reference.
+    best by mIoU are shown.
+
+    Raises:
+        ResultsError: the results do not have the reference.
     """
     check_settings(results.summary, [reference])
     shown, title = shown_settings(results.summary[results.summary["setting"] != reference])

@@ -102,8 +102,8 @@ def _read_job(folder: Path, names: Mapping[str, str]) -> tuple[Dataset, list[_Ke
 
     Args:
         folder: folder of the run or job.
-        names: setting -> ``row``, both of `Results.summary`. Jobs may share rows. Such a row is in the summary, and
-            therefore here, only with the first of them.
+        names: setting -> ``row``, both of `Results.summary`. A row that several jobs share is in the summary, and so
+            here, only in the first of these jobs.
     """
     config, rows = read_config(folder)
     dataset: Dataset = build(config.dataset, "dataset")

@@ -76,9 +76,9 @@ def _parse_options(arguments: Sequence[str]) -> Namespace:
 
 
 def _check_choice(override: Override, folders: Sequence[Path]) -> None:
-    """Checks ``group=choice``: Hydra fails on a choice that it does not parse as text, and on a file in no UTF-8."""
+    """Checks ``group=choice``: Hydra fails on a choice that it does not parse as text, and on a file not in UTF-8."""
     group = override.key_or_group
-    for folder in folders[:-1]:  # of the user
+    for folder in folders[:-1]:  # the user's folders
         _check_encoding(folder / group / f"{override.value()}.yaml")
     choices = [path.stem for path in (CONF / group).glob("*.yaml")]
     if choices and not override.is_delete() and isinstance(override.value(), bool | int | float | dict | None):

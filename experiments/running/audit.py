@@ -99,7 +99,7 @@ def _facts(results: RowResults, choice: str) -> dict[str, Any]:
 def _compared(
     before: RowResults, after: RowResults, protocol: ProtocolName, old_protocol: ProtocolName
 ) -> dict[str, Any]:
-    """Scores, and how far they are from ``before`` in ``old_protocol`` on the images of both."""
+    """Scores of ``after``, and their change from ``before`` under ``old_protocol``, on the images of both."""
     old, new = _counts(before, old_protocol), _counts(after, protocol)
     line = {"protocol": protocol} | _scores(new)
     for metric, point in change(old, new).items():

@@ -35,7 +35,7 @@ def report(rows: Sequence[RowConfig], device: str) -> Iterator[str]:
 
     Args:
         rows: rows of the run. Their data and weights have been checked.
-        device: for `diffseg.backbones.Backbone.load`.
+        device: as for `diffseg.backbones.Backbone.load`.
 
     Raises:
         ConfigError, WeightsError, ValueError: errors that would also end the run.

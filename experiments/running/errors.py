@@ -1,4 +1,4 @@
-"""Ends a command with one line about an error, also about the errors of Hydra and OmegaConf."""
+"""Ends a command with one line about an error, including errors of Hydra and OmegaConf."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def one_line_errors() -> Iterator[None]:
     """Context in which an error ends the program with one line instead of a traceback."""
     try:
         yield
-    except BrokenPipeError:  # the reader, such as head, wants no more: `run_command` ends quietly
+    except BrokenPipeError:  # the reader of the pipe, such as head, has stopped: `run_command` ends quietly
         raise
     except USER_ERRORS as error:
         print(f"error: {user_message(error)}", file=sys.stderr)

@@ -32,7 +32,7 @@ class JobOpen:
 
     Attributes:
         plan: plan of the job.
-        job: for the run loop.
+        job: rows of the job, for the run loop.
         tracking: tracking of the job.
     """
 
@@ -92,7 +92,7 @@ def open_run(folder: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[Row
         rows: rows of each plan.
 
     Raises:
-        RecordError: another process has locked the records, a file is damaged or foreign, or an older version wrote it.
+        RecordError: another process has locked the records; or a file is damaged, the user's, or from an older version.
         WriteError: a file could not be written.
     """
     for path in sorted(folder.glob(f"*/{RECORDS}")) if plans[0].together else ():

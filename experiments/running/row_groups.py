@@ -19,7 +19,7 @@ def pass_on_to_rows(overrides: Sequence[Override], folders: Sequence[Path]) -> l
 
     Args:
         overrides: overrides on the command line.
-        folders: that contain groups, the first that has an experiment counts.
+        folders: folders of the groups; the first that has the experiment counts.
     """
     chosen = {group for rows in _rows(overrides, folders) for group in _groups(rows)}
     return [

@@ -97,7 +97,7 @@ class OnePassLauncher(Launcher):
 
 
 class OnePassSweeper(BasicSweeper):
-    """Hydra's basic sweeper that also writes ``sweep.csv``, the jobs of the last launch, with every launcher."""
+    """Hydra's basic sweeper, which also writes ``sweep.csv`` (the jobs of the last launch), with every launcher."""
 
     listed = False
 
@@ -169,5 +169,5 @@ def _remove_if_empty(folders: Sequence[Path]) -> None:
 
 def _leads() -> bool:
     """True if this process writes tables. Under torchrun, only the first one does. Does not import torch."""
-    alone = os.environ.get("WORLD_SIZE", "") in ("", "1")  # RANK does not count then: a cluster may set it, too
+    alone = os.environ.get("WORLD_SIZE", "") in ("", "1")  # RANK is ignored then, because a cluster may set it
     return alone or os.environ.get("RANK", "0") == "0"
