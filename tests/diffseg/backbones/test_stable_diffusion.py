@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors.torch import load_file, save_file
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.stable_diffusion import PUBLISHED_FILES, StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
-from experiments.bench.tiny_sd import PROMPT_LENGTH, pictures
+from experiments.bench.tiny_sd import pictures
 
 SIZE = 128
 
@@ -40,35 +39,6 @@ def test_sides_and_layers_follow_from_the_size(tiny: Path, size: int) -> None:
     finest = size // 8
     assert dict(attention.layers) == {finest: 5, finest // 2: 5, finest // 4: 5, finest // 8: 1}
     assert spec.sides[0] == finest
-
-
-def test_published_weight_names_load_alike(model: UNetAttention, tiny: Path, tmp_path: Path) -> None:
-    """The files on the hub keep the names of the libraries' first versions: query, key, ...; text_model."""
-    folder = shutil.copytree(tiny, tmp_path / "published")
-    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
-    vae, text = folder / "vae/diffusion_pytorch_model.safetensors", folder / "text_encoder/model.safetensors"
-    renamed = {}
-    for name, weight in load_file(vae).items():
-        for new, published in old.items():
-            name = name.replace(f"attentions.0.{new}.", f"attentions.0.{published}.")
-        renamed[name] = weight
-    save_file(renamed, vae, {"format": "pt"})
-    positions = {"text_model.embeddings.position_ids": torch.arange(PROMPT_LENGTH)[None]}
-    save_file({f"text_model.{name}": weight for name, weight in load_file(text).items()} | positions, text)
-    published_model = StableDiffusion(str(folder), SIZE).load("cpu")
-    assert any("proj_attn" in name for name in load_file(vae))
-    assert torch.equal(published_model.prompt, model.prompt)
-    assert torch.equal(published_model.encode(pictures(SIZE)), model.encode(pictures(SIZE)))
-    assert published_model.spec.fingerprint != model.spec.fingerprint
-
-
-def test_a_missing_tensor_is_an_error(tiny: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(tiny, tmp_path / "copy")
-    weights = load_file(copy / "text_encoder/model.safetensors")
-    del weights["final_layer_norm.bias"]
-    save_file(weights, copy / "text_encoder/model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match=r"/text_encoder/model\.safetensors lacks the tensor final_layer_norm\.bias"):
-        StableDiffusion(str(copy), SIZE).load("cpu")
 
 
 def test_models_of_another_structure_are_refused(model: UNetAttention) -> None:

