@@ -19,8 +19,8 @@ class ListedDataset(Dataset):
     """Pictures in files. Their list is made on first use and kept; building a data set reads nothing from the disk.
 
     Attributes:
-        split_file: text file with an id a line; exactly these are evaluated. None: those of the published list, if it
-            lies beside the data, else all pictures.
+        split_file: text file with one id per line; exactly these are evaluated. None: those of the published list, if
+            it lies beside the data, else all pictures.
         limit: evaluate only this many pictures, from the start of the sorted list (>= 1). None: all.
     """
 

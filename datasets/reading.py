@@ -102,7 +102,7 @@ def read_any_label(path: Path) -> NDArray[np.integer]:
                 values = np.array(image)
     if values.ndim != 2 or values.dtype.kind not in "uib":
         raise DatasetError(
-            f"{path}: a label map has one whole number a pixel, this file has {values.dtype} in the shape "
+            f"{path}: a label map has one whole number per pixel, this file has {values.dtype} in the shape "
             f"{values.shape}; use the map of class ids, not a coloured one"
         )
     return np.array(values, np.uint8 if values.dtype.kind == "b" else None)
@@ -126,10 +126,10 @@ def read_ids(path: Path) -> set[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise DatasetError(
-            f"{path}: the list of ids cannot be read ({reason}); give a text file, an id a line"
+            f"{path}: the list of ids cannot be read ({reason}); give a text file, one id per line"
         ) from error
     if not ids:
-        raise DatasetError(f"{path}: the list of ids is empty; give a text file, an id a line")
+        raise DatasetError(f"{path}: the list of ids is empty; give a text file, one id per line")
     return ids
 
 

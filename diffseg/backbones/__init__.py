@@ -79,7 +79,7 @@ class AttentionModel(ABC):
             images: ``(B, 3, P, P)`` RGB, floating point in [0, 255], on any device; ``P`` is the spec's ``size``.
 
         Returns:
-            One `AttentionMaps` a picture, float32, on the model's device.
+            An `AttentionMaps` for each picture, float32, on the model's device.
 
         Raises:
             ValueError: the images have another shape, or values outside [0, 255]

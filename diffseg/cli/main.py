@@ -157,7 +157,7 @@ class _Outputs:
     Attributes:
         folder: folder for the pictures; None: no pictures are written.
         masks: file for the masks as JSON; None: no masks are written.
-        log: gets one line a photograph.
+        log: gets one line for each photograph.
         rows: rows of the next contact sheet.
         sheets: number of contact sheets written.
     """

@@ -36,7 +36,7 @@ with --label also
   NAME.named.png     the photograph under the colours of the nouns, with names
   NAME.named.json    caption, and the mask of each noun (COCO run lengths)
 
-and for all of them, {ROWS_A_SHEET} photographs a sheet,
+and for all of them, {ROWS_A_SHEET} photographs per sheet,
 
   contact_sheet.png  photograph, overlay and segments side by side
                      (then contact_sheet_2.png, ...)
@@ -127,8 +127,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const="-",
         metavar="FILE.json",
-        help="write the masks there, or to standard output: one line a photograph, a JSON object with its segments as "
-        "COCO annotations (compressed run lengths); -o may then be left out",
+        help="write the masks there, or to standard output: one line per photograph, a JSON object with its segments "
+        "as COCO annotations (compressed run lengths); -o may then be left out",
     )
     add("--crop", action="store_true", help="keep only the centred square, as the benchmark does")
     add_model(parser)

@@ -82,7 +82,7 @@ class Named:
     """A label map whose labels have names.
 
     Attributes:
-        labels: ``(h, w)`` int64 0..n-1, one number a name; 0 has the largest area.
+        labels: ``(h, w)`` int64 0..n-1, one number per name; 0 has the largest area.
         names: name of each label, all distinct.
         parts: for each name, the numbers of the segments that were merged into it.
     """

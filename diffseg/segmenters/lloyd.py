@@ -35,7 +35,7 @@ def cluster_seeds(points: Tensor, clusters: int, seeds: Sequence[int], n_init: i
         points: ``(n, d)`` floating point, on any device.
         clusters: k, 1..n.
         seeds: seeds of the random starts, one or more.
-        n_init: number of starts a seed, >= 1.
+        n_init: number of starts per seed, >= 1.
 
     Returns:
         ``(seeds, n)`` int64 in 0..k-1 on the CPU. If fewer than k points differ, some numbers are unused.

@@ -188,7 +188,7 @@ def test_bad_files_are_named(root: Path) -> None:
     assert "dataset.void" in message
     dataset_of(root, void=(255, 7)).load("in/b")
     Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(path)
-    assert failure(dataset_of(root), "in/b").startswith(f"{path}: a label map has one whole number a pixel")
+    assert failure(dataset_of(root), "in/b").startswith(f"{path}: a label map has one whole number per pixel")
     Image.fromarray(np.zeros(SHAPE[::-1], np.uint8)).save(path)
     message = failure(dataset_of(root), "in/b")
     assert "32 x 24" in message

@@ -97,7 +97,7 @@ function drawGallery() {
   find("count").textContent = `${shown.length} of ${data.pictures.length} pictures`;
 }
 
-/** The table of pictures: three columns a method. */
+/** The table of pictures: three columns for each method. */
 function drawScores() {
   const shows = columns.flatMap((setting) => [0, 1, "segments"].map((metric) => [setting, metric]));
   const heading = (text, column, kind) =>
