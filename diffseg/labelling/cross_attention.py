@@ -100,7 +100,9 @@ class PromptEncoder:
         length = self.tokenizer.model_max_length
         tokens = tokenize(self.tokenizer, text)
         if tokens.shape[1] > length:
-            raise ValueError(f"words: the prompt may have {length} tokens, two of them its ends, got {tokens.shape[1]}")
+            raise ValueError(
+                f"words: the prompt may have {length} tokens, its two ends included, got {tokens.shape[1]}"
+            )
         return self.encoder(tokens.to(self.encoder.device)).last_hidden_state
 
     def positions(self, text: str, spans: Iterable[tuple[int, int]]) -> list[int]:

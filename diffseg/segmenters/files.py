@@ -80,12 +80,12 @@ class LabelMapFiles:
         lines = []
         if missing:
             lines.append(
-                f"{self.folder}: no label map for {counted(len(missing), 'picture')} of {len(ids):,}, which will fail; "
-                f"the first is {missing[0]}"
+                f"{self.folder}: {counted(len(missing), 'picture')} of {len(ids):,} will fail without a label map; the "
+                f"first is {missing[0]}"
             )
         if extra := sorted(names.keys() - set(listed)):
             lines.append(
-                f"{self.folder}: {counted(len(extra), 'file')} of no picture in the data set; the first is "
+                f"{self.folder}: {counted(len(extra), 'file')} without a picture in the data set; the first is "
                 f"{names[extra[0]]}"
             )
         return lines

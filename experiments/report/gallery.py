@@ -112,7 +112,7 @@ def _read_job(folder: Path, names: Mapping[str, str]) -> tuple[Dataset, list[_Ke
         raise DatasetError(f"{folder}: the pictures of dataset {dataset.name} are no longer those that were evaluated")
     named = dict(zip(telling_names(rows), rows, strict=True))
     if missing := [name for name in names.values() if name not in named]:
-        raise DatasetError(f"{folder}: summary.csv has the row {missing[0]}, config.yaml has not; run it again")
+        raise DatasetError(f"{folder}: config.yaml lacks the row {missing[0]} of summary.csv; run it again")
     return dataset, [
         _KeptLabels(setting, folder, named[name].key, named[name].settings["scoring"]["size"])
         for setting, name in names.items()

@@ -101,7 +101,7 @@ def _check_sweep(override: Override, swept: bool) -> None:
         raise ConfigError(_not_swept(override))
     values = [str(value) for value in override.sweep_iterator()] if override.is_choice_sweep() else []
     if repeated := [value for value in values if values.count(value) > 1]:
-        raise ConfigError(f"{override.input_line}: the value {repeated[0]} is there twice; give each value once")
+        raise ConfigError(f"{override.input_line}: the value {repeated[0]} occurs twice; give each value once")
 
 
 def _check_encoding(path: Path) -> None:

@@ -228,5 +228,5 @@ def test_white_of_a_grey_tiff_of_12_bits_is_4095(tmp_path: Path) -> None:
 def test_a_tiff_of_12_bits_a_channel_is_refused_with_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "deep.tif"
     file.write_bytes(tiff_of(np.full((4, 8, 3), 4095), 12))
-    with pytest.raises(PhotoError, match=r"of TIFF it reads 8 and 16 bits a channel: convert it to PNG$"):
+    with pytest.raises(PhotoError, match=r"it reads TIFFs of 8 and 16 bits per channel: convert it to PNG$"):
         read_photo(file)

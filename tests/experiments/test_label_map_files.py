@@ -129,8 +129,8 @@ def test_missing_extra_and_damaged_files_are_counted(
     (maps / f"{damaged}.png").write_bytes(b"hello")
     run = run_files(tmp_path / "run", maps, capture=capsys)
     assert run.status == 1
-    assert f"no label map for 1 picture of {LIMIT}, which will fail; the first is {missing}" in caplog.text
-    assert f"1 file of no picture in the data set; the first is {maps}/no_such" in caplog.text
+    assert f"1 picture of {LIMIT} will fail without a label map; the first is {missing}" in caplog.text
+    assert f"1 file without a picture in the data set; the first is {maps}/no_such" in caplog.text
     assert (run.table()["failed"] == 2).all()
     assert (run.table()["acc"] == 100).all()
     reasons = run.table("per_image").query("protocol == 'present'").set_index("image")["reason"]

@@ -61,7 +61,7 @@ def shards_of(index: Path) -> list[Path]:
         if shard.parent != index.parent:
             raise BrokenWeights(index, f"names a file of another folder, {shard.name}")
         if not shard.exists():
-            raise MissingWeights(f"path: {shard} is missing, which {index.name} names: download it again")
+            raise MissingWeights(f"path: {index.name} names {shard}, which is missing: download it again")
     return shards
 
 

@@ -65,7 +65,7 @@ def test_skipped_files_and_folders_are_named(
     save(folder / ".hidden.png")
     assert cli.main([str(folder), "-o", str(folder / "out")]) == 0
     files, folders = capsys.readouterr().err.splitlines()
-    assert files.startswith(f"diffseg: {folder}: skipped IMG_1.HEIC: not a suffix of a picture")
+    assert files.startswith(f"diffseg: {folder}: skipped IMG_1.HEIC: no picture by its suffix")
     assert folders.startswith(f"diffseg: {folder}: skipped deeper/: sub-folders")
     assert cli.main([str(folder / "IMG_1.HEIC"), "-o", str(folder / "out")]) == 0
     assert stored(folder / "out" / "IMG_1.labels.png").shape == (4, 4)

@@ -123,5 +123,5 @@ def test_a_word_without_tokens_and_a_prompt_too_long_are_refused(encoder: Prompt
     with pytest.raises(ValueError, match="words: the text encoder has no token for"):
         encoder.positions("cat  sofa", [(3, 5)])
     assert encoder.encode("cat " * (PROMPT_LENGTH - 2)).shape[1] == PROMPT_LENGTH
-    with pytest.raises(ValueError, match=r"words: the prompt may have 77 tokens, two of them its ends, got 78"):
+    with pytest.raises(ValueError, match=r"words: the prompt may have 77 tokens, its two ends included, got 78"):
         encoder.encode("cat " * (PROMPT_LENGTH - 1))

@@ -149,8 +149,8 @@ def test_missing_and_extra_files_are_counted(tmp_path: Path) -> None:
         write(tmp_path / name, np.zeros((24, 24), np.uint8))
     segmenter = LabelMapFiles(str(tmp_path))
     missing, extra = segmenter.check_files(["a", "c", "d", "sub/b"], ["a", "c", "d", "e", "sub/b"])
-    assert missing == f"{tmp_path}: no label map for 2 pictures of 4, which will fail; the first is c"
-    assert extra.startswith(f"{tmp_path}: 2 files of no picture")
+    assert missing == f"{tmp_path}: 2 pictures of 4 will fail without a label map; the first is c"
+    assert extra.startswith(f"{tmp_path}: 2 files without a picture")
     assert extra.endswith("another.png")
     assert segmenter.check_files(["a"], ["a", "sub/b", "other", "another"]) == []
 

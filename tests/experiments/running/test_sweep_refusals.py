@@ -23,9 +23,9 @@ pytestmark = pytest.mark.usefixtures("dinov2")
         ("hydra.sweeper.max_batch_size=1", "hydra.sweeper.max_batch_size: the jobs of a sweep share one pass"),
         (
             "segmenter.tau=0.2,0.3,0.20",
-            "segmenter.tau=0.2,0.3,0.20: the value 0.2 is there twice; give each value once",
+            "segmenter.tau=0.2,0.3,0.20: the value 0.2 occurs twice; give each value once",
         ),
-        ("segmenter=diffseg,diffseg", "segmenter=diffseg,diffseg: the value diffseg is there twice"),
+        ("segmenter=diffseg,diffseg", "segmenter=diffseg,diffseg: the value diffseg occurs twice"),
         ("tracker=wandb tracker.timeout=5,-1", "job 1 (tracker.timeout=-1): tracker.timeout: must be"),
         ("backbone.timestep=1,2", "backbone.timestep: ViT has no such key; known: debias, dtype"),
         ("segmenter=diffseg,dbscan", "job 1 (segmenter=dbscan): segmenter.anchors: DBSCAN has no such key; known: eps"),

@@ -106,7 +106,7 @@ def test_an_index_names_its_shards_and_a_wrong_one_is_refused(weights: Path) -> 
     assert shards_of(index) == [weights]
     index.write_text(json.dumps({"weight_map": {"a": weights.name, "b": "model-2.safetensors"}}))
     with pytest.raises(
-        MissingWeights, match=r"model-2\.safetensors is missing, which model\.safetensors\.index\.json names"
+        MissingWeights, match=r"model\.safetensors\.index\.json names .*model-2\.safetensors, which is missing"
     ):
         shards_of(index)
     for content in ({}, {"weight_map": {}}, {"weight_map": [1]}, {"weight_map": {"a": 1}}):
