@@ -135,7 +135,7 @@ def match_contingency(table: IntArray, protocol: ProtocolName = "official", back
     Args:
         table: contingency table, from `contingency`.
         protocol: ``official`` scores like the authors: all classes take part. A class absent from the image may be
-            matched with a left-over segment, whose pixels then count as its FP. The numbering of the segments decides
+            matched with a leftover segment, whose pixels then count as its FP. The numbering of the segments decides
             which segment that is. ``present``: only classes in the image take part, pairs without overlap are no
             match, and the numbering does not matter. Without a background, both have the same sum of TP, and so the
             same accuracy.

@@ -242,7 +242,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         help=f"weights of the resolutions: {', '.join(WEIGHTS)}, or numbers, the finest first, such as 1,0.5,0; "
         "default: %(default)s",
     )
-    add("--scheme", choices=get_args(Scheme), default=DEFAULT_SCHEME, help="of the aggregation; default: %(default)s")
+    add("--scheme", choices=get_args(Scheme), default=DEFAULT_SCHEME, help="aggregation scheme; default: %(default)s")
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from eval.protocols import ProtocolName
 
 _CAPTIONS: Mapping[ProtocolName, str] = {
-    "official": "Protocol `official`, as in the paper: classes absent from an image are charged left-over segments",
+    "official": "Protocol `official`, as in the paper: classes absent from an image are charged leftover segments",
     "present": "Protocol `present`: only the classes present in an image are matched",
     "dataset": "Protocol `dataset`: label numbers are matched once for all images; not comparable with the others",
 }

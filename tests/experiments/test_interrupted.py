@@ -80,7 +80,7 @@ def test_runs_killed_at_random_moments_are_completed(
 def test_left_overs_of_a_kill_between_two_writes_do_no_harm(
     undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Writes left-overs that are rare: half a file beside each file, half a record, and tables that are missing."""
+    """Writes leftovers that are rare: half a file beside each file, half a record, and tables that are missing."""
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
     for path in [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock")]:
