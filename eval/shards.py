@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -29,6 +31,9 @@ class Meetings:
 
     Uses torchrun's key-value store. A process group would start threads, and a thread that frees a tensor while Python
     shuts down aborts the process.
+
+    If the process that holds the store has ended, the methods end this process, too, without a message: the other
+    process, or torchrun, has said why.
     """
 
     def __init__(self) -> None:
@@ -37,16 +42,27 @@ class Meetings:
 
     def wait(self) -> None:
         """Waits until all processes have called this."""
-        self.store.barrier(f"meeting {next(self._numbers)}", self.count)
+        with _ends_with_the_others():
+            self.store.barrier(f"meeting {next(self._numbers)}", self.count)
 
     def broadcast(self, number: int) -> int:
         """Returns the number that process 0 passes; waits for it."""
         key = f"number {next(self._numbers)}"
-        if self.index == 0:
-            self.store.set(key, str(number))
-        number = int(self.store.get(key))
+        with _ends_with_the_others():
+            if self.index == 0:
+                self.store.set(key, str(number))
+            number = int(self.store.get(key))
         self.wait()  # process 0 may host the store, so it must not end before the others have read
         return number
+
+
+@contextmanager
+def _ends_with_the_others() -> Iterator[None]:
+    """Context in which a lost connection ends the process."""
+    try:
+        yield
+    except distributed.DistNetworkError:
+        sys.exit(1)
 
 
 # All jobs of a sweep use the same store.

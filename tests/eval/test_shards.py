@@ -123,8 +123,7 @@ def test_a_second_shared_run_in_a_folder_is_refused(overrides: tuple[str, ...], 
     folder = tmp_path / "run"
     with RecordFile(folder / "records.jsonl"):
         processes = start_all(folder, 2, *overrides)
-        processes[0].join()
-        processes[1].kill()  # as torchrun does when one has failed
+        end_all(processes)  # torchrun would end the second one when the first has failed
         assert processes[0].exitcode == 2
         assert log(folder).read_text().count("error: ") == 1
         assert "another run" in log(folder).read_text()
