@@ -118,7 +118,10 @@ def sources(browser: Chrome, selector: str) -> list[str]:
 def move(browser: Chrome, key: str, presses: int) -> None:
     """Moves a slider by ``presses`` steps, to the left if negative."""
     thumb = find(browser, f".st-key-{key} [role=slider], .st-key-{key} input[type=range]")
-    thumb.send_keys(*([Keys.ARROW_RIGHT if presses > 0 else Keys.ARROW_LEFT] * abs(presses)))
+    # The page hides the element itself, and some drivers type into no hidden element.
+    browser.execute_script("arguments[0].focus()", thumb)
+    keys = [Keys.ARROW_RIGHT if presses > 0 else Keys.ARROW_LEFT] * abs(presses)
+    ActionChains(browser).send_keys(*keys).perform()
 
 
 def press(browser: Chrome, preset: str) -> None:
