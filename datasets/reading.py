@@ -19,6 +19,7 @@ LABEL_MODES = ("L", "P")
 
 # Modes of one channel with more than 8 bits. Pillow would cut their values off at 255 instead of scaling them.
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+BITS_PER_SAMPLE = 258  # tag of a TIFF
 
 
 # Decoders raise any of these on broken bytes. Pillow: SyntaxError for a PNG, OSError for a cut JPEG. NumPy: the errors
@@ -45,8 +46,9 @@ def _decoding(path: Path) -> Iterator[None]:
 def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
     """Decodes a picture to ``(h, w, 3)`` uint8 RGB: the first frame of several, transparency on white.
 
-    Grey levels of more than 8 bits are scaled: white is 65535 (in floating point 1.0), or the brightest level if that
-    is higher. The command line of `diffseg` reads photographs by the same rules; a test compares the two.
+    Grey levels of more than 8 bits are scaled: white is 65535 (in a TIFF of 12 bits 4095, in floating point 1.0), or
+    the brightest level if that is higher. The command line of `diffseg` reads photographs by the same rules; a test
+    compares the two.
 
     Args:
         path: any format that Pillow reads.
@@ -57,10 +59,11 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
         DatasetError: the file is missing, cut short or no picture.
     """
     with _decoding(path), Image.open(path) as file:
+        (bits, *_) = getattr(file, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))  # read first: turning drops the tags
         image = ImageOps.exif_transpose(file) if upright else file
         if image.mode in DEEP_MODES:
             levels = np.nan_to_num(np.array(image, np.float64), posinf=1.0).clip(min=0)
-            white = max(1.0 if image.mode == "F" else 65535.0, levels.max())
+            white = max(1.0 if image.mode == "F" else 2.0 ** min(bits, 16) - 1, levels.max())
             image = Image.fromarray(np.rint(levels * (255 / white)).astype(np.uint8))
         elif image.has_transparency_data:
             layer = image.convert("RGBA")

@@ -14,6 +14,7 @@ from PIL import Image
 from datasets.base import VOID, DatasetError
 from datasets.reading import join_picture, read_ids, read_image, read_label
 from diffseg.photos import read_photo
+from tests.helpers.tiff import tiff_of
 
 PIXELS = np.random.default_rng(0).integers(0, 200, (40, 60, 3), dtype=np.uint8)
 
@@ -115,6 +116,14 @@ KINDS = {
 def test_pictures_are_decoded_as_on_the_command_line(tmp_path: Path, name: str) -> None:
     KINDS[name].save(tmp_path / name)
     np.testing.assert_array_equal(read_image(tmp_path / name), read_photo(tmp_path / name))
+
+
+def test_white_of_a_grey_tiff_of_12_bits_is_4095(tmp_path: Path) -> None:
+    levels = np.linspace(0, 4095, 32).round().astype(np.int64).reshape(4, 8, 1)
+    (tmp_path / "grey.tif").write_bytes(tiff_of(levels, 12))
+    expected = (levels / 4095 * 255).round().repeat(3, axis=2)
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.tif"), expected)
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.tif", upright=True), expected)
 
 
 def test_deep_pictures_are_scaled_not_clipped(tmp_path: Path) -> None:
