@@ -52,7 +52,7 @@ def test_records_of_a_run_hold_the_counts_with_a_background(tmp_path: Path, caps
         Image.fromarray(pixels).save(image_of(root, Voc2012, id))
     write_list(root, Voc2012, IDS)
     options = ("dataset=voc2012", f"dataset.root={root}", "segmenter=kmeans_c", "segmenter.clusters=5")
-    run = evaluate(tmp_path / "run", *options, *SMALL[:2], capture=capsys)
+    run = evaluate(tmp_path / "run", *options, *SMALL[:2], "panels=2", capture=capsys)
     assert run.status == 0, run.err
     row, *_ = run.records()
     assert row["settings"]["dataset"]["background"] == 0
