@@ -175,7 +175,7 @@ class _Batches:
         with _recorded_failures(first, self.rows, of_batch):
             # Encode all pictures, once for all rows.
             start = time.perf_counter()
-            encoded = self.model.encode(_images(pictures, size))
+            encoded = self.model.encode(_filled_batch(pictures, size))
             seconds = (now(encoded) - start) / len(pictures)
             for rows in grouped(self.rows, lambda each: _backbone_of(each.row)):
                 # Attend, once for the rows of one backbone. Unwanted pictures stay, to keep the shape of the batch.
@@ -190,7 +190,7 @@ class _Batches:
                         _segment(picture.to(finest.device), maps, rows, attended, recorded)
 
 
-def _images(pictures: Sequence[DecodedPicture], size: int) -> Tensor:
+def _filled_batch(pictures: Sequence[DecodedPicture], size: int) -> Tensor:
     """The images of a batch ``(size, 3, P, P)``. Copies of the last one fill it, so that all batches have one shape."""
     return torch.stack([picture.image for picture in (*pictures, *repeat(pictures[-1], size - len(pictures)))])
 
