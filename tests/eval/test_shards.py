@@ -61,7 +61,7 @@ def end_all(processes: list) -> list[int]:
     return [process.exitcode for process in processes]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 def test_files_of_torchrun_are_those_of_one_process(
     count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -77,7 +77,7 @@ def test_files_of_torchrun_are_those_of_one_process(
     assert "share 2 of" not in done.stderr
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow), 4])
 def test_a_killed_run_is_continued_by_any_number_of_processes(
     count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:

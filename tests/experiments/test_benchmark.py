@@ -208,6 +208,7 @@ def test_rows_of_table1_together_give_the_labels_of_the_rows_alone() -> None:
     assert len({len(labels.unique()) for labels in together}) > 2
 
 
+@pytest.mark.slow
 def test_each_dtype_and_batch_size_has_a_line(dinov2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "METHODS", {"DiffSeg": vit.METHODS["DiffSeg"]})
     monkeypatch.setattr(precision, "DTYPES", {"cpu": ("float16",), "cuda": ("float32",)})  # bfloat16 is slow on a CPU

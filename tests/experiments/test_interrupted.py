@@ -18,7 +18,6 @@ from tests.helpers.coco_folder import write_spoilt_folder
 from tests.helpers.forks import log, start
 from tests.helpers.runs import Run, evaluate, without_timings
 
-KILLS = 20
 PICTURES = [f"{number:012}" for number in range(1, 6)]
 SPOILT = PICTURES[1]
 # Two passes of the backbone. Two rows share the tensor of one pass.
@@ -53,14 +52,15 @@ def steps(folder: Path) -> int:
     return lines + sum(path.is_file() for path in folder.rglob("*"))
 
 
+@pytest.mark.parametrize("kills", [10, pytest.param(20, marks=pytest.mark.slow)])
 def test_runs_killed_at_random_moments_are_completed(
-    undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path
+    kills: int, undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Every run is killed twice and started again, until there were twenty kills."""
+    """Every run is killed twice and started again, until there were so many kills."""
     generator = random.Random(3)
     last = steps(undisturbed)
     killed_at: list[int] = []
-    while len(killed_at) < KILLS:
+    while len(killed_at) < kills:
         folder = tmp_path / f"{len(killed_at)}"
         for _ in range(2):
             process = start(folder, *overrides)
@@ -74,7 +74,7 @@ def test_runs_killed_at_random_moments_are_completed(
                 killed_at.append(steps(folder))
         complete(folder, *overrides)
         assert without_timings(folder) == without_timings(undisturbed)
-    assert len(set(killed_at)) > KILLS / 3  # spread over the run
+    assert len(set(killed_at)) > kills / 3  # spread over the run
 
 
 def test_left_overs_of_a_kill_between_two_writes_do_no_harm(

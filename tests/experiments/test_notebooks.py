@@ -37,6 +37,8 @@ CASES = {
     "protocol": (("experiment=protocol_audit", *SMALL, *FEW), 3),
 }
 
+SLOW = ("ablation_anchors", "ablation_weights")  # they share results and plots with ablation_tau
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -101,7 +103,7 @@ def execute(name: str, compare: str = "None", allow_errors: bool = False) -> lis
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 @pytest.mark.usefixtures("dinov2")
 def test_a_notebook_runs_on_real_results(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
