@@ -133,7 +133,7 @@ def join_shards() -> Shard:
         )
     try:
         meetings = _meetings()
-    except Exception as error:  # torch raises ValueError, RuntimeError or classes of its own
+    except Exception as error:  # torch raises ValueError, RuntimeError or its own classes
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise ConfigError(f"the {count} processes cannot meet at {place} ({error}); use torchrun") from error
     return Shard(meetings.index, meetings.count)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from datasets.base import DatasetError
 from datasets.cityscapes27 import Cityscapes27
+from tests.helpers.dataset_failure import failure
 
 IDS = ("frankfurt_000000_000294", "frankfurt_000001_007973", "lindau_000000_000019")
 
@@ -34,13 +35,6 @@ def root(tmp_path: Path) -> Path:
         # The official archive has these beside the label ids.
         Image.fromarray(np.zeros((10, 20, 4), np.uint8)).save(str(label_of(folder, id)).replace("labelIds", "color"))
     return folder
-
-
-def failure(dataset: Cityscapes27, id: str | None = None) -> str:
-    with pytest.raises(DatasetError) as error:
-        dataset.check() if id is None else dataset.load(id)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_real_pictures_have_the_labels_of_their_files(shared: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.base import VOID, DatasetError
+from datasets.base import VOID
 from datasets.cocostuff27 import CocoStuff27
 from tests.helpers.coco_folder import (
     HEIGHT,
@@ -25,19 +25,12 @@ from tests.helpers.coco_folder import (
     write_annotations,
     write_folder,
 )
+from tests.helpers.dataset_failure import failure
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "coco")
-
-
-def failure(dataset: CocoStuff27, id: str | None = None) -> str:
-    with pytest.raises(DatasetError) as error:
-        dataset.check() if id is None else dataset.load(id)
-    message = str(error.value)
-    assert "\n" not in message
-    return message
 
 
 def test_painted_labels_equal_a_loop(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,7 @@ from tests.helpers.coco_folder import (
     write_annotations,
     write_folder,
 )
+from tests.helpers.dataset_failure import failure
 
 SIZE = [HEIGHT, WIDTH]
 SPOILT = 4711
@@ -123,13 +124,6 @@ def with_annotation(root: Path, **keys: Any) -> Path:
     annotations.append({key: value for key, value in spoilt.items() if value is not ...})
     path.write_text(json.dumps({"images": images, "annotations": annotations}))
     return path
-
-
-def failure(dataset: CocoVal2017, id: str) -> str:
-    with pytest.raises(DatasetError) as error:
-        dataset.load(id)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 @pytest.mark.parametrize("what", DAMAGED)

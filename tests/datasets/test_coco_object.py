@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.base import DatasetError
 from datasets.class_table import FOLDER
 from datasets.coco_object import CocoObject
 from datasets.cocostuff27 import OFFICIAL_LIST
 from tests.helpers.coco_folder import HEIGHT, IDS, THINGS, WIDTH, image_of, label_of, write_annotations, write_folder
+from tests.helpers.dataset_failure import failure
 
 INSTANCES = "annotations/instances_val2017.json"
 # Fine ids of COCO-Stuff for things that COCO never annotated.
@@ -25,13 +25,6 @@ NEVER |= {68: "desk", 70: "door", 82: "blender", 90: "hair brush"}
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "coco")
-
-
-def failure(dataset: CocoObject, id: str | None = None) -> str:
-    with pytest.raises(DatasetError) as error:
-        dataset.check() if id is None else dataset.load(id)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_classes_are_the_things_of_coco_stuff_in_order() -> None:

@@ -11,22 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.base import DatasetError
 from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder, write_pair
+from tests.helpers.dataset_failure import failure
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "coco")
-
-
-def failure(dataset: CocoStuff27, id: str | None = None) -> str:
-    with pytest.raises(DatasetError) as error:
-        dataset.check() if id is None else dataset.load(id)
-    message = str(error.value)
-    assert "\n" not in message
-    return message
 
 
 # Real pictures

@@ -23,6 +23,7 @@ from datasets.files import warn_once
 from datasets.folder import FolderDataset
 from datasets.reading import read_any_label
 from eval.config import ConfigError, build
+from tests.helpers.dataset_failure import failure
 from tests.helpers.runs import SMALL, evaluate
 
 SHAPE = (24, 32)
@@ -59,13 +60,6 @@ def root(tmp_path: Path) -> Path:
 def dataset_of(root: Path, **keys: Any) -> FolderDataset:
     given = {"images": str(root / "shots"), "maps": str(root / "masks"), "classes": NAMES}
     return FolderDataset(**{**given, **keys})
-
-
-def failure(dataset: FolderDataset, id: str | None = None) -> str:
-    with pytest.raises(DatasetError) as error:
-        dataset.check() if id is None else dataset.load(id)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def refusal(root: Path, **keys: Any) -> str:

@@ -8,22 +8,15 @@ from typing import Any
 
 import pytest
 
-from datasets.base import DatasetError
 from datasets.class_table import ClassTable
 from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_annotations, write_folder, write_pair
+from tests.helpers.dataset_failure import failure
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "coco")
-
-
-def failure(dataset: CocoStuff27) -> str:
-    with pytest.raises(DatasetError) as error:
-        dataset.check()
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_ids_are_sorted_and_limited(root: Path) -> None:

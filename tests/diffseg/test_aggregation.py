@@ -64,7 +64,7 @@ def test_given_weights_equal_brute_force() -> None:
     ],
 )
 def test_each_side_has_its_share_of_the_attention(scheme: str, shares: tuple[float, ...]) -> None:
-    """One side attends to the left half, the others to the right: the mass on the left is that side's share."""
+    """Maps of one side attend to the left half, all others to the right: its share is the attention on the left."""
     sides = (64, 32, 16, 8)
     for chosen, share in zip(sides, shares, strict=True):
         maps = {}

@@ -1,4 +1,4 @@
-"""The run loop: the order of its records. Batches, failures and shards have test files of their own."""
+"""The run loop writes records in order. test_batches, test_failures and test_shards test the rest of it."""
 
 from __future__ import annotations
 

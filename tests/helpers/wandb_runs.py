@@ -54,7 +54,7 @@ def recorded(folder: Path) -> list[tuple[Path, WandbFile]]:
     """Folders and contents of the wandb runs below a results folder, in the order of its rows.
 
     Runs of the same row, or of a folder without rows, are in the order of their start times, which wandb stores in
-    microseconds. The names of the folders hold only seconds, and another process writes the files at times of its own.
+    microseconds. The folders' names hold only seconds. wandb's process may write the files in another order.
     """
     wandb.teardown()  # waits until wandb's process has written everything
     keys = [row.key for row in rows(folder)] if (folder / "config.yaml").is_file() else []

@@ -53,7 +53,7 @@ def require_hub(repository: str) -> None:
         try:
             get_session().head(ENDPOINT, timeout=REACHED_WITHIN)
             problem.clear()
-        except Exception as error:  # each HTTP library raises classes of its own
+        except Exception as error:  # each HTTP library raises its own classes
             problem[0] = _first_line(error)
 
     # A thread, because the look-up of the host's address has no time limit.

@@ -33,7 +33,7 @@ def test_basis_explains_its_share_and_no_shorter_one_does(share: float) -> None:
 
 
 def test_debiasing_removes_places_and_keeps_content() -> None:
-    """The features consist of a constant, a place and a content, each in channels of its own."""
+    """A constant, the place and the content of the features lie in different channels."""
     generator = torch.Generator().manual_seed(1)
     places, content = torch.randn(36, 3, generator=generator), torch.randn(36, 4, generator=generator)
     constant = torch.full((36, 1), 5.0)

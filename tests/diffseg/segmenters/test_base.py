@@ -1,4 +1,4 @@
-"""What segmenters share: open parameters, the scene, and the checks of their settings."""
+"""Open parameters, scenes, and the checks that segmenters share."""
 
 from __future__ import annotations
 
