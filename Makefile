@@ -52,8 +52,8 @@ bench: setup ## Measure speed and memory against the alternatives. Some lines: A
 report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR, a run or a sweep: tables, plots, gallery
 	@$(PY) -m experiments.report $(call quote,$(RESULTS)) $(ARGS)
 
+# RESULTS is a single folder, or several, which the shell separates at spaces.
 leaderboard: $(DONE) $(DEMO) ## Compare results folders with published numbers: RESULTS="DIR DIR"; with spaces: RESULTS="'MY DIR' DIR"
-	@# RESULTS is a single folder, or several, which the shell separates at spaces.
 	@if [ -d $(call quote,$(RESULTS)) ]; then set -- $(call quote,$(RESULTS)); else eval set -- $(call quote,$(RESULTS)); fi; $(PY) -m experiments.leaderboard "$$@" $(ARGS)
 
 check: setup ## Pass one picture through a backbone before a long run: ARGS="backbone=sd14 backbone.path=DIR"

@@ -13,13 +13,13 @@ SINGLE_SIDE: Final = {"finest": 1, "half": 2, "quarter": 4, "eighth": 8}
 DEFAULT_SCHEME: Final = "official"
 DEFAULT_WEIGHTS: Final = "proportional"
 
-WEIGHTS: Final = (DEFAULT_WEIGHTS, *SINGLE_SIDE)
+WEIGHTS: Final = ("proportional", *SINGLE_SIDE)
 """Names of weightings of the sides. Numbers are allowed, too."""
-
-DEFAULT_VOTE: Final = "majority"
 
 Vote = Literal["majority", "median", "mean"]
 """Rule by which a segment chooses its noun, see `diffseg.labelling.naming.vote`."""
+
+DEFAULT_VOTE: Final = "majority"
 
 
 def check_choices(**given: tuple[Any, Any]) -> None:

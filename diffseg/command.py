@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
+from diffseg.texts import on_one_line
+
 ERROR_STATUS = 2
 INTERRUPTED_STATUS = 130
 BROKEN_PIPE_STATUS = 141  # as a shell reports a process that SIGPIPE ended
@@ -36,7 +38,7 @@ def begin_command() -> None:
     - Ctrl+C ends the process at once, with one line. Raising KeyboardInterrupt would not work: some packages catch it
       during their import, and fail later. The system's default handler would print no line.
     - Python searches for garbage less often, and not at the end of the process. torch and transformers create a million
-      objects that are never garbage: the last search alone takes more than a second.
+      objects that are never garbage: the last search alone takes more than a second. The command keeps this setting.
     """
     gc.set_threshold(NEW_OBJECTS)
     atexit.register(gc.freeze)  # the last search skips frozen objects
@@ -101,7 +103,7 @@ def one_line(error: Exception) -> str:
     >>> one_line(FileNotFoundError(2, "No such file or directory", "cat.jpg"))
     "[Errno 2] No such file or directory: 'cat.jpg'"
     """
-    text = " ".join(str(error).split())
+    text = on_one_line(error)
     if isinstance(error, OSError) and text:
         return text
     frames = traceback.extract_tb(error.__traceback__)

@@ -16,7 +16,7 @@ from torch import Tensor
 from diffseg.choices import check_choices
 from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
 from diffseg.isolation import isolated
-from diffseg.masks import cluster_means, grid_side, labels_from_proposals
+from diffseg.masks import cluster_means, grid_side, labels_from_proposals, nearest_cells
 from diffseg.precision import float32_products, float64_device
 
 # Sets of anchors whose divergences a `Merger` keeps; at S = 64 and M = 64 each takes 67 MB.
@@ -62,12 +62,11 @@ def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
     if not 1 <= anchors <= side:
         raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {anchors}")
     check_choices(grid=(grid, Grid))
-    index = torch.arange(anchors, device="cpu")
     if grid == "even":
-        line = (2 * index + 1) * side // (2 * anchors)
+        line = nearest_cells(side, anchors)
     else:
         step = (side - 1) // (anchors - 1) if anchors > 1 else 0
-        line = (side - 1 - step * (anchors - 1)) // 2 + index * step
+        line = (side - 1 - step * (anchors - 1)) // 2 + step * torch.arange(anchors, device="cpu")
     return torch.cartesian_prod(line, line).view(-1, 2)
 
 

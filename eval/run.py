@@ -59,7 +59,8 @@ def run(
 
     The backbone computes every batch in one shape: copies of the last picture fill an incomplete batch, and their maps
     are dropped. Libraries choose their kernels by shape, so the counts of a picture depend on the batch size, but not
-    on the pictures in its batch: a resumed run, any number of shards and a single run give the same counts.
+    on the pictures in its batch: with one batch size, a resumed run, any number of shards and a single run give
+    the same counts.
 
     Args:
         jobs: one for a run, several for a sweep.
@@ -161,7 +162,7 @@ class _Batches:
 
         Args:
             pictures: a batch of up to ``size`` pictures.
-            size: number of images that pass the backbone, see `_images`.
+            size: number of images that pass the backbone, see `_filled_batch`.
             last_try: True records all failures of a single picture. False raises failures of a batch of several
                 pictures, and running out of memory, so that the caller tries smaller parts.
         """

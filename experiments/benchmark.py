@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(text, end="")
     stem = options.out / f"{datetime.date.today().isoformat()}-{_slug(_device())}{'-quick' * options.quick}"
     facts = {"headline": _headline(settings), "settings": {"quick": settings.quick, "repeats": settings.repeats}}
-    record = {**facts, **provenance([], {}), "lines": [asdict(line) | {"met": line.met} for line in lines]}
+    record = {**facts, **provenance([]), "lines": [asdict(line) | {"met": line.met} for line in lines]}
     write_text(stem.with_suffix(".txt"), text)
     write_text(stem.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     print(f"written to {stem}.txt and .json", file=sys.stderr)

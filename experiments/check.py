@@ -16,10 +16,10 @@ from omegaconf import DictConfig
 
 from diffseg.command import run_command
 from eval.config import ConfigError
-from experiments.running.arguments import COMMAND, CONF, MULTIRUN
+from experiments.running.arguments import COMMAND, CONF, MULTIRUN_OPTIONS
 from experiments.running.errors import one_line_errors
 from experiments.running.plan import plan
-from experiments.running.rerun import RERUN_OPTION, TABLES_OPTION, with_rerun
+from experiments.running.rerun import RERUN_OPTION, TABLES_OPTION, key_of, with_rerun
 from experiments.running.rows import check
 from experiments.running.starting import start_hydra
 
@@ -50,12 +50,12 @@ def main() -> None:
 def _refuse_other_work(arguments: Sequence[str]) -> None:
     """Raises ConfigError for a sweep, whose launcher would evaluate it, and for ``--tables``, which writes files."""
     for argument in arguments:
-        name = argument.partition("=")[0].lstrip("+")
-        if name in MULTIRUN and argument not in sys.argv:
+        name = key_of(argument)
+        if name in MULTIRUN_OPTIONS and argument not in sys.argv:
             raise ConfigError(
                 f"{RERUN_OPTION}: names a sweep, and a check takes a single point; give the folder of a job"
             )
-        if name in (*MULTIRUN, "hydra.mode"):
+        if name in (*MULTIRUN_OPTIONS, "hydra.mode"):
             raise ConfigError(f"{name}: a check takes a single point; leave {argument} out")
         if name == TABLES_OPTION:
             raise ConfigError(f"{TABLES_OPTION}: a check writes no tables; type {COMMAND} {TABLES_OPTION} DIR")

@@ -7,6 +7,7 @@ is validated when it is built, and needs no torch, so a wrong key or missing wei
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -36,7 +37,7 @@ class WeightsError(Exception):
 
     def advising(self, option: str) -> str:
         """The message with a command's option, such as ``--path DIR``, in place of `PATH_ARGUMENT`."""
-        return str(self).replace(PATH_ARGUMENT, option)
+        return re.sub(rf"(?<!\.){PATH_ARGUMENT}", option, str(self))  # unless an option is there already
 
 
 class MissingWeights(WeightsError, FileNotFoundError):

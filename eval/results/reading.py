@@ -124,12 +124,19 @@ def read_confusion(results: Results, setting: str) -> pd.DataFrame:
     Returns:
         Columns `eval.results.columns.CONFUSION`; ``matched_id`` is NaN for segments without a class. Empty without the
         file.
+
+    Raises:
+        ResultsError: the file cannot be read.
     """
     row = results.summary[results.summary["setting"] == setting].iloc[0]
     path = results.folders[row["job"]] / CONFUSION_CSV
     if not path.is_file():
         return pd.DataFrame(columns=CONFUSION)
-    table = pd.read_csv(path, dtype={"row": str, "matched": str}, keep_default_na=False, na_values={"matched_id": [""]})
+    try:
+        texts = {"row": str, "class": str, "matched": str}
+        table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={"matched_id": [""]})
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
     return table[table["number"] == row["number"]]
 
 
@@ -189,7 +196,7 @@ def _read(path: Path, job: str) -> pd.DataFrame:
         texts = [*TEXT, *(setting_names(columns) if path.name == SUMMARY_CSV else ())]
         frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise _unreadable(path, error) from None
     if frame.empty:
         raise ResultsError(f"{path}: has no rows; delete the folder and run again")
     if missing := [name for name in NEWEST.get(path.name, ()) if name not in frame]:
@@ -201,6 +208,10 @@ def _read(path: Path, job: str) -> pd.DataFrame:
     frame[texts] = frame[texts].fillna("")
     frame.insert(0, "job", job)
     return frame
+
+
+def _unreadable(path: Path, error: Exception) -> ResultsError:
+    return ResultsError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
 
 
 def _settings(summary: pd.DataFrame) -> pd.Series:

@@ -27,7 +27,7 @@ def write_jobs(sweep: Path, folders: Sequence[Path], finished: bool) -> None:
     for folder in folders:
         summary = folder / SUMMARY_CSV
         done = finished and summary.is_file()
-        part = pd.read_csv(summary, dtype=str) if done else pd.DataFrame(index=[0])
+        part = pd.read_csv(summary, dtype=str, keep_default_na=False) if done else pd.DataFrame(index=[0])
         part.insert(0, "job", folder.name)
         parts.append(part)
     write_csv(sweep / SWEEP_CSV, pd.concat(parts))

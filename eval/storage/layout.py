@@ -18,7 +18,7 @@ OVERVIEW = "overview"
 """Name of the panel with all pictures, without its ending."""
 SWEEP_CSV = "sweep.csv"
 """Table of the jobs of a sweep's last launch. The folder may also contain older jobs."""
-MULTIRUN = "multirun.yaml"
+MULTIRUN_YAML = "multirun.yaml"
 """Hydra writes the overrides of a sweep here."""
 
 

@@ -12,15 +12,11 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from diffseg.backbones.weights.locating import name_of
 from eval.storage.files import write_text
 from eval.storage.layout import PROVENANCE
 from eval.storage.records import RecordError
-
-if TYPE_CHECKING:
-    from eval.rows import Row
 
 RUNS = "runs"
 """Key of the dates and command lines of processes with the same facts."""
@@ -49,20 +45,21 @@ def read_provenance(folder: Path) -> list[dict[str, Any]]:
     return facts
 
 
-def add_provenance(folder: Path, rows: Sequence[Row], earlier: Sequence[Mapping[str, Any]], command: str) -> bool:
+def add_provenance(
+    folder: Path, settings: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]], command: str
+) -> bool:
     """Adds the facts of this process, with date and command line, to ``provenance.json``.
 
     Args:
         folder: folder of the records.
-        rows: rows of this process.
+        settings: settings of each row of this process, `eval.rows.Row.settings`.
         earlier: facts of earlier processes, from `read_provenance`.
         command: the command line.
 
     Returns:
         True if the code differs from that of an earlier process.
     """
-    names = {row.recorded["backbone"]["weights"]: name_of(row.config.backbone) for row in rows}
-    facts = provenance([row.recorded for row in rows], names)
+    facts = provenance(settings)
     run = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "command": command}
     together = [dict(each) for each in earlier]
     same = next((each for each in together if {**each, RUNS: None} == {**facts, RUNS: None}), None)
@@ -74,20 +71,20 @@ def add_provenance(folder: Path, rows: Sequence[Row], earlier: Sequence[Mapping[
     return any(each["code"] != facts["code"] for each in earlier)
 
 
-def provenance(settings: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
+def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts about a run. A repetition on the same machine and checkout has the same facts.
 
     Args:
-        settings: settings of each row, `eval.rows.Row.recorded`.
-        names: fingerprint -> name of the weights.
+        settings: settings of each row, `eval.rows.Row.settings`.
 
     Returns:
         JSON-ready: git commit (with ``+changes`` if the checkout differs from it), sha256 of the code that makes
         records, versions, hardware, fingerprints and names of the weights, fingerprints of the data.
     """
+    names = {each["backbone"]["weights"]: each["backbone"]["weights_name"] for each in settings}
     return {
         **_process(),
-        "weights": sorted({each["backbone"]["weights"] for each in settings}),
+        "weights": sorted(names),
         "weights_names": dict(sorted(names.items())),
         "data": sorted({each["dataset"]["fingerprint"] for each in settings}),
     }

@@ -33,7 +33,6 @@ class RowTracking:
     Args:
         run: the open wandb run.
         number: position of the row in the tables.
-        name: name of the row, with the settings that tell it from other rows of this name.
         row: the row to log.
         classes: class names.
         report: protocols to show.
@@ -43,13 +42,12 @@ class RowTracking:
         self,
         run: wandb.Run,
         number: int,
-        name: str,
         row: RowResults,
         classes: Sequence[str],
         report: Sequence[ProtocolName],
     ) -> None:
-        self.run, self.number, self.name, self.report = run, number, name, report
-        self.background = row.settings.get("dataset", {}).get("background")
+        self.run, self.number, self.report = run, number, report
+        self.background = row.background
         # The match of the whole data set is known only when the run has ended.
         per_image = [protocol for protocol in report if within_image(protocol)]
         self.none = dict.fromkeys(per_image, Counts.zeros(len(classes)))

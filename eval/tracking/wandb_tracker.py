@@ -101,7 +101,7 @@ class WandbTracker:
         # Absolute paths: a later upload from another folder finds the files.
         run = replace(run, folder=run.folder.resolve(), sweep=run.sweep and run.sweep.resolve())
         mode = self._mode()
-        token = _token(_parent_folder(run))
+        token = _token(_common_folder(run))
         ids = {each.key: f"{token}-{each.key}" + (f"-{run.pictures}" if run.sweep else "") for each in run.rows}
         runs: dict[str, RowTracking] = {}
         address = ""
@@ -111,7 +111,7 @@ class WandbTracker:
                     continue
                 begun, mode = self._begin(mode, run, ids[row.key], name, row)
                 opened.callback(begun.finish, exit_code=1)
-                runs[row.key] = RowTracking(begun, number, name, row, run.classes, run.report)
+                runs[row.key] = RowTracking(begun, number, row, run.classes, run.report)
                 address = (begun.url if len(runs) == 1 else begun.project_url) or ""
             opened.pop_all()
         if mode == "online" and address:
@@ -151,8 +151,8 @@ class WandbTracker:
                 project=None if agent else project,
                 entity=None if agent else self.entity,
                 id=None if agent else id,
-                dir=None if given("WANDB_DIR") else str(_parent_folder(run)),
-                group=agent or given("WANDB_RUN_GROUP") or _parent_folder(run).name,
+                dir=None if given("WANDB_DIR") else str(_common_folder(run)),
+                group=agent or given("WANDB_RUN_GROUP") or _common_folder(run).name,
                 name=name,
                 mode=mode,
                 job_type=given("WANDB_JOB_TYPE") or row.settings["segmenter"]["name"],
@@ -188,7 +188,7 @@ class _WandbTracking:
         summary = pd.read_csv(folder / SUMMARY_CSV)
         names = {"row": str, "class": str}
         per_class = pd.read_csv(folder / PER_CLASS_CSV, dtype=names, na_values=[""], keep_default_na=False)
-        with _staging(_parent_folder(self.run)):
+        with _staging(_common_folder(self.run)):
             for each in self.runs.values():
                 each.finish(folder, self.artifact, summary, per_class)
 
@@ -222,7 +222,7 @@ def _agent() -> str | None:
     return os.environ.get("WANDB_SWEEP_ID")
 
 
-def _parent_folder(run: RunFacts) -> Path:
+def _common_folder(run: RunFacts) -> Path:
     """Parent of wandb's folder. A sweep has one for all jobs, so that a job's folder contains only results."""
     return run.sweep or run.folder
 

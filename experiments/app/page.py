@@ -17,7 +17,7 @@ import torch
 
 from datasets.base import DatasetError
 from diffseg.backbones import AttentionModel, Backbone, WeightsError
-from diffseg.cli.options import spec_of
+from diffseg.cli.options import message_of, spec_of
 from diffseg.photos import PhotoError
 from diffseg.pictures import Labels
 from diffseg.segmenters.base import Segmenter
@@ -191,4 +191,4 @@ def main() -> None:
 try:
     main()
 except (PhotoError, DatasetError, WeightsError, ValueError, torch.OutOfMemoryError) as error:
-    st.error(str(error))
+    st.error(message_of(error))

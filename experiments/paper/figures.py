@@ -20,7 +20,7 @@ from diffseg.pictures import Labels, Pixels, by_area, colourise, overlay
 from diffseg.texts import counted
 from eval.progress import Progress
 from experiments.paper.setups import ANCHORS, ITERATIONS, Setup
-from experiments.plotting.colours import to_pixels
+from experiments.plotting.colours import channels_last
 from experiments.plotting.drawing import COLOURS, add_heading
 
 ALONE = ("finest", "half", "quarter")  # panels of Fig. 4 besides proportional weights
@@ -45,7 +45,7 @@ def draw(
     """
     usual, fig4 = setups
     squares = {name: centre_crop(photo) for name, photo in photos.items()}
-    shown = {name: to_pixels(resize_image(photo, SHOWN).numpy()) for name, photo in squares.items()}
+    shown = {name: channels_last(resize_image(photo, SHOWN).numpy()) for name, photo in squares.items()}
     first, *_ = squares
     figures, examples = {}, {}
     with Progress("the paper's figures", len(squares)) as bar:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from eval.results.row_results import RowResults
-from eval.rows import Row
 from eval.settings import row_key
+
+if TYPE_CHECKING:  # it imports torch, and a leaderboard needs none
+    from eval.rows import Row
 
 
 def key_without_seed(row: Row | RowResults) -> str:

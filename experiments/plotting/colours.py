@@ -9,7 +9,7 @@ from diffseg.pictures import Pixels
 from eval.matching import match_present
 
 
-def to_pixels(channels: NDArray[np.floating]) -> Pixels:
+def channels_last(channels: NDArray[np.floating]) -> Pixels:
     """``(3, h, w)`` in [0, 255] as ``(h, w, 3)`` uint8."""
     return channels.transpose(1, 2, 0).round().astype(np.uint8)
 

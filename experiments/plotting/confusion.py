@@ -28,7 +28,8 @@ def confusion(results: Results, setting: str, chosen: str = "") -> Figure | None
     Returns:
         The figure; None if the run has no ``confusion.csv`` or no image was evaluated.
     """
-    shares = {name: shares_of(results, setting, name) for name in reported_protocols(results.summary)}
+    lines = read_confusion(results, setting)
+    shares = {name: shares_of(lines, name) for name in reported_protocols(results.summary)}
     shares = {name: table for name, table in shares.items() if not table.empty}
     if not shares:
         return None
@@ -51,15 +52,18 @@ def confusion(results: Results, setting: str, chosen: str = "") -> Figure | None
     return add_heading(figure, describe_data(results), setting, chosen)
 
 
-def shares_of(results: Results, setting: str, protocol: str) -> pd.DataFrame:
+def shares_of(lines: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Confusion matrix of a setting, in percent of the pixels of the true class.
+
+    Args:
+        lines: lines of ``confusion.csv``, from `eval.results.reading.read_confusion`.
+        protocol: protocol of the matrix.
 
     Returns:
         One row for each class in the ground truth and one column for each class of a segment, in the order of the
         labels. The last column, ``(none)``, is for segments without a class. Empty without lines in ``confusion.csv``.
     """
-    table = read_confusion(results, setting)
-    table = table[table["protocol"] == protocol]
+    table = lines[lines["protocol"] == protocol]
     if table.empty:
         return pd.DataFrame()
     names = {**dict(zip(table["class_id"], table["class"], strict=True))}

@@ -29,6 +29,7 @@ from eval.results.reading import Results, ResultsError, read_results, swept
 from eval.storage.files import WriteError, write_text
 from eval.storage.layout import SUMMARY_CSV, records_folder
 from eval.storage.provenance import read_provenance
+from eval.storage.records import RecordError
 from experiments.plotting.all_plots import all_plots
 from experiments.plotting.data_uri import data_uri
 
@@ -104,8 +105,8 @@ def _facts(results: Results, made_with: Sequence[Mapping[str, str]]) -> dict[str
 def _provenance(results: Results) -> list[dict[str, str]]:
     """Code, versions and hardware of the jobs, without repetitions."""
     found = []
-    for folder in results.folders.values():
-        for each in read_provenance(records_folder(folder)):
+    for folder in dict.fromkeys(map(records_folder, results.folders.values())):
+        for each in read_provenance(folder):
             hardware = each["hardware"]
             facts = {
                 "Commit": each["git_commit"] or "unknown",
@@ -216,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         shown, reasons = read_gallery(results)
         write_text(output, report(results, shown, reasons))
-    except (ResultsError, WriteError) as error:
+    except (RecordError, ResultsError, WriteError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(ERROR_STATUS)
     for reason in reasons:

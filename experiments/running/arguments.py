@@ -23,7 +23,7 @@ from experiments.running.row_groups import pass_on_to_rows
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 COMMAND = "python -m experiments.evaluate"
-MULTIRUN = ("-m", "--multirun")
+MULTIRUN_OPTIONS = ("-m", "--multirun")
 PATH_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp")
 # Last parts of the keys that take a path, such as dataset.root and hydra.sweep.dir.
 PATH_KEYS = ("root", "images", "maps", "split_file", "classes", "path", "folder", "results_dir", "dir")
@@ -49,8 +49,8 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
             ``-m``.
         OverrideParseException: an argument is none of these.
     """
-    swept = any(each in MULTIRUN for each in arguments)
-    arguments = [*MULTIRUN[:swept], *(each for each in arguments if each not in MULTIRUN)]
+    swept = any(each in MULTIRUN_OPTIONS for each in arguments)
+    arguments = [*MULTIRUN_OPTIONS[:swept], *(each for each in arguments if each not in MULTIRUN_OPTIONS)]
     arguments = _expand_options(arguments)
     options = _parse_options(arguments)
     if swept and (options.run or options.cfg or options.info):

@@ -67,6 +67,8 @@ def user_message(error: Exception) -> str:
         return f"{error.override}: is neither group=choice nor key=value; check its brackets and quotes"
     if isinstance(error, ConfigError):
         return str(error)
+    if isinstance(error, WeightsError):
+        return error.advising("backbone.path=DIR")
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, MarkedYAMLError) and error.problem_mark:

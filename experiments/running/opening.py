@@ -111,7 +111,7 @@ def open_run(folder: Path, plans: Sequence[RunPlan], rows: Sequence[Sequence[Row
             for plan, of_job, shared in zip(plans, rows, _shared_keys(rows), strict=True)
         ]
         command = shlex.join([*COMMAND.split(), *sys.argv[1:]])
-        changed = add_provenance(folder, [row for of_job in rows for row in of_job], earlier, command)
+        changed = add_provenance(folder, [row.settings for of_job in rows for row in of_job], earlier, command)
         if plans[0].together:
             list_jobs(folder, [plan.folder for plan in plans])
         yield RunOpen(folder, records, jobs, changed)

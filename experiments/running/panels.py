@@ -28,7 +28,7 @@ from eval.storage.files import make_folder, writing
 from eval.storage.layout import OVERVIEW, PANELS, label_path
 from eval.storage.written import WrittenFiles
 from experiments.paper.seeds import key_without_seed
-from experiments.plotting.colours import class_colours, to_pixels
+from experiments.plotting.colours import channels_last, class_colours
 
 PANEL_COLUMNS, SHEET_COLUMNS = 3, 5
 OVERVIEW_TILE = SHEET_TILE = 220  # pixels
@@ -157,7 +157,7 @@ def _read(folder: Path, named: Sequence[tuple[str, Row]], id: str, tile_width: i
 
 def _square(picture: Picture, size: int) -> tuple[Pixels, NDArray[np.int16]]:
     """Pixels ``(size, size, 3)`` and labels ``(size, size)`` of the centred square."""
-    return to_pixels(square_image(picture, size).numpy()), square_label(picture, size).numpy()
+    return channels_last(square_image(picture, size).numpy()), square_label(picture, size).numpy()
 
 
 def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Pixels:

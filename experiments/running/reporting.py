@@ -8,6 +8,7 @@ from pathlib import Path
 from diffseg.texts import counted
 from eval.results.run_results import RunResults, read_run_results
 from eval.results.tables import TABLES, write_tables
+from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV
 from eval.storage.written import WrittenFiles
 from experiments.paper.table import PAPER_TABLES, write_paper_table
 from experiments.running.audit import AUDIT_TABLES, write_audit
@@ -69,7 +70,7 @@ def report_jobs(run: RunOpen) -> list[int]:
         if failed:
             print(
                 f"{opened.plan.prefix}{counted(failed, 'evaluation')} failed; for the reasons, see "
-                f"{opened.plan.folder}/per_image.csv",
+                f"{opened.plan.folder / PER_IMAGE_CSV}",
                 file=sys.stderr,
             )
     return failures
@@ -79,7 +80,7 @@ def _print_run(run: RunOpen, opened: JobOpen, text: str) -> None:
     """Draws the panels of a single run, and prints its tables."""
     panels = write_panels(run.folder, opened.job.rows, opened.job.panels)
     pictures = f"; pictures: {panels[-1]} and {len(panels) - 1} more" if panels else ""
-    print(f"\n{text}\nTables: {run.folder}/summary.csv, per_class.csv, per_image.csv{pictures}", flush=True)
+    print(f"\n{text}\nTables: {run.folder / SUMMARY_CSV}, {PER_CLASS_CSV}, {PER_IMAGE_CSV}{pictures}", flush=True)
 
 
 def _draw_sheets(run: RunOpen) -> None:

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from diffseg.paths import expanded
 from eval.config import ConfigError
-from eval.storage.layout import CONFIG, MULTIRUN
+from eval.storage.layout import CONFIG, MULTIRUN_YAML
 
 RERUN_OPTION, TABLES_OPTION = "--rerun", "--tables"
 
@@ -28,18 +28,19 @@ def with_rerun(arguments: Sequence[str]) -> list[str]:
     folder = option_value(arguments, RERUN_OPTION)
     if folder is None:
         return arguments
-    if (folder / MULTIRUN).is_file():
-        given = ["-m", *_stored(folder / MULTIRUN, "hydra.overrides.task")]
+    if (folder / MULTIRUN_YAML).is_file():
+        given = ["-m", *_stored(folder / MULTIRUN_YAML, "hydra.overrides.task")]
     else:
         given = _stored(folder / CONFIG, "overrides")
     given = [each for each in given if not each.startswith("results_dir=")]
-    typed = set(map(_key, arguments))
-    given = [each for each in given if _key(each) not in typed]
+    typed = set(map(key_of, arguments))
+    given = [each for each in given if key_of(each) not in typed]
     place = [] if "results_dir" in typed else [f"results_dir={folder}"]
     return [*given, *place, *arguments]
 
 
-def _key(argument: str) -> str:
+def key_of(argument: str) -> str:
+    """Key of ``key=value``, without Hydra's ``+``; of an option its name."""
     return argument.partition("=")[0].lstrip("+")
 
 

@@ -78,7 +78,7 @@ def expand(config: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
     composed = _compose_all(specs, common)
     for override in deferred:
         _set_where_meant(override, specs, [row for row, _ in composed], table)
-    rows = [_row(each.name, *parts, each.note) for each, parts in zip(specs, composed, strict=True)]
+    rows = [_row(each.name, *of_row, each.note) for each, of_row in zip(specs, composed, strict=True)]
     if any((row.dataset, row.protocol.report) != (rows[0].dataset, rows[0].protocol.report) for row in rows):
         raise ConfigError(f"rows: the rows of {table} must share dataset and protocol.report")
     # An override of the user can make rows equal, for example if the rows sweep over the same key.
@@ -134,7 +134,7 @@ def _set_where_meant(override: Override, specs: Sequence[_RowSpec], configs: Seq
         parent, _, name = key.rpartition(".")
         nodes = [OmegaConf.select(config, parent) for config in configs]
         known = {str(each) for node in nodes if isinstance(node, DictConfig) for each in node if each != "_target_"}
-        raise ConfigError(f"{key}: no row of {table} has this key{parts.nearest(name, sorted(known), f'{parent}.')}")
+        raise ConfigError(f"{key}: no row of {table} has this key{parts.nearest(name, known, f'{parent}.')}")
     leaving = [index for index in having if key.split(".")[0] not in _groups(specs[index])]
     for index in leaving or having:
         OmegaConf.update(configs[index], key, override.value(), merge=False)

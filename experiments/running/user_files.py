@@ -29,9 +29,18 @@ def check_files(folder: Path, plans: Sequence[RunPlan]) -> None:
     """
     marks = {folder / PROVENANCE: '"git_commit":', **{plan.folder / CONFIG: f"\n{RESOLVED}:" for plan in plans}}
     foreign = [path for path, mark in marks.items() if path.is_file() and mark not in _text(path)]
+    _refuse(foreign)
     for place, names in {**{plan.folder: ALL_TABLES for plan in plans}, folder: (*ALL_TABLES, SWEEP_CSV)}.items():
-        written = WrittenFiles(place).names
-        foreign += [place / name for name in names if name not in written and (place / name).is_file()]
+        check_names(place, names)
+
+
+def check_names(folder: Path, names: Sequence[str]) -> None:
+    """Raises RecordError if a file of the user has one of these names: it is there, but no run has listed it."""
+    written = WrittenFiles(folder).names
+    _refuse([folder / name for name in names if name not in written and (folder / name).is_file()])
+
+
+def _refuse(foreign: Sequence[Path]) -> None:
     if foreign:
         raise RecordError(f"{foreign[0]}: no run of this version wrote this file; move it, or give another results_dir")
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.base import VOID, DatasetError
+from datasets.base import VOID
 from datasets.camvid import COUNTS, Camvid, Split
 from datasets.class_table import FOLDER
+from tests.helpers.dataset_failure import failure
 
 SHAPE = (6, 8)
 
@@ -24,13 +25,6 @@ def root(tmp_path: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(generator.integers(0, top, shape, dtype=np.uint8)).save(path)
     return tmp_path
-
-
-def failure(dataset: Camvid, id: str | None = None) -> str:
-    with pytest.raises(DatasetError) as error:
-        dataset.check() if id is None else dataset.load(id)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_each_split_has_its_own_pictures_and_labels(root: Path) -> None:

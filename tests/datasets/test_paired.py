@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from datasets.ade150 import Ade150
-from datasets.base import DatasetError
 from datasets.coco_object import CocoObject
 from datasets.cocostuff27 import CocoStuff27
 from datasets.context60 import Context60
 from datasets.paired import PairedDataset
 from datasets.voc2012 import Voc2012
+from tests.helpers.dataset_failure import failure
 from tests.helpers.paired_folder import HEIGHT, WIDTH, image_of, label_of, write_label, write_list, write_pair
 
 IDS = ("2007_000033", "2007_000042", "2008_000120")
@@ -38,13 +38,6 @@ def root(kind: Kind, tmp_path: Path) -> Path:
         write_pair(folder, kind, id, seed)
     write_list(folder, kind, IDS)
     return folder
-
-
-def failure(dataset: PairedDataset, id: str | None = None) -> str:
-    with pytest.raises(DatasetError) as error:
-        dataset.check() if id is None else dataset.load(id)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_labels_are_those_of_the_table(kind: Kind, root: Path) -> None:

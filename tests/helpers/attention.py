@@ -8,11 +8,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def quarters(side: int) -> Tensor:
+    """Number of the quarter in which each location of the grid lies."""
+    half = torch.arange(side) * 2 // side
+    return (2 * half[:, None] + half).flatten()
+
+
 def blocks(side: int = 8, noise: float = 0.3, seed: int = 0) -> Tensor:
     """Attention of a picture whose four quarters each attend to themselves, with noise."""
     generator = torch.Generator().manual_seed(seed)
-    quarter = (torch.arange(side) * 2 // side)[:, None] * 2 + torch.arange(side) * 2 // side
-    same = quarter.flatten()[:, None] == quarter.flatten()
+    quarter = quarters(side)
+    same = quarter[:, None] == quarter
     return (3.0 * same + noise * torch.randn(side**2, side**2, generator=generator)).softmax(dim=1)
 
 
@@ -46,8 +52,3 @@ def bilinear(grid: NDArray, size: int) -> NDArray:
             lower = grid[bottom, left] * (1 - x + left) + grid[bottom, right] * (x - left)
             result[row, column] = upper * (1 - y + top) + lower * (y - top)
     return result
-
-
-def quarters(side: int) -> torch.Tensor:
-    half = torch.arange(side) * 2 // side
-    return (2 * half[:, None] + half).flatten()

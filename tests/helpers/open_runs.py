@@ -1,4 +1,4 @@
-"""Runs on a folder of tiny pictures, planned and opened without Hydra."""
+"""Plans, without Hydra, of runs on a folder of tiny pictures."""
 
 from __future__ import annotations
 

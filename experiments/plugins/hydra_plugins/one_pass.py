@@ -20,7 +20,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from eval.config import ConfigError
-from eval.storage.layout import MULTIRUN, SUMMARY_CSV
+from eval.storage.layout import MULTIRUN_YAML, SUMMARY_CSV, SWEEP_CSV
 from eval.storage.written import WrittenFiles
 from experiments.running.composing import Composer
 from experiments.running.errors import PicturesFailed, user_message
@@ -82,9 +82,8 @@ class OnePassLauncher(Launcher):
             try:
                 return plan(config, point, prefix, together=True)
             except (ConfigError, OmegaConfBaseException) as error:
-                return ConfigError(
-                    f"{prefix}{user_message(error)}"
-                )  # returned, because Hydra prints more if it is raised
+                # Returned, because Hydra prints more if it is raised.
+                return ConfigError(f"{prefix}{user_message(error)}")
 
         try:
             config = self.composer(overrides)
@@ -111,7 +110,9 @@ class OnePassSweeper(BasicSweeper):
         super().validate_batch_is_legal(batch)
         if _leads() and not self.listed:
             from experiments.running.sweep_table import list_jobs
+            from experiments.running.user_files import check_names
 
+            check_names(_folder(self.config), [SWEEP_CSV])
             self.listed = True
             list_jobs(_folder(self.config), self._job_folders())
             for folder in self._job_folders():  # a job counts as finished once it has written this file again
@@ -161,8 +162,8 @@ def _folder(config: DictConfig | None) -> Path:
 def _remove_if_empty(folders: Sequence[Path]) -> None:
     """Removes the empty folders that Hydra created for a sweep that did not start, innermost first."""
     for folder in folders:
-        if {path.name for path in folder.glob("*")} == {MULTIRUN}:
-            (folder / MULTIRUN).unlink(missing_ok=True)
+        if {path.name for path in folder.glob("*")} == {MULTIRUN_YAML}:
+            (folder / MULTIRUN_YAML).unlink(missing_ok=True)
         with suppress(OSError):
             folder.rmdir()
 

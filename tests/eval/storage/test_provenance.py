@@ -24,7 +24,7 @@ def row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Row:
 
 
 def add(folder: Path, row: Row, command: str) -> bool:
-    return add_provenance(folder, [row], read_provenance(folder), command)
+    return add_provenance(folder, [row.settings], read_provenance(folder), command)
 
 
 def test_equal_processes_are_one_entry_with_several_runs(tmp_path: Path, row: Row) -> None:
@@ -52,10 +52,10 @@ def test_another_code_is_another_entry_and_told(tmp_path: Path, row: Row, monkey
 
 def test_weights_and_data_are_named_once() -> None:
     settings = [
-        {"backbone": {"weights": weights}, "dataset": {"fingerprint": data}}
-        for weights, data in (("w2", "d"), ("w1", "d"), ("w2", "e"))
+        {"backbone": {"weights": weights, "weights_name": name}, "dataset": {"fingerprint": data}}
+        for weights, name, data in (("w2", "large", "d"), ("w1", "small", "d"), ("w2", "large", "e"))
     ]
-    facts = provenance(settings, {"w2": "large", "w1": "small"})
+    facts = provenance(settings)
     assert (facts["weights"], facts["data"]) == (["w1", "w2"], ["d", "e"])
     assert list(facts["weights_names"].items()) == [("w1", "small"), ("w2", "large")]
     assert len(facts["code"]) == 64

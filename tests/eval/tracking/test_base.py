@@ -133,7 +133,7 @@ def shown(starting_step: int, *records: tuple[str, int | None]) -> list[tuple[in
     ``records``: image of 10 pixels of one class, and how many are correct; None: the image failed.
     """
     run = WandbRun(starting_step)
-    row = RowTracking(run, 0, "DiffSeg", RowResults("DiffSeg", "key", {}), ["class"], PROTOCOLS)  # type: ignore[arg-type]
+    row = RowTracking(run, 0, RowResults("DiffSeg", "key", {}), ["class"], PROTOCOLS)  # type: ignore[arg-type]
     for image, correct in records:
         record: dict[str, Any] = {"image": image, "status": "failed", "reason": "torn"}
         if correct is not None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from datasets.base import VOID
 from eval.matching import contingency
-from experiments.plotting.colours import class_colours, to_pixels
+from experiments.plotting.colours import channels_last, class_colours
 
 
 def test_a_matched_segment_has_the_colour_of_its_class() -> None:
@@ -20,6 +20,6 @@ def test_a_matched_segment_has_the_colour_of_its_class() -> None:
 
 def test_channels_become_pixels() -> None:
     channels = np.array([[[0.4, 254.6]], [[1.0, 2.0]], [[255.0, 0.0]]], np.float32)
-    pixels = to_pixels(channels)
+    pixels = channels_last(channels)
     assert pixels.dtype == np.uint8
     assert pixels.tolist() == [[[0, 1, 255], [255, 2, 0]]]

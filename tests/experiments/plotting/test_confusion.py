@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from eval.results.columns import CONFUSION
-from eval.results.reading import Results
+from eval.results.reading import Results, read_confusion
 from experiments.plotting.confusion import NO_CLASS, confusion, shares_of
 
 LINES = [
@@ -32,10 +32,11 @@ def results(tmp_path: Path) -> Results:
 
 
 def test_shares_of_the_true_class_are_in_percent(results: Results) -> None:
-    table = shares_of(results, "tau=0.3", "present")
+    lines = read_confusion(results, "tau=0.3")
+    table = shares_of(lines, "present")
     expected = pd.DataFrame([[75.0, 25.0, 0.0], [75.0, 0.0, 25.0]], ["sky", "boat"], ["sky", "boat", NO_CLASS])
     pd.testing.assert_frame_equal(table, expected)
-    assert list(shares_of(results, "tau=0.3", "official").columns) == ["NA"]  # the name of a class, not a gap
+    assert list(shares_of(lines, "official").columns) == ["NA"]  # the name of a class, not a gap
 
 
 def test_each_protocol_has_a_panel(results: Results) -> None:

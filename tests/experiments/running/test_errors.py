@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
+from diffseg.backbones import WeightsError
 from eval.config import ConfigError
 from experiments.running.errors import PicturesFailed, one_line_errors, user_message
 
@@ -38,6 +39,12 @@ def test_an_unknown_key_is_named_with_the_nearest_one_or_its_home() -> None:
     message = user_message(unknown_key("segmenter.tua"))
     assert message == "segmenter.tua: DiffSeg has no such key; did you mean segmenter.tau?"
     assert user_message(unknown_key("size")) == "size: there is no such key; did you mean backbone.size?"
+
+
+def test_another_folder_of_weights_is_advised_as_a_key_once() -> None:
+    message = user_message(WeightsError("the weights are elsewhere; give path=DIR"))
+    assert message == "the weights are elsewhere; give backbone.path=DIR"
+    assert user_message(WeightsError(message)) == message
 
 
 def test_messages_are_one_line_without_the_words_of_hydra(tmp_path: Path) -> None:

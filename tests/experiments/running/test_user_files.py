@@ -8,7 +8,7 @@ import pytest
 
 from eval.storage.records import RecordError
 from eval.storage.written import WrittenFiles
-from experiments.running.user_files import check_files
+from experiments.running.user_files import check_files, check_names
 from tests.helpers.open_runs import plan_of
 
 
@@ -34,3 +34,12 @@ def test_files_of_an_earlier_run_may_be_replaced(tmp_path: Path) -> None:
         WrittenFiles(folder).add([name])
     (tmp_path / "notes.txt").touch()
     check_files(tmp_path, [plan])
+
+
+def test_a_table_of_the_user_beside_a_sweep_is_named(tmp_path: Path) -> None:
+    check_names(tmp_path, ["sweep.csv"])
+    (tmp_path / "sweep.csv").write_text("mine")
+    with pytest.raises(RecordError, match=rf"^{tmp_path / 'sweep.csv'}: no run of this version wrote this file"):
+        check_names(tmp_path, ["sweep.csv"])
+    WrittenFiles(tmp_path).add(["sweep.csv"])
+    check_names(tmp_path, ["sweep.csv"])
