@@ -85,7 +85,7 @@ data-camvid: $(DONE) ## Download CamVid into DIR (0.2 GB, no account)
 weights: $(DONE) ## Download Stable Diffusion v1.4 (4.3 GB), DINO ViT-S/8 (90 MB) and BLIP (1 GB) into the hub's cache
 	@$(PY) -m diffseg.hub
 
-test: setup ## Run the tests that continuous integration runs (under 10 minutes on 2 cores)
+test: setup ## Run the tests that continuous integration runs (8 to 12 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-all: setup ## Run all tests, slow ones too (needs 5 GB of memory)
