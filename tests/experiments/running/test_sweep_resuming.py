@@ -38,9 +38,7 @@ def test_the_provenance_of_all_launches_is_kept(sweep: Sweep, monkeypatch: pytes
     overrides = (*SMALL, "dataset.limit=1", "panels=0")
     sweep(*overrides, "segmenter.tau=0.3,0.4")
     other = {"code": "0" * 64}
-    monkeypatch.setattr(
-        "eval.storage.provenance.provenance", lambda settings, names: provenance(settings, names) | other
-    )
+    monkeypatch.setattr("eval.storage.provenance.provenance", lambda settings: provenance(settings) | other)
     sweep(*overrides, "segmenter.tau=0.4,0.5")
     again = sweep(*overrides, "segmenter.tau=0.4,0.5")
     facts = json.loads((again.folder / "provenance.json").read_text())
