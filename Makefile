@@ -86,10 +86,10 @@ weights: $(DONE) ## Download Stable Diffusion v1.4 (4.3 GB), DINO ViT-S/8 (90 MB
 	@$(PY) -m diffseg.hub
 
 test: setup ## Run the tests that continuous integration runs (8 to 12 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-all: setup ## Run all tests, slow ones too (needs 5 GB of memory)
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile -m '' $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m '' $(ARGS)
 
 lint: $(DONE) ## Check style, types, and imports between rooms
 	$(VENV)/bin/ruff check .

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -109,9 +110,15 @@ def build(settings: Mapping[str, Any], key: str = "") -> Any:
         if name not in known:
             raise ValueError(unknown_key(prefix + name, known, kind.__name__))
     try:
-        return TypeAdapter(kind).validate_python(values)
+        return _adapter(kind).validate_python(values)
     except ValidationError as error:
         raise ValueError(f"{prefix}{explain(error)}") from error
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    """pydantic's checks of a dataclass. Cached, because the page of the app builds thousands of segmenters."""
+    return TypeAdapter(kind)
 
 
 def choose(group: Group, part: Any, config_dir: str | Path | None, settings: Mapping[str, Any]) -> Any:

@@ -60,14 +60,13 @@ def write_panels(folder: Path, rows: Sequence[Row], panels: int) -> list[Path]:
         shown = _read_all(pool, folder, named, rows[0].config.dataset.ids[:panels], TILE_WIDTH)
         names = distinct_names([OVERVIEW, *shown])
         _list_files(folder, names if shown else [])
-        panels_of = zip(names[1:], shown.values(), strict=True)
-        paths = list(
-            pool.map(lambda each: _write(folder, each[0], _sheet([each[1]], PANEL_COLUMNS, TILE_WIDTH)), panels_of)
-        )
-    if not shown:
-        return []
-    everything = list(shown.values())
-    return [*paths, _write(folder, OVERVIEW, _sheet(everything, len(everything[0].tiles), OVERVIEW_TILE))]
+        if not shown:
+            return []
+        everything = list(shown.values())
+        overview = (everything, len(everything[0].tiles), OVERVIEW_TILE)
+        sheets = [overview, *(([panel], PANEL_COLUMNS, TILE_WIDTH) for panel in everything)]  # the largest first
+        first, *others = pool.map(lambda name, sheet: _write(folder, name, _sheet(*sheet)), names, sheets)
+    return [*others, first]
 
 
 def write_sheets(folder: Path, points: Sequence[tuple[str, Row]], panels: int) -> tuple[list[Path], list[str], int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers.coco_folder import write_spoilt_folder
-from tests.helpers.forks import log, start
+from tests.helpers.forks import end_all, log, start, start_all
 from tests.helpers.runs import SMALL, without_timings
 
 PICTURES = [f"{number:012}" for number in range(1, 8)]
@@ -46,22 +45,7 @@ def alone(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-def start_all(folder: Path, count: int, *overrides: str) -> list:
-    """Starts processes that find one another by environment variables, as torchrun does."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    return [start(folder, *overrides, **place, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(count)]
-
-
-def end_all(processes: list) -> list[int]:
-    for process in processes:
-        process.join(120)
-    return [process.exitcode for process in processes]
-
-
-@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("count", [*(pytest.param(count, marks=pytest.mark.slow) for count in (1, 2)), 3])
 def test_files_of_torchrun_are_those_of_one_process(
     count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -77,7 +61,7 @@ def test_files_of_torchrun_are_those_of_one_process(
     assert "share 2 of" not in done.stderr
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("count", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 4))])
 def test_a_killed_run_is_continued_by_any_number_of_processes(
     count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -52,7 +52,7 @@ def steps(folder: Path) -> int:
     return lines + sum(path.is_file() for path in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
 def test_runs_killed_at_random_moments_are_completed(
     kills: int, undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:

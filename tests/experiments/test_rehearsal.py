@@ -21,6 +21,7 @@ from experiments.paper.published import published_table
 from tests.conftest import ROOT
 from tests.helpers.archives import pack
 from tests.helpers.file_server import Behaviour, running
+from tests.helpers.runs import evaluate
 from tests.helpers.sources import ZIPS, sources_for
 
 SEEDS = 5
@@ -66,7 +67,7 @@ def make(target: str, *variables: str, **environment: str) -> subprocess.Complet
 
 @pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_reproduce_table1_works_from_download_to_latex(
-    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, results = tmp_path / "data", tmp_path / "results"
     files = synthetic_coco(tmp_path, count)
@@ -98,10 +99,9 @@ def test_reproduce_table1_works_from_download_to_latex(
     latex = (results / "table.tex").read_text()
     for part in (r"\toprule", "DinoSeg", "PiCIE", f"{count} of 2,175", r"\bottomrule"):
         assert part in latex
-    # The same command evaluates nothing again.
+    # The same run evaluates nothing again.
     records = (results / "records.jsonl").read_bytes()
-    again = make(
-        "reproduce-table1", f"DATA={data}", f"ARGS={' '.join(arguments)}", DIFFSEG_DINO_VITS8=str(tmp_path / "dino")
-    )
-    assert again.returncode == 0, again.stderr
+    monkeypatch.setenv("DIFFSEG_DINO_VITS8", str(tmp_path / "dino"))
+    again = evaluate(results, "experiment=table1", f"dataset.root={data}/cocostuff", *arguments[:-1], capture=capsys)
+    assert again.status == 0, again.err
     assert (results / "records.jsonl").read_bytes() == records

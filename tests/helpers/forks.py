@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import socket
 import sys
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -27,6 +28,22 @@ def start(
     process = CONTEXT.Process(target=_evaluate, args=(folder, overrides, largest, environment))
     process.start()
     return process
+
+
+def start_all(folder: Path, count: int, *overrides: str) -> list[ForkServerProcess]:
+    """Starts processes that find one another by environment variables, as torchrun does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    return [start(folder, *overrides, **place, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(count)]
+
+
+def end_all(processes: list[ForkServerProcess]) -> list[int | None]:
+    """Waits for the processes, and returns their exit statuses."""
+    for process in processes:
+        process.join(120)
+    return [process.exitcode for process in processes]
 
 
 def log(folder: Path, rank: str = "0") -> Path:

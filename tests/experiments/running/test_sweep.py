@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,8 +12,8 @@ from eval.results.reading import read_results
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.plotting.all_plots import all_plots
 from experiments.running.panels import MAX_POINTS
-from tests.conftest import ROOT
 from tests.helpers.coco_folder import write_spoilt_folder
+from tests.helpers.forks import end_all, log, start_all
 from tests.helpers.runs import SMALL, Run, evaluate
 from tests.helpers.sweeps import Sweep, jobs, results
 
@@ -92,13 +89,11 @@ def test_batches_share_one_table(sweep: Sweep) -> None:
 
 def test_processes_that_share_a_sweep_write_the_same_tables(sweep: Sweep, tmp_path: Path) -> None:
     overrides = (*SMALL[:2], "dataset.limit=3", "panels=1", "segmenter.anchors=2,4")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*torchrun, "-m", "experiments.evaluate", "-m", f"results_dir={tmp_path / 'shared'}", *overrides]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Protocol `official`") == 1
-    assert jobs(Run(0, "", "", tmp_path / "shared")) == jobs(sweep(*overrides))
+    shared = tmp_path / "shared"
+    assert end_all(start_all(shared, 2, "-m", *overrides)) == [0, 0], log(shared).read_text()
+    printed = "".join(log(shared, rank).read_text() for rank in "01")
+    assert printed.count("Protocol `official`") == 1
+    assert jobs(Run(0, "", "", shared)) == jobs(sweep(*overrides))
 
 
 def test_the_option_m_may_stand_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
