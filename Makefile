@@ -10,12 +10,13 @@ VENV := .venv
 PY   := $(VENV)/bin/python
 DONE := $(VENV)/.installed
 RUN  := $(PY) -m experiments.evaluate
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 DEMO := $(if $(subst results/demo,,$(RESULTS)),,results/demo/summary.csv)
 # Quotes a value as a single argument of the shell; '$(DATA)' alone would end at a quote in DATA.
 quote = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app figures report leaderboard bench check reproduce-table1 reproduce-table2 reproduce-camvid data-cocostuff data-cityscapes data-camvid weights test test-all lint format clean
+.PHONY: help setup demo app figures report leaderboard bench check reproduce-table1 reproduce-table2 reproduce-camvid data-cocostuff data-cityscapes data-camvid weights test test-ci test-all lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,11 +86,14 @@ data-camvid: $(DONE) ## Download CamVid into DIR (0.2 GB, no account)
 weights: $(DONE) ## Download Stable Diffusion v1.4 (4.3 GB), DINO ViT-S/8 (90 MB) and BLIP (1 GB) into the hub's cache
 	@$(PY) -m diffseg.hub
 
-test: setup ## Run the tests that continuous integration runs (8 to 12 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: setup ## Run the tests that start no browser, no notebook and few processes (6 minutes on 2 cores)
+	$(PYTEST) $(ARGS)
+
+test-ci: setup ## Run the tests of continuous integration: those of make test, and the long ones (9 minutes on 2 cores)
+	$(PYTEST) -m 'not slow' $(ARGS)
 
 test-all: setup ## Run all tests, slow ones too (needs 5 GB of memory)
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m '' $(ARGS)
+	$(PYTEST) -m '' $(ARGS)
 
 lint: $(DONE) ## Check style, types, and imports between rooms
 	$(VENV)/bin/ruff check .

@@ -19,6 +19,7 @@ assert isinstance(AutoModel.from_config(config), Dinov2Model)
 """
 
 
+@pytest.mark.long
 def test_transformers_and_diffusers_work_beside_our_datasets() -> None:
     run = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -72,6 +72,7 @@ def totals(request: pytest.FixtureRequest, shared: Path, dinov2: Path) -> tuple[
     return request.param, totals
 
 
+@pytest.mark.long
 def test_scores_are_near_the_reference_figures(totals: tuple[str, dict[tuple[str, str], Counts]]) -> None:
     name, found = totals
     far = []

@@ -24,6 +24,7 @@ print(len(parts.names("backbone")), result.labels.shape)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("setuptools") is None, reason="not installed: pip install setuptools")
 def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     source = tmp_path / "source"

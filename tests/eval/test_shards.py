@@ -45,6 +45,7 @@ def alone(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [*(pytest.param(count, marks=pytest.mark.slow) for count in (1, 2)), 3])
 def test_files_of_torchrun_are_those_of_one_process(
     count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
@@ -114,6 +115,7 @@ def test_a_second_shared_run_in_a_folder_is_refused(overrides: tuple[str, ...], 
         assert "error: " not in log(folder, "1").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     find_spec("submitit") is None,
     reason="not installed: pip install hydra-submitit-launcher",

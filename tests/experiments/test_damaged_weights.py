@@ -125,6 +125,7 @@ def test_the_page_shows_damage_found_while_loading(sd: Path, tmp_path: Path, mon
     assert words in error.value
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["experiments.evaluate", pytest.param("diffseg", marks=pytest.mark.slow)])
 def test_a_process_ends_with_one_line_and_status_2(command: str, sd: Path, photo: Path, tmp_path: Path) -> None:
     """The damage is found while the text encoder is loaded."""

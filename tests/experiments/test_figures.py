@@ -21,6 +21,7 @@ from experiments.plotting.saving import KINDS
 from tests.helpers.runs import SMALL, evaluate
 
 
+@pytest.mark.long
 def test_a_run_gets_its_plots_and_the_papers_figures(
     tmp_path: Path, dinov2: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,6 +52,7 @@ def steps(folder: Path) -> int:
     return lines + sum(path.is_file() for path in folder.rglob("*"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
 def test_runs_killed_at_random_moments_are_completed(
     kills: int, undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path
@@ -117,6 +118,7 @@ def test_a_file_that_cannot_grow_is_one_line_and_the_run_is_completed_later(
     assert without_timings(folder) == without_timings(undisturbed)
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_line_and_the_run_is_completed_later(
     undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:

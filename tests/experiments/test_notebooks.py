@@ -103,6 +103,7 @@ def execute(name: str, compare: str = "None", allow_errors: bool = False) -> lis
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 @pytest.mark.usefixtures("dinov2")
 def test_a_notebook_runs_on_real_results(
@@ -116,6 +117,7 @@ def test_a_notebook_runs_on_real_results(
     assert not [output for output in outputs if output.get("name") == "stderr"]
 
 
+@pytest.mark.long
 def test_a_wrong_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESULTS", str(tmp_path / "nowhere"))
     error = next(output for output in execute("protocol", allow_errors=True) if output["output_type"] == "error")
@@ -124,6 +126,7 @@ def test_a_wrong_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "\n" not in line
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("dinov2")
 def test_the_user_may_choose_two_settings_to_compare(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

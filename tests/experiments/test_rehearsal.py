@@ -65,6 +65,7 @@ def make(target: str, *variables: str, **environment: str) -> subprocess.Complet
     return subprocess.run([*command, *variables], cwd=ROOT, capture_output=True, text=True, check=False, env=settings)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_reproduce_table1_works_from_download_to_latex(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -39,6 +39,7 @@ def test_the_jobs_of_a_sweep_are_uploaded_by_one_command(folder: Path, capfd: py
     assert [file.run.display_name.rpartition(", ")[2] for _, file in recorded(sweep)] == ["tau=0.0", "tau=0.1"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("launcher", ["one_pass", pytest.param("basic", marks=pytest.mark.slow)])
 def test_a_point_keeps_its_run_when_its_sweep_grows(
     launcher: str, folder: Path, capfd: pytest.CaptureFixture[str]

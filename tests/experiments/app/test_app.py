@@ -171,6 +171,7 @@ def download(browser: Chrome, folder: Path, key: str) -> Path:
     return file
 
 
+@pytest.mark.long
 def test_the_result_follows_the_settings_and_a_click_shows_attention(browser: Chrome, tmp_path: Path) -> None:
     start = expected(0.3)
     assert segments(browser) == start.max() + 1
@@ -218,6 +219,7 @@ def test_the_result_follows_the_settings_and_a_click_shows_attention(browser: Ch
     }
 
 
+@pytest.mark.long
 def test_two_segmenters_are_shown_side_by_side(browser: Chrome, tmp_path: Path) -> None:
     assert texts(browser, f"{SEGMENTS} b") == ["diffseg", "Photograph"]
     for name in ("kmeans_c", "ncut"):
@@ -238,6 +240,7 @@ def test_two_segmenters_are_shown_side_by_side(browser: Chrome, tmp_path: Path) 
     assert console(browser) == []
 
 
+@pytest.mark.long
 def test_a_dropped_photograph_gets_the_segments_of_the_command_line(browser: Chrome, tmp_path: Path) -> None:
     image = Image.fromarray(Photos().load("chelsea").image).resize((1000, 640))
     image.save(tmp_path / "my cat.png")
@@ -250,6 +253,7 @@ def test_a_dropped_photograph_gets_the_segments_of_the_command_line(browser: Chr
     assert file.read_bytes() == (tmp_path / "out" / "my cat.labels.png").read_bytes()
 
 
+@pytest.mark.long
 def test_a_file_that_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chrome, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     find(browser, "input[type=file]").send_keys(str(tmp_path / "notes.txt"))
@@ -267,6 +271,7 @@ def test_a_file_that_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chr
     wait(browser, lambda: not texts(browser, alerts) and notes(browser))
 
 
+@pytest.mark.long
 def test_tabs_do_not_mix_their_pictures(browser: Chrome, address: str) -> None:
     first = browser.current_window_handle
     browser.switch_to.new_window("tab")

@@ -60,6 +60,7 @@ def column(browser: Chrome, table: str, number: int) -> list[str]:
     return browser.execute_script(f"return {cells}", table, number)
 
 
+@pytest.mark.long
 def test_the_gallery_sorts_filters_compares_and_enlarges(
     dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,6 +149,7 @@ def test_the_gallery_sorts_filters_compares_and_enlarges(
         assert screenshot.size == (1400, 1000)
 
 
+@pytest.mark.long
 def test_numbers_and_colours_are_those_of_the_results(
     dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +183,7 @@ def test_numbers_and_colours_are_those_of_the_results(
         assert segments & colours
 
 
+@pytest.mark.long
 def test_html_in_names_of_files_stays_text(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ids = ("<img src=x onerror=alert(1)>", "b'\"&amp;", "c")
     root = tmp_path / "<!--<" / "script><script>alert(2)<" / "script>"
@@ -231,6 +234,7 @@ def test_without_its_data_set_a_page_has_all_but_the_gallery(
     assert "[-, -]" not in text  # one picture has no interval
 
 
+@pytest.mark.long
 def test_a_sweep_is_one_page(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = ("segmenter.tau=0.1,0.4", "dataset.limit=1", "panels=1", *SMALL)
     run = evaluate(tmp_path / "sweep", *overrides, capture=capsys, multirun=True)
@@ -245,6 +249,7 @@ def test_a_sweep_is_one_page(dinov2: Path, tmp_path: Path, capsys: pytest.Captur
     assert jobs[0]["segments"][0] != jobs[1]["segments"][0]
 
 
+@pytest.mark.long
 def test_rows_that_jobs_share_are_in_the_gallery_once(
     dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@ VIT = ("backbone.size=112", "backbone.sides=[8,4]")
 pytestmark = pytest.mark.usefixtures("dinov2")
 
 
+@pytest.mark.long
 def test_files_are_those_of_jobs_run_one_by_one(sweep: Sweep, calls: Counter[str]) -> None:
     points = ("segmenter.tau=0.3,0.5", "segmenter.anchors=4,2", "aggregation.weights=proportional,finest")
     overrides = (*VIT, "dataset.limit=2", "panels=1", *points)
@@ -45,6 +46,7 @@ def test_files_are_those_of_jobs_run_one_by_one(sweep: Sweep, calls: Counter[str
     assert list(together.table("sweep")["job"].unique()) == list(range(8))
 
 
+@pytest.mark.long
 def test_time_steps_share_the_latent(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:
     sd = build_tiny_sd(tmp_path / "sd")
     overrides = (
@@ -87,6 +89,7 @@ def test_batches_share_one_table(sweep: Sweep) -> None:
     assert list(run.table("sweep")["anchors"]) == [2, 2, 3, 3, 4, 4]
 
 
+@pytest.mark.long
 def test_processes_that_share_a_sweep_write_the_same_tables(sweep: Sweep, tmp_path: Path) -> None:
     overrides = (*SMALL[:2], "dataset.limit=3", "panels=1", "segmenter.anchors=2,4")
     shared = tmp_path / "shared"

@@ -68,6 +68,7 @@ def test_a_changed_sweep_keeps_records_and_label_maps(sweep: Sweep, calls: Count
     assert not calls["attend_encoded"]
 
 
+@pytest.mark.long
 def test_a_killed_sweep_is_resumed(sweep: Sweep, calls: Counter[str], tmp_path: Path) -> None:
     overrides = (*SMALL[:2], "dataset.limit=6", "panels=1", "segmenter.anchors=2,4", "segmenter.tau=0.3,0.4")
     folder = tmp_path / "killed"
