@@ -62,6 +62,7 @@ def test_files_of_torchrun_are_those_of_one_process(
     assert "share 2 of" not in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 4))])
 def test_a_killed_run_is_continued_by_any_number_of_processes(
     count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
