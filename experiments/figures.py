@@ -10,6 +10,7 @@ from pathlib import Path
 from datasets.base import DatasetError
 from datasets.photos import PHOTO_FILES
 from diffseg.backbones import WeightsError
+from diffseg.cli.options import message_of
 from diffseg.command import ERROR_STATUS, run_command
 from diffseg.command_line import Parser, path_argument, positive_int
 from diffseg.paths import NoHome
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.only != "plots":
             _draw_papers(args)
     except (ResultsError, PhotoError, DatasetError, WeightsError, NoHome, WriteError, ValueError) as error:
-        print(f"figures: {error}", file=sys.stderr)
+        print(f"figures: {message_of(error)}", file=sys.stderr)
         return ERROR_STATUS
     return 0
 

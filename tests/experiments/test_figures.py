@@ -139,6 +139,7 @@ def test_wrong_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "nowhere.jpg is no file and none of astronaut" in error("--photo", "nowhere.jpg")
     assert "size: must be" in error("--size", "100")
     assert "path" in error("--backbone", "sd14", "--path", str(tmp_path))
+    assert error("--backbone", "sd14", "--path", "nobody/nothing").endswith("as --path DIR")
     assert "--only plots: give RESULTS" in error("--only", "plots")
     assert "--compare: give RESULTS" in error("--compare", "A", "B")
     (tmp_path / "out").write_text("")
