@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,19 +37,44 @@ def expanded(path: str | Path, key: str) -> Path:
         ) from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """Objects of a picture, each with its own mask. Masks may overlap.
+
+    Attributes:
+        masks: ``(n, h, w)`` bool, in the order of the annotations.
+        classes: ``(n,)`` int64, the data set's number of each object's class, >= 1.
+        crowd: ``(n,)`` bool, True for a group of objects under one mask (COCO's ``iscrowd``).
+        void: ``(h, w)`` bool, pixels that belong neither to an object nor to the background (VOC's 255).
+    """
+
+    masks: NDArray[np.bool_]
+    classes: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    void: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture with its ground truth, uncropped.
+    """A picture with its ground truth, uncropped. Its data set says which kinds of truth it has (`Dataset.truths`).
 
     Attributes:
         id: stable name, unique within the data set.
         image: ``(h, w, 3)`` uint8 RGB.
-        label: ``(h, w)`` int16, 0..n_classes-1 or `VOID`.
+        label: class of each pixel, ``(h, w)`` int16, 0..n_classes-1 or `VOID`; None: no classes.
+        people: for each person who cut up the picture, the number of each pixel's region: ``(h, w)`` int32 from 0.
+        boundaries: for each of these people, the boundaries of the regions: ``(h, w)`` bool.
+        instances: the objects in the picture; None: unknown.
+        unscored: value of the label file that stands for no class -> number of its pixels.
     """
 
     id: str
     image: NDArray[np.uint8]
-    label: NDArray[np.int16]
+    label: NDArray[np.int16] | None = None
+    people: Sequence[NDArray[np.int32]] = ()
+    boundaries: Sequence[NDArray[np.bool_]] = ()
+    instances: Instances | None = None
+    unscored: Mapping[int, int] = field(default_factory=dict)
 
 
 class Dataset(ABC):
@@ -56,7 +82,12 @@ class Dataset(ABC):
 
     A data set is a frozen dataclass. Its fields are the keys of the configuration. `datasets.listing.ListedDataset` and
     `datasets.paired.PairedDataset` implement most of this interface.
+
+    Attributes:
+        truths: the kinds of ground truth of every picture: ``classes``, ``people``, ``instances``.
     """
+
+    truths: ClassVar[Sequence[str]] = ("classes",)
 
     @property
     @abstractmethod
