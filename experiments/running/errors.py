@@ -20,7 +20,7 @@ from diffseg.parts import nearest, unknown_key
 from diffseg.texts import on_one_line
 from eval.config import ConfigError
 from eval.storage.files import WriteError
-from eval.storage.records import RecordError
+from eval.records import RecordError
 
 USER_ERRORS = (
     *(ConfigError, DatasetError, WeightsError, RecordError, WriteError),
