@@ -1,4 +1,4 @@
-"""Reads reference results of the authors' code from golden files (``--golden``)."""
+"""Reads the golden files: reference results of the authors' code."""
 
 from __future__ import annotations
 
