@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,19 +42,16 @@ class DecodedPicture:
         truths = {size: truth.to(device) for size, truth in self.truths.items()}
         return replace(self, image=self.image.to(device), truths=truths)
 
-    def scene(
-        self, size: int, aggregated: Tensor, features: Tensor | None, shared: dict[str, Any] | None = None
-    ) -> Scene:
+    def scene(self, size: int, aggregated: Tensor, features: Tensor | None) -> Scene:
         """The input of a segmenter.
 
         Args:
             size: side in pixels at which the segmentation is scored, a key of ``truths``.
             aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`; ``(0, 0)`` without attention.
             features: see `diffseg.attention.AttentionMaps`.
-            shared: intermediate results that the scenes of this tensor share; None: a new dictionary.
         """
         return Scene(
-            size=size,
+            size=(size, size),
             aggregated=aggregated,
             true_classes=self.true_classes,
             features=features,
@@ -63,7 +59,6 @@ class DecodedPicture:
             truth=self.truths[size],
             id=self.id,
             shape=self.shape,
-            shared={} if shared is None else shared,
         )
 
 

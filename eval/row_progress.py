@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,29 +102,24 @@ class RowProgress:
     def evaluate(
         self,
         picture: DecodedPicture,
+        label_map: Tensor,
         aggregated: Tensor,
-        features: Tensor | None,
-        shared: dict[str, Any],
         underflow: float | None,
-        seconds: float,
+        seconds: Mapping[str, float],
     ) -> None:
-        """Segments, scores and records a picture, and keeps its label map if it is among the first ``panels``.
+        """Scores and records the label map of a picture, and keeps its label map if it is among the first ``panels``.
 
         Everything except the matching runs on the device of the tensors.
 
         Args:
             picture: the picture with its ground truth.
+            label_map: what the row's segmenter returned.
             aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`; ``(0, 0)`` without attention.
-            features: see `diffseg.attention.AttentionMaps`.
-            shared: intermediate results that the rows with this tensor share.
             underflow: `diffseg.aggregation.underflow_fraction` of the tensor; None without attention.
-            seconds: time to compute the tensor.
+            seconds: time of the steps.
         """
         truth = picture.truths[self.row.config.size]
-        scene = picture.scene(self.row.config.size, aggregated, features, shared)
-        start = now(aggregated)
-        prediction = self.row.segmenter(scene).to(truth.device)  # some segmenters work on the CPU
-        elapsed = now(aggregated) - start
+        prediction = label_map.to(truth.device)  # some segmenters work on the CPU
         table = contingency(prediction, truth, len(self.row.config.dataset.classes))
         dtype = self.row.recorded["backbone"].get("dtype")
         record = {
@@ -139,7 +133,7 @@ class RowProgress:
             "table": SparseTable.of(table).to_json(),
             "device": device_name(aggregated.device),
             **({"dtype": dtype} if dtype else {}),
-            "seconds": {"attention": seconds, "segment": elapsed},
+            "seconds": dict(seconds),
         }
         # The label map is written first, so that a run killed before the record evaluates the picture again.
         if picture.id in self.kept:

@@ -26,7 +26,7 @@ from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel, Backbone
 from diffseg.backbones.device import batch_size_for
 from diffseg.merging import NoProposals
-from diffseg.segmenters.base import SEGMENTERS, UnusablePicture
+from diffseg.segmenters.base import UnusablePicture, segment_all
 from eval.config import ConfigError
 from eval.decoding import DecodedPicture, decoded_ahead
 from eval.memory import Errors, memory_errors, release, work_in_halves
@@ -215,20 +215,40 @@ def _segment(
             aggregated = alike[0].row.aggregation(maps)
             taken = seconds + now(aggregated) - start
             underflow = underflow_fraction(aggregated)
-            shared: dict[str, Any] = {SEGMENTERS: [each.row.segmenter for each in alike]}
-            for row in alike:
-                # Segment and record.
-                with _recorded_failures(picture.id, [row], recorded):
-                    row.evaluate(picture, aggregated, maps.features, shared, underflow, taken)
+            _segment_together(picture, aggregated, maps.features, alike, underflow, taken, recorded)
 
 
 def _segment_without_attention(picture: DecodedPicture, rows: Sequence[RowProgress], recorded: Errors) -> None:
     """Segments and records one picture with ``backbone=none``. Arguments as in `_segment`."""
-    shared: dict[str, Any] = {}
-    for row in rows:
-        if row.wants(picture.id):
-            with _recorded_failures(picture.id, [row], recorded):
-                row.evaluate(picture, torch.empty(0, 0), None, shared, underflow=None, seconds=0.0)
+    wanting = [row for row in rows if row.wants(picture.id)]
+    _segment_together(picture, torch.empty(0, 0), None, wanting, None, 0.0, recorded)
+
+
+def _segment_together(
+    picture: DecodedPicture,
+    aggregated: Tensor,
+    features: Tensor | None,
+    rows: Sequence[RowProgress],
+    underflow: float | None,
+    seconds: float,
+    recorded: Errors,
+) -> None:
+    """Segments and records one picture for the rows of one tensor; those of one class share their common work."""
+    for alike in grouped(rows, lambda each: (type(each.row.segmenter), each.row.config.size)):
+        scene = picture.scene(alike[0].row.config.size, aggregated, features)
+        left = list(alike)
+        while left:  # once more for the rows after one that has failed
+            try:
+                with memory_errors():
+                    start = now(aggregated)
+                    for label_map in segment_all(scene, [row.row.segmenter for row in left]):
+                        times = {"attention": seconds, "segment": now(aggregated) - start}
+                        left[0].evaluate(picture, label_map, aggregated, underflow, times)
+                        left.pop(0)
+                        start = now(aggregated)
+            except recorded as error:
+                left.pop(0).fail(picture.id, error)
+                release(error)
 
 
 @contextmanager
