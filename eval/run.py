@@ -25,7 +25,7 @@ from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import batch_size_for
 from diffseg.merging import NoProposals
-from diffseg.segmenters.base import Scene, Segmenter, UnusablePicture
+from diffseg.segmenters.base import UnusablePicture, segment_all
 from eval.config import ConfigError, Scoring
 from eval.decoding import DecodedPicture, Needs, decoded_ahead
 from eval.memory import Errors, memory_errors, release, work_in_halves
@@ -220,7 +220,7 @@ def _segment(
     for alike in grouped(wanting, lambda each: (each.row.scoring, type(each.row.segmenter))):
         scene = picture.scene(alike[0].row.scoring, aggregated, features)
         start = now(aggregated)
-        segmented = _segment_all(scene, [row.row.segmenter for row in alike])
+        segmented = segment_all(scene, [row.row.segmenter for row in alike])
         for row in alike:
             with _recorded_failures(picture.id, [row], recorded):
                 labels = next(segmented, None)
@@ -229,16 +229,6 @@ def _segment(
                 taken = {"attention": seconds, "segment": now(aggregated) - start}
                 row.segmented(picture, labels, underflow, aggregated.device, taken)
             start = now(aggregated)
-
-
-def _segment_all(scene: Scene, segmenters: Sequence[Segmenter]) -> Iterator[Tensor]:
-    """The labels of each segmenter of one class; a class that has ``segment_all`` shares their common work."""
-    shared = getattr(type(segmenters[0]), "segment_all", None)
-    if shared and len(segmenters) > 1:
-        yield from shared(scene, segmenters)
-        return
-    for segmenter in segmenters:
-        yield segmenter(scene)
 
 
 @contextmanager

@@ -56,7 +56,9 @@ def progress(row: Row, records: RecordFile, **job: object) -> RowProgress:
 
 def evaluate(row: RowProgress, id: str) -> None:
     picture = decode(row.row.config.dataset, id, SIDE, [SIDE])
-    row.evaluate(picture, torch.empty(0, 0), None, {}, underflow=None, seconds=1.5)
+    none = torch.empty(0, 0)
+    label_map = row.row.segmenter(picture.scene(SIDE, none, None))
+    row.evaluate(picture, label_map, none, None, {"attention": 1.5, "segment": 0.1})
 
 
 def test_an_evaluated_picture_is_recorded_and_wanted_no_more(row: Row, records: RecordFile) -> None:

@@ -92,7 +92,9 @@ def test_a_segmenter_gives_the_same_labels_again(name: str, refine: str) -> None
     truth = torch.randint(-1, 5, (64, 64), generator=random)
 
     def scene(seed: int) -> Scene:
-        return Scene(aggregated=smooth(16, seed), size=64, true_classes=5, features=features, image=image, truth=truth)
+        return Scene(
+            aggregated=smooth(16, seed), size=(64, 64), true_classes=5, features=features, image=image, truth=truth
+        )
 
     first = segmenter(scene(1))
     np.random.seed(1)  # noqa: NPY002 - what scikit-learn falls back to
