@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
-
 from omegaconf import MISSING, DictConfig, OmegaConf
 from pydantic import Field
 
@@ -144,7 +143,7 @@ class ProtocolSettings:
         names = self.report or (PROTOCOLS if "classes" in truths else REGION_PROTOCOLS)
         for name in names:
             if needs_classes(name) and "classes" not in truths:
-                raise ConfigError(f"protocol.report: {name} needs classes, and dataset={dataset.name} has none; use bsds")
+                raise ConfigError(f"protocol.report: {name} needs classes, and dataset={dataset.name} has none")
             if name == "boundaries" and "people" not in truths:
                 raise ConfigError(
                     f"protocol.report: boundaries needs people's boundaries, and dataset={dataset.name} has none; use "

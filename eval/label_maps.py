@@ -1,8 +1,8 @@
 """Label maps of a results folder: one small PNG for each picture and row.
 
-Up to 255 segments are stored with a palette, up to 65,535 as 16-bit grey. Pixels in no segment have the largest value of
-the format; a text chunk says so. Larger numbers are renumbered in the map, and another chunk lists them. Imports no
-torch.
+Numbers below 255 are stored with a palette, those below 65,535 as 16-bit grey. Pixels in no segment have the largest
+value of the format; a text chunk says so. Larger numbers are renumbered in the map, and another chunk lists them.
+Imports no torch.
 """
 
 from __future__ import annotations

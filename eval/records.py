@@ -260,9 +260,7 @@ class Record:
         )
 
 
-def merged_record(
-    old: Record, tables: Mapping[str, SparseTable], counts: Mapping[str, Sequence[int]]
-) -> Record:
+def merged_record(old: Record, tables: Mapping[str, SparseTable], counts: Mapping[str, Sequence[int]]) -> Record:
     """A record with further tables and counts, written now; those of the same name are replaced."""
     stored = {**old.stored_tables, **{name: table.to_json() for name, table in tables.items()}}
     return replace(old, stored_tables=stored, counts={**old.counts, **counts}, time=round(time.time(), 3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import torch
@@ -81,10 +81,17 @@ class RowProgress:
             logger.warning("%s, %s: failed: %s", id, self.row.name, reason)
         elif len(self.failed) == FAILURES_SHOWN + 1:
             logger.warning("%s: more pictures fail; per_image.csv will list their reasons", self.row.name)
-        self._append(Record(self.row.key, id, "failed", reason, stamp=self._stamp(id), code=project_code(), time=_time()))
+        self._append(
+            Record(self.row.key, id, "failed", reason, stamp=self._stamp(id), code=project_code(), time=_time())
+        )
 
     def segmented(
-        self, picture: DecodedPicture, labels: Tensor, underflow: float | None, device: torch.device, seconds: dict[str, float]
+        self,
+        picture: DecodedPicture,
+        labels: Tensor,
+        underflow: float | None,
+        device: torch.device,
+        seconds: Mapping[str, float],
     ) -> None:
         """Compares the segments of a picture with its truth, records the result, and keeps the label map.
 

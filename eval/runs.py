@@ -328,9 +328,7 @@ def _write_config(folder: Path, token: str, commands: Sequence[Command]) -> None
     write_text(folder / CONFIG, text)
 
 
-def add_rescored(
-    folder: Path, records: Sequence[Record], protocols: Mapping[str, Sequence[ProtocolName]]
-) -> None:
+def add_rescored(folder: Path, records: Sequence[Record], protocols: Mapping[str, Sequence[ProtocolName]]) -> None:
     """Appends rescored records, and lists the protocols of their rows in ``config.yaml``.
 
     Args:

@@ -1,8 +1,8 @@
 """Cuts and resizes pictures and their ground truth to the pixels at which rows are scored, and compares segments.
 
 A truth is one or several label maps: ``classes``, or ``person 1``, ``person 2``, ..., or ``instances`` and
-``instance_classes``. Every score is computed from the contingency tables of these maps. Imports no torch until a picture
-enters a backbone.
+``instance_classes``. Every score is computed from the contingency tables of these maps. Imports no torch until a
+picture enters a backbone.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def classes_in(picture: Picture, frame: FrameName) -> int | None:
     return len(np.unique(label[label != VOID]))
 
 
-def compare(labels: Labels, truth: Truth, components: bool = False) -> tuple[dict[str, SparseTable], dict[str, list[int]]]:
+def compare(
+    labels: Labels, truth: Truth, components: bool = False
+) -> tuple[dict[str, SparseTable], dict[str, list[int]]]:
     """Compares a label map with a truth.
 
     Args:

@@ -22,6 +22,7 @@ from eval.storage.layout import PROVENANCE
 RUNS = "runs"
 """Key of the dates and command lines of processes with the same facts."""
 
+
 def read_provenance(folder: Path) -> list[dict[str, Any]]:
     """Reads the provenance of earlier processes that recorded into this folder.
 

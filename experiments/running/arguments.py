@@ -112,11 +112,9 @@ def parse(arguments: Sequence[str], swept: bool) -> list[Override]:
     for override in overrides:
         line = str(override.input_line)
         if override.is_sweep_override() and not swept:
-            key, _, values = line.partition("=")
-            brackets = f"; a list is typed {key}=[{values}]" if "." in key and override.is_choice_sweep() else ""
-            raise ConfigError(
-                f"{line}: several values are a sweep, which needs -m: {COMMAND} -m {line} ...{brackets}"
-            )
+            key, _, listed = line.partition("=")
+            brackets = f"; a list is typed {key}=[{listed}]" if "." in key and override.is_choice_sweep() else ""
+            raise ConfigError(f"{line}: several values are a sweep, which needs -m: {COMMAND} -m {line} ...{brackets}")
         values = [str(value) for value in override.sweep_iterator()] if override.is_choice_sweep() else []
         if repeated := [value for value in values if values.count(value) > 1]:
             raise ConfigError(f"{line}: the value {repeated[0]} occurs twice; give each value once")

@@ -94,9 +94,7 @@ def _facts(results: Row, choice: str) -> dict[str, Any]:
     }
 
 
-def _compared(
-    before: Row, after: Row, protocol: ProtocolName, old_protocol: ProtocolName
-) -> dict[str, Any]:
+def _compared(before: Row, after: Row, protocol: ProtocolName, old_protocol: ProtocolName) -> dict[str, Any]:
     """Scores of ``after``, and their change from ``before`` under ``old_protocol``, on the images of both."""
     old, new = counts_by_picture(before, old_protocol), counts_by_picture(after, protocol)
     line = {"protocol": protocol} | _scores(new)

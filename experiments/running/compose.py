@@ -357,6 +357,4 @@ def _line(override: Override) -> str:
 def _varying(points: Sequence[Sequence[Override]]) -> set[str]:
     """The overrides that not all points have."""
     lines = [set(map(_line, point)) for point in points]
-    return set().union(*lines) - set.intersection(*lines) if lines else set()
-
-
+    return {line for line in set[str]().union(*lines) if not all(line in each for each in lines)}

@@ -1,4 +1,4 @@
-"""Works on finished results: ``--tables`` makes their tables again, ``--rescore`` compares label maps with other truth."""
+"""Works on finished results: ``--tables`` makes their tables again, ``--rescore`` compares their label maps again."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
         missing = [record.picture for record in row.evaluated if not run.label_path(row.key, record.picture).is_file()]
         if missing:
             raise ConfigError(
-                f"--rescore: {len(missing)} label maps of {row.name} are missing, such as {missing[0]}; type the command "
-                "again with labels=all"
+                f"--rescore: {len(missing)} label maps of {row.name} are missing, such as {missing[0]}; type the "
+                "command again with labels=all"
             )
         plans.append(plan)
     return plans

@@ -66,7 +66,9 @@ def start_hydra(arguments: Arguments) -> bool:
     overrides = parse(arguments.overrides, swept=True)
     # Hydra composes a configuration without the rows of an experiment, and refuses keys that only these have.
     lines = [
-        f"++{each.input_line}" if each.type == OverrideType.CHANGE and "." in each.key_or_group else str(each.input_line)
+        f"++{each.input_line}"
+        if each.type == OverrideType.CHANGE and "." in each.key_or_group
+        else str(each.input_line)
         for each in overrides
     ]
     options = [f"--config-dir={arguments.config_dir}"] if arguments.config_dir else []

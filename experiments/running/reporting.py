@@ -134,5 +134,3 @@ def retabulate(folder: Path, protocols: Sequence[str] | None = None, older: bool
         rows = [replace(row, protocols=[*protocols]) for row in rows]
     text = write_report(run, rows)
     return "\n".join([text, *remarks(run, run.rows)])
-
-
