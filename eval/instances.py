@@ -104,8 +104,8 @@ def foreground_ari(table: IntArray, missed: IntArray | None = None) -> float:
     """FG-ARI: adjusted Rand index of objects and segments over the pixels inside objects, at most 1.
 
     Computed in Python integers, because products of pixel pairs exceed 64 bits from about 256 x 256 pixels on. Without
-    objects it is 1.0, as in both codes. With a single object it is 1 if one segment covers the object whole, and exactly
-    0 if a single pixel is missing.
+    objects it is 1.0, as in both codes. With a single object it is 1 if one segment covers the object whole, and
+    exactly 0 if a single pixel is missing.
 
     Args:
         table: ``(1 + objects, segments)``, row 0 the background. A segment outside all objects plays no part.
