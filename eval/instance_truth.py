@@ -75,7 +75,8 @@ def instance_truth(instances: Instances, convention: Convention) -> TruthMaps:
 
 def in_frame(instances: Instances, convention: Convention, side: int = SIDE) -> Instances:
     """The objects in the frame of the ground truth, masks ``(n, side, side)``. Arguments and errors: `frame_pixels`."""
-    rows, columns = frame_pixels(*instances.void.shape, convention, side)
+    height, width = instances.void.shape
+    rows, columns = frame_pixels(height, width, convention, side)
     return Instances(
         masks=instances.masks[:, rows[:, None], columns],
         classes=instances.classes,

@@ -108,8 +108,9 @@ def test_objects_of_a_real_cityscapes_picture_are_its_cars_and_people(shared: Pa
     assert objects.masks.shape == (expected, 1024, 2048)
     assert expected > 5
     label = dataset.load(id).label
+    assert label is not None
     truth = instance_truth(objects, "oclf")
-    np.testing.assert_array_equal(truth.classes > 0, (label >= 24 - 7))
+    np.testing.assert_array_equal(truth.classes > 0, label >= 24 - 7)
     np.testing.assert_array_equal(truth.classes == -1, label == -1)
 
 

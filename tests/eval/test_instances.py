@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
 from datasets.base import Instances
-from eval.instance_truth import IGNORED, components, frame_pixels, in_frame, instance_truth
+from eval.instance_truth import IGNORED, Convention, components, frame_pixels, in_frame, instance_truth
 from eval.instances import InstanceScores, best_overlaps, foreground_ari, hungarian_overlaps, instance_scores, summarize
 from eval.matching import contingency
 from tests.conftest import GOLDEN
@@ -20,7 +20,7 @@ from tests.conftest import GOLDEN
 SCORES = ("mbo_i", "mbo_c", "miou", "fg_ari", "corloc")
 """Names in the golden file, in the order of `InstanceScores`."""
 CASES = tuple(f"case{number:02d}" for number in range(1, 21))
-CONVENTIONS = ("oclf", "spot")
+CONVENTIONS: tuple[Convention, ...] = ("oclf", "spot")
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,13 @@ def objects_of(golden: dict[str, NDArray], case: str) -> Instances:
     return Instances(*(golden[f"{case}_{name}"] for name in ("masks", "classes", "crowd", "void")))
 
 
-def tables_of(golden: dict[str, NDArray], case: str, convention: str) -> list[NDArray]:
+def tables_of(golden: dict[str, NDArray], case: str, convention: Convention) -> list[NDArray]:
     truth = instance_truth(objects_of(golden, case), convention)
     return [contingency(golden[f"{case}_prediction"], labels, labels.max() + 1) for labels in truth]
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_all_scores_are_those_of_the_public_codes(golden: dict[str, NDArray], convention: str) -> None:
+def test_all_scores_are_those_of_the_public_codes(golden: dict[str, NDArray], convention: Convention) -> None:
     pictures = []
     for case in CASES:
         instances, classes = tables_of(golden, case, convention)
@@ -57,7 +57,7 @@ def test_all_scores_are_those_of_the_public_codes(golden: dict[str, NDArray], co
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_frames_are_those_of_the_public_codes(golden: dict[str, NDArray], convention: str) -> None:
+def test_frames_are_those_of_the_public_codes(golden: dict[str, NDArray], convention: Convention) -> None:
     ending = f"_{convention}_rows"
     sizes = [key.split("_")[1] for key in golden if key.startswith("frame_") and key.endswith(ending)]
     assert len(sizes) == 10
