@@ -114,7 +114,7 @@ def test_a_function_outside_may_need_the_set() -> None:
 
 
 def test_the_spread_over_numberings_is_that_of_all_numberings() -> None:
-    table = np.array([[6, 3, 2], [0, 0, 0], [1, 4, 0], [0, 0, 0]])
+    table = np.array([[6, 3, 2], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
     other = np.array([[0, 0], [7, 1], [0, 0], [0, 0]])
     scores = []
     for first in permutations(range(3)):
