@@ -55,6 +55,13 @@ class Setting:
     open_low: bool = False
     open_high: bool = False
 
+    @property
+    def limits(self) -> str:
+        """Its values in words, such as ``at least 1``; "" if all are allowed."""
+        low = "" if self.low is None else f"{'above' if self.open_low else 'at least'} {self.low:.12g}"
+        high = "" if self.high is None else f"{'below' if self.open_high else 'at most'} {self.high:.12g}"
+        return ", ".join(filter(None, [*self.options, low, high]))
+
 
 def check(**values: tuple[Any, Any]) -> None:
     """Checks arguments against declared types.
@@ -109,6 +116,15 @@ def settings_of(kind: type) -> list[Setting]:
     """
     hints = _hints(kind)
     return [_setting(each.name, hints[each.name], each.default) for each in fields(kind)]  # type: ignore[arg-type]
+
+
+def settings_text(kind: type) -> list[str]:
+    """A line for each setting of a part, for help texts: name, default, values, meaning."""
+    return [
+        f"  {one.name}={'null' if one.default is None else one.default}"
+        f"{f' ({limits})' if (limits := one.limits) else ''}{': ' if one.about else ''}{one.about}"
+        for one in settings_of(kind)
+    ]
 
 
 def _setting(name: str, hint: Any, default: Any) -> Setting:

@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
+from diffseg.parts import find_modules_beside
 from diffseg.paths import NoHome, expanded
 from eval.config import ConfigError
 from experiments.running.errors import unknown_choice
@@ -55,6 +56,8 @@ def normalise_argv(arguments: Sequence[str]) -> list[str]:
     options = _parse_options(arguments)
     if swept and (options.run or options.cfg or options.info):
         raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")
+    if options.config_dir:
+        find_modules_beside(options.config_dir)
     overrides = [_parse(quote_path(each, swept)) for each in options.overrides]
     folders = [*([Path(options.config_dir)] if options.config_dir else []), CONF]
     for each in overrides:

@@ -36,8 +36,7 @@ class Composer:
             self._bases[chosen] = self._compose(list(chosen))
         config = deepcopy(self._bases[chosen])
         for value in filter(_is_value, parsed):
-            added = value.type == OverrideType.FORCE_ADD
-            OmegaConf.update(config, value.key_or_group, value.value(), merge=True, force_add=added)
+            OmegaConf.update(config, value.key_or_group, value.value(), merge=True, force_add=True)
         return config
 
 

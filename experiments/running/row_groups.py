@@ -21,7 +21,8 @@ def pass_on_to_rows(overrides: Sequence[Override], folders: Sequence[Path]) -> l
         overrides: overrides on the command line.
         folders: folders of the groups; the first that has the experiment counts.
     """
-    chosen = {group for rows in _rows(overrides, folders) for group in _groups(rows)}
+    chosen = {"aggregation", "segmenter"}  # their YAML leaves out the keys whose value is the default of the class
+    chosen |= {group for rows in _rows(overrides, folders) for group in _groups(rows)}
     return [
         f"++{each.input_line}"
         if each.type == OverrideType.CHANGE and "." in each.key_or_group and each.key_or_group.split(".")[0] in chosen

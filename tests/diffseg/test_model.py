@@ -183,7 +183,7 @@ def test_segmenters_by_name_and_as_objects_give_the_same_labels(
         ("diffsegs", {}, "segmenter: there is no 'diffsegs'; did you mean diffseg?"),
         ("diffseg", {"taus": 1}, "taus: DiffSeg has no such key; did you mean tau?"),
         ("diffseg", {"anchors": 9}, "anchors: must be 1..8"),
-        ("diffseg", {"tau": 0}, "tau: must be a finite number above 0"),
+        ("diffseg", {"tau": 0}, "tau: must be above 0"),
         ("diffseg", {"tau": "warm"}, "tau: "),
         ("diffseg", {"weights": [1, 2]}, "weights: need one number for each of the sides"),
         ("kmeans_s", {}, "segmenter: kmeans_s needs the ground truth"),

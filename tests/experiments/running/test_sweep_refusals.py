@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("dinov2")
     ("override", "message"),
     [
         ("segmenter.anchors=4,2,40", "job 2 (segmenter.anchors=40): segmenter.anchors: must be 1..8"),
-        ("segmenter.tau=0.3,-1", "job 1 (segmenter.tau=-1): segmenter.tau: must be a finite number above 0"),
+        ("segmenter.tau=0.3,-1", "job 1 (segmenter.tau=-1): segmenter.tau: must be above 0"),
         ("device=cpu,cuda", "device: the jobs of a sweep share one, got cpu, cuda"),
         ("hydra.sweep.subdir=job-${hydra.job.num}", "job 0: its results would go to"),
         ("hydra.sweeper.max_batch_size=1", "hydra.sweeper.max_batch_size: the jobs of a sweep share one pass"),
