@@ -79,6 +79,13 @@ def kind_of(settings: Mapping[str, Any], prefix: str = "") -> Any:
     return kind
 
 
+def keys_of(settings: Mapping[str, Any]) -> list[str]:
+    """The keys that a part takes: the fields of its class, or those of ``settings`` if it names no class."""
+    if "_target_" not in settings:
+        return [str(key) for key in settings]
+    return [each.name for each in fields(kind_of(settings))]
+
+
 def build(settings: Mapping[str, Any], key: str = "") -> Any:
     """Builds a part from the settings that `read` returns.
 

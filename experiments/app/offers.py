@@ -16,6 +16,7 @@ from diffseg.segmenters.base import ReadsFiles, Segmenter, needs_truth, resolve
 SPAN = 4  # largest value of a slider without a declared limit, in multiples of the default
 FEWEST_STEPS = 100  # steps of a slider for fractions, at least
 LARGE_INT = 20  # largest value of a slider for whole numbers without a declared limit, at least
+MOST_STEPS = 1000  # steps of a slider; a limit beyond them, such as that of a seed, is not its end
 
 FIRST = "diffseg"
 
@@ -92,6 +93,6 @@ def slider_range(setting: Setting) -> tuple[float, float, float] | None:
     digits = 0 if whole else -floor(log10(span / FEWEST_STEPS))
     step = 1 if whole else 10.0**-digits
     first = low if low is not None else min(0, -span if default < 0 else 0)
-    last = span if high is None else min(span, high) if whole else high
+    last = high if high is not None and high - first <= MOST_STEPS * step else span
     ends = (first + step * setting.open_low, last - step * (setting.open_high and last == high), step)
     return tuple(map(int, ends)) if whole else tuple(round(end, digits) for end in ends)  # type: ignore[return-value]

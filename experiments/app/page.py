@@ -68,7 +68,7 @@ def backend(arguments: tuple[str, ...]) -> Backend:
 def study(shared: Backend) -> Study:
     """Draws the choice of a picture. Runs the backbone if the picture is new. Raises PhotoError or DatasetError."""
     upload = st.sidebar.file_uploader("Picture: drop one here, or choose one below")
-    name = upload.name if upload else st.sidebar.selectbox("Photograph", PHOTO_FILES, disabled=upload is not None)
+    name = upload.name if upload else st.sidebar.selectbox("Photograph", PHOTO_FILES, key="photograph")
     source = (name, upload.file_id if upload else None)
     if st.session_state.get("source") != source:
         st.session_state.pop("study", None)
