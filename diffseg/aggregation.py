@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
-from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme, Weighting
+from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme
 from diffseg.isolation import isolated
 from diffseg.limits import NotNegative, check, check_fields
 from diffseg.masks import block_numbers
@@ -67,7 +67,7 @@ class Aggregation:
     """
 
     weights: Annotated[
-        Weighting | tuple[NotNegative, ...],
+        str | tuple[NotNegative, ...],
         Field(description="R: proportional; a single side: finest, half, ...; or a list, finest first: [1,0,0,0]"),
     ] = DEFAULT_WEIGHTS
     scheme: Annotated[

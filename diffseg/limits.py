@@ -115,7 +115,7 @@ def settings_of(kind: type) -> list[Setting]:
         kind: a dataclass. Fields without limits or description are allowed.
     """
     hints = _hints(kind)
-    return [_setting(each.name, hints[each.name], each.default) for each in fields(kind)]  # type: ignore[arg-type]
+    return [_setting(each.name, hints[each.name], each.default) for each in fields(kind)]
 
 
 def settings_text(kind: type) -> list[str]:
@@ -128,7 +128,8 @@ def settings_text(kind: type) -> list[str]:
 
 
 def _setting(name: str, hint: Any, default: Any) -> Setting:
-    about, limits = "", {}
+    about = ""
+    limits: dict[str, Any] = {}
     types = list(_parts_of(hint))
     for part in types:
         match part:
@@ -159,7 +160,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     """Field -> its type with limits."""
     hints = get_type_hints(kind, include_extras=True)
     return {each.name: hints[each.name] for each in fields(kind)}

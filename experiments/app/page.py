@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -27,7 +28,7 @@ from diffseg.backbones import AttentionModel, Backbone, WeightsError
 from diffseg.choices import WEIGHTS
 from diffseg.cli.options import message_of, spec_of
 from diffseg.photos import PhotoError, read_photo
-from diffseg.result import Result
+from diffseg.segmenters.base import Segmenter
 from diffseg.texts import counted
 from experiments.app import drawing
 from experiments.app.__main__ import parser
@@ -134,8 +135,9 @@ def choose_point(key: str) -> Callable[[], None]:
     return chosen
 
 
-def zipped(result: Result) -> bytes:
-    """The files that `Result.save` writes, as a ZIP archive."""
+def zipped(picture: Study, segmenter: Segmenter, weights: tuple[float, ...]) -> bytes:
+    """The files that `diffseg.Result.save` writes at the picture's own size, as a ZIP archive."""
+    result = picture.segment(segmenter, weights, picture.image)
     archive = io.BytesIO()
     with TemporaryDirectory() as folder, ZipFile(archive, "w") as content:
         for path in result.save(folder):
@@ -180,7 +182,7 @@ def main() -> None:
     for column, (slot, (name, segmenter)) in zip(st.columns(2), shown.items(), strict=False):
         column.download_button(
             "Label map, overlay and COCO JSON",
-            lambda segmenter=segmenter: zipped(picture.segment(segmenter, weights, picture.image)),
+            partial(zipped, picture, segmenter, weights),
             f"{picture.name}.{name}.zip",
             key=f"{slot}-download",
             on_click="ignore",

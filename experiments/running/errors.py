@@ -86,4 +86,4 @@ def unknown_choice(path: str, known: Iterable[str]) -> str:
 
 
 def _keys(node: Any) -> list[str]:
-    return keys_of(node) if isinstance(node, DictConfig) else []  # type: ignore[arg-type]
+    return keys_of(node) if isinstance(node, DictConfig) else []

@@ -133,7 +133,7 @@ def _set_where_meant(override: Override, specs: Sequence[_RowSpec], configs: Seq
     if not having:
         parent, _, name = key.rpartition(".")
         nodes = [OmegaConf.select(config, parent) for config in configs]
-        known = {each for node in nodes if isinstance(node, DictConfig) for each in parts.keys_of(node)}  # type: ignore[arg-type]
+        known = {each for node in nodes if isinstance(node, DictConfig) for each in parts.keys_of(node)}
         raise ConfigError(f"{key}: no row of {table} has this key{parts.nearest(name, known, f'{parent}.')}")
     leaving = [index for index in having if key.split(".")[0] not in _groups(specs[index])]
     for index in leaving or having:
@@ -148,7 +148,7 @@ def _groups(spec: _RowSpec) -> list[str]:
 def _has(config: DictConfig, key: str) -> bool:
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
-    return isinstance(node, DictConfig) and name in parts.keys_of(node)  # type: ignore[arg-type]
+    return isinstance(node, DictConfig) and name in parts.keys_of(node)
 
 
 def _row(name: str, config: DictConfig, choices: Mapping[str, str], note: str | None = None) -> RowConfig:
