@@ -8,8 +8,8 @@ import pytest
 from diffseg import aggregate, segment
 from diffseg.aggregation import underflow_fraction
 from diffseg.merging import Merger, anchor_grid, merge_anchors
-from experiments.bench.golden import IMAGES, Golden, read_golden, same_partition
 from tests.conftest import GOLDEN
+from tests.helpers.golden import IMAGES, Golden, read_golden, same_partition
 
 
 @pytest.fixture(scope="module", params=IMAGES)

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from eval.storage.records import Record, RecordFile
 
 from diffseg.segmenters.base import Scene
 from eval.decoding import decode
 from eval.row_progress import FAILURES_SHOWN, Job, RowProgress, progress_of
 from eval.rows import Row, prepare
 from eval.storage.layout import label_path
-from eval.storage.records import Record, RecordFile
 from tests.helpers.folder_rows import KMEANS, SIDE, dataset_of, row_config, write_picture
 
 IDS = ("a", "b", "c")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from eval.results.run_results import read_run_results
+from eval.squares import square_label
 from PIL import Image
 
 from datasets.photos import Photos
@@ -17,8 +19,6 @@ from eval.matching import match
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.results.columns import SUMMARY
-from eval.results.run_results import read_run_results
-from eval.squares import square_label
 from tests.conftest import ROOT
 from tests.helpers.made_records import counts_of
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings

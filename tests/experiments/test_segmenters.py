@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from eval.results.reading import read_results, swept
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from diffseg import parts
 from diffseg.segmenters.base import Scene, Segmenter
 from eval.config import build
-from eval.results.reading import read_results, swept
 from tests.conftest import ROOT
 from tests.helpers.attention import smooth
 from tests.helpers.rows import rows_of

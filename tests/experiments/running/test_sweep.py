@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from eval.results.reading import read_results
 from PIL import Image
 
-from eval.results.reading import read_results
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.plotting.all_plots import all_plots
 from experiments.running.panels import MAX_POINTS
