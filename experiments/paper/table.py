@@ -48,7 +48,9 @@ def write_tex_table(folder: Path, published: str | None, results: Sequence[Row])
     caveats = coarse(table["images"].dropna())
     footnotes = [*_notes(table), *_shortcomings(table), *caveats, *_failures(results)]
     text = "\n".join([caption, "", pipe_table(cells), *(f"{note}\n" for note in footnotes)])
-    write_text(folder / "table.tex", latex_table(caption, cells, published, int(table["images"].isna().sum()), footnotes))
+    write_text(
+        folder / "table.tex", latex_table(caption, cells, published, int(table["images"].isna().sum()), footnotes)
+    )
     return text
 
 
