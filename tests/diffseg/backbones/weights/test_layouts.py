@@ -94,7 +94,7 @@ def test_half_precision_files_are_loaded_as_float32(
     family, folder = model
     half = tmp_path / "half"
     for part, kind in classes(folder).items():
-        kind.from_pretrained(folder / part, dtype=torch.float16).save_pretrained(half / part, variant="fp16", **shards)
+        kind.from_pretrained(folder / part, torch_dtype=torch.float16).save_pretrained(half / part, variant="fp16", **shards)
     for tokenizer in folder.glob("tokenizer*"):
         shutil.copytree(tokenizer, half / tokenizer.name)
     assert all(".fp16" in file.name for file in half.rglob("*.safetensors"))
