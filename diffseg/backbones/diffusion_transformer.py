@@ -13,7 +13,6 @@ from annotated_types import Ge, Le, MultipleOf
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from diffseg.backbones import Dtype
 from diffseg.backbones.latent_diffusion import TRAINED_TIMESTEPS, LatentDiffusion, Weights
 from diffseg.backbones.weights.integrity import read_json, whole_number
 from diffseg.isolation import isolated
@@ -116,6 +115,3 @@ class Flux(DiffusionTransformer):
     BLOCK_COUNTS: ClassVar[tuple[str, ...]] = ("num_layers", "num_single_layers")
 
     path: Weights = "black-forest-labs/FLUX.1-schnell"
-    dtype: Annotated[
-        Dtype, Field(description="precision of VAE and transformer: float32 (strict), tf32, float16, bfloat16")
-    ] = "bfloat16"

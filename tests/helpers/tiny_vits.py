@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -49,5 +48,6 @@ def build_tiny_vit(name: str, folder: Path) -> tuple[Path, int]:
 
 def tiny_spec(folder: Path, **settings: Any) -> PatchTransformer:
     """Spec of the model in ``folder`` with `TINY_SPEC` and other settings."""
-    kind = DINOv3 if json.loads((folder / "config.json").read_text())["model_type"] == "dinov3_vit" else ViT
+    config = folder / "config.json"  # it may be damaged
+    kind = DINOv3 if config.is_file() and b"dinov3_vit" in config.read_bytes() else ViT
     return kind(path=str(folder), **{**TINY_SPEC, **settings})

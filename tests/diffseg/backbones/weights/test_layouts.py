@@ -16,6 +16,7 @@ from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.stable_diffusion_xl import StableDiffusionXL
 from diffseg.backbones.vit import ViT
+from diffseg.backbones.weights.pretrained import DTYPE
 from diffseg.backbones.weights.single_file import ARCHITECTURES
 from diffseg.labelling.cross_attention import PromptEncoder
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
@@ -93,8 +94,9 @@ def test_half_precision_files_are_loaded_as_float32(
 ) -> None:
     family, folder = model
     half = tmp_path / "half"
+    dtype = {DTYPE: torch.float16}
     for part, kind in classes(folder).items():
-        kind.from_pretrained(folder / part, torch_dtype=torch.float16).save_pretrained(half / part, variant="fp16", **shards)
+        kind.from_pretrained(folder / part, **dtype).save_pretrained(half / part, variant="fp16", **shards)
     for tokenizer in folder.glob("tokenizer*"):
         shutil.copytree(tokenizer, half / tokenizer.name)
     assert all(".fp16" in file.name for file in half.rglob("*.safetensors"))
