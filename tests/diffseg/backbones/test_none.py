@@ -16,4 +16,4 @@ def test_there_is_nothing_to_load_and_a_size_is_needed() -> None:
     with pytest.raises(ValueError, match="backbone=none has no model to load"):
         NoBackbone().load()
     with pytest.raises(ValueError, match="size"):
-        NoBackbone(0)
+        NoBackbone(size=0)
