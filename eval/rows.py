@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from diffseg.aggregation import Aggregation, side_weights
+from diffseg.backbones.saved import Saved, recorded_settings
 from diffseg.backbones.weights.locating import name_of
 from diffseg.segmenters.base import (
     ReadsFiles,
@@ -88,6 +89,12 @@ def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None)
             f"segmenter={row.choices['segmenter']}: needs attention maps, and backbone={row.choices['backbone']} has "
             "none; choose another backbone"
         )
+    if isinstance(row.backbone, Saved):
+        try:
+            for line in row.backbone.check_files(row.dataset.ids, "square"):
+                logger.warning("%s", line)
+        except ValueError as error:
+            raise ConfigError(f"backbone.{error}") from None
     values = {"clusters": mean_classes(row.dataset)} if needs_mean_classes(segmenter) else {}
     try:
         segmenter = resolve(segmenter, row.backbone, row.dataset.name, **values)
@@ -112,11 +119,6 @@ def _check_scope(row: RowConfig, segmenter: Segmenter) -> None:
 
 def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segmenter) -> dict[str, Any]:
     """See `Row.recorded`."""
-    backbone = asdict(cast(Any, row.backbone))
-    # The folder of the weights does not matter, because their hash is recorded. Tuned values are recorded as settings
-    # of the segmenter.
-    for name in ("path", "tuned"):
-        backbone.pop(name, None)
     dataset = row.dataset
     return {
         "protocol_version": PROTOCOL_VERSION,
@@ -126,12 +128,7 @@ def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segm
             "fingerprint": dataset.fingerprint,
             "background": dataset.background,
         },
-        "backbone": {
-            "kind": type(row.backbone).__name__,
-            **backbone,
-            "sides": row.backbone.sides or None,
-            "weights": row.backbone.fingerprint,
-        },
+        "backbone": recorded_settings(row.backbone),
         "aggregation": asdict(aggregation) if row.backbone.sides else {},
         "segmenter": {"kind": type(segmenter).__name__, **asdict(cast(Any, segmenter))},
         "scoring": {"size": row.size},
@@ -142,6 +139,7 @@ def _shown_settings(row: RowConfig, recorded: Mapping[str, Any]) -> dict[str, An
     """The recorded settings, and the names of experiment, backbone, weights and segmenter, which the key leaves out."""
     shown = {**recorded, "experiment": row.composed.name}
     for group in ("backbone", "segmenter"):
-        shown[group] = {**recorded[group], "name": row.choices[group]}
+        part = row.backbone if group == "backbone" else None
+        shown[group] = {**recorded[group], "name": part.name if isinstance(part, Saved) else row.choices[group]}
     shown["backbone"]["weights_name"] = name_of(row.backbone)
     return shown

@@ -25,6 +25,7 @@ from diffseg.aggregation import Aggregation, underflow_fraction
 from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel, Backbone
 from diffseg.backbones.device import batch_size_for
+from diffseg.backbones.saved import SavedAttention
 from diffseg.merging import NoProposals
 from diffseg.segmenters.base import SEGMENTERS, UnusablePicture
 from eval.config import ConfigError
@@ -171,6 +172,10 @@ class _Batches:
             for picture in pictures:
                 _segment_without_attention(picture, self.rows, recorded)
             return
+        if isinstance(self.model, SavedAttention):
+            for picture in pictures:
+                self._read(self.model, picture, recorded)
+            return
         of_batch = recorded if len(pictures) == 1 else ()
         first = pictures[0].id  # failures of the batch are recorded only if this is its only picture
         with _recorded_failures(first, self.rows, of_batch):
@@ -189,6 +194,17 @@ class _Batches:
                     attended = seconds + (now(finest) - start) / len(pictures)
                     for picture, maps in zip(pictures, attention, strict=True):
                         _segment(picture.to(finest.device), maps, rows, attended, recorded)
+
+    def _read(self, model: SavedAttention, picture: DecodedPicture, recorded: Errors) -> None:
+        """Evaluates one picture with the attention in its file."""
+        for rows in grouped(self.rows, lambda each: _backbone_of(each.row)):
+            if any(row.wants(picture.id) for row in rows):
+                with _recorded_failures(picture.id, rows, recorded):
+                    start = time.perf_counter()
+                    maps = model.attend_file(picture.id, picture.shape)
+                    maps = model.project(maps, rows[0].row.config.backbone)
+                    finest = maps.maps[maps.sides[0]]
+                    _segment(picture.to(finest.device), maps, rows, now(finest) - start, recorded)
 
 
 def _filled_batch(pictures: Sequence[DecodedPicture], size: int) -> Tensor:
