@@ -79,7 +79,7 @@ class Aggregation:
 @torch.no_grad()
 @isolated
 def aggregate(
-    maps: Mapping[int, Tensor],
+    maps: Mapping[int, Tensor] | AttentionMaps,
     weights: Literal["proportional"] | Mapping[int, float] = DEFAULT_WEIGHTS,
     scheme: Scheme = DEFAULT_SCHEME,
     layers: Mapping[int, int] | None = None,
@@ -96,7 +96,7 @@ def aggregate(
 
     Args:
         maps: side -> ``(side*side, side*side)`` floating point, heads and layers averaged, rows sum to 1. The finest
-            side, S, is a multiple of the others.
+            side, S, is a multiple of the others. Or a picture's `AttentionMaps`, which also know their layers.
         weights: side -> weight R >= 0; 0 leaves a side out. Weights are scaled to sum 1. ``"proportional"``: R = side.
         scheme: see above.
         layers: side -> number of layers averaged in its map; None means one each. Only the paper's schemes use it.
@@ -112,6 +112,8 @@ def aggregate(
     >>> aggregate(maps, weights={2: 1, 1: 1})[0]
     tensor([0.6250, 0.1250, 0.1250, 0.1250])
     """
+    if isinstance(maps, AttentionMaps):
+        maps, layers = maps.maps, layers or maps.layers
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)
     # Coarsest first: each sum is added to the next side that it divides, so that little work is done at full size.

@@ -199,7 +199,7 @@ class _Outputs:
         ]
         if segmented.named:
             caption = f"{found}: {', '.join(segmented.named.named.names)}"
-            row.append((caption, label.write(target, image, segmented.named)))
+            row.append((caption, label.write(target, photo, image, segmented.named)))
             files += f", {name}.named.png, {name}.named.json"
         # Shrunk now, because photographs of many megapixels would fill the memory.
         return files, [(caption, pictures.fit(picture)) for caption, picture in row]
