@@ -74,5 +74,19 @@ def coco(pictures: Iterable[tuple[str, NDArray[np.integer], Names | None]]) -> d
 
 
 def write_coco(path: str | Path, pictures: Iterable[tuple[str, NDArray[np.integer], Names | None]]) -> None:
-    """Writes label maps as one COCO file, in one step. Arguments as for `coco`. Raises OSError if that fails."""
+    """Writes label maps as one COCO file, in one step.
+
+    Args:
+        path: the file, replaced if it exists.
+        pictures: file name, label map and names of each picture, as for `coco`.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "segments.json"
+    >>> write_coco(path, [("cat.jpg", np.array([[0, 0, 1]]), None)])
+    >>> [each["area"] for each in json.loads(path.read_text())["annotations"]]
+    [2, 1]
+    """
     write_text(path, json.dumps(coco(pictures), ensure_ascii=False) + "\n")

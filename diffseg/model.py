@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffseg import parts
+from diffseg import catalogue
 from diffseg.aggregation import Aggregation, side_weights
 from diffseg.attention import AttentionMaps
 from diffseg.attention_files import PictureInfo
@@ -71,7 +71,7 @@ def load(
     """
     if path is not None:
         settings["path"] = str(path)
-    spec = parts.choose("backbone", backbone, config_dir, settings)
+    spec = catalogue.choose("backbone", backbone, config_dir, settings)
     spec.check()
     network = spec.load(device) if spec.sides else None
     name = backbone if isinstance(backbone, str) else type(spec).__name__
@@ -328,7 +328,7 @@ def make_recipe(
     settings: Mapping[str, Any],
 ) -> Recipe:
     """`Model.recipe` for a backbone that is not loaded yet; ``config_dir`` as for `load`."""
-    chosen: Segmenter = parts.choose("segmenter", segmenter, config_dir, settings)
+    chosen: Segmenter = catalogue.choose("segmenter", segmenter, config_dir, settings)
     if needs_truth(chosen):
         raise ValueError(f"segmenter: {segmenter} needs the ground truth of a picture, which only the benchmark knows")
     if isinstance(chosen, ReadsFiles):

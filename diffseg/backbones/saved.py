@@ -261,7 +261,7 @@ class SavedAttention(AttentionModel):
         return maps
 
     @isolated
-    def project(self, maps: AttentionMaps, spec: Saved) -> AttentionMaps:
+    def project(self, maps: AttentionMaps, spec: Any) -> AttentionMaps:
         """Projects the positional part out of the features if ``spec`` has ``debias``, as the backbone's pass does."""
         from diffseg.backbones.debiasing import without_positions
 

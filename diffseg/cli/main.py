@@ -24,6 +24,7 @@ from diffseg.backbones.image import centre_crop
 from diffseg.cli import label
 from diffseg.cli.inputs import STDIN, find_photos
 from diffseg.cli.options import OBLONG, ROWS_A_SHEET, message_of, parse, parser, segmenter_settings, spec_of
+from diffseg.cli.version import version_line
 from diffseg.command import interruptible
 from diffseg.labelling.captioning import NoNouns
 from diffseg.paths import expanded
@@ -49,6 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             written; status 130 after Ctrl+C.
     """
     options = parser()
+    options.add_argument("--version", action="store_true", help="print the version and, in a checkout, the commit")
+    if "--version" in (sys.argv[1:] if argv is None else argv):
+        print(version_line())
+        return 0
     args = parse(options, argv)
     try:
         spec = spec_of(args)

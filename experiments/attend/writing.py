@@ -151,10 +151,14 @@ def _decoded(dataset: Dataset, ids: Sequence[str], ahead: int) -> Iterator[tuple
     with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
         waiting: list[tuple[str, Future[Pixels]]] = []
         for id in ids:
-            waiting.append((id, pool.submit(lambda id=id: dataset.load(id).image)))
+            waiting.append((id, pool.submit(_pixels, dataset, id)))
             if len(waiting) > ahead:
                 yield waiting.pop(0)
         yield from waiting
+
+
+def _pixels(dataset: Dataset, id: str) -> Pixels:
+    return dataset.load(id).image
 
 
 def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:

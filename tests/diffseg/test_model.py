@@ -183,6 +183,7 @@ def test_segmenters_by_name_and_as_objects_give_the_same_labels(
     ("segmenter", "settings", "problem"),
     [
         ("diffsegs", {}, "segmenter: there is no 'diffsegs'; did you mean diffseg?"),
+        ("kmean", {}, "segmenter: there is no 'kmean'; did you mean kmeans_c?"),
         ("diffseg", {"taus": 1}, "taus: DiffSeg has no such key; did you mean tau?"),
         ("diffseg", {"anchors": 9}, "anchors: must be 1..8"),
         ("diffseg", {"tau": 0}, "tau: must be a finite number above 0"),
@@ -290,7 +291,7 @@ def test_a_spec_is_loaded_with_changed_settings(weights: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "problem"),
     [
-        ({"backbone": "sd19"}, ValueError, "backbone: there is no 'sd19'; did you mean"),
+        ({"backbone": "sd19"}, ValueError, "backbone: there is no 'sd19'; did you mean sd1"),
         ({"backbone": "dinov2_small", "size": 100}, ValueError, "size: must be a positive multiple of the patch"),
         ({"backbone": "dinov2_small", "path": "./nowhere"}, MissingWeights, "./nowhere is not a folder"),
         ({"backbone": "dinov2_small", "config_dir": "./nowhere"}, ValueError, "./nowhere: is not a folder"),
@@ -302,6 +303,15 @@ def test_a_model_that_cannot_be_loaded_is_an_error(
 ) -> None:
     with pytest.raises(error, match=problem):
         diffseg.load(**arguments)
+
+
+def test_a_wrong_name_suggests_a_part_that_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / "backbone").mkdir()
+    (tmp_path / "backbone" / "mine_a.yaml").write_text("_target_: diffseg.backbones.vit.ViT\npath: ./nowhere\n")
+    (tmp_path / "backbone" / "mine_large.yaml").write_text("_target_: diffseg.backbones.none.NoBackbone\n")
+    with pytest.raises(ValueError, match=r"^backbone: there is no 'mine_'; did you mean mine_large\?$"):
+        diffseg.load("mine_", config_dir=tmp_path)
+    assert {"mine_a", "mine_large", "sd14"} <= set(diffseg.list_backbones(tmp_path))
 
 
 def test_missing_weights_are_asked_for_in_the_words_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
