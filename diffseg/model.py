@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
@@ -14,20 +13,20 @@ import torch
 from torch import Tensor
 
 from diffseg import catalogue
-from diffseg.aggregation import Aggregation, side_weights
 from diffseg.attention import AttentionMaps
 from diffseg.attention_files import PictureInfo
 from diffseg.backbones import AttentionModel, Backbone
 from diffseg.backbones.device import batch_size_for, pick_device
-from diffseg.backbones.image import centre_crop, resize_image
+from diffseg.backbones.image import resize_image
 from diffseg.backbones.saved import origin
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, Scheme
 from diffseg.files import distinct_names
 from diffseg.isolation import isolated
 from diffseg.photos import AnyImage, to_picture
-from diffseg.pictures import CHANNEL_MAX, Pixels, by_area
+from diffseg.pictures import Pixels
+from diffseg.recipe import Recipe, backbone_of, make_recipe, segment_attention
 from diffseg.result import Result, Results
-from diffseg.segmenters.base import ReadsFiles, Scene, Segmenter, needs_attention, needs_truth, resolve
+from diffseg.segmenters.base import Segmenter
 
 Images = list[AnyImage] | tuple[AnyImage, ...]
 """Pictures of any kinds and sizes."""
@@ -76,43 +75,6 @@ def load(
     network = spec.load(device) if spec.sides else None
     name = backbone if isinstance(backbone, str) else type(spec).__name__
     return Model(spec, network, pick_device(device), config_dir, str(getattr(spec, "name", name)))
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """An aggregation and a segmenter with every parameter filled in. Turns attention into labels.
-
-    Attributes:
-        aggregation: turns the maps into one tensor.
-        segmenter: turns that tensor into labels.
-    """
-
-    aggregation: Aggregation
-    segmenter: Segmenter
-
-    @property
-    def needs_attention(self) -> bool:
-        """False if the segmenter reads only the picture."""
-        return needs_attention(self.segmenter)
-
-    def __call__(self, picture: Pixels, square: Tensor | None, maps: AttentionMaps | None) -> Result:
-        """Segments one picture; the labels have the picture's size.
-
-        Args:
-            picture: ``(h, w, 3)`` uint8 RGB.
-            square: ``(3, P, P)`` float32 in [0, 255], the picture resized for the backbone; None: it is unknown.
-            maps: the picture's attention; None if the segmenter needs no attention.
-
-        Returns:
-            Labels of the picture's size, the largest segment first.
-
-        Raises:
-            ValueError: the segmenter reads features, and the backbone has none; or the attention cannot be segmented.
-        """
-        scene = Scene(size=(picture.shape[0], picture.shape[1]), image=square)
-        if maps is not None:
-            scene = replace(scene, aggregated=self.aggregation(maps), features=maps.features)
-        return Result(picture, by_area(self.segmenter(scene).cpu().numpy()))
 
 
 class Model:
@@ -249,8 +211,8 @@ class Model:
         names = distinct_names(maps.picture.id.replace("/", "_") if maps.picture else "picture" for maps in given)
         results = Results()
         for maps, one, name in zip(given, images, names, strict=True):
-            recipe = make_recipe(_backbone_of(maps, self.spec), segmenter, weights, scheme, self.config_dir, settings)
-            results.append(replace(_segment_one(maps, one, recipe, self.spec.size), name=name))
+            recipe = make_recipe(backbone_of(maps, self.spec), segmenter, weights, scheme, self.config_dir, settings)
+            results.append(replace(segment_attention(maps, one, recipe, self.spec.size), name=name))
         return results
 
     @overload
@@ -319,61 +281,12 @@ class Model:
         return self.network.attend_encoded(self.network.encode(squares), self.spec)
 
 
-def make_recipe(
-    spec: Backbone,
-    segmenter: str | Segmenter,
-    weights: str | Sequence[float],
-    scheme: Scheme,
-    config_dir: str | Path | None,
-    settings: Mapping[str, Any],
-) -> Recipe:
-    """`Model.recipe` for a backbone that is not loaded yet; ``config_dir`` as for `load`."""
-    chosen: Segmenter = catalogue.choose("segmenter", segmenter, config_dir, settings)
-    if needs_truth(chosen):
-        raise ValueError(f"segmenter: {segmenter} needs the ground truth of a picture, which only the benchmark knows")
-    if isinstance(chosen, ReadsFiles):
-        raise ValueError(f"segmenter: {segmenter} reads label maps of a data set, which only the benchmark has")
-    aggregation = Aggregation(weights if isinstance(weights, str) else tuple(weights), scheme)
-    if needs_attention(chosen) and spec.sides:
-        side_weights(aggregation.weights, spec.sides)
-    return Recipe(aggregation, resolve(chosen, spec))
-
-
 def _all_maps(source: Sequence[Any]) -> bool:
     """True for a list of attention. Raises TypeError for a list of attention and pictures."""
     kinds = [isinstance(each, AttentionMaps) for each in source]
     if any(kinds) and not all(kinds):
         raise TypeError("source: must be pictures or attention, not both in one list")
     return any(kinds)
-
-
-def _backbone_of(maps: AttentionMaps, spec: Backbone) -> Backbone:
-    """What `make_recipe` reads of the backbone that computed the maps. ``spec``: gives values that the maps lack."""
-    tuned = maps.provenance.get("tuned", spec.tuned)
-    return cast(Backbone, SimpleNamespace(sides=maps.sides, tuned=tuned))
-
-
-def _segment_one(maps: AttentionMaps, image: AnyImage | None, recipe: Recipe, size: int) -> Result:
-    """Segments attention. ``size``: side P of the backbone's square if the maps do not say it."""
-    if image is None:
-        if maps.picture is None:
-            raise ValueError("image: the attention does not say the size of its picture; pass image=")
-        blank = np.full((maps.picture.height, maps.picture.width, 3), CHANNEL_MAX, np.uint8)
-        try:
-            return recipe(blank, None, maps)
-        except (AttributeError, TypeError) as error:  # a segmenter that takes the picture for granted
-            kind = type(recipe.segmenter).__name__
-            raise ValueError(f"image: {kind} failed without the picture ({error}); pass image=") from error
-    pixels = to_picture(image)
-    if maps.provenance.get("frame") == "square":
-        pixels = centre_crop(pixels)
-    if maps.picture and pixels.shape[:2] != (maps.picture.height, maps.picture.width):
-        raise ValueError(
-            f"image: has {pixels.shape[1]} x {pixels.shape[0]} pixels, and the attention is of a picture of "
-            f"{maps.picture.width} x {maps.picture.height}"
-        )
-    square = resize_image(pixels, maps.provenance.get("settings", {}).get("size", size))
-    return recipe(pixels, square, maps)
 
 
 def _listed(image: AnyImage | Images) -> tuple[list[AnyImage], bool]:

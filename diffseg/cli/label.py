@@ -18,7 +18,8 @@ from diffseg.labelling.captioning import CAPTIONER, Captioner, Prompt, locate_ca
 
 if TYPE_CHECKING:
     from diffseg.labelling.naming import Named
-    from diffseg.model import Model, Recipe
+    from diffseg.model import Model
+    from diffseg.recipe import Recipe
 
 DEFAULTS = {"vote": DEFAULT_VOTE, "unconditional": False, "captioner": CAPTIONER}
 

@@ -31,7 +31,7 @@ from diffseg.paths import expanded
 from diffseg.texts import counted
 
 if TYPE_CHECKING:
-    from diffseg.model import Recipe
+    from diffseg.recipe import Recipe
 
 SheetRow = list[tuple[str, pictures.Pixels]]
 
@@ -132,7 +132,7 @@ Segment = Callable[[pictures.Pixels], Segmented]
 def _recipe(spec: Backbone, args: argparse.Namespace) -> Recipe:
     """Checks settings and device. Raises ValueError if they cannot be used."""
     from diffseg.backbones.device import pick_device
-    from diffseg.model import make_recipe
+    from diffseg.recipe import make_recipe
 
     pick_device(args.device)
     settings = segmenter_settings(args)

@@ -19,9 +19,9 @@ from diffseg.backbones import MissingWeights
 from diffseg.backbones.image import resize_image
 from diffseg.backbones.none import NoBackbone
 from diffseg.backbones.vit import ViT
-from diffseg.model import make_recipe
 from diffseg.photos import PhotoError
 from diffseg.pictures import by_area
+from diffseg.recipe import make_recipe
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.kmeans import KMeans
@@ -291,7 +291,7 @@ def test_a_spec_is_loaded_with_changed_settings(weights: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "problem"),
     [
-        ({"backbone": "sd19"}, ValueError, "backbone: there is no 'sd19'; did you mean sd1"),
+        ({"backbone": "sd19"}, ValueError, "backbone: there is no 'sd19'; did you mean"),
         ({"backbone": "dinov2_small", "size": 100}, ValueError, "size: must be a positive multiple of the patch"),
         ({"backbone": "dinov2_small", "path": "./nowhere"}, MissingWeights, "./nowhere is not a folder"),
         ({"backbone": "dinov2_small", "config_dir": "./nowhere"}, ValueError, "./nowhere: is not a folder"),
