@@ -23,7 +23,7 @@ from diffseg.limits import explain
 from diffseg.paths import expanded
 from diffseg.texts import on_one_line
 
-Group = Literal["backbone", "segmenter"]
+Group = Literal["backbone", "dataset", "segmenter"]
 
 ENVIRONMENT = re.compile(r"\$\{oc\.env:(\w+)(?:,([^}]*))?\}")
 """OmegaConf's reference to an environment variable, with an optional default."""

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import yaml
 
-from diffseg import parts
+from diffseg import catalogue, parts
 from diffseg.backbones import Backbone, WeightsError, tuned_values
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_VOTE, DEFAULT_WEIGHTS, WEIGHTS, Scheme, Vote
 from diffseg.command_line import Parser, path_argument, positive_int
@@ -191,7 +191,7 @@ def spec_of(args: argparse.Namespace) -> Backbone:
     """The backbone that the options describe. Raises ValueError for an unknown name or a value out of range."""
     chosen = {key: getattr(args, key) for key in ("path", "size") if getattr(args, key) is not None}
     given = [(name.removeprefix(OF_BACKBONE), value) for name, value in _given(args) if name.startswith(OF_BACKBONE)]
-    return parts.choose("backbone", args.backbone, args.config_dir, {**chosen, **dict(given)})
+    return catalogue.choose("backbone", args.backbone, args.config_dir, {**chosen, **dict(given)})
 
 
 def message_of(error: Exception) -> str:

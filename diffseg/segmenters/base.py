@@ -244,7 +244,9 @@ def check_cells(setting: str, value: int | None, cells: int) -> None:
 def picture_of(scene: Scene) -> NDArray[np.float32]:
     """The scene's picture, ``(side, side, 3)`` float32 in [0, 1]. Raises ValueError if the scene has no picture."""
     if scene.image is None:
-        raise ValueError("image: the scene has no picture, which this segmenter needs")
+        raise ValueError(
+            "image: the scene has no picture, and this segmenter reads it; with saved attention, pass image="
+        )
     return scene.image.permute(1, 2, 0).float().div(CHANNEL_MAX).cpu().numpy()
 
 
