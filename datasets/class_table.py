@@ -158,7 +158,7 @@ def _rows(
     columns: Mapping[str, int], lines: Sequence[tuple[int, Sequence[str]]]
 ) -> list[tuple[Sequence[int], int, str]]:
     """Values, label and name of each line."""
-    rows = []
+    rows: list[tuple[Sequence[int], int, str]] = []
     numbers: dict[str, int] = {}  # of the classes of a file without labels
     for number, line in lines:
         try:

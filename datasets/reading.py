@@ -62,6 +62,15 @@ def image_size(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def format_of(path: Path) -> str:
+    """Format of a file for reports, such as ``PNG, RGB``: from the header of a picture, else from its suffix."""
+    try:
+        with opened(path) as image:
+            return f"{image.format}, {image.mode}"
+    except PhotoError:
+        return path.suffix.removeprefix(".") or "no suffix"
+
+
 def read_ids(path: Path) -> set[str]:
     """Reads a list of ids, one a line. Blank lines, repetitions and spaces around an id are ignored.
 

@@ -108,7 +108,7 @@ def _check_format(image: Image.Image, path: Path) -> None:
 def _stored(image: Image.Image) -> NDArray[np.integer]:
     """The numbers in the file, undoing what Pillow does to show them as grey levels."""
     # How the bytes hold the pixels, in Pillow's words: L;2, or (L, largest value) of a PGM. Decoding clears it.
-    decoder, arguments = (image.tile[0][0], image.tile[0][3]) if image.tile else ("", "")
+    decoder, arguments = tiles[0][::3] if (tiles := getattr(image, "tile", [])) else ("", "")
     raw = str(arguments[0] if isinstance(arguments, tuple) else arguments)
     signed = getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, (1,))[0] == 2
     values = np.array(image)
