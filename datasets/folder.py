@@ -38,8 +38,8 @@ DEFAULT_VOID = (255,)
 UNPAINTED = -1
 """Value of a pixel without an annotation in a JSON file."""
 TURNED = (
-    "turned upright as EXIF says; the shape of the maps does not show whether they are upright, too: if they were drawn "
-    "on the stored pixels, remove the orientation from the pictures"
+    "turned upright as EXIF says; the shape of the maps does not show whether they are upright, too: if they were "
+    "drawn on the stored pixels, remove the orientation from the pictures"
 )
 
 
