@@ -178,15 +178,21 @@ class FolderDataset(PairedFiles):
         try:
             return read_label(self.label_path(id), self.table.colours)
         except DatasetError as error:
-            if _is_label_map(self.image_path(id)):
-                raise DatasetError(
-                    f"{error}; {self.image_path(id)} is a label map: dataset.images and dataset.maps look swapped"
-                ) from error
-            raise
+            swapped = self._swapped(id)
+            raise DatasetError(f"{error}; {swapped}" if swapped else str(error)) from error
 
-    @property
-    def _remedy(self) -> str:
-        return "correct the map, or name the value in dataset.classes or dataset.void"
+    def _remedy(self, id: str) -> str:
+        return self._swapped(id) or "correct the map, or name the value in dataset.classes or dataset.void"
+
+    def _swapped(self, id: str) -> str | None:
+        """A hint if the picture of an unusable label map is a label map itself."""
+        try:
+            values = read_label(self.image_path(id), self.table.colours)
+        except DatasetError:
+            return None
+        if set(self.table.count(values)) - self.table.label_of.keys():
+            return None
+        return f"{self.image_path(id)} is a label map: dataset.images and dataset.maps look swapped"
 
     def _pictures(self) -> Collection[str]:
         """Ids of the pictures with a label map. A warning counts the other files and names one."""
@@ -274,14 +280,6 @@ def _table_of_categories(annotations: CocoJson, names: tuple[str, ...]) -> Class
         raise ValueError(f"{annotations.path} has no categories; give dataset.classes=FILE.csv with their ids as value")
     label_of = {id: chosen.index(name) if name in chosen else VOID for id, name in known.items()}
     return ClassTable(table_of_names(chosen).names, label_of)
-
-
-def _is_label_map(path: Path) -> bool:
-    try:
-        read_label(path)
-    except DatasetError:
-        return False
-    return True
 
 
 def _first(files: Mapping[str, Path]) -> str:

@@ -41,7 +41,7 @@ class PairedFiles(ListedDataset):
         if unknown := [value for value in pixels if value not in label_of and value not in self.ignored]:
             raise DatasetError(
                 f"{label_path}: unknown class id {self._unknown(unknown, pixels)}; the label maps of {self.name} hold "
-                f"{self.values}; {self._remedy}"
+                f"{self.values}; {self._remedy(id)}"
             )
         unscored = {value: count for value, count in pixels.items() if label_of.get(value, VOID) == VOID}
         label = self.table.labels(values)
@@ -59,8 +59,7 @@ class PairedFiles(ListedDataset):
     def values(self) -> str:
         """Values that a label map may hold, for messages."""
 
-    @property
-    def _remedy(self) -> str:
+    def _remedy(self, id: str) -> str:
         """Advice for a label map with an unknown value."""
         return "unpack or convert them again"
 

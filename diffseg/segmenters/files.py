@@ -133,7 +133,8 @@ class LabelMapFiles:
                 f"{width} x {height}, at any scale{square}"
             )
         resized = nearest(labels, height_width(scene.size)).astype(np.int64)
-        resized[np.isin(resized, self.void)] = VOID
+        if self.void:
+            resized[np.isin(resized, self.void)] = VOID
         return resized
 
     def remarks(self, scene: Scene) -> list[Remark]:

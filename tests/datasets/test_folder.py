@@ -232,6 +232,11 @@ def test_a_file_cannot_be_picture_and_map(root: Path) -> None:
 def test_swapped_folders_are_guessed(root: Path) -> None:
     message = failure(dataset_of(root, images=str(root / "masks"), maps=str(root / "shots")), "a")
     assert message.endswith("is a label map: dataset.images and dataset.maps look swapped")
+    Image.fromarray(np.full(SHAPE, 90, np.uint8)).save(root / "shots" / "a.png")  # a grey picture
+    message = failure(dataset_of(root, images=str(root / "masks"), maps=str(root / "shots")), "a")
+    assert message.endswith("dataset.images and dataset.maps look swapped")
+    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(root / "masks" / "a.png")
+    assert "swapped" not in failure(dataset_of(root), "a")
 
 
 def test_values_that_are_not_scored_are_counted(root: Path) -> None:
