@@ -236,7 +236,7 @@ def test_swapped_folders_are_guessed(root: Path) -> None:
     message = failure(dataset_of(root, images=str(root / "masks"), maps=str(root / "shots")), "a")
     assert message.endswith("dataset.images and dataset.maps look swapped")
     Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(root / "masks" / "a.png")
-    assert "swapped" not in failure(dataset_of(root), "a")
+    assert "look swapped" not in failure(dataset_of(root), "a")
 
 
 def test_values_that_are_not_scored_are_counted(root: Path) -> None:
