@@ -198,6 +198,11 @@ class FolderDataset(PairedFiles):
         """Ids of the pictures with a label map. A warning counts the other files and names one."""
         if unset := [f"{key}={advice}" for key, advice in KEYS.items() if not getattr(self, key)]:
             raise DatasetError(f"dataset=folder: these keys are not set: dataset.{', dataset.'.join(unset)}")
+        if _same_file(self._path("images"), self._path("maps")):
+            raise DatasetError(
+                f"{self._path('maps')}: holds pictures and label maps, and a file cannot be both; put the label maps "
+                "into a folder of their own, each with the name of its picture (p0.png for p0.jpg)"
+            )
         images, maps = self._images, self._label_maps
         if not images:
             raise DatasetError(f"{self._path('images')}: no pictures there; give their folder as dataset.images=DIR")
@@ -210,7 +215,7 @@ class FolderDataset(PairedFiles):
                 f"{self._path('maps')}: none of the {len(maps)} label maps, such as {_first(maps)}, has the name of "
                 f"a picture, such as {_first(images)}; name each map like its picture"
             )
-        if same := [images[id] for id in sorted(pairs) if images[id].exists() and images[id].samefile(maps[id])]:
+        if same := [images[id] for id in sorted(pairs) if _same_file(images[id], maps[id])]:
             raise DatasetError(
                 f"{same[0]}: is picture and label map at once; put the label maps into a folder of their own, each "
                 f"with the name of its picture ({same[0].stem}.png), and give it as dataset.maps=DIR"
@@ -280,6 +285,10 @@ def _table_of_categories(annotations: CocoJson, names: tuple[str, ...]) -> Class
         raise ValueError(f"{annotations.path} has no categories; give dataset.classes=FILE.csv with their ids as value")
     label_of = {id: chosen.index(name) if name in chosen else VOID for id, name in known.items()}
     return ClassTable(table_of_names(chosen).names, label_of)
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    return first.exists() and second.exists() and first.samefile(second)
 
 
 def _first(files: Mapping[str, Path]) -> str:

@@ -94,9 +94,12 @@ def decode_photo(path: ImageFile, name: str | None = None, upright: bool = True)
             turned = upright and image.getexif().get(ORIENTATION) in TURNING
         pixels = np.array(upright_rgb(image) if upright else _rgb(image, image))
     remarks = [Remark(FIRST_FRAME, f"{frames} frames")] if frames > 1 else []
-    if (brightest := int(pixels.max())) < DARK:
-        remarks.append(Remark(ALMOST_BLACK, f"brightest {brightest} of {CHANNEL_MAX}"))
-    return Photo(pixels, stored, turned, tuple(remarks))
+    return Photo(pixels, stored, turned, (*remarks, *_darkness(pixels)))
+
+
+def _darkness(pixels: Pixels) -> list[Remark]:
+    brightest = int(pixels.max())
+    return [Remark(ALMOST_BLACK, f"brightest {brightest} of {CHANNEL_MAX}")] if brightest < DARK else []
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -138,7 +141,10 @@ def to_picture(image: AnyImage) -> Pixels:
     if isinstance(image, str | Path):
         return read_photo(expanded(image))
     if isinstance(image, Image.Image):
-        return np.array(upright_rgb(image))
+        pixels = np.array(upright_rgb(image))
+        for remark in _darkness(pixels):
+            logger.warning("image: %s", remark)
+        return pixels
     if not isinstance(image, np.ndarray):
         if not hasattr(image, "detach"):  # a tensor has it; torch need not be imported to find out
             raise TypeError(f"image: must be a path, PIL image, array or tensor, got {type(image).__name__}")
