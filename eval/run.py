@@ -269,6 +269,7 @@ def _segment(
                 labels = next(segmented, None)
                 if labels is None:  # an earlier row of this class has failed
                     labels = row.row.segmenter(scene)
+                row.note(picture, scene)
                 taken = {"attention": seconds, "segment": now(aggregated) - start}
                 row.segmented(picture, labels, underflow, aggregated.device, taken)
             start = now(aggregated)
