@@ -15,7 +15,7 @@ from eval.results.names import telling_names
 from eval.results.tables import PERCENT, SCALES
 from eval.runs import Row, Run
 from eval.scores import count_images
-from experiments.compare.statistics import FloatArray, class_scores, compare, holm, mean_score, weights_of
+from experiments.compare.statistics import Difference, FloatArray, class_scores, compare, holm, mean_score, weights_of
 
 WITHOUT_CLASSES = "-"
 """Stands for the protocol of scores that match nothing."""
@@ -101,24 +101,35 @@ def compare_rows(rows: Sequence[NamedRow], reference: NamedRow) -> pd.DataFrame:
 
 def _lines(row: NamedRow, reference: NamedRow) -> list[dict[str, Any]]:
     _check(row, reference)
-    ids = [record.picture for record in reference.row.evaluated]
-    evaluated = {record.picture for record in row.row.evaluated}
-    common = [id for id in ids if id in evaluated]
-    if not common:
-        raise CompareError(f"{_place(row)} and {_place(reference)} have no evaluated picture in common")
-    weights = weights_of(len(common))
-    ours, theirs = (_scores(each.row, common, weights) for each in (row, reference))
-    facts = {"row": row.name, "folder": row.folder, "to": reference.name, "pictures": len(common)}
+    compared = differences(row.row, reference.row)
+    if not compared:
+        raise CompareError(f"{_place(row)} and {_place(reference)} have no evaluated picture with classes in common")
+    pictures = len(common_pictures(row.row, reference.row))
+    facts = {"row": row.name, "folder": row.folder, "to": reference.name, "pictures": pictures}
     return [
-        {
-            **facts,
-            "protocol": protocol,
-            "score": score,
-            **dict(zip(COLUMNS[6:12], compare(ours[protocol, score], values), strict=True)),
-        }
-        for (protocol, score), values in theirs.items()
-        if (protocol, score) in ours
+        {**facts, "protocol": protocol, "score": score, **dict(zip(COLUMNS[6:12], difference, strict=True))}
+        for (protocol, score), difference in compared.items()
     ]
+
+
+def common_pictures(row: Row, reference: Row) -> list[str]:
+    """Ids of the pictures that both rows evaluated, in the order of the reference."""
+    evaluated = {record.picture for record in row.evaluated}
+    return [record.picture for record in reference.evaluated if record.picture in evaluated]
+
+
+def differences(row: Row, reference: Row) -> dict[tuple[str, str], Difference]:
+    """(protocol, score) -> paired difference of two rows with the same truth, on the pictures that both evaluated.
+
+    In the units of the tables; `WITHOUT_CLASSES` is the protocol of scores that match nothing. Empty without a picture
+    in common.
+    """
+    pictures = common_pictures(row, reference)
+    if not pictures:
+        return {}
+    weights = weights_of(len(pictures))
+    ours, theirs = (_scores(each, pictures, weights) for each in (row, reference))
+    return {place: compare(ours[place], values) for place, values in theirs.items() if place in ours}
 
 
 def _check(row: NamedRow, reference: NamedRow) -> None:
