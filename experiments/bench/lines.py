@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from eval.squares import square_image, square_label
 from sklearn.cluster import DBSCAN, KMeans
 
 from datasets.photos import Photos
@@ -19,7 +20,6 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
 from diffseg.segmenters import density, lloyd
 from eval.matching import match
-from eval.squares import square_image, square_label
 from experiments.bench.inputs import aggregated_attention, attention_maps, stable_diffusion
 from experiments.bench.measuring import NO_CUDA, Line, Settings, seconds
 

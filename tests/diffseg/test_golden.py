@@ -35,7 +35,7 @@ def test_refined_masks_equal_those_of_the_authors(golden: Golden) -> None:
     assert golden.masks("refined_float64")
     for tau, anchors, expected in golden.masks("refined_float64"):
         for precision in ("float64", "float32"):
-            labels = segment(golden.aggregated, tau, anchors, precision=precision, refine=True)  # type: ignore[arg-type]
+            labels = segment(golden.aggregated, tau, anchors, precision=precision, refine="kmeans")  # type: ignore[arg-type]
             np.testing.assert_array_equal(labels.numpy(), expected)
 
 
