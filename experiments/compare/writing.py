@@ -36,14 +36,15 @@ def text_of(table: pd.DataFrame) -> str:
 
 def _cells(lines: pd.DataFrame) -> dict[str, list[str]]:
     """Heading -> cells: a line for each row, three columns for each score."""
-    names = list(dict.fromkeys(zip(lines["row"], lines["folder"], strict=True)))
-    by_row = lines.set_index(["row", "folder", "score"])
+    by_row = {(line["row"], line["folder"], line["score"]): line for line in lines.to_dict("records")}
+    names = list(dict.fromkeys((row, folder) for row, folder, _ in by_row))
+    scores = list(dict.fromkeys(score for _, _, score in by_row))
     several = len({name for name, _ in names}) < len(names)
-    pictures = [str(by_row.loc[name].iloc[0]["pictures"]) for name in names]
-    columns = {"row": [f"{name} ({folder})" if several else name for name, folder in names], "pictures": pictures}
-    for score in lines["score"].unique():
+    columns = {"row": [f"{name} ({folder})" if several else name for name, folder in names]}
+    columns["pictures"] = [str(by_row[(*name, scores[0])]["pictures"]) for name in names]
+    for score in scores:
         heading, decimals = HEADINGS.get(score, score), 2 if score in LOWER_IS_BETTER else 1
-        own = [by_row.loc[(*name, score)] for name in names]
+        own = [by_row[(*name, score)] for name in names]
         columns[heading] = [fixed(row["value"], decimals) for row in own]
         columns[f"Δ {heading} [95 %]"] = [
             with_interval(row["difference"], row["difference_low"], row["difference_high"], "+", decimals)
@@ -92,8 +93,9 @@ def latex_of(
         bold: print the best value of each column in bold face.
     """
     reference = table["to"].iloc[0]
-    lines = table.set_index(["row", "folder", "protocol", "score"])
-    names = list(dict.fromkeys(zip(table["row"], table["folder"], strict=True)))
+    keys = ("row", "folder", "protocol", "score")
+    lines = {tuple(line[key] for key in keys): line for line in table.to_dict("records")}
+    names = list(dict.fromkeys(key[:2] for key in lines))
     others = _published(dataset, columns) if published else []
     cells: dict[str, list[str]] = {"method": [*others["method"]] if len(others) else []}
     cells["method"] += [reference, *(name for name, _ in names)]
@@ -101,7 +103,7 @@ def latex_of(
     for protocol, score in columns:
         heading = HEADINGS.get(score, score) + (f" {protocol}" if protocol != WITHOUT_CLASSES else "")
         decimals = 2 if score in LOWER_IS_BETTER else 1
-        own = [lines.loc[(*name, protocol, score)] for name in names]
+        own = [lines[(*name, protocol, score)] for name in names]
         values = [*(others[f"{protocol}/{score}"] if len(others) else []), own[0]["reference"]]
         values += [row["value"] for row in own]
         texts = [fixed(value, decimals) for value in values[: len(values) - len(own)]]
