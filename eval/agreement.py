@@ -77,12 +77,25 @@ def variation_of_information(table: IntArray) -> float:
     >>> variation_of_information(np.array([[2, 2]]))  # one class, cut into halves: one bit
     1.0
     """
+    return sum(voi_halves(table))
+
+
+def voi_halves(table: IntArray) -> tuple[float, float]:
+    """The terms of `variation_of_information` in bits: classes mixed in segments, and classes split into segments.
+
+    Args:
+        table: ``(n_classes, K)`` pixels of each class in each segment.
+
+    >>> voi_halves(np.array([[2, 2]]))  # one class, cut into halves
+    (0.0, 1.0)
+    """
     pixels = table.sum()
     if not pixels:
-        return float("nan")
+        return float("nan"), float("nan")
     joint = _entropy(table / pixels)
     of_classes, of_segments = (_entropy(table.sum(axis=axis) / pixels) for axis in (1, 0))
-    return max(0.0, 2 * joint - of_classes - of_segments)  # rounding can give -1e-16 for equal partitions
+    # Rounding can give -1e-16 for equal partitions.
+    return max(0.0, joint - of_segments), max(0.0, joint - of_classes)
 
 
 def covering(table: IntArray) -> float:
