@@ -24,10 +24,10 @@ CITYSCAPES_MANY = 1000
 """Cityscapes numbers an object class * 1000 + its count; a smaller value is a class that stands for a region."""
 
 
-def check_file(path: Path) -> None:
-    """Raises `DatasetError` if a file or folder of instances is missing."""
+def check_file(path: Path, instructions: str) -> None:
+    """Raises `DatasetError` if a file or folder of instances is missing; ``instructions`` say where to get it."""
     if not path.exists():
-        raise DatasetError(f"{path}: no instances there, which protocol=instances needs; unpack or copy them")
+        raise DatasetError(f"{path}: no instances there (protocol=instances needs them); {instructions}")
 
 
 def voc_instances(objects_path: Path, classes_path: Path, image_path: Path) -> Instances:
