@@ -220,7 +220,7 @@ def _network_of(backbone: Any) -> Any:
 def _attend(model: Any, encoded: Tensor, backbones: Sequence[Any]) -> list[AttentionMaps]:
     """Attention of a batch, for backbones that share a pass."""
     if hasattr(model, "run_pass"):
-        return model.run_pass(encoded, list(dict.fromkeys(backbones)))
+        return model.run_pass(encoded, [alike[0] for alike in grouped(backbones, lambda each: each)])
     return model.attend_encoded(encoded, backbones[0])
 
 

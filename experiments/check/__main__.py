@@ -16,19 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
-from omegaconf import DictConfig
-
 from diffseg.command import run_command
 from diffseg.paths import expanded
 from eval.config import ConfigError
 from experiments.check.truth import read_truth, report, write_csv
-from experiments.running.arguments import COMMAND, CONF, MULTIRUN_OPTIONS
+from experiments.evaluate import commands_of
+from experiments.running.arguments import COMMAND, Arguments, key_of, read_arguments
+from experiments.running.compose import Composed, compose_rows
 from experiments.running.errors import FAILED_STATUS, one_line_errors
-from experiments.running.plan import plan
-from experiments.running.rerun import RERUN_OPTION, TABLES_OPTION, key_of, with_rerun
-from experiments.running.rows import check
-from experiments.running.starting import start_hydra
 
 OUTPUT_OPTIONS = ("-o", "--output")
 
@@ -51,32 +46,34 @@ class Checks:
 def main() -> None:
     """Runs the command line."""
     with one_line_errors():
-        arguments, output = _without_output(with_rerun(sys.argv[1:]))
-        _refuse_other_work(arguments)
-        keys = {key_of(argument) for argument in arguments}
+        typed, output = _without_output(sys.argv[1:])
+        arguments = read_arguments(typed)
+        if arguments.rerun is not None:
+            arguments = _rerun(arguments)
+        if arguments.swept or arguments.tables or arguments.rescore or arguments.hydra:
+            raise ConfigError(f"a check takes one point and writes no tables; leave -m and options of {COMMAND} out")
+        keys = {key_of(argument) for argument in arguments.overrides}
         truth = "dataset" in keys
         if output is not None and not truth:
             raise ConfigError(f"{OUTPUT_OPTIONS[0]}: writes the classes of a data set; name it with dataset=NAME")
         checks = Checks(truth, not truth or bool(keys & {"backbone", "experiment", "rows"}), output)
-        damaged = False
-
-        @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-        def command(config: DictConfig) -> None:
-            nonlocal damaged
-            with one_line_errors():
-                damaged = run(config, checks)
-
-        start_hydra(command, arguments)
+        damaged = run(compose_rows(arguments, checked=checks.backbone), checks)
     if damaged:
         sys.exit(FAILED_STATUS)
 
 
-def run(config: DictConfig, checks: Checks) -> bool:
+def _rerun(arguments: Arguments) -> Arguments:
+    """The command that made the results folder after ``--rerun``. Raises ConfigError if there are several."""
+    commands = commands_of(arguments)
+    if len(commands) > 1:
+        raise ConfigError(f"--rerun: {arguments.rerun} lists {len(commands)} commands, and a check takes one; type it")
+    return commands[0]
+
+
+def run(composed: Composed, checks: Checks) -> bool:
     """Checks and prints. Returns True if a file of the data set is damaged."""
-    rows = plan(config).rows
+    rows = composed.rows
     damaged = False
-    if checks.backbone:
-        rows = check(rows)
     if checks.truth:
         rows[0].dataset.check()
         truth = read_truth(rows[0].dataset)
@@ -90,7 +87,7 @@ def run(config: DictConfig, checks: Checks) -> bool:
         from experiments.check import backbone
 
         try:
-            for line in backbone.report(rows, config.device):
+            for line in backbone.report(rows, composed.config.device):
                 print(line, flush=True)
         except ValueError as error:  # a device or weights that cannot be used
             raise ConfigError(str(error)) from error
@@ -110,20 +107,6 @@ def _without_output(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
                 raise ConfigError(f"{option}: must be followed by a file in a folder that exists, got {got}")
             return [*arguments[:index], *following], path
     return list(arguments), None
-
-
-def _refuse_other_work(arguments: Sequence[str]) -> None:
-    """Raises ConfigError for a sweep, whose launcher would evaluate it, and for ``--tables``, which writes files."""
-    for argument in arguments:
-        name = key_of(argument)
-        if name in MULTIRUN_OPTIONS and argument not in sys.argv:
-            raise ConfigError(
-                f"{RERUN_OPTION}: names a sweep, and a check takes a single point; give the folder of a job"
-            )
-        if name in (*MULTIRUN_OPTIONS, "hydra.mode"):
-            raise ConfigError(f"{name}: a check takes a single point; leave {argument} out")
-        if name == TABLES_OPTION:
-            raise ConfigError(f"{TABLES_OPTION}: a check writes no tables; type {COMMAND} {TABLES_OPTION} DIR")
 
 
 if __name__ == "__main__":
