@@ -51,7 +51,7 @@ class SpectralAuto(Refinable):
     rule: Annotated[
         Rule, Field(description="elbow: CLASP's eigengap and silhouette; kappa: eigenvalues below kappa")
     ] = "elbow"
-    kappa: Annotated[float, Field(gt=0, le=1, description="eigenvalues of the Laplacian that count as clusters")] = 0.5
+    kappa: Annotated[float, Field(gt=0, le=1, description="eigenvalues of the Laplacian that count as clusters")] = 0.6
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of the K-means of the eigenvectors")] = 0
     upsample: Upsample = "soft"
     input: Input = "features"
