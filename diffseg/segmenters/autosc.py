@@ -120,7 +120,7 @@ class _Spectrum:
 
     Attributes:
         root: ``(n,)`` square roots of the degrees.
-        values: the smallest eigenvalues, ascending; all of them if ``complete``.
+        values: the smallest eigenvalues, ascending; all of them if ``complete``. One may be missing until `certain`.
     """
 
     def __init__(self, weights: NDArray[np.float64]) -> None:
@@ -192,7 +192,7 @@ class _Spectrum:
 
 
 def eigengap(values: NDArray[np.float64]) -> tuple[float, int]:
-    """Finds the eigenvalue with the largest of the `relative_gaps`: its gap, and the number of eigenvalues before it."""
+    """The largest of the `relative_gaps`, and the number of eigenvalues before it."""
     gaps = relative_gaps(values)
     largest = int(gaps.argmax())
     return float(gaps[largest]), largest

@@ -45,22 +45,23 @@ class Diffuse2Seg(Refinable):
     """Spreads seeds over the attention by p-Laplacian smoothing, and joins the maps by average linkage.
 
     Attributes:
-        tau: height in nats at which the linkage is cut; `LEVELS` are the paper's.
+        tau: height in nats at which the linkage is cut; `LEVELS` are the paper's. DINOv2's attention is flatter than
+            that of Stable Diffusion and needs less.
         seeds: seeds along one side. The paper has 23, each sixth of 140 locations.
         p: exponent of the smoothness, above 1. 2 is linear diffusion.
         iterations: the most steps of the smoothing.
         attention_threshold: attention below this fraction of its row's largest value is dropped. The paper has a
-            threshold of 0.55 and does not say of what; 0: none is dropped.
+            threshold of 0.55 and does not say of what. 0: none is dropped; the maps of DINOv2 then become one segment.
         input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
     """
 
-    tau: Annotated[float, Field(gt=0, description="height in nats at which the linkage is cut")] = 0.565
+    tau: Annotated[float, Field(gt=0, description="height in nats at which the linkage is cut")] = 0.1
     seeds: Annotated[int, Field(ge=1, description="seeds along one side, at most the side of the attention")] = 16
     p: Annotated[float, Field(gt=1, le=2, description="exponent of the smoothness; 2: linear diffusion")] = 1.6
     iterations: Annotated[int, Field(ge=1, description="the most steps of the smoothing")] = 100
     attention_threshold: Annotated[
         float, Field(ge=0, lt=1, description="fraction of a row's maximum below which attention is dropped; 0: none")
-    ] = 0.0
+    ] = 0.05
     input: Input = "attention"
 
     def segment(self, scene: Scene) -> Tensor:

@@ -11,9 +11,10 @@ eigenvector, which is arbitrary, can change the result. Here the rule starts fro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import isqrt
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -29,6 +30,7 @@ from diffseg.segmenters.refinement import Refinable
 Prior = Literal["corners", "none"]
 """``corners``: a side of a cut with three or four of the picture's corners is background; ``none``: TokenCut."""
 
+PUBLISHED_TAU = 0.15  # of both papers, for DINO
 WEAK = 1e-5  # weight of an edge between locations that are not similar, so that the graph stays connected
 BACKGROUND_CORNERS = 3  # "fewer than two corners" belong to an object: then the other side has at least three
 
@@ -38,23 +40,29 @@ class MaskCut(Refinable):
     """Cuts up to N objects, one after another, out of a graph of similar locations; the rest is background.
 
     Attributes:
-        tau: two locations are joined if their cosine similarity is above tau, -1..1. The papers' 0.15 suits the keys of
-            DINO; the keys of DINOv2 are more similar to each other.
-        masks: N, number of objects. TokenCut has one, MaskCut three.
+        tau: None: the value tuned for the backbone, or `PUBLISHED_TAU`, which suits the keys of DINO. The keys of
+            DINOv2 ViT-S/14 are all more similar to each other (0.6 to 1 on a photograph).
+        masks: N; TokenCut has one, MaskCut three.
         prior: see `Prior`.
         input: ``features``, or ``attention``: each location's attention map is its feature.
     """
 
-    tau: Annotated[float, Field(ge=-1, le=1, description="cosine similarity above which two locations are joined")] = (
-        0.15
-    )
+    tuned_key: ClassVar[str] = "maskcut"
+
+    tau: Annotated[
+        float | None, Field(ge=-1, le=1, description="cosine similarity above which two locations are joined")
+    ] = None
     masks: Annotated[int, Field(ge=1, description="number of objects; the rest is background")] = 3
-    prior: Annotated[Prior, Field(description="corners: a side with three corners is background; none: TokenCut")] = (
-        "corners"
-    )
+    prior: Annotated[
+        Prior, Field(description="corners: a side with three corners of the picture is background; none: TokenCut")
+    ] = "corners"
     input: Input = "features"
 
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
+
     def segment(self, scene: Scene) -> Tensor:
+        assert self.tau is not None  # resolved
         labels = cut_objects(points_of(scene, self.input), self.tau, self.masks, self.prior)
         numbers, labels = labels.unique(return_inverse=True)
         masks = labels == torch.arange(len(numbers), device=labels.device)[:, None]
@@ -66,7 +74,8 @@ def cut_objects(points: Tensor, tau: float, masks: int, prior: Prior) -> Tensor:
 
     Args:
         points: ``(n, C)`` float32 unit vectors of a square grid.
-        tau, masks, prior: as for `MaskCut`.
+        tau: similarity above which two locations are joined.
+        masks, prior: as for `MaskCut`.
 
     Returns:
         ``(n,)`` int64 on the points' device: 0 background, 1..``masks`` the objects in the order in which they are

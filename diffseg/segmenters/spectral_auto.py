@@ -1,12 +1,12 @@
 """Spectral clustering with an automatic number of clusters, by either of two published rules.
 
-``elbow`` is CLASP (Curie and da Costa, arXiv 2509.25016): the eigenvalues of the graph suggest a number of clusters, and
-the silhouette chooses one near it. It is written from the paper's abstract and a design note of a third party; CLASP's
-CRF is left out (``refine="pamr"`` takes its place).
+``elbow`` is CLASP (Curie and da Costa, arXiv 2509.25016): the eigenvalues of the graph suggest a number of clusters,
+and the silhouette chooses one near it. The paper's abstract and a third party's design note were read, not its text.
+CLASP's CRF is left out (``refine="pamr"`` takes its place); the limit of 15 clusters is the note's.
 
 ``kappa`` counts the eigenvalues of the normalised Laplacian below kappa, as Falcon does (Fast Proximal Linearization,
-ICLR 2026) before its own optimisation. A summary of that paper was read: its kappa, fixed for each data set, is not
-known, and its optimisation cannot be written from it.
+ICLR 2026) before its own optimisation. A summary of that paper was read. Its kappa, one for each data set, is not
+known, and its optimisation cannot be written from the summary.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class SpectralAuto(Refinable):
     rule: Annotated[
         Rule, Field(description="elbow: CLASP's eigengap and silhouette; kappa: eigenvalues below kappa")
     ] = "elbow"
-    kappa: Annotated[float, Field(gt=0, le=1, description="eigenvalues of the Laplacian that count as clusters")] = 0.5
+    kappa: Annotated[float, Field(gt=0, le=1, description="eigenvalues of the Laplacian that count as clusters")] = 0.6
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of the K-means of the eigenvectors")] = 0
     upsample: Upsample = "soft"
     input: Input = "features"

@@ -23,10 +23,11 @@ class Watershed(Refinable):
     ``depth``; shallower ones join their neighbour.
 
     Attributes:
-        depth: in nats.
+        depth: in nats. With DINOv2 ViT-S/14, 0.2 is the best on the eight photographs, 0.05 on 30 pictures of CamVid
+            val; 0.1 lies between.
     """
 
-    depth: Annotated[float, Field(gt=0, description="depth in nats of the basins that become segments")] = 0.2
+    depth: Annotated[float, Field(gt=0, description="depth in nats of the basins that become segments")] = 0.1
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         """Raises ValueError if scikit-image is missing, so that a run fails before it starts."""

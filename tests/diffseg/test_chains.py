@@ -34,7 +34,7 @@ def test_a_chain_that_falls_apart_still_has_one_rank() -> None:
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_alpha_out_of_range_is_refused(alpha: float) -> None:
-    with pytest.raises(ValueError, match="^alpha: "):
+    with pytest.raises(ValueError, match=r"^alpha: "):
         token_rank(torch.eye(4), alpha)
 
 
@@ -53,5 +53,5 @@ def test_anchors_are_the_highest_ranks_of_the_cells() -> None:
 def test_as_many_anchors_as_locations_are_all_of_them() -> None:
     grid = anchor_grid(5, 5, "even")
     assert anchors_by_rank(smooth(5, 2), 5).tolist() == (grid[:, 0] * 5 + grid[:, 1]).tolist()
-    with pytest.raises(ValueError, match="^anchors: "):
+    with pytest.raises(ValueError, match=r"^anchors: "):
         anchors_by_rank(smooth(5, 2), 6)

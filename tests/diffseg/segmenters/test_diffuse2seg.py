@@ -85,7 +85,9 @@ def test_maps_are_joined_as_by_hand(tau: float) -> None:
     maps = propagate(smooth(5, 0), torch.arange(25), 1.6, 3)
     maps /= maps.sum(dim=1, keepdim=True)
     expected = naive_clusters(maps, tau)
-    proposals = diffuse2seg.proposals_at(*Diffuse2Seg(seeds=5, iterations=3)._tree(smooth(5, 0)), tau)
+    proposals = diffuse2seg.proposals_at(
+        *Diffuse2Seg(seeds=5, iterations=3, attention_threshold=0)._tree(smooth(5, 0)), tau
+    )
     assert len(proposals) == len(expected.unique())
     for number in expected.unique():
         assert (proposals - maps[expected == number].mean(dim=0)).abs().amax(dim=1).min() < 1e-6
@@ -97,11 +99,14 @@ def test_the_quarters_are_found() -> None:
 
 
 def test_rows_that_differ_in_tau_share_the_linkage(monkeypatch: pytest.MonkeyPatch) -> None:
-    scene, rows = Scene(aggregated=smooth(8, 0), size=16), [Diffuse2Seg(tau, seeds=4) for tau in (0.001, *LEVELS)]
+    scene, rows = (
+        Scene(aggregated=smooth(8, 0), size=16),
+        [Diffuse2Seg(tau, seeds=4, attention_threshold=0) for tau in (0.001, *LEVELS)],
+    )
     alone = [row(scene) for row in rows]
     calls = []
     monkeypatch.setattr(diffuse2seg, "propagate", lambda *given: (calls.append(given), propagate(*given))[1])
-    together = list(Diffuse2Seg.segment_all(scene, [*rows, Diffuse2Seg(0.001, seeds=3)]))
+    together = list(Diffuse2Seg.segment_all(scene, [*rows, Diffuse2Seg(0.001, seeds=3, attention_threshold=0)]))
     assert len(calls) == 2
     for row, label_map in zip(alone, together, strict=False):
         assert torch.equal(row, label_map)
@@ -112,7 +117,7 @@ def test_weak_attention_is_dropped() -> None:
     """Only the strongest entry of each row is left: every location keeps to itself."""
     scene = Scene(aggregated=(torch.eye(16) + 0.01).div(1.16), size=4)
     assert len(Diffuse2Seg(1.0, seeds=4, attention_threshold=0.5)(scene).unique()) == 16
-    assert len(Diffuse2Seg(1.0, seeds=1)(scene).unique()) == 1
+    assert len(Diffuse2Seg(1.0, seeds=1, attention_threshold=0)(scene).unique()) == 1
 
 
 def test_the_levels_are_the_papers() -> None:

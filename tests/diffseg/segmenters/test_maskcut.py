@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.maskcut import MaskCut, cut_objects
+from diffseg.segmenters.maskcut import PUBLISHED_TAU, MaskCut, cut_objects
 from tests.helpers.attention import blocks
 
 SIDE = 12
@@ -92,8 +92,13 @@ def test_nothing_is_cut_where_all_is_alike() -> None:
 
 
 def test_the_label_map_has_the_size_of_the_scene() -> None:
-    points, objects = picture(1, noise=0.1)
+    points, _ = picture(1, noise=0.1)
     labels = MaskCut(0.5)(Scene(aggregated=blocks(8), size=(24, 36), features=points))
     assert (labels.shape, labels.dtype, labels.unique().tolist()) == ((24, 36), torch.int64, [0, 1, 2, 3])
     assert labels[6, 9] == labels[7, 10] != labels[0, 0]
     assert torch.equal(MaskCut(0.5, input="attention")(Scene(aggregated=points, size=(24, 36))), labels)
+
+
+def test_tau_is_that_of_the_backbone_or_the_published_one() -> None:
+    assert MaskCut().resolved(32, {"tau": 0.8}).tau == 0.8
+    assert MaskCut().resolved(32, {}).tau == PUBLISHED_TAU
