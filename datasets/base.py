@@ -147,3 +147,16 @@ class Dataset(ABC):
     @abstractmethod
     def load(self, id: str) -> Picture:
         """Decodes a picture. Raises `DatasetError`; the message names the file that cannot be used."""
+
+    def check_instances(self) -> None:
+        """Raises `DatasetError` if the files of `instances` are missing, or the data set has none. Reads no picture."""
+        raise DatasetError(f"{self.name}: has no instances; protocol=instances needs voc2012, COCO or cityscapes27")
+
+    def instances(self, id: str) -> Instances:
+        """Decodes the objects of a picture, uncropped. `load` does not, because few scores need them.
+
+        Raises:
+            DatasetError: the message names the file that cannot be used.
+        """
+        self.check_instances()
+        raise NotImplementedError

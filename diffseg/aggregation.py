@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
-from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme, check_choices
+from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme, Weighting
 from diffseg.isolation import isolated
+from diffseg.limits import NotNegative, check, check_fields
 from diffseg.masks import block_numbers
 
 
@@ -57,15 +59,23 @@ FLOAT16_ZERO = 2.0**-25
 
 @dataclass(frozen=True)
 class Aggregation:
-    """Settings that turn the maps of one picture into one tensor.
+    """Attention aggregation (paper, Section 3.2, Eq. 2 and 3): turns the maps of one picture into one tensor.
 
     Attributes:
         weights: R, as `side_weights` reads it.
         scheme: as for `aggregate`.
     """
 
-    weights: str | tuple[float, ...] = DEFAULT_WEIGHTS
-    scheme: Scheme = DEFAULT_SCHEME
+    weights: Annotated[
+        Weighting | tuple[NotNegative, ...],
+        Field(description="R: proportional; a single side: finest, half, ...; or a list, finest first: [1,0,0,0]"),
+    ] = DEFAULT_WEIGHTS
+    scheme: Annotated[
+        Scheme, Field(description="official (the authors' code), paper (Eq. 2 and 3 as written), paper_normalised")
+    ] = DEFAULT_SCHEME
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(self, maps: AttentionMaps) -> Tensor:
         """Aggregates the maps of one picture: ``(S*S, S*S)`` float32, see `aggregate`.
@@ -194,7 +204,7 @@ def _shares(
     """side -> factor of its upsampled map. The factors sum to 1; sides of weight 0 are left out."""
     layers = layers or dict.fromkeys(maps, 1)
     check_sides(maps, layers)
-    check_choices(scheme=(scheme, Scheme))
+    check(scheme=(scheme, Scheme))
     if isinstance(weights, str):
         if weights != "proportional":
             raise ValueError(f"weights: must be 'proportional' or a mapping from side to weight, got {weights!r}")

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from diffseg.limits import explain
 from diffseg.paths import expanded
 from diffseg.texts import on_one_line
 
@@ -139,17 +140,6 @@ def choose(group: Group, part: Any, config_dir: str | Path | None, settings: Map
         return part
     target = f"{type(part).__module__}.{type(part).__qualname__}"
     return build({"_target_": target, **{each.name: getattr(part, each.name) for each in fields(part)}, **settings})
-
-
-def explain(error: ValidationError) -> str:
-    """Message about the first wrong setting: one line that begins with its name."""
-    first = error.errors()[0]
-    if first["type"] == "value_error":  # raised by the part: "field: must be ..."
-        return str(first["ctx"]["error"])
-    messages = [each["msg"].split(", unable to parse")[0].replace("tuple", "list") for each in error.errors()]
-    reasons = " or ".join(dict.fromkeys(message[0].lower() + message[1:] for message in messages))
-    where = f"{first['loc'][0]}: " if first["loc"] else ""
-    return f"{where}{reasons}, got {first['input']!r}"
 
 
 def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.results.reading import ResultsError, read_results
+
 from datasets.base import DatasetError
 from datasets.photos import PHOTO_FILES
 from diffseg.backbones import WeightsError
@@ -15,7 +17,6 @@ from diffseg.command import ERROR_STATUS, run_command
 from diffseg.command_line import Parser, path_argument, positive_int
 from diffseg.paths import NoHome
 from diffseg.photos import PhotoError
-from eval.results.reading import ResultsError, read_results
 from eval.storage.files import WriteError, make_folder
 from experiments.paper.photographs import read_photographs
 from experiments.paper.setups import BACKBONES, FIGURES, origin, setups

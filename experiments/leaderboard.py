@@ -9,9 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.results.reading import ResultsError
+
 from diffseg.command import ERROR_STATUS, run_command
 from diffseg.command_line import Parser, path_argument
-from eval.results.reading import ResultsError
 from eval.results.tables import write_csv
 from eval.storage.files import WriteError, make_folder, write_text
 from experiments.paper.leaderboard import html_page, latex_page, leaderboard, markdown_page

@@ -3,6 +3,7 @@
     python -m datasets.prepare cocostuff --dir DIR
     python -m datasets.prepare cityscapes --dir DIR --archives leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip
     python -m datasets.prepare camvid --dir DIR
+    python -m datasets.prepare bsds500 --dir DIR --hierarchies
 
 Run it again to resume; complete data are only checked. Archives in DIR/archives (Cityscapes: in DIR) are used instead
 of a download. Exit status: 0 ready; 1 incomplete; 2 an error, reported in one line on stderr.
@@ -23,6 +24,7 @@ import yaml
 from datasets.base import DatasetError, expanded
 from datasets.cocostuff27 import CocoStuff27
 from datasets.paired import PairedDataset
+from datasets.prepare.bsds500 import prepare_bsds500
 from datasets.prepare.camvid import prepare_camvid
 from datasets.prepare.cityscapes import prepare_cityscapes
 from datasets.prepare.cocostuff import prepare_cocostuff
@@ -88,6 +90,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--archives", type=Path, nargs="+", default=[], metavar="ZIP", help="downloaded files (default: those in DIR)"
     )
     sets.add_parser("camvid", parents=[common, download], help="download CamVid in SegNet's release")
+    bsds = sets.add_parser("bsds500", parents=[common, download], help="download BSDS500 from its mirror on GitHub")
+    bsds.add_argument("--hierarchies", action="store_true", help="also unpack the hierarchies of gPb-owt-ucm")
+    bsds.add_argument(
+        "--checksums", type=Path, metavar="CSV", help="accept the files of this list (path,bytes,sha256), not all 500"
+    )
     return parser.parse_args(arguments)
 
 
@@ -108,6 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset: PairedDataset
         if options.dataset == "camvid":
             dataset = prepare_camvid(root, sources_of(entry, dict(options.source))["archive"])
+        elif options.dataset == "bsds500":
+            archive = sources_of(entry, dict(options.source))["archive"]
+            checksums = expanded(options.checksums, "--checksums") if options.checksums else None
+            dataset = prepare_bsds500(root, archive, options.hierarchies, checksums)
+            options.allow_partial |= checksums is not None
         elif options.dataset == "cocostuff":
             dataset = prepare_cocostuff(root, options.labels, sources_of(entry, dict(options.source)))
         else:

@@ -8,19 +8,19 @@ eigenvectors assigns the clusters (Damle, Minden and Ying, 2019).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.linalg import eigh, eigvalsh, qr, svd
 from torch import Tensor
 
-from diffseg.choices import check_choices
-from diffseg.segmenters.affinity import Input, affinity_of, assign_pixels, check_assign, points_of
+from diffseg.segmenters.affinity import Assign, PointInput, affinity_of, assign_pixels, points_of
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffcut import ASSIGN_SIDE
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.refinement import Refinable, refined
 
 EigenRule = Literal["paper", "official"]
 """Eigenvectors that are clustered. ``paper``: those of the chosen alpha. ``official``: those of the last alpha, because
@@ -32,23 +32,19 @@ TINY = 1e-6  # keeps the mean of the eigenvalues above 0, as in the authors' cod
 
 @dataclass(frozen=True)
 class AutoSC(Refinable):
-    """Spectral clustering of the features; the largest eigengap sets the number of segments.
+    """Spectral clustering of features; the largest eigengap sets the number of segments (AutoSC, arXiv 2406.02842)."""
 
-    Attributes:
-        rule: see `EigenRule`.
-        input: ``features``, or ``attention``: each location's attention map is its feature.
-        assign: see `diffseg.segmenters.affinity.assign_pixels`.
-    """
+    rule: Annotated[
+        EigenRule, Field(description="eigenvectors of the chosen alpha (paper), or of the last (official: their code)")
+    ] = "paper"
+    input: PointInput = "features"
+    assign: Assign = ASSIGN_SIDE
 
-    rule: EigenRule = "paper"
-    input: Input = "features"
-    assign: int | None = ASSIGN_SIDE
-
-    def __post_init__(self) -> None:
-        check_choices(rule=(self.rule, EigenRule))
-        check_assign(self.assign)
+    def __call__(self, scene: Scene) -> Tensor:
+        return refined(self.refine, self.segment, scene)
 
     def segment(self, scene: Scene) -> Tensor:
+        """Labels without refinement."""
         points = points_of(scene, self.input)
         labels = torch.from_numpy(auto_clusters(affinity_of(points, 1.0), self.rule)).to(points.device)
         # A cluster may be empty; the others are renumbered without gaps.

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isfinite
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
-from diffseg.choices import check_choices
-from diffseg.masks import Upsample, to_pixels
+from diffseg.limits import Count, Positive
+from diffseg.masks import UpsampleSetting, to_pixels
 from diffseg.precision import float64_device
-from diffseg.segmenters.affinity import Input, walk_of
+from diffseg.segmenters.affinity import WalkInput, walk_of
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.refinement import Refinable, refined
 
 Graph = Literal["walk", "cosine"]
 """Weight of the edge between two locations of a walk P: ``walk``: (P + P^T) / 2; ``cosine``: cosine of their rows."""
@@ -164,43 +164,31 @@ def second_eigenvector(affinity: Tensor) -> Tensor:
     return torch.from_numpy(vector).to(root) / root
 
 
-def check_threshold(tau: float) -> None:
-    """Raises ValueError unless tau is finite and above 0."""
-    if not (isfinite(tau) and tau > 0):
-        raise ValueError(f"tau: must be a finite number above 0, got {tau}")
-
-
 @dataclass(frozen=True)
 class NCut(Refinable):
     """Recursive normalised cut of the aggregated attention.
 
     The attention P is the transition matrix of a random walk. Its k-th power, a walk of k steps, gives the graph.
-
-    Attributes:
-        tau: with ``threshold="fixed"``, a cut is made if its value is below tau, > 0; no cut has a value above 2. The
-            default is the best on the eight photographs with DINOv2 (experiment=tune_segmenters). Longer walks need a
-            larger tau (0.8 at k = 2).
-        power: k >= 1, steps of the walk. Longer walks see fewer, larger segments.
-        graph: see `Graph`.
-        input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
-        upsample: as for `diffseg.segmenters.kmeans.kmeans`.
-        threshold: see `Threshold`.
     """
 
-    tau: float = 0.6
-    power: int = 1
-    upsample: Upsample = "soft"
-    graph: Graph = "walk"
-    input: Input = "attention"
-    threshold: Threshold = "fixed"
+    tau: Annotated[
+        Positive, Field(description="threshold=fixed makes cuts with a value below tau, 0..2; longer walks need more")
+    ] = 0.6  # the best on the eight photographs with DINOv2 (experiment=tune_segmenters); 0.8 cuts like it with 2 steps
+    power: Annotated[Count, Field(description="steps of the walk; longer walks see fewer, larger segments")] = 1
+    upsample: UpsampleSetting = "soft"
+    graph: Annotated[
+        Graph, Field(description="mean of the walk and its transpose (walk), or cosine similarity of its rows (cosine)")
+    ] = "walk"
+    input: WalkInput = "attention"
+    threshold: Annotated[
+        Threshold, Field(description="fixed: tau for all pictures; auto: chosen for each picture, and tau is ignored")
+    ] = "fixed"
 
-    def __post_init__(self) -> None:
-        check_threshold(self.tau)
-        if self.power < 1:
-            raise ValueError(f"power: must be at least 1, got {self.power}")
-        check_choices(graph=(self.graph, Graph), threshold=(self.threshold, Threshold))
+    def __call__(self, scene: Scene) -> Tensor:
+        return refined(self.refine, self.segment, scene)
 
     def segment(self, scene: Scene) -> Tensor:
+        """Labels without refinement."""
         walk = walk_of(scene, self.input)
         steps = torch.linalg.matrix_power(walk, self.power)
         rows = F.normalize(steps, dim=1)

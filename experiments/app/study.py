@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.image import resize_image
-from diffseg.masks import Size
 from diffseg.pictures import Labels, Pixels, by_area
 from diffseg.segmenters.base import Scene, Segmenter
 
@@ -44,14 +42,6 @@ class Segments:
     @property
     def count(self) -> int:
         return int(self.labels.max()) + 1
-
-
-@dataclass(frozen=True)
-class _Aggregated:
-    """An aggregated tensor and the ``shared`` cache of its segmentations (`diffseg.segmenters.base.Scene`)."""
-
-    tensor: Tensor
-    shared: dict[str, Any] = field(default_factory=dict)
 
 
 class Study:
@@ -112,7 +102,7 @@ class Study:
             "S x S" of each side, finest first, then "aggregated" -> ``(side, side)`` float32, which sums to 1.
         """
         maps = {f"{side} x {side}": self.maps.maps[side] for side in self.sides}
-        maps["aggregated"] = self._aggregated(tuple(weights)).tensor
+        maps["aggregated"] = self._aggregated(tuple(weights))
         found = {}
         for name, attention in maps.items():
             side = round(len(attention) ** 0.5)
@@ -121,21 +111,20 @@ class Study:
         return found
 
 
-def _aggregate(maps: AttentionMaps, weights: Weights) -> _Aggregated:
-    return _Aggregated(Aggregation(weights)(maps))
+def _aggregate(maps: AttentionMaps, weights: Weights) -> Tensor:
+    return Aggregation(weights)(maps)
 
 
 def _segment(
-    aggregated: Callable[[Weights], _Aggregated],
+    aggregated: Callable[[Weights], Tensor],
     features: Tensor | None,
     square: Tensor,
     segmenter: Segmenter,
     weights: Weights,
-    size: Size,
+    size: tuple[int, int],
 ) -> Segments:
     start = time.perf_counter()
-    kept = aggregated(weights)
-    scene = Scene(aggregated=kept.tensor, size=size, features=features, image=square, shared=kept.shared)
+    scene = Scene(size=size, aggregated=aggregated(weights), features=features, image=square)
     labels = by_area(segmenter(scene).cpu().numpy())
     return Segments(labels, time.perf_counter() - start)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from eval.results.reading import read_results
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import OmegaConf
 
 from eval.config import ConfigError, RunConfig, build
 from eval.results.columns import ENDS
 from eval.results.markdown import fixed, pipe_table, with_interval
-from eval.results.reading import read_results
 from eval.storage.layout import CONFIG
 from experiments.paper.latex import latex_table
 from experiments.paper.published import published_rows

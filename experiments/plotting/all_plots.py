@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from eval.results.reading import Results
 from matplotlib.figure import Figure
 
 from eval.protocols import PROTOCOLS
-from eval.results.reading import Results
 from experiments.plotting import curves, plots
 from experiments.plotting.class_agnostic import class_agnostic
 from experiments.plotting.confusion import confusion

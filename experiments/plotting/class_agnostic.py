@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from eval.results.reading import Results
 from matplotlib.figure import Figure
 
-from eval.results.reading import Results
 from experiments.plotting.drawing import add_heading, draw_rows, label_axes, new_figure
 from experiments.plotting.selection import (
     INTERVALS,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from eval.results.reading import Results, read_confusion
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from eval.results.reading import Results, read_confusion
 from eval.results.tables import PERCENT
 from experiments.plotting.drawing import FONT, LETTER, MARGIN, add_heading
 from experiments.plotting.selection import describe_data, reported_protocols

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pandas as pd
+from eval.results.reading import ResultsError, swept
 
 from eval.results.comparisons import Estimate
-from eval.results.reading import ResultsError, swept
 from experiments.plotting.drawing import Lines, sorted_values
 from experiments.plotting.selection import comparable
 

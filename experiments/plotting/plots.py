@@ -13,11 +13,11 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from eval.results.reading import Results
 from matplotlib.figure import Figure
 
 from eval.protocols import PROTOCOLS
 from eval.results.comparisons import change, counts_by_image, mean_interval
-from eval.results.reading import Results
 from eval.results.tables import PERCENT
 from experiments.plotting import curves
 from experiments.plotting.drawing import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+from eval.results.reading import Results, ResultsError, swept
 
 from eval.protocols import ALL_PROTOCOLS
 from eval.results.columns import setting_names
-from eval.results.reading import Results, ResultsError, swept
 
 MOST_ROWS = 20
 INTERVALS = "95 % intervals"

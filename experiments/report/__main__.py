@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import pandas as pd
+from eval.results.reading import Results, ResultsError, read_results, swept
+from eval.storage.records import RecordError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -25,11 +27,9 @@ from diffseg.command import ERROR_STATUS, run_command
 from diffseg.command_line import Parser, path_argument
 from diffseg.palette import palette
 from eval.results.markdown import caption, coarse, fixed
-from eval.results.reading import Results, ResultsError, read_results, swept
 from eval.storage.files import WriteError, write_text
 from eval.storage.layout import SUMMARY_CSV, records_folder
 from eval.storage.provenance import read_provenance
-from eval.storage.records import RecordError
 from experiments.plotting.all_plots import all_plots
 from experiments.plotting.data_uri import data_uri
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from eval.results.reading import Results
+from eval.results.run_config import read_config
+from eval.squares import resize_label, square_label
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,9 +21,6 @@ from diffseg.texts import on_one_line
 from eval.config import ConfigError, build
 from eval.matching import contingency
 from eval.results.names import telling_names
-from eval.results.reading import Results
-from eval.results.run_config import read_config
-from eval.squares import resize_label, square_label
 from eval.storage.layout import label_path, records_folder
 from experiments.plotting.colours import class_colours
 from experiments.plotting.data_uri import image_uri

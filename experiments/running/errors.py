@@ -19,8 +19,8 @@ from diffseg.command import ERROR_STATUS, TRACEBACK, one_line
 from diffseg.parts import nearest, unknown_key
 from diffseg.texts import on_one_line
 from eval.config import ConfigError
+from eval.records import RecordError
 from eval.storage.files import WriteError
-from eval.storage.records import RecordError
 
 USER_ERRORS = (
     *(ConfigError, DatasetError, WeightsError, RecordError, WriteError),

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from eval.squares import square_label
 from PIL import Image
 
 from datasets.base import VOID
 from datasets.voc2012 import Voc2012
 from eval.matching import match
 from eval.protocols import PROTOCOLS
-from eval.squares import square_label
 from tests.helpers.made_records import counts_of
 from tests.helpers.paired_folder import image_of, label_of, write_label, write_list, write_pair
 from tests.helpers.runs import SMALL, evaluate

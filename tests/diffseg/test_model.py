@@ -200,7 +200,7 @@ def test_bad_settings_are_refused(model: diffseg.Model, segmenter: str, settings
 
 
 def test_every_segmenter_takes_a_picture_that_is_not_square(model: diffseg.Model, picture: NDArray[np.uint8]) -> None:
-    settings: dict[str, dict[str, Any]] = {"diffseg": {"anchors": 4}, "kmeans_s": {"clusters": 2}}
+    settings: dict[str, dict[str, Any]] = {"diffseg": {"anchors": 4}}
     for name in parts.names("segmenter"):
         if name not in ("oracle", "files"):  # the one needs ground truth, the other a folder of label maps
             result = model.segment(picture, name, **settings.get(name, {}))

@@ -112,7 +112,7 @@ def test_a_vit_uses_tf32_only_if_asked(dinov2: Any, dtype: Dtype, seen: bool) ->
 
 SEGMENTERS: dict[str, Callable[[Tensor], Tensor]] = {
     "diffseg": lambda maps: segment(maps, 0.5, 4, grid="even", size=8),
-    "diffseg, refined": lambda maps: segment(maps, 0.5, 4, grid="even", size=8, refine=True),
+    "diffseg, refined": lambda maps: segment(maps, 0.5, 4, grid="even", size=8, refine="kmeans"),
     "kmeans": lambda maps: kmeans(maps, 4, size=8),
     "dbscan": lambda maps: dbscan(maps, 0.2, 4, size=8, noise="nearest"),
 }

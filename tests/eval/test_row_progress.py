@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from eval.storage.records import Record, RecordFile
 
 from diffseg.segmenters.base import Scene
 from eval.decoding import decode
 from eval.row_progress import FAILURES_SHOWN, Job, RowProgress, progress_of
 from eval.rows import Row, prepare
 from eval.storage.layout import label_path
-from eval.storage.records import Record, RecordFile
 from tests.helpers.folder_rows import KMEANS, SIDE, dataset_of, row_config, write_picture
 
 IDS = ("a", "b", "c")
@@ -56,7 +56,9 @@ def progress(row: Row, records: RecordFile, **job: object) -> RowProgress:
 
 def evaluate(row: RowProgress, id: str) -> None:
     picture = decode(row.row.config.dataset, id, SIDE, [SIDE])
-    row.evaluate(picture, torch.empty(0, 0), None, {}, underflow=None, seconds=1.5)
+    none = torch.empty(0, 0)
+    label_map = row.row.segmenter(picture.scene(SIDE, none, None))
+    row.evaluate(picture, label_map, none, None, {"attention": 1.5, "segment": 0.1})
 
 
 def test_an_evaluated_picture_is_recorded_and_wanted_no_more(row: Row, records: RecordFile) -> None:

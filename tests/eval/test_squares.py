@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from eval.squares import classes_in_square, resize_label, square_image, square_label
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -12,7 +13,6 @@ from torch.nn import functional as F
 
 from datasets.base import VOID, DatasetError, Picture
 from diffseg.backbones.image import centre_crop
-from eval.squares import classes_in_square, resize_label, square_image, square_label
 
 SIDES = st.integers(1, 40)
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from eval.results.row_results import RowResults
+from eval.storage.records import Record
 
 from eval.matching import Counts, contingency, match_contingency
 from eval.protocols import ProtocolName
-from eval.results.row_results import RowResults
 from eval.scores import SparseTable
-from eval.storage.records import Record
 
 CLASSES = 27
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from eval.results.reading import Results
 from matplotlib.axes import Axes
 
 from eval.results.columns import AGREEMENT, SETTINGS
-from eval.results.reading import Results
 
 IMAGES = ("a", "b", "c", "d")
 CLASSES = ("sky", "person", "boat")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from experiments.running.plan import RunPlan
 from omegaconf import OmegaConf
 
 from eval.config import RowConfig
-from experiments.running.plan import RunPlan
 
 
 def plan_of(folder: Path, *rows: RowConfig, **options: Any) -> RunPlan:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from eval.settings import row_key
 from eval.storage.records import RecordFile
+
+from eval.settings import row_key
 
 SETTINGS = {"experiment": "table1", "segmenter": {"name": "diffseg", "tau": 1.0, "layers": (8, 9)}}
 KEY = row_key(SETTINGS)

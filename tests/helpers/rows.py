@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from experiments.running.rows import expand
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
 from eval.config import RowConfig
-from experiments.running.rows import expand
 from tests.conftest import ROOT
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from eval.results.row_results import RowResults
 
 from eval.matching import contingency
-from eval.results.row_results import RowResults
 from eval.scores import SparseTable
 
 # fmt: off

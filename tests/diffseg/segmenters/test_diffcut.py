@@ -82,7 +82,7 @@ def test_pixels_are_assigned_at_the_size_assign_and_repeated() -> None:
 def test_attention_maps_can_stand_in_for_features() -> None:
     maps = smooth(5, 3)
     cut = DiffCut(0.8, input="attention", assign=None)
-    labels = cut(Scene(aggregated=maps, size=30))
+    labels = cut(Scene(aggregated=maps, size=(30, 30)))
     expected = naive_diffcut(maps, 30, 0.8, 10)
     assert len(expected.unique()) > 1
     assert same_parts(labels.flatten(), expected.flatten())
@@ -128,5 +128,5 @@ def test_features_of_stable_diffusion_are_those_of_the_authors_hook(tmp_path: Pa
         assert maps.features is not None
         assert torch.equal(maps.features, output)
         assert len(maps.features) == (128 // 8 // 4) ** 2
-        labels = DiffCut(tau=1.5)(Scene(aggregated=aggregate(maps.maps), size=128, features=maps.features))
+        labels = DiffCut(tau=1.5)(Scene(aggregated=aggregate(maps.maps), size=(128, 128), features=maps.features))
         assert len(labels.unique()) > 1

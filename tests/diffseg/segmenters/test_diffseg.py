@@ -35,4 +35,4 @@ def test_the_segmenter_calls_the_function() -> None:
     maps = blocks(8, 1.0)
     resolved = DiffSeg(anchors=4).resolved(8, {"tau": 0.4})
     assert (resolved.tau, resolved.grid) == (0.4, "even")
-    assert torch.equal(resolved(Scene(aggregated=maps, size=20)), segment(maps, 0.4, 4, grid="even", size=20))
+    assert torch.equal(resolved(Scene(aggregated=maps, size=(20, 20))), segment(maps, 0.4, 4, grid="even", size=20))

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from eval.squares import resize_label
 from PIL import Image
 
 from diffseg.segmenters.base import Scene, UnusablePicture
 from diffseg.segmenters.files import LabelMapFiles, read_label_map
-from eval.squares import resize_label
 
 SHAPE = (60, 100)  # height and width of the picture
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from eval.results.columns import setting_names
 from eval.results.reading import Results, ResultsError, read_results, swept
 from eval.results.row_results import RowResults
+
+from eval.results.columns import setting_names
 from eval.results.tables import write_tables
 from tests.conftest import ROOT
 from tests.helpers.made_records import CLASSES, records, results_of

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from eval.results.run_config import read_config, write_config
+from eval.storage.written import WrittenFiles
 from omegaconf import OmegaConf
 
 from eval.config import ConfigError
-from eval.results.run_config import read_config, write_config
-from eval.storage.written import WrittenFiles
 from tests.helpers.worked_results import DBSCAN, DIFFSEG
 
 CONFIG = OmegaConf.create({"name": "run", "title": "${name} of two rows", "results_dir": "somewhere"})

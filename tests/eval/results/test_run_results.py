@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from eval.results.run_results import read_run_results
+
 from tests.conftest import ROOT
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from eval.results.sweep import read_jobs, write_jobs
 
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from eval.storage.records import RecordError, RecordFile
+
 from tests.helpers.record_lines import KEY, SETTINGS, done, ok
 
 IMAGES = [f"image {number}" for number in range(7)]

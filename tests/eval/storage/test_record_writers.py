@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from eval.storage.records import RecordError, RecordFile
+
 from tests.conftest import ROOT
 from tests.helpers.record_lines import KEY, done, ok
 

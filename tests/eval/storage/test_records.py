@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 
 import pytest
-
 from eval.storage.records import RecordError, RecordFile
+
 from tests.helpers.record_lines import KEY, SETTINGS, done, failed, ok
 
 

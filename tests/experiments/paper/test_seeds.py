@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eval.results.row_results import RowResults
+
 from experiments.paper.seeds import key_without_seed
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
 from eval.results.row_results import RowResults
+
 from eval.results.tables import summary
 from experiments.paper.published import published_table
 from experiments.paper.table import PAPER_COLUMNS, paper_table, write_paper_table

@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from eval.results.reading import Results
 
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap_change, mean_iou
 from eval.results.comparisons import mean_interval
-from eval.results.reading import Results
 from experiments.plotting import plots
 from experiments.plotting.drawing import (
     COLOURS,

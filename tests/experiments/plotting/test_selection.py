@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from eval.results.reading import ResultsError
+
 from experiments.plotting import plots
 from experiments.plotting.selection import (
     MOST_ROWS,

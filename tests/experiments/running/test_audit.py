@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eval.results.row_results import RowResults
 
 from eval.matching import Counts, match_contingency
 from eval.metrics import accuracy, mean_iou
-from eval.results.row_results import RowResults
 from eval.scores import SparseTable
 from experiments.running.audit import AUDIT_COLUMNS, audit, write_audit
 from tests.helpers.made_records import records, results_of

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from experiments.running.composing import Composer
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError
-
-from experiments.running.composing import Composer
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from eval.storage.records import RecordFile
+from experiments.running.notices import FEW_ROWS, warn, warn_other_pictures
+from experiments.running.opening import JobOpen, RunOpen
 
 from datasets.cocostuff27 import CocoStuff27
 from eval.row_progress import Job
 from eval.rows import Row, prepare
-from eval.storage.records import RecordFile
 from eval.tracking.base import NoTracking
-from experiments.running.notices import FEW_ROWS, warn, warn_other_pictures
-from experiments.running.opening import JobOpen, RunOpen
 from tests.helpers.coco_folder import write_folder
 from tests.helpers.folder_rows import KMEANS, dataset_of, row_config, write_picture
 from tests.helpers.open_runs import plan_of

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-
 from eval.results.run_config import read_config
+from eval.storage.records import RecordError, RecordFile
+from experiments.running.opening import open_run
+
 from eval.rows import prepare
 from eval.storage.provenance import read_provenance
-from eval.storage.records import RecordError, RecordFile
 from eval.tracking.base import NoTracking, RunFacts
-from experiments.running.opening import open_run
 from tests.helpers.folder_rows import KMEANS, dataset_of, row_config, write_picture
 from tests.helpers.open_runs import plan_of
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from experiments.running.plan import RunPlan, plan
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
-from experiments.running.plan import RunPlan, plan
 from tests.conftest import ROOT
 
 

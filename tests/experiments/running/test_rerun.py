@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from experiments.running.rerun import with_rerun
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from eval.config import ConfigError
 from experiments.evaluate import main
 from experiments.running import plan
 from experiments.running.arguments import normalise_argv
-from experiments.running.rerun import with_rerun
 from tests.helpers.runs import SMALL, evaluate
 
 pytestmark = pytest.mark.usefixtures("dinov2")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
 from experiments.running.row_groups import pass_on_to_rows
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 ROWS = "rows: [{name: A, overrides: [segmenter=dbscan, backbone.size=3]}, {name: B}]"
 

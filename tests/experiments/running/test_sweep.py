@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from eval.results.reading import read_results
 from PIL import Image
 
-from eval.results.reading import read_results
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.plotting.all_plots import all_plots
 from experiments.running.panels import MAX_POINTS
@@ -67,7 +67,7 @@ def test_rows_of_an_experiment_share_the_pass_too(sweep: Sweep, calls: Counter[s
     together = sweep(*demo)
     assert together.status == 0, together.err
     assert (calls["attend_encoded"], calls["__call__"], calls["proposals"]) == (1, 1, 2)
-    assert calls["cluster_seeds"] == 1  # the picture has 6 classes, K-Means-C's number of clusters
+    assert calls["cluster_seeds"] == 2  # K-Means-C and K-Means-S
     assert together.out.count("K-Means-C") == 2  # once for each score
     assert jobs(together) == jobs(sweep(*demo, "hydra/launcher=basic", folder="apart"))
 

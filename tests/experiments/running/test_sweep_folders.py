@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eval.results.reading import ResultsError, read_results
 
 from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.merging import Merger
-from eval.results.reading import ResultsError, read_results
 from experiments.plotting.all_plots import all_plots
 from tests.helpers.runs import SMALL, evaluate
 from tests.helpers.sweeps import Sweep, jobs

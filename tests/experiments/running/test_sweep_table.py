@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from eval.results.tables import write_tables
 from experiments.running.sweep_table import (
     list_jobs,
     remove_stale_sweep_table,
     warn_unused_folders,
     write_sweep_table,
 )
+
+from eval.results.tables import write_tables
 from tests.helpers.made_records import results_of
 from tests.helpers.worked_results import CLASSES, DIFFSEG, RECORDS
 

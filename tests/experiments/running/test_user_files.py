@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from eval.storage.records import RecordError
 from eval.storage.written import WrittenFiles
 from experiments.running.user_files import check_files, check_names
+
 from tests.helpers.open_runs import plan_of
 
 
