@@ -54,7 +54,8 @@ class Recipe:
         Raises:
             ValueError: the segmenter reads features, and the backbone has none; or the attention cannot be segmented.
         """
-        scene = Scene(size=(picture.shape[0], picture.shape[1]), image=square)
+        frame = "square" if maps and maps.provenance.get("frame") == "square" else "whole"
+        scene = Scene(size=(picture.shape[0], picture.shape[1]), frame=frame, image=square)
         if maps is not None:
             scene = replace(scene, aggregated=self.aggregation(maps), features=maps.features)
         return Result(picture, by_area(self.segmenter(scene).cpu().numpy()))

@@ -45,17 +45,21 @@ def recorded_settings(spec: Backbone) -> dict[str, Any]:
     return {"kind": type(spec).__name__, **settings, "sides": spec.sides or None, "weights": spec.fingerprint}
 
 
-def origin(spec: Backbone, name: str, frame: str = "whole") -> dict[str, Any]:
+def origin(
+    spec: Backbone, name: str, frame: str = "whole", settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The provenance that `AttentionMaps` of a backbone get, ready for JSON.
 
     Args:
         spec: the backbone.
         name: name of its preset.
         frame: ``whole`` if the whole picture entered the backbone, ``square`` if its centred square did.
+        settings: settings that rows record of the backbone; None: `recorded_settings`.
     """
     source = str(getattr(spec, "source", spec.path))
     tuned = {key: dict(values) for key, values in spec.tuned.items()}
-    return {"name": name, "source": source, "frame": frame, "settings": recorded_settings(spec), "tuned": tuned}
+    recorded = dict(settings or recorded_settings(spec))
+    return {"name": name, "source": source, "frame": frame, "settings": recorded, "tuned": tuned}
 
 
 @dataclass(frozen=True)

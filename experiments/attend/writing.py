@@ -24,6 +24,7 @@ from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.saved import BLANK, origin
 from diffseg.texts import counted, on_one_line
 from eval.progress import Progress
+from eval.rows import backbone_settings
 
 if TYPE_CHECKING:
     from experiments.attend.__main__ import Options
@@ -84,7 +85,7 @@ class Writer:
 
     def __init__(self, backbone: Backbone, name: str, options: Options, folder: Path) -> None:
         self.backbone, self.options, self.folder = backbone, options, folder
-        self.provenance = origin(backbone, name, options.frame)
+        self.provenance = origin(backbone, name, options.frame, backbone_settings(backbone))
         self._model: AttentionModel | None = None
         if (folder / BLANK).is_file() and not self.fits(folder / BLANK):
             raise ValueError(f"out: {folder} holds attention of another backbone, frame or dtype; give another folder")

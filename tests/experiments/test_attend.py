@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import diffseg
 from datasets.photos import Photos
 from diffseg.attention import PictureInfo
+from eval.runs import read_runs
 from experiments.attend.__main__ import main
 from tests.helpers.runs import Run, evaluate
 from tests.helpers.tiny_vits import build_tiny_vit
@@ -56,10 +58,14 @@ def attend(out: Path, *arguments: str) -> int:
     return int(stopped.value.code or 0)
 
 
-def records(run: Run) -> dict[tuple[str, str], Any]:
+def records(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
     """Row and picture -> record without its times."""
-    assert run.status == 0, run.err
-    return {(each["key"], each["image"]): {**each, "seconds": None} for each in run.images()}
+    (results,) = read_runs(run.folder)
+    return {
+        (row.key, each.picture): {**asdict(each), "seconds": {}, "time": 0}
+        for row in results.rows
+        for each in row.records
+    }
 
 
 def test_a_run_from_files_has_the_records_of_the_pass(
@@ -98,7 +104,7 @@ def test_unusable_files_are_failures_of_their_pictures(
         *("segmenter.anchors=4", "segmenter.tau=0.01"),
         capture=capsys,
     )
-    reasons = {each["image"]: each.get("reason", "") for each in run.images()}
+    reasons = {picture: each["reason"] for (_, picture), each in records(run).items()}
     assert reasons["coffee"] == ""
     for id, problem in zip(IDS, ("is missing", "is cut short", "is of coffee, "), strict=False):
         assert reasons[id].startswith(f"{folder / id}.safetensors: ")
