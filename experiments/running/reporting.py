@@ -36,7 +36,7 @@ def write_report(run: Run, rows: Sequence[Row] | None = None) -> str:
     rows = run.rows if rows is None else rows
     newest = run.commands[-1]
     with locked_shortly(run.folder / SUMMARY_CSV):
-        text = write_tables(run.folder, rows)
+        text = write_tables(run.folder, rows, newest.scale)
         paper = write_tex_table(run.folder, newest.published, rows)
         if paper:
             text += "\n" + paper
@@ -96,9 +96,9 @@ def _absent(row: Row) -> list[str]:
         return []
     names = ", ".join(absent[:FEW_CLASSES]) + (f" and {len(absent) - FEW_CLASSES} more" * (len(absent) > FEW_CLASSES))
     verb = "occurs" if len(absent) == 1 else "occur"
-    line = f"{row.dataset_name}: {names} {verb} in no picture, so mIoU is over {sum(seen)} of {len(seen)} classes"
+    line = f"{row.dataset_name}: {names} {verb} in no picture"
     if set(row.protocols) & {*SET_PROTOCOLS}:
-        line += " (dataset_all counts them as 0 where they take a segment, as STEGO and PiCIE do)"
+        line += "; STEGO and PiCIE count such a class as 0 if it takes a segment (protocol=dataset_all)"
     return [line]
 
 
