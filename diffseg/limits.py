@@ -26,6 +26,7 @@ BOUNDS = {
     "greater_than_equal": "must be at least {ge:.12g}",
     "less_than": "must be below {lt:.12g}",
     "less_than_equal": "must be at most {le:.12g}",
+    "multiple_of": "must be a multiple of {multiple_of:.12g}",
     "finite_number": "must be a finite number",
 }
 """pydantic's type of an error -> message about a value outside its limits."""

@@ -29,7 +29,7 @@ from tests.helpers.command_line import run, save
         ("p.jpg -o out --tau nan", "--tau: must be a number above 0, got nan"),
         ("p.jpg -o out --tau warm", "--tau: must be a number above 0, got warm"),
         ("p.jpg -o out --anchors 0", "--anchors: must be a whole number, at least 1, got 0"),
-        ("p.jpg -o out --backbone sd14 --size 500", "size: must be a positive multiple of 64, got 500"),
+        ("p.jpg -o out --backbone sd14 --size 500", "size: must be a multiple of 64, got 500"),
         ("p.jpg -o out --size 2.5", "--size: must be a whole number, at least 1, got 2.5"),
         ("p.jpg -o out --iterations -1", "--iterations: must be a whole number, at least 1, got -1"),
         ("p.jpg -o out --backbone sd14x", "backbone: there is no 'sd14x'; did you mean sd14?"),
