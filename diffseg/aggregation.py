@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
-from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme, check_choices
+from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme
 from diffseg.isolation import isolated
+from diffseg.limits import NotNegative, check, check_fields
 from diffseg.masks import block_numbers
 
 
@@ -57,15 +59,23 @@ FLOAT16_ZERO = 2.0**-25
 
 @dataclass(frozen=True)
 class Aggregation:
-    """Settings that turn the maps of one picture into one tensor.
+    """Attention aggregation (paper, Section 3.2, Eq. 2 and 3): turns the maps of one picture into one tensor.
 
     Attributes:
         weights: R, as `side_weights` reads it.
         scheme: as for `aggregate`.
     """
 
-    weights: str | tuple[float, ...] = DEFAULT_WEIGHTS
-    scheme: Scheme = DEFAULT_SCHEME
+    weights: Annotated[
+        str | tuple[NotNegative, ...],
+        Field(description="R: proportional; a single side: finest, half, ...; or a list, finest first: [1,0,0,0]"),
+    ] = DEFAULT_WEIGHTS
+    scheme: Annotated[
+        Scheme, Field(description="official (the authors' code), paper (Eq. 2 and 3 as written), paper_normalised")
+    ] = DEFAULT_SCHEME
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(self, maps: AttentionMaps) -> Tensor:
         """Aggregates the maps of one picture: ``(S*S, S*S)`` float32, see `aggregate`.
@@ -73,13 +83,13 @@ class Aggregation:
         Raises:
             ValueError: the weights do not fit the sides of the maps (`side_weights`), or the scheme is unknown.
         """
-        return aggregate(maps.maps, side_weights(self.weights, maps.sides), self.scheme, maps.layers)
+        return aggregate(maps, side_weights(self.weights, maps.sides), self.scheme)
 
 
 @torch.no_grad()
 @isolated
 def aggregate(
-    maps: Mapping[int, Tensor],
+    maps: Mapping[int, Tensor] | AttentionMaps,
     weights: Literal["proportional"] | Mapping[int, float] = DEFAULT_WEIGHTS,
     scheme: Scheme = DEFAULT_SCHEME,
     layers: Mapping[int, int] | None = None,
@@ -96,7 +106,7 @@ def aggregate(
 
     Args:
         maps: side -> ``(side*side, side*side)`` floating point, heads and layers averaged, rows sum to 1. The finest
-            side, S, is a multiple of the others.
+            side, S, is a multiple of the others. Or the `AttentionMaps` of a picture, which know their ``layers``.
         weights: side -> weight R >= 0; 0 leaves a side out. Weights are scaled to sum 1. ``"proportional"``: R = side.
         scheme: see above.
         layers: side -> number of layers averaged in its map; None means one each. Only the paper's schemes use it.
@@ -112,6 +122,8 @@ def aggregate(
     >>> aggregate(maps, weights={2: 1, 1: 1})[0]
     tensor([0.6250, 0.1250, 0.1250, 0.1250])
     """
+    if isinstance(maps, AttentionMaps):
+        maps, layers = maps.maps, layers or maps.layers
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)
     # Coarsest first: each sum is added to the next side that it divides, so that little work is done at full size.
@@ -192,7 +204,7 @@ def _shares(
     """side -> factor of its upsampled map. The factors sum to 1; sides of weight 0 are left out."""
     layers = layers or dict.fromkeys(maps, 1)
     check_sides(maps, layers)
-    check_choices(scheme=(scheme, Scheme))
+    check(scheme=(scheme, Scheme))
     if isinstance(weights, str):
         if weights != "proportional":
             raise ValueError(f"weights: must be 'proportional' or a mapping from side to weight, got {weights!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal
 
 Scheme = Literal["official", "paper", "paper_normalised"]
 """Scheme of the aggregation, see `diffseg.aggregation.aggregate`."""
@@ -20,17 +20,3 @@ Vote = Literal["majority", "median", "mean"]
 """Rule by which a segment chooses its noun, see `diffseg.labelling.naming.vote`."""
 
 DEFAULT_VOTE: Final = "majority"
-
-
-def check_choices(**given: tuple[Any, Any]) -> None:
-    """Checks arguments that have a few allowed values.
-
-    Args:
-        given: name of the argument -> its value, and the `Literal` type of the allowed values.
-
-    Raises:
-        ValueError: a value is not allowed.
-    """
-    for name, (value, allowed) in given.items():
-        if value not in get_args(allowed):
-            raise ValueError(f"{name}: must be one of {', '.join(get_args(allowed))}, got {value!r}")

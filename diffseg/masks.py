@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import isqrt
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from diffseg.precision import float32_products
@@ -21,6 +22,10 @@ Size = int | tuple[int, int]
 Upsample = Literal["soft", "nearest"]
 """Upsampling of cluster numbers from cells to pixels. ``soft``: the clusters' mean maps compete for each pixel, as
 DiffSeg's proposals do. ``nearest``: each pixel takes the cluster of its cell."""
+
+UpsampleSetting = Annotated[
+    Upsample, Field(description="soft: mean maps compete for each pixel; nearest: each pixel takes its cell's cluster")
+]
 
 
 def grid_side(aggregated: Tensor) -> int:

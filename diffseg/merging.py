@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffseg.choices import check_choices
 from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
 from diffseg.isolation import isolated
+from diffseg.limits import Count, Positive, check
 from diffseg.masks import cluster_means, grid_side, labels_from_proposals, nearest_cells
 from diffseg.precision import float32_products, float64_device
 
@@ -61,7 +60,7 @@ def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
     """
     if not 1 <= anchors <= side:
         raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {anchors}")
-    check_choices(grid=(grid, Grid))
+    check(grid=(grid, Grid))
     if grid == "even":
         line = nearest_cells(side, anchors)
     else:
@@ -193,7 +192,7 @@ class Merger:
             NoProposals: float16 lost every proposal.
         """
         taus = thresholds(tau, iterations)
-        check_choices(rule=(rule, Rule), precision=(precision, Precision))
+        check(rule=(rule, Rule), precision=(precision, Precision))
         aggregated = self.aggregated
         rows, columns = anchor_grid(self.side, anchors, grid).unbind(dim=1)
         points = rows * self.side + columns
@@ -218,13 +217,10 @@ def thresholds(tau: float | Sequence[float], iterations: int) -> tuple[float, ..
     Raises:
         ValueError: ``iterations`` is below 1, a threshold is not positive and finite, or a list has another length.
     """
-    if iterations < 1:
-        raise ValueError(f"iterations: must be at least 1, got {iterations}")
+    check(iterations=(iterations, Count), tau=(tau, Positive | tuple[Positive, ...]))
     taus = (float(tau),) * iterations if isinstance(tau, int | float) else tuple(map(float, tau))
     if len(taus) != iterations:
         raise ValueError(f"tau: need one value, or one for each of the {iterations} iterations, got {list(taus)}")
-    if not all(isfinite(value) and value > 0 for value in taus):
-        raise ValueError(f"tau: must be a finite number above 0, got {tau}")
     return taus
 
 
@@ -239,7 +235,7 @@ def segment(
     precision: Precision = "float32",
     grid: Grid | None = None,
     size: int = 512,
-    refine: bool = False,
+    refine: Literal["none", "kmeans"] = "none",
 ) -> Tensor:
     """DiffSeg: segments a picture by merging its attention maps (paper, Section 3.2).
 
@@ -253,8 +249,9 @@ def segment(
         precision: precision of the first iteration's divergence (`Merger.divergence`); later iterations use float64.
         grid: layout of the anchors (`anchor_grid`); None: ``official`` at S = 64, else ``even``.
         size: side P of the label map in pixels.
-        refine: runs K-means on the attention maps, started from the proposals, and uses its cluster means as proposals
-            (an option of the authors' code, off in the benchmark).
+        refine: ``kmeans`` runs K-means on the attention maps, started from the proposals, and uses its cluster means
+            as proposals (an option of the authors' code, off in the benchmark). Pictures are refined in
+            `diffseg.Model.segment`.
 
     Returns:
         ``(size, size)`` int64 labels 0..K-1 on the device of ``aggregated``. A proposal that wins no pixel leaves its
@@ -270,13 +267,16 @@ def segment(
     >>> segment(torch.tensor([upper, upper, lower, lower]), tau=0.3, anchors=2, size=4).tolist()
     [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
     """
+    check(refine=(refine, Literal["none", "kmeans"]))
     merger = Merger(aggregated)
     proposals = merger.proposals(tau, anchors, iterations, rule, precision, grid or default_grid(merger.side))
-    return labels_from_proposals(refined(aggregated, proposals) if refine else proposals, size).to(aggregated.device)
+    if refine == "kmeans":
+        proposals = kmeans_from(merger.aggregated, proposals)
+    return labels_from_proposals(proposals, size).to(aggregated.device)
 
 
 @torch.no_grad()
-def refined(aggregated: Tensor, proposals: Tensor) -> Tensor:
+def kmeans_from(aggregated: Tensor, proposals: Tensor) -> Tensor:
     """Runs scikit-learn's K-means once, started from the proposals.
 
     Args:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-from skimage.morphology import thin
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
@@ -115,6 +114,8 @@ def boundary_map(labels: NDArray[np.integer]) -> BoolArray:
     Args:
         labels: segment of each pixel, ``(h, w)`` integers.
     """
+    from skimage.morphology import thin  # takes half a second to import
+
     differs = np.zeros(labels.shape, bool)
     differs[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     differs[:-1] |= labels[:-1] != labels[1:]

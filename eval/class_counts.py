@@ -6,12 +6,13 @@ from functools import cache
 from statistics import fmean
 
 from datasets.base import Dataset, DatasetError
-from eval.squares import classes_in_square
+from eval.config import FrameName
+from eval.truth import classes_in
 
 
 @cache
-def mean_classes(dataset: Dataset) -> int:
-    """Mean number of classes in the centred squares of all pictures, rounded, at least 1; ignores ``limit``.
+def mean_classes(dataset: Dataset, frame: FrameName = "square") -> int:
+    """Mean number of classes in a frame of all pictures, rounded, at least 1; ignores ``limit``.
 
     Reads every label map once per process. Leaves out unreadable pictures: the run records their errors later.
 
@@ -21,7 +22,7 @@ def mean_classes(dataset: Dataset) -> int:
     counts = []
     for id in dataset.listed:
         try:
-            counts.append(classes_in_square(dataset.load(id)))
+            counts.append(classes_in(dataset.load(id), frame) or 0)
         except DatasetError:
             continue
     if not counts:

@@ -1,25 +1,38 @@
-"""Defines the configuration of a run, and builds and checks its parts.
+"""Defines the configuration of a run, and builds its parts.
 
 A part (data set, backbone, aggregation, segmenter, protocol) is a dataclass; ``_target_`` in its YAML names the class.
-The keys are its fields. pydantic checks the types of the values; the class checks their ranges.
+The keys are its fields. pydantic checks their types and limits. Imports no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
+from pydantic import Field
 
 from datasets.base import Dataset, DatasetError
 from diffseg import parts
-from diffseg.backbones import Backbone
 from diffseg.texts import on_one_line
-from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName, check_protocol
+from eval.protocols import (
+    ALL_PROTOCOLS,
+    INSTANCES,
+    PROTOCOLS,
+    REGION_PROTOCOLS,
+    ProtocolName,
+    check_protocol,
+    needs_classes,
+)
 
 # Increase this number when a change of the code changes the counts of the same settings. Older records are then unused.
 PROTOCOL_VERSION = 1
+
+FrameName = Literal["square", "whole"]
+Convention = Literal["oclf", "spot"]
+INSTANCE_SIDE = 320
+"""Side in pixels at which objects are scored (PROTOCOL of OCLF and SPOT)."""
 
 
 class ConfigError(Exception):
@@ -42,15 +55,44 @@ class RunConfig:
     """Name of a table of published scores, which are shown beside rows of the same method and resolution."""
     audit: bool = False
     """Compare every row with the first row of its name: ``audit.csv``, ``audit.md``."""
-    name: str = "run"
-    results_dir: str = "results/run"
+    name: str | None = None
+    """Name of the row of a run with a single row, or of the experiment; None: the segmenter's name."""
+    results_dir: str | None = None
+    """Folder of the results; None: ``results/NAME``."""
     device: str = "auto"
+    workers: str = "1"
+    """Processes that share the pictures on a CPU, each with one thread: a number, or ``auto`` for all cores."""
+    shard: str | None = None
+    """``i/n``: evaluate the i-th of n shares of the pictures, counted from 1."""
     batch_size: int | None = None
     """Pictures that pass the backbone together; None: one on a CPU, several on a GPU. Halved if memory runs out."""
+    labels: str = "all"
+    """Label maps to keep: ``all``, ``panels`` (of the pictures that have panels) or ``none``."""
     panels: int = 8
-    """Number of pictures, from the first, whose label maps and panels are kept."""
+    """Number of pictures, from the first, that get a panel."""
     allow_failures: bool = False
     """Exit with status 0 even if pictures failed."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The pixels at which a row is scored, and the truth that they are compared with.
+
+    Attributes:
+        frame: ``square``: the centred square. ``whole``: the whole picture. ``oclf``, ``spot``: the centred square of
+            these codes for objects.
+        size: side of the scored square in pixels; None with ``whole``: the picture's own height and width.
+        components: split segments into connected components before they are compared.
+    """
+
+    frame: Literal["square", "whole", "oclf", "spot"]
+    size: int | None
+    components: bool = False
+
+    @property
+    def enters(self) -> FrameName:
+        """The part of the picture that enters the backbone."""
+        return "whole" if self.frame == "whole" else "square"
 
 
 @dataclass(frozen=True)
@@ -58,55 +100,70 @@ class ProtocolSettings:
     """Settings of the scores (``conf/protocol``).
 
     Attributes:
-        report: protocols in the tables (`eval.protocols`). Records contain contingency tables, so a protocol can be
-            added later without another pass of the backbone.
-        size: side of the scored label map in pixels; None: side of the backbone's input.
+        report: protocols in the tables (`eval.protocols`); None: those of the data set's truth. Records contain
+            contingency tables, so a protocol can be added later without another pass of the backbone.
+        frame: see `Scoring`; None: ``whole`` for data sets that several people segmented, else ``square``.
+        size: side of the scored square in pixels; None: side of the backbone's input.
+        scale: the setting that rows of one family differ in, such as ``segmenter.tau``; None: found by itself.
+        convention: the rules for objects.
+        components: see `Scoring`.
     """
 
-    report: tuple[ProtocolName, ...] = PROTOCOLS
-    size: int | None = None
+    report: tuple[ProtocolName, ...] | None = None
+    frame: FrameName | None = None
+    size: Annotated[int, Field(ge=1)] | None = None
+    scale: str | None = None
+    convention: Convention = "oclf"
+    components: bool = False
 
     def __post_init__(self) -> None:
-        if not self.report or len(set(self.report)) < len(self.report):
-            raise ValueError(
-                f"report: must list one or more of {', '.join(ALL_PROTOCOLS)}, once each, got {list(self.report)}"
-            )
-        for name in self.report:
+        names = self.report
+        if names is not None and (not names or len(set(names)) < len(names)):
+            raise ValueError(f"report: must list one or more of {', '.join(ALL_PROTOCOLS)}, once each, got {[*names]}")
+        for name in names or ():
             try:
                 check_protocol(name)
             except ValueError as error:
                 raise ValueError(f"report: {error}") from None
-        if self.size is not None and self.size < 1:
-            raise ValueError(f"size: must be at least 1 pixel, or null, got {self.size}")
+        if INSTANCES in (names or ()) and (len(names or ()) > 1 or self.frame or self.size):
+            raise ValueError(
+                f"report: {INSTANCES} has a frame of its own, {INSTANCE_SIDE} x {INSTANCE_SIDE} pixels; leave out "
+                "other protocols, protocol.frame and protocol.size"
+            )
+        if self.frame == "whole" and self.size is not None:
+            raise ValueError("size: protocol.frame=whole scores every picture at its own size; leave one of them out")
+
+    def reported(self, dataset: Dataset) -> tuple[ProtocolName, ...]:
+        """The protocols in the tables.
+
+        Raises:
+            ConfigError: the data set lacks the truth of one of them.
+        """
+        truths = dataset.truths
+        names = self.report or (PROTOCOLS if "classes" in truths else REGION_PROTOCOLS)
+        for name in names:
+            if needs_classes(name) and "classes" not in truths:
+                raise ConfigError(f"protocol.report: {name} needs classes, and dataset={dataset.name} has none")
+            if name == "boundaries" and "people" not in truths:
+                raise ConfigError(
+                    f"protocol.report: boundaries needs people's boundaries, and dataset={dataset.name} has none; use "
+                    "regions"
+                )
+            if name == INSTANCES and INSTANCES not in truths:
+                raise ConfigError(f"protocol.report: instances needs objects, and dataset={dataset.name} has none")
+        return names
+
+    def scoring(self, dataset: Dataset, size: int) -> Scoring:
+        """The frame of a row. ``size``: side of the backbone's input."""
+        if INSTANCES in self.reported(dataset):
+            return Scoring(self.convention, INSTANCE_SIDE, self.components)
+        frame = self.frame or ("square" if "classes" in dataset.truths else "whole")
+        if frame == "whole" and self.size is not None:
+            raise ConfigError("protocol.size: the whole picture is scored at its own size; leave it out")
+        return Scoring(frame, None if frame == "whole" else self.size or size, self.components)
 
 
-@dataclass(frozen=True)
-class RowConfig:
-    """A checked row of a run. Its parts are built, but no weights or pictures are loaded.
-
-    Attributes:
-        name: name in the tables.
-        composed: the composed configuration.
-        choices: group -> name of the chosen YAML file.
-        dataset, backbone, protocol: its parts. Aggregation and segmenter import torch, so `eval.rows` builds them.
-        note: a footnote for tables.
-    """
-
-    name: str
-    composed: DictConfig
-    choices: Mapping[str, str]
-    dataset: Dataset
-    backbone: Backbone
-    protocol: ProtocolSettings
-    note: str | None = None
-
-    @property
-    def size(self) -> int:
-        """Side of the scored label map in pixels."""
-        return self.protocol.size or self.backbone.size
-
-
-def build(node: DictConfig, key: str) -> Any:
+def build(node: DictConfig | Mapping[str, Any], key: str) -> Any:
     """Builds the part that a configuration node describes, see `diffseg.parts.build`.
 
     Args:
@@ -117,7 +174,8 @@ def build(node: DictConfig, key: str) -> Any:
         ConfigError: an unknown key, a value of the wrong type or out of range, or another error of the part's class.
         DatasetError, OSError: an error of a data set or a file; its message is one line already.
     """
-    settings = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+    given = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+    settings = cast(dict[str, Any], given)
     try:
         return parts.build(settings, key)
     except (ConfigError, DatasetError, OSError):

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from datasets.base import Dataset
+from diffseg.remarks import Remark
 from diffseg.segmenters.base import Scene
-from eval.squares import classes_in_square, square_image, square_label
+from eval.config import FrameName, Scoring
+from eval.truth import Truth, classes_in, enter, truth_of
 
 # One core takes about 20 ms to decode a photograph of COCO and its labels.
 WORKERS = min(4, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the rows of a pass need of each picture.
+
+    Attributes:
+        frame, size: part of the picture that enters the backbone, and side P of its square in pixels.
+        truths: pixels at which rows are scored -> kinds of truth, see `eval.truth.truth_of`.
+    """
+
+    frame: FrameName
+    size: int
+    truths: Mapping[Scoring, AbstractSet[str]]
 
 
 @dataclass(frozen=True)
@@ -27,78 +43,77 @@ class DecodedPicture:
     Attributes:
         id: id of the picture.
         shape: height and width before cropping.
-        image: the square that enters the backbone, ``(3, P, P)`` float32 in [0, 255].
-        truths: side in pixels -> ground truth ``(side, side)`` int16, for each side at which rows are scored.
-        true_classes: number of classes in the ground truth of the square.
+        frame: part of the picture that enters the backbone.
+        image: that part, ``(3, P, P)`` float32 in [0, 255].
+        truths: pixels at which rows are scored -> truth.
+        true_classes: number of classes in the ground truth of that part; None if there are no classes.
+        unscored, remarks: see `datasets.base.Picture`.
     """
 
     id: str
     shape: tuple[int, int]
+    frame: FrameName
     image: Tensor
-    truths: Mapping[int, Tensor]
-    true_classes: int
+    truths: Mapping[Scoring, Truth]
+    true_classes: int | None
+    unscored: Mapping[int, int]
+    remarks: Sequence[Remark] = ()
 
     def to(self, device: torch.device) -> DecodedPicture:
-        """The same picture with its tensors on a device."""
-        truths = {size: truth.to(device) for size, truth in self.truths.items()}
-        return replace(self, image=self.image.to(device), truths=truths)
+        """The same picture with its image on a device."""
+        return replace(self, image=self.image.to(device))
 
-    def scene(
-        self, size: int, aggregated: Tensor, features: Tensor | None, shared: dict[str, Any] | None = None
-    ) -> Scene:
+    def scene(self, scoring: Scoring, aggregated: Tensor, features: Tensor | None) -> Scene:
         """The input of a segmenter.
 
         Args:
-            size: side in pixels at which the segmentation is scored, a key of ``truths``.
+            scoring: pixels at which the segmentation is scored, a key of ``truths``.
             aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`; ``(0, 0)`` without attention.
             features: see `diffseg.attention.AttentionMaps`.
-            shared: intermediate results that the scenes of this tensor share; None: a new dictionary.
         """
+        truth = self.truths[scoring]
+        classes = truth.maps.get("classes")
         return Scene(
-            size=size,
+            size=truth.size,
+            frame=self.frame,
             aggregated=aggregated,
             true_classes=self.true_classes,
             features=features,
             image=self.image,
-            truth=self.truths[size],
+            truth=None if classes is None else torch.from_numpy(classes),
             id=self.id,
             shape=self.shape,
-            shared={} if shared is None else shared,
         )
 
 
-def decode(dataset: Dataset, id: str, size: int, scored: Collection[int]) -> DecodedPicture:
+def decode(dataset: Dataset, id: str, needs: Needs) -> DecodedPicture:
     """Reads and resizes one picture.
 
-    Args:
-        dataset: contains the picture.
-        id: id of the picture.
-        size: side P of the square that enters the backbone, in pixels.
-        scored: sides of the ground truth, in pixels.
-
     Raises:
-        DatasetError: a file cannot be read, or the square has no labelled pixel.
+        DatasetError: a file cannot be read, or no pixel is labelled.
     """
     picture = dataset.load(id)
-    truths = {side: square_label(picture, side) for side in scored}
     return DecodedPicture(
         id,
-        (picture.label.shape[0], picture.label.shape[1]),
-        square_image(picture, size),
-        truths,
-        classes_in_square(picture),
+        (picture.image.shape[0], picture.image.shape[1]),
+        needs.frame,
+        enter(picture, needs.frame, needs.size),
+        {scoring: truth_of(picture, scoring, kinds, dataset) for scoring, kinds in needs.truths.items()},
+        classes_in(picture, needs.frame),
+        picture.unscored,
+        picture.remarks,
     )
 
 
 def decoded_ahead(
-    dataset: Dataset, ids: Sequence[str], size: int, scored: Collection[int], ahead: int
+    dataset: Dataset, ids: Sequence[str], needs: Needs, ahead: int
 ) -> Iterator[tuple[str, Future[DecodedPicture]]]:
     """Yields each id with the future of its `decode`, while up to ``ahead`` more pictures are decoded."""
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
         waiting: deque[tuple[str, Future[DecodedPicture]]] = deque()
         try:
             for id in ids:
-                waiting.append((id, pool.submit(decode, dataset, id, size, scored)))
+                waiting.append((id, pool.submit(decode, dataset, id, needs)))
                 if id == ids[0]:
                     wait([waiting[0][1]])  # so that a file with all labels is read once, not by each thread
                 if len(waiting) > ahead:

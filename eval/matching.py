@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from eval.protocols import ProtocolName, imported_protocol
+from eval.protocols import ProtocolName, imported_protocol, within_image
+from eval.records import SparseTable
 
 if TYPE_CHECKING:  # reading results imports this module, and must not import torch
     from torch import Tensor
@@ -103,27 +104,16 @@ def match(
 def contingency(prediction: ArrayOrTensor, truth: ArrayOrTensor, n_classes: int = 27) -> IntArray:
     """Counts the pixels of each class in each segment, without void pixels. Arguments and errors as in `match`.
 
-    Counts on the device of the labels, so that label maps on a GPU stay there.
-
     Returns:
         ``(n_classes, K)`` int64, ``K = max(n_classes, largest segment number + 1)``. As in the authors' code,
         a segment with only void pixels counts towards ``K``.
     """
-    prediction, truth = _as_labels("prediction", prediction), _as_labels("truth", truth)
-    if prediction.shape != truth.shape:
-        raise ValueError(
-            f"prediction: must have the shape of truth, {tuple(truth.shape)}, got {tuple(prediction.shape)}"
-        )
-    if prediction.device != truth.device:
-        raise ValueError(f"prediction: must be on the device of truth, {truth.device}, got {prediction.device}")
-    lowest, highest = map(int, prediction.aminmax()) if prediction.numel() else (0, 0)
-    if lowest < 0:
+    segments, classes = _as_labels("prediction", prediction), _as_labels("truth", truth)
+    if segments.shape != classes.shape:
+        raise ValueError(f"prediction: must have the shape of truth, {classes.shape}, got {segments.shape}")
+    if (lowest := int(segments.min(initial=0))) < 0:
         raise ValueError(f"prediction: segments are numbered from 0, got {lowest}")
-    segments = max(n_classes, highest + 1)
-    # Void pixels get one more row, which is dropped afterwards.
-    rows = truth.where((truth >= 0) & (truth < n_classes), n_classes)
-    cells = (rows * segments + prediction).flatten()
-    return cells.bincount(minlength=(n_classes + 1) * segments).view(-1, segments)[:-1].cpu().numpy()
+    return SparseTable.count(segments, classes, n_classes).numbered()
 
 
 def match_contingency(table: IntArray, protocol: ProtocolName = "official", background: int | None = None) -> Counts:
@@ -158,16 +148,16 @@ def matched_pairs(table: IntArray, protocol: ProtocolName, background: int | Non
         return match_official(table, background)
     if protocol == "present":
         return match_present(table, background)
-    if protocol == "dataset":
-        raise ValueError("protocol: dataset matches all images at once (eval.scores), not one image")
     try:
+        if not within_image(protocol):
+            raise ValueError(f"{protocol} does not match segments with classes within one image (eval.scores)")
         function = imported_protocol(protocol)
     except ValueError as error:
         raise ValueError(f"protocol: {error}") from None
-    return _checked_pairs(table, protocol, *function(table, background))
+    return checked_pairs(table, protocol, *function(table, background))
 
 
-def _checked_pairs(table: IntArray, protocol: str, rows: Any, columns: Any) -> tuple[IntArray, IntArray]:
+def checked_pairs(table: IntArray, protocol: str, rows: Any, columns: Any) -> tuple[IntArray, IntArray]:
     """The pairs that a function outside this project returned. Raises ValueError unless they are a match."""
     rows, columns = np.asarray(rows), np.asarray(columns)
     if rows.ndim != 1 or rows.shape != columns.shape or (len(rows) and {rows.dtype.kind, columns.dtype.kind} - {*"iu"}):
@@ -180,16 +170,22 @@ def _checked_pairs(table: IntArray, protocol: str, rows: Any, columns: Any) -> t
     return rows.astype(np.int64), columns.astype(np.int64)
 
 
-def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> Counts:
+def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray, missed: IntArray | int = 0) -> Counts:
     """Counts of an image with the matched pairs of classes ``rows`` and segments ``columns``.
 
     A class may be in several pairs, a segment only in one. See `match_contingency` for TP, FP and FN.
+
+    Args:
+        table: contingency table ``(n_classes, K)``.
+        rows, columns: classes and segments of the pairs, ``(m,)`` each.
+        missed: pixels of each class that are in no segment, ``(n_classes,)``; they add only to FN.
     """
     tp = np.zeros(len(table), dtype=np.int64)
     fp = np.zeros_like(tp)
     np.add.at(tp, rows, table[rows, columns])
     np.add.at(fp, rows, table[:, columns].sum(axis=0) - table[rows, columns])
-    return Counts(tp, fp, fn=table.sum(axis=1) - tp, labelled=int(table.sum()))
+    fn = table.sum(axis=1) - tp + missed
+    return Counts(tp, fp, fn, labelled=int((tp + fn).sum()))
 
 
 def confusion_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
@@ -269,14 +265,9 @@ def match_present(table: IntArray, background: int | None = None) -> tuple[IntAr
     return rows, columns
 
 
-def _as_labels(name: str, labels: ArrayOrTensor) -> Tensor:
-    import torch
-
-    if isinstance(labels, torch.Tensor):
-        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-            raise ValueError(f"{name}: must hold integers, got {labels.dtype}")
-        return labels.long()
-    array = np.asarray(labels)
+def _as_labels(name: str, labels: ArrayOrTensor) -> IntArray:
+    kind = getattr(labels, "dtype", None)
+    array = np.asarray(cast(Any, labels).cpu() if hasattr(labels, "cpu") else labels)
     if array.dtype.kind not in "iu":
-        raise ValueError(f"{name}: must hold integers, got {array.dtype}")
-    return torch.from_numpy(array.astype(np.int64))
+        raise ValueError(f"{name}: must hold integers, got {kind or array.dtype}")
+    return array.astype(np.int64)

@@ -1,31 +1,30 @@
-"""Evaluates and records the pictures of a row, and finds those that remain."""
+"""The progress of a row: the pictures that remain, and the records of those that are done."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from datasets.base import Dataset
-from diffseg.pictures import write_label_map
-from diffseg.segmenters.base import ReadsFiles
+from diffseg.remarks import Remark, remark_lines
+from diffseg.segmenters.base import Scene
 from diffseg.texts import on_one_line
+from eval.code import project_code
 from eval.decoding import DecodedPicture
-from eval.matching import Counts, contingency, match_contingency
+from eval.label_maps import read_label_map, write_label_map
+from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
-from eval.protocols import within_image
-from eval.rows import Row
-from eval.scores import SparseTable
+from eval.protocols import PROTOCOLS
+from eval.records import Record, merged_record
+from eval.rows import RowConfig
+from eval.runs import Run
+from eval.scores import count_images
 from eval.storage.files import writing
-from eval.storage.layout import label_path
-from eval.storage.records import Record, RecordFile
+from eval.truth import compare
 
 logger = logging.getLogger(__name__)
 
@@ -33,64 +32,63 @@ FAILURES_SHOWN = 10
 """Number of failures of a row that are printed while it runs."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """The rows of a run, or of one job of a sweep.
-
-    Attributes:
-        rows: the rows, in the order of the tables.
-        panels: number of pictures, from the first, whose label maps are kept.
-        on_record: called with each new record of these rows.
-    """
-
-    rows: Sequence[Row]
-    panels: int = 0
-    on_record: Callable[[Record], None] = lambda record: None
-
-
 class RowProgress:
-    """The progress of a row: its remaining pictures, its records, and its score so far.
-
-    Jobs that have the same row share its progress (`progress_of`).
+    """The progress of a row in an open run.
 
     Args:
-        row: the row, from `eval.rows.prepare`.
-        records: open; each result is appended at once.
-        folder: folder of the label maps, see `eval.storage.layout.label_path`.
+        row: the row, prepared.
+        run: open; each result is appended at once.
+        kept: ids of the pictures whose label maps are kept.
+        again: True also segments pictures with a result whose label map is missing.
+        on_record: called with each new record.
     """
 
-    def __init__(self, row: Row, records: RecordFile, folder: Path) -> None:
-        self.row, self.records, self.folder = row, records, folder
-        self.key = records.declare(row.recorded)
-        self.jobs: list[Job] = []
-        self.kept: set[str] = set()
+    def __init__(
+        self,
+        row: RowConfig,
+        run: Run,
+        kept: frozenset[str] = frozenset(),
+        again: bool = False,
+        on_record: Callable[[Record], None] = lambda record: None,
+    ) -> None:
+        self.row, self.run, self.kept, self.again, self.on_record = row, run, kept, again, on_record
+        self._picture_remarks: dict[str, Sequence[Remark]] = {}
+        self._map_remarks: dict[str, Sequence[Remark]] = {}
         self.failed: set[str] = set()  # in this run; the next run tries these pictures again
-        self.shown = row.config.protocol.report[0]
-        done = [record for record in records.records(self.key, self.row.config.dataset.ids) if self._is_valid(record)]
-        self.total = sum(map(self._counts, done), Counts.zeros(len(self.row.config.dataset.classes)))
-
-    def join(self, job: Job) -> None:
-        """Adds a job that has this row."""
-        self.jobs.append(job)
-        self.kept.update(self.row.config.dataset.ids[: job.panels])
-
-    def recorded(self, id: str) -> bool:
-        """True if a picture has a valid result."""
-        return any(self._is_valid(record) for record in self.records.records(self.key, [id]))
+        self._shown = next((name for name in row.protocols if name in PROTOCOLS), None)
+        valid = {id for id in row.dataset.ids if self._valid(id)}
+        self._done = {id for id in valid if self._has_truths(id)}
+        self.total = Counts.zeros(len(row.dataset.classes))
+        for id in self._done:
+            self.total += self._counts(self._record(id))
+        # A new protocol needs the label map of an old result, or another segmentation.
+        self._from_map = {id for id in valid - self._done if run.label_path(row.key, id).is_file()}
 
     def wants(self, id: str) -> bool:
-        """True if a picture has no valid result, or lacks a label map that must be kept; False after it has failed."""
-        if id in self.failed:
+        """True if a picture must be segmented; False after it has failed."""
+        if id in self.failed or id in self._from_map:
             return False
-        return not self.recorded(id) or (id in self.kept and not self.path(id).is_file())
+        lacks_map = self.again and id in self.kept and not self.run.label_path(self.row.key, id).is_file()
+        return id not in self._done or lacks_map
 
-    def path(self, id: str) -> Path:
-        """Path of the label map of a picture."""
-        return label_path(self.folder, self.key, id)
+    def compares(self, id: str) -> bool:
+        """True if the kept label map of a picture must be compared with another truth."""
+        return id in self._from_map and id not in self.failed
+
+    def note(self, picture: DecodedPicture, scene: Scene) -> None:
+        """Keeps what the user should know about the files of a picture, see `remark_lines`."""
+        self._picture_remarks[picture.id] = picture.remarks
+        if self.row.reads_files and hasattr(self.row.segmenter, "remarks"):
+            self._map_remarks[picture.id] = self.row.segmenter.remarks(scene)
+
+    def remark_lines(self) -> list[str]:
+        """Lines about the files of the pictures that this process has segmented."""
+        maps = remark_lines(self.row.name, self._map_remarks)
+        return [*remark_lines(self.row.dataset.name, self._picture_remarks), *maps]
 
     def fail(self, id: str, error: Exception) -> None:
         """Records the failure of a picture and its reason, unless the picture has a result."""
-        if self.recorded(id):
+        if id in self._done:
             return
         reason = on_one_line(error)
         self.failed.add(id)
@@ -98,100 +96,103 @@ class RowProgress:
             logger.warning("%s, %s: failed: %s", id, self.row.name, reason)
         elif len(self.failed) == FAILURES_SHOWN + 1:
             logger.warning("%s: more pictures fail; per_image.csv will list their reasons", self.row.name)
-        self._append({"type": "image", "key": self.key, "image": id, "status": "failed", "reason": reason})
+        self._append(
+            Record(self.row.key, id, "failed", reason, stamp=self._stamp(id), code=project_code(), time=_time())
+        )
 
-    def evaluate(
+    def segmented(
         self,
         picture: DecodedPicture,
-        aggregated: Tensor,
-        features: Tensor | None,
-        shared: dict[str, Any],
+        labels: Tensor,
         underflow: float | None,
-        seconds: float,
+        device: torch.device,
+        seconds: Mapping[str, float],
     ) -> None:
-        """Segments, scores and records a picture, and keeps its label map if it is among the first ``panels``.
-
-        Everything except the matching runs on the device of the tensors.
+        """Compares the segments of a picture with its truth, records the result, and keeps the label map.
 
         Args:
-            picture: the picture with its ground truth.
-            aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`; ``(0, 0)`` without attention.
-            features: see `diffseg.attention.AttentionMaps`.
-            shared: intermediate results that the rows with this tensor share.
-            underflow: `diffseg.aggregation.underflow_fraction` of the tensor; None without attention.
-            seconds: time to compute the tensor.
+            picture: the picture with its truth.
+            labels: segments at the scored pixels; negative: in no segment.
+            underflow: `diffseg.aggregation.underflow_fraction` of the attention; None without attention.
+            device: device of the attention.
+            seconds: time to compute the ``attention`` and to ``segment``.
         """
-        truth = picture.truths[self.row.config.size]
-        scene = picture.scene(self.row.config.size, aggregated, features, shared)
-        start = now(aggregated)
-        prediction = self.row.segmenter(scene).to(truth.device)  # some segmenters work on the CPU
-        elapsed = now(aggregated) - start
-        table = contingency(prediction, truth, len(self.row.config.dataset.classes))
-        dtype = self.row.recorded["backbone"].get("dtype")
-        record = {
-            "type": "image",
-            "key": self.key,
-            "image": picture.id,
-            "status": "ok",
-            "data": self._state(picture.id),
-            "segments": int(prediction.flatten().bincount().count_nonzero()),
-            "underflow": underflow,
-            "table": SparseTable.of(table).to_json(),
-            "device": device_name(aggregated.device),
-            **({"dtype": dtype} if dtype else {}),
-            "seconds": {"attention": seconds, "segment": elapsed},
-        }
+        numbers = labels.cpu().numpy()
         # The label map is written first, so that a run killed before the record evaluates the picture again.
         if picture.id in self.kept:
-            self._keep(picture.id, prediction)
-        if not self.recorded(picture.id):
-            self._append(record)
-            self.total += self._counts(record)
+            path = self.run.label_path(self.row.key, picture.id)
+            with writing(path):
+                write_label_map(path, numbers)
+        if picture.id in self._done:
+            return
+        truth = picture.truths[self.row.scoring]
+        tables, counts = compare(numbers, truth, self.row.scoring.components)
+        self._finish(
+            Record(
+                self.row.key,
+                picture.id,
+                stored_tables={name: table.to_json() for name, table in tables.items()},
+                counts=counts,
+                segments=next((table.segments for table in tables.values()), 0),
+                underflow=underflow,
+                device=device_name(device),
+                dtype=self.row.recorded["backbone"].get("dtype") or "",
+                seconds=seconds,
+                stamp=self._stamp(picture.id),
+                code=project_code(),
+                unscored={str(value): pixels for value, pixels in picture.unscored.items()},
+                time=_time(),
+            )
+        )
+
+    def compared(self, picture: DecodedPicture) -> None:
+        """Adds what a new protocol needs to an old result, from the kept label map.
+
+        Raises:
+            ValueError: the label map has another size than the truth.
+        """
+        labels = read_label_map(self.run.label_path(self.row.key, picture.id))
+        tables, counts = compare(labels, picture.truths[self.row.scoring], self.row.scoring.components)
+        self._from_map.discard(picture.id)
+        self._finish(merged_record(self._record(picture.id), tables, counts))
 
     def score(self) -> str:
-        """ACC and mIoU so far, for the progress bar. Empty before the first picture, and with protocol ``dataset``."""
+        """ACC and mIoU so far, for the progress bar. Empty before the first picture, and without classes."""
         if not self.total.labelled:
             return ""
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
 
-    def _is_valid(self, record: Record) -> bool:
-        """True if a record belongs to an evaluated picture whose files have not changed since."""
-        return record["status"] == "ok" and record["data"] == self._state(record["image"])
+    def _finish(self, record: Record) -> None:
+        self._append(record)
+        self._done.add(record.picture)
+        self.total += self._counts(record)
 
-    def _state(self, id: str) -> str:
-        """A text that changes if a file of the picture changes, including a label map that the segmenter reads."""
-        state = self.row.config.dataset.state(id)
-        segmenter = self.row.segmenter
-        return f"{state} {segmenter.state(id)}" if isinstance(segmenter, ReadsFiles) else state
+    def _record(self, id: str) -> Record:
+        return self.run.records.newest[self.row.key][id]
+
+    def _valid(self, id: str) -> bool:
+        """True if a picture was evaluated, and its files have not changed since."""
+        record = self.run.records.newest.get(self.row.key, {}).get(id)
+        return record is not None and record.ok and record.stamp == self._stamp(id)
+
+    def _has_truths(self, id: str) -> bool:
+        record = self._record(id)
+        kinds = {"people" if name.startswith("person ") else name for name in record.stored_tables} | {*record.counts}
+        return self.row.truths <= kinds
+
+    def _stamp(self, id: str) -> str:
+        return self.row.stamp(id)
 
     def _counts(self, record: Record) -> Counts:
-        """Counts for `score`; 0 with protocol ``dataset``, which matches when the run has ended."""
-        if not within_image(self.shown):
-            return Counts.zeros(len(self.row.config.dataset.classes))
-        table = SparseTable.from_json(record["table"]).dense()
-        return match_contingency(table, self.shown, self.row.config.dataset.background)
-
-    def _keep(self, id: str, prediction: Tensor) -> None:
-        with writing(self.path(id)):
-            self.path(id).parent.mkdir(parents=True, exist_ok=True)
-            write_label_map(self.path(id), prediction.cpu().numpy())
+        """Counts for `score`; 0 with a protocol that does not match within the image."""
+        if self._shown is None or "classes" not in record.stored_tables:
+            return Counts.zeros(len(self.row.dataset.classes))
+        table = [record.tables["classes"]]
+        return count_images(table, self._shown, self.row.dataset.background, self.row.reads_files)[0]
 
     def _append(self, record: Record) -> None:
-        self.records.append(record)
-        for job in self.jobs:
-            job.on_record(record)
-
-
-def progress_of(jobs: Iterable[Job], records: RecordFile, folder: Path) -> list[RowProgress]:
-    """The progress of each row. A row that several jobs have on the same pictures is evaluated once."""
-    found: dict[tuple[str, Dataset], RowProgress] = {}
-    for job in jobs:
-        for row in job.rows:
-            place = row.key, row.config.dataset
-            if place not in found:
-                found[place] = RowProgress(row, records, folder)
-            found[place].join(job)
-    return list(found.values())
+        self.run.record(record)
+        self.on_record(record)
 
 
 def now(tensor: Tensor) -> float:
@@ -205,3 +206,7 @@ def now(tensor: Tensor) -> float:
 def device_name(device: torch.device) -> str:
     """Name of a device in the records: ``cpu``, or the model of the GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _time() -> float:
+    return round(time.time(), 3)

@@ -1,147 +1,207 @@
-"""A row of a run, with its aggregation and segmenter built and checked.
+"""A configured row: its parts, its settings, and its key in the records.
 
-A row is an `eval.config.RowConfig` as configured, and a `Row` when it is ready to run. `eval.row_progress.RowProgress`
-evaluates its pictures, and `eval.results.row_results.RowResults` holds its records for the tables.
+Building a row checks its configuration without torch. `RowConfig.prepare` then builds the parts that need torch.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from diffseg.aggregation import Aggregation, side_weights
-from diffseg.backbones.weights.locating import name_of
-from diffseg.segmenters.base import (
-    ReadsFiles,
-    Segmenter,
-    has_common_labels,
-    needs_attention,
-    needs_mean_classes,
-    resolve,
-)
-from eval.class_counts import mean_classes
-from eval.config import PROTOCOL_VERSION, ConfigError, RowConfig, build
-from eval.results.row_results import RowResults
+from omegaconf import DictConfig, OmegaConf
+
+from datasets.base import Dataset
+from diffseg.backbones import Backbone
+from diffseg.backbones.saved import Saved, recorded_settings
+from eval.code import kind_name, part_code
+from eval.config import PROTOCOL_VERSION, ConfigError, ProtocolSettings, Scoring, build
+from eval.protocols import ProtocolName, needs_classes, truths_of, within_image
+from eval.records import RowLine
 from eval.settings import row_key
+
+if TYPE_CHECKING:
+    from diffseg.aggregation import Aggregation
+    from diffseg.segmenters.base import Segmenter
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """A row of a run, made by `prepare`.
+class RowConfig:
+    """A checked row of a run. No weights and no pictures are loaded.
 
     Attributes:
-        config: the row as configured.
-        aggregation, segmenter: its parts, without open parameters.
-        recorded: the settings that affect the results.
-        settings: ``recorded``, and the names that the tables show, see `eval.results.columns.SETTINGS`.
+        name: name in the tables; several rows may have the same name.
+        composed: the composed configuration.
+        choices: group -> name of the chosen YAML file.
+        dataset, backbone, protocol: its parts.
+        note: a footnote for tables.
         published: ``acc`` and ``miou`` of the paper in percent; None if the paper has no such row.
     """
 
-    config: RowConfig
-    aggregation: Aggregation
-    segmenter: Segmenter
-    recorded: Mapping[str, Any]
-    settings: Mapping[str, Any]
+    name: str
+    composed: DictConfig
+    choices: Mapping[str, str]
+    dataset: Dataset
+    backbone: Backbone
+    protocol: ProtocolSettings
+    note: str | None = None
     published: Mapping[str, float | None] | None = None
 
-    @property
-    def name(self) -> str:
-        """Its name in the tables; several rows may have the same name."""
-        return self.config.name
+    @cached_property
+    def protocols(self) -> tuple[ProtocolName, ...]:
+        """The protocols in the tables."""
+        return self.protocol.reported(self.dataset)
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """The pixels at which it is scored."""
+        return self.protocol.scoring(self.dataset, self.backbone.size)
+
+    @cached_property
+    def truths(self) -> frozenset[str]:
+        """The truths that its segments are compared with: names of tables and counts of a record."""
+        return truths_of(self.protocols)
+
+    @cached_property
+    def aggregation(self) -> Aggregation:
+        """How its maps are aggregated."""
+        from diffseg.aggregation import side_weights
+
+        aggregation: Aggregation = build(self.composed.aggregation, "aggregation")
+        if self.backbone.sides:
+            try:
+                side_weights(aggregation.weights, self.backbone.sides)
+            except ValueError as error:
+                raise ConfigError(f"aggregation.{error}") from None
+        return aggregation
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """Its segmenter, without open parameters."""
+        from diffseg.segmenters.base import needs_attention, needs_mean_classes, needs_truth, resolve
+        from eval.class_counts import mean_classes
+
+        segmenter: Segmenter = build(self.composed.segmenter, "segmenter")
+        choice = f"segmenter={self.choices['segmenter']}"
+        if needs_attention(segmenter) and not self.backbone.sides:
+            raise ConfigError(
+                f"{choice}: needs attention maps, and backbone={self.choices['backbone']} has none; choose another "
+                "backbone"
+            )
+        if (needs_truth(segmenter) or needs_mean_classes(segmenter)) and "classes" not in self.dataset.truths:
+            raise ConfigError(f"{choice}: needs classes, and dataset={self.dataset.name} has none")
+        values = {}
+        if needs_mean_classes(segmenter):
+            values["clusters"] = mean_classes(self.dataset, self.scoring.enters)
+        try:
+            return resolve(segmenter, self.backbone, self.dataset.name, **values)
+        except ValueError as error:
+            raise ConfigError(f"segmenter.{error}") from None
+
+    @cached_property
+    def reads_files(self) -> bool:
+        """True if its segments come from files, so that their numbers say nothing about how a method numbers."""
+        from diffseg.segmenters.base import ReadsFiles
+
+        return isinstance(self.segmenter, ReadsFiles)
+
+    @cached_property
+    def recorded(self) -> Mapping[str, Any]:
+        """The settings that change a result; its key covers them."""
+        dataset, backbone, segmenter = self.dataset, self.backbone, self.segmenter
+        scoring = self.scoring
+        return {
+            "protocol_version": PROTOCOL_VERSION,
+            "dataset": {
+                "name": dataset.name,
+                "label_source": dataset.label_source,
+                "fingerprint": dataset.fingerprint,
+                "background": dataset.background,
+                **_code(dataset),
+            },
+            "backbone": _backbone_settings(backbone),
+            "aggregation": asdict(self.aggregation) if backbone.sides else {},
+            "segmenter": {"kind": kind_name(segmenter), **asdict(cast(Any, segmenter)), **_code(segmenter)},
+            "scoring": {
+                "size": scoring.size,
+                "frame": scoring.frame,
+                **({"components": True} if scoring.components else {}),
+            },
+        }
 
     @cached_property
     def key(self) -> str:
-        """Its key in the records: the hash of ``recorded``, see `eval.settings.row_key`."""
+        """Its key in the records: the hash of `recorded`, see `eval.settings.row_key`."""
         return row_key(self.recorded)
 
-    def results(self) -> RowResults:
-        """The row for tables and trackers, still without records."""
-        return RowResults(self.name, self.key, self.settings, published=self.published, note=self.config.note)
+    @cached_property
+    def line(self) -> RowLine:
+        """Its line in the records: the recorded settings, and the names that the tables show."""
+        from diffseg.backbones.weights.locating import name_of
+
+        shown: dict[str, Any] = {**self.recorded, "experiment": self.composed.name or self.name}
+        for group in ("backbone", "segmenter"):
+            shown[group] = {**self.recorded[group], "name": self.choices[group]}
+        if isinstance(self.backbone, Saved):
+            shown["backbone"]["name"] = self.backbone.name
+        shown["segmenter"]["reads_files"] = self.reads_files
+        shown["backbone"]["weights_name"] = name_of(self.backbone)
+        code = " ".join(part.get("code", "") for part in self.recorded.values() if isinstance(part, dict)).strip()
+        return RowLine(self.key, self.name, shown, self.dataset.classes, code)
+
+    def prepare(self) -> None:
+        """Builds the parts that need torch, and checks them.
+
+        Raises:
+            ConfigError: a value is out of range for this backbone, or no value is known for an open parameter.
+        """
+        from diffseg.segmenters.base import ReadsFiles, has_common_labels
+
+        if not all(map(within_image, filter(needs_classes, self.protocols))) and not has_common_labels(self.segmenter):
+            name = next(name for name in self.protocols if needs_classes(name) and not within_image(name))
+            raise ConfigError(
+                f"protocol.report: {name} matches label numbers once for all images, but the numbers of "
+                f"segmenter={self.choices['segmenter']} have another meaning in each image; use protocol=both, or "
+                "label maps with common numbers (segmenter=files). A class whose numbers are common declares "
+                "common_labels = True"
+            )
+        if isinstance(self.backbone, Saved):
+            try:
+                for line in self.backbone.check_files(self.dataset.ids, self.scoring.enters):
+                    logger.warning("%s", line)
+            except ValueError as error:
+                raise ConfigError(f"backbone.{error}") from None
+        if isinstance(self.segmenter, ReadsFiles):
+            try:
+                for line in self.segmenter.check_files(self.dataset.ids, self.dataset.listed):
+                    logger.warning("%s", line)
+            except ValueError as error:
+                raise ConfigError(f"segmenter.{error}") from None
+        _ = self.line
+
+    def with_published(self, published: Mapping[str, float | None] | None) -> RowConfig:
+        """The same row with the paper's scores."""
+        return replace(self, published=published)
+
+    def stamp(self, id: str) -> str:
+        """A text that changes if a file of the picture changes, including a label map that the segmenter reads."""
+        state = self.dataset.state(id)
+        return f"{state} {cast(Any, self.segmenter).state(id)}" if self.reads_files else state
+
+    def datasets_node(self) -> Mapping[str, Any]:
+        """The configuration of its data set."""
+        return cast(Mapping[str, Any], OmegaConf.to_container(self.composed.dataset, resolve=True))
 
 
-def prepare(row: RowConfig, published: Mapping[str, float | None] | None = None) -> Row:
-    """Builds aggregation and segmenter of a row, and fills in their open parameters.
-
-    Args:
-        row: the row as configured.
-        published: see `Row`.
-
-    Raises:
-        ConfigError: a value is out of range for this backbone, or no value is known for an open parameter.
-    """
-    aggregation: Aggregation = build(row.composed.aggregation, "aggregation")
-    segmenter: Segmenter = build(row.composed.segmenter, "segmenter")
-    _check_scope(row, segmenter)
-    sides = row.backbone.sides
-    if sides:
-        try:
-            side_weights(aggregation.weights, sides)
-        except ValueError as error:
-            raise ConfigError(f"aggregation.{error}") from None
-    elif needs_attention(segmenter):
-        raise ConfigError(
-            f"segmenter={row.choices['segmenter']}: needs attention maps, and backbone={row.choices['backbone']} has "
-            "none; choose another backbone"
-        )
-    values = {"clusters": mean_classes(row.dataset)} if needs_mean_classes(segmenter) else {}
-    try:
-        segmenter = resolve(segmenter, row.backbone, row.dataset.name, **values)
-        if isinstance(segmenter, ReadsFiles):
-            for line in segmenter.check_files(row.dataset.ids, row.dataset.listed):
-                logger.warning("%s", line)
-    except ValueError as error:
-        raise ConfigError(f"segmenter.{error}") from None
-    recorded = _recorded_settings(row, aggregation, segmenter)
-    return Row(row, aggregation, segmenter, recorded, _shown_settings(row, recorded), published)
+def _backbone_settings(backbone: Backbone) -> dict[str, Any]:
+    settings = recorded_settings(backbone)
+    return settings if isinstance(backbone, Saved) else {**settings, "kind": kind_name(backbone), **_code(backbone)}
 
 
-def _check_scope(row: RowConfig, segmenter: Segmenter) -> None:
-    """Raises ConfigError if protocol ``dataset`` is reported, but a label means another class in each image."""
-    if "dataset" in row.protocol.report and not has_common_labels(segmenter):
-        raise ConfigError(
-            "protocol.report: dataset matches label numbers once for all images, but the numbers of "
-            f"segmenter={row.choices['segmenter']} have another meaning in each image; use protocol=both, or label "
-            "maps with common numbers (segmenter=files)"
-        )
-
-
-def _recorded_settings(row: RowConfig, aggregation: Aggregation, segmenter: Segmenter) -> dict[str, Any]:
-    """See `Row.recorded`."""
-    backbone = asdict(cast(Any, row.backbone))
-    # The folder of the weights does not matter, because their hash is recorded. Tuned values are recorded as settings
-    # of the segmenter.
-    for name in ("path", "tuned"):
-        backbone.pop(name, None)
-    dataset = row.dataset
-    return {
-        "protocol_version": PROTOCOL_VERSION,
-        "dataset": {
-            "name": dataset.name,
-            "label_source": dataset.label_source,
-            "fingerprint": dataset.fingerprint,
-            "background": dataset.background,
-        },
-        "backbone": {
-            "kind": type(row.backbone).__name__,
-            **backbone,
-            "sides": row.backbone.sides or None,
-            "weights": row.backbone.fingerprint,
-        },
-        "aggregation": asdict(aggregation) if row.backbone.sides else {},
-        "segmenter": {"kind": type(segmenter).__name__, **asdict(cast(Any, segmenter))},
-        "scoring": {"size": row.size},
-    }
-
-
-def _shown_settings(row: RowConfig, recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """The recorded settings, and the names of experiment, backbone, weights and segmenter, which the key leaves out."""
-    shown = {**recorded, "experiment": row.composed.name}
-    for group in ("backbone", "segmenter"):
-        shown[group] = {**recorded[group], "name": row.choices[group]}
-    shown["backbone"]["weights_name"] = name_of(row.backbone)
-    return shown
+def _code(part: Any) -> dict[str, str]:
+    """The hash of a part's code, for parts outside this project."""
+    return {"code": code} if (code := part_code(part)) else {}

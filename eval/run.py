@@ -1,18 +1,17 @@
-"""The run loop: decode, encode, attend, aggregate, segment, record.
+"""The run loop: decode, encode, attend, aggregate, segment, compare, record.
 
-Each picture passes each backbone once. Rows share attention and aggregated tensors, even if they belong to different
-jobs of a sweep. `eval.memory` explains what happens if memory runs out.
+Each picture passes each backbone once. Rows share attention and aggregated tensors. `eval.memory` explains what happens
+if memory runs out.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,21 +19,20 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence
 from torch import Tensor
 
-from datasets.base import Dataset, DatasetError
-from diffseg.aggregation import Aggregation, underflow_fraction
+from datasets.base import DatasetError
+from diffseg.aggregation import underflow_fraction
 from diffseg.attention import AttentionError, AttentionMaps
-from diffseg.backbones import AttentionModel, Backbone
+from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import batch_size_for
+from diffseg.backbones.saved import SavedAttention
 from diffseg.merging import NoProposals
-from diffseg.segmenters.base import SEGMENTERS, UnusablePicture
-from eval.config import ConfigError
-from eval.decoding import DecodedPicture, decoded_ahead
+from diffseg.segmenters.base import UnusablePicture, segment_all
+from eval.config import ConfigError, Scoring
+from eval.decoding import DecodedPicture, Needs, decoded_ahead
 from eval.memory import Errors, memory_errors, release, work_in_halves
 from eval.progress import Progress
-from eval.row_progress import Job, RowProgress, now, progress_of
-from eval.rows import Row
+from eval.row_progress import RowProgress, now
 from eval.shards import Shard
-from eval.storage.records import RecordFile
 
 Item = TypeVar("Item")
 
@@ -44,18 +42,11 @@ NOT_MEMORY: Errors = (DatasetError, AttentionError, NoProposals, UnusablePicture
 PICTURE_ERRORS: Errors = (*NOT_MEMORY, torch.OutOfMemoryError)
 
 
-def run(
-    jobs: Sequence[Job],
-    records: RecordFile,
-    folder: Path,
-    device: str,
-    shard: Shard,
-    batch_size: int | None = None,
-) -> None:
+def evaluate(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size: int | None = None) -> None:
     """Evaluates all pictures without a valid result, for each row.
 
-    Rows with the same data set and encoder share one pass over the pictures. Rows with the same backbone share its
-    attention, and rows with the same aggregation share a tensor, in all jobs.
+    Rows with the same data set, frame and encoder share one pass over the pictures. Rows with the same backbone share
+    its attention, and rows with the same aggregation share a tensor.
 
     The backbone computes every batch in one shape: copies of the last picture fill an incomplete batch, and their maps
     are dropped. Libraries choose their kernels by shape, so the counts of a picture depend on the batch size, but not
@@ -63,9 +54,7 @@ def run(
     the same counts.
 
     Args:
-        jobs: one for a run, several for a sweep.
-        records: open.
-        folder: folder of the label maps, see `eval.storage.layout.label_path`.
+        rows: rows of an open run.
         device: as for `diffseg.backbones.Backbone.load`.
         shard: selects the pictures of this process.
         batch_size: pictures that pass a backbone together; None: see `diffseg.backbones.device.batch_size_for`. Halved
@@ -74,49 +63,30 @@ def run(
     Raises:
         WriteError: a record or label map could not be written.
     """
-    for rows in grouped(progress_of(jobs, records, folder), lambda each: _pass_of(each.row)):
-        _run_pass(rows, device, shard, batch_size)
+    for shared in grouped(rows, _pass_of):
+        _run_pass(shared, device, shard, batch_size)
 
 
-def record_order(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Key and id of every record, in the order in which `run` writes them with batches of one picture."""
-    return [
-        (row.key, id)
-        for shared in grouped(rows, _pass_of)
-        for id in shared[0].config.dataset.ids
-        for attention in grouped(shared, _backbone_of)
-        for tensor in grouped(attention, _aggregation_of)
-        for row in tensor
-    ]
-
-
-def _pass_of(row: Row) -> tuple[Dataset, Hashable]:
-    return row.config.dataset, row.config.backbone.encoder
-
-
-def _backbone_of(row: Row) -> Backbone:
-    return row.config.backbone
-
-
-def _aggregation_of(row: Row) -> Aggregation:
-    return row.aggregation
+def _pass_of(progress: RowProgress) -> Any:
+    row = progress.row
+    return row.dataset, row.scoring.enters, row.backbone.encoder
 
 
 def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size: int | None) -> None:
     """Passes this process's pictures of a data set through an encoder, for the rows that share both."""
-    config = rows[0].row.config
-    share = shard.share(config.dataset.ids)
-    left = [id for id in share if any(row.wants(id) for row in rows)]
+    first = rows[0].row
+    share = shard.share(first.dataset.ids)
+    left = [id for id in share if any(row.wants(id) or row.compares(id) for row in rows)]
     if not left:
         return
+    segmented = any(row.wants(id) for row in rows for id in left)
     try:
-        model = config.backbone.load(device) if config.backbone.sides else None
+        model = first.backbone.load(device) if first.backbone.sides and segmented else None
     except ValueError as error:
         raise ConfigError(f"backbone.{error}") from error
-    batch_size = batch_size or batch_size_for(torch.device(device), config.backbone.size)
+    batch_size = batch_size or batch_size_for(torch.device(device), first.backbone.size)
     batches = _Batches(rows, model)
-    scored = {each.row.config.size for each in rows}
-    decoding = decoded_ahead(config.dataset, left, config.backbone.size, scored, ahead=2 * batch_size)
+    decoding = decoded_ahead(first.dataset, left, _needs(rows), ahead=2 * batch_size)
     with Progress(_title(rows, shard), len(share), len(share) - len(left), shown=shard.leads) as bar:
         while batch := list(islice(decoding, batch_size)):
             pictures = _decoded(batch, rows)
@@ -125,12 +95,24 @@ def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size
                 bar.advance(rows[-1].score())
 
 
+def _needs(rows: Sequence[RowProgress]) -> Needs:
+    """What the rows of a pass need of each picture."""
+    first = rows[0].row
+    truths: dict[Scoring, frozenset[str]] = {}
+    for progress in rows:
+        row = progress.row
+        truths[row.scoring] = truths.get(row.scoring, frozenset()) | row.truths
+    return Needs(first.scoring.enters, first.backbone.size, truths)
+
+
 def _title(rows: Sequence[RowProgress], shard: Shard) -> str:
     """Title of the progress bar."""
-    config = rows[0].row.config
-    title = f"{config.dataset.name}, {config.choices['backbone']} {config.size} px"
-    if (jobs := len({id(job) for row in rows for job in row.jobs})) > 1:
-        title += f", {jobs} jobs"
+    row = rows[0].row
+    title = f"{row.dataset.name}, {row.choices['backbone']}"
+    if row.backbone.sides:
+        title += f" {row.backbone.size} px"
+    if len(rows) > 1:
+        title += f", {len(rows)} rows"
     if shard.count > 1:
         title += f", share {shard.index + 1} of {shard.count}"
     return title
@@ -150,8 +132,8 @@ class _Batches:
     """Evaluates batches of pictures for the rows of one pass.
 
     Attributes:
-        rows: rows with the same data set and encoder.
-        model: the loaded backbone; None with ``backbone=none``.
+        rows: rows with the same data set, frame and encoder.
+        model: the loaded backbone; None with ``backbone=none``, or if no picture must be segmented.
     """
 
     rows: Sequence[RowProgress]
@@ -167,9 +149,17 @@ class _Batches:
                 pictures, and running out of memory, so that the caller tries smaller parts.
         """
         recorded = PICTURE_ERRORS if last_try else NOT_MEMORY
+        for picture in pictures:
+            self._compare(picture, recorded)
         if self.model is None:
             for picture in pictures:
-                _segment_without_attention(picture, self.rows, recorded)
+                _segment(picture, torch.empty(0, 0), None, self.rows, 0.0, recorded)
+            return
+        if not any(row.wants(picture.id) for row in self.rows for picture in pictures):
+            return
+        if isinstance(self.model, SavedAttention):
+            for picture in pictures:
+                self._read(self.model, picture, recorded)
             return
         of_batch = recorded if len(pictures) == 1 else ()
         first = pictures[0].id  # failures of the batch are recorded only if this is its only picture
@@ -178,17 +168,60 @@ class _Batches:
             start = time.perf_counter()
             encoded = self.model.encode(_filled_batch(pictures, size))
             seconds = (now(encoded) - start) / len(pictures)
-            for rows in grouped(self.rows, lambda each: _backbone_of(each.row)):
-                # Attend, once for the rows of one backbone. Unwanted pictures stay, to keep the shape of the batch.
+            for rows in grouped(self.rows, lambda each: _network_of(each.row.backbone)):
+                # Attend, once for the rows of one network. Unwanted pictures stay, to keep the shape of the batch.
                 if not any(row.wants(picture.id) for row in rows for picture in pictures):
                     continue
                 with _recorded_failures(first, rows, of_batch):
                     start = time.perf_counter()
-                    attention = self.model.attend_encoded(encoded, rows[0].row.config.backbone)[: len(pictures)]
+                    attention = _attend(self.model, encoded, [row.row.backbone for row in rows])[: len(pictures)]
                     finest = attention[0].maps[attention[0].sides[0]]
                     attended = seconds + (now(finest) - start) / len(pictures)
                     for picture, maps in zip(pictures, attention, strict=True):
-                        _segment(picture.to(finest.device), maps, rows, attended, recorded)
+                        self._project(picture.to(finest.device), maps, rows, attended, recorded)
+
+    def _project(
+        self,
+        picture: DecodedPicture,
+        maps: AttentionMaps,
+        rows: Sequence[RowProgress],
+        seconds: float,
+        recorded: Errors,
+    ) -> None:
+        """Evaluates a picture for the rows of one network, whose backbones may read its attention differently."""
+        for alike in grouped(rows, lambda each: each.row.backbone):
+            with _recorded_failures(picture.id, alike, recorded):
+                project = getattr(self.model, "project", None)
+                own = project(maps, alike[0].row.backbone) if project else maps
+                _aggregate(picture, own, alike, seconds, recorded)
+
+    def _compare(self, picture: DecodedPicture, recorded: Errors) -> None:
+        """Compares kept label maps with the truth of a new protocol."""
+        for row in self.rows:
+            if row.compares(picture.id):
+                with _recorded_failures(picture.id, [row], recorded):
+                    row.compared(picture)
+
+    def _read(self, model: SavedAttention, picture: DecodedPicture, recorded: Errors) -> None:
+        """Evaluates one picture with the attention in its file."""
+        if any(row.wants(picture.id) for row in self.rows):
+            with _recorded_failures(picture.id, self.rows, recorded):
+                start = time.perf_counter()
+                maps = model.attend_file(picture.id, picture.shape)
+                finest = maps.maps[maps.sides[0]]
+                self._project(picture.to(finest.device), maps, self.rows, now(finest) - start, recorded)
+
+
+def _network_of(backbone: Any) -> Any:
+    """What a pass of the network depends on; a backbone outside this project may not say so."""
+    return getattr(backbone, "pass_settings", backbone)
+
+
+def _attend(model: Any, encoded: Tensor, backbones: Sequence[Any]) -> list[AttentionMaps]:
+    """Attention of a batch, for backbones that share a pass."""
+    if hasattr(model, "run_pass"):
+        return model.run_pass(encoded, list(dict.fromkeys(backbones)))
+    return model.attend_encoded(encoded, backbones[0])
 
 
 def _filled_batch(pictures: Sequence[DecodedPicture], size: int) -> Tensor:
@@ -196,7 +229,7 @@ def _filled_batch(pictures: Sequence[DecodedPicture], size: int) -> Tensor:
     return torch.stack([picture.image for picture in (*pictures, *repeat(pictures[-1], size - len(pictures)))])
 
 
-def _segment(
+def _aggregate(
     picture: DecodedPicture, maps: AttentionMaps, rows: Sequence[RowProgress], seconds: float, recorded: Errors
 ) -> None:
     """Aggregates, segments and records one picture for the rows of one backbone.
@@ -208,27 +241,38 @@ def _segment(
         recorded: errors that are recorded as failures of the picture. Other errors are raised.
     """
     wanting = [row for row in rows if row.wants(picture.id)]
-    for alike in grouped(wanting, lambda each: _aggregation_of(each.row)):
+    for alike in grouped(wanting, lambda each: each.row.aggregation):
         with _recorded_failures(picture.id, alike, recorded):
             # Aggregate, once for the rows of one aggregation.
             start = time.perf_counter()
             aggregated = alike[0].row.aggregation(maps)
-            taken = seconds + now(aggregated) - start
-            underflow = underflow_fraction(aggregated)
-            shared: dict[str, Any] = {SEGMENTERS: [each.row.segmenter for each in alike]}
-            for row in alike:
-                # Segment and record.
-                with _recorded_failures(picture.id, [row], recorded):
-                    row.evaluate(picture, aggregated, maps.features, shared, underflow, taken)
+            _segment(picture, aggregated, maps.features, alike, seconds + now(aggregated) - start, recorded)
 
 
-def _segment_without_attention(picture: DecodedPicture, rows: Sequence[RowProgress], recorded: Errors) -> None:
-    """Segments and records one picture with ``backbone=none``. Arguments as in `_segment`."""
-    shared: dict[str, Any] = {}
-    for row in rows:
-        if row.wants(picture.id):
+def _segment(
+    picture: DecodedPicture,
+    aggregated: Tensor,
+    features: Tensor | None,
+    rows: Sequence[RowProgress],
+    seconds: float,
+    recorded: Errors,
+) -> None:
+    """Segments one picture for the rows that share a tensor, and records it. Arguments as in `_aggregate`."""
+    wanting = [row for row in rows if row.wants(picture.id)]
+    underflow = underflow_fraction(aggregated) if aggregated.numel() else None
+    for alike in grouped(wanting, lambda each: (each.row.scoring, type(each.row.segmenter))):
+        scene = picture.scene(alike[0].row.scoring, aggregated, features)
+        start = now(aggregated)
+        segmented = segment_all(scene, [row.row.segmenter for row in alike])
+        for row in alike:
             with _recorded_failures(picture.id, [row], recorded):
-                row.evaluate(picture, torch.empty(0, 0), None, shared, underflow=None, seconds=0.0)
+                labels = next(segmented, None)
+                if labels is None:  # an earlier row of this class has failed
+                    labels = row.row.segmenter(scene)
+                row.note(picture, scene)
+                taken = {"attention": seconds, "segment": now(aggregated) - start}
+                row.segmented(picture, labels, underflow, aggregated.device, taken)
+            start = now(aggregated)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -74,17 +75,25 @@ class Shard:
     """This process's share of a run.
 
     Attributes:
-        index: number of this process, 0..count-1. Only process 0 writes tables and prints.
+        index: number of this process, 0..count-1.
         count: number of processes.
+        alone: True if the user named the share (``shard=i/n``): the other processes are not reached, and each writes
+            tables of what is recorded. Otherwise only process 0 writes tables and prints.
     """
 
     index: int = 0
     count: int = 1
+    alone: bool = False
 
     @property
     def leads(self) -> bool:
         """True if this process writes tables and prints."""
-        return self.index == 0
+        return self.alone or self.index == 0
+
+    @property
+    def number(self) -> tuple[int, int] | None:
+        """Number of the share, counted from 1, and the count; None without shares."""
+        return (self.index + 1, self.count) if self.count > 1 or self.alone else None
 
     def share(self, ids: Sequence[str]) -> Sequence[str]:
         """Every ``count``-th picture. Recorded pictures count, too, so that all processes agree on the division."""
@@ -92,19 +101,19 @@ class Shard:
 
     def wait(self) -> None:
         """Waits until all processes have called this."""
-        if self.count > 1:
+        if self.count > 1 and not self.alone:
             _meetings().wait()
 
     def broadcast(self, number: int) -> int:
         """Returns the number that the leading process passes; waits for it."""
-        return _meetings().broadcast(number) if self.count > 1 else number
+        return _meetings().broadcast(number) if self.count > 1 and not self.alone else number
 
     def device(self, name: str) -> str:
         """Device of this process. ``auto`` and ``cuda`` give each process on a machine a different GPU.
 
         If a machine has more processes than GPUs, they share GPUs, and the leading process warns.
         """
-        if name not in ("auto", "cuda") or self.count == 1 or not torch.cuda.is_available():
+        if name not in ("auto", "cuda") or self.count == 1 or self.alone or not torch.cuda.is_available():
             return name
         gpus, processes = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", self.count))
         if processes > gpus and self.leads:
@@ -116,13 +125,21 @@ class Shard:
         return f"cuda:{int(os.environ['LOCAL_RANK']) % gpus}"
 
 
-def join_shards() -> Shard:
+def join_shards(share: str | None = None) -> Shard:
     """Waits for the other processes that torchrun started. Without torchrun, this process is the only one.
 
+    Args:
+        share: ``i/n``, the share that the user named, counted from 1.
+
     Raises:
-        ConfigError: WORLD_SIZE is set but torchrun's other variables are not, or the processes cannot connect.
+        ConfigError: WORLD_SIZE is set but torchrun's other variables are not, or the processes cannot connect; or
+            ``share`` is no share.
     """
     count = os.environ.get("WORLD_SIZE", "")
+    if share is not None:
+        if count not in ("", "1"):
+            raise ConfigError("shard: torchrun divides the pictures itself; leave shard out, or do not use torchrun")
+        return _named_share(share)
     if count in ("", "1"):
         return Shard()
     wrong = [name for name in NUMBERS_OF_TORCHRUN if not os.environ.get(name, "").isdecimal()]
@@ -137,3 +154,10 @@ def join_shards() -> Shard:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise ConfigError(f"the {count} processes cannot meet at {place} ({error}); use torchrun") from error
     return Shard(meetings.index, meetings.count)
+
+
+def _named_share(share: str) -> Shard:
+    match = re.fullmatch(r"(\d+)/(\d+)", share)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(f"shard: must be i/n with 1 <= i <= n, such as 2/4, got {share}")
+    return Shard(int(match[1]) - 1, int(match[2]), alone=True)

@@ -2,61 +2,66 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from dataclasses import replace
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
+from collections.abc import Sequence
 
 from diffseg.command import interruptible, run_command
 from eval.config import ConfigError
-from experiments.running.arguments import CONF
+from eval.runs import read_run
+from experiments.running.arguments import Arguments, key_of, read_arguments
+from experiments.running.compose import compose_rows
 from experiments.running.errors import PicturesFailed, one_line_errors
-from experiments.running.plan import plan
-from experiments.running.rerun import TABLES_OPTION, option_value, with_rerun
-from experiments.running.rows import check
-from experiments.running.starting import start_hydra
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def evaluate(config: DictConfig) -> None:
-    """Evaluates one run, or one job of a sweep."""
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        _evaluate(config)  # errors reach `main` after the other jobs have run
-        return
-    with one_line_errors():
-        _evaluate(config)
-
-
-def _evaluate(config: DictConfig) -> None:
-    planned = plan(config)
-    planned = replace(planned, rows=check(planned.rows))
-    # Imports torch, which takes seconds. Missing data and weights have been reported before.
-    from experiments.running.runner import run_plans
-
-    (failed,) = run_plans([planned])
-    if failed and not config.allow_failures:
-        raise PicturesFailed
+from experiments.running.hydra_program import is_for_hydra, points_one_by_one, start_hydra
 
 
 def main() -> None:
-    """Runs the command line: evaluates, or with ``--tables DIR`` only rewrites and prints the tables of DIR."""
+    """Runs the command line."""
     with interruptible("recorded results are kept, and the same command resumes the run"), one_line_errors():
-        arguments = with_rerun(sys.argv[1:])
-        folder = option_value(arguments, TABLES_OPTION)
-        if folder is None:
-            start_hydra(evaluate, arguments)
-            return
-        if arguments:
-            raise ConfigError(
-                f"{TABLES_OPTION}: takes a results folder and nothing else; leave out {shlex.join(arguments)}"
-            )
-        from experiments.running.reporting import retabulate
+        arguments = read_arguments(sys.argv[1:])
+        if arguments.tables or arguments.rescore:
+            from experiments.running.finished import tables_of_finished
 
-        print(retabulate(folder))
+            print(tables_of_finished(arguments))
+        elif arguments.rerun:
+            failed = [evaluate(command) for command in commands_of(arguments)]
+            if any(failed):
+                raise PicturesFailed
+        elif evaluate(arguments):
+            raise PicturesFailed
+
+
+def evaluate(arguments: Arguments) -> bool:
+    """Evaluates the rows of a command. Returns True if pictures failed and the user does not allow it."""
+    if is_for_hydra(arguments):
+        return start_hydra(arguments)
+    failed = False
+    for point in points_one_by_one(arguments):
+        composed = compose_rows(point)
+        # Imports torch, which takes seconds. Missing data and weights have been reported before.
+        from experiments.running.runner import run_rows
+
+        failed |= bool(run_rows(composed, point).failed) and not composed.config.allow_failures
+    return failed
+
+
+def commands_of(arguments: Arguments) -> Sequence[Arguments]:
+    """The commands that made the results folder after ``--rerun``; further arguments change each of them.
+
+    Raises:
+        ConfigError: the folder holds no results.
+    """
+    assert arguments.rerun is not None
+    commands = read_run(arguments.rerun).commands
+    if not commands:
+        raise ConfigError(f"--rerun: {arguments.rerun} lists no command")
+    typed = {key_of(each) for each in arguments.overrides}
+    place = [] if "results_dir" in typed else [f"results_dir={arguments.rerun}"]
+    again = []
+    for command in commands:
+        kept = [each for each in command.arguments if key_of(each) not in typed]
+        swept = ["-m"] * arguments.swept
+        again.append(read_arguments([*kept, *swept, *place, *arguments.overrides]))
+    return again
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffseg.choices import Vote, check_choices
+from diffseg.choices import Vote
+from diffseg.limits import check
 from diffseg.masks import nearest_cells
 from diffseg.pictures import Labels, by_area
 
@@ -60,7 +61,7 @@ def vote(labels: Labels, responses: NDArray[np.floating], rule: Vote) -> NDArray
     Raises:
         ValueError: the rule is unknown.
     """
-    check_choices(vote=(rule, Vote))
+    check(vote=(rule, Vote))
     words, side = responses.shape[:2]
     cells = np.ix_(*(nearest_cells(side, length).numpy() for length in labels.shape))
     segments = labels.ravel()

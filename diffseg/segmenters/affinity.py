@@ -8,18 +8,30 @@ effect of the input can be measured separately from the effect of the method.
 from __future__ import annotations
 
 from math import isqrt
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
-from diffseg.choices import check_choices
+from diffseg.limits import Count
 from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters.base import Scene
 
 Input = Literal["attention", "features"]
 """``attention``: the aggregated attention; ``features``: features of one layer of the backbone."""
+
+WalkInput = Annotated[
+    Input, Field(description="attention, or features of one layer (the random walk on DiffCut's graph of them)")
+]
+PointInput = Annotated[
+    Input, Field(description="features of one layer, or attention (each location's attention map is its feature)")
+]
+Assign = Annotated[
+    Count | None,
+    Field(description="side in pixels of the label map, repeated up to the scored size; null: the scored size"),
+]
 
 ALPHA = 10.0  # DiffCut's exponent of the affinity
 
@@ -48,9 +60,8 @@ def points_of(scene: Scene, read: Input) -> Tensor:
         ``(n, C)`` float32 on the scene's device, for the n locations of the input.
 
     Raises:
-        ValueError: the scene has no features, or ``read`` is unknown.
+        ValueError: the scene has no features.
     """
-    check_choices(input=(read, Input))
     return F.normalize(scene.aggregated.float() if read == "attention" else _features(scene), dim=1)
 
 
@@ -63,7 +74,6 @@ def walk_of(scene: Scene, read: Input) -> Tensor:
     Raises:
         ValueError: as `points_of`.
     """
-    check_choices(input=(read, Input))
     if read == "attention":
         return scene.aggregated.float()
     affinity = affinity_of(points_of(scene, "features"), ALPHA)
@@ -74,12 +84,6 @@ def _features(scene: Scene) -> Tensor:
     if scene.features is None:
         raise ValueError("features: this backbone computes no features, which this segmenter needs")
     return scene.features.float()
-
-
-def check_assign(assign: int | None) -> None:
-    """Raises ValueError if the side is below 1 pixel."""
-    if assign is not None and assign < 1:
-        raise ValueError(f"assign: must be at least 1 pixel, or null, got {assign}")
 
 
 def assign_pixels(points: Tensor, labels: Tensor, scene: Scene, assign: int | None = None) -> Tensor:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
+from pydantic import Field
 from sklearn.cluster import AgglomerativeClustering
 from torch import Tensor
 
-from diffseg.segmenters.affinity import Input, assign_pixels, points_of
+from diffseg.segmenters.affinity import PointInput, assign_pixels, points_of
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.refinement import Refinable, refined
 
 PUBLISHED_TAU = 0.6  # INSID3's, for DINOv3
+Similarity = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -25,23 +27,25 @@ class Agglomerative(Refinable):
     """Joins the two most similar clusters while their mean cosine similarity is above tau.
 
     Attributes:
-        tau: similarity, -1..1. None: the value tuned for the backbone, or `PUBLISHED_TAU` if none was tuned.
-        input: ``features``, or ``attention``: each location's attention map is its feature.
+        tau: None: the value tuned for the backbone, or `PUBLISHED_TAU` if none was tuned.
     """
 
-    tuned_key: ClassVar[str] = "agglomerative"
+    tuned_key: ClassVar[str | None] = "agglomerative"
 
-    tau: float | None = None
-    input: Input = "features"
-
-    def __post_init__(self) -> None:
-        if self.tau is not None and not -1 <= self.tau <= 1:
-            raise ValueError(f"tau: must be a similarity in -1..1, got {self.tau}")
+    tau: Annotated[
+        Similarity | None,
+        Field(description="clusters whose mean similarity is above tau are joined; null: the backbone's tuned value"),
+    ] = None
+    input: PointInput = "features"
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
 
+    def __call__(self, scene: Scene) -> Tensor:
+        return refined(self.refine, self.segment, scene)
+
     def segment(self, scene: Scene) -> Tensor:
+        """Labels without refinement."""
         assert self.tau is not None  # resolved
         points = points_of(scene, self.input)
         return assign_pixels(points, agglomerate(points, self.tau), scene)

@@ -1,58 +1,93 @@
 """The interface of segmenters, `Segmenter`, and their input, `Scene`.
 
 A segmenter is a function of a scene. To add one, write a frozen dataclass in a module, and a
-``conf/segmenter/NAME.yaml`` that names the class. The fields of the class are the keys of the YAML.
+``conf/segmenter/NAME.yaml`` that names the class. The fields of the class are the keys of the YAML. It needs no base
+class; those of this project derive from `CheckedSegmenter`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
+from math import isqrt
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from diffseg.backbones import Backbone, tuned_values
-from diffseg.masks import Size, upsample_nearest
+from diffseg.limits import Count, Seed, check_fields
+from diffseg.masks import labels_from_proposals, upsample_nearest
 from diffseg.pictures import CHANNEL_MAX
 
-SEEDS = 2**32
-"""Number of seeds that the generator of NumPy and scikit-learn takes."""
+Frame = Literal["square", "whole"]
+"""Part of the picture that a segmenter sees, and that is scored: its centred square, or all of it."""
 
-SEGMENTERS = "segmenters"
-"""Key in `Scene.shared`: the segmenters of all rows that get this tensor. One of them can compute for all."""
+Clusters = Annotated[
+    Count | None, Field(description="number of clusters, k; null: the data set's mean number of classes in a picture")
+]
+RandomSeed = Annotated[Seed, Field(description="seed of the random starts")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Input of a segmenter: one picture.
+    """Input of a segmenter: one picture. Only ``size`` is always known; a segmenter reads what it needs.
 
     Attributes:
-        size: side P of the label map in pixels, or (height, width).
+        size: (height, width) of the label map in pixels.
+        frame: ``whole``: the picture was squeezed into the backbone's square, and the label map covers all of it;
+            ``square``: both cover its centred square.
         aggregated: ``(S*S, S*S)`` float32, rows sum to 1; ``(0, 0)`` if no attention was computed. The segmenter
             returns the label map on its device.
-        true_classes: number of classes in the picture's ground truth, for K-Means-S; None: unknown.
         features: see `diffseg.attention.AttentionMaps`.
-        image: the picture, ``(3, side, side)`` float32 RGB in [0, 255], for segmenters that read colours.
-        truth: ground truth, ``(P, P)`` integers, negative at unlabelled pixels, for the oracle.
-        id: name of the picture in its data set, for segmenters that read files; None: unknown.
-        shape: height and width of the picture before it was cropped to its centred square; None: unknown.
-        shared: intermediate results by name. Scenes of one aggregated tensor share this dictionary, so that rows which
-            differ in a few settings compute their common steps once. It may hold `SEGMENTERS`.
+        image: the picture as the backbone sees it, ``(3, side, side)`` float32 RGB in [0, 255].
+        id: name of the picture in its data set, for segmenters that read files.
+        shape: height and width of the picture before it was cropped or squeezed.
+        truth: ground truth at ``size``, ``(height, width)`` integers, negative at unlabelled pixels, for the oracle.
+        true_classes: number of classes in the ground truth, for K-Means-S.
+
+    >>> scene = Scene(size=(2, 6))
+    >>> scene.upsample(torch.tensor([0, 1, 2, 3])).tolist()
+    [[0, 0, 0, 1, 1, 1], [2, 2, 2, 3, 3, 3]]
     """
 
-    size: Size
+    size: tuple[int, int]
+    frame: Frame = "square"
     aggregated: Tensor = field(default_factory=lambda: torch.empty(0, 0))
-    true_classes: int | None = None
     features: Tensor | None = None
     image: Tensor | None = None
-    truth: Tensor | None = None
     id: str | None = None
     shape: tuple[int, int] | None = None
-    shared: dict[str, Any] = field(default_factory=dict)
+    truth: Tensor | None = None
+    true_classes: int | None = None
+
+    def upsample(self, cells: Tensor) -> Tensor:
+        """Turns a segmentation of the S x S cells into a label map of the scene's size.
+
+        Args:
+            cells: ``(S*S,)`` or ``(S, S)`` integers: each pixel takes the label of the cell in which its centre lies.
+                Or ``(k, S*S)`` or ``(k, S, S)`` floating point, a soft map of each segment: they are interpolated
+                bilinearly, and each pixel takes the segment with the largest value. S is any side, row-major.
+
+        Returns:
+            (height, width) labels on the device of ``cells``; int64, 0..k-1, for soft maps.
+
+        Raises:
+            ValueError: ``cells`` has another shape.
+        """
+        soft = cells.is_floating_point()
+        flat = cells.reshape(len(cells), -1) if soft and cells.ndim > 1 else cells.reshape(1, -1)
+        side = isqrt(flat.shape[1])
+        expected = {(side * side,), (side, side)} if not soft else {(len(cells), side * side), (len(cells), side, side)}
+        if not cells.numel() or tuple(cells.shape) not in expected:
+            kind = "soft maps (k, S*S) or (k, S, S)" if soft else "labels (S*S,) or (S, S)"
+            raise ValueError(f"cells: must be {kind}, got {tuple(cells.shape)} {cells.dtype}")
+        if soft:
+            return labels_from_proposals(flat, self.size)
+        return upsample_nearest(flat.view(side, side), self.size)
 
 
 class UnusablePicture(Exception):
@@ -63,11 +98,10 @@ AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
 
 
 class Segmenter(Protocol):
-    """A segmenter with its parameters.
+    """A segmenter with its parameters: a frozen dataclass with these methods.
 
-    Optional attributes: ``tuned_key``, the key of the class in `diffseg.backbones.Backbone.tuned`; and those of
-    `needs_attention`, `needs_truth`, `needs_mean_classes` and `has_common_labels`. A segmenter that reads a file of
-    each picture has the methods of `ReadsFiles`.
+    It may declare the attributes of `CheckedSegmenter`, whose defaults hold where it declares none, a method
+    ``segment_all`` (see the function `segment_all`), and those of `ReadsFiles`.
     """
 
     def __hash__(self) -> int: ...
@@ -85,8 +119,35 @@ class Segmenter(Protocol):
         ...
 
     def __call__(self, scene: Scene) -> Tensor:
-        """Segments a picture. Returns labels ``(P, P)``, or (height, width), int64 >= 0."""
+        """Segments a picture. Returns labels of the scene's size, (height, width) int64 >= 0."""
         ...
+
+
+@dataclass(frozen=True)
+class CheckedSegmenter:
+    """Base of this project's segmenters: checks the declared limits of their fields (`diffseg.limits`).
+
+    Attributes:
+        needs_attention: False if it reads no attention, so that it works without a backbone.
+        needs_truth: True if it reads the ground truth, or its number of classes.
+        common_labels: True if a label means the same class in every picture.
+        tuned_key: key of the class in `diffseg.backbones.Backbone.tuned`; None: no values are tuned for it.
+
+    Raises:
+        ValueError: a value is outside its limits.
+    """
+
+    needs_attention: ClassVar[bool] = True
+    needs_truth: ClassVar[bool] = False
+    common_labels: ClassVar[bool] = False
+    tuned_key: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        """See `Segmenter.resolved`. Here: nothing is open."""
+        return self
 
 
 @runtime_checkable
@@ -103,13 +164,18 @@ class ReadsFiles(Protocol):
 
 
 def needs_attention(segmenter: Segmenter) -> bool:
-    """True if a segmenter reads attention. A class that reads none sets ``needs_attention = False``."""
-    return getattr(segmenter, "needs_attention", True)
+    """See `CheckedSegmenter`; a class outside this project need not declare it."""
+    return getattr(segmenter, "needs_attention", CheckedSegmenter.needs_attention)
 
 
 def needs_truth(segmenter: Segmenter) -> bool:
-    """True if a segmenter reads the ground truth, or its number of classes. The class then defines ``needs_truth``."""
-    return getattr(segmenter, "needs_truth", False)
+    """See `CheckedSegmenter`."""
+    return getattr(segmenter, "needs_truth", CheckedSegmenter.needs_truth)
+
+
+def has_common_labels(segmenter: Segmenter) -> bool:
+    """See `CheckedSegmenter`."""
+    return getattr(segmenter, "common_labels", CheckedSegmenter.common_labels)
 
 
 def needs_mean_classes(segmenter: Segmenter) -> bool:
@@ -120,9 +186,23 @@ def needs_mean_classes(segmenter: Segmenter) -> bool:
     return getattr(segmenter, "clusters", 1) is None
 
 
-def has_common_labels(segmenter: Segmenter) -> bool:
-    """True if a label means the same class in every picture. The class then sets ``common_labels = True``."""
-    return getattr(segmenter, "common_labels", False)
+def segment_all(scene: Scene, segmenters: Sequence[Segmenter]) -> Iterator[Tensor]:
+    """Segments one picture with several segmenters of one class, which may share work.
+
+    A class that can compute several at once has a static method ``segment_all(scene, segmenters)``, which returns their
+    label maps in order, best one at a time. The others, and a single segmenter, are called.
+
+    Args:
+        scene: the picture.
+        segmenters: without open parameters, all of one class.
+
+    Yields:
+        The label map of each segmenter, in order. An error ends the iteration; it belongs to the segmenter whose turn
+        it is if the class yields one label map at a time.
+    """
+    together = getattr(type(segmenters[0]), "segment_all", None) if len(segmenters) > 1 else None
+    label_maps: Iterable[Tensor] = together(scene, segmenters) if together else (one(scene) for one in segmenters)
+    yield from label_maps
 
 
 def fill_in(segmenter: AnySegmenter, values: Mapping[str, Any]) -> AnySegmenter:
@@ -151,26 +231,22 @@ def resolve(segmenter: AnySegmenter, spec: Backbone, dataset: str = "", **values
     """
     if needs_attention(segmenter) and not spec.sides:
         raise ValueError(f"segmenter: {type(segmenter).__name__} needs attention, and this backbone has none")
-    tuned = tuned_values(spec, getattr(segmenter, "tuned_key", None), dataset)
+    tuned = tuned_values(spec, getattr(segmenter, "tuned_key", CheckedSegmenter.tuned_key), dataset)
     return segmenter.resolved(max(spec.sides, default=0), {**tuned, **values})
 
 
-def check_clusters(clusters: int | None) -> None:
-    """Raises ValueError if a number of clusters is below 1."""
-    if clusters is not None and clusters < 1:
-        raise ValueError(f"clusters: must be at least 1, got {clusters}")
-
-
-def check_seed(seed: int) -> None:
-    """Raises ValueError unless a seed fits NumPy's generator of random numbers."""
-    if not 0 <= seed < SEEDS:
-        raise ValueError(f"seed: must be 0..{SEEDS - 1}, got {seed}")
+def check_cells(setting: str, value: int | None, cells: int) -> None:
+    """Raises ValueError if the value of a setting exceeds the number of cells of the attention."""
+    if value is not None and value > cells:
+        raise ValueError(f"{setting}: must be 1..{cells} at this size of the attention, got {value}")
 
 
 def picture_of(scene: Scene) -> NDArray[np.float32]:
     """The scene's picture, ``(side, side, 3)`` float32 in [0, 1]. Raises ValueError if the scene has no picture."""
     if scene.image is None:
-        raise ValueError("image: the scene has no picture, which this segmenter needs")
+        raise ValueError(
+            "image: the scene has no picture, and this segmenter reads it; with saved attention, pass image="
+        )
     return scene.image.permute(1, 2, 0).float().div(CHANNEL_MAX).cpu().numpy()
 
 

@@ -8,20 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from diffseg.choices import check_choices
 from diffseg.isolation import isolated
-from diffseg.masks import Size, Upsample, cluster_means, grid_side, to_pixels
+from diffseg.limits import Count, Positive
+from diffseg.masks import (
+    Size,
+    Upsample,
+    UpsampleSetting,
+    cluster_means,
+    grid_side,
+    height_width,
+    to_pixels,
+)
 from diffseg.precision import float64_device
 from diffseg.segmenters import density
 from diffseg.segmenters.base import Scene, fill_in
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.refinement import Refinable, refined
 
 Noise = Literal["own", "nearest"]
+NoiseSetting = Annotated[
+    Noise, Field(description="points outside all clusters: own (one more segment), nearest (join the nearest cluster)")
+]
 
 
 @torch.no_grad()
@@ -56,20 +68,8 @@ def dbscan(
     >>> dbscan(torch.tensor([upper, upper, lower, lower]), eps=0.1, min_samples=2, size=4).tolist()
     [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
     """
-    grid_side(aggregated)
-    _check(eps, min_samples)
-    check_choices(noise=(noise, Noise), upsample=(upsample, Upsample))
-    points = aggregated.float()
-    labels = density.cluster(points, eps, min_samples)
-    return to_pixels(aggregated, settle_noise(points, labels, noise), size, upsample)
-
-
-def _check(eps: float | None, min_samples: int | None) -> None:
-    """Raises ValueError if a given parameter is out of range."""
-    if eps is not None and not eps > 0:
-        raise ValueError(f"eps: must be above 0, got {eps}")
-    if min_samples is not None and min_samples < 1:
-        raise ValueError(f"min_samples: must be at least 1, got {min_samples}")
+    scene = Scene(size=height_width(size), aggregated=aggregated)
+    return DBSCAN(eps, min_samples, noise, upsample)(scene)
 
 
 def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
@@ -97,30 +97,32 @@ def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
 
 @dataclass(frozen=True)
 class DBSCAN(Refinable):
-    """DBSCAN over the S*S attention maps (paper, Section 4.1); the fields are the arguments of `dbscan`.
+    """DBSCAN (Ester et al., 1996) over the S*S attention maps (paper, Section 4.1).
 
     Attributes:
         eps, min_samples: None: the value tuned for the backbone. (The paper gives its values only in an appendix.)
-        noise, upsample: as for `dbscan`.
-
-    Raises:
-        ValueError: ``eps`` or ``min_samples`` is out of range.
     """
 
-    tuned_key: ClassVar[str] = "dbscan"
+    tuned_key: ClassVar[str | None] = "dbscan"
 
-    eps: float | None = None
-    min_samples: int | None = None
-    noise: Noise = "own"
-    upsample: Upsample = "soft"
-
-    def __post_init__(self) -> None:
-        _check(self.eps, self.min_samples)
+    eps: Annotated[Positive | None, Field(description="radius of a neighbourhood; null: the backbone's value")] = None
+    min_samples: Annotated[
+        Count | None, Field(description="neighbours, itself included, of a core point; null: the backbone's value")
+    ] = None
+    noise: NoiseSetting = "own"
+    upsample: UpsampleSetting = "soft"
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return fill_in(self, tuned)
 
+    def __call__(self, scene: Scene) -> Tensor:
+        return refined(self.refine, self.segment, scene)
+
     def segment(self, scene: Scene) -> Tensor:
+        """Labels without refinement."""
         assert self.eps is not None  # resolved
         assert self.min_samples is not None
-        return dbscan(scene.aggregated, self.eps, self.min_samples, self.noise, scene.size, self.upsample)
+        grid_side(scene.aggregated)
+        points = scene.aggregated.float()
+        labels = settle_noise(points, density.cluster(points, self.eps, self.min_samples), self.noise)
+        return to_pixels(scene.aggregated, labels, scene.size, self.upsample)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
+from pydantic import Field
 from torch import Tensor
 
-from diffseg.segmenters.affinity import ALPHA, Input, affinity_of, assign_pixels, check_assign, points_of
+from diffseg.limits import Positive
+from diffseg.segmenters.affinity import ALPHA, Assign, PointInput, affinity_of, assign_pixels, points_of
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.ncut import check_threshold, recursive_cut
-from diffseg.segmenters.refinement import PAMR_SIDE, Refinable
+from diffseg.segmenters.ncut import recursive_cut
+from diffseg.segmenters.refinement import PAMR_SIDE, Refinable, refined
 
 PUBLISHED_TAU = 0.5  # with SSD-1B, the backbone of the paper
 ASSIGN_SIDE = PAMR_SIDE
@@ -26,31 +28,27 @@ class DiffCut(Refinable):
     The paper scores at 128 x 128 pixels (``protocol.size=128``).
 
     Attributes:
-        tau: a cut is made if its value is below tau, > 0. None: the value tuned for the backbone and the data set, or
-            `PUBLISHED_TAU` if none was tuned.
-        alpha: exponent of the affinity, > 0.
-        input: ``features``, or ``attention``: each location's attention map is its feature.
-        assign: see `diffseg.segmenters.affinity.assign_pixels`.
+        tau: None: the value tuned for the backbone and the data set, or `PUBLISHED_TAU` if none was tuned.
     """
 
-    tuned_key: ClassVar[str] = "diffcut"
+    tuned_key: ClassVar[str | None] = "diffcut"
 
-    tau: float | None = None
-    alpha: float = ALPHA
-    input: Input = "features"
-    assign: int | None = ASSIGN_SIDE
-
-    def __post_init__(self) -> None:
-        if self.tau is not None:
-            check_threshold(self.tau)
-        if not self.alpha > 0:
-            raise ValueError(f"alpha: must be above 0, got {self.alpha}")
-        check_assign(self.assign)
+    tau: Annotated[
+        Positive | None,
+        Field(description="cuts with a value below tau, 0..2, are made; null: the backbone's tuned value"),
+    ] = None
+    alpha: Annotated[Positive, Field(description="exponent of the affinity")] = ALPHA
+    input: PointInput = "features"
+    assign: Assign = ASSIGN_SIDE
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
 
+    def __call__(self, scene: Scene) -> Tensor:
+        return refined(self.refine, self.segment, scene)
+
     def segment(self, scene: Scene) -> Tensor:
+        """Labels without refinement."""
         assert self.tau is not None  # resolved
         points = points_of(scene, self.input)
         labels = recursive_cut(affinity_of(points, self.alpha), self.tau)

@@ -6,20 +6,22 @@ and on any device.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from functools import partial
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from diffseg.choices import check_choices
 from diffseg.isolation import isolated
-from diffseg.masks import Size, Upsample, grid_side, to_pixels
+from diffseg.limits import Count
+from diffseg.masks import Size, Upsample, UpsampleSetting, grid_side, height_width, to_pixels
 from diffseg.segmenters import lloyd
-from diffseg.segmenters.affinity import Input, walk_of
-from diffseg.segmenters.base import SEGMENTERS, Scene, check_clusters, check_seed, fill_in
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.affinity import Input, WalkInput, walk_of
+from diffseg.segmenters.base import Clusters, RandomSeed, Scene, check_cells, fill_in
+from diffseg.segmenters.refinement import Refinable, refined
 
 
 @torch.no_grad()
@@ -56,85 +58,77 @@ def kmeans(
     >>> bool((labels[:2] == labels[0, 0]).all() and (labels[2:] == 1 - labels[0, 0]).all())
     True
     """
-    _check_clusters(aggregated, clusters)
-    _check_starts(seed, n_init)
-    check_choices(upsample=(upsample, Upsample))
-    return _to_pixels(aggregated, lloyd.cluster(aggregated.float(), clusters, seed, n_init), size, upsample)
+    scene = Scene(size=height_width(size), aggregated=aggregated)
+    return KMeans(clusters, seed=seed, n_init=n_init, upsample=upsample)(scene)
 
 
-def _check_clusters(aggregated: Tensor, clusters: int) -> None:
-    maps = grid_side(aggregated) ** 2
-    if not 1 <= clusters <= maps:
-        raise ValueError(f"clusters: must be 1..{maps}, the number of attention maps, got {clusters}")
+@dataclass(frozen=True, kw_only=True)
+class Starts(Refinable):
+    """K-means with random starts; a subclass gives the number of clusters."""
 
+    seed: RandomSeed = 0
+    n_init: Annotated[Count, Field(description="number of starts; the best is kept")] = 10
+    upsample: UpsampleSetting = "soft"
+    input: WalkInput = "attention"
 
-def _check_starts(seed: int, n_init: int) -> None:
-    check_seed(seed)
-    if n_init < 1:
-        raise ValueError(f"n_init: must be at least 1, got {n_init}")
+    def count(self, scene: Scene) -> int:
+        """Number of clusters, k, in this scene."""
+        raise NotImplementedError
 
+    def __call__(self, scene: Scene) -> Tensor:
+        return next(self.segment_all(scene, [self]))
 
-def _to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsample) -> Tensor:
-    """Label map of ``(S*S,)`` labels on the CPU, renumbered without gaps: clusters are empty if too few maps differ."""
-    return to_pixels(aggregated, labels.unique(return_inverse=True)[1], size, upsample)
+    @staticmethod
+    def segment_all(scene: Scene, segmenters: Sequence[Starts]) -> Iterator[Tensor]:
+        """Label map of each segmenter. Those that differ in the seed share their matrix products."""
+        seeds: dict[tuple[Any, ...], set[int]] = {}
+        for one in segmenters:
+            seeds.setdefault(one._problem(scene), set()).add(one.seed)
+        walks: dict[Input, Tensor] = {}
+        solved: dict[tuple[Any, ...], dict[int, Tensor]] = {}
+        for one in segmenters:
+            if one.input not in walks:
+                walks[one.input] = walk_of(scene, one.input)
+            walk, problem = walks[one.input], one._problem(scene)
+            if problem not in solved:
+                check_cells("clusters", one.count(scene), grid_side(walk) ** 2)
+                order = sorted(seeds[problem])
+                labels = lloyd.cluster_seeds(walk, one.count(scene), order, one.n_init)
+                solved[problem] = dict(zip(order, labels, strict=True))
+            # Clusters are empty if too few maps differ; the others are renumbered without gaps.
+            cells = solved[problem][one.seed].unique(return_inverse=True)[1]
+            yield refined(one.refine, partial(one._to_pixels, walk, cells), scene)
+
+    def _problem(self, scene: Scene) -> tuple[Any, ...]:
+        """The settings, all but the seed, on which the clusters depend."""
+        return self.input, self.count(scene), self.n_init
+
+    def _to_pixels(self, walk: Tensor, cells: Tensor, scene: Scene) -> Tensor:
+        return to_pixels(walk, cells, scene.size, self.upsample)
 
 
 @dataclass(frozen=True)
-class KMeans(Refinable):
-    """K-means of the S*S attention maps (paper, Section 4.1).
+class KMeans(Starts):
+    """K-means of the S*S attention maps with a fixed number of clusters, k: the paper's K-Means-C (Section 4.1)."""
 
-    K-Means-C has a fixed number of ``clusters``. K-Means-S (``clusters: truth``) has one for each class in the picture.
-
-    Attributes:
-        clusters: k, 1..S*S; ``truth``: the number of classes in the picture's ground truth; None: the data set's mean
-            number of classes in a picture.
-        seed, n_init, upsample: as for `kmeans`.
-        input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
-
-    Raises:
-        ValueError: ``clusters``, ``seed`` or ``n_init`` is out of range.
-    """
-
-    clusters: int | Literal["truth"] | None = 6
-    seed: int = 0
-    n_init: int = 10
-    upsample: Upsample = "soft"
-    input: Input = "attention"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.clusters, int):
-            check_clusters(self.clusters)
-        _check_starts(self.seed, self.n_init)
-
-    @property
-    def needs_truth(self) -> bool:
-        return self.clusters == "truth"
+    clusters: Clusters = 6
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        if isinstance(self.clusters, int) and self.clusters > side * side:
-            raise ValueError(f"clusters: must be 1..{side * side}, the number of attention maps, got {self.clusters}")
+        check_cells("clusters", self.clusters, side * side)
         return fill_in(self, tuned)
 
-    def segment(self, scene: Scene) -> Tensor:
-        clusters = self._count(scene)
-        if clusters is None:
-            raise ValueError("clusters: truth needs the picture's ground truth, which is missing")
-        walk = walk_of(scene, self.input)
-        _check_clusters(walk, clusters)
-        # Rows that differ in the seed share their matrix products: the first of them clusters for all.
-        kept = scene.shared.setdefault(f"kmeans, {self.input}, {clusters} clusters, {self.n_init} starts", {})
-        if self.seed not in kept:
-            seeds = sorted({self.seed, *self._other_seeds(scene, clusters)} - set(kept))
-            kept.update(zip(seeds, lloyd.cluster_seeds(walk, clusters, seeds, self.n_init), strict=True))
-        return _to_pixels(walk, kept[self.seed], scene.size, self.upsample)
-
-    def _count(self, scene: Scene) -> int | None:
-        """Number of clusters in this scene; None if it depends on the number of true classes, and that is unknown."""
+    def count(self, scene: Scene) -> int:
         assert self.clusters is not None  # resolved
-        return scene.true_classes if self.clusters == "truth" else self.clusters
+        return self.clusters
 
-    def _other_seeds(self, scene: Scene, clusters: int) -> list[int]:
-        """Seeds of the other rows of this tensor that cluster it in the same way."""
-        alike = (clusters, self.n_init, self.input)
-        others = [each for each in scene.shared.get(SEGMENTERS, ()) if isinstance(each, KMeans)]
-        return [each.seed for each in others if (each._count(scene), each.n_init, each.input) == alike]
+
+@dataclass(frozen=True)
+class KMeansS(Starts):
+    """K-means with one cluster for each class in the picture's ground truth: the paper's K-Means-S (Section 4.1)."""
+
+    needs_truth: ClassVar[bool] = True
+
+    def count(self, scene: Scene) -> int:
+        if scene.true_classes is None:
+            raise ValueError("true_classes: K-Means-S needs the picture's ground truth, which is missing")
+        return scene.true_classes

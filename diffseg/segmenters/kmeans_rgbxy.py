@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from diffseg.segmenters.base import Scene, check_clusters, check_seed, fill_in, picture_of, to_scored_size
-from diffseg.segmenters.refinement import Refinable
+from diffseg.limits import NotNegative
+from diffseg.segmenters.base import Clusters, RandomSeed, Scene, fill_in, picture_of, to_scored_size
+from diffseg.segmenters.refinement import Refinable, refined
 
 
 @dataclass(frozen=True)
@@ -19,31 +21,27 @@ class KMeansRGBXY(Refinable):
     """K-means (scikit-learn's) of each pixel's colour and place, at the size of the scene's picture.
 
     Attributes:
-        clusters: k >= 1; None: the data set's mean number of classes in a picture.
-        position: weight of the place (0..1 across the picture) against the colour (0..1 a channel), >= 0.
-        seed: seed of the single random start. The best of three starts was no better on the photographs, and took twice
+        seed: of the single random start. The best of three starts was no better on the photographs, and took twice
             the time.
-
-    Raises:
-        ValueError: ``clusters``, ``position`` or ``seed`` is out of range.
     """
 
     needs_attention: ClassVar[bool] = False
 
-    clusters: int | None = 6
-    position: float = 0.25
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_clusters(self.clusters)
-        if not self.position >= 0:
-            raise ValueError(f"position: must be at least 0, got {self.position}")
-        check_seed(self.seed)
+    clusters: Clusters = 6
+    position: Annotated[
+        NotNegative,
+        Field(description="weight of the place (0..1 across the picture) against the colour (0..1 a channel)"),
+    ] = 0.25  # the best above 0 on the photographs
+    seed: RandomSeed = 0
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return fill_in(self, tuned)
 
+    def __call__(self, scene: Scene) -> Tensor:
+        return refined(self.refine, self.segment, scene)
+
     def segment(self, scene: Scene) -> Tensor:
+        """Labels without refinement."""
         image = picture_of(scene)
         side = len(image)
         line = self.position * (np.arange(side, dtype=np.float32) + 0.5) / side

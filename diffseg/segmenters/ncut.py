@@ -7,24 +7,25 @@ this project's own rule. `diffseg.segmenters.diffcut` cuts features with the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+import itertools
 from dataclasses import dataclass
-from math import isfinite
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
-from diffseg.choices import check_choices
-from diffseg.masks import Upsample, to_pixels
+from diffseg.limits import Count, Positive
+from diffseg.masks import UpsampleSetting, to_pixels
 from diffseg.precision import float64_device
-from diffseg.segmenters.affinity import Input, walk_of
+from diffseg.segmenters.affinity import WalkInput, walk_of
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.refinement import Refinable, refined
 
 Graph = Literal["walk", "cosine"]
 """Weight of the edge between two locations of a walk P: ``walk``: (P + P^T) / 2; ``cosine``: cosine of their rows."""
@@ -53,53 +54,94 @@ def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
     Returns:
         ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
     """
-    labels = torch.zeros(len(affinity), dtype=torch.int64, device=affinity.device)
-    segments = 0
-    for _, parts in _recursion(affinity, tau):
-        if len(parts) == 1:
-            labels[parts[0]] = segments
-            segments += 1
-    return labels
+    return CutTree(affinity).labels(tau)
 
 
 def auto_threshold(affinity: Tensor) -> float:
-    """Finds the most stable threshold of `recursive_cut`: the middle of the widest range that gives the same segments.
+    """Finds the most stable threshold of `recursive_cut`, see `CutTree.stable_threshold`."""
+    return CutTree(affinity).stable_threshold()
 
-    Ranges begin at the first cut, so that there are at least two segments, and end at 1.
+
+@dataclass(eq=False)
+class _Part:
+    """Some nodes of a graph.
+
+    Attributes:
+        members: ``(m,)`` int64 numbers of the nodes.
+        highest: the largest value of the cuts that made this part; 0 for the whole graph.
+        value: value of the part's best cut, infinity for a single node; None: not computed yet.
+        halves: both sides of that cut; empty for a single node.
+    """
+
+    members: Tensor
+    highest: float = 0.0
+    value: float | None = None
+    halves: tuple[_Part, ...] = ()
+
+
+class CutTree:
+    """The recursive cuts of one graph. Each cut is computed when it is first needed, and once for all thresholds.
 
     Args:
         affinity: as in `recursive_cut`.
-
-    Returns:
-        The threshold; of two equally wide ranges, that of the lower. 1, which cuts nothing, if no cut has a value
-        below 1.
     """
-    cuts = {value for value, parts in _recursion(affinity, NO_STRUCTURE) if len(parts) == 2}
-    if not cuts:
-        return NO_STRUCTURE
-    ends = np.array([*sorted(cuts), NO_STRUCTURE])
-    widest = int(np.diff(ends).argmax())
-    return float(ends[widest : widest + 2].mean())
 
+    def __init__(self, affinity: Tensor) -> None:
+        self._affinity = affinity
+        self._whole = _Part(torch.arange(len(affinity), device=affinity.device))
 
-def _recursion(affinity: Tensor, tau: float) -> Iterator[tuple[float, list[Tensor]]]:
-    """The steps of `recursive_cut`, depth first.
+    def labels(self, tau: float) -> Tensor:
+        """Labels ``(n,)`` of `recursive_cut`."""
+        labels = torch.zeros_like(self._whole.members)
+        segments, pending = 0, [self._whole]
+        while pending:
+            part = pending.pop()
+            if self._cut(part) < tau:
+                pending += part.halves
+            else:
+                labels[part.members] = segments
+                segments += 1
+        return labels
 
-    Yields:
-        For a part that is cut: the largest value of this cut and those above it, and the nodes of both sides. For a
-        part that is not cut: the largest value of the cuts above it, and its nodes.
-    """
-    pending = [(0.0, torch.arange(len(affinity), device=affinity.device))]
-    while pending:
-        highest, members = pending.pop()
-        parts = [members]
-        if len(members) > 1:
-            part = affinity if len(members) == len(affinity) else affinity[members][:, members]
-            inside, value = bipartition(part)
-            if value < tau:
-                highest, parts = max(highest, value), [members[~inside], members[inside]]
-                pending += [(highest, half) for half in parts]
-        yield highest, parts
+    def stable_threshold(self) -> float:
+        """The middle of the widest range of thresholds that gives the same segments.
+
+        Ranges begin at the first cut, so that there are at least two segments, and end at 1. Parts are cut in the order
+        of `_Part.highest`: a part's cuts only change segments at thresholds above that. So the search ends as soon as
+        one range is as wide as all that is left below 1.
+
+        Returns:
+            The threshold; of two equally wide ranges, that of the lower. 1, which cuts nothing, if no cut has a value
+            below 1.
+        """
+        count = itertools.count()  # orders parts of equal value
+        parts = [(0.0, next(count), self._whole)]
+        values: list[float] = []  # heap of the thresholds above `last` at which segments change
+        last, widest, middle = NO_STRUCTURE, 0.0, NO_STRUCTURE
+        while parts and (last == NO_STRUCTURE or NO_STRUCTURE - last > widest):
+            part = heapq.heappop(parts)[2]
+            if (value := self._cut(part)) < NO_STRUCTURE:
+                changes = max(part.highest, value)
+                heapq.heappush(values, changes)
+                for half in part.halves:
+                    heapq.heappush(parts, (changes, next(count), half))
+            reached = parts[0][0] if parts else NO_STRUCTURE
+            while values and values[0] <= reached:
+                start, last = last, heapq.heappop(values)
+                if last - start > widest:
+                    widest, middle = last - start, (start + last) / 2
+        return (last + NO_STRUCTURE) / 2 if NO_STRUCTURE - last > widest else middle
+
+    def _cut(self, part: _Part) -> float:
+        """Cuts a part if that was not done before. Returns the value of the cut."""
+        if part.value is None:
+            members, part.value = part.members, float("inf")
+            if len(members) > 1:
+                whole = len(members) == len(self._affinity)
+                inside, part.value = bipartition(self._affinity if whole else self._affinity[members][:, members])
+                highest = max(part.highest, part.value)
+                part.halves = _Part(members[~inside], highest), _Part(members[inside], highest)
+        return part.value
 
 
 def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
@@ -164,46 +206,35 @@ def second_eigenvector(affinity: Tensor) -> Tensor:
     return torch.from_numpy(vector).to(root) / root
 
 
-def check_threshold(tau: float) -> None:
-    """Raises ValueError unless tau is finite and above 0."""
-    if not (isfinite(tau) and tau > 0):
-        raise ValueError(f"tau: must be a finite number above 0, got {tau}")
-
-
 @dataclass(frozen=True)
 class NCut(Refinable):
     """Recursive normalised cut of the aggregated attention.
 
     The attention P is the transition matrix of a random walk. Its k-th power, a walk of k steps, gives the graph.
-
-    Attributes:
-        tau: with ``threshold="fixed"``, a cut is made if its value is below tau, > 0; no cut has a value above 2. The
-            default is the best on the eight photographs with DINOv2 (experiment=tune_segmenters). Longer walks need a
-            larger tau (0.8 at k = 2).
-        power: k >= 1, steps of the walk. Longer walks see fewer, larger segments.
-        graph: see `Graph`.
-        input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
-        upsample: as for `diffseg.segmenters.kmeans.kmeans`.
-        threshold: see `Threshold`.
     """
 
-    tau: float = 0.6
-    power: int = 1
-    upsample: Upsample = "soft"
-    graph: Graph = "walk"
-    input: Input = "attention"
-    threshold: Threshold = "fixed"
+    tau: Annotated[
+        Positive, Field(description="threshold=fixed makes cuts with a value below tau, 0..2; longer walks need more")
+    ] = 0.6  # the best on the eight photographs with DINOv2 (experiment=tune_segmenters); 0.8 cuts like it with 2 steps
+    power: Annotated[Count, Field(description="steps of the walk; longer walks see fewer, larger segments")] = 1
+    upsample: UpsampleSetting = "soft"
+    graph: Annotated[
+        Graph, Field(description="mean of the walk and its transpose (walk), or cosine similarity of its rows (cosine)")
+    ] = "walk"
+    input: WalkInput = "attention"
+    threshold: Annotated[
+        Threshold, Field(description="fixed: tau for all pictures; auto: chosen for each picture, and tau is ignored")
+    ] = "fixed"
 
-    def __post_init__(self) -> None:
-        check_threshold(self.tau)
-        if self.power < 1:
-            raise ValueError(f"power: must be at least 1, got {self.power}")
-        check_choices(graph=(self.graph, Graph), threshold=(self.threshold, Threshold))
+    def __call__(self, scene: Scene) -> Tensor:
+        return refined(self.refine, self.segment, scene)
 
     def segment(self, scene: Scene) -> Tensor:
+        """Labels without refinement."""
         walk = walk_of(scene, self.input)
         steps = torch.linalg.matrix_power(walk, self.power)
         rows = F.normalize(steps, dim=1)
         graph = (steps + steps.T) / 2 if self.graph == "walk" else rows @ rows.T
-        tau = self.tau if self.threshold == "fixed" else auto_threshold(graph)
-        return to_pixels(walk, recursive_cut(graph, tau), scene.size, self.upsample)
+        cuts = CutTree(graph)
+        tau = self.tau if self.threshold == "fixed" else cuts.stable_threshold()
+        return to_pixels(walk, cuts.labels(tau), scene.size, self.upsample)

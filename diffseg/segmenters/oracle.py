@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from diffseg.masks import grid_side, upsample_nearest
-from diffseg.segmenters.base import Scene
+from diffseg.segmenters.base import CheckedSegmenter, Scene
 
 
 @dataclass(frozen=True)
-class Oracle:
+class Oracle(CheckedSegmenter):
     """Gives each cell of the S x S grid the class of most of its labelled pixels, read from the ground truth.
 
     No segmentation that is constant on the cells has a higher accuracy (ACC). A few may have a slightly higher mIoU,
@@ -22,11 +21,7 @@ class Oracle:
     """
 
     common_labels: ClassVar[bool] = True
-
     needs_truth: ClassVar[bool] = True
-
-    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        return self
 
     def __call__(self, scene: Scene) -> Tensor:
         """Labels ``(P, P)`` int64, the numbers of the classes; cells without a labelled pixel get 0.

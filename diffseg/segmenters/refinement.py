@@ -1,4 +1,4 @@
-"""Refinement: an option of every segmenter, applied to its label map before scoring.
+"""Refinement: a setting of most segmenters, applied to their label maps before scoring.
 
 PAMR (Araslanov and Roth, CVPR 2020, arXiv 2005.08104) moves the borders of segments to those of the
 colours. DiffCut's published numbers include it.
@@ -6,18 +6,17 @@ colours. DiffCut's published numbers include it.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
-from diffseg.choices import check_choices
 from diffseg.masks import upsample_nearest
-from diffseg.segmenters.base import Scene, picture_of
+from diffseg.segmenters.base import CheckedSegmenter, Scene, picture_of
 
 Refine = Literal["none", "pamr"]
 """``none``: no refinement; ``pamr``: see `pamr`."""
@@ -36,50 +35,37 @@ NEIGHBOURS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refinable(ABC):
-    """A segmenter whose label map can be refined. A subclass implements `segment`, and inherits the field ``refine``.
+class Refinable(CheckedSegmenter):
+    """A segmenter with the setting ``refine``, which it gives to `refined`."""
 
-    If a subclass has open parameters (None), it also overrides `resolved`.
+    refine: Annotated[
+        Refine, Field(description="pamr: moves segment borders to colour edges, at 128 x 128 pixels, as DiffCut does")
+    ] = "none"
 
-    Attributes:
-        refine: ``pamr`` segments at `PAMR_SIDE` pixels, refines there, and repeats pixels up to the scored size.
+
+@torch.no_grad()
+def refined(refine: str, segment: Callable[[Scene], Tensor], scene: Scene) -> Tensor:
+    """Segments a picture, and refines the label map.
+
+    Args:
+        refine: ``pamr``: segments at `PAMR_SIDE` pixels, refines there, and repeats pixels up to the scene's size;
+            anything else: no refinement.
+        segment: turns a scene into labels of the scene's size.
+        scene: the picture.
+
+    Returns:
+        (height, width) int64 >= 0 of the scene's size.
+
+    Raises:
+        ValueError: ``pamr``, and the scene has no picture.
     """
-
-    refine: Refine = "none"
-
-    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        """See `diffseg.segmenters.base.Segmenter.resolved`. Here: nothing is open."""
-        return self
-
-    @torch.no_grad()
-    def __call__(self, scene: Scene) -> Tensor:
-        """Labels of the scene's size, int64 >= 0.
-
-        Raises:
-            ValueError: ``refine`` is unknown, or it is ``pamr`` and the scene has no picture.
-        """
-        check_choices(refine=(self.refine, Refine))
-        if self.refine == "none":
-            return self.segment(scene)
-        image = picture_of(scene)
-        labels = self.segment(replace(scene, size=PAMR_SIDE))
-        pixels = torch.from_numpy(image).to(labels.device).permute(2, 0, 1)
-        small = F.interpolate(pixels[None], (PAMR_SIDE, PAMR_SIDE), mode="bilinear", align_corners=False)[0]
-        return upsample_nearest(median_of(pamr(labels, small)), scene.size)
-
-    @abstractmethod
-    def segment(self, scene: Scene) -> Tensor:
-        """Segments a picture without refinement. Called on a resolved segmenter.
-
-        Args:
-            scene: gives the attention ``(S*S, S*S)``, the features ``(n*n, C)`` or the picture, as the class reads.
-
-        Returns:
-            Labels ``(P, P)``, or (height, width), of the scene's size, int64 >= 0, on the device of its attention.
-
-        Raises:
-            ValueError: the scene lacks an input that the class reads, such as features; or a parameter does not fit it.
-        """
+    if refine != "pamr":
+        return segment(scene)
+    image = picture_of(scene)
+    labels = segment(replace(scene, size=(PAMR_SIDE, PAMR_SIDE)))
+    pixels = torch.from_numpy(image).to(labels.device).permute(2, 0, 1)
+    small = F.interpolate(pixels[None], (PAMR_SIDE, PAMR_SIDE), mode="bilinear", align_corners=False)[0]
+    return upsample_nearest(median_of(pamr(labels, small)), scene.size)
 
 
 def pamr(

@@ -10,10 +10,10 @@ import torch
 from sklearn.cluster import SpectralClustering
 from torch import Tensor
 
-from diffseg.masks import Upsample, to_pixels
-from diffseg.segmenters.affinity import Input, walk_of
-from diffseg.segmenters.base import Scene, check_clusters, check_seed, fill_in
-from diffseg.segmenters.refinement import Refinable
+from diffseg.masks import UpsampleSetting, to_pixels
+from diffseg.segmenters.affinity import WalkInput, walk_of
+from diffseg.segmenters.base import Clusters, RandomSeed, Scene, check_cells, fill_in
+from diffseg.segmenters.refinement import Refinable, refined
 
 
 @dataclass(frozen=True)
@@ -21,32 +21,22 @@ class Spectral(Refinable):
     """Spectral clustering (Ng, Jordan and Weiss, NIPS 2001) of the S*S locations of the attention.
 
     The weight of an edge is the mean of the attention in both directions, (A + A^T) / 2.
-
-    Attributes:
-        clusters: k, 1..S*S-1; None: the data set's mean number of classes in a picture.
-        seed: seed of the K-means in the space of the first k eigenvectors.
-        upsample: as for `diffseg.segmenters.kmeans.kmeans`.
-        input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
-
-    Raises:
-        ValueError: ``clusters`` or ``seed`` is out of range.
     """
 
-    clusters: int | None = 6
-    seed: int = 0
-    upsample: Upsample = "soft"
-    input: Input = "attention"
-
-    def __post_init__(self) -> None:
-        check_clusters(self.clusters)
-        check_seed(self.seed)
+    clusters: Clusters = 6
+    seed: RandomSeed = 0
+    upsample: UpsampleSetting = "soft"
+    input: WalkInput = "attention"
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        if self.clusters is not None and self.clusters >= side * side:
-            raise ValueError(f"clusters: must be 1..{side * side - 1}, below the attention maps, got {self.clusters}")
+        check_cells("clusters", self.clusters, side * side - 1)
         return fill_in(self, tuned)
 
+    def __call__(self, scene: Scene) -> Tensor:
+        return refined(self.refine, self.segment, scene)
+
     def segment(self, scene: Scene) -> Tensor:
+        """Labels without refinement."""
         walk = walk_of(scene, self.input)
         attention = walk.cpu().numpy()
         clustering = SpectralClustering(self.clusters, affinity="precomputed", random_state=self.seed)

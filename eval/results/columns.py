@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from eval.protocol_scores import COLUMNS, FURTHER
 from eval.settings import normalise
 
 # Column of summary.csv -> path in the settings of a row. `setting_columns` appends columns for further settings of
@@ -14,8 +15,9 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "experiment": ("experiment",),
     "dataset": ("dataset", "name"),
     "label_source": ("dataset", "label_source"),
+    "frame": ("scoring", "frame"),
     "backbone": ("backbone", "name"),
-    **{name: ("backbone", name) for name in ("size", "sides", "layers", "timestep")},
+    **{name: ("backbone", name) for name in ("size", "positions", "sides", "layers", "timestep")},
     **{name: ("aggregation", name) for name in ("scheme", "weights")},
     "segmenter": ("segmenter", "name"),
     **{name: ("segmenter", name) for name in ("tau", "anchors", "iterations", "rule", "precision", "grid")},
@@ -28,7 +30,7 @@ SCORES = ("segments", *(f"{name}{end}" for name in ("acc", "miou", *AGREEMENT) f
 PUBLISHED = ("published_acc", "published_miou")
 MADE_ON = ("device", "dtype")  # columns with all values in the records
 SUMMARY = (
-    *("number", "row", *SETTINGS, "protocol", "images", "failed"),
+    *("number", "row", *SETTINGS, "protocol", "images", "failed", "classes"),
     *SCORES,
     *PUBLISHED,
     "seconds_per_image",
@@ -42,8 +44,22 @@ PER_IMAGE = (
     *("tp", "fp", "fn"),
 )
 CONFUSION = ("number", "row", "protocol", "class_id", "class", "matched_id", "matched", "pixels")
-RESULTS = ("job", "setting", "name")  # `eval.results.reading.read_results` adds these
-NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *CONFUSION, *RESULTS}) - SETTINGS.keys()
+NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *CONFUSION}) - SETTINGS.keys()
+HIDDEN = frozenset({"kind", "name", "code", "reads_files"})
+"""Settings of a segmenter that have no column."""
+
+
+def protocol_columns(protocols: Iterable[str]) -> list[str]:
+    """Columns of ``summary.csv`` for the scores of protocols without classes that `SUMMARY` lacks."""
+    reported = list(dict.fromkeys(protocols))
+    names = [
+        name
+        for protocol in reported
+        for score in COLUMNS.get(protocol, ())
+        for name in (f"{score}{end}" for end in ENDS)
+    ]
+    names += [name for protocol in reported for name in FURTHER.get(protocol, ())]
+    return [name for name in names if name not in SUMMARY]
 
 
 def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
@@ -52,13 +68,13 @@ def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[st
     Such a column has the name of the setting, such as ``alpha``, or ``segmenter.NAME`` if NAME is already a column.
 
     Args:
-        settings: settings of each row, `eval.results.row_results.RowResults.settings`.
+        settings: settings of each row, `eval.runs.Row.settings`.
     """
     columns = dict(SETTINGS)
     for each in settings:
         for name in each.get("segmenter", {}):
             path = ("segmenter", name)
-            if name not in ("kind", "name") and SETTINGS.get(name) != path:
+            if name not in HIDDEN and SETTINGS.get(name) != path:
                 columns[f"segmenter.{name}" if name in SETTINGS or name in NOT_A_SETTING else name] = path
     return columns
 

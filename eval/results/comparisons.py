@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,29 +9,18 @@ import pandas as pd
 
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap_change, bootstrap_mean, mean_iou
+from eval.protocols import ProtocolName
 from eval.results.tables import PERCENT
+from eval.runs import Row
 
 Estimate = tuple[float, float, float]
 """A value and the ends of its interval."""
 
 
-def counts_by_image(per_image: pd.DataFrame, protocol: str, setting: str) -> dict[str, Counts]:
-    """Reads the counts of each image from a table of results.
-
-    Args:
-        per_image: `eval.results.reading.Results.per_image`. Columns used: ``protocol``, ``setting``, ``image``, ``tp``,
-            ``fp``, ``fn`` and ``labelled``.
-        protocol, setting: protocol and setting of the lines to read.
-
-    Returns:
-        Image -> its counts, in the order of the table, without failed images.
-    """
-    rows = per_image[(per_image["protocol"] == protocol) & (per_image["setting"] == setting)].dropna(subset=["tp"])
-    columns = (rows["image"], *(rows[name].map(json.loads) for name in ("tp", "fp", "fn")), rows["labelled"])
-    return {
-        image: Counts.from_json({"tp": tp, "fp": fp, "fn": fn, "labelled": labelled})
-        for image, tp, fp, fn, labelled in zip(*columns, strict=True)
-    }
+def counts_by_picture(row: Row, protocol: ProtocolName) -> dict[str, Counts]:
+    """Picture -> its counts, in the order of the row's records, without failed pictures."""
+    pictures = [record.picture for record in row.evaluated]
+    return dict(zip(pictures, row.counts(protocol), strict=True))
 
 
 def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[str, Estimate]:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from eval.protocols import ProtocolName
+from eval.protocol_scores import BITS, COLUMNS
+from eval.protocols import ProtocolName, needs_classes
+
+if TYPE_CHECKING:
+    from eval.runs import Row
 
 _CAPTIONS: Mapping[ProtocolName, str] = {
     "official": "Protocol `official`, as in the paper: classes absent from an image are charged leftover segments",
     "present": "Protocol `present`: only the classes present in an image are matched",
     "dataset": "Protocol `dataset`: label numbers are matched once for all images; not comparable with the others",
+    "regions": "Protocol `regions`: against the regions of each person; no classes. VoI: 0 is best",
+    "boundaries": "Protocol `boundaries`: boundary pixels matched one to one with those of each person; no classes",
+    "instances": "Protocol `instances`: against objects; no classes. FG-ARI counts pictures without objects as 100",
+    "dataset_all": "Protocol `dataset_all`: as `dataset`, but classes that no image has take part (STEGO, PiCIE)",
 }
 
 
@@ -19,6 +28,11 @@ def caption(protocol: ProtocolName) -> str:
     """A line that explains a protocol."""
     return _CAPTIONS.get(protocol, f"Protocol `{protocol}`: outside this project")
 
+
+SCALES = (
+    "Best scale of each family of rows that differ in one number. ODS: one value for the whole set; OIS: the best for "
+    "each image; best: the best for each region"
+)
 
 CLASS_AGNOSTIC = (
     "Without classes, mean over the images: adjusted Rand index, variation of information (0 is best), covering of the "
@@ -29,41 +43,110 @@ FEW_IMAGES = 10
 """Below this number of images, resamples are few and alike, so an interval says little about other images."""
 
 
-def markdown(overview: pd.DataFrame, names: Sequence[str], official_count: int | None = None) -> str:
-    """Formats the summary of a run, one table per protocol.
+def markdown(overview: pd.DataFrame, rows: Sequence[Row], names: Sequence[str]) -> str:
+    """Formats the summary of a run, one table per protocol, and further tables for further data sets.
 
     Args:
         overview: the summary, from `eval.results.tables.summary`.
-        names: names of its rows, in order, see `eval.results.names.telling_names`.
-        official_count: number of images in the published evaluation; None if the data set has none.
+        rows: its rows, in order.
+        names: names of its rows, see `eval.results.names.telling_names`.
     """
     blocks = []
-    for protocol, rows in overview.groupby("protocol", sort=False):
+    for dataset in dict.fromkeys((row.dataset_name, row.frame) for row in rows):
+        numbers = [number for number, row in enumerate(rows) if (row.dataset_name, row.frame) == dataset]
+        part = overview[overview["number"].isin(numbers)]
+        if len(part) < len(overview):
+            blocks.append(f"## {dataset[0]}, {dataset[1]} frame\n")
+        blocks += _blocks(part, rows, names)
+    caveats = [*coarse(overview["images"]), *mixed(rows), *_other_pictures(rows)]
+    return "\n".join([*blocks, *(f"{caveat}\n" for caveat in caveats)])
+
+
+def _blocks(overview: pd.DataFrame, all_rows: Sequence[Row], all_names: Sequence[str]) -> list[str]:
+    """The tables of one data set."""
+    blocks, last = [], None
+    for protocol, lines in overview.groupby("protocol", sort=False):
+        rows, names = ([each[number] for number in lines["number"]] for each in (all_rows, all_names))
+        if not needs_classes(str(protocol)):
+            blocks.append(f"{caption(str(protocol))}\n\n{pipe_table(_without_classes(str(protocol), lines, names))}")
+            continue
         cells = {
             "method": names,
-            "ACC % [95 %]": [with_interval(*row) for row in rows[["acc", "acc_low", "acc_high"]].to_numpy()],
-            "mIoU % [95 %]": [with_interval(*row) for row in rows[["miou", "miou_low", "miou_high"]].to_numpy()],
+            "ACC % [95 %]": [with_interval(*row) for row in lines[["acc", "acc_low", "acc_high"]].to_numpy()],
+            "mIoU % [95 %]": [with_interval(*row) for row in lines[["miou", "miou_low", "miou_high"]].to_numpy()],
             "paper ACC / mIoU": [
-                f"{fixed(row.published_acc)} / {fixed(row.published_miou)}" for row in rows.itertuples()
+                f"{fixed(line.published_acc)} / {fixed(line.published_miou)}" for line in lines.itertuples()
             ],
-            "segments": [fixed(value) for value in rows["segments"]],
-            "s / image": [fixed(value, 2) for value in rows["seconds_per_image"]],
-            "images": [image_count(row.images, row.failed, official_count) for row in rows.itertuples()],
+            "classes": [_class_count(line.classes, row) for line, row in zip(lines.itertuples(), rows, strict=True)],
+            "segments": [fixed(value) for value in lines["segments"]],
+            "s / image": [fixed(value, 2) for value in lines["seconds_per_image"]],
+            "images": [
+                image_count(line.images, line.failed, row.official_count)
+                for line, row in zip(lines.itertuples(), rows, strict=True)
+            ],
         }
-        if rows[["published_acc", "published_miou"]].isna().all(axis=None):
+        if lines[["published_acc", "published_miou"]].isna().all(axis=None):
             del cells["paper ACC / mIoU"]
-        blocks.append(f"{caption(protocol)}\n\n{pipe_table(cells)}")
-    blocks.append(f"{CLASS_AGNOSTIC}\n\n{pipe_table(_class_agnostic(overview, names))}")
-    caveats = [f"{caveat}\n" for caveat in [*coarse(overview["images"]), *mixed(overview)]]
-    return "\n".join([*blocks, *caveats])
+        blocks.append(f"{caption(str(protocol))}\n\n{pipe_table(cells)}")
+        last = lines, names
+    if last:
+        blocks.append(f"{CLASS_AGNOSTIC}\n\n{pipe_table(_class_agnostic(*last))}")
+    return blocks
 
 
-def _class_agnostic(overview: pd.DataFrame, names: Sequence[str]) -> dict[str, Sequence[str]]:
+def _without_classes(protocol: ProtocolName, lines: pd.DataFrame, names: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Columns of a protocol that needs no classes."""
+    columns: dict[str, Sequence[str]] = {"method": names}
+    for name in COLUMNS[protocol]:
+        decimals = 2 if name in BITS else 1
+        known = [each for each in (name, f"{name}_low", f"{name}_high") if each in lines]
+        ends = lines[known].reindex(columns=[name, f"{name}_low", f"{name}_high"]).to_numpy()
+        unit = "bits" if name in BITS else "%"
+        columns[f"{name} {unit}"] = [with_interval(value, low, high, decimals=decimals) for value, low, high in ends]
+    if protocol == "instances":
+        columns["FG-ARI with objects %"] = [fixed(value) for value in lines["fg_ari_with_objects"]]
+        columns["pictures without objects"] = [fixed(value, 0) for value in lines["without_objects"]]
+    columns["segments"] = [fixed(value) for value in lines["segments"]]
+    columns["images"] = [
+        image_count(images, failed, None) for images, failed in zip(lines["images"], lines["failed"], strict=True)
+    ]
+    return columns
+
+
+def scales_markdown(best: pd.DataFrame) -> str:
+    """Table of the best scale of each family, from `eval.results.scales.scales_table`."""
+    cells: dict[str, Sequence[str]] = {"family": list(best["family"]), "parameter": list(best["parameter"])}
+    titles = {
+        "covering_ods": "covering ODS",
+        "covering_ods_at": "at",
+        "covering_ois": "OIS",
+        "covering_best": "best",
+        "pri_ods": "PRI ODS",
+        "pri_ois": "PRI OIS",
+        "voi_ods": "VoI ODS",
+        "voi_ois": "VoI OIS",
+        "f_ods": "F ODS",
+        "f_ois": "F OIS",
+        "ap": "AP",
+    }
+    for name, title in titles.items():
+        fine = name.startswith("voi") or name.endswith("_at")
+        cells[title] = [
+            f"{value:g}" if name.endswith("_at") and pd.notna(value) else fixed(value, 1 + fine) for value in best[name]
+        ]
+    return f"{SCALES}\n\n{pipe_table(cells)}"
+
+
+def _class_count(count: int, row: Row) -> str:
+    """Number of classes that a mean is over: ``24 of 27``, or ``27``."""
+    return "-" if pd.isna(count) else f"{count}" if count == len(row.classes) else f"{count} of {len(row.classes)}"
+
+
+def _class_agnostic(lines: pd.DataFrame, names: Sequence[str]) -> dict[str, Sequence[str]]:
     """Columns of the scores without matching."""
-    rows = overview[overview["protocol"] == overview["protocol"].iloc[0]]
     columns: dict[str, Sequence[str]] = {"method": names}
     for name, (title, decimals) in {"ari": ("ARI %", 1), "voi": ("VoI bits", 2), "covering": ("covering %", 1)}.items():
-        ends = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy()
+        ends = lines[[name, f"{name}_low", f"{name}_high"]].to_numpy()
         columns[f"{title} [95 %]"] = [with_interval(value, low, high, decimals=decimals) for value, low, high in ends]
     return columns
 
@@ -74,10 +157,17 @@ def coarse(images: Iterable[int]) -> list[str]:
     return [f"Intervals over {fewest} images: coarse."] if fewest < FEW_IMAGES else []
 
 
-def mixed(overview: pd.DataFrame) -> list[str]:
+def mixed(rows: Sequence[Row]) -> list[str]:
     """A list with one caveat if the images of a table were evaluated on several devices; else empty."""
-    devices = sorted({device for cell in overview["device"].dropna() for device in cell.split(", ") if device})
+    devices = sorted({record.device for row in rows for record in row.evaluated})
     return [f"Evaluated on several devices: {', '.join(devices)}."] if len(devices) > 1 else []
+
+
+def _other_pictures(rows: Sequence[Row]) -> list[str]:
+    """A list with one caveat if rows of one data set have different pictures; else empty."""
+    pictures = {(row.dataset_name, tuple(record.picture for record in row.records)) for row in rows}
+    several = len(pictures) > len({name for name, _ in pictures})
+    return ["The rows were evaluated on different images; compare rows with care."] if several else []
 
 
 def fixed(value: float, decimals: int = 1, sign: str = "") -> str:

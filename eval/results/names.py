@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from eval.results.columns import setting_columns, setting_text
 
 if TYPE_CHECKING:
-    from eval.results.row_results import RowResults
-    from eval.rows import Row
+    from eval.runs import Row
 
 
-def telling_names(rows: Sequence[Row | RowResults]) -> list[str]:
+def telling_names(rows: Sequence[Row]) -> list[str]:
     """Names of the rows, with the settings that distinguish rows of the same name, such as ``K-Means-C, seed=3``.
 
     A value that more than half of the rows of a name share is left out.
@@ -30,13 +29,14 @@ def telling_names(rows: Sequence[Row | RowResults]) -> list[str]:
     return names
 
 
-def _telling_columns(namesakes: Sequence[Row | RowResults]) -> dict[str, tuple[str, ...]]:
+def _telling_columns(namesakes: Sequence[Row]) -> dict[str, tuple[str, ...]]:
     """Column -> its path in the settings, for each column that tells apart rows that are equal in earlier columns."""
     columns: dict[str, tuple[str, ...]] = {}
     apart = 1
-    # The side of the scored label map has no column.
+    # The side of the scored label map has no column, and neither has the code of a part.
     known = setting_columns(each.settings for each in namesakes)
-    for column, path in {**known, "protocol.size": ("scoring", "size")}.items():
+    further = {"protocol.size": ("scoring", "size"), "protocol.components": ("scoring", "components")}
+    for column, path in {**known, **further}.items():
         paths = [*columns.values(), path]
         kinds = len({tuple(setting_text(each.settings, path) for path in paths) for each in namesakes})
         if kinds > apart:

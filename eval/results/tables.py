@@ -7,7 +7,7 @@ Repeated runs differ only in the timings, ``seconds_per_image`` and ``seconds``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from eval.agreement import Agreement
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap, bootstrap_iou, bootstrap_mean, iou, mean_iou
-from eval.protocols import PROTOCOLS, ProtocolName
+from eval.protocol_scores import COLUMNS, scores_of
+from eval.protocols import REGION_PROTOCOLS, ProtocolName, needs_classes
+from eval.records import Record
 from eval.results.columns import (
     AGREEMENT,
     CONFUSION,
@@ -29,65 +31,60 @@ from eval.results.columns import (
     SCORES,
     SETTINGS,
     SUMMARY,
+    protocol_columns,
     setting_columns,
     setting_text,
 )
-from eval.results.markdown import markdown
+from eval.results.markdown import markdown, scales_markdown
 from eval.results.names import telling_names
-from eval.results.row_results import RowResults
+from eval.runs import Row
 from eval.scores import confusion_matrix
 from eval.storage.files import write_text
-from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, SUMMARY_MD
-from eval.storage.records import Record
+from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SCALES_CSV, SUMMARY_CSV, TABLE_MD
 
 PERCENT = 100
 SCALES = {"ari": PERCENT, "voi": 1, "covering": PERCENT}
 """Factors of the class-agnostic scores in tables: percent, but bits for the variation of information."""
-TABLES = (SUMMARY_CSV, SUMMARY_MD, PER_CLASS_CSV, PER_IMAGE_CSV, CONFUSION_CSV)
-"""Files that `write_tables` writes."""
 
 
-def write_tables(
-    folder: Path,
-    results: Sequence[RowResults],
-    classes: Sequence[str],
-    protocols: Sequence[ProtocolName] = PROTOCOLS,
-    official_count: int | None = None,
-) -> str:
-    """Writes the files `TABLES`, each atomically.
+def write_tables(folder: Path, rows: Sequence[Row], scale: str | None = None) -> str:
+    """Writes ``summary.csv``, ``table.md`` and the tables by class, image and matched class, each atomically.
 
     Args:
         folder: an existing folder.
-        results: results of each row, in order.
-        classes: class names; the position is the label.
-        protocols: scores to report.
-        official_count: number of images in the published evaluation; None if the data set has none.
+        rows: the rows, in order.
+        scale: the setting in which rows of one family differ; None: see `eval.results.scales.families`.
 
     Returns:
-        The text of ``summary.md``, which also lines up in a terminal.
+        The text of ``table.md``, which also lines up in a terminal.
     """
-    overview = summary(results, protocols)
-    text = markdown(overview, telling_names(results), official_count)
+    overview, names = summary(rows), telling_names(rows)
+    text = markdown(overview, rows, names)
     write_csv(folder / SUMMARY_CSV, overview)
-    write_csv(folder / PER_CLASS_CSV, per_class(results, classes, protocols))
-    write_csv(folder / PER_IMAGE_CSV, per_image(results, protocols))
-    write_csv(folder / CONFUSION_CSV, confusion(results, classes, protocols))
-    write_text(folder / SUMMARY_MD, text)
+    write_csv(folder / PER_CLASS_CSV, per_class(rows, names))
+    write_csv(folder / PER_IMAGE_CSV, per_image(rows, names))
+    write_csv(folder / CONFUSION_CSV, confusion(rows, names))
+    if any(protocol in REGION_PROTOCOLS for row in rows for protocol in row.protocols):
+        from eval.results.scales import scales_table  # takes a second to import
+
+        best = scales_table([row for row in rows if set(row.protocols) & {*REGION_PROTOCOLS}], scale)
+        write_csv(folder / SCALES_CSV, best)
+        text += "\n" + scales_markdown(best)
+    write_text(folder / TABLE_MD, text)
     return text
 
 
-def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
+def summary(rows: Sequence[Row]) -> pd.DataFrame:
     """Makes a line for each row and protocol. Columns `SUMMARY`, then those that `setting_columns` adds.
 
-    Arguments as in `write_tables`. ``number`` is the number of the row in all tables, counted from 0.
-
-    ``images`` counts evaluated images, ``failed`` failed ones. ``*_low`` and ``*_high`` are the ends of the 95 %
-    bootstrap interval over the images; a single image has none. Published numbers are only in the lines of
-    ``official``, the protocol of the paper. ``device`` and ``dtype`` list all values in the records.
+    ``number`` is the number of the row in all tables, counted from 0. ``images`` counts evaluated images, ``failed``
+    failed ones. ``classes`` is the number of classes that the mean of mIoU is over. ``*_low`` and ``*_high`` are the
+    ends of the 95 % bootstrap interval over the images; a single image has none. Published numbers are only in the
+    lines of ``official``, the protocol of the paper. ``device`` and ``dtype`` list all values in the records.
     """
     lines = []
-    columns = setting_columns(row.settings for row in results)
-    for number, row in enumerate(results):
+    columns = setting_columns(row.settings for row in rows)
+    for number, row in enumerate(rows):
         evaluated = row.evaluated
         shared: dict[str, Any] = {
             "number": number,
@@ -95,40 +92,42 @@ def summary(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = P
             **{name: setting_text(row.settings, path) for name, path in columns.items()},
             "images": len(evaluated),
             "failed": len(row.failed),
-            **{name: _listed_once(record.get(name) for record in evaluated) for name in MADE_ON},
+            **{name: _listed_once(getattr(record, name) for record in evaluated) for name in MADE_ON},
             "backbone_weights": setting_text(row.settings, ("backbone", "weights_name")),
         }
         if evaluated:
-            shared["segments"] = np.mean([record["segments"] for record in evaluated])
+            shared["segments"] = np.mean([record.segments for record in evaluated])
             shared["seconds_per_image"] = np.mean([_seconds(record) for record in evaluated])
-        for protocol in protocols:
+        for protocol in row.protocols:
             published = row.published if protocol == "official" and row.published else {}
             lines.append(
                 {
                     **shared,
                     "protocol": protocol,
-                    **_scores(row.counts(protocol)),
-                    **_agreement(row.agreement),
+                    **_protocol_scores(row, protocol),
                     **{f"published_{metric}": value for metric, value in published.items()},
                 }
             )
-    numbers = dict.fromkeys([*SCORES, *PUBLISHED, "seconds_per_image"], float)
+    scores = protocol_columns(protocol for row in rows for protocol in row.protocols)
+    numbers = dict.fromkeys([*SCORES, *PUBLISHED, "seconds_per_image", *scores], float)
     further = [name for name in columns if name not in SETTINGS]
-    return pd.DataFrame(lines, columns=[*SUMMARY, *further]).astype(numbers)
+    return pd.DataFrame(lines, columns=[*SUMMARY, *scores, *further]).astype({**numbers, "classes": "Int64"})
 
 
-def per_class(
-    results: Sequence[RowResults], classes: Sequence[str], protocols: Sequence[ProtocolName] = PROTOCOLS
-) -> pd.DataFrame:
-    """Makes a line for each row (`telling_names`), protocol and class: `PER_CLASS`. Arguments as in `write_tables`.
+def per_class(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
+    """Makes a line for each row, protocol and class: `PER_CLASS`.
 
     ``iou_low`` and ``iou_high`` are the ends of the 95 % bootstrap interval over the images; a single image has none.
     ``tp``, ``fp`` and ``fn`` are pixels; ``images`` is the number of images that contain the class.
+
+    Args:
+        rows: the rows.
+        names: their `telling_names`.
     """
-    parts = []
-    for number, (name, row) in enumerate(zip(telling_names(results), results, strict=True)):
-        for protocol in protocols:
-            counts = row.counts(protocol)
+    parts = [pd.DataFrame(columns=PER_CLASS)]
+    for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+        for protocol in filter(needs_classes, row.protocols):
+            counts, classes = row.counts(protocol), row.classes
             total = sum(counts, Counts.zeros(len(classes)))
             ends = np.full((len(classes), 2), np.nan)
             if len(counts) > 1:
@@ -148,55 +147,58 @@ def per_class(
                 "images": sum((image.tp + image.fn > 0 for image in counts), np.zeros_like(total.tp)),
             }
             parts.append(pd.DataFrame(columns, columns=PER_CLASS))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def per_image(results: Sequence[RowResults], protocols: Sequence[ProtocolName] = PROTOCOLS) -> pd.DataFrame:
-    """Makes a line for each row (`telling_names`), protocol and image: `PER_IMAGE`. Arguments as in `write_tables`.
+def per_image(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
+    """Makes a line for each row, protocol and image: `PER_IMAGE`. Arguments as in `per_class`.
 
     ``tp``, ``fp`` and ``fn`` list pixels in the order of ``class_id``, such as ``[0,512,0]``. ``acc`` and ``miou`` are
     scores of this image. The scores in `summary` are not means of them: they come from the sums of ``tp``, ``fp`` and
     ``fn``. A failed image has a ``reason`` and no numbers.
     """
     lines = []
-    for number, (name, row) in enumerate(zip(telling_names(results), results, strict=True)):
-        for protocol in protocols:
-            scores = zip(row.counts(protocol), row.agreement, strict=True)
+    for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+        for protocol in row.protocols:
+            scores = zip(row.counts(protocol), row.agreement, strict=True) if needs_classes(protocol) else iter(())
+            others = {} if needs_classes(protocol) else scores_of(row, protocol).pictures
+            place = iter(range(len(row.evaluated)))
             for record in row.records:
-                line = {
-                    "number": number,
-                    "row": name,
-                    "protocol": protocol,
-                    **{name: record.get(name) for name in ("image", "status", "reason", "segments")},
-                }
-                if record["status"] == "ok":
+                line = {"number": number, "row": name, "protocol": protocol, "image": record.picture}
+                line |= {"status": record.status, "reason": record.reason or None}
+                if record.ok:
+                    line |= {"segments": record.segments, "seconds": _seconds(record)}
+                if record.ok and others:
+                    number_of_picture = next(place)
+                    line |= {name: values[number_of_picture] for name, values in others.items()}
+                if record.ok and needs_classes(protocol):
                     image, agreement = next(scores)
                     line |= {
                         "labelled": image.labelled,
                         "acc": PERCENT * accuracy(image),
                         "miou": PERCENT * mean_iou(image),
                         **{name: SCALES[name] * getattr(agreement, name) for name in AGREEMENT},
-                        "seconds": _seconds(record),
                         **{name: _listed(getattr(image, name)) for name in ("tp", "fp", "fn")},
                     }
                 lines.append(line)
     numbers = {**dict.fromkeys(("segments", "labelled"), "Int64"), **dict.fromkeys(AGREEMENT, float)}
-    numbers |= dict.fromkeys(("acc", "miou", "seconds"), float)
-    return pd.DataFrame(lines, columns=PER_IMAGE).astype(numbers)
+    protocols = dict.fromkeys(protocol for row in rows for protocol in row.protocols)
+    further = [name for each in protocols for name in COLUMNS.get(each, ()) if name not in PER_IMAGE]
+    numbers |= dict.fromkeys(("acc", "miou", "seconds", *further), float)
+    return pd.DataFrame(lines, columns=[*PER_IMAGE, *further]).astype(numbers)
 
 
-def confusion(
-    results: Sequence[RowResults], classes: Sequence[str], protocols: Sequence[ProtocolName] = PROTOCOLS
-) -> pd.DataFrame:
-    """Makes a line for each row (`telling_names`), protocol, and pair of true and matched class that share pixels.
+def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
+    """Makes a line for each row, protocol, and pair of true and matched class that share pixels.
 
-    Columns `CONFUSION`. Arguments as in `write_tables`. ``matched`` is the class of the segment; it is empty if the
+    Columns `CONFUSION`. Arguments as in `per_class`. ``matched`` is the class of the segment; it is empty if the
     segment has no class.
     """
     lines: list[tuple[Any, ...]] = []
-    for number, (name, row) in enumerate(zip(telling_names(results), results, strict=True)):
-        for protocol in protocols if row.tables else ():
-            matrix = confusion_matrix(row.tables, protocol, row.background)
+    for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+        classes = row.classes
+        for protocol in filter(needs_classes, row.protocols if row.tables() else ()):
+            matrix = confusion_matrix(row.tables(), protocol, row.background, row.reads_files)
             for label, matched in np.argwhere(matrix).tolist():
                 other = (matched, classes[matched]) if matched < len(classes) else (None, None)
                 lines.append((number, name, protocol, label, classes[label], *other, matrix[label, matched]))
@@ -218,7 +220,14 @@ def _listed(pixels: NDArray[np.int64]) -> str:
 
 
 def _seconds(record: Record) -> float:
-    return record["seconds"]["attention"] + record["seconds"]["segment"]
+    return record.seconds["attention"] + record.seconds["segment"]
+
+
+def _protocol_scores(row: Row, protocol: ProtocolName) -> Mapping[str, float]:
+    """Scores of a row under a protocol, and the ends of their intervals."""
+    if needs_classes(protocol):
+        return _scores(row.counts(protocol)) | _agreement(row.agreement)
+    return scores_of(row, protocol).of_set
 
 
 def _agreement(images: Sequence[Agreement]) -> dict[str, float]:
@@ -239,7 +248,11 @@ def _scores(counts: Sequence[Counts]) -> dict[str, float]:
     if not counts:
         return {}
     total = sum(counts[1:], counts[0])
-    scores = {"acc": PERCENT * accuracy(total), "miou": PERCENT * mean_iou(total)}
+    scores = {
+        "acc": PERCENT * accuracy(total),
+        "miou": PERCENT * mean_iou(total),
+        "classes": int(np.isfinite(iou(total)).sum()),
+    }
     if len(counts) == 1:
         return scores
     acc, miou = bootstrap(

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+LONGEST_WAIT = 60.0
+"""Seconds that `locked_shortly` waits."""
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -49,6 +53,21 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def locked_shortly(path: Path) -> Iterator[None]:
+    """Context in which no other process can lock ``path``; waits for the other process, which takes milliseconds."""
+    deadline = time.monotonic() + LONGEST_WAIT
+    while True:
+        try:
+            with locked(path):
+                yield
+                return
+        except Locked:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _soft_lock(path: Path) -> SoftFileLock:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
+from eval.code import project_code
+from eval.records import RecordError
 from eval.storage.files import write_text
 from eval.storage.layout import PROVENANCE
-from eval.storage.records import RecordError
 
 RUNS = "runs"
 """Key of the dates and command lines of processes with the same facts."""
-
-PACKAGES = (
-    *("torch", "diffusers", "transformers", "safetensors", "numpy", "scipy", "scikit-learn", "pillow"),
-    *("pycocotools", "pandas", "hydra-core", "omegaconf"),
-)
 
 
 def read_provenance(folder: Path) -> list[dict[str, Any]]:
@@ -97,9 +93,9 @@ def _process() -> dict[str, Any]:
 
     return {
         "git_commit": _git_commit(),
-        "code": _code(),
+        "code": project_code(),
         "python": platform.python_version(),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": _versions(),
         "hardware": {
             "machine": platform.machine(),
             "system": platform.system(),
@@ -110,18 +106,11 @@ def _process() -> dict[str, Any]:
     }
 
 
-def _code() -> str:
-    """sha256 (hex) of the Python files of the packages that make records."""
-    root = Path(__file__).resolve().parents[2]
-    files = sorted(file for room in ("datasets", "diffseg", "eval") for file in (root / room).rglob("*.py"))
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _versions() -> dict[str, str]:
+    """Versions of the installed packages whose modules this process has loaded, sorted by name."""
+    loaded = {name.partition(".")[0] for name in sys.modules}
+    packages = {name for module, names in packages_distributions().items() if module in loaded for name in names}
+    return {name: version(name) for name in sorted(packages, key=str.lower)}
 
 
 def _git_commit() -> str | None:

@@ -1,134 +1,149 @@
-"""Trackers copy the results of a run to another place, such as wandb, while it runs. They do not change any result."""
+"""`Tracking` computes the scores to log, and lets no error of a tracker stop a run."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import pandas as pd
 
 from diffseg.texts import on_one_line
-from eval.protocols import ProtocolName
-from eval.results.row_results import RowResults
-from eval.storage.records import Record
+from eval.records import Record
+from eval.results.columns import SCORES
+from eval.runs import Row
+from eval.tracking.scores import RunningScores
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RunFacts:
-    """Facts about a run, for trackers.
+class RowTracker(Protocol):
+    """Tracks one row."""
 
-    Attributes:
-        folder: the existing results folder.
-        rows: its rows, in the order of the tables, without records.
-        classes: class names; the position is the label.
-        report: protocols to show.
-        pictures: number of pictures in the run.
-        sweep: folder of the sweep if the run is a job; None for a single run.
-        point: the values that distinguish the job from the other jobs of its sweep.
-        shared: key of a row that other jobs of the sweep also have -> True if an earlier job has it.
-    """
+    def record(self, scores: Mapping[str, Any], live: bool) -> None:
+        """Receives `RunningScores.add` of a picture. ``live``: False if an earlier process may have logged it."""
 
-    folder: Path
-    rows: Sequence[RowResults]
-    classes: Sequence[str]
-    report: Sequence[ProtocolName]
-    pictures: int
-    sweep: Path | None = None
-    point: str = ""
-    shared: Mapping[str, bool] = field(default_factory=dict)
-
-
-class Tracking(Protocol):
-    """Tracks one run."""
-
-    def record(self, record: Record) -> None:
-        """Receives each record of the run's rows: first those of earlier processes, then new ones."""
-        ...
-
-    def finish(self) -> None:
-        """Called when the tables and panels have been written."""
-        ...
+    def finish(self, final: Mapping[str, float], panels: Sequence[Path], per_class: pd.DataFrame | None) -> None:
+        """Receives what `Tracking.finish` gets."""
 
     def close(self, failed: bool) -> None:
-        """Called when the run has ended.
-
-        Args:
-            failed: True if the run was interrupted or stopped by an error.
-        """
-        ...
+        """Releases everything. ``failed``: the run was interrupted or stopped by an error."""
 
 
 class Tracker(Protocol):
-    """A dataclass named by a ``conf/tracker/*.yaml``."""
+    """A frozen dataclass named by a ``conf/tracker/*.yaml``."""
 
-    def open(self, run: RunFacts) -> Tracking:
-        """Begins to track a run."""
-        ...
+    def start(self, row: Row, name: str, folder: Path, token: str) -> RowTracker | None:
+        """Begins to track a row; None: it shall not be tracked.
 
-
-class NoTracking:
-    """Tracking that does nothing."""
-
-    def record(self, record: Record) -> None:
-        """Does nothing."""
-
-    def finish(self) -> None:
-        """Does nothing."""
-
-    def close(self, failed: bool) -> None:
-        """Does nothing."""
+        Args:
+            row: the row.
+            name: its name, which no other row of the run has.
+            folder: the existing results folder.
+            token: `eval.runs.Run.token`, which tells the folder from one that had its place before.
+        """
 
 
 @dataclass(frozen=True)
 class NoTracker:
     """Tracker that copies nothing."""
 
-    def open(self, run: RunFacts) -> Tracking:
-        """Returns tracking that does nothing."""
-        return NoTracking()
+    def start(self, row: Row, name: str, folder: Path, token: str) -> None:
+        """Does nothing."""
 
 
-class SafeTracking:
-    """Tracking whose errors do not stop the run. After the first error, it warns in one line and stops tracking.
+class Tracking:
+    """Tracks the rows of a run. After the first error of the tracker, it warns in one line and stops tracking.
 
-    Does not catch Ctrl+C.
+    Lets Ctrl+C through.
 
     Args:
-        begin: begins to track, such as ``lambda: tracker.open(...)``.
+        tracker: the tracker of the configuration.
+        folder, token: as in `Tracker.start`.
     """
 
-    def __init__(self, begin: Callable[[], Tracking]) -> None:
-        self._tracking: Tracking = NoTracking()
+    def __init__(self, tracker: Tracker, folder: Path, token: str) -> None:
+        # Absolute: a later upload from another folder finds the files.
+        self._tracker, self._folder, self._token = tracker, folder.resolve(), token
+        self._rows: dict[str, tuple[RowTracker, RunningScores]] = {}
         self._stopped = False
-        self._attempt(lambda: self._open(begin))
 
-    def record(self, record: Record) -> None:
-        """See `Tracking.record`."""
-        if not self._stopped:
-            self._attempt(lambda: self._tracking.record(record))
+    def start(self, row: Row, name: str) -> None:
+        """Begins to track a row, and shows its records so far to the tracker. Arguments as in `Tracker.start`."""
+        self._attempt(lambda: self._start(row, name))
 
-    def finish(self) -> None:
-        """See `Tracking.finish`."""
-        if not self._stopped:
-            self._attempt(self._tracking.finish)
+    def record(self, row: Row, record: Record) -> None:
+        """Logs a new record of a row."""
+        self._attempt(lambda: self._record(row, record))
 
-    def close(self, failed: bool) -> None:
-        """See `Tracking.close`. Tracking that has failed is closed, too, so that it releases its resources."""
-        self._attempt(lambda: self._tracking.close(failed or self._stopped))
+    def finish(
+        self, row: Row, final: Mapping[str, float], panels: Sequence[Path] = (), per_class: pd.DataFrame | None = None
+    ) -> None:
+        """Logs what is known only at the end of a run.
 
-    def _open(self, begin: Callable[[], Tracking]) -> None:
-        self._tracking = begin()
+        Args:
+            row: a row that has been started.
+            final: name -> score, see `final_scores`.
+            panels: pictures to show, the overview first.
+            per_class: the row's lines of ``per_class.csv``.
+        """
+        if row.key in self._rows:
+            self._attempt(lambda: self._rows[row.key][0].finish(final, panels, per_class))
+
+    def close(self, failed: bool = False) -> None:
+        """Ends the tracking. ``failed``: the run was interrupted or stopped by an error."""
+        failed = failed or self._stopped
+        for tracked, _ in self._rows.values():
+            try:
+                tracked.close(failed)
+            except Exception as error:  # the other rows are closed, too
+                self._stop(error)
+
+    def _start(self, row: Row, name: str) -> None:
+        tracked = None if row.key in self._rows else self._tracker.start(row, name, self._folder, self._token)
+        if tracked is None:
+            return
+        scores = RunningScores(row)
+        self._rows[row.key] = tracked, scores
+        for record in row.records:
+            tracked.record(scores.add(record), live=False)
+
+    def _record(self, row: Row, record: Record) -> None:
+        if row.key in self._rows:
+            tracked, scores = self._rows[row.key]
+            tracked.record(scores.add(record), live=True)
 
     def _attempt(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception as error:  # no error of a tracker may stop the run
-            if not self._stopped:
-                logger.warning("tracking stopped: %s; results are unaffected", one_line(error))
-            self._stopped = True
+        if not self._stopped:
+            try:
+                step()
+            except Exception as error:  # no error of a tracker may stop the run
+                self._stop(error)
+
+    def _stop(self, error: Exception) -> None:
+        if not self._stopped:
+            logger.warning("tracking stopped: %s; results are unaffected", one_line(error))
+        self._stopped = True
+
+
+def final_scores(lines: pd.DataFrame) -> dict[str, float]:
+    """The scores of a finished row under the names that trackers log.
+
+    Args:
+        lines: the row's lines of `eval.runs.Run.table`, one for each protocol.
+
+    Returns:
+        ``final/images``, ``final/failed``, ``final/segments``, ``final/seconds_per_image``, and
+        ``final/PROTOCOL/SCORE`` for every other score of ``summary.csv``, with the ends of its interval. Empty cells
+        are left out.
+    """
+    first, *_ = rows = lines.to_dict("records")
+    final = {f"final/{name}": first[name] for name in ("images", "failed", "segments", "seconds_per_image")}
+    for line in rows:
+        final |= {f"final/{line['protocol']}/{name}": line[name] for name in SCORES if name != "segments"}
+    return {name: value for name, value in final.items() if pd.notna(value)}
 
 
 def one_line(error: Exception) -> str:

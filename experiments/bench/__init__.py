@@ -1,1 +1,1 @@
-"""Measures the lines of ``make bench``, one module per subject; `experiments.benchmark` runs them."""
+"""Lines of ``make bench``; `experiments.benchmark` runs them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from torch import Tensor
 from diffseg import aggregate
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
-from diffseg.backbones.weights.single_file import ARCHITECTURES
 from diffseg.precision import weights_dtype
 from experiments.bench.tiny_sd import PROMPT_LENGTH
 
@@ -23,6 +21,8 @@ CHANNELS = 24
 GRID = 8  # regions along a side of the picture
 NOISE = 0.03
 SHARPNESS = 6.0  # of the softmax
+PROMPT_WIDTH = 768  # of Stable Diffusion v1.4
+VAE_WIDTHS = (128, 256, 512, 512)
 
 
 def attention_maps(side: int, seed: int = 0) -> dict[int, Tensor]:
@@ -31,11 +31,11 @@ def attention_maps(side: int, seed: int = 0) -> dict[int, Tensor]:
     weights = 1 / torch.arange(1, CHANNELS + 1)
     coarse = weights.view(-1, 1, 1) * torch.randn(1, CHANNELS, GRID, GRID, generator=generator)
     maps = {}
-    for each in (side, side // 2, side // 4, side // 8):
-        smooth = F.interpolate(coarse, (each, each), mode="bicubic", align_corners=False)
+    for length in (side, side // 2, side // 4, side // 8):
+        smooth = F.interpolate(coarse, (length, length), mode="bicubic", align_corners=False)
         detail = NOISE * torch.randn(smooth.shape, generator=generator)
         features = F.normalize((smooth + detail).flatten(2)[0].T, dim=1)
-        maps[each] = (SHARPNESS * features @ features.T).softmax(dim=1)
+        maps[length] = (SHARPNESS * features @ features.T).softmax(dim=1)
     return maps
 
 
@@ -44,10 +44,21 @@ def aggregated_attention(side: int, seed: int = 0) -> Tensor:
     return aggregate(attention_maps(side, seed))
 
 
-def on_random_weights(kind: Any, config: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> Any:
-    """Builds a module with small random weights. The default initialisation of torch would take most of a minute."""
+def stable_diffusion(spec: StableDiffusion, device: str) -> UNetAttention:
+    """Stable Diffusion v1.4 with random weights. Its cost does not depend on the weights."""
+    torch.manual_seed(0)
     with torch.device("meta"):
-        module = kind(**config)
+        blocks = ("DownEncoderBlock2D",) * len(VAE_WIDTHS)
+        vae = AutoencoderKL(block_out_channels=VAE_WIDTHS, down_block_types=blocks, layers_per_block=2)
+        unet = UNet2DConditionModel(cross_attention_dim=PROMPT_WIDTH)  # the other defaults are those of v1.4
+    del vae.decoder  # as `diffseg.backbones.unet_loading.load` does
+    prompt = torch.randn(1, PROMPT_LENGTH, PROMPT_WIDTH)
+    modules = _filled(vae, weights_dtype(spec.vae_dtype)), _filled(unet, weights_dtype(spec.dtype))
+    return UNetAttention(*modules, prompt, spec, torch.device(device))
+
+
+def _filled(module: Any, dtype: torch.dtype) -> Any:
+    """Fills a module with small random weights. The default initialisation of torch would take most of a minute."""
     module.to_empty(device="cpu").eval().requires_grad_(False)
     for name, weight in module.named_parameters():
         if weight.ndim > 1:
@@ -57,14 +68,3 @@ def on_random_weights(kind: Any, config: Mapping[str, Any], dtype: torch.dtype =
         if "attn1.to_q" in name or "attn1.to_k" in name:
             weight *= 4  # without it, random layers attend to everything alike
     return torch.nn.Module.to(module, dtype)  # `to` of diffusers warns about every dtype
-
-
-def stable_diffusion(spec: StableDiffusion, device: str) -> UNetAttention:
-    """Stable Diffusion v1.4 with random weights. Its cost does not depend on the weights."""
-    torch.manual_seed(0)
-    architecture = ARCHITECTURES["sd1"]
-    vae = on_random_weights(AutoencoderKL, architecture.vae, weights_dtype(spec.vae_dtype))
-    del vae.decoder  # as `diffseg.backbones.unet_loading.load` does
-    unet = on_random_weights(UNet2DConditionModel, architecture.unet, weights_dtype(spec.dtype))
-    prompt = torch.randn(1, PROMPT_LENGTH, architecture.unet["cross_attention_dim"])
-    return UNetAttention(vae, unet, prompt, spec, torch.device(device))

@@ -1,22 +1,17 @@
-"""Defines a line of the benchmark and measures time and memory."""
+"""Defines a line of the benchmark, measures times, and prints the table."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 
-MB = 1e6
-GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 NO_CUDA = "unmeasured: no CUDA device"
-# Linux only: these files read and reset the peak memory of a process.
-STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-RESET_PEAK = "5"
+HEADER = ("line", "ours", "alternative", "ours/alt.", "goal", "met", "note")
 
 
 @dataclass(frozen=True)
@@ -25,13 +20,12 @@ class Line:
 
     Attributes:
         name: begins with the name of its group.
-        unit: unit of ``ours``, ``theirs``, ``goal`` and ``floor``.
+        unit: unit of ``ours``, ``theirs`` and ``goal``.
         ours: figure of this code; None: unmeasured, and ``note`` says why.
         theirs: figure of the alternative, measured in the same run.
         against: name of the alternative.
         goal: upper bound of ours; lower bound if ``more_is_better``.
         goal_ratio: upper bound of ours divided by theirs.
-        floor: figure of the unavoidable part alone, measured in the same run.
         note: remark.
     """
 
@@ -42,7 +36,6 @@ class Line:
     against: str = ""
     goal: float | None = None
     goal_ratio: float | None = None
-    floor: float | None = None
     more_is_better: bool = False
     note: str = ""
 
@@ -65,31 +58,22 @@ class Line:
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of all lines.
-
-    Attributes:
-        quick: use small inputs. This shows that the lines run, not how fast.
-        repeats: number of times each call is timed; the median counts.
-        golden: folder of reference results of the authors' code.
-    """
+    """Options of all lines: ``quick`` for small inputs; ``repeats`` of each timed call, of which the median counts."""
 
     quick: bool = False
     repeats: int = 5
-    golden: Path = GOLDEN
 
 
-def seconds(
-    calls: Mapping[str, Callable[[], Any]], repeats: int, device: str = "cpu", warm_up: bool = True
-) -> dict[str, float]:
+def seconds(calls: Mapping[str, Callable[[], Any]], repeats: int, device: str = "cpu") -> dict[str, float]:
     """Median time of each call, after a warm-up. The calls take turns, so that a slow moment affects all."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(repeats + warm_up):
+    for number in range(repeats + 1):
         for name, call in calls.items():
             _wait(device)
             start = time.perf_counter()
             call()
             _wait(device)
-            if number >= warm_up:
+            if number:
                 times[name].append(time.perf_counter() - start)
     return {name: median(values) for name, values in times.items()}
 
@@ -99,21 +83,27 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def peak_bytes(call: Callable[[], Any], device: str = "cpu") -> int | None:
-    """Peak memory during the call: of the process for a CPU (Linux), of torch's tensors for CUDA. None: unknown."""
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        call()
-        _wait(device)
-        return torch.cuda.max_memory_allocated()
-    if not CLEAR_REFS.exists():
-        return None
-    CLEAR_REFS.write_text(RESET_PEAK, encoding="ascii")
-    call()
-    (peak,) = (line.split()[1] for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
-    return int(peak) * 1024
+def table(lines: Sequence[Line]) -> str:
+    """Text of the table, with aligned columns."""
+    rows = [HEADER, *(_cells(line) for line in lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def absent(device: str) -> bool:
-    """True if this machine lacks the device, "cpu" or "cuda"."""
-    return device == "cuda" and not torch.cuda.is_available()
+def _cells(line: Line) -> tuple[str, ...]:
+    goal = "" if line.goal is None else f"{'>=' if line.more_is_better else '<='} {_figure(line.goal)} {line.unit}"
+    if line.goal_ratio is not None:
+        goal = f"<= {line.goal_ratio:g} x alt."
+    return (
+        line.name,
+        "" if line.ours is None else f"{_figure(line.ours)} {line.unit}",
+        "" if line.theirs is None else f"{_figure(line.theirs)} {line.unit} ({line.against})",
+        "" if line.ratio is None else f"{line.ratio:.2f}",
+        goal,
+        {True: "yes", False: "NO", None: ""}[line.met],
+        line.note,
+    )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""Writes a table of the paper with our rows added: ``table.csv``, ``table.md`` and ``table.tex``."""
+"""Writes ``table.tex`` of a run: a table of the paper with our rows added, or our rows alone."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 import pandas as pd
 
+from eval.protocols import needs_classes
+from eval.results.latex import latex_table
 from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval
-from eval.results.row_results import RowResults
-from eval.results.tables import summary, write_csv
+from eval.results.names import telling_names
+from eval.results.tables import summary
+from eval.runs import Row
 from eval.storage.files import write_text
-from experiments.paper.latex import latex_table
+from eval.storage.layout import TABLE_TEX
 from experiments.paper.published import REQUIREMENTS, published_table
 from experiments.paper.seeds import key_without_seed
 
-PAPER_TABLES = ("table.csv", "table.md", "table.tex")
-"""Files that `write_paper_table` writes."""
 MEASURED = ("acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high")
 PAPER_COLUMNS = (
     *("method", "resolution", *REQUIREMENTS.values(), "published_acc", "published_miou"),
@@ -28,19 +29,20 @@ MARKS = ("†", "‡", "§", "¶")
 FAILED_SHOWN = 10
 
 
-def write_paper_table(folder: Path, published: str, results: Sequence[RowResults], official_count: int | None) -> str:
-    """Writes the three files, each atomically.
+def write_tex_table(folder: Path, published: str | None, results: Sequence[Row]) -> str:
+    """Writes ``table.tex``: the paper's table with our rows, or one table for each data set and frame.
+
+    Returns the paper's table with our rows as Markdown; "" without published numbers.
 
     Args:
         folder: an existing folder.
-        published: name of the paper's table, see `published_table`.
-        results: results of our rows, in order. Rows that differ only in the seed become one row.
-        official_count: number of images in the published evaluation; None if the data set has none.
-
-    Returns:
-        The text of ``table.md``, which also lines up in a terminal.
+        published: name of the paper's table, see `published_table`; None: no paper.
+        results: our rows, in order. Rows that differ only in the seed become one row.
     """
-    table = paper_table(published, results, official_count)
+    if published is None:
+        write_text(folder / TABLE_TEX, "\n".join(_plain_tables(folder, results)))
+        return ""
+    table = paper_table(published, results, results[0].official_count)
     dataset = results[0].settings["dataset"]
     caption = (
         f"{published}: published numbers, and ours on {dataset['name']} (labels: {dataset['label_source']}). In %, "
@@ -52,18 +54,38 @@ def write_paper_table(folder: Path, published: str, results: Sequence[RowResults
     caveats = coarse(table["images"].dropna())
     footnotes = [*_notes(table), *_shortcomings(table), *caveats, *_failures(results)]
     text = "\n".join([caption, "", pipe_table(cells), *(f"{note}\n" for note in footnotes)])
-    write_csv(folder / "table.csv", table)
-    write_text(folder / "table.md", text)
-    write_text(folder / "table.tex", latex_table(caption, cells, int(table["images"].isna().sum()), footnotes))
+    above = int(table["images"].isna().sum())
+    write_text(folder / TABLE_TEX, latex_table(caption, cells, published, above, footnotes))
     return text
 
 
-def paper_table(published: str, results: Sequence[RowResults], official_count: int | None) -> pd.DataFrame:
+def _plain_tables(folder: Path, rows: Sequence[Row]) -> list[str]:
+    """A LaTeX table for each data set and frame, without published numbers."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.dataset_name, row.frame), []).append(row)
+    tables = []
+    for (dataset, frame), group in groups.items():
+        overview = summary(group).set_index(["number", "protocol"])
+        cells: dict[str, list[str]] = {"method": telling_names(group)}
+        for protocol in dict.fromkeys(name for row in group for name in row.protocols if needs_classes(name)):
+            for score, heading in (("acc", "ACC"), ("miou", "mIoU")):
+                ends = [overview.reindex([(number, protocol)]).iloc[0] for number in range(len(group))]
+                cells[f"{heading} {protocol}"] = [
+                    with_interval(line[score], line[f"{score}_low"], line[f"{score}_high"]) for line in ends
+                ]
+        cells["images"] = [image_count(len(row.evaluated), len(row.failed), row.official_count) for row in group]
+        caption = f"{dataset} ({frame}), in %, with 95 % intervals over the images."
+        tables.append(latex_table(caption, cells, f"{folder.name}-{dataset}-{frame}"))
+    return tables
+
+
+def paper_table(published: str, results: Sequence[Row], official_count: int | None) -> pd.DataFrame:
     """A row for each method and resolution: first the published ones that were not run, then ours.
 
-    Columns `PAPER_COLUMNS`. Arguments as in `write_paper_table`. ``acc`` and ``miou`` are our scores in percent. If a
-    method has several seeds, they and the ends of their intervals are means over the seeds, ``*_deviation`` is the
-    standard deviation, and ``images`` is the smallest number of images.
+    Columns `PAPER_COLUMNS`. Arguments as in `write_tex_table`; ``official_count``: see `eval.runs.Row`. ``acc`` and
+    ``miou`` are our scores in percent. If a method has several seeds, they and the ends of their intervals are means
+    over the seeds, ``*_deviation`` is the standard deviation, and ``images`` is the smallest number of images.
     """
     prior = {(row["method"], row["resolution"]): row for row in published_table(published).to_dict("records")}
     ours = []
@@ -79,15 +101,15 @@ def paper_table(published: str, results: Sequence[RowResults], official_count: i
     return table.astype(dict.fromkeys(("seeds", "images", "official_images", "failed"), "Int64"))
 
 
-def _seeds_together(results: Iterable[RowResults]) -> list[list[RowResults]]:
+def _seeds_together(results: Iterable[Row]) -> list[list[Row]]:
     """Groups the rows that differ only in the seed, in order."""
-    groups: dict[str, list[RowResults]] = {}
+    groups: dict[str, list[Row]] = {}
     for each in results:
         groups.setdefault(key_without_seed(each), []).append(each)
     return list(groups.values())
 
 
-def _measured(seeds: Sequence[RowResults]) -> dict[str, Any]:
+def _measured(seeds: Sequence[Row]) -> dict[str, Any]:
     """Scores of a method: mean and standard deviation over its seeds."""
     scores = summary(seeds)
     official, present = (scores[scores["protocol"] == protocol] for protocol in ("official", "present"))
@@ -122,9 +144,11 @@ def _cells(table: pd.DataFrame) -> dict[str, list[str]]:
 
 def _score(row: pd.Series, metric: str) -> str:
     """``58.9 [57.9, 59.9]``; with several seeds ``58.9 ± 0.2 [57.9, 59.9]``."""
-    value, deviation = row[metric], row[f"{metric}_deviation"]
-    text = with_interval(value, row[f"{metric}_low"], row[f"{metric}_high"])
-    return text if pd.isna(deviation) else text.replace(" ", f" ± {fixed(deviation)} ", 1)
+    value, low, high, deviation = (row[f"{metric}{end}"] for end in ("", "_low", "_high", "_deviation"))
+    if pd.isna(deviation):
+        return with_interval(value, low, high)
+    ends = "" if pd.isna(low) else f" [{fixed(low)}, {fixed(high)}]"
+    return f"{fixed(value)} ± {fixed(deviation)}{ends}"
 
 
 def images_cell(row: pd.Series) -> str:
@@ -157,12 +181,12 @@ def _shortcomings(table: pd.DataFrame) -> list[str]:
     return [f"Not comparable with the published numbers, because the run is partial ({count} images)."]
 
 
-def _failures(results: Sequence[RowResults]) -> list[str]:
+def _failures(results: Sequence[Row]) -> list[str]:
     """A sentence that names the failed images and the rows in which each failed, if any."""
     methods: dict[str, list[str]] = {}
     for each in results:
         for record in each.failed:
-            methods.setdefault(record["image"], []).append(each.name)
+            methods.setdefault(record.picture, []).append(each.name)
     if not methods:
         return []
     named = [f"{image} ({', '.join(dict.fromkeys(names))})" for image, names in list(methods.items())[:FAILED_SHOWN]]

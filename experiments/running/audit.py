@@ -12,16 +12,16 @@ import pandas as pd
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName
-from eval.results.comparisons import change
+from eval.results.comparisons import change, counts_by_picture
 from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval
-from eval.results.row_results import RowResults
 from eval.results.tables import PERCENT, write_csv
+from eval.runs import Row
+from eval.set_protocols import official_over_numberings
 from eval.settings import differences
 from eval.storage.files import write_text
 from eval.storage.layout import AUDIT_CSV, AUDIT_MD
 
-AUDIT_TABLES = (AUDIT_CSV, AUDIT_MD)
-"""Files that `write_audit` writes."""
+NUMBERINGS = 100
 METRICS = {"acc": "ACC", "miou": "mIoU"}
 CHANGE = ("change", "change_low", "change_high")
 AUDIT_COLUMNS = (
@@ -36,7 +36,7 @@ CAPTION = (
 )
 
 
-def write_audit(folder: Path, results: Sequence[RowResults]) -> str:
+def write_audit(folder: Path, results: Sequence[Row]) -> str:
     """Writes ``audit.csv`` and ``audit.md``, each atomically.
 
     Args:
@@ -61,21 +61,23 @@ def write_audit(folder: Path, results: Sequence[RowResults]) -> str:
     return text
 
 
-def audit(results: Sequence[RowResults]) -> pd.DataFrame:
+def audit(results: Sequence[Row]) -> pd.DataFrame:
     """Table of the effect of each choice, in percent. Columns `AUDIT_COLUMNS`. Arguments as in `write_audit`.
 
     For each method, the first line is its first row in protocol ``official``, and the second the same row in
-    ``present``, because the protocol is a choice, too. Then each other row follows in both protocols, compared with
-    the first row in the same protocol. A row with the settings of the first is left out.
+    ``present``, because the protocol is a choice, too. Three lines say what the numbers of the segments are worth, see
+    `_numberings`. Then each other row follows in both protocols, compared with the first row in the same protocol. A
+    row with the settings of the first is left out.
     """
     lines = []
     for name in dict.fromkeys(each.name for each in results):
         first, *others = (each for each in results if each.name == name)
         reference = _facts(first, "")
-        lines.append(reference | {"protocol": "official"} | _scores(_counts(first, "official")))
+        lines.append(reference | {"protocol": "official"} | _scores(counts_by_picture(first, "official")))
         lines.append(
             reference | {"choice": "protocol: official -> present"} | _compared(first, first, "present", "official")
         )
+        lines += [reference | line for line in _numberings(first)]
         for other in others:
             choice = "; ".join(differences(first.settings, other.settings))
             if choice:
@@ -84,9 +86,26 @@ def audit(results: Sequence[RowResults]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=AUDIT_COLUMNS)
 
 
-def _facts(results: RowResults, choice: str) -> dict[str, Any]:
+def _numberings(row: Row) -> list[dict[str, Any]]:
+    """Lowest, mean and highest mIoU over 100 random numberings of the segments, which only ``official`` reads."""
+    if not row.tables():
+        return []
+    tables, missed = zip(*((table.dense(), table.missed) for table in row.tables()), strict=True)
+    spread = official_over_numberings(tables, row.background, NUMBERINGS, missed=missed)
+    given = _scores(counts_by_picture(row, "official"))
+    return [
+        {
+            **{"choice": f"segments: as numbered -> {end} of {NUMBERINGS} numberings", "protocol": "official"},
+            **{"acc": given["acc"], "acc_change": 0.0},
+            **{"miou": PERCENT * miou, "miou_change": PERCENT * miou - given["miou"]},
+        }
+        for end, miou in zip(("lowest", "mean", "highest"), spread, strict=True)
+    ]
+
+
+def _facts(results: Row, choice: str) -> dict[str, Any]:
     """All columns of a row except its scores."""
-    underflow = [record["underflow"] for record in results.evaluated if record["underflow"] is not None]
+    underflow = [record.underflow for record in results.evaluated if record.underflow is not None]
     return {
         "method": results.name,
         "choice": choice,
@@ -96,21 +115,13 @@ def _facts(results: RowResults, choice: str) -> dict[str, Any]:
     }
 
 
-def _compared(
-    before: RowResults, after: RowResults, protocol: ProtocolName, old_protocol: ProtocolName
-) -> dict[str, Any]:
+def _compared(before: Row, after: Row, protocol: ProtocolName, old_protocol: ProtocolName) -> dict[str, Any]:
     """Scores of ``after``, and their change from ``before`` under ``old_protocol``, on the images of both."""
-    old, new = _counts(before, old_protocol), _counts(after, protocol)
+    old, new = counts_by_picture(before, old_protocol), counts_by_picture(after, protocol)
     line = {"protocol": protocol} | _scores(new)
     for metric, point in change(old, new).items():
         line |= zip((f"{metric}_{part}" for part in CHANGE), point, strict=True)
     return line
-
-
-def _counts(results: RowResults, protocol: ProtocolName) -> dict[str, Counts]:
-    """Image -> its counts."""
-    images = [record["image"] for record in results.evaluated]
-    return dict(zip(images, results.counts(protocol), strict=True))
 
 
 def _scores(counts: Mapping[str, Counts]) -> dict[str, float]:

@@ -1,101 +1,90 @@
 """Draws panels: picture, ground truth and segmentations side by side, with a legend of the classes.
 
-A run has one panel per picture and an overview. A sweep has one sheet per picture, with its points side by side.
+A command has one panel per picture, and an overview of all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from datasets.base import VOID, DatasetError, Picture
 from diffseg.files import distinct_names
 from diffseg.legend import legend
 from diffseg.palette import palette
 from diffseg.pictures import TILE_WIDTH, Pixels, caption_size, contact_sheet, fit, overlay, write_picture
-from eval.matching import contingency, match_contingency
-from eval.metrics import accuracy
+from eval.config import Scoring
+from eval.label_maps import read_label_map
+from eval.matching import match_contingency
+from eval.metrics import accuracy, mean_iou
+from eval.records import SparseTable
 from eval.results.names import telling_names
-from eval.rows import Row
-from eval.squares import square_image, square_label
+from eval.rows import RowConfig
+from eval.runs import Run
 from eval.storage.files import make_folder, writing
-from eval.storage.layout import OVERVIEW, PANELS, label_path
-from eval.storage.written import WrittenFiles
+from eval.storage.layout import OVERVIEW, PANELS
+from eval.truth import class_map, enter
 from experiments.paper.seeds import key_without_seed
 from experiments.plotting.colours import channels_last, class_colours
 
 PANEL_COLUMNS, SHEET_COLUMNS = 3, 5
 OVERVIEW_TILE = SHEET_TILE = 220  # pixels
 UNMATCHED, WHITE = "other colours: no class", [255, 255, 255]
-MAX_POINTS = 12
-"""Largest number of points on a sheet. They are evenly spread over the points of the sweep."""
+FEW_ROWS = 8
+"""Up to this number of rows, a panel has large tiles."""
+MOST_ROWS = 12
+"""Largest number of rows on a panel. They are evenly spread over the rows of the command."""
 
 
-def write_panels(folder: Path, rows: Sequence[Row], panels: int) -> list[Path]:
-    """Draws ``panels/ID.png`` for the first pictures of a run, and ``panels/overview.png`` with all of them.
+def write_panels(run: Run, configs: Sequence[RowConfig], panels: int) -> list[Path]:
+    """Draws ``panels/ID.png`` for the first pictures of a command, and ``panels/overview.png`` with all of them.
 
-    The panel of a picture with the id ``overview`` is ``panels/overview_2.png``.
+    A panel shows up to `MOST_ROWS` rows. The panel of a picture with the id ``overview`` is ``panels/overview_2.png``.
 
     A segment that is matched with a class (protocol ``present``) has the colour of that class. The other segments have
     colours of no class.
 
     Args:
-        folder: results folder with the label maps.
-        rows: the rows, in the order of the tables.
+        run: the run with its label maps.
+        configs: rows of the command, in the order of the tables.
         panels: number of pictures.
 
     Returns:
         Paths of the panels, and last of the overview; empty without pictures. Unreadable pictures are left out.
     """
+    drawn: list[Path] = []
+    several = len({config.dataset.name for config in configs}) > 1
+    for dataset in dict.fromkeys(config.dataset for config in configs):
+        prefix = f"{dataset.name}/" if several else ""
+        drawn += _write_panels(run, [config for config in configs if config.dataset == dataset], panels, prefix)
+    return drawn
+
+
+def _write_panels(run: Run, configs: Sequence[RowConfig], panels: int, prefix: str) -> list[Path]:
+    """The panels of one data set."""
+    rows = {row.key: row for row in run.rows}
     # Shows the first of the rows that differ only in their seed.
-    rows = list({key_without_seed(row): row for row in reversed(rows)}.values())[::-1]
-    named = list(zip(telling_names(rows), rows, strict=True))
+    distinct = {key_without_seed(rows[config.key]): config for config in reversed(configs)}
+    shown_configs = list(distinct.values())[::-1]
+    spread = [shown_configs[number] for number in _spread(len(shown_configs), MOST_ROWS)]
+    named = list(zip(telling_names([rows[config.key] for config in spread]), spread, strict=True))
+    tile, columns = (TILE_WIDTH, PANEL_COLUMNS) if len(spread) <= FEW_ROWS else (SHEET_TILE, SHEET_COLUMNS)
     with ThreadPoolExecutor() as pool:  # resizing and compressing take most of the time, and run in parallel
-        shown = _read_all(pool, folder, named, rows[0].config.dataset.ids[:panels], TILE_WIDTH)
-        names = distinct_names([OVERVIEW, *shown])
-        _list_files(folder, names if shown else [])
+        shown = _read_all(pool, run, named, configs[0].dataset.ids[:panels], tile)
         if not shown:
             return []
+        names = distinct_names([OVERVIEW, *shown])
         everything = list(shown.values())
         overview = (everything, len(everything[0].tiles), OVERVIEW_TILE)
-        sheets = [overview, *(([panel], PANEL_COLUMNS, TILE_WIDTH) for panel in everything)]  # the largest first
-        first, *others = pool.map(lambda name, sheet: _write(folder, name, _sheet(*sheet)), names, sheets)
+        sheets = [overview, *(([panel], columns, tile) for panel in everything)]  # the largest first
+        folder = run.folder / PANELS
+        first, *others = pool.map(lambda name, sheet: _write(folder, prefix + name, _sheet(*sheet)), names, sheets)
     return [*others, first]
-
-
-def write_sheets(folder: Path, points: Sequence[tuple[str, Row]], panels: int) -> tuple[list[Path], list[str], int]:
-    """Draws ``panels/ID.png`` for the first pictures of a sweep, with up to `MAX_POINTS` of its points side by side.
-
-    Args:
-        folder: folder of the sweep with the label maps.
-        points: name of a job's point, and a row of the job; in order. A row that several jobs share is one point.
-        panels: number of pictures.
-
-    Returns:
-        Paths of the sheets, the points shown, and the number of different points.
-    """
-    of_key: dict[str, list[tuple[str, Row]]] = {}
-    for point, row in points:
-        of_key.setdefault(row.key, []).append((point, row))
-    several = len({row.name for _, row in points}) > 1
-    distinct = [
-        (row.name if len(jobs) > 1 else f"{row.name}, {point}" if several else point, row)
-        for jobs in of_key.values()
-        for point, row in jobs[:1]
-    ]
-    named = [distinct[number] for number in _spread(len(distinct), MAX_POINTS)]
-    ids = max((row.config.dataset.ids[:panels] for _, row in named), key=len)
-    with ThreadPoolExecutor() as pool:
-        shown = _read_all(pool, folder, named, ids, SHEET_TILE)
-        _list_files(folder, shown)
-        paths = list(pool.map(lambda id: _write(folder, id, _sheet([shown[id]], SHEET_COLUMNS, SHEET_TILE)), shown))
-    return paths, [name for name, _ in named], len(distinct)
 
 
 def _spread(count: int, most: int) -> list[int]:
@@ -119,44 +108,53 @@ class _Panel:
 
 
 def _read_all(
-    pool: ThreadPoolExecutor, folder: Path, named: Sequence[tuple[str, Row]], ids: Sequence[str], tile_width: int
+    pool: ThreadPoolExecutor, run: Run, named: Sequence[tuple[str, RowConfig]], ids: Sequence[str], tile_width: int
 ) -> dict[str, _Panel]:
     """Picture -> its panel. Leaves out unreadable pictures and pictures without a label map."""
-    panels = pool.map(lambda id: _read(folder, named, id, tile_width), ids)
+    panels = pool.map(lambda id: _read(run, named, id, tile_width), ids)
     return {id: panel for id, panel in zip(ids, panels, strict=True) if panel}
 
 
-def _read(folder: Path, named: Sequence[tuple[str, Row]], id: str, tile_width: int) -> _Panel | None:
+def _read(run: Run, named: Sequence[tuple[str, RowConfig]], id: str, tile_width: int) -> _Panel | None:
     """The panel of a picture; None if it has no label map or cannot be read."""
-    kept = [(name, row, path) for name, row in named if (path := label_path(folder, row.key, id)).is_file()]
+    kept = [(name, row, path) for name, row in named if (path := run.label_path(row.key, id)).is_file()]
     if not kept:
         return None
-    dataset = named[0][1].config.dataset
+    dataset = kept[0][1].dataset
     try:
         picture = dataset.load(id)
-        squares = {size: _square(picture, size) for size in {row.config.size for _, row, _ in kept}}
+        views = {row.scoring: _view(picture, row.scoring) for _, row, _ in kept}
+        maps = [read_label_map(path) for _, _, path in kept]
     except (DatasetError, OSError):
         return None  # the records have the reason
-    pixels, truth = squares[kept[0][1].config.size]
-    tiles = [(id, fit(pixels, tile_width)), ("ground truth", fit(overlay(pixels, truth), tile_width))]
+    pixels, truth = views[kept[0][1].scoring]
+    tiles = [(id, fit(pixels, tile_width))]
+    if truth is not None:
+        tiles.append(("ground truth", fit(overlay(pixels, truth), tile_width)))
     unmatched = False
-    for name, row, path in kept:
-        pixels, truth = squares[row.config.size]
-        with Image.open(path) as file:
-            labels = np.asarray(file).astype(np.int64)
-        table = contingency(labels, truth, len(dataset.classes))
-        acc = accuracy(match_contingency(table, "present", dataset.background))
-        numbers = class_colours(labels, table, dataset.background)
-        unmatched |= bool((numbers >= len(dataset.classes)).any())
-        tiles.append((f"{name}: ACC {acc:.0%}", fit(overlay(pixels, numbers), tile_width)))
+    for (name, row, _), labels in zip(kept, maps, strict=True):
+        pixels, truth = views[row.scoring]
+        caption, numbers = name, labels
+        if truth is not None and labels.shape == truth.shape and row.scoring.frame in ("square", "whole"):
+            table = SparseTable.count(labels, truth, len(dataset.classes)).numbered()
+            counts = match_contingency(table, "present", dataset.background)
+            numbers = class_colours(labels, table, dataset.background)
+            unmatched |= bool((numbers >= len(dataset.classes)).any())
+            caption = f"{name}: ACC {accuracy(counts):.0%}, mIoU {mean_iou(counts):.0%}"
+        tiles.append((caption, fit(overlay(pixels, numbers), tile_width)))
     colours = palette(len(dataset.classes)).tolist()
-    seen = np.unique(truth[truth != VOID]).tolist()
+    seen = [] if truth is None else np.unique(truth[truth != VOID]).tolist()
     return _Panel(tiles, {label: (dataset.classes[label], colours[label]) for label in seen}, unmatched)
 
 
-def _square(picture: Picture, size: int) -> tuple[Pixels, NDArray[np.int16]]:
-    """Pixels ``(size, size, 3)`` and labels ``(size, size)`` of the centred square."""
-    return channels_last(square_image(picture, size).numpy()), square_label(picture, size).numpy()
+def _view(picture: Picture, scoring: Scoring) -> tuple[Pixels, NDArray[np.integer] | None]:
+    """The scored pixels of a picture, ``(h, w, 3)``, and its classes, or the regions of its first person."""
+    if scoring.frame == "whole":
+        pixels = picture.image
+    else:
+        assert scoring.size is not None
+        pixels = channels_last(enter(picture, scoring.enters, scoring.size).numpy())
+    return pixels, class_map(picture, scoring) if picture.label is not None else None
 
 
 def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Pixels:
@@ -170,20 +168,8 @@ def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Pixels:
     return np.vstack([sheet, legend(names, sheet.shape[1], caption_size(tile_width))])
 
 
-def _file(name: str) -> str:
-    """Path of a panel, relative to the results folder. The id of a picture can contain ``/``."""
-    return f"{PANELS}/{name}.png"
-
-
-def _list_files(folder: Path, names: Iterable[str]) -> None:
-    """Deletes the panels of earlier settings, and adds the new ones to the list of written files."""
-    written, files = WrittenFiles(folder), [_file(name) for name in names]
-    written.delete([name for name in written.names if name.startswith(f"{PANELS}/")], keep=files)
-    written.add(files)
-
-
 def _write(folder: Path, name: str, sheet: Pixels) -> Path:
-    path = folder / _file(name)
+    path = folder / f"{name}.png"
     make_folder(path.parent)
     with writing(path):
         write_picture(path, sheet)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from diffseg.texts import counted
-from eval.results.run_results import RunResults, read_run_results
-from eval.results.tables import TABLES, write_tables
-from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV
-from eval.storage.written import WrittenFiles
-from experiments.paper.table import PAPER_TABLES, write_paper_table
-from experiments.running.audit import AUDIT_TABLES, write_audit
-from experiments.running.opening import JobOpen, RunOpen
-from experiments.running.panels import write_panels, write_sheets
+import numpy as np
+
+from datasets.base import Dataset
+from datasets.remarks import truth_remarks
+from eval.results.tables import write_tables
+from eval.runs import Row, Run, read_run
+from eval.storage.files import write_text
+from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, TABLE_MD
+from eval.storage.locks import locked_shortly
+from experiments.paper.table import write_tex_table
+from experiments.running.audit import write_audit
 
 
-def write_report(folder: Path, results: RunResults) -> str:
-    """Writes the tables of a run, and adds them to the list of written files (`eval.storage.written`).
+def write_report(run: Run, rows: Sequence[Row] | None = None) -> str:
+    """Writes the tables of a run.
+
+    Args:
+        run: the run.
+        rows: rows of the tables; None: those of the run.
 
     Returns:
         The tables as text for a terminal.
@@ -25,68 +31,97 @@ def write_report(folder: Path, results: RunResults) -> str:
     Raises:
         WriteError: a file could not be written.
     """
-    names = [*TABLES, *(PAPER_TABLES if results.published else ()), *(AUDIT_TABLES if results.audit else ())]
-    WrittenFiles(folder).add(names)
-    text = write_tables(folder, results.rows, results.classes, results.protocols, results.official_count)
-    if results.published:
-        text += "\n" + write_paper_table(folder, results.published, results.rows, results.official_count)
-    if results.audit:
-        text += "\n" + write_audit(folder, results.rows)
+    rows = run.rows if rows is None else rows
+    newest = run.commands[-1]
+    with locked_shortly(run.folder / SUMMARY_CSV):
+        text = write_tables(run.folder, rows, newest.scale)
+        paper = write_tex_table(run.folder, newest.published, rows)
+        if paper:
+            text += "\n" + paper
+            write_text(run.folder / TABLE_MD, text)
+        if newest.audit:
+            own = {entry["key"] for entry in newest.rows}
+            text += "\n" + write_audit(run.folder, [row for row in rows if row.key in own])
     return text
 
 
-def retabulate(folder: Path) -> str:
+def print_report(run: Run, datasets: Mapping[str, Dataset], panels: Sequence[Path], lines: Iterable[str]) -> None:
+    """Writes the tables, and prints them with what a reader must know about them.
+
+    Args:
+        run: the run, with all its records.
+        datasets: key of each row of this command -> its data set.
+        panels: pictures that were drawn; the overview is the last.
+        lines: further lines about the files that were read.
+    """
+    text = write_report(run)
+    pictures = f"; pictures: {panels[-1]} and {len(panels) - 1} more" if panels else ""
+    known = remarks(run, [row for row in run.rows if row.key in datasets], datasets)
+    print("\n".join(["", text, *dict.fromkeys(lines), *known]))
+    print(f"Tables: {run.folder / SUMMARY_CSV}, {PER_CLASS_CSV}, {PER_IMAGE_CSV}{pictures}", flush=True)
+
+
+def remarks(run: Run, rows: Sequence[Row], datasets: Mapping[str, Dataset] | None = None) -> list[str]:
+    """Lines that change how scores are read: what is not scored, classes that never occur, rows without a segment.
+
+    Args:
+        run: the run.
+        rows: the rows to speak of.
+        datasets: key of a row -> its data set; None: they are not read.
+    """
+    lines: dict[str, None] = {}
+    for row in rows:
+        if datasets and row.key in datasets:
+            lines |= dict.fromkeys(_of_truth(row, datasets[row.key]))
+        lines |= dict.fromkeys(_flat(row))
+    if run.older:
+        lines[f"{len(run.older)} older results of edited parts are kept; --tables DIR older=true shows them"] = None
+    return list(lines)
+
+
+def _of_truth(row: Row, dataset: Dataset) -> list[str]:
+    """A line about classes that occur in no picture, and about values that are not scored."""
+    tables = row.tables()
+    if not tables:
+        return []
+    pixels = np.zeros(len(row.classes), dtype=np.int64)
+    for table in tables:
+        np.add.at(pixels, table.rows, table.pixels)
+    lines = truth_remarks(dataset, pixels.tolist(), [record.unscored for record in row.evaluated])
+    if lines and not pixels.all() and "dataset" in row.protocols:
+        lines[0] += "; STEGO and PiCIE count such a class as 0 if it takes a segment (protocol=dataset_all)"
+    return lines
+
+
+def _flat(row: Row) -> list[str]:
+    """A line about a row that found a single segment in every picture."""
+    if len(row.evaluated) < 2 or any(record.segments > 1 for record in row.evaluated):
+        return []
+    hint = "; tau is too large for this attention" if row.settings["segmenter"].get("tau") is not None else ""
+    return [f"{row.name}: a single segment in every picture{hint}"]
+
+
+def retabulate(folder: Path, protocols: Sequence[str] | None = None, older: bool = False) -> str:
     """Rewrites the tables of a results folder from its records, without a pass of the backbone.
 
     Args:
-        folder: results folder of a run or of a job.
+        folder: results folder.
+        protocols: protocols of the tables; None: those of the commands.
+        older: show also rows of which a newer code exists, with the code's first digits behind the name.
 
     Returns:
         See `write_report`.
 
     Raises:
-        ConfigError, RecordError: see `eval.results.run_results.read_run_results`.
+        ConfigError, RecordError: see `eval.runs.read_run`.
     """
-    return write_report(folder, read_run_results(folder))
+    from dataclasses import replace
 
-
-def report_jobs(run: RunOpen) -> list[int]:
-    """Writes the tables of all jobs, draws panels, and prints the tables of a single run and the number of failures.
-
-    Returns:
-        For each job the number of failures. A picture counts once for each row in which it failed.
-    """
-    texts, failures = [], []
-    for opened in run.jobs:
-        results = run.results(opened)
-        texts.append(write_report(opened.plan.folder, results))
-        failures.append(sum(len(row.failed) for row in results.rows))
-    if run.jobs[0].plan.together:
-        _draw_sheets(run)
-    else:
-        _print_run(run, run.jobs[0], texts[0])
-    for opened, failed in zip(run.jobs, failures, strict=True):
-        opened.tracking.finish()
-        if failed:
-            print(
-                f"{opened.plan.prefix}{counted(failed, 'evaluation')} failed; for the reasons, see "
-                f"{opened.plan.folder / PER_IMAGE_CSV}",
-                file=sys.stderr,
-            )
-    return failures
-
-
-def _print_run(run: RunOpen, opened: JobOpen, text: str) -> None:
-    """Draws the panels of a single run, and prints its tables."""
-    panels = write_panels(run.folder, opened.job.rows, opened.job.panels)
-    pictures = f"; pictures: {panels[-1]} and {len(panels) - 1} more" if panels else ""
-    print(f"\n{text}\nTables: {run.folder / SUMMARY_CSV}, {PER_CLASS_CSV}, {PER_IMAGE_CSV}{pictures}", flush=True)
-
-
-def _draw_sheets(run: RunOpen) -> None:
-    """Draws one sheet per picture for the whole sweep, and prints which points the sheets show."""
-    points = [(opened.plan.point, row) for opened in run.jobs for row in opened.job.rows]
-    sheets, shown, count = write_sheets(run.folder, points, max(opened.job.panels for opened in run.jobs))
-    if sheets:
-        which = f", {len(shown)} of {count} points: {'; '.join(shown)}" if len(shown) < count else ""
-        print(f"Sheets of the first pictures: {sheets[0].parent}{which}", flush=True)
+    run = read_run(folder)
+    rows = run.rows
+    if older:
+        rows = [replace(row, name=f"{row.name} ({row.code[:6]})" if row.code else row.name) for row in rows + run.older]
+    if protocols:
+        rows = [replace(row, protocols=[*protocols]) for row in rows]
+    text = write_report(run, rows)
+    return "\n".join([text, *remarks(run, run.rows)])

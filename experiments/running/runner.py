@@ -1,139 +1,207 @@
-"""Turns checked rows into result files in four steps: open, warn, evaluate, report.
-
-A run has one plan. A sweep has one plan per job, and its jobs are evaluated together.
-"""
+"""Turns composed rows into result files in four steps: open, warn, evaluate, report."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.base import DatasetError
 from diffseg.backbones.device import pick_device
+from diffseg.texts import counted
 from eval.config import ConfigError, build
-from eval.row_progress import Job
-from eval.rows import Row, prepare
-from eval.run import record_order, run
+from eval.records import Record
+from eval.results.names import telling_names
+from eval.results.tables import per_class
+from eval.row_progress import RowProgress
+from eval.rows import RowConfig
+from eval.run import evaluate
+from eval.runs import Run, read_run
+from eval.settings import differences
 from eval.shards import Shard, join_shards
-from eval.storage.layout import RECORDS
-from eval.storage.records import RecordFile
+from eval.storage.provenance import add_provenance, read_provenance
+from eval.tracking.base import Tracker, Tracking, final_scores
 from experiments.paper.published import published_score, published_table
-from experiments.running.notices import warn
-from experiments.running.opening import RunOpen, open_run
-from experiments.running.plan import RunPlan
-from experiments.running.reporting import report_jobs
-from experiments.running.sweep_table import remove_stale_sweep_table, write_sweep_table
+from experiments.running.arguments import Arguments
+from experiments.running.compose import Composed
+from experiments.running.panels import write_panels
+from experiments.running.reporting import print_report
+
+logger = logging.getLogger(__name__)
+FEW_ROWS = 3
+"""Up to this number, rows of other settings are described; more are only counted."""
 
 
-def run_plans(plans: Sequence[RunPlan]) -> list[int]:
-    """Evaluates the rows of all plans, and writes the tables of each plan into its folder.
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did.
+
+    Attributes:
+        failed: evaluations that failed; a picture counts once for each row in which it failed.
+        score: ACC and mIoU of its first row, for sweepers.
+    """
+
+    failed: int
+    score: float | None = None
+
+
+def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
+    """Evaluates the rows of a command, and writes the tables of its folder.
 
     Under torchrun, each process evaluates its share of the pictures, and the leading process does the rest.
 
-    Args:
-        plans: plans of a run, or of the jobs of a sweep.
-
-    Returns:
-        For each plan the number of failures. A picture counts once for each row in which it failed.
-
     Raises:
-        ConfigError, RecordError: see `eval.rows.prepare` and `experiments.running.opening.open_run`.
+        ConfigError, RecordError: a setting is wrong, or the folder cannot be used.
         WriteError: a result file could not be written. Earlier records are kept.
     """
-    shard = join_shards()
-    _warn_only_in_lead(shard)
-    device, batch_size = _device(plans, shard), _batch_size(plans)
-    rows = [_prepare(plan) for plan in plans]
-    folder = plans[0].records_folder
-    if not shard.leads:
-        _evaluate_share(folder, plans, rows, device, shard, batch_size)
-        return [shard.broadcast(0) for _ in plans]
-    with open_run(folder, plans, rows) as opened:
-        warn(opened)
-        _evaluate(opened, device, shard, batch_size)
-        failures = _report(opened)
-    # Before the broadcast, after which other processes end: torchrun ends this process if another ends with failures.
-    _write_sweep_table(folder, plans)
-    return [shard.broadcast(failed) for failed in failures]
-
-
-def _evaluate(opened: RunOpen, device: str, shard: Shard, batch_size: int | None) -> None:
-    """Evaluates the share of the leading process, and waits for the others."""
-    opened.send_records()
-    shard.wait()  # the other processes wait until the folders are open
-    run([each.job for each in opened.jobs], opened.records, opened.folder, device, shard, batch_size)
-    shard.wait()  # the other processes have then written their records
-
-
-def _write_sweep_table(folder: Path, plans: Sequence[RunPlan]) -> None:
-    """Writes the table of a sweep. A single run deletes that of an earlier sweep in its folder."""
-    if plans[0].together:
-        write_sweep_table(folder, [plan.folder for plan in plans])
-    else:
-        remove_stale_sweep_table(folder)
-
-
-def _report(opened: RunOpen) -> list[int]:
-    """Sorts all records, and makes tables and panels from them. Returns the number of failures of each job."""
-    rows = opened.rows
-    opened.records.gather([*((row.key, "") for row in rows), *record_order(rows)])
-    opened.send_records()  # records of other processes
-    return report_jobs(opened)
-
-
-def _evaluate_share(
-    folder: Path,
-    plans: Sequence[RunPlan],
-    rows: Sequence[Sequence[Row]],
-    device: str,
-    shard: Shard,
-    batch_size: int | None,
-) -> None:
-    """Evaluates the share of a process that does not lead."""
-    shard.wait()  # the leading process has then opened the folders
-    jobs = [Job(of_job, plan.config.panels) for plan, of_job in zip(plans, rows, strict=True)]
-    with RecordFile(folder / RECORDS, shard.index) as records:
-        run(jobs, records, folder, device, shard, batch_size)
-    shard.wait()
-
-
-def _warn_only_in_lead(shard: Shard) -> None:
-    """Hides the warnings of all processes except the leading one."""
+    config = composed.config
+    shard = join_shards(config.shard)
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
+    tracker: Tracker = build(config.tracker, "tracker")
+    device = _device(config.device, shard)
+    rows = prepared(composed.rows)
+    if not shard.leads:
+        shard.wait()  # the leading process has then opened the folder
+        with Run.open(composed.folder, rows, arguments.for_config, shard.number) as run:
+            evaluate(_progress(rows, run, composed, arguments), device, shard, config.batch_size)
+        shard.wait()
+        return Outcome(shard.broadcast(0))
+    with Run.open(composed.folder, rows, arguments.for_config, shard.number) as run:
+        _warn(run, rows, arguments)
+        shard.wait()  # the other processes wait until the folder is open
+        with _tracked(tracker, run, rows) as tracking:
+            progress = _progress(rows, run, composed, arguments, tracking)
+            evaluate(progress, device, shard, config.batch_size)
+            shard.wait()  # the other processes have then written their records
+            finished = read_run(composed.folder) if shard.count > 1 else run
+            finished.refresh()
+            panels = write_panels(finished, rows, config.panels)
+            lines = [line for each in progress for line in each.remark_lines()]
+            print_report(finished, {row.key: row.dataset for row in rows}, panels, lines)
+            _finish(tracking, finished, rows, panels)
+    own = {row.key for row in rows}
+    failed = sum(len(row.failed) for row in finished.rows if row.key in own)
+    if failed:
+        place = composed.folder / "per_image.csv"
+        print(f"{counted(failed, 'evaluation')} failed; for the reasons, see {place}", file=sys.stderr)
+    # torchrun ends the other processes if this one ends with failures, so they must know first.
+    return Outcome(shard.broadcast(failed), _score(finished))
 
 
-def _prepare(plan: RunPlan) -> list[Row]:
-    """Checks the parts of a plan that need torch, and prepares its rows."""
+def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
+    """Builds the parts that need torch, adds published scores, and leaves out rows that repeat an earlier one."""
+    distinct: dict[str, RowConfig] = {}
+    for row in rows:
+        table = row.composed.published
+        if table:
+            published_table(table)
+        row = row.with_published(published_score(table, row.name, row.backbone.size))
+        row.prepare()
+        distinct.setdefault(row.key, row)
+    return list(distinct.values())
+
+
+@contextmanager
+def _tracked(tracker: Tracker, run: Run, configs: Sequence[RowConfig]) -> Iterator[Tracking]:
+    """Tracks the rows of a command while the block runs."""
+    tracking = Tracking(tracker, run.folder, run.token)
+    failed = True
     try:
-        build(plan.config.tracker, "tracker")
-        if plan.config.published:
-            published_table(plan.config.published)
-        return [prepare(row, published_score(plan.config.published, row.name, row.backbone.size)) for row in plan.rows]
-    except ConfigError as error:
-        raise ConfigError(f"{plan.prefix}{error}") from None
+        rows = [row for row in run.rows if row.key in {config.key for config in configs}]
+        for name, row in zip(telling_names(rows), rows, strict=True):
+            tracking.start(row, name)
+        yield tracking
+        failed = False
+    finally:
+        tracking.close(failed)
 
 
-def _device(plans: Sequence[RunPlan], shard: Shard) -> str:
-    """The device that all plans share."""
-    _check_shared(plans, "device")
+def _finish(tracking: Tracking, run: Run, configs: Sequence[RowConfig], panels: Sequence[Path]) -> None:
+    """Gives the final scores of each row to the tracker."""
+    table, keys = run.table(), {config.key for config in configs}
+    for number, row in enumerate(run.rows):
+        if row.key in keys:
+            lines = table[table["number"] == number]
+            tracking.finish(row, final_scores(lines), panels[::-1], per_class([row], [row.name]))
+
+
+def _progress(
+    rows: Sequence[RowConfig], run: Run, composed: Composed, arguments: Arguments, tracking: Tracking | None = None
+) -> list[RowProgress]:
+    """The progress of each row; it knows which label maps are kept."""
+    config = composed.config
+    again = any(each.lstrip("+") == "labels=all" for each in arguments.overrides)
+    described = {row.key: row for row in run.rows}
+
+    def track(record: Record) -> None:
+        if tracking:
+            tracking.record(described[record.row], record)
+
+    progress = []
+    for row in rows:
+        ids = row.dataset.ids
+        kept = {"all": ids, "panels": ids[: config.panels], "none": ()}[config.labels]
+        progress.append(RowProgress(row, run, frozenset(kept), again, track))
+    return progress
+
+
+def _device(name: str, shard: Shard) -> str:
     try:
-        return str(pick_device(shard.device(plans[0].config.device)))
+        return str(pick_device(shard.device(name)))
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
 
-def _batch_size(plans: Sequence[RunPlan]) -> int | None:
-    """The batch size that all plans share."""
-    _check_shared(plans, "batch_size")
-    batch_size: int | None = plans[0].config.batch_size
-    if batch_size is not None and batch_size < 1:
-        raise ConfigError(f"batch_size: must be at least 1, or null, got {batch_size}")
-    return batch_size
-
-
-def _check_shared(plans: Sequence[RunPlan], key: str) -> None:
-    if len(given := {str(plan.config[key]) for plan in plans}) > 1:
-        raise ConfigError(
-            f"{key}: the jobs of a sweep share one, got {', '.join(sorted(given))}; add hydra/launcher=basic to run "
-            "them one after the other"
+def _warn(run: Run, rows: Sequence[RowConfig], arguments: Arguments) -> None:
+    """Tells the user which results are resumed, and what in the folder differs from this command."""
+    recorded = sum(record.ok for row in rows for record in run.records.of(row.key, row.dataset.ids))
+    _warn_other_rows(run, rows)
+    for dataset in {id(row.dataset): row.dataset for row in rows}.values():
+        try:
+            listed = len(dataset.listed)
+        except DatasetError:
+            continue
+        if dataset.official_count not in (None, listed):
+            logger.warning(
+                "%s: %s pictures are listed, the published evaluation has %s; the table says how many were evaluated",
+                *(dataset.name, f"{listed:,}", f"{dataset.official_count:,}"),
+            )
+    if recorded:
+        print(f"{run.folder}: resuming, {recorded} results are already there", file=sys.stderr)
+    command = shlex.join(["python", "-m", "experiments.evaluate", *arguments.typed])
+    settings = [row.line.settings for row in rows]
+    if add_provenance(run.folder, settings, read_provenance(run.folder), command):
+        logger.warning(
+            "%s: the project's code has changed since pictures were recorded here; their records are kept. To evaluate "
+            "all pictures with the present code, give another results_dir",
+            run.folder,
         )
+
+
+def _warn_other_rows(run: Run, rows: Sequence[RowConfig]) -> None:
+    """Tells the user that the code of a part has changed, or that a single row has other settings than before."""
+    keys = {row.key for row in rows}
+    others = [line for key, line in run.records.rows.items() if key not in keys]
+    for row in rows:
+        changed = [line for line in others if _is_earlier_code(line.settings, row.line.settings)]
+        if changed and row.key not in run.records.newest:
+            logger.warning(
+                "%s: its code has changed, so its pictures are evaluated again; the older results are kept", row.name
+            )
+            others = [line for line in others if line not in changed]
+
+
+def _is_earlier_code(old: object, new: object) -> bool:
+    """True if two settings of rows differ in nothing but the code of a part."""
+    lines = differences(old, new)  # type: ignore[arg-type]
+    return bool(lines) and all(line.split(": ")[0].endswith(".code") for line in lines)
+
+
+def _score(run: Run) -> float | None:
+    """mIoU of the first row in percent, which a sweeper may maximise."""
+    table = run.table()
+    return None if table.empty or table["miou"].isna().all() else float(table["miou"].iloc[0])

@@ -12,10 +12,10 @@ from datasets.base import VOID
 from datasets.voc2012 import Voc2012
 from eval.matching import match
 from eval.protocols import PROTOCOLS
-from eval.squares import square_label
 from tests.helpers.made_records import counts_of
 from tests.helpers.paired_folder import image_of, label_of, write_label, write_list, write_pair
 from tests.helpers.runs import SMALL, evaluate
+from tests.helpers.squares import square_label
 
 IDS = ("2007_000033", "2007_000042")
 SIDE = 112  # pixels, as in SMALL

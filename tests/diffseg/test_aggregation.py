@@ -100,6 +100,9 @@ def test_finest_alone_changes_nothing_and_leaves_the_input_alone() -> None:
     maps = random_maps()
     before = maps[8].clone()
     torch.testing.assert_close(Aggregation("finest")(AttentionMaps(maps)), maps[8])
+    layers = {8: 1, 4: 3, 2: 2}
+    expected = aggregate(maps, scheme="paper", layers=layers)
+    assert torch.equal(aggregate(AttentionMaps(maps, layers=layers), scheme="paper"), expected)
     aggregate(maps)
     assert torch.equal(maps[8], before)
 
@@ -128,7 +131,7 @@ def test_side_weights_by_name_and_by_number() -> None:
         (lambda: aggregate(random_maps(), {8: -1.0, 4: 1.0, 2: 1.0}), ">= 0"),
         (lambda: aggregate(random_maps(), dict.fromkeys(SIDES, 0.0)), "not all zero"),
         (lambda: aggregate(random_maps(), dict.fromkeys(SIDES, float("nan"))), "finite"),
-        (lambda: aggregate(random_maps(), "proportional", "mean"), "scheme: must be one of"),  # type: ignore[arg-type]
+        (lambda: aggregate(random_maps(), "proportional", "mean"), "scheme: input should be"),  # type: ignore[arg-type]
         (lambda: side_weights("eighth", (32, 16, 8)), "not a side of this backbone"),
         (lambda: side_weights("big", SIDES), "must be proportional"),
         (lambda: side_weights([1, 2], SIDES), "one number for each"),

@@ -8,8 +8,8 @@ import pytest
 from diffseg import aggregate, segment
 from diffseg.aggregation import underflow_fraction
 from diffseg.merging import Merger, anchor_grid, merge_anchors
-from experiments.bench.golden import IMAGES, Golden, read_golden, same_partition
 from tests.conftest import GOLDEN
+from tests.helpers.golden import IMAGES, Golden, read_golden, same_partition
 
 
 @pytest.fixture(scope="module", params=IMAGES)
@@ -35,7 +35,7 @@ def test_refined_masks_equal_those_of_the_authors(golden: Golden) -> None:
     assert golden.masks("refined_float64")
     for tau, anchors, expected in golden.masks("refined_float64"):
         for precision in ("float64", "float32"):
-            labels = segment(golden.aggregated, tau, anchors, precision=precision, refine=True)  # type: ignore[arg-type]
+            labels = segment(golden.aggregated, tau, anchors, precision=precision, refine="kmeans")  # type: ignore[arg-type]
             np.testing.assert_array_equal(labels.numpy(), expected)
 
 

@@ -30,7 +30,7 @@ CALLS: dict[str, Callable[[], Tensor]] = {
     "segment": partial(segment, AGGREGATED, 0.5, 4),
     "segment, float16": partial(segment, AGGREGATED, 0.5, 4, precision="float16"),
     "segment, float64": partial(segment, AGGREGATED, 0.5, 4, precision="float64"),
-    "segment, refined": partial(segment, AGGREGATED, 0.5, 4, refine=True),
+    "segment, refined": partial(segment, AGGREGATED, 0.5, 4, refine="kmeans"),
     "kmeans": partial(kmeans, AGGREGATED, 4, n_init=2, size=64),
     "kmeans, nearest": partial(kmeans, AGGREGATED, 4, n_init=2, size=64, upsample="nearest"),
     "dbscan": partial(dbscan, AGGREGATED, 0.15, 3, size=64),

@@ -21,7 +21,7 @@ METHODS: dict[str, Callable[[Tensor], Tensor]] = {
     "merging, one iteration": partial(merge, iterations=1),
     "merging in float64": partial(merge, precision="float64"),
     "merging in float16": partial(merge, precision="float16"),
-    "merging, refined": partial(merge, refine=True),
+    "merging, refined": partial(merge, refine="kmeans"),
     "K-means": partial(kmeans, clusters=4, size=30),
     "K-means, nearest": partial(kmeans, clusters=4, size=30, upsample="nearest"),
     "DBSCAN": partial(dbscan, eps=0.26, min_samples=4, size=30, noise="nearest"),

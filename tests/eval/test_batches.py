@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from eval.storage.records import Record, RecordFile
 
 from datasets.base import DatasetError
 from datasets.photos import Photos
@@ -22,7 +23,6 @@ from eval.row_progress import Job
 from eval.rows import prepare
 from eval.run import run as run_jobs
 from eval.shards import Shard
-from eval.storage.records import Record, RecordFile
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings

@@ -30,16 +30,13 @@ def test_a_decoded_picture_has_a_ground_truth_of_every_scored_size(tmp_path: Pat
 def test_a_scene_holds_the_truth_of_its_size(tmp_path: Path) -> None:
     write_picture(tmp_path, "a")
     picture = decode(dataset_of(tmp_path), "a", size=4, scored={SIDE, 2})
-    aggregated, features, shared = torch.eye(4), torch.ones(1, 2, 2), {"a step": 1}
-    scene = picture.scene(2, aggregated, features, shared)
-    assert (scene.size, scene.true_classes, scene.id, scene.shape) == (2, 2, "a", (SIDE, SIDE))
+    aggregated, features = torch.eye(4), torch.ones(1, 2, 2)
+    scene = picture.scene(2, aggregated, features)
+    assert (scene.size, scene.true_classes, scene.id, scene.shape) == ((2, 2), 2, "a", (SIDE, SIDE))
     assert scene.truth is picture.truths[2]
     assert scene.image is picture.image
     assert scene.aggregated is aggregated
     assert scene.features is features
-    assert scene.shared is shared
-    alone = [picture.scene(2, aggregated, None).shared for _ in range(2)]
-    assert alone[0] is not alone[1]
 
 
 def test_the_error_of_a_picture_is_that_of_its_future(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eval.storage.records import RecordFile
+
 from diffseg.backbones.none import NoBackbone
 from eval.row_progress import Job
 from eval.rows import Row, prepare
 from eval.run import grouped, record_order, run
 from eval.shards import Shard
-from eval.storage.records import RecordFile
 from tests.helpers.folder_rows import KMEANS, SIDE, dataset_of, row_config, write_picture
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 
 import pytest
+from experiments.running.starting import PLUGINS
 
 from eval.config import ConfigError
 from eval.shards import Shard, join_shards
-from experiments.running.starting import PLUGINS
 
 
 @pytest.mark.parametrize(

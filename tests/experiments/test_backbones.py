@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from experiments.running.rows import check
 from transformers import (
     Dinov2Config,
     Dinov2Model,
@@ -20,7 +21,6 @@ from transformers import (
 
 from diffseg.backbones import MissingWeights
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.running.rows import check
 from tests.conftest import ROOT
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import evaluate

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from eval.results.run_results import read_run_results
 from PIL import Image
 
 from datasets.photos import Photos
@@ -17,11 +18,10 @@ from eval.matching import match
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.results.columns import SUMMARY
-from eval.results.run_results import read_run_results
-from eval.squares import square_label
 from tests.conftest import ROOT
 from tests.helpers.made_records import counts_of
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings
+from tests.helpers.squares import square_label
 
 pytestmark = pytest.mark.usefixtures("dinov2")
 Evaluate = Callable[..., Run]
@@ -58,7 +58,7 @@ def test_demo_writes_its_files_and_says_where(demo: Run) -> None:
     ]
     summary = demo.table()
     # Then the other settings of these segmenters.
-    assert tuple(summary.columns) == (*SUMMARY, "refine", "input", "kmeans")
+    assert tuple(summary.columns) == (*SUMMARY, "refine", "input")
     assert len(summary) == 4 * len(PROTOCOLS)
     assert set(summary["images"]) == {3}
     assert summary["acc"].between(5, 100).all()
@@ -89,9 +89,9 @@ def test_scores_follow_from_the_label_maps(demo: Run) -> None:
 def test_summary_is_the_sum_of_the_records(demo: Run) -> None:
     summary = demo.table().set_index(["row", "protocol"])
     keys = {record["key"]: record["settings"]["segmenter"] for record in demo.records() if record["type"] == "row"}
-    names = {"DiffSeg": "DiffSeg", "DBSCAN": "DBSCAN"}
+    names = {"DiffSeg": "DiffSeg", "DBSCAN": "DBSCAN", "KMeans": "K-Means-C", "KMeansS": "K-Means-S"}
     for key, settings in keys.items():
-        row = names.get(settings["kind"]) or ("K-Means-S" if settings["clusters"] == "truth" else "K-Means-C")
+        row = names[settings["kind"]]
         for protocol in PROTOCOLS:
             counts = [counts_of(each, protocol) for each in demo.images() if each["key"] == key]
             assert len(counts) == 3

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from eval.results.reading import read_results
 from matplotlib.figure import Figure
 from PIL import Image
 
-from eval.results.reading import read_results
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.figures import main
 from experiments.paper import figures as paper_figures

@@ -44,7 +44,8 @@ class Stripes:
         return self
 
     def __call__(self, scene):
-        return (torch.arange(scene.size) * self.count // scene.size).expand(scene.size, scene.size).contiguous()
+        height, width = scene.size
+        return (torch.arange(width) * self.count // width).expand(height, width).contiguous()
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from eval.results.reading import read_results, swept
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from diffseg import parts
 from diffseg.segmenters.base import Scene, Segmenter
 from eval.config import build
-from eval.results.reading import read_results, swept
 from tests.conftest import ROOT
 from tests.helpers.attention import smooth
 from tests.helpers.rows import rows_of
@@ -92,7 +92,9 @@ def test_a_segmenter_gives_the_same_labels_again(name: str, refine: str) -> None
     truth = torch.randint(-1, 5, (64, 64), generator=random)
 
     def scene(seed: int) -> Scene:
-        return Scene(aggregated=smooth(16, seed), size=64, true_classes=5, features=features, image=image, truth=truth)
+        return Scene(
+            aggregated=smooth(16, seed), size=(64, 64), true_classes=5, features=features, image=image, truth=truth
+        )
 
     first = segmenter(scene(1))
     np.random.seed(1)  # noqa: NPY002 - what scikit-learn falls back to

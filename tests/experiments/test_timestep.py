@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from experiments.running.rows import expand
 from hydra import compose, initialize_config_dir
 from torch import Tensor
 
@@ -16,11 +17,10 @@ from datasets.photos import Photos
 from diffseg.attention import AttentionError
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
-from eval.squares import square_image
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.running.rows import expand
 from tests.conftest import ROOT
 from tests.helpers.runs import Run, evaluate
+from tests.helpers.squares import square_image
 
 SD = ("backbone=sd14", "backbone.size=128")
 

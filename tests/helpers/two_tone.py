@@ -10,7 +10,7 @@ from diffseg.segmenters.base import Scene
 
 def scene(image: Tensor | None = None, truth: Tensor | None = None, side: int = 4, size: int = 40) -> Scene:
     maps = torch.full((side**2, side**2), 1 / side**2)
-    return Scene(aggregated=maps, size=size, image=image, truth=truth)
+    return Scene(aggregated=maps, size=(size, size), image=image, truth=truth)
 
 
 def two_tone() -> tuple[Tensor, Tensor]:

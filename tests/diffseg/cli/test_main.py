@@ -296,3 +296,10 @@ def test_parts_of_conf_and_of_the_user_can_be_chosen(tmp_path: Path, monkeypatch
         assert labels[:wide, :wide].all()
         assert labels.sum() == wide**2
     assert cli.main([photo, "-o", str(tmp_path), *extra, "--segmenter", "diffcut", "--set", "backbone.timestep=9"]) == 0
+
+
+def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert re.fullmatch(
+        rf"diffseg {re.escape(diffseg.__version__)}(, commit \w+(, changed)?)?\n", capsys.readouterr().out
+    )

@@ -103,14 +103,20 @@ def test_help_names_every_option_and_its_default() -> None:
         for name in option.option_strings:
             assert name in text
     for name in (*parts.names("backbone"), *parts.names("segmenter")):
-        assert f" {name} " in text
+        assert f" {name}" in text
     for expected in (
-        "dinov2_small 448 px, tau 0.3: DINOv2",
-        "sd14 512 px, tau 1.1: Stable",
-        "default: 16",
+        "dinov2_small 448 px, tau 0.3: ViT",
+        "sd14 512 px, tau 1.1: StableDiffusion",
         "examples:",
     ):
         assert expected in text
+
+
+def test_help_lists_the_settings_of_a_segmenter(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help", "--segmenter", "kmeans_rgbxy"])
+    assert caught.value.code == 0
+    assert "  clusters=6 (at least 1): number of clusters, k; null: the data set's mean" in capsys.readouterr().out
 
 
 def test_every_name_of_weights_is_understood() -> None:

@@ -29,7 +29,7 @@ def test_affinity_follows_its_definition() -> None:
 
 def test_a_walk_on_features_goes_where_they_are_alike() -> None:
     features, stripe = regions(8, 0.3)
-    scene = Scene(aggregated=blocks(4), size=8, features=features)
+    scene = Scene(aggregated=blocks(4), size=(8, 8), features=features)
     walk = walk_of(scene, "features")
     torch.testing.assert_close(walk.sum(dim=1), torch.ones(64))
     affinity = affinity_of(F.normalize(features, dim=1), ALPHA)
@@ -41,7 +41,7 @@ def test_a_walk_on_features_goes_where_they_are_alike() -> None:
 
 def test_points_have_unit_length() -> None:
     features, _ = regions(8, 0.3)
-    scene = Scene(aggregated=blocks(4), size=8, features=features)
+    scene = Scene(aggregated=blocks(4), size=(8, 8), features=features)
     for read, given in (("features", features), ("attention", scene.aggregated)):
         points = points_of(scene, read)  # type: ignore[arg-type]
         torch.testing.assert_close(points, given / given.square().sum(dim=1, keepdim=True).sqrt())
@@ -60,7 +60,7 @@ def test_points_have_unit_length() -> None:
 )
 def test_methods_of_the_attention_find_stripes_in_features(segmenter: Refinable) -> None:
     features, stripe = regions(8, 0.2)
-    labels = segmenter(Scene(aggregated=smooth(16, 0), size=8, features=features))
+    labels = segmenter(Scene(aggregated=smooth(16, 0), size=(8, 8), features=features))
     assert same_parts(labels.flatten(), stripe)
 
 
@@ -71,7 +71,7 @@ def test_a_threshold_for_attention_does_not_suit_features() -> None:
 
 def test_rows_with_different_inputs_share_no_results() -> None:
     features, _ = regions(8, 0.3)
-    scene = Scene(aggregated=smooth(16, 0), size=8, features=features)
+    scene = Scene(aggregated=smooth(16, 0), size=(8, 8), features=features)
     both = [DiffSeg(0.5, 4, grid="even", input=read) for read in ("attention", "features", "attention")]  # type: ignore[arg-type]
     first, other, again = (segmenter(scene) for segmenter in both)
     assert torch.equal(first, again)
@@ -81,11 +81,11 @@ def test_rows_with_different_inputs_share_no_results() -> None:
 def test_pixels_take_the_segment_of_their_cell() -> None:
     points = F.normalize(torch.eye(3).repeat_interleave(3, 0), dim=1)
     labels = torch.arange(3).repeat_interleave(3)
-    scene = Scene(aggregated=blocks(3), size=9)
+    scene = Scene(aggregated=blocks(3), size=(9, 9))
     assert torch.equal(assign_pixels(points, labels, scene, 3), upsample_nearest(labels.view(3, 3), 9))
 
 
 @pytest.mark.parametrize("segmenter", [NCut(input="features"), KMeans(input="features")])
 def test_a_backbone_without_features_is_an_error(segmenter: Refinable) -> None:
     with pytest.raises(ValueError, match=r"^features: this backbone computes no features"):
-        segmenter(Scene(aggregated=blocks(4), size=8))
+        segmenter(Scene(aggregated=blocks(4), size=(8, 8)))

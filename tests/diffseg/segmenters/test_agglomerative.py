@@ -52,19 +52,19 @@ def test_a_lower_threshold_joins_more() -> None:
 
 def test_stripes_are_found() -> None:
     features, stripe = regions(8, 0.2)
-    labels = Agglomerative(PUBLISHED_TAU)(Scene(aggregated=blocks(8), size=8, features=features))
+    labels = Agglomerative(PUBLISHED_TAU)(Scene(aggregated=blocks(8), size=(8, 8), features=features))
     assert same_parts(labels.flatten(), stripe)
-    attention = Agglomerative(PUBLISHED_TAU, input="attention")(Scene(aggregated=features.clamp(min=0), size=8))
+    attention = Agglomerative(PUBLISHED_TAU, input="attention")(Scene(aggregated=features.clamp(min=0), size=(8, 8)))
     assert same_parts(attention.flatten(), stripe)
 
 
 def test_one_location_is_one_segment() -> None:
-    labels = Agglomerative(0.5)(Scene(aggregated=torch.ones(1, 1), size=4, features=torch.ones(1, 3)))
+    labels = Agglomerative(0.5)(Scene(aggregated=torch.ones(1, 1), size=(4, 4), features=torch.ones(1, 3)))
     assert labels.unique().tolist() == [0]
 
 
 def test_tau_is_that_of_the_backbone_or_the_published_one() -> None:
     assert Agglomerative().resolved(32, {"tau": 0.2}).tau == 0.2
     assert Agglomerative().resolved(32, {}).tau == PUBLISHED_TAU
-    with pytest.raises(ValueError, match=r"^tau: must be a similarity"):
+    with pytest.raises(ValueError, match=r"^tau: must be at (least|most)"):
         Agglomerative(1.5)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self, cast
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from diffseg.backbones.none import NoBackbone
+from diffseg.masks import upsample_nearest
 from diffseg.segmenters.base import (
-    SEEDS,
     Scene,
-    check_clusters,
-    check_seed,
+    Segmenter,
     fill_in,
+    has_common_labels,
+    needs_attention,
     needs_mean_classes,
+    needs_truth,
     picture_of,
     resolve,
+    segment_all,
     to_scored_size,
 )
 from diffseg.segmenters.dbscan import DBSCAN
+from diffseg.segmenters.kmeans import KMeansS
 from diffseg.segmenters.kmeans_rgbxy import KMeansRGBXY
 
 
@@ -31,6 +38,31 @@ class Open:
     tau: float | None = None
     clusters: int | None = None
     seed: int = 3
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A segmenter that declares nothing."""
+
+    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
+        return self
+
+    def __call__(self, scene: Scene) -> Tensor:
+        return torch.tensor([[7]])
+
+
+@dataclass(frozen=True)
+class Several(Alone):
+    """A segmenter that is never called alone."""
+
+    number: int
+
+    def __call__(self, scene: Scene) -> Tensor:
+        raise AssertionError
+
+    @staticmethod
+    def segment_all(scene: Scene, segmenters: Sequence[Several]) -> list[Tensor]:
+        return [torch.tensor([[one.number]]) for one in segmenters]
 
 
 def test_only_open_parameters_are_filled_in() -> None:
@@ -57,27 +89,41 @@ def test_the_mean_number_of_classes_is_for_an_open_number_of_clusters() -> None:
     assert not needs_mean_classes(DBSCAN())
 
 
-def test_seeds_are_those_of_numpy() -> None:
-    for seed in (0, SEEDS - 1):
-        check_seed(seed)
-        np.random.RandomState(seed)
-    for seed in (-1, SEEDS):
-        with pytest.raises(ValueError, match=f"^seed: must be 0..{SEEDS - 1}, got {seed}"):
-            check_seed(seed)
-        with pytest.raises(ValueError, match="Seed"):
-            np.random.RandomState(seed)
+def test_a_class_without_attributes_has_the_defaults() -> None:
+    bare = cast(Segmenter, Open())
+    assert (needs_attention(bare), needs_truth(bare), has_common_labels(bare)) == (True, False, False)
+    assert needs_truth(KMeansS())
+    assert not needs_attention(KMeansRGBXY())
 
 
-def test_one_cluster_is_enough_and_an_open_number_is_not_checked() -> None:
-    check_clusters(1)
-    check_clusters(None)
-    with pytest.raises(ValueError, match=r"^clusters: must be at least 1, got 0"):
-        check_clusters(0)
+def test_labels_of_cells_and_soft_maps_become_label_maps_of_any_shape() -> None:
+    scene = Scene(size=(9, 4))
+    cells = torch.arange(9)
+    assert torch.equal(scene.upsample(cells), upsample_nearest(cells.view(3, 3), (9, 4)))
+    assert torch.equal(scene.upsample(cells.view(3, 3)), scene.upsample(cells))
+    maps = torch.rand(5, 9, generator=torch.Generator().manual_seed(0))
+    upsampled = torch.nn.functional.interpolate(maps.view(1, 5, 3, 3), (9, 4), mode="bilinear", align_corners=False)
+    assert torch.equal(scene.upsample(maps), upsampled[0].argmax(dim=0))
+    assert torch.equal(scene.upsample(maps.view(5, 3, 3)), scene.upsample(maps))
+
+
+@pytest.mark.parametrize("cells", [torch.arange(8), torch.ones(9), torch.ones(2, 8), torch.zeros(0, dtype=torch.int64)])
+def test_cells_that_are_no_square_are_refused(cells: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"^cells: must be (labels|soft maps) .*, got \("):
+        Scene(size=(4, 4)).upsample(cells)
+
+
+def test_a_class_with_segment_all_is_called_once() -> None:
+    scene = Scene(size=(2, 2), aggregated=torch.eye(4))
+    rows = [Several(1), Several(2)]
+    assert [labels.tolist() for labels in segment_all(scene, rows)] == [[[1]], [[2]]]
+    assert [labels.tolist() for labels in segment_all(scene, [Alone()])] == [[[7]]]
+    assert list(segment_all(scene, [])) == []
 
 
 def test_the_picture_has_colours_from_0_to_1() -> None:
     image = torch.tensor([[[0.0, 255.0]], [[51.0, 0.0]], [[0.0, 102.0]]])
-    np.testing.assert_allclose(picture_of(Scene(size=2, image=image)), [[[0, 0.2, 0], [1, 0, 0.4]]], atol=1e-7)
+    np.testing.assert_allclose(picture_of(Scene(size=(2, 2), image=image)), [[[0, 0.2, 0], [1, 0, 0.4]]], atol=1e-7)
 
 
 def test_labels_are_repeated_to_the_scored_size() -> None:

@@ -45,9 +45,6 @@ def test_dbscan_all_noise_is_one_segment() -> None:
     ("call", "message"),
     [
         (lambda: dbscan(blocks(), 0, 5), "eps: must be above 0"),
-        (lambda: dbscan(blocks(), 0.1, 0), "min_samples: must be at least 1"),
-        (lambda: dbscan(blocks(), 0.1, 5, noise="drop"), "noise: must be one of"),  # type: ignore[arg-type]
-        (lambda: DBSCAN(eps=-1.0), "eps: must be above 0"),
         (lambda: DBSCAN(eps=0.1).resolved(8, {}), "min_samples: no value is tuned"),
     ],
 )
@@ -59,4 +56,4 @@ def test_values_out_of_range_are_refused(call: Any, message: str) -> None:
 def test_the_segmenter_calls_the_function() -> None:
     maps = blocks(8, 1.0)
     tuned = DBSCAN(noise="nearest").resolved(8, {"eps": 0.26, "min_samples": 4})
-    assert torch.equal(tuned(Scene(aggregated=maps, size=20)), dbscan(maps, 0.26, 4, "nearest", 20))
+    assert torch.equal(tuned(Scene(aggregated=maps, size=(20, 20))), dbscan(maps, 0.26, 4, "nearest", 20))

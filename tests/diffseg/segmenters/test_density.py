@@ -8,9 +8,9 @@ import torch
 from sklearn.cluster import DBSCAN as SklearnDBSCAN
 
 from diffseg.segmenters import density
-from experiments.bench.golden import IMAGES, read_golden
 from tests.conftest import GOLDEN
 from tests.helpers.attention import smooth
+from tests.helpers.golden import IMAGES, read_golden
 
 
 @pytest.mark.parametrize("min_samples", [1, 4, 6])

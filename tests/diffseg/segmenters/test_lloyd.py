@@ -9,9 +9,9 @@ from sklearn.cluster import KMeans as SklearnKMeans
 from torch import Tensor
 
 from diffseg.segmenters import lloyd
-from experiments.bench.golden import IMAGES, read_golden
 from tests.conftest import GOLDEN
 from tests.helpers.attention import smooth
+from tests.helpers.golden import IMAGES, read_golden
 
 
 def inertia(maps: Tensor, labels: Tensor) -> float:

@@ -124,7 +124,7 @@ def test_an_eigenvector_of_one_sign_still_cuts_and_a_constant_one_does_not(monke
 @pytest.mark.parametrize(("upsample", "power"), [("soft", 1), ("nearest", 1), ("soft", 2)])
 def test_ncut_finds_the_quarters(upsample: ncut.Upsample, power: int) -> None:
     maps = blocks(8, 0.5)
-    labels = NCut(0.7, power, upsample)(Scene(aggregated=maps, size=20))
+    labels = NCut(0.7, power, upsample)(Scene(aggregated=maps, size=(20, 20)))
     quarters = (torch.arange(64) // 32) * 2 + torch.arange(64) % 8 // 4
     means = cluster_means(maps, quarters, 4)
     expected = labels_from_proposals(means, 20) if upsample == "soft" else upsample_nearest(quarters.view(8, 8), 20)
@@ -141,7 +141,7 @@ def test_the_cosine_graph_holds_the_cosines_of_the_rows_of_the_walk(power: int) 
         steps = steps @ maps.double().numpy()
     graph = [[a @ b / np.sqrt((a @ a) * (b @ b)) for b in steps] for a in steps]
     expected = recursive_cut(torch.tensor(np.array(graph)).float(), 0.9)
-    labels = NCut(0.9, power, "nearest", graph="cosine")(Scene(aggregated=maps, size=6))
+    labels = NCut(0.9, power, "nearest", graph="cosine")(Scene(aggregated=maps, size=(6, 6)))
     assert len(expected.unique()) > 1
     assert same_parts(labels.flatten(), expected)
 
@@ -190,31 +190,17 @@ def test_ncut_takes_the_threshold_of_its_own_graph(power: int, graph: ncut.Graph
     steps = torch.linalg.matrix_power(maps, power)
     rows = steps / torch.linalg.vector_norm(steps, dim=1, keepdim=True)
     tau = auto_threshold((steps + steps.T) / 2 if graph == "walk" else rows @ rows.T)
-    scene = Scene(aggregated=maps, size=20)
+    scene = Scene(aggregated=maps, size=(20, 20))
     auto = NCut(0.01, power, graph=graph, threshold="auto")(scene)
     assert torch.equal(auto, NCut(tau, power, graph=graph)(scene))
     assert len(auto.unique()) > 1
 
 
-def test_an_unknown_threshold_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^threshold: must be one of fixed, auto, got 'none'"):
-        NCut(threshold="none")  # type: ignore[arg-type]
-
-
 def test_longer_walks_cut_less() -> None:
-    counts = [len(NCut(0.8, power)(Scene(aggregated=smooth(16, 0), size=16)).unique()) for power in (1, 2, 4)]
+    counts = [len(NCut(0.8, power)(Scene(aggregated=smooth(16, 0), size=(16, 16))).unique()) for power in (1, 2, 4)]
     assert counts[0] > counts[1] > counts[2]
 
 
 def test_ncut_gives_the_same_labels_again() -> None:
-    scene = Scene(aggregated=smooth(16, 1), size=32)
+    scene = Scene(aggregated=smooth(16, 1), size=(32, 32))
     assert torch.equal(NCut()(scene), NCut()(scene))
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [({"tau": 0.0}, "^tau: must be"), ({"tau": float("nan")}, "^tau: must be"), ({"power": 0}, "^power: must be at")],
-)
-def test_values_out_of_range_are_refused(values: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        NCut(**values)  # type: ignore[arg-type]

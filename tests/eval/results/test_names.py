@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.results.names import telling_names
 from eval.results.row_results import RowResults
+
+from eval.results.names import telling_names
 from eval.results.tables import per_class, per_image
 from tests.helpers.made_records import results_of
 from tests.helpers.worked_results import CLASSES, DBSCAN, DIFFSEG, ok

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from eval.results.row_results import RowResults
 
 from eval.matching import match_contingency
 from eval.metrics import bootstrap
 from eval.results.columns import setting_names
 from eval.results.markdown import markdown
-from eval.results.row_results import RowResults
 from eval.results.tables import per_class, per_image, summary, write_tables
 from eval.scores import SparseTable
 from tests.helpers.made_records import results_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from eval.storage.records import RecordFile
+
 from tests.helpers.record_lines import SETTINGS, ok
 
 

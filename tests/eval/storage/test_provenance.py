@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from eval.storage.records import RecordError
 
 import eval.storage.provenance
 from eval.rows import Row, prepare
 from eval.storage.provenance import add_provenance, provenance, read_provenance
-from eval.storage.records import RecordError
 from tests.helpers.folder_rows import dataset_of, row_config, write_picture
 
 PROCESS = {"code": "c0de", "git_commit": "abc"}

@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
-
 from eval.results.reading import ResultsError
+
 from experiments.plotting import plots
 from experiments.plotting.all_plots import all_plots
 from experiments.plotting.selection import (

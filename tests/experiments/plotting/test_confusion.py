@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from eval.results.reading import Results, read_confusion
 
 from eval.results.columns import CONFUSION
-from eval.results.reading import Results, read_confusion
 from experiments.plotting.confusion import NO_CLASS, confusion, shares_of
 
 LINES = [

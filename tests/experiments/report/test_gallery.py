@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from eval.results.reading import read_results
 from PIL import Image
 
 from diffseg.palette import palette
-from eval.results.reading import read_results
 from experiments.report.gallery import TILE, read_gallery
 from experiments.running.runner import run_plans
 from tests.helpers.folder_rows import CLASSES, KMEANS, dataset_of, row_config, write_picture

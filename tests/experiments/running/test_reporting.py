@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from eval.results.run_results import RunResults
-from eval.results.tables import TABLES
 from eval.storage.written import WrittenFiles
+
+from eval.results.tables import TABLES
 from experiments.paper.table import PAPER_TABLES
 from experiments.running.audit import AUDIT_TABLES
 from experiments.running.reporting import write_report

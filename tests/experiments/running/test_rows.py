@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from experiments.running.rows import check
 
 from diffseg.backbones import MissingWeights, tuned_values
 from eval.config import ConfigError
-from experiments.running.rows import check
 from tests.helpers.coco_folder import write_folder
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import SMALL, evaluate

@@ -1,0 +1,175 @@
+"""Cuts and resizes pictures and their ground truth to the pixels at which rows are scored, and compares segments.
+
+A truth is one or several label maps: ``classes``, or ``person 1``, ``person 2``, ..., or ``instances`` and
+``instance_classes``. Every score is computed from the contingency tables of these maps. Imports no torch until a
+picture enters a backbone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.base import VOID, Dataset, DatasetError, Picture
+from diffseg.backbones.image import centre_crop, resize_image, resize_labels
+from eval.config import FrameName, Scoring
+from eval.records import SparseTable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from eval.instance_truth import TruthMaps
+
+Labels = NDArray[np.integer]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The ground truth of a picture at the pixels of one `Scoring`.
+
+    Attributes:
+        size: height and width.
+        maps: name -> label map ``(height, width)``, region of each pixel from 0; negative: void.
+        regions: name -> number of regions.
+        boundaries: for each person, ``(height, width)`` bool.
+    """
+
+    size: tuple[int, int]
+    maps: Mapping[str, Labels]
+    regions: Mapping[str, int]
+    boundaries: Sequence[NDArray[np.bool_]] = field(default=())
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the tables and counts that `compare` gives."""
+        return {*self.maps, *(["boundaries"] if self.boundaries else [])}
+
+
+def enter(picture: Picture, frame: FrameName, size: int) -> Tensor:
+    """The input of a backbone: the centred square or the whole picture, ``(3, size, size)`` float32 in [0, 255]."""
+    return resize_image(picture.image if frame == "whole" else centre_crop(picture.image), size)
+
+
+def truth_of(picture: Picture, scoring: Scoring, kinds: AbstractSet[str], dataset: Dataset) -> Truth:
+    """The truth of a picture.
+
+    Args:
+        picture: the picture, uncropped.
+        scoring: the pixels.
+        kinds: ``classes``, ``people``, ``boundaries``, ``instances``.
+        dataset: its data set.
+
+    Raises:
+        DatasetError: there is no labelled pixel, or the data set cannot give the truth.
+    """
+    maps: dict[str, Labels] = {}
+    regions: dict[str, int] = {}
+    boundaries: list[NDArray[np.bool_]] = []
+    if "classes" in kinds:
+        maps["classes"], regions["classes"] = class_map(picture, scoring), len(dataset.classes)
+    if kinds & {"people", "boundaries"}:
+        for number, cut in enumerate(_people(picture, scoring), start=1):
+            if "people" in kinds:
+                maps[f"person {number}"], regions[f"person {number}"] = cut, int(cut.max(initial=-1)) + 1
+            if "boundaries" in kinds:
+                boundaries.append(_boundaries(picture, number - 1, cut, scoring))
+    if "instances" in kinds:
+        objects = _objects(picture, scoring, dataset)
+        for name, labels in zip(("instances", "instance_classes"), objects, strict=True):
+            maps[name], regions[name] = labels, int(labels.max(initial=0)) + 1
+    size = next(iter(maps.values())).shape if maps else boundaries[0].shape
+    return Truth((int(size[0]), int(size[1])), maps, regions, boundaries)
+
+
+def class_map(picture: Picture, scoring: Scoring) -> Labels:
+    """Class of each pixel, ``(height, width)`` int16, 0..n_classes-1 or `VOID`.
+
+    Raises:
+        DatasetError: no pixel is labelled.
+    """
+    assert picture.label is not None
+    label = _cut(picture.label, scoring)
+    if not (label != VOID).any():
+        part = "picture" if scoring.frame == "whole" else "centred square"
+        raise DatasetError(f"{picture.id}: the {part} has no labelled pixel; leave it out with dataset.split_file")
+    return label
+
+
+def classes_in(picture: Picture, frame: FrameName) -> int | None:
+    """Number of classes in the part of the picture that enters, before resizing; None if it has no classes.
+
+    K-Means-S gets this number for each picture.
+    """
+    if picture.label is None:
+        return None
+    label = picture.label if frame == "whole" else centre_crop(picture.label)
+    return len(np.unique(label[label != VOID]))
+
+
+def compare(
+    labels: Labels, truth: Truth, components: bool = False
+) -> tuple[dict[str, SparseTable], dict[str, list[int]]]:
+    """Compares a label map with a truth.
+
+    Args:
+        labels: number of each pixel's segment, ``(height, width)``; negative: in no segment.
+        truth: the truth at the same pixels.
+        components: split segments into connected components first.
+
+    Returns:
+        Name -> contingency table, and name -> counts, see `eval.records.Record`.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if labels.shape != truth.size:
+        raise ValueError(f"labels: must have the shape {truth.size}, got {labels.shape}")
+    if components:
+        from eval.instance_truth import components as connected
+
+        labels = connected(labels)
+    tables = {name: SparseTable.count(labels, other, truth.regions[name]) for name, other in truth.maps.items()}
+    counts = {}
+    if truth.boundaries:
+        from eval.boundaries import compare_boundaries
+
+        counts["boundaries"] = list(compare_boundaries(labels, truth.boundaries))
+    return tables, counts
+
+
+def _objects(picture: Picture, scoring: Scoring, dataset: Dataset) -> TruthMaps:
+    """Maps of the objects and of their classes in the frame of a convention."""
+    from eval.instance_truth import in_frame, instance_truth
+
+    assert scoring.frame in ("oclf", "spot"), "objects have frames of their own"
+    return instance_truth(in_frame(dataset.instances(picture.id), scoring.frame), scoring.frame)
+
+
+def _people(picture: Picture, scoring: Scoring) -> list[Labels]:
+    """Segmentations by people; of a picture with classes, the connected parts of its class map, void left out."""
+    if picture.people:
+        return [_cut(each, scoring) for each in picture.people]
+    from eval.regions import connected_regions
+
+    return [connected_regions(class_map(picture, scoring))]
+
+
+def _boundaries(picture: Picture, person: int, cut: Labels, scoring: Scoring) -> NDArray[np.bool_]:
+    from eval.boundaries import boundary_map
+
+    if picture.boundaries and scoring.frame == "whole":
+        return picture.boundaries[person]
+    return boundary_map(cut)
+
+
+def _cut(labels: Labels, scoring: Scoring) -> Labels:
+    """The scored pixels of a label map."""
+    if scoring.frame == "whole" or scoring.size is None:
+        return labels
+    square = centre_crop(labels)
+    return resize_labels(square, (scoring.size, scoring.size)).numpy().astype(labels.dtype)

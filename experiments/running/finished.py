@@ -1,0 +1,167 @@
+"""Works on finished results: ``--tables`` makes their tables again, ``--rescore`` compares their label maps again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from datasets.base import Dataset
+from eval.config import ConfigError, ProtocolSettings, Scoring, build
+from eval.label_maps import read_label_map
+from eval.progress import Progress
+from eval.protocols import INSTANCES, ProtocolName, truths_of
+from eval.records import Record, merged_record
+from eval.runs import Row, Run, add_rescored, read_run
+from eval.truth import compare, truth_of
+from experiments.running.arguments import Arguments, key_of, parse
+from experiments.running.compose import search_path, select_protocol
+from experiments.running.reporting import remarks, retabulate, write_report
+
+TABLE_KEYS = ("protocol", "older")
+"""Keys that ``--tables`` and ``--rescore`` take."""
+
+
+def tables_of_finished(arguments: Arguments) -> str:
+    """Runs ``--tables DIR`` or ``--rescore DIR``. Returns the tables as text.
+
+    Raises:
+        ConfigError: an argument does not fit, or a folder cannot be used.
+    """
+    folder = arguments.tables or arguments.rescore
+    option = "--tables" if arguments.tables else "--rescore"
+    assert folder is not None
+    wrong = [each for each in arguments.overrides if key_of(each).partition(".")[0] not in TABLE_KEYS]
+    if wrong or arguments.hydra or arguments.swept:
+        given = [*wrong, *arguments.hydra, *["-m"] * arguments.swept]
+        raise ConfigError(f"{option}: takes a results folder, protocol=... and older=true; leave out {' '.join(given)}")
+    protocol = _protocol(arguments)
+    if arguments.rescore:
+        text = rescore(folder, protocol)
+    else:
+        older = any(each == "older=true" for each in arguments.overrides)
+        text = retabulate(folder, protocol.report if protocol else None, older)
+    if arguments.coco:
+        from experiments.running.coco import write_coco_files
+
+        text += "\n" + write_coco_files(read_run(folder), arguments.coco)
+    return text
+
+
+def _protocol(arguments: Arguments) -> ProtocolSettings | None:
+    """The protocol that the user typed; None: those of the commands."""
+    typed = [each for each in arguments.overrides if key_of(each).partition(".")[0] == "protocol"]
+    if not typed:
+        return None
+    with search_path(arguments.config_dir):
+        return select_protocol(parse(typed, swept=False), arguments.config_dir)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A row to rescore: its pixels, and the protocols of its new tables."""
+
+    row: Row
+    dataset: Dataset
+    protocols: tuple[ProtocolName, ...]
+
+    @property
+    def scoring(self) -> Scoring:
+        """The pixels of its label maps."""
+        return Scoring(**{"components": False, **self.row.settings["scoring"]})
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The truths that its protocols need."""
+        return truths_of(self.protocols)
+
+
+def rescore(folder: Path, protocol: ProtocolSettings | None) -> str:
+    """Compares the kept label maps of all rows with today's truth, and writes new records and all tables.
+
+    Neither a network nor a segmenter runs. Nothing is written if a map is missing or does not fit.
+
+    Args:
+        folder: results folder.
+        protocol: protocols of the tables; None: those of the commands.
+
+    Returns:
+        The tables as text.
+
+    Raises:
+        ConfigError: maps are missing, or have another size than the truth, or the truth has changed.
+        DatasetError: the data are missing.
+    """
+    run = read_run(folder)
+    plans = _plans(run, protocol)
+    new: list[Record] = []
+    with Progress(f"{folder}, rescoring", sum(len(plan.row.evaluated) for plan in plans), unit="map") as bar:
+        for dataset in {id(plan.dataset): plan.dataset for plan in plans}.values():
+            new += _rescored(run, [plan for plan in plans if plan.dataset is dataset], bar)
+    add_rescored(folder, new, {plan.row.key: plan.protocols for plan in plans})
+    run = read_run(folder)
+    return "\n".join([write_report(run), *remarks(run, run.rows)])
+
+
+def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
+    """The rows to rescore. Checks everything that can be known before a picture is read."""
+    datasets: dict[str, Dataset] = {}
+    plans = []
+    for row in run.rows:
+        node = repr(row.dataset)
+        if node not in datasets:
+            datasets[node] = cast(Dataset, build(row.dataset, "dataset"))
+            datasets[node].check()
+        dataset = datasets[node]
+        names = protocol.reported(dataset) if protocol else tuple(row.protocols)
+        plan = _Plan(row, dataset, names)
+        if protocol:
+            wanted = protocol.scoring(dataset, plan.scoring.size or 0)
+            asked = protocol.frame or protocol.size or INSTANCES in names
+            if asked and (wanted.frame, wanted.size) != (plan.scoring.frame, plan.scoring.size):
+                raise ConfigError(
+                    f"--rescore: the label maps of {row.name} show the frame {plan.scoring.frame} at "
+                    f"{plan.scoring.size or 'their own'} pixels; evaluate the row again for another frame or size"
+                )
+        missing = [record.picture for record in row.evaluated if not run.label_path(row.key, record.picture).is_file()]
+        if missing:
+            raise ConfigError(
+                f"--rescore: {len(missing)} label maps of {row.name} are missing, such as {missing[0]}; type the "
+                "command again with labels=all"
+            )
+        plans.append(plan)
+    return plans
+
+
+def _rescored(run: Run, plans: Sequence[_Plan], bar: Progress) -> list[Record]:
+    """New records of the rows of one data set."""
+    new = []
+    records = {plan.row.key: {record.picture: record for record in plan.row.evaluated} for plan in plans}
+    kinds: dict[Scoring, frozenset[str]] = {}
+    for plan in plans:
+        kinds[plan.scoring] = kinds.get(plan.scoring, frozenset()) | plan.kinds
+    dataset = plans[0].dataset
+    for id in dict.fromkeys(id for known in records.values() for id in known):
+        picture = dataset.load(id)
+        truths = {scoring: truth_of(picture, scoring, needed, dataset) for scoring, needed in kinds.items()}
+        stamp = dataset.state(id)
+        for plan in plans:
+            record = records[plan.row.key].get(id)
+            if record is None:
+                continue
+            if record.stamp != stamp and not record.stamp.startswith(f"{stamp} "):  # a map's own stamp follows
+                raise ConfigError(f"--rescore: {id}: its files have changed since {plan.row.name} was evaluated")
+            labels = read_label_map(run.label_path(plan.row.key, id))
+            truth = truths[plan.scoring]
+            if labels.shape != truth.size or len(np.unique(labels[labels >= 0])) != record.segments:
+                raise ConfigError(
+                    f"--rescore: the label map of {plan.row.name}, {id} does not fit its record; delete "
+                    f"{run.label_path(plan.row.key, id)}, and type the command again with labels=all"
+                )
+            tables, counts = compare(labels, truth, plan.scoring.components)
+            new.append(merged_record(record, tables, counts))
+            bar.advance("")
+    return new
