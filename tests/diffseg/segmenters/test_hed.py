@@ -68,7 +68,7 @@ def test_basins_are_joined_across_weak_edges(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(hed, "_weights", Path)
     monkeypatch.setattr(hed, "_layers", lambda path: {})
     monkeypatch.setattr(hed, "find_edges", lambda image, layers: edges)
-    segmenters = [HEDWatershed(threshold) for threshold in (0.1, 0.6, 0.95)]
+    segmenters = [HEDWatershed(threshold) for threshold in (0.1, 0.3, 0.95)]
     maps = list(HEDWatershed.segment_all(scene(image), segmenters))
     assert [len(labels.unique()) for labels in maps] == [3, 2, 1]
     assert all(labels[0, 0] == labels[39, 12] != labels[20, 39] for labels in maps[:2])
