@@ -117,7 +117,7 @@ def _measured(row: ShownRow) -> dict[str, object]:
 
 def _method(row: ShownRow) -> str:
     """Name of a method with its settings. Label maps of another program are named after their run or their folder."""
-    if not row.row.reads_files or row.row.name != row.text("segmenter"):
+    if not row.row.reads_files or row.name != row.text("segmenter"):
         return row.name
     experiment, folder = row.text("experiment"), row.text("folder")
     return f"{row.name}, {experiment if experiment not in ('', row.row.name, RunConfig.name) else Path(folder).name}"
