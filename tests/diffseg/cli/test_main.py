@@ -46,7 +46,7 @@ def test_a_run_goes_on_after_a_photograph_that_cannot_be_read(
     out = folder / "new" / "out"
     assert outcome.returncode == 1
     complaint, count = outcome.stderr.splitlines()
-    assert complaint.startswith(f"diffseg: {folder / 'cut.jpg'}: image file is truncated")
+    assert complaint.startswith(f"diffseg: {folder / 'cut.jpg'}: cannot be decoded (image file is truncated")
     assert count == "diffseg: 1 of 3 photographs could not be read"
     flower, coffee, sheet = outcome.stdout.splitlines()
     assert re.fullmatch(rf"{packaged(*FLOWER)}: \d+ segments, {out}/flower.labels.png, flower.overlay.png", flower)
