@@ -4,15 +4,19 @@ Layout of the folder, as the official archives unpack:
 
     leftImg8bit/val/CITY/ID_leftImg8bit.png      pictures
     gtFine/val/CITY/ID_gtFine_labelIds.png       label maps
+    gtFine/val/CITY/ID_gtFine_instanceIds.png    objects, for protocol=instances
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
+from datasets.base import Instances
 from datasets.class_table import ClassTable, class_table
+from datasets.instances import check_file, cityscapes_instances
 from datasets.paired import PairedDataset
 
 SPLIT = "val"
@@ -20,6 +24,8 @@ FIRST_ID, LAST_ID = 7, 33
 LICENSE_PLATE = 255  # -1 in an 8-bit file
 IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_SUFFIX = "_gtFine_labelIds.png"
+INSTANCE_SUFFIX = "_gtFine_instanceIds.png"
+FIRST_OBJECT = 24  # person; the classes 24..33 are people and vehicles, which have instances
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Cityscapes27(PairedDataset):
     """Cityscapes with 27 classes. Ids look like ``frankfurt_000000_000294``."""
 
     name: ClassVar[str] = "cityscapes27"
+    truths: ClassVar[Sequence[str]] = ("classes", "instances")
     official_count: ClassVar[int | None] = 500
     label_source: ClassVar[str] = "gtFine"
     table: ClassVar[ClassTable] = class_table("cityscapes27")
@@ -46,3 +53,14 @@ class Cityscapes27(PairedDataset):
 
     def _place(self, id: str) -> str:
         return f"{id.split('_')[0]}/{id}"
+
+    def check_instances(self) -> None:
+        check_file(self._instance_path(self.listed[0]), self._instructions)
+
+    def instances(self, id: str) -> Instances:
+        """Objects with Cityscapes' ids 24..33. Groups of objects under one outline are crowds."""
+        objects = range(FIRST_OBJECT, LAST_ID + 1)
+        return cityscapes_instances(self._instance_path(id), self.image_path(id), objects, self.ignored)
+
+    def _instance_path(self, id: str) -> Path:
+        return self._map_folder / f"{self._place(id)}{INSTANCE_SUFFIX}"

@@ -7,6 +7,7 @@ annotations/{instances,stuff}_val2017.json    a second source of labels
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.base import DatasetError
+from datasets.base import DatasetError, Instances
 from datasets.coco_json import UNPAINTED, CocoJson, paint, read_coco_json
+from datasets.instances import check_file, coco_instances
 from datasets.paired import PairedDataset
 
 SPLIT = "val2017"
@@ -34,6 +36,7 @@ class CocoVal2017(PairedDataset):
 
     labels: Literal["auto", "png", "json"] = "auto"
 
+    truths: ClassVar[Sequence[str]] = ("classes", "instances")
     images: ClassVar[str] = SPLIT
     maps: ClassVar[str] = f"stuffthingmaps/{SPLIT}"
     usual_root: ClassVar[str] = "data/cocostuff"
@@ -74,6 +77,18 @@ class CocoVal2017(PairedDataset):
         for name in self.painted:
             paint(canvas, self._json[name].of(id), self._json_path(name), by_area=name == INSTANCES)
         return canvas
+
+    def check_instances(self) -> None:
+        check_file(self._json_path(INSTANCES), self._instructions)
+        _ = self._instance_file
+
+    def instances(self, id: str) -> Instances:
+        """Objects with COCO's category ids, in the order of the annotations, crowds included."""
+        return coco_instances(self._instance_file, id, self.image_path(id))
+
+    @cached_property
+    def _instance_file(self) -> CocoJson:
+        return read_coco_json(self._json_path(INSTANCES))
 
     @cached_property
     def _json(self) -> dict[str, CocoJson]:

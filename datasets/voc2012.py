@@ -4,6 +4,7 @@ Layout of the folder, as the official archive unpacks:
 
     VOCdevkit/VOC2012/JPEGImages/ID.jpg                     pictures
     VOCdevkit/VOC2012/SegmentationClass/ID.png              label maps: palette index = class, 255 = void
+    VOCdevkit/VOC2012/SegmentationObject/ID.png             number of each pixel's object, for protocol=instances
     VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt        the list
 
 The void outlines are not scored, as in VOC's evaluation. DiffCut's public code counts them as background.
@@ -11,13 +12,17 @@ The void outlines are not scored, as in VOC's evaluation. DiffCut's public code 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from datasets.base import Instances
 from datasets.class_table import ClassTable, class_table
+from datasets.instances import check_file, voc_instances
 from datasets.paired import PairedDataset
 
 ARCHIVE_FOLDER = "VOCdevkit/VOC2012"
+OBJECTS = f"{ARCHIVE_FOLDER}/SegmentationObject"
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Voc2012(PairedDataset):
     """PASCAL VOC 2012 with 21 classes, including the background. Ids look like ``2007_000033``."""
 
     name: ClassVar[str] = "voc2012"
+    truths: ClassVar[Sequence[str]] = ("classes", "instances")
     official_count: ClassVar[int | None] = 1449
     label_source: ClassVar[str] = "SegmentationClass"
     table: ClassVar[ClassTable] = class_table("voc2012")
@@ -38,3 +44,10 @@ class Voc2012(PairedDataset):
     how_to_get: ClassVar[str] = (
         "download VOCtrainval_11-May-2012.tar (2 GB) from host.robots.ox.ac.uk/pascal/VOC/voc2012, unpack it in {root}"
     )
+
+    def check_instances(self) -> None:
+        check_file(self._folder / OBJECTS, self._instructions)
+
+    def instances(self, id: str) -> Instances:
+        """Objects with VOC's class numbers 1..20. The void outlines are `Instances.void`."""
+        return voc_instances(self._folder / OBJECTS / f"{id}.png", self.label_path(id), self.image_path(id))

@@ -9,6 +9,12 @@ Tian et al., *Diffuse, Attend, and Segment*, CVPR 2024 (arXiv 2308.12469). Data 
     model = diffseg.load("dinov2_small")
     result = model.segment("photo.jpg", tau=0.3)
     result.labels, result.masks, result.overlay(), result.save("out")
+
+Attention can be computed once and segmented often, also from a file (``attention.md``):
+
+    maps = model.attend("photo.jpg")
+    maps.save("photo.safetensors")
+    model.segment(diffseg.AttentionMaps.load("photo.safetensors"), "diffcut")
 """
 
 from __future__ import annotations
@@ -21,10 +27,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from diffseg.aggregation import aggregate
     from diffseg.attention import AttentionMaps
+    from diffseg.catalogue import list_backbones, list_segmenters, settings
+    from diffseg.coco import write_coco
     from diffseg.divergence import symmetric_kl
     from diffseg.merging import anchor_grid, segment
     from diffseg.model import Model, load
-    from diffseg.result import Result
+    from diffseg.result import Result, Results
     from diffseg.segmenters.dbscan import dbscan
     from diffseg.segmenters.kmeans import kmeans
 
@@ -32,26 +40,36 @@ __all__ = [
     "AttentionMaps",
     "Model",
     "Result",
+    "Results",
     "aggregate",
     "anchor_grid",
     "dbscan",
     "kmeans",
+    "list_backbones",
+    "list_segmenters",
     "load",
     "segment",
+    "settings",
     "symmetric_kl",
+    "write_coco",
 ]
 
 _HOME = {
     "AttentionMaps": "attention",
     "Model": "model",
     "Result": "result",
+    "Results": "result",
     "aggregate": "aggregation",
     "anchor_grid": "merging",
     "dbscan": "segmenters.dbscan",
     "kmeans": "segmenters.kmeans",
+    "list_backbones": "catalogue",
+    "list_segmenters": "catalogue",
     "load": "model",
     "segment": "merging",
+    "settings": "catalogue",
     "symmetric_kl": "divergence",
+    "write_coco": "coco",
 }
 
 

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffseg import parts
-from diffseg.aggregation import Aggregation, side_weights
+from diffseg import catalogue
 from diffseg.attention import AttentionMaps
+from diffseg.attention_files import PictureInfo
 from diffseg.backbones import AttentionModel, Backbone
 from diffseg.backbones.device import batch_size_for, pick_device
 from diffseg.backbones.image import resize_image
+from diffseg.backbones.saved import origin
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, Scheme
 from diffseg.files import distinct_names
 from diffseg.isolation import isolated
 from diffseg.photos import AnyImage, to_picture
-from diffseg.pictures import Pixels, by_area
-from diffseg.result import Result
-from diffseg.segmenters.base import ReadsFiles, Scene, Segmenter, needs_attention, needs_truth, resolve
+from diffseg.pictures import Pixels
+from diffseg.recipe import Recipe, backbone_of, make_recipe, segment_attention
+from diffseg.result import Result, Results
+from diffseg.segmenters.base import Segmenter
 
 Images = list[AnyImage] | tuple[AnyImage, ...]
 """Pictures of any kinds and sizes."""
+
+Refine = Literal["none", "kmeans", "pamr"]
+"""What happens to the segments: see ``refine`` of `Model.segment`."""
 
 Item = TypeVar("Item")
 
@@ -65,46 +70,11 @@ def load(
     """
     if path is not None:
         settings["path"] = str(path)
-    spec = parts.choose("backbone", backbone, config_dir, settings)
+    spec = catalogue.choose("backbone", backbone, config_dir, settings)
     spec.check()
-    return Model(spec, spec.load(device) if spec.sides else None, pick_device(device), config_dir)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """An aggregation and a segmenter with every parameter filled in. Turns attention into labels.
-
-    Attributes:
-        aggregation: turns the maps into one tensor.
-        segmenter: turns that tensor into labels.
-    """
-
-    aggregation: Aggregation
-    segmenter: Segmenter
-
-    @property
-    def needs_attention(self) -> bool:
-        """False if the segmenter reads only the picture."""
-        return needs_attention(self.segmenter)
-
-    def __call__(self, picture: Pixels, square: Tensor, maps: AttentionMaps | None) -> Result:
-        """Segments one picture; the labels have the picture's size.
-
-        Args:
-            picture: ``(h, w, 3)`` uint8 RGB.
-            square: ``(3, P, P)`` float32 in [0, 255], the picture resized for the backbone.
-            maps: the picture's attention; None if the segmenter needs no attention.
-
-        Returns:
-            Labels of the picture's size, the largest segment first.
-
-        Raises:
-            ValueError: the segmenter reads features, and the backbone has none; or the attention cannot be segmented.
-        """
-        scene = Scene(size=(picture.shape[0], picture.shape[1]), image=square)
-        if maps is not None:
-            scene = replace(scene, aggregated=self.aggregation(maps), features=maps.features)
-        return Result(picture, by_area(self.segmenter(scene).cpu().numpy()))
+    network = spec.load(device) if spec.sides else None
+    name = backbone if isinstance(backbone, str) else type(spec).__name__
+    return Model(spec, network, pick_device(device), config_dir, str(getattr(spec, "name", name)))
 
 
 class Model:
@@ -115,6 +85,7 @@ class Model:
         network: the loaded backbone; None for `diffseg.backbones.none`.
         device: device of the network.
         config_dir: folder of a user's presets, see `load`.
+        name: name of the backbone's preset.
 
     >>> from diffseg.backbones.none import NoBackbone
     >>> model = load(NoBackbone(size=64))
@@ -126,9 +97,15 @@ class Model:
     """
 
     def __init__(
-        self, spec: Backbone, network: AttentionModel | None, device: torch.device, config_dir: str | Path | None = None
+        self,
+        spec: Backbone,
+        network: AttentionModel | None,
+        device: torch.device,
+        config_dir: str | Path | None = None,
+        name: str = "",
     ) -> None:
         self.spec, self.network, self.device, self.config_dir = spec, network, device, config_dir
+        self.name = name or type(spec).__name__
 
     def __repr__(self) -> str:
         return f"Model({self.spec})"
@@ -136,61 +113,107 @@ class Model:
     @overload
     def segment(
         self,
-        image: Images,
+        source: Images | Sequence[AttentionMaps],
+        /,
         segmenter: str | Segmenter = ...,
         weights: str | Sequence[float] = ...,
         scheme: Scheme = ...,
+        *,
+        image: AnyImage | Images | None = ...,
+        refine: Refine | None = ...,
         **settings: Any,
-    ) -> list[Result]: ...
+    ) -> Results: ...
 
     @overload
     def segment(
         self,
-        image: AnyImage,
+        source: AnyImage | AttentionMaps,
+        /,
         segmenter: str | Segmenter = ...,
         weights: str | Sequence[float] = ...,
         scheme: Scheme = ...,
+        *,
+        image: AnyImage | Images | None = ...,
+        refine: Refine | None = ...,
         **settings: Any,
     ) -> Result: ...
 
     @isolated
     def segment(
         self,
-        image: AnyImage | Images,
+        source: AnyImage | Images | AttentionMaps | Sequence[AttentionMaps],
+        /,
         segmenter: str | Segmenter = "diffseg",
         weights: str | Sequence[float] = DEFAULT_WEIGHTS,
         scheme: Scheme = DEFAULT_SCHEME,
+        *,
+        image: AnyImage | Images | None = None,
+        refine: Refine | None = None,
         **settings: Any,
-    ) -> Result | list[Result]:
-        """Segments a picture, or each picture of a list.
+    ) -> Result | Results:
+        """Segments a picture, or each picture of a list; or the attention that `attend` or a file gave.
 
         Args:
-            image: a picture of any size and kind (`diffseg.photos.to_picture`), or a list of them. It is squeezed into
-                the backbone's square.
+            source: a picture of any size and kind (`diffseg.photos.to_picture`), which is squeezed into the backbone's
+                square; or its attention, of this backbone or any other; or a list of either.
             segmenter: name of a preset (a file of ``conf/segmenter``: ``diffseg``, ``kmeans_c``, ...), or a segmenter
                 (`diffseg.segmenters.base.Segmenter`).
             weights: R, the weight of each side, as `diffseg.aggregation.side_weights` reads it.
             scheme: as for `diffseg.aggregate`.
-            settings: settings of the segmenter that replace the preset's, such as ``tau``. A parameter that stays open
-                takes the value tuned for this backbone.
+            image: with attention, the pictures that it belongs to. Segmenters that read colours need them. Without
+                them, results show white pictures.
+            refine: ``none``; ``pamr``, which moves the borders of segments to those of the colours; with ``diffseg``
+                also ``kmeans``, K-means from the proposals. None: the preset's.
+            settings: settings of the segmenter that replace the preset's, such as ``tau``; `diffseg.settings` lists
+                them. A parameter that stays open takes the value tuned for the backbone of the attention.
 
         Returns:
-            Segments at the picture's size; for a list of pictures, a list in the same order.
+            Segments at the picture's size; for a list, a list in the same order.
 
         Raises:
-            ValueError: a setting or picture cannot be used.
+            ValueError: a setting or picture cannot be used, or the segmenter reads the picture and has none.
             PhotoError: a file cannot be read.
-            TypeError: ``image`` is none of these kinds.
+            TypeError: ``source`` is none of these kinds.
         """
+        if refine is not None:
+            settings["refine"] = refine
+        if isinstance(source, AttentionMaps) or (isinstance(source, list | tuple) and _all_maps(source)):
+            maps = [source] if isinstance(source, AttentionMaps) else list(cast(Any, source))
+            results = self._segment_maps(maps, image, segmenter, weights, scheme, settings)
+            return results[0] if isinstance(source, AttentionMaps) else results
+        if image is not None:
+            raise ValueError("image: goes with attention; a picture to be segmented is the first argument")
         recipe = self.recipe(segmenter, weights, scheme, **settings)
-        given, many = _listed(image)
-        results: list[Result] = []
+        given, many = _listed(cast(Any, source))
+        found: list[Result] = []
         for batch in _batches(map(to_picture, given), self._batch_size):
-            results += self._run(batch, recipe)
-        named = [
-            replace(result, name=name) for result, name in zip(results, distinct_names(map(_name, given)), strict=True)
-        ]
+            found += self._run(batch, recipe)
+        names = distinct_names(map(_name, given))
+        named = Results(
+            replace(result, name=name, file=_file_name(each))
+            for result, name, each in zip(found, names, given, strict=True)
+        )
         return named if many else named[0]
+
+    def _segment_maps(
+        self,
+        given: Sequence[AttentionMaps],
+        image: AnyImage | Images | None,
+        segmenter: str | Segmenter,
+        weights: str | Sequence[float],
+        scheme: Scheme,
+        settings: Mapping[str, Any],
+    ) -> Results:
+        """`segment` for attention."""
+        images = _listed(image)[0] if image is not None else [None] * len(given)
+        if len(images) != len(given):
+            raise ValueError(f"image: need one for each of the {len(given)} attention maps, got {len(images)}")
+        names = distinct_names(maps.picture.id.replace("/", "_") if maps.picture else "picture" for maps in given)
+        results = Results()
+        for maps, one, name in zip(given, images, names, strict=True):
+            recipe = make_recipe(backbone_of(maps, self.spec), segmenter, weights, scheme, self.config_dir, settings)
+            results.append(replace(segment_attention(maps, one, recipe, self.spec.size), name=name))
+        return results
 
     @overload
     def attend(self, image: Images) -> list[AttentionMaps]: ...
@@ -200,13 +223,14 @@ class Model:
 
     @isolated
     def attend(self, image: AnyImage | Images) -> AttentionMaps | list[AttentionMaps]:
-        """Attention maps of a picture, or of each picture of a list: the first step of `segment`.
+        """Attention maps of a picture, or of each picture of a list: the first step of `segment`, which takes them.
 
         Args:
-            image: as for `segment`.
+            image: a picture of any size and kind, or a list of them, as for `segment`.
 
         Returns:
-            Maps on the device of the model; for a list of pictures, a list. `diffseg.aggregate` takes their ``maps``.
+            Maps on the device of the model, with the picture's name and size and all that identifies the backbone; for
+            a list of pictures, a list.
 
         Raises:
             ValueError: a picture cannot be used, or the backbone has no attention.
@@ -214,8 +238,13 @@ class Model:
             TypeError: ``image`` is none of these kinds.
         """
         given, many = _listed(image)
-        batches = _batches(map(to_picture, given), self._batch_size)
-        found = [maps for batch in batches for maps in self._attend(self.squares(batch))]
+        provenance = origin(self.spec, self.name)
+        names = iter(distinct_names(map(_name, given)))
+        found = []
+        for batch in _batches(map(to_picture, given), self._batch_size):
+            for pixels, maps in zip(batch, self._attend(self.squares(batch)), strict=True):
+                info = PictureInfo.of(next(names), pixels)
+                found.append(replace(maps, provenance={**maps.provenance, **provenance}, picture=info))
         return found if many else found[0]
 
     def recipe(
@@ -252,24 +281,12 @@ class Model:
         return self.network.attend_encoded(self.network.encode(squares), self.spec)
 
 
-def make_recipe(
-    spec: Backbone,
-    segmenter: str | Segmenter,
-    weights: str | Sequence[float],
-    scheme: Scheme,
-    config_dir: str | Path | None,
-    settings: Mapping[str, Any],
-) -> Recipe:
-    """`Model.recipe` for a backbone that is not loaded yet; ``config_dir`` as for `load`."""
-    chosen: Segmenter = parts.choose("segmenter", segmenter, config_dir, settings)
-    if needs_truth(chosen):
-        raise ValueError(f"segmenter: {segmenter} needs the ground truth of a picture, which only the benchmark knows")
-    if isinstance(chosen, ReadsFiles):
-        raise ValueError(f"segmenter: {segmenter} reads label maps of a data set, which only the benchmark has")
-    aggregation = Aggregation(weights if isinstance(weights, str) else tuple(weights), scheme)
-    if needs_attention(chosen) and spec.sides:
-        side_weights(aggregation.weights, spec.sides)
-    return Recipe(aggregation, resolve(chosen, spec))
+def _all_maps(source: Sequence[Any]) -> bool:
+    """True for a list of attention. Raises TypeError for a list of attention and pictures."""
+    kinds = [isinstance(each, AttentionMaps) for each in source]
+    if any(kinds) and not all(kinds):
+        raise TypeError("source: must be pictures or attention, not both in one list")
+    return any(kinds)
 
 
 def _listed(image: AnyImage | Images) -> tuple[list[AnyImage], bool]:
@@ -283,6 +300,10 @@ def _listed(image: AnyImage | Images) -> tuple[list[AnyImage], bool]:
 
 def _name(image: AnyImage) -> str:
     return Path(image).stem if isinstance(image, str | Path) else "picture"
+
+
+def _file_name(image: AnyImage) -> str:
+    return Path(image).name if isinstance(image, str | Path) else ""
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -23,21 +23,24 @@ def palette(count: int) -> NDArray[np.uint8]:
 @cache
 def _all_colours() -> NDArray[np.uint8]:
     """``(COLOURS, 3)`` uint8: each colour is the point of a grid that is farthest from all colours before it."""
-    # Distances in Oklab (Ottosson 2020) match perceived differences. Lightness and chroma are limited, because very
-    # dark, pale or garish colours would hide the photograph under them.
+    # In Oklab (Ottosson 2020) distances match perceived differences, but large ones depend more on hue. So lightness
+    # counts half, and strong colours move together. Both limits leave the photograph visible under the colours.
     hue, chroma, lightness = np.meshgrid(
-        np.linspace(0, 2 * np.pi, 72, endpoint=False), (0.1, 0.13, 0.16, 0.19), (0.55, 0.62, 0.69, 0.76, 0.83)
+        np.linspace(0, 2 * np.pi, 72, endpoint=False), np.linspace(0.07, 0.23, 5), np.linspace(0.42, 0.84, 7)
     )
-    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1).reshape(-1, 3)
+    directions = np.stack([np.cos(hue), np.sin(hue)], axis=-1)
+    lab = np.concatenate([lightness[..., None], chroma[..., None] * directions], axis=-1).reshape(-1, 3)
+    felt = np.concatenate([lightness[..., None] / 2, (chroma / (1 + 5 * chroma))[..., None] * directions], axis=-1)
+    felt = felt.reshape(-1, 3)
     rgb = _oklab_to_linear_rgb(lab)
     shown = ((rgb >= 0) & (rgb <= 1)).all(axis=1)  # a screen cannot show the others
-    lab, rgb = lab[shown], rgb[shown]
+    lab, felt, rgb = lab[shown], felt[shown], rgb[shown]
 
     blue = (0.62, -0.05, -0.14)
     chosen = [int(((lab - blue) ** 2).sum(axis=1).argmin())]
     distance = np.full(len(lab), np.inf)
     while len(chosen) < COLOURS:
-        distance = np.minimum(distance, ((lab - lab[chosen[-1]]) ** 2).sum(axis=1))
+        distance = np.minimum(distance, ((felt - felt[chosen[-1]]) ** 2).sum(axis=1))
         chosen.append(int(distance.argmax()))
     linear = rgb[chosen]
     gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)  # the curve of sRGB

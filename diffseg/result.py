@@ -1,8 +1,8 @@
-"""The segments of one picture as arrays, masks, pictures and files. Needs only NumPy, Pillow and pycocotools."""
+"""The segments of pictures as arrays, masks, overlays and files. Needs only NumPy, Pillow and pycocotools."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,26 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diffseg import pictures
-from diffseg.files import write_text
+from diffseg.coco import annotation, write_coco
 from diffseg.paths import expanded
 from diffseg.texts import counted
-
-
-def annotation(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Converts a mask ``(h, w)`` bool to a COCO annotation, ready for JSON.
-
-    Returns:
-        ``segmentation``, the compressed run lengths ``{"size": [h, w], "counts": str}`` that pycocotools reads;
-        ``area`` in pixels; ``bbox``, ``[x, y, width, height]`` in pixels.
-    """
-    from pycocotools import mask as run_lengths
-
-    runs = run_lengths.encode(np.asfortranarray(mask, np.uint8))
-    return {
-        "segmentation": {"size": [int(side) for side in runs["size"]], "counts": runs["counts"].decode("ascii")},
-        "area": int(run_lengths.area(runs)),
-        "bbox": [int(value) for value in run_lengths.toBbox(runs)],
-    }
 
 
 class Mask(TypedDict):
@@ -57,6 +40,7 @@ class Result:
         picture: ``(h, w, 3)`` uint8 RGB, upright.
         labels: ``(h, w)`` int64 in 0..K-1, the segment of each pixel. Segment 0 is the largest.
         name: name of the picture, used for files: its file name without the suffix, or ``picture``.
+        file: its file name; empty if it came from no file.
 
     >>> import numpy as np
     >>> labels = np.array([[0, 0, 1], [0, 0, 1]])
@@ -72,6 +56,7 @@ class Result:
     picture: pictures.Pixels
     labels: pictures.Labels
     name: str = "picture"
+    file: str = ""
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
@@ -119,23 +104,58 @@ class Result:
         return Image.fromarray(pictures.overlay(self.picture, self.labels, opacity))
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes ``NAME.labels.png``, ``NAME.overlay.png`` and ``NAME.segments.json`` (`to_json`) into a folder.
+        """Writes ``NAME.labels.png``, ``NAME.overlay.png`` and ``NAME.segments.json`` into a folder.
 
         Args:
             folder: made if missing. Files of these names are replaced, each in one step.
 
         Returns:
-            Paths of the three files.
+            Paths of the three files. The JSON is a COCO file (`diffseg.coco`): one picture, its segments in the
+            category ``segment``.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        drawn = self._draw(expanded(folder))
+        segments = drawn[0].with_name(f"{self.name}.segments.json")
+        _write_segments(segments, [self])
+        return [*drawn, segments]
+
+    def _draw(self, folder: Path) -> list[Path]:
+        """Writes the label map and the overlay."""
+        folder.mkdir(parents=True, exist_ok=True)
+        labels, overlay = paths = [folder / f"{self.name}.{kind}.png" for kind in ("labels", "overlay")]
+        pictures.write_label_map(labels, self.labels)
+        pictures.write_picture(overlay, np.array(self.overlay()))
+        return paths
+
+
+class Results(list[Result]):
+    """Segments of several pictures: a list, which can be saved as one data set.
+
+    >>> Results([Result(np.zeros((1, 3, 3), np.uint8), np.array([[0, 0, 1]]), "cat")])
+    [Result(2 segments, 3 x 1 pixels)]
+    """
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes ``NAME.labels.png`` and ``NAME.overlay.png`` of each picture, and ``segments.json`` for all of them.
+
+        Args:
+            folder: made if missing. Files of these names are replaced, each in one step.
+
+        Returns:
+            Paths of the files; the last one is a COCO file with all pictures (`diffseg.coco`).
 
         Raises:
             OSError: a file cannot be written.
         """
         folder = expanded(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        labels, overlay, segments = paths = [
-            folder / f"{self.name}.{kind}" for kind in ("labels.png", "overlay.png", "segments.json")
-        ]
-        pictures.write_label_map(labels, self.labels)
-        pictures.write_picture(overlay, np.array(self.overlay()))
-        write_text(segments, json.dumps(self.to_json()) + "\n")
-        return paths
+        paths = [path for result in self for path in result._draw(folder)]
+        _write_segments(folder / "segments.json", self)
+        return [*paths, folder / "segments.json"]
+
+
+def _write_segments(path: Path, results: Sequence[Result]) -> None:
+    """Writes a COCO file."""
+    write_coco(path, [(result.file or f"{result.name}.png", result.labels, None) for result in results])

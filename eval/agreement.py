@@ -8,12 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from eval.matching import IntArray
-
-FloatArray = NDArray[np.float64]
+from eval.regions import IntArray, best_overlaps, conditional_entropies, count_pairs
 
 
 class Agreement(NamedTuple):
@@ -36,6 +31,7 @@ def agreement(table: IntArray) -> Agreement:
     Args:
         table: ``(n_classes, K)``, pixels of each class in each segment (`eval.matching.contingency`).
 
+    >>> import numpy as np
     >>> agreement(np.array([[2, 0], [1, 1]]))  # doctest: +ELLIPSIS
     Agreement(ari=0.0, voi=1.18..., covering=0.58...)
     """
@@ -57,8 +53,12 @@ def adjusted_rand_index(table: IntArray) -> float:
     pixels = int(table.sum())
     if not pixels:
         return float("nan")
-    together = _pairs(table)
-    in_classes, in_segments, pairs = _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0)), pixels * (pixels - 1) // 2
+    together = count_pairs(table)
+    in_classes, in_segments, pairs = (
+        count_pairs(table.sum(axis=1)),
+        count_pairs(table.sum(axis=0)),
+        pixels * (pixels - 1) // 2,
+    )
     # Numerator and denominator are multiplied by 2 * pairs. Python integers are exact: equal partitions give 1.0.
     chance = 2 * in_classes * in_segments
     most = pairs * (in_classes + in_segments)
@@ -77,25 +77,7 @@ def variation_of_information(table: IntArray) -> float:
     >>> variation_of_information(np.array([[2, 2]]))  # one class, cut into halves: one bit
     1.0
     """
-    return sum(voi_halves(table))
-
-
-def voi_halves(table: IntArray) -> tuple[float, float]:
-    """The terms of `variation_of_information` in bits: classes mixed in segments, and classes split into segments.
-
-    Args:
-        table: ``(n_classes, K)`` pixels of each class in each segment.
-
-    >>> voi_halves(np.array([[2, 2]]))  # one class, cut into halves
-    (0.0, 1.0)
-    """
-    pixels = table.sum()
-    if not pixels:
-        return float("nan"), float("nan")
-    joint = _entropy(table / pixels)
-    of_classes, of_segments = (_entropy(table.sum(axis=axis) / pixels) for axis in (1, 0))
-    # Rounding can give -1e-16 for equal partitions.
-    return max(0.0, joint - of_segments), max(0.0, joint - of_classes)
+    return sum(conditional_entropies(table)) if table.any() else float("nan")
 
 
 def covering(table: IntArray) -> float:
@@ -111,20 +93,4 @@ def covering(table: IntArray) -> float:
     0.5833333333333333
     """
     pixels = table.sum()
-    if not pixels:
-        return float("nan")
-    in_class = table.sum(axis=1, keepdims=True)
-    union = in_class + table.sum(axis=0) - table
-    overlap = np.divide(table, union, out=np.zeros(table.shape), where=union > 0)
-    return float((in_class[:, 0] * overlap.max(axis=1)).sum() / pixels)
-
-
-def _pairs(counts: IntArray) -> int:
-    """Number of pixel pairs within the same cell, as a Python integer: products of such numbers exceed 2**63."""
-    return int((counts * (counts - 1)).sum()) // 2
-
-
-def _entropy(shares: FloatArray) -> float:
-    """Entropy in bits of shares that sum to 1, with 0 log 0 = 0."""
-    shares = shares[shares > 0]
-    return float(-(shares * np.log2(shares)).sum())
+    return float(table.sum(axis=1) @ best_overlaps(table) / pixels) if pixels else float("nan")

@@ -265,20 +265,6 @@ def match_present(table: IntArray, background: int | None = None) -> tuple[IntAr
     return rows, columns
 
 
-def match_all(table: IntArray, background: int | None = None) -> tuple[IntArray, IntArray]:
-    """Matched pairs when every class takes part, also those without a pixel (STEGO, PiCIE): classes and segments.
-
-    Columns are solved in their order. A class without pixels that gets a leftover segment has an IoU of 0.
-
-    Args:
-        table: sum of the tables of all images, ``(n_classes, K)`` with any K.
-        background: the class that may match many segments, as in `match_present`; None: no such class.
-    """
-    if background is not None:
-        return match_present(table, background)
-    return linear_sum_assignment(table, maximize=True)
-
-
 def _as_labels(name: str, labels: ArrayOrTensor) -> IntArray:
     kind = getattr(labels, "dtype", None)
     array = np.asarray(cast(Any, labels).cpu() if hasattr(labels, "cpu") else labels)

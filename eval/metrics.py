@@ -97,6 +97,20 @@ def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SE
     return _interval(resample_weights(len(known), resamples, seed) @ known / len(known), level)
 
 
+def bootstrap_ratio(
+    parts: ArrayLike, wholes: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED, level: float = LEVEL
+) -> Interval:
+    """Percentile interval of a ratio of sums over images drawn with replacement; arguments as in `bootstrap`.
+
+    Args:
+        parts, wholes: numerator and denominator of each image, ``(images,)``.
+        resamples, seed, level: as in `bootstrap`.
+    """
+    part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
+    weights = resample_weights(len(part), resamples, seed)
+    return _interval(_ratio(weights @ part, weights @ whole), level)
+
+
 def bootstrap_change(
     before: Sequence[Counts],
     after: Sequence[Counts],

@@ -10,10 +10,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from eval.matching import Counts, IntArray, checked_pairs, confusion_of_match, counts_of_match, match_all, match_present
+from eval.matching import Counts, IntArray, checked_pairs, confusion_of_match, counts_of_match
 from eval.matching import matched_pairs as matched_in_image
 from eval.protocols import ALL_PROTOCOLS, ProtocolName, imported_protocol, within_image
 from eval.records import SparseTable
+from eval.set_protocols import match_dataset, match_dataset_all
+
+MOST_NUMBERS = 4096
+"""If a label number of a data set is at least this, numbers that do not occur have no column."""
 
 
 def matched_images(
@@ -35,8 +39,7 @@ def matched_images(
         return
     if not tables:
         return
-    numbers = np.unique(np.concatenate([table.numbers for table in tables]))
-    numbers = numbers[numbers >= 0]
+    numbers = _numbers_of_set(tables)
     rows, columns = _match_of_set(tables, numbers, protocol, background)
     for table in tables:
         own = table.numbers[table.numbers >= 0]
@@ -56,13 +59,22 @@ def _for_image(table: SparseTable, protocol: ProtocolName, renumbered: bool) -> 
     return np.pad(dense, ((0, 0), (0, max(0, table.classes - dense.shape[1]))))
 
 
+def _numbers_of_set(tables: Sequence[SparseTable]) -> IntArray:
+    """Label numbers of the columns of all images: every number up to the largest, or if that is large, those there."""
+    numbers = np.unique(np.concatenate([table.numbers for table in tables]))
+    numbers = numbers[numbers >= 0]
+    # Between equally good matches the solver decides by position, so gaps count as in other codes.
+    few = len(numbers) and numbers[-1] < MOST_NUMBERS
+    return np.arange(max(numbers[-1] + 1, tables[0].classes)) if few else numbers
+
+
 def _match_of_set(
     tables: Sequence[SparseTable], numbers: IntArray, protocol: ProtocolName, background: int | None
 ) -> tuple[IntArray, IntArray]:
     """The match of all images: classes, and indices of their label numbers in ``numbers``."""
     if protocol in ALL_PROTOCOLS:
-        total = sum_of_tables(tables, numbers)
-        return match_present(total, background) if protocol == "dataset" else match_all(total, background)
+        match = match_dataset if protocol == "dataset" else match_dataset_all
+        return match([sum_of_tables(tables, numbers)], background)
     each = [sum_of_tables([table], numbers) for table in tables]
     return checked_pairs(each[0], protocol, *imported_protocol(protocol)(each, background))
 

@@ -35,7 +35,7 @@ def normalise(value: Any) -> Any:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The changes between two settings, one line each and sorted by name, such as ``segmenter.tau: 0.3 -> 0.4``."""
-    before, after = dict(_leaves(normalise(old))), dict(_leaves(normalise(new)))
+    before, after = dict(leaves(normalise(old))), dict(leaves(normalise(new)))
     return [
         f"{name}: {_shown(before, name)} -> {_shown(after, name)}"
         for name in sorted(before.keys() | after.keys())
@@ -43,10 +43,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the path of each value, such as ``segmenter.tau``, and the value."""
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from datasets.base import VOID, Dataset, DatasetError, Picture
 from diffseg.backbones.image import centre_crop, resize_image, resize_labels
@@ -23,6 +22,8 @@ from eval.records import SparseTable
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from eval.instance_truth import TruthMaps
 
 Labels = NDArray[np.integer]
 
@@ -78,10 +79,9 @@ def truth_of(picture: Picture, scoring: Scoring, kinds: AbstractSet[str], datase
             if "boundaries" in kinds:
                 boundaries.append(_boundaries(picture, number - 1, cut, scoring))
     if "instances" in kinds:
-        from eval.instances import instance_truth
-
-        for name, (labels, count) in instance_truth(picture, dataset, scoring.frame).items():
-            maps[name], regions[name] = labels, count
+        objects = _objects(picture, scoring, dataset)
+        for name, labels in zip(("instances", "instance_classes"), objects, strict=True):
+            maps[name], regions[name] = labels, int(labels.max(initial=0)) + 1
     size = next(iter(maps.values())).shape if maps else boundaries[0].shape
     return Truth((int(size[0]), int(size[1])), maps, regions, boundaries)
 
@@ -130,32 +130,33 @@ def compare(
     if labels.shape != truth.size:
         raise ValueError(f"labels: must have the shape {truth.size}, got {labels.shape}")
     if components:
+        from eval.instance_truth import components as connected
+
         labels = connected(labels)
     tables = {name: SparseTable.count(labels, other, truth.regions[name]) for name, other in truth.maps.items()}
     counts = {}
     if truth.boundaries:
-        from eval.boundaries import boundary_counts
+        from eval.boundaries import compare_boundaries
 
-        counts["boundaries"] = list(boundary_counts(labels, truth.boundaries))
+        counts["boundaries"] = list(compare_boundaries(labels, truth.boundaries))
     return tables, counts
 
 
-def connected(labels: Labels) -> NDArray[np.int64]:
-    """Numbers the connected parts of a label map, 4-neighbours, ``(h, w)`` int64 from 0; negative pixels stay -1."""
-    parts = np.full(labels.shape, -1, dtype=np.int64)
-    count = 0
-    for number in np.unique(labels[labels >= 0]):
-        own, found = ndimage.label(labels == number)
-        parts[own > 0] = own[own > 0] - 1 + count
-        count += found
-    return parts
+def _objects(picture: Picture, scoring: Scoring, dataset: Dataset) -> TruthMaps:
+    """Maps of the objects and of their classes in the frame of a convention."""
+    from eval.instance_truth import in_frame, instance_truth
+
+    assert scoring.frame in ("oclf", "spot"), "objects have frames of their own"
+    return instance_truth(in_frame(dataset.instances(picture.id), scoring.frame), scoring.frame)
 
 
 def _people(picture: Picture, scoring: Scoring) -> list[Labels]:
     """Segmentations by people; of a picture with classes, the connected parts of its class map, void left out."""
     if picture.people:
         return [_cut(each, scoring) for each in picture.people]
-    return [connected(class_map(picture, scoring))]
+    from eval.regions import connected_regions
+
+    return [connected_regions(class_map(picture, scoring))]
 
 
 def _boundaries(picture: Picture, person: int, cut: Labels, scoring: Scoring) -> NDArray[np.bool_]:

@@ -26,6 +26,12 @@ def test_examples_print_what_they_show(module: str) -> None:
     assert not failed
 
 
+def test_the_page_on_files_of_attention_prints_what_it_shows() -> None:
+    failed, attempted = doctest.testfile(str(ROOT / "diffseg" / "attention.md"), module_relative=False)
+    assert attempted
+    assert not failed
+
+
 @pytest.mark.parametrize("name", diffseg.__all__)
 def test_every_exported_name_has_an_example(name: str) -> None:
     assert ">>>" in (getattr(diffseg, name).__doc__ or "")

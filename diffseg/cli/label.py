@@ -18,7 +18,8 @@ from diffseg.labelling.captioning import CAPTIONER, Captioner, Prompt, locate_ca
 
 if TYPE_CHECKING:
     from diffseg.labelling.naming import Named
-    from diffseg.model import Model, Recipe
+    from diffseg.model import Model
+    from diffseg.recipe import Recipe
 
 DEFAULTS = {"vote": DEFAULT_VOTE, "unconditional": False, "captioner": CAPTIONER}
 
@@ -100,13 +101,26 @@ class Labeller:
         return NamedResult(segments, named, {"prompt": prompt.text, "vote": self.vote, "masks": masks})
 
 
-def write(target: Path, image: pictures.Pixels, result: NamedResult) -> pictures.Pixels:
-    """Writes ``TARGET.named.png`` and ``TARGET.named.json``. Returns the picture. Raises OSError if that fails."""
-    from diffseg.labelling.named_pictures import coco_segments, draw
+def write(target: Path, photo: Path, image: pictures.Pixels, result: NamedResult) -> pictures.Pixels:
+    """Writes ``TARGET.named.png`` and ``TARGET.named.json``, a COCO file. Returns the picture.
+
+    Args:
+        target: path of the files without their suffixes.
+        photo: file of the photograph.
+        image: ``(h, w, 3)`` uint8.
+        result: the named segments. Each annotation gets ``segments``, the numbers of its parts in the label map.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    from diffseg.coco import coco
+    from diffseg.labelling.named_pictures import draw
 
     drawn = draw(image, result.named)
     pictures.write_picture(f"{target}.named.png", drawn)
-    content = {**result.settings, "segments": coco_segments(result.named)}
-    text = json.dumps(content, indent=1, ensure_ascii=False)
+    content = coco([(photo.name, result.named.labels, result.named.names)])
+    for each in content["annotations"]:
+        each["segments"] = list(result.named.parts[each.pop("segment")])
+    text = json.dumps(content | {"info": result.settings}, indent=1, ensure_ascii=False)
     write_text(f"{target}.named.json", f"{text}\n")
     return drawn

@@ -24,13 +24,14 @@ from diffseg.backbones.image import centre_crop
 from diffseg.cli import label
 from diffseg.cli.inputs import STDIN, find_photos
 from diffseg.cli.options import OBLONG, ROWS_A_SHEET, message_of, parse, parser, segmenter_settings, spec_of
+from diffseg.cli.version import version_line
 from diffseg.command import interruptible
 from diffseg.labelling.captioning import NoNouns
 from diffseg.paths import expanded
 from diffseg.texts import counted
 
 if TYPE_CHECKING:
-    from diffseg.model import Recipe
+    from diffseg.recipe import Recipe
 
 SheetRow = list[tuple[str, pictures.Pixels]]
 
@@ -49,6 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             written; status 130 after Ctrl+C.
     """
     options = parser()
+    options.add_argument("--version", action="store_true", help="print the version and, in a checkout, the commit")
+    if "--version" in (sys.argv[1:] if argv is None else argv):
+        print(version_line())
+        return 0
     args = parse(options, argv)
     try:
         spec = spec_of(args)
@@ -127,7 +132,7 @@ Segment = Callable[[pictures.Pixels], Segmented]
 def _recipe(spec: Backbone, args: argparse.Namespace) -> Recipe:
     """Checks settings and device. Raises ValueError if they cannot be used."""
     from diffseg.backbones.device import pick_device
-    from diffseg.model import make_recipe
+    from diffseg.recipe import make_recipe
 
     pick_device(args.device)
     settings = segmenter_settings(args)
@@ -199,7 +204,7 @@ class _Outputs:
         ]
         if segmented.named:
             caption = f"{found}: {', '.join(segmented.named.named.names)}"
-            row.append((caption, label.write(target, image, segmented.named)))
+            row.append((caption, label.write(target, photo, image, segmented.named)))
             files += f", {name}.named.png, {name}.named.json"
         # Shrunk now, because photographs of many megapixels would fill the memory.
         return files, [(caption, pictures.fit(picture)) for caption, picture in row]

@@ -1,8 +1,6 @@
-"""Shows named segments: draws their names on the picture, and converts them to COCO annotations."""
+"""Draws named segments, with their names, on the picture."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +11,10 @@ from diffseg import pictures
 from diffseg.labelling.naming import Named
 from diffseg.legend import legend
 from diffseg.palette import palette
-from diffseg.result import annotation
 
 GRID = 256  # longer side, in pixels, of the shrunk mask that is searched for places of names
 FONT_SHARE = 32  # the picture's longer side divided by the height of a name
 SMALLEST_FONT = 11
-
-
-def coco_segments(named: Named) -> list[dict[str, Any]]:
-    """Converts the segments to COCO annotations, one a name, ready for JSON.
-
-    Returns:
-        ``name``; ``segmentation``: ``{"size": [h, w], "counts": str}``, the compressed run lengths that pycocotools
-        reads; ``area`` in pixels; ``bbox`` ``[x, y, width, height]``; ``segments``: their numbers in the label map.
-    """
-    return [
-        {"name": name, **annotation(named.labels == number), "segments": list(parts)}
-        for number, (name, parts) in enumerate(zip(named.names, named.parts, strict=True))
-    ]
 
 
 def draw(image: pictures.Pixels, named: Named) -> pictures.Pixels:

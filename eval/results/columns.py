@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from eval.protocol_scores import COLUMNS, FURTHER
 from eval.settings import normalise
 
 # Column of summary.csv -> path in the settings of a row. `setting_columns` appends columns for further settings of
@@ -46,6 +47,19 @@ CONFUSION = ("number", "row", "protocol", "class_id", "class", "matched_id", "ma
 NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *CONFUSION}) - SETTINGS.keys()
 HIDDEN = frozenset({"kind", "name", "code", "reads_files"})
 """Settings of a segmenter that have no column."""
+
+
+def protocol_columns(protocols: Iterable[str]) -> list[str]:
+    """Columns of ``summary.csv`` for the scores of protocols without classes that `SUMMARY` lacks."""
+    reported = list(dict.fromkeys(protocols))
+    names = [
+        name
+        for protocol in reported
+        for score in COLUMNS.get(protocol, ())
+        for name in (f"{score}{end}" for end in ENDS)
+    ]
+    names += [name for protocol in reported for name in FURTHER.get(protocol, ())]
+    return [name for name in names if name not in SUMMARY]
 
 
 def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from eval.protocol_scores import BITS, COLUMNS
 from eval.protocols import ProtocolName, needs_classes
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ _CAPTIONS: Mapping[ProtocolName, str] = {
     "official": "Protocol `official`, as in the paper: classes absent from an image are charged leftover segments",
     "present": "Protocol `present`: only the classes present in an image are matched",
     "dataset": "Protocol `dataset`: label numbers are matched once for all images; not comparable with the others",
+    "regions": "Protocol `regions`: against the regions of each person; no classes. VoI: 0 is best",
+    "boundaries": "Protocol `boundaries`: boundary pixels matched one to one with those of each person; no classes",
+    "instances": "Protocol `instances`: against objects; no classes. FG-ARI counts pictures without objects as 100",
     "dataset_all": "Protocol `dataset_all`: as `dataset`, but classes that no image has take part (STEGO, PiCIE)",
 }
 
@@ -24,6 +28,11 @@ def caption(protocol: ProtocolName) -> str:
     """A line that explains a protocol."""
     return _CAPTIONS.get(protocol, f"Protocol `{protocol}`: outside this project")
 
+
+SCALES = (
+    "Best scale of each family of rows that differ in one number. ODS: one value for the whole set; OIS: the best for "
+    "each image; best: the best for each region"
+)
 
 CLASS_AGNOSTIC = (
     "Without classes, mean over the images: adjusted Rand index, variation of information (0 is best), covering of the "
@@ -55,10 +64,11 @@ def markdown(overview: pd.DataFrame, rows: Sequence[Row], names: Sequence[str]) 
 
 def _blocks(overview: pd.DataFrame, all_rows: Sequence[Row], all_names: Sequence[str]) -> list[str]:
     """The tables of one data set."""
-    blocks = []
+    blocks, last = [], None
     for protocol, lines in overview.groupby("protocol", sort=False):
         rows, names = ([each[number] for number in lines["number"]] for each in (all_rows, all_names))
         if not needs_classes(str(protocol)):
+            blocks.append(f"{caption(str(protocol))}\n\n{pipe_table(_without_classes(str(protocol), lines, names))}")
             continue
         cells = {
             "method": names,
@@ -79,9 +89,52 @@ def _blocks(overview: pd.DataFrame, all_rows: Sequence[Row], all_names: Sequence
             del cells["paper ACC / mIoU"]
         blocks.append(f"{caption(str(protocol))}\n\n{pipe_table(cells)}")
         last = lines, names
-    if blocks:
+    if last:
         blocks.append(f"{CLASS_AGNOSTIC}\n\n{pipe_table(_class_agnostic(*last))}")
     return blocks
+
+
+def _without_classes(protocol: ProtocolName, lines: pd.DataFrame, names: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Columns of a protocol that needs no classes."""
+    columns: dict[str, Sequence[str]] = {"method": names}
+    for name in COLUMNS[protocol]:
+        decimals = 2 if name in BITS else 1
+        known = [each for each in (name, f"{name}_low", f"{name}_high") if each in lines]
+        ends = lines[known].reindex(columns=[name, f"{name}_low", f"{name}_high"]).to_numpy()
+        unit = "bits" if name in BITS else "%"
+        columns[f"{name} {unit}"] = [with_interval(value, low, high, decimals=decimals) for value, low, high in ends]
+    if protocol == "instances":
+        columns["FG-ARI with objects %"] = [fixed(value) for value in lines["fg_ari_with_objects"]]
+        columns["pictures without objects"] = [fixed(value, 0) for value in lines["without_objects"]]
+    columns["segments"] = [fixed(value) for value in lines["segments"]]
+    columns["images"] = [
+        image_count(images, failed, None) for images, failed in zip(lines["images"], lines["failed"], strict=True)
+    ]
+    return columns
+
+
+def scales_markdown(best: pd.DataFrame) -> str:
+    """Table of the best scale of each family, from `eval.results.scales.scales_table`."""
+    cells: dict[str, Sequence[str]] = {"family": list(best["family"]), "parameter": list(best["parameter"])}
+    titles = {
+        "covering_ods": "covering ODS",
+        "covering_ods_at": "at",
+        "covering_ois": "OIS",
+        "covering_best": "best",
+        "pri_ods": "PRI ODS",
+        "pri_ois": "PRI OIS",
+        "voi_ods": "VoI ODS",
+        "voi_ois": "VoI OIS",
+        "f_ods": "F ODS",
+        "f_ois": "F OIS",
+        "ap": "AP",
+    }
+    for name, title in titles.items():
+        fine = name.startswith("voi") or name.endswith("_at")
+        cells[title] = [
+            f"{value:g}" if name.endswith("_at") and pd.notna(value) else fixed(value, 1 + fine) for value in best[name]
+        ]
+    return f"{SCALES}\n\n{pipe_table(cells)}"
 
 
 def _class_count(count: int, row: Row) -> str:

@@ -7,7 +7,7 @@ Repeated runs differ only in the timings, ``seconds_per_image`` and ``seconds``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from eval.agreement import Agreement
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap, bootstrap_iou, bootstrap_mean, iou, mean_iou
-from eval.protocols import needs_classes
+from eval.protocol_scores import COLUMNS, scores_of
+from eval.protocols import REGION_PROTOCOLS, ProtocolName, needs_classes
 from eval.records import Record
 from eval.results.columns import (
     AGREEMENT,
@@ -30,27 +31,29 @@ from eval.results.columns import (
     SCORES,
     SETTINGS,
     SUMMARY,
+    protocol_columns,
     setting_columns,
     setting_text,
 )
-from eval.results.markdown import markdown
+from eval.results.markdown import markdown, scales_markdown
 from eval.results.names import telling_names
 from eval.runs import Row
 from eval.scores import confusion_matrix
 from eval.storage.files import write_text
-from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, TABLE_MD
+from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SCALES_CSV, SUMMARY_CSV, TABLE_MD
 
 PERCENT = 100
 SCALES = {"ari": PERCENT, "voi": 1, "covering": PERCENT}
 """Factors of the class-agnostic scores in tables: percent, but bits for the variation of information."""
 
 
-def write_tables(folder: Path, rows: Sequence[Row]) -> str:
+def write_tables(folder: Path, rows: Sequence[Row], scale: str | None = None) -> str:
     """Writes ``summary.csv``, ``table.md`` and the tables by class, image and matched class, each atomically.
 
     Args:
         folder: an existing folder.
         rows: the rows, in order.
+        scale: the setting in which rows of one family differ; None: see `eval.results.scales.families`.
 
     Returns:
         The text of ``table.md``, which also lines up in a terminal.
@@ -61,6 +64,12 @@ def write_tables(folder: Path, rows: Sequence[Row]) -> str:
     write_csv(folder / PER_CLASS_CSV, per_class(rows, names))
     write_csv(folder / PER_IMAGE_CSV, per_image(rows, names))
     write_csv(folder / CONFUSION_CSV, confusion(rows, names))
+    if any(protocol in REGION_PROTOCOLS for row in rows for protocol in row.protocols):
+        from eval.results.scales import scales_table  # takes a second to import
+
+        best = scales_table([row for row in rows if set(row.protocols) & {*REGION_PROTOCOLS}], scale)
+        write_csv(folder / SCALES_CSV, best)
+        text += "\n" + scales_markdown(best)
     write_text(folder / TABLE_MD, text)
     return text
 
@@ -95,13 +104,14 @@ def summary(rows: Sequence[Row]) -> pd.DataFrame:
                 {
                     **shared,
                     "protocol": protocol,
-                    **(_scores(row.counts(protocol)) | _agreement(row.agreement) if needs_classes(protocol) else {}),
+                    **_protocol_scores(row, protocol),
                     **{f"published_{metric}": value for metric, value in published.items()},
                 }
             )
-    numbers = dict.fromkeys([*SCORES, *PUBLISHED, "seconds_per_image"], float)
+    scores = protocol_columns(protocol for row in rows for protocol in row.protocols)
+    numbers = dict.fromkeys([*SCORES, *PUBLISHED, "seconds_per_image", *scores], float)
     further = [name for name in columns if name not in SETTINGS]
-    return pd.DataFrame(lines, columns=[*SUMMARY, *further]).astype({**numbers, "classes": "Int64"})
+    return pd.DataFrame(lines, columns=[*SUMMARY, *scores, *further]).astype({**numbers, "classes": "Int64"})
 
 
 def per_class(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
@@ -151,11 +161,16 @@ def per_image(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         for protocol in row.protocols:
             scores = zip(row.counts(protocol), row.agreement, strict=True) if needs_classes(protocol) else iter(())
+            others = {} if needs_classes(protocol) else scores_of(row, protocol).pictures
+            place = iter(range(len(row.evaluated)))
             for record in row.records:
                 line = {"number": number, "row": name, "protocol": protocol, "image": record.picture}
                 line |= {"status": record.status, "reason": record.reason or None}
                 if record.ok:
                     line |= {"segments": record.segments, "seconds": _seconds(record)}
+                if record.ok and others:
+                    number_of_picture = next(place)
+                    line |= {name: values[number_of_picture] for name, values in others.items()}
                 if record.ok and needs_classes(protocol):
                     image, agreement = next(scores)
                     line |= {
@@ -167,8 +182,10 @@ def per_image(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
                     }
                 lines.append(line)
     numbers = {**dict.fromkeys(("segments", "labelled"), "Int64"), **dict.fromkeys(AGREEMENT, float)}
-    numbers |= dict.fromkeys(("acc", "miou", "seconds"), float)
-    return pd.DataFrame(lines, columns=PER_IMAGE).astype(numbers)
+    protocols = dict.fromkeys(protocol for row in rows for protocol in row.protocols)
+    further = [name for each in protocols for name in COLUMNS.get(each, ()) if name not in PER_IMAGE]
+    numbers |= dict.fromkeys(("acc", "miou", "seconds", *further), float)
+    return pd.DataFrame(lines, columns=[*PER_IMAGE, *further]).astype(numbers)
 
 
 def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
@@ -204,6 +221,13 @@ def _listed(pixels: NDArray[np.int64]) -> str:
 
 def _seconds(record: Record) -> float:
     return record.seconds["attention"] + record.seconds["segment"]
+
+
+def _protocol_scores(row: Row, protocol: ProtocolName) -> Mapping[str, float]:
+    """Scores of a row under a protocol, and the ends of their intervals."""
+    if needs_classes(protocol):
+        return _scores(row.counts(protocol)) | _agreement(row.agreement)
+    return scores_of(row, protocol).of_set
 
 
 def _agreement(images: Sequence[Agreement]) -> dict[str, float]:

@@ -1,11 +1,13 @@
 """Reads published scores, ACC and mIoU in percent, from the CSV files in ``published/``.
 
 ``table*.csv`` are the tables of the DiffSeg paper. ``others_*.csv`` are scores of other papers on the same data sets.
+The folders ``instances`` and ``regions`` hold scores without classes (`published_scores`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -53,6 +55,23 @@ def published_rows(dataset: str) -> pd.DataFrame:
     """
     rows = pd.concat([_read(path) for path in sorted(FOLDER.glob("*.csv"))], ignore_index=True)
     return rows[rows["dataset"] == dataset].reset_index(drop=True)
+
+
+def published_scores(kind: Literal["instances", "regions"]) -> pd.DataFrame:
+    """Published scores without classes, of all data sets.
+
+    Args:
+        kind: ``instances``, object-centric scores (columns ``mbo_c``, ``mbo_i``, ``instance_miou``, ``fg_ari``), or
+            ``regions``, those of BSDS500 (``covering_ods`` ... ``ap``). In percent, VoI in bits, NaN: not reported.
+
+    Returns:
+        Columns ``method``, the scores, ``dataset``, ``paper``, ``source``, and ``convention`` or
+        ``trained_on_boundaries``. Unknown text is empty.
+    """
+    files = sorted((FOLDER / kind).glob("*.csv"))
+    table = pd.concat([pd.read_csv(path) for path in files], ignore_index=True)
+    texts = list(table.columns.intersection(["convention", "backbone"]))
+    return table.fillna(dict.fromkeys(texts, ""))
 
 
 def published_score(table: str | None, method: str, resolution: int) -> dict[str, float | None] | None:

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from diffseg.palette import palette
-from eval.agreement import voi_halves
 from eval.metrics import accuracy, iou, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName, needs_classes
+from eval.regions import conditional_entropies
 from eval.results.markdown import caption, coarse, fixed, image_count
 from eval.results.tables import PERCENT
 from eval.runs import Run
@@ -222,7 +222,7 @@ def _picture_scores(row: ShownRow) -> dict[str, dict[str, Any]]:
     for record in row.row.evaluated:
         scores[record.picture] = {"segments": record.segments, "protocols": {}}
         if "classes" in record.stored_tables:
-            mixed, split = voi_halves(record.tables["classes"].dense())
+            split, mixed = conditional_entropies(record.tables["classes"].dense())
             scores[record.picture] |= {"mixed": _json_number(mixed), "split": _json_number(split)}
     for protocol in filter(needs_classes, row.scores):
         for record, counts in zip(row.row.evaluated, row.row.counts(protocol), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from PIL import Image
 from pycocotools import mask as run_lengths
 
+from diffseg.coco import coco
 from diffseg.pictures import by_area, overlay
-from diffseg.result import Result
+from diffseg.result import Result, Results
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def test_run_lengths_decode_to_the_masks(result: Result) -> None:
         assert annotation["bbox"] == run_lengths.toBbox(runs).tolist()
 
 
-def test_save_writes_label_map_overlay_and_json(result: Result, tmp_path: Path) -> None:
+def test_save_writes_label_map_overlay_and_a_coco_file(result: Result, tmp_path: Path) -> None:
     labels, drawn, segments = result.save(tmp_path / "new" / "folder")
     assert [path.name for path in (labels, drawn, segments)] == [
         "cat.labels.png",
@@ -56,8 +58,17 @@ def test_save_writes_label_map_overlay_and_json(result: Result, tmp_path: Path) 
     assert {path.name for path in labels.parent.iterdir()} == {labels.name, drawn.name, segments.name}
     np.testing.assert_array_equal(np.array(Image.open(labels)), result.labels)
     np.testing.assert_array_equal(np.array(Image.open(drawn)), overlay(result.picture, result.labels))
-    assert json.loads(segments.read_text()) == result.to_json()
-    assert result.to_json() == {"name": "cat", "height": 20, "width": 18, "segments": result.coco()}
+    assert json.loads(segments.read_text()) == coco([("cat.png", result.labels, None)])
+
+
+def test_several_pictures_are_saved_as_one_data_set(result: Result, tmp_path: Path) -> None:
+    other = replace(result, labels=result.labels[:7], picture=result.picture[:7], name="dog", file="dog.jpg")
+    *drawn, segments = Results([result, other]).save(tmp_path)
+    assert [path.name for path in drawn] == [
+        f"{name}.{kind}.png" for name in ("cat", "dog") for kind in ("labels", "overlay")
+    ]
+    given = [("cat.png", result.labels, None), ("dog.jpg", other.labels, None)]
+    assert json.loads(segments.read_text()) == coco(given)
 
 
 def test_overlay_is_a_picture_of_the_same_size(result: Result) -> None:

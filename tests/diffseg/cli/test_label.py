@@ -87,14 +87,20 @@ def check(result: tuple[NDArray[np.integer], dict[str, Any]], wanted: Any) -> No
     """Asserts that label map, names and parts are those of the library, and each mask the union of its segments."""
     (labels, content), (segments, named) = result, wanted
     np.testing.assert_array_equal(labels, segments)
-    assert [each["name"] for each in content["segments"]] == list(named.names)
-    assert [tuple(each["segments"]) for each in content["segments"]] == list(named.parts)
+    assert names_of(content) == list(named.names)
+    assert [tuple(each["segments"]) for each in content["annotations"]] == list(named.parts)
     covered = np.zeros(labels.shape, int)
-    for each in content["segments"]:
+    for each in content["annotations"]:
         decoded = coco.decode(each["segmentation"])
         np.testing.assert_array_equal(decoded, np.isin(labels, each["segments"]))
         covered += decoded
     assert (covered == 1).all()
+
+
+def names_of(content: dict[str, Any]) -> list[str]:
+    """Name of each annotation."""
+    names = {each["id"]: each["name"] for each in content["categories"]}
+    return [names[each["category_id"]] for each in content["annotations"]]
 
 
 TOKENS = {"cat": [2], "sofa": [5, 6]}
@@ -106,14 +112,11 @@ def test_the_nouns_of_the_caption_name_the_segments(
 ) -> None:
     labels, content = labelled(models, tmp_path, "--vote", rule)
     text = " ".join(CAPTION)
-    assert {key: content[key] for key in ("prompt", "vote", "masks")} == {
-        "prompt": text,
-        "vote": rule,
-        "masks": "of this prompt",
-    }
+    assert content["info"] == {"prompt": text, "vote": rule, "masks": "of this prompt"}
+    assert [each["file_name"] for each in content["images"]] == ["photo.png"]
     check((labels, content), expected(models, text, TOKENS, rule, text))
     assert labels.max() > 1
-    names = ", ".join(each["name"] for each in content["segments"])
+    names = ", ".join(names_of(content))
     line, _ = capsys.readouterr().out.splitlines()
     files = f"{tmp_path}/photo.labels.png, photo.overlay.png, photo.named.png, photo.named.json"
     assert line == f"{models}/photo.png: {labels.max() + 1} segments: {names}, {files}"
@@ -129,7 +132,7 @@ def test_unconditional_masks_are_those_without_label(models: Path, tmp_path: Pat
     result = labelled(models, tmp_path / "named", "--unconditional")
     for name in ("photo.labels.png", "photo.overlay.png"):
         assert (tmp_path / "named" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
-    assert result[1]["masks"] == "of the empty prompt"
+    assert result[1]["info"]["masks"] == "of the empty prompt"
     text = " ".join(CAPTION)
     check(result, expected(models, text, TOKENS, "majority", ""))
     conditioned, _ = labelled(models, tmp_path / "conditioned")
@@ -143,13 +146,13 @@ def test_own_words_need_neither_captioner_nor_tagger(
     labels, content = labelled(
         models, tmp_path, "--captioner", "./nowhere", "--words", "sofa, a cat,Sofa", "--vote", "mean"
     )
-    assert content["prompt"] == "sofa, a cat"
+    assert content["info"]["prompt"] == "sofa, a cat"
     check((labels, content), expected(models, "sofa, a cat", {"sofa": [1, 2], "a cat": [4, 5]}, "mean", "sofa, a cat"))
 
 
 def test_a_single_word_merges_all_segments(models: Path, tmp_path: Path) -> None:
     labels, content = labelled(models, tmp_path, "--words", "cat")
-    (only,) = content["segments"]
+    (only,) = content["annotations"]
     assert only["segments"] == list(range(labels.max() + 1))
     assert only["area"] == labels.size
     assert only["bbox"] == [0, 0, 130, 90]

@@ -203,7 +203,7 @@ def test_a_photograph_is_read_from_standard_input(
     assert stored(tmp_path / "out" / "stdin.labels.png").shape == (6, 8)
     complaints = capsys.readouterr().err.splitlines()
     assert complaints[0].startswith("diffseg: standard input: ")
-    assert complaints[2] == "diffseg: standard input: not a picture in a format that Pillow reads"
+    assert complaints[2] == "diffseg: standard input: not a picture in a format that Pillow reads; convert it to PNG"
 
 
 def test_an_oblong_photograph_is_mentioned_once(
@@ -296,3 +296,10 @@ def test_parts_of_conf_and_of_the_user_can_be_chosen(tmp_path: Path, monkeypatch
         assert labels[:wide, :wide].all()
         assert labels.sum() == wide**2
     assert cli.main([photo, "-o", str(tmp_path), *extra, "--segmenter", "diffcut", "--set", "backbone.timestep=9"]) == 0
+
+
+def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert re.fullmatch(
+        rf"diffseg {re.escape(diffseg.__version__)}(, commit \w+(, changed)?)?\n", capsys.readouterr().out
+    )

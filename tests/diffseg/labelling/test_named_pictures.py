@@ -1,14 +1,11 @@
-"""Pictures and JSON of named segments."""
+"""Pictures of named segments."""
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
-from pycocotools import mask as coco
 
-from diffseg.labelling.named_pictures import coco_segments, draw, places
+from diffseg.labelling.named_pictures import draw, places
 from diffseg.labelling.naming import Named
 from diffseg.palette import palette
 from diffseg.pictures import overlay
@@ -21,17 +18,6 @@ def named() -> Named:
     labels[20:70, 80:110] = 1
     labels[80:, :30] = 2
     return Named(labels, ("wall", "window", "Bär"), ((0, 2), (1, 4), (3,)))
-
-
-def test_run_lengths_give_the_masks_back(named: Named) -> None:
-    stored = json.loads(json.dumps(coco_segments(named)))
-    assert [each["name"] for each in stored] == ["wall", "window", "Bär"]
-    assert [each["segments"] for each in stored] == [[0, 2], [1, 4], [3]]
-    for number, each in enumerate(stored):
-        expected = named.labels == number
-        np.testing.assert_array_equal(coco.decode(each["segmentation"]), expected)
-        assert each["area"] == expected.sum()
-    assert stored[1]["bbox"] == [10, 20, 100, 50]
 
 
 def test_the_picture_keeps_its_colours_between_the_names(named: Named) -> None:

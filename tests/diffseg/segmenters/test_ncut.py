@@ -14,6 +14,7 @@ from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters import ncut
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.ncut import (
+    CutTree,
     NCut,
     auto_threshold,
     bipartition,
@@ -177,6 +178,20 @@ def test_the_automatic_threshold_finds_planted_groups(between: float) -> None:
     assert (len(recursive_cut(affinity, 0.5).unique()) == 4) == (between < 0.3)
 
 
+def test_each_cut_is_computed_once_and_only_if_a_threshold_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    affinity, groups = planted((20, 30, 25), between=0.05)
+    calls: list[int] = []
+    monkeypatch.setattr(ncut, "bipartition", lambda part: (calls.append(len(part)), bipartition(part))[1])
+    tree = CutTree(affinity)
+    assert same_parts(tree.labels(tree.stable_threshold()), groups)
+    assert len(calls) < len(affinity) / 5  # cutting down to single nodes takes as many cuts as there are nodes
+    before = len(calls)
+    assert len(tree.labels(2.1).unique()) == len(affinity)
+    assert before < len(calls) == len(affinity) - 1
+    tree.labels(0.5)
+    assert len(calls) == len(affinity) - 1
+
+
 def test_a_graph_without_structure_stays_whole() -> None:
     for nodes in (1, 2, 9, 100):
         affinity = torch.ones(nodes, nodes)
@@ -196,11 +211,6 @@ def test_ncut_takes_the_threshold_of_its_own_graph(power: int, graph: ncut.Graph
     assert len(auto.unique()) > 1
 
 
-def test_an_unknown_threshold_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^threshold: input should be 'fixed' or 'auto', got 'none'"):
-        NCut(threshold="none")  # type: ignore[arg-type]
-
-
 def test_longer_walks_cut_less() -> None:
     counts = [len(NCut(0.8, power)(Scene(aggregated=smooth(16, 0), size=(16, 16))).unique()) for power in (1, 2, 4)]
     assert counts[0] > counts[1] > counts[2]
@@ -209,12 +219,3 @@ def test_longer_walks_cut_less() -> None:
 def test_ncut_gives_the_same_labels_again() -> None:
     scene = Scene(aggregated=smooth(16, 1), size=(32, 32))
     assert torch.equal(NCut()(scene), NCut()(scene))
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [({"tau": 0.0}, "^tau: must be"), ({"tau": float("nan")}, "^tau: must be"), ({"power": 0}, "^power: must be at")],
-)
-def test_values_out_of_range_are_refused(values: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        NCut(**values)  # type: ignore[arg-type]

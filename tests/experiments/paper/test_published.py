@@ -8,7 +8,15 @@ import pandas as pd
 import pytest
 
 from eval.config import ConfigError
-from experiments.paper.published import FOLDER, REQUIREMENTS, SCOPES, published_rows, published_score, published_table
+from experiments.paper.published import (
+    FOLDER,
+    REQUIREMENTS,
+    SCOPES,
+    published_rows,
+    published_score,
+    published_scores,
+    published_table,
+)
 
 
 def test_every_published_row_names_paper_source_and_scope() -> None:
@@ -17,7 +25,7 @@ def test_every_published_row_names_paper_source_and_scope() -> None:
     assert rows[["method", "dataset", "scope", "paper", "source"]].notna().all(axis=None)
     assert set(rows["scope"]) == set(SCOPES)
     assert rows["miou"].between(0, 100).all()
-    assert (rows["dataset"].isin(["cocostuff27", "cityscapes27"])).all()
+    assert set(rows["dataset"]) == {"cocostuff27", "cityscapes27", "voc2012", "context60", "coco_object", "ade150"}
     assert not rows.duplicated(["dataset", "method", "resolution", "backbone"]).any()
 
 
@@ -26,6 +34,19 @@ def test_published_rows_are_those_of_the_data_set() -> None:
     assert rows.loc[("DiffSeg", "Stable Diffusion v1.4", "512"), "miou"] == 43.6
     assert rows.loc[("CAUSE-TR", "DINOv2 ViT-B/14", ""), "scope"] == "dataset"
     assert published_rows("photos").empty
+
+
+def test_scores_without_classes_name_their_source() -> None:
+    instances, regions = published_scores("instances"), published_scores("regions")
+    for rows in (instances, regions):
+        assert rows[["method", "dataset", "paper", "source"]].notna().all(axis=None)
+        assert rows.select_dtypes("number").stack().dropna().between(0, 100).all()
+        assert not rows.duplicated(["dataset", "method"]).any()
+    assert set(instances["convention"]) == {"oclf", "spot", ""}
+    spot = instances.set_index(["dataset", "method"]).loc[("voc2012", "SPOT")]
+    assert (spot["mbo_c"], spot["mbo_i"], spot["instance_miou"], spot["fg_ari"]) == (55.3, 48.1, 46.5, 19.7)
+    golden = regions.set_index("method").loc["gPb-owt-ucm"]
+    assert (golden["covering_ods"], golden["voi_ods"], golden["f_ods"]) == (58.8372, 1.68955, 72.6253)
 
 
 def test_the_score_of_a_method_is_that_of_its_resolution() -> None:

@@ -1,0 +1,116 @@
+"""Headers of files of saved attention; ``attention.md`` describes the format. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffseg.texts import on_one_line
+
+SUFFIX = ".safetensors"
+MAP_NAME = re.compile(r"maps\.([1-9]\d*)")
+FEATURES = "features"
+
+LENGTH_BYTES = 8  # a safetensors file begins with the length of its JSON header
+LONGEST_HEADER = 100_000_000  # bytes, the limit of safetensors
+
+
+class AttentionError(ValueError):
+    """The attention is invalid: a wrong shape, negative values, NaN, rows that do not sum to 1, or a damaged file."""
+
+
+@dataclass(frozen=True)
+class PictureInfo:
+    """The picture that attention maps cover.
+
+    Attributes:
+        id: its name in its data set; with slashes, the name of a file in sub-folders.
+        height, width: in pixels. If the centred square was attended, those of the square.
+        sha256: of its pixels (hex), see `of`; empty: unknown.
+    """
+
+    id: str
+    height: int
+    width: int
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.id or min(self.height, self.width) < 1:
+            raise AttentionError(f"picture: must have an id, and at least 1 x 1 pixels, got {self}")
+
+    @classmethod
+    def of(cls, id: str, pixels: NDArray[np.uint8]) -> Self:
+        """Describes a picture ``(h, w, 3)`` uint8 RGB; hashes its values row by row.
+
+        >>> PictureInfo.of("cat", np.zeros((2, 3, 3), np.uint8)).width
+        3
+        """
+        sha256 = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
+        return cls(id, pixels.shape[0], pixels.shape[1], sha256)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of a file of attention says. The maps themselves are not read.
+
+    Attributes:
+        path: the file.
+        dtype: number format of the maps, such as ``float32``; several: separated by commas.
+        layers: side -> number of layers averaged in its map.
+        provenance: origin of the maps, see ``attention.md``.
+        picture: the picture; None: unknown.
+    """
+
+    path: Path
+    dtype: str
+    layers: Mapping[int, int]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    picture: PictureInfo | None = None
+
+    def metadata(self) -> dict[str, str]:
+        """The header as metadata of a safetensors file, whose values are text."""
+        picture = asdict(self.picture) if self.picture else None
+        values = {"layers": dict(self.layers), "provenance": dict(self.provenance), "picture": picture}
+        return {name: json.dumps(value) for name, value in values.items() if value is not None}
+
+
+def read_header(path: Path) -> Header:
+    """Reads the header of a file of attention, and checks that the file is complete.
+
+    Raises:
+        AttentionError: the file is missing, cut short, damaged, or no file of attention. One line names it.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+            content = json.loads(file.read(length)) if length <= LONGEST_HEADER else None
+        if not isinstance(content, dict):
+            raise AttentionError(f"{path}: is no safetensors file")
+        metadata = content.pop("__metadata__", {})
+        end = max((entry["data_offsets"][1] for entry in content.values()), default=0)
+        if path.stat().st_size != LENGTH_BYTES + length + end:
+            raise AttentionError(f"{path}: is cut short; write it again")
+        sides = {int(match[1]): name for name in content if (match := MAP_NAME.fullmatch(name))}
+        if not sides:
+            raise AttentionError(f"{path}: holds no tensors maps.SIDE; diffseg/attention.md describes the files")
+        given = {name: json.loads(metadata.get(name, "null")) for name in ("layers", "provenance", "picture")}
+        layers = {int(side): count for side, count in (given["layers"] or dict.fromkeys(sides, 1)).items()}
+        picture = PictureInfo(**given["picture"]) if given["picture"] else None
+        dtypes = {content[name]["dtype"].replace("BF", "bfloat").replace("F", "float") for name in sides.values()}
+        return Header(path, ",".join(sorted(dtypes)), layers, dict(given["provenance"] or {}), picture)
+    except FileNotFoundError:
+        raise AttentionError(f"{path}: the file of attention is missing") from None
+    except AttentionError:
+        raise
+    except OSError as error:
+        raise AttentionError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise AttentionError(f"{path}: has a damaged header ({on_one_line(error)}); write it again") from None

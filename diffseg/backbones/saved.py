@@ -1,0 +1,330 @@
+"""``backbone=saved``: attention from the files of ``python -m experiments.attend``, without the model or a GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from diffseg.attention_files import SUFFIX, AttentionError, Header, read_header
+from diffseg.backbones import AttentionModel, Backbone
+from diffseg.isolation import isolated
+from diffseg.paths import expanded
+from diffseg.texts import counted
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from diffseg.attention import AttentionMaps
+
+BLANK = f".blank{SUFFIX}"
+"""Name of the file with the attention and features of a black picture, for `Saved.debias`."""
+
+EXACT = "float32"
+PAGE = "diffseg/attention.md describes the files"
+
+
+def recorded_settings(spec: Backbone) -> dict[str, Any]:
+    """Settings of a backbone that change its attention: a part of the key of every row.
+
+    The folder of the weights does not matter, because their hash is recorded. Tuned values are recorded as settings of
+    the segmenter. Saved attention has the settings of the backbone that computed it.
+
+    Raises:
+        WeightsError: the weights are missing.
+    """
+    if isinstance(spec, Saved):
+        return spec.recorded()
+    settings = asdict(cast(Any, spec))
+    for name in ("path", "tuned"):
+        settings.pop(name, None)
+    return {"kind": type(spec).__name__, **settings, "sides": spec.sides or None, "weights": spec.fingerprint}
+
+
+def origin(
+    spec: Backbone, name: str, frame: str = "whole", settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The provenance that `AttentionMaps` of a backbone get, ready for JSON.
+
+    Args:
+        spec: the backbone.
+        name: name of its preset.
+        frame: ``whole`` if the whole picture entered the backbone, ``square`` if its centred square did.
+        settings: settings that rows record of the backbone; None: `recorded_settings`.
+    """
+    source = str(getattr(spec, "source", spec.path))
+    tuned = {key: dict(values) for key, values in spec.tuned.items()}
+    recorded = dict(settings or recorded_settings(spec))
+    return {"name": name, "source": source, "frame": frame, "settings": recorded, "tuned": tuned}
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A backbone whose attention is in files; everything else about it is in their provenance.
+
+    Attributes:
+        folder: folder of the files, ``ID.safetensors`` for each picture. Ids with slashes are in sub-folders.
+        debias: as for `diffseg.backbones.vit.ViT`; needs the file `BLANK`.
+
+    Raises:
+        ValueError: a value is out of range, or the folder holds no attention.
+    """
+
+    path: ClassVar[str] = ""
+
+    folder: str | None = None
+    debias: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.folder:
+            raise ValueError("folder: not set; give the folder that python -m experiments.attend out=DIR has written")
+        if not self.root.is_dir():
+            raise ValueError(f"folder: {self.folder} is not a folder; python -m experiments.attend out=DIR writes one")
+        missing = [name for name in ("size", "weights") if name not in self.header.provenance.get("settings", {})]
+        if missing:
+            raise ValueError(f"folder: {self.header.path} does not say settings.{missing[0]} in its provenance; {PAGE}")
+        if not 0 <= self.debias <= 1:
+            raise ValueError(f"debias: must be in 0..1, got {self.debias}")
+        if self.debias and "debias" not in self.settings:
+            raise ValueError(f"debias: {self.name} has no such setting; leave it out")
+
+    @property
+    def root(self) -> Path:
+        """The folder as a path."""
+        return expanded(self.folder or "")
+
+    @cached_property
+    def header(self) -> Header:
+        """Header of `BLANK`, else of the first file that can be read. Raises ValueError if there is none."""
+        fault = "holds no files of attention"
+        for path in (self.root / BLANK, *_files(self.root)):
+            try:
+                return read_header(path)
+            except AttentionError as error:
+                fault = fault if path.name == BLANK else f"holds no complete file of attention; {error}"
+        raise ValueError(f"folder: {self.folder} {fault}; {PAGE}")
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the backbone that computed the attention, as `recorded_settings` gives them."""
+        stored = self.header.provenance["settings"]
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+
+    @property
+    def name(self) -> str:
+        """Name of the preset of that backbone."""
+        return str(self.header.provenance.get("name", self.root.name))
+
+    @property
+    def source(self) -> str:
+        """Name of its weights."""
+        return str(self.header.provenance.get("source", self.name))
+
+    @property
+    def frame(self) -> str:
+        """``square`` if the centred square of each picture was attended, ``whole`` if the whole picture was."""
+        return str(self.header.provenance.get("frame", "whole"))
+
+    @property
+    def size(self) -> int:
+        """Side P in pixels of the square that entered the backbone."""
+        return int(self.settings["size"])
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Sides of the attention maps, finest first."""
+        return tuple(sorted(self.header.layers, reverse=True))
+
+    @property
+    def tuned(self) -> Mapping[str, Mapping[str, Any]]:
+        """Values tuned for that backbone, see `diffseg.backbones.Backbone`."""
+        return self.header.provenance.get("tuned", {})
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the weights that computed the attention."""
+        return str(self.settings["weights"])
+
+    @property
+    def encoder(self) -> tuple[str, str]:
+        """Rows on one folder share its files."""
+        return "saved", str(self.root)
+
+    @property
+    def pass_settings(self) -> tuple[()]:
+        """All rows on one folder share what is read; ``debias`` comes after (`SavedAttention.project`)."""
+        return ()
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings that rows record: those of the backbone, with this `debias`, and ``stored`` if rounded."""
+        debias = {"debias": self.debias} if "debias" in self.settings else {}
+        rounded = {"stored": self.header.dtype} if self.header.dtype != EXACT else {}
+        return {**self.settings, "sides": self.sides, **debias, **rounded}
+
+    def check(self) -> None:
+        """Checks that the folder holds the attention of a single backbone, and what ``debias`` needs.
+
+        Raises:
+            ValueError: two files are of different backbones, frames or number formats; or `BLANK` is missing.
+        """
+        if self.debias and not (self.root / BLANK).is_file():
+            raise ValueError(f"debias: needs {self.root / BLANK}, the black picture; experiments.attend writes it")
+        modified = tuple((folder, Path(folder).stat().st_mtime_ns) for folder, _, _ in os.walk(self.root))
+        _check_one_backbone(self.header.path, self.root, modified)
+
+    def check_files(self, ids: Sequence[str], frame: str) -> list[str]:
+        """Looks for the files of pictures.
+
+        Args:
+            ids: pictures to be evaluated.
+            frame: the part of the pictures that enters the backbone, ``square`` or ``whole``.
+
+        Returns:
+            A warning if files are missing.
+
+        Raises:
+            ValueError: every picture lacks its file, or the files are of another frame.
+        """
+        if frame != self.frame:
+            raise ValueError(
+                f"folder: {self.folder} holds attention of protocol.frame={self.frame}, and the run has {frame}; "
+                f"compute that with python -m experiments.attend protocol.frame={frame}"
+            )
+        missing = [id for id in ids if not self.file(id).is_file()]
+        if not missing:
+            return []
+        if len(missing) == len(ids):
+            raise ValueError(
+                f"folder: {self.folder} has no attention of any of the {counted(len(ids), 'picture')}; the first "
+                f"should be {self.file(missing[0])}"
+            )
+        few = f"{counted(len(missing), 'picture')} of {len(ids):,} will fail without a file of attention"
+        return [f"{self.folder}: {few}; the first is {missing[0]}"]
+
+    def file(self, id: str) -> Path:
+        """Path of a picture's file."""
+        return self.root / f"{id}{SUFFIX}"
+
+    def load(self, device: str = "auto") -> SavedAttention:
+        """Returns a reader of the files, which puts the maps on ``device``. Raises as `check` does."""
+        from diffseg.backbones.device import pick_device
+
+        self.check()
+        return SavedAttention(self, pick_device(device))
+
+
+class SavedAttention(AttentionModel):
+    """Reads the attention of pictures from files.
+
+    Attributes:
+        spec: settings of the backbone.
+        device: device of the maps.
+    """
+
+    spec: Saved
+
+    def __init__(self, spec: Saved, device: torch.device) -> None:
+        self.spec, self.device = spec, device
+        self._bases: dict[float, Tensor] = {}
+
+    def attend_encoded(self, encoded: Tensor, spec: Any) -> list[AttentionMaps]:
+        """Always raises ValueError: files have names, not pixels. See `attend_file`."""
+        raise ValueError(
+            "backbone=saved has only the attention in its files; load one with AttentionMaps.load, and segment that"
+        )
+
+    @isolated
+    def attend_file(self, id: str, shape: tuple[int, int]) -> AttentionMaps:
+        """Reads the attention of a picture.
+
+        Args:
+            id: id of the picture.
+            shape: height and width of the whole picture.
+
+        Returns:
+            Maps and features as in the file, without ``debias``; `project` adds it.
+
+        Raises:
+            AttentionError: the file is missing or damaged, of another backbone, or of another picture.
+        """
+        from diffseg.attention import AttentionMaps
+
+        path = self.spec.file(id)
+        _check_same(self.spec.header, read_header(path))
+        maps = AttentionMaps.load(path, self.device)
+        height, width = (min(shape), min(shape)) if self.spec.frame == "square" else shape
+        if maps.picture and (maps.picture.id, maps.picture.height, maps.picture.width) != (id, height, width):
+            raise AttentionError(
+                f"{path}: is of {maps.picture.id}, {maps.picture.width} x {maps.picture.height} pixels, not of {id}, "
+                f"{width} x {height}; compute it again"
+            )
+        return maps
+
+    @isolated
+    def project(self, maps: AttentionMaps, spec: Any) -> AttentionMaps:
+        """Projects the positional part out of the features if ``spec`` has ``debias``, as the backbone's pass does."""
+        from diffseg.backbones.debiasing import without_positions
+
+        if not spec.debias or maps.features is None:
+            return maps
+        return replace(maps, features=without_positions(maps.features, self._basis(spec)))
+
+    def _basis(self, spec: Saved) -> Tensor:
+        """`diffseg.backbones.debiasing.positional_basis` of the black picture."""
+        from diffseg.attention import AttentionMaps
+        from diffseg.backbones.debiasing import positional_basis
+
+        if spec.debias not in self._bases:
+            features = AttentionMaps.load(spec.root / BLANK, self.device).features
+            if features is None:
+                raise AttentionError(f"{spec.root / BLANK}: holds no features")
+            self._bases[spec.debias] = positional_basis(features, spec.debias)
+        return self._bases[spec.debias]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files of attention in a folder and its sub-folders, except hidden ones."""
+    for name, folders, files in os.walk(folder):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        yield from (Path(name, file) for file in files if file.endswith(SUFFIX) and not file.startswith("."))
+
+
+@cache
+def _check_one_backbone(first: Path, folder: Path, modified: tuple[tuple[str, int], ...]) -> None:
+    """Compares all files with the first. Cached, because all rows ask; ``modified`` changes when a file does.
+
+    Damaged files pass: each will be the failure of its picture.
+    """
+    expected = read_header(first)
+    for path in _files(folder):
+        try:
+            header = read_header(path)
+        except AttentionError:
+            continue
+        try:
+            _check_same(expected, header)
+        except AttentionError as error:
+            raise ValueError(f"folder: {error}; keep them in different folders") from None
+
+
+def _check_same(expected: Header, header: Header) -> None:
+    """Raises AttentionError unless a file comes from the same backbone, with the same settings, as another."""
+    (ours, theirs) = (
+        {
+            **each.provenance.get("settings", {}),
+            "frame": each.provenance.get("frame", "whole"),
+            "number format": each.dtype,
+            "layers": dict(each.layers),
+        }
+        for each in (expected, header)
+    )
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            raise AttentionError(
+                f"{header.path}: is of another backbone than {expected.path}: {name} is "
+                f"{theirs.get(name)}, not {ours.get(name)}"
+            )

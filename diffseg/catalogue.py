@@ -1,0 +1,83 @@
+"""Names and settings of backbones and segmenters. Imports no torch until a name is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from diffseg import parts
+from diffseg.backbones import WeightsError
+
+
+def list_backbones(config_dir: str | Path | None = None) -> list[str]:
+    """Names that `diffseg.load` takes, sorted; most need weights, and `load` says how to get them.
+
+    Args:
+        config_dir: your folder of presets, see `diffseg.load`.
+
+    >>> "dinov2_small" in list_backbones()
+    True
+    """
+    return parts.names("backbone", config_dir)
+
+
+def list_segmenters(config_dir: str | Path | None = None) -> list[str]:
+    """Names that `Model.segment` takes, sorted. It leaves out those that need the ground truth or files of a benchmark.
+
+    Args:
+        config_dir: your folder of presets, see `diffseg.load`.
+
+    >>> "diffseg" in list_segmenters(), "oracle" in list_segmenters()
+    (True, False)
+    """
+    return _usable("segmenter", config_dir)
+
+
+def settings(segmenter: str, config_dir: str | Path | None = None) -> dict[str, Any]:
+    """Settings of a segmenter that `Model.segment` takes, with their values in its preset.
+
+    None: a value tuned for the backbone, or found by the segmenter, takes its place. ``help(diffseg.segmenters...)`` of
+    the segmenter's class explains them.
+
+    Args:
+        segmenter: name of a preset.
+        config_dir: your folder of presets, see `diffseg.load`.
+
+    Raises:
+        ValueError: there is no such segmenter.
+
+    >>> settings("kmeans_rgbxy")["clusters"]
+    6
+    """
+    part = choose("segmenter", segmenter, config_dir, {})
+    return {each.name: getattr(part, each.name) for each in fields(part)}
+
+
+def choose(group: parts.Group, part: Any, config_dir: str | Path | None, settings: Mapping[str, Any]) -> Any:
+    """`diffseg.parts.choose`, except that a message about an unknown name suggests a part that can be used here."""
+    if isinstance(part, str) and part not in (known := parts.names(group, config_dir)):
+        usable = _usable(group, config_dir)
+        offered = usable if difflib.get_close_matches(part, usable, n=1) else known
+        raise ValueError(f"{group}: there is no {part!r}{parts.nearest(part, offered)}")
+    return parts.choose(group, part, config_dir, settings)
+
+
+def _usable(group: parts.Group, config_dir: str | Path | None) -> list[str]:
+    """Names of the backbones whose weights are on this machine, or of the segmenters that need no benchmark."""
+    return [name for name in parts.names(group, config_dir) if _is_usable(group, name, config_dir)]
+
+
+def _is_usable(group: parts.Group, name: str, config_dir: str | Path | None) -> bool:
+    try:
+        part = parts.choose(group, name, config_dir, {})
+        if group == "backbone":
+            part.check()
+            return True
+    except (ValueError, OSError, WeightsError):
+        return False
+    from diffseg.segmenters.base import ReadsFiles, needs_truth
+
+    return not needs_truth(part) and not isinstance(part, ReadsFiles)

@@ -1,0 +1,128 @@
+"""Scores of protocols that need no classes: ``regions``, ``boundaries`` and ``instances``, in the units of the tables.
+
+Percent, but bits for the variation of information.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.boundaries import BoundaryCounts, add_counts
+from eval.instances import InstanceScores, instance_scores
+from eval.metrics import RESAMPLES, SEED, bootstrap_mean, bootstrap_ratio
+from eval.protocols import ProtocolName
+from eval.records import Record
+from eval.regions import RegionScores, compare_regions
+from eval.runs import Row
+
+PERCENT = 100
+PERSON = "person "
+
+COLUMNS: Mapping[ProtocolName, Sequence[str]] = {
+    "regions": ("covering", "pri", "voi", "voi_over", "voi_under"),
+    "boundaries": ("boundary_recall", "boundary_precision", "boundary_f"),
+    "instances": ("mbo_i", "mbo_c", "fg_ari", "instance_miou", "corloc"),
+}
+"""Protocol -> its scores."""
+FURTHER: Mapping[ProtocolName, Sequence[str]] = {"instances": ("fg_ari_with_objects", "without_objects")}
+"""Protocol -> further columns of ``summary.csv``, without intervals."""
+BITS = frozenset({"voi", "voi_over", "voi_under"})
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a row under one protocol.
+
+    Attributes:
+        pictures: score -> value of each evaluated picture; NaN: the mean leaves the picture out.
+        of_set: score -> value of the set, and the ends of its interval under ``NAME_low`` and ``NAME_high``.
+    """
+
+    pictures: Mapping[str, NDArray[np.float64]]
+    of_set: Mapping[str, float]
+
+
+def scores_of(row: Row, protocol: ProtocolName) -> Scores:
+    """Computes the scores of a row, see `COLUMNS`. Records without the truth of the protocol count as NaN."""
+    compute = {"regions": _regions, "boundaries": _boundaries, "instances": _instances}[protocol]
+    return compute(row.evaluated)
+
+
+def region_scores(record: Record) -> RegionScores | None:
+    """Scores against each person's regions; None if the record has none."""
+    tables = [table.dense() for name, table in record.tables.items() if name.startswith(PERSON)]
+    return compare_regions(tables) if tables else None
+
+
+def boundary_counts(record: Record) -> BoundaryCounts | None:
+    """Counts of boundary pixels; None if the record has none."""
+    return BoundaryCounts(*record.counts["boundaries"]) if "boundaries" in record.counts else None
+
+
+def _regions(records: Sequence[Record]) -> Scores:
+    scored = [region_scores(record) for record in records]
+    pictures = {
+        name: np.array([np.nan if each is None else _unit(name) * getattr(each, name) for each in scored])
+        for name in COLUMNS["regions"]
+    }
+    of_set = _means({name: values for name, values in pictures.items() if name != "covering"})
+    known = [each for each in scored if each is not None]
+    if known:
+        covered = np.array([float(each.areas @ each.overlaps) for each in known])
+        areas = np.array([float(each.areas.sum()) for each in known])
+        of_set |= {"covering": PERCENT * float(covered.sum() / areas.sum())}
+        if len(known) > 1:
+            ends = bootstrap_ratio(covered, areas, RESAMPLES, SEED)
+            of_set |= {"covering_low": PERCENT * ends.low, "covering_high": PERCENT * ends.high}
+    return Scores(pictures, of_set)
+
+
+def _boundaries(records: Sequence[Record]) -> Scores:
+    counts = [boundary_counts(record) for record in records]
+    names = {"boundary_recall": "recall", "boundary_precision": "precision", "boundary_f": "f"}
+    pictures = {
+        name: np.array([np.nan if each is None else PERCENT * getattr(each, own) for each in counts])
+        for name, own in names.items()
+    }
+    known = [each for each in counts if each is not None]
+    total = add_counts(known) if known else None
+    return Scores(pictures, {name: PERCENT * getattr(total, own) for name, own in names.items()} if total else {})
+
+
+def _instances(records: Sequence[Record]) -> Scores:
+    missing = InstanceScores(*[np.nan] * len(InstanceScores._fields))
+    scored = [_instance_scores(record) or missing for record in records]
+    columns = {name: PERCENT * np.array([getattr(each, name) for each in scored]) for name in COLUMNS["instances"]}
+    objects = ~np.isnan(columns["mbo_i"])
+    known = ~np.isnan(columns["fg_ari"])
+    further = {"without_objects": float((known & ~objects).sum())}
+    if objects.any():
+        further["fg_ari_with_objects"] = float(columns["fg_ari"][objects].mean())
+    return Scores(columns, {**_means(columns), **further})
+
+
+def _instance_scores(record: Record) -> InstanceScores | None:
+    if "instances" not in record.stored_tables:
+        return None
+    instances, classes = record.tables["instances"], record.tables["instance_classes"]
+    return instance_scores(instances.dense(), classes.dense(), (instances.missed, classes.missed))
+
+
+def _means(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    """Mean over the pictures, and its interval if there are two pictures or more."""
+    scores: dict[str, float] = {}
+    for name, values in columns.items():
+        known = values[~np.isnan(values)]
+        if known.size:
+            scores[name] = float(known.mean())
+        if known.size > 1:
+            scores |= zip((f"{name}_low", f"{name}_high"), bootstrap_mean(values), strict=True)
+    return scores
+
+
+def _unit(name: str) -> float:
+    return 1 if name in BITS else PERCENT

@@ -1,0 +1,1 @@
+"""Computes the attention of a data set once, into files for ``backbone=saved``."""

@@ -1,0 +1,173 @@
+"""Computes the attention of pictures and writes it, a file for each picture."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datasets.base import Dataset, DatasetError
+from diffseg.attention_files import SUFFIX, AttentionError, PictureInfo, read_header
+from diffseg.backbones import AttentionModel, Backbone
+from diffseg.backbones.device import batch_size_for, pick_device
+from diffseg.backbones.image import centre_crop, resize_image
+from diffseg.backbones.saved import BLANK, origin
+from diffseg.texts import counted, on_one_line
+from eval.progress import Progress
+from eval.rows import backbone_settings
+
+if TYPE_CHECKING:
+    from experiments.attend.__main__ import Options
+
+GB = 10**9
+Pixels = NDArray[np.uint8]
+
+
+def write_all(dataset: Dataset, backbone: Backbone, name: str, options: Options, folder: Path) -> int:
+    """Writes the files that are missing, and `BLANK`; prints the space they take before the first.
+
+    Args:
+        dataset, backbone: checked.
+        name: name of the backbone's preset, for the provenance.
+        options: the other keys of the command.
+        folder: folder of the files.
+
+    Returns:
+        Number of pictures that failed; a line on stderr names each.
+
+    Raises:
+        ValueError: the folder holds other attention, or the disk is too small.
+    """
+    writer = Writer(backbone, name, options, folder)
+    ids = options.share(dataset.ids)
+    missing = [id for id in ids if not writer.fits(writer.file(id))]
+    if not missing and writer.fits(folder / BLANK):
+        print(f"{folder}: the attention of {counted(len(ids), 'picture')} is complete", file=sys.stderr)
+        return 0
+    writer.load()
+    writer.write_blank()
+    _say_size(folder, len(missing), (folder / BLANK).stat().st_size)
+    device = pick_device(options.device)
+    size = options.batch_size or batch_size_for(device, backbone.size)
+    failed = 0
+    with Progress(f"{dataset.name}, {name} {backbone.size} px", len(ids), len(ids) - len(missing)) as bar:
+        for batch in _batches(_decoded(dataset, missing, 2 * size), size):
+            pictures = []
+            for id, decoding in batch:
+                try:
+                    pictures.append((id, decoding.result()))
+                except DatasetError as error:
+                    failed += 1
+                    print(f"{id}: failed: {on_one_line(error)}", file=sys.stderr)
+            writer.write(pictures, size)
+            for _ in batch:
+                bar.advance("")
+    return failed
+
+
+class Writer:
+    """Computes and writes the attention of one backbone.
+
+    Attributes:
+        backbone, options, folder: as for `write_all`.
+        provenance: that of every file.
+    """
+
+    def __init__(self, backbone: Backbone, name: str, options: Options, folder: Path) -> None:
+        self.backbone, self.options, self.folder = backbone, options, folder
+        self.provenance = origin(backbone, name, options.frame, backbone_settings(backbone))
+        self._model: AttentionModel | None = None
+        if (folder / BLANK).is_file() and not self.fits(folder / BLANK):
+            raise ValueError(f"out: {folder} holds attention of another backbone, frame or dtype; give another folder")
+
+    def load(self) -> None:
+        """Loads the model. Raises `WeightsError`."""
+        self._model = self.backbone.load(self.options.device)
+
+    def file(self, id: str) -> Path:
+        """Path of a picture's file."""
+        return self.folder / f"{id}{SUFFIX}"
+
+    def fits(self, path: Path) -> bool:
+        """True if a file is complete, and holds the attention that this command would compute."""
+        try:
+            header = read_header(path)
+        except AttentionError:
+            return False
+        # As JSON: a file holds lists where the settings have tuples.
+        ours, theirs = (
+            json.dumps([each.get("settings"), each.get("frame")], sort_keys=True)
+            for each in (self.provenance, header.provenance)
+        )
+        return ours == theirs and header.dtype == self.options.dtype
+
+    def write_blank(self) -> None:
+        """Writes the attention of a black picture."""
+        side = self.backbone.size
+        self.write([(BLANK.removesuffix(SUFFIX), np.zeros((side, side, 3), np.uint8))], 1)
+
+    def write(self, pictures: Sequence[tuple[str, Pixels]], size: int) -> None:
+        """Writes the attention of pictures.
+
+        Args:
+            pictures: id and pixels ``(h, w, 3)`` of each, at most ``size``.
+            size: number of images in the pass. As in a run, copies of the last one fill the batch: libraries choose
+                their kernels by its shape, and the attention must be that of the run, bit by bit.
+        """
+        if not pictures:
+            return
+        assert self._model is not None  # loaded
+        shown = [(id, centre_crop(pixels) if self.options.frame == "square" else pixels) for id, pixels in pictures]
+        squares = [resize_image(pixels, self.backbone.size) for _, pixels in shown]
+        images = torch.stack([*squares, *repeat(squares[-1], size - len(squares))])
+        attended = self._model.attend_encoded(self._model.encode(images), self.backbone)
+        for (id, pixels), maps in zip(shown, attended, strict=False):
+            provenance = {**maps.provenance, **self.provenance}
+            replace(maps, provenance=provenance, picture=PictureInfo.of(id, pixels)).save(
+                self.file(id), self.options.dtype
+            )
+
+
+def _say_size(folder: Path, count: int, size: int) -> None:
+    """Prints the space that the files will take. Raises ValueError if the disk lacks it."""
+    free = shutil.disk_usage(folder).free
+    space = f"{counted(count, 'picture')} x {size / 1e6:.1f} MB = {count * size / GB:.1f} GB in {folder}"
+    print(f"{space} ({free / GB:.0f} GB are free)", file=sys.stderr)
+    if count * size > free:
+        raise ValueError(f"out: {space}, and only {free / GB:.1f} GB are free; try dtype=float16, or another folder")
+
+
+def _decoded(dataset: Dataset, ids: Sequence[str], ahead: int) -> Iterator[tuple[str, Future[Pixels]]]:
+    """Yields each id with its picture, while up to ``ahead`` more are decoded."""
+    with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
+        waiting: list[tuple[str, Future[Pixels]]] = []
+        for id in ids:
+            waiting.append((id, pool.submit(_pixels, dataset, id)))
+            if len(waiting) > ahead:
+                yield waiting.pop(0)
+        yield from waiting
+
+
+def _pixels(dataset: Dataset, id: str) -> Pixels:
+    return dataset.load(id).image
+
+
+def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

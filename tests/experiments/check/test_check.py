@@ -1,0 +1,213 @@
+"""``python -m experiments.check``: its report and its errors."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
+
+from diffseg.backbones.unet_attention import UNetAttention
+from experiments.bench.tiny_sd import build_tiny_sd
+from experiments.check.__main__ import main
+from tests.helpers import damage
+from tests.helpers.runs import SMALL, evaluate
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
+
+
+def run(*arguments: str, capture: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit status, output and errors of the command in this process."""
+    capture.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["check", *arguments])
+        try:
+            main()
+            status = 0
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
+        finally:
+            GlobalHydra.instance().clear()
+    printed = capture.readouterr()
+    return status, printed.out, printed.err
+
+
+def tiny(folder: Path) -> tuple[str, ...]:
+    return "backbone=sd14", f"backbone.path={folder}", "backbone.size=64", "segmenter.anchors=4", "device=cpu"
+
+
+def test_weights_layers_and_times_are_reported(
+    sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(*tiny(sd), "dataset.limit=3", capture=capsys)
+    assert status == 0, err
+    assert list(tmp_path.iterdir()) == []  # nothing is written
+    for name in ("unet", "vae", "text_encoder"):
+        assert re.search(rf"MB  sha256 [0-9a-f]{{12}}  {sd}/{name}/\w+\.safetensors", out)
+    assert re.search(r"fingerprint [0-9a-f]{12}\n", out)
+    for side, layers in {8: 5, 4: 5, 2: 5, 1: 1}.items():
+        assert re.search(rf"side {side}: layers averaged {layers}, rows sum to 1 within \de[-+]0\d, no NaN", out)
+    assert re.search(r"diffseg: \d+\.\d\d s a picture; \d+\.\d\d% of its probabilities would be 0 in float16", out)
+    assert "this run (photos), 3 pictures" in out
+    assert "Table 1 (COCO-Stuff-27), 2,175 pictures" in out
+    assert "Table 2 (Cityscapes), 500 pictures" in out
+
+
+def test_rows_that_share_a_pass_are_one_paragraph(sd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "rows=[{name: A, overrides: ['segmenter=diffseg']}, {name: B, overrides: ['segmenter=kmeans_c']}]"
+    status, out, err = run(
+        "backbone=sd14", f"backbone.path={sd}", "backbone.size=64", rows, "dataset.limit=1", capture=capsys
+    )
+    assert status == 2  # 16 anchors on a side of 8
+    assert "segmenter.anchors" in err
+    status, out, err = run(*tiny(sd)[:3], rows.replace("diffseg'", "diffcut'"), "dataset.limit=1", capture=capsys)
+    assert status == 0, err
+    assert out.count("fingerprint") == 1
+    assert re.search(r"A: .*\n.*B: ", out)
+
+
+def folder_of(root: Path) -> tuple[str, ...]:
+    """Three pictures; one map is damaged, one has a value that is not scored."""
+    for id, values in {"a": [[0, 1, 1]], "b": [[0, 0, 255]], "c": [[0, 0, 0]]}.items():
+        for name in ("shots", "masks"):
+            (root / name).mkdir(exist_ok=True)
+        Image.new("RGB", (3, 1), "white").save(root / "shots" / f"{id}.jpg")
+        Image.fromarray(np.array(values, np.uint8)).save(root / "masks" / f"{id}.png")
+    (root / "masks" / "c.png").write_bytes(b"")
+    keys = f"dataset.images={root}/shots", f"dataset.maps={root}/masks", "dataset.classes=[road,sky,tree]"
+    return "dataset=folder", *keys
+
+
+def test_the_truth_alone_is_read_without_a_backbone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(*folder_of(tmp_path), "-o", str(tmp_path / "classes.csv"), capture=capsys)
+    assert (status, err) == (1, "")
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[0] == "folder: 3 pictures; 1 picture cannot be read"
+    assert lines[1].startswith(f"{tmp_path / 'masks' / 'c.png'}: the file is empty; ")
+    assert {"sizes: 3 x 1 (2)", "pictures: JPEG, RGB (2)", "label files: PNG, L (2)"} <= set(lines)
+    assert "not scored: 16.67% of the pixels" in lines
+    assert lines[-1] == "folder: tree occurs in no picture; 255 is not scored in 1 of 2 (dataset.void)"
+    assert (tmp_path / "classes.csv").read_text() == (
+        "label,class,pictures,pixels,share\n0,road,2,3,60.0000\n1,sky,1,2,40.0000\n2,tree,0,0,0.0000\n"
+    )
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_both_keys_check_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(*folder_of(tmp_path), "backbone=none", "segmenter=slic", capture=capsys)
+    assert status == 1, err
+    assert out.startswith("folder: 3 pictures; ")
+    assert out.endswith("none: loads no network, so there is nothing to check\n")
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_label_maps_from_files_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("L", (40, 40)).save(tmp_path / "astronaut.png")
+    given = ("segmenter=files", f"segmenter.folder={tmp_path}", "backbone.size=112", "dataset.limit=1")
+    status, out, err = run(*given, capture=capsys)
+    assert status == 0, err
+    assert "files: " in out
+
+
+def test_nan_is_one_line_that_names_the_picture(
+    sd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = UNetAttention.predict
+    monkeypatch.setattr(
+        UNetAttention, "predict", lambda self, latents, *rest: predict(self, torch.full_like(latents, torch.nan), *rest)
+    )
+    status, _, err = run(*tiny(sd), "dataset.limit=1", capture=capsys)
+    assert status == 2
+    assert "sd14, astronaut: " in err
+    assert len([line for line in err.splitlines() if line and "it/s]" not in line]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("backbone.path=/absent",), "backbone.path: /absent is not a folder"),
+        (("backbone.foo=1",), "backbone.foo"),
+        (("dataset=cocostuff27", "dataset.root=/absent"), "/absent"),
+    ],
+)
+def test_missing_files_and_unknown_keys_are_one_line(
+    arguments: tuple[str, ...], words: str, sd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(*tiny(sd), *arguments, capture=capsys)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_damage_found_while_loading_is_an_error(sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = damage.copy(sd, tmp_path / "sd")
+    damage.change_tensors(
+        folder / "text_encoder/model.safetensors", lambda tensors: tensors.pop("final_layer_norm.bias")
+    )
+    status, _, err = run(*tiny(folder), "dataset.limit=1", capture=capsys)
+    assert status == 2
+    assert "error: backbone.path: " in err
+    assert "lacks the tensor final_layer_norm.bias" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("device=vulkan",), "error: device: vulkan cannot be used"),
+        (("-m", "segmenter.tau=0.2,0.3"), "error: -m: a check takes a single point; leave -m out"),
+        (("hydra.mode=MULTIRUN",), "error: hydra.mode: a check takes a single point; leave hydra.mode=MULTIRUN out"),
+        (("-o", "classes.csv"), "error: -o: writes the classes of a data set; name it with dataset=NAME"),
+        (("dataset=photos", "-o"), "error: -o: must be followed by a file in a folder that exists, got nothing"),
+        (("dataset=photos", "-o=no/a.csv"), "error: -o: must be followed by a file in a folder that exists, got no/a"),
+        (("--multi",), "error: unrecognized arguments: --multi"),
+        (("+colour=1",), "error: colour: there is no such key"),
+        (("results_dir=",), "error: results_dir: is empty"),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_wrong_arguments_are_one_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(*arguments, capture=capsys)
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert err.startswith(message)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--rerun", "error: --rerun: names a sweep, and a check takes a single point; give the folder of a job"),
+        ("--tables", "error: --tables: a check writes no tables; type python -m experiments.evaluate --tables DIR"),
+    ],
+)
+@pytest.mark.usefixtures("dinov2")
+def test_finished_results_are_neither_evaluated_nor_rewritten(
+    option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = evaluate(
+        tmp_path / "sweep",
+        "dataset.limit=1",
+        "panels=0",
+        *SMALL,
+        "segmenter.tau=0.3,0.4",
+        capture=capsys,
+        multirun=True,
+    )
+    folder = {"--rerun": sweep.folder, "--tables": sweep.folder / "0"}[option]
+    (sweep.folder / "0" / "summary.csv").unlink()
+    before = {path: path.read_bytes() for path in sweep.folder.rglob("*") if path.is_file()}
+    status, out, err = run(option, str(folder), capture=capsys)
+    assert (status, out, err.splitlines()) == (2, "", [message])
+    assert {path: path.read_bytes() for path in sweep.folder.rglob("*") if path.is_file()} == before
