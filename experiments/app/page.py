@@ -68,8 +68,10 @@ def backend(arguments: tuple[str, ...]) -> Backend:
 
 def study(shared: Backend) -> Study:
     """Draws the choice of a picture. Runs the backbone if the picture is new. Raises PhotoError or DatasetError."""
-    upload = st.sidebar.file_uploader("Picture: drop one here, or choose one below")
-    name = upload.name if upload else st.sidebar.selectbox("Photograph", PHOTO_FILES, key="photograph")
+    uploads = st.session_state.setdefault("uploads", 0)
+    upload = st.sidebar.file_uploader("Picture: drop one here, or choose one below", key=f"upload-{uploads}")
+    photograph = st.sidebar.selectbox("Photograph", PHOTO_FILES, key="photograph", on_change=forget_upload)
+    name = upload.name if upload else photograph
     source = (name, upload.file_id if upload else None)
     if st.session_state.get("source") != source:
         st.session_state.pop("study", None)
@@ -79,6 +81,11 @@ def study(shared: Backend) -> Study:
                 st.session_state.study = Study(image, shared.model, Path(name).stem)
         st.session_state.update(source=source, point=(0.5, 0.5))
     return st.session_state.study
+
+
+def forget_upload() -> None:
+    """Empties the uploader, by a new key: the photograph that was just chosen counts."""
+    st.session_state.uploads += 1
 
 
 def segmenter_controls(slot: str, title: str, known: dict[str, Offer]) -> tuple[Offer, dict[str, Any]] | None:

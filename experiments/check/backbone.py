@@ -54,7 +54,7 @@ def _check_backbone(name: str, rows: Sequence[RowConfig], device: str) -> Iterat
     if not spec.sides:
         yield f"{name}: loads no network, so there is nothing to check"
         return
-    yield f"{name}: {spec.path}, {spec.size} px, on {pick_device(device)}"
+    yield f"{name}: {getattr(spec, 'source', spec.path)}, {spec.size} px, on {pick_device(device)}"
     for file in getattr(spec, "files", ()):
         yield f"  {file.stat().st_size / MB:10.1f} MB  sha256 {sha256_of([file])[:SHOWN_DIGITS]}  {file}"
     yield f"  fingerprint {spec.fingerprint[:SHOWN_DIGITS]}"
