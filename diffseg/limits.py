@@ -26,6 +26,7 @@ BOUNDS = {
     "greater_than_equal": "must be at least {ge:.12g}",
     "less_than": "must be below {lt:.12g}",
     "less_than_equal": "must be at most {le:.12g}",
+    "multiple_of": "must be a multiple of {multiple_of:.12g}",
     "finite_number": "must be a finite number",
 }
 """pydantic's type of an error -> message about a value outside its limits."""
@@ -54,6 +55,13 @@ class Setting:
     high: float | None = None
     open_low: bool = False
     open_high: bool = False
+
+    @property
+    def limits(self) -> str:
+        """Its values in words, such as ``at least 1``; "" if all are allowed."""
+        low = "" if self.low is None else f"{'above' if self.open_low else 'at least'} {self.low:.12g}"
+        high = "" if self.high is None else f"{'below' if self.open_high else 'at most'} {self.high:.12g}"
+        return ", ".join(filter(None, [*self.options, low, high]))
 
 
 def check(**values: tuple[Any, Any]) -> None:
@@ -108,11 +116,21 @@ def settings_of(kind: type) -> list[Setting]:
         kind: a dataclass. Fields without limits or description are allowed.
     """
     hints = _hints(kind)
-    return [_setting(each.name, hints[each.name], each.default) for each in fields(kind)]  # type: ignore[arg-type]
+    return [_setting(each.name, hints[each.name], each.default) for each in fields(kind)]
+
+
+def settings_text(kind: type) -> list[str]:
+    """A line for each setting of a part, for help texts: name, default, values, meaning."""
+    return [
+        f"  {one.name}={'null' if one.default is None else one.default}"
+        f"{f' ({limits})' if (limits := one.limits) else ''}{': ' if one.about else ''}{one.about}"
+        for one in settings_of(kind)
+    ]
 
 
 def _setting(name: str, hint: Any, default: Any) -> Setting:
-    about, limits = "", {}
+    about = ""
+    limits: dict[str, Any] = {}
     types = list(_parts_of(hint))
     for part in types:
         match part:
@@ -143,7 +161,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     """Field -> its type with limits."""
     hints = get_type_hints(kind, include_extras=True)
     return {each.name: hints[each.name] for each in fields(kind)}

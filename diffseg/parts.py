@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -56,28 +57,11 @@ def read(group: Group, name: str, config_dir: str | Path | None = None) -> dict[
     return _resolved(_read(group, name, config_dir, ()), f"{group}={name}")
 
 
-@dataclass(frozen=True)
-class About:
-    """The comments of a part's YAML file.
-
-    Attributes:
-        summary: the comment at the top of the file, up to its first full stop.
-        settings: setting -> the comment beside it, inherited settings included.
-    """
-
-    summary: str
-    settings: Mapping[str, str]
-
-
-def about(group: Group, name: str, config_dir: str | Path | None = None) -> About:
-    """Reads the comments of a part's file. Raises ValueError as `read` does."""
-    text = _file(group, name, config_dir).read_text(encoding="utf-8")
-    opening = re.match(r"(?:#.*\n)*", text)
-    lines = [line.removeprefix("#").strip() for line in opening[0].splitlines()] if opening else []
-    summary = re.split(r"(?<![A-Z])\.(?:\s|$)", " ".join(lines), maxsplit=1)[0]
-    parents = [parent for parent in _content(group, name, config_dir).get("defaults", []) if parent != "_self_"]
-    inherited = {key: what for parent in parents for key, what in about(group, parent, config_dir).settings.items()}
-    return About(summary, {**inherited, **dict(re.findall(r"^(\w+):[^#\n]*# *(.*)$", text, re.MULTILINE))})
+def find_modules_beside(config_dir: str | Path) -> None:
+    """Makes the modules beside a user's folder importable, after those on PYTHONPATH."""
+    folder = str(expanded(config_dir).resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 def kind_of(settings: Mapping[str, Any], prefix: str = "") -> Any:
@@ -89,8 +73,17 @@ def kind_of(settings: Mapping[str, Any], prefix: str = "") -> Any:
         fields(kind)
     except Exception as error:  # a module may raise anything while it is imported
         reason = f"{type(error).__name__}: {on_one_line(error)}"
-        raise ValueError(f"{prefix}_target_: must name a dataclass, got {target} ({reason})") from error
+        lost = isinstance(error, ModuleNotFoundError) and error.name == module.split(".")[0]
+        remedy = "; put its folder on PYTHONPATH, or the module beside the folder of --config-dir" if lost else ""
+        raise ValueError(f"{prefix}_target_: must name a dataclass, got {target} ({reason}){remedy}") from error
     return kind
+
+
+def keys_of(settings: Mapping[str, Any]) -> list[str]:
+    """The keys that a part takes: the fields of its class, or those of ``settings`` if it names no class."""
+    if "_target_" not in settings:
+        return [str(key) for key in settings]
+    return [each.name for each in fields(kind_of(settings))]
 
 
 def build(settings: Mapping[str, Any], key: str = "") -> Any:
@@ -118,7 +111,7 @@ def build(settings: Mapping[str, Any], key: str = "") -> Any:
 
 @cache
 def _adapter(kind: type) -> TypeAdapter[Any]:
-    """pydantic's checks of a dataclass. Cached, because the page of the app builds thousands of segmenters."""
+    """pydantic's checks of a dataclass. Cached."""
     return TypeAdapter(kind)
 
 
@@ -150,63 +143,54 @@ def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """End of a message about an unknown name: the most similar known name after ``prefix``, or all known names."""
+    """End of a message about an unknown name: the most similar known names, after ``prefix``, or all names."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
     if not known:
         return "; it has none"
-    return f"; did you mean {prefix}{near[0]}?" if near else f"; known: {', '.join(known)}"
+    near = [each for each in known if name and each.startswith(name)] or difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {prefix}{' or '.join(near)}?" if near else f"; known: {', '.join(known)}"
 
 
 def _folders(group: Group, config_dir: str | Path | None) -> list[Path]:
+    """The project's folder of a group, and the user's."""
     folders = [conf_folder() / group]
     if config_dir is not None:
         if not expanded(config_dir).is_dir():
             raise ValueError(f"{config_dir}: is not a folder; give one with backbone/NAME.yaml or segmenter/NAME.yaml")
+        find_modules_beside(config_dir)
         folders.append(expanded(config_dir) / group)
     return folders
 
 
 def _read(group: Group, name: str, config_dir: str | Path | None, readers: tuple[str, ...]) -> dict[str, Any]:
     """`read` without environment variables filled in. ``readers``: the parts whose ``defaults`` led to this one."""
+    files = [folder / f"{name}.yaml" for folder in _folders(group, config_dir)]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        raise ValueError(f"{group}: there is no {name!r}{nearest(name, names(group, config_dir))}")
     if name in readers:
         raise ValueError(f"{group}={name}: its defaults lead back to itself")
-    content = _content(group, name, config_dir)
-    file = _file(group, name, config_dir)
-    parents = content.pop("defaults", [])
-    if not isinstance(parents, list) or not all(isinstance(each, str) for each in parents):
-        raise ValueError(f"{file}: defaults: must list names of the group {group}, got {parents!r}")
-    merged: dict[str, Any] = {}
-    for parent in parents if "_self_" in parents else [*parents, "_self_"]:
-        _merge(merged, content if parent == "_self_" else _read(group, parent, config_dir, (*readers, name)))
-    return merged
-
-
-def _file(group: Group, name: str, config_dir: str | Path | None) -> Path:
-    for folder in _folders(group, config_dir):
-        if (file := folder / f"{name}.yaml").is_file():
-            return file
-    raise ValueError(f"{group}: there is no {name!r}{nearest(name, names(group, config_dir))}")
-
-
-def _content(group: Group, name: str, config_dir: str | Path | None) -> dict[str, Any]:
-    """Content of a part's file alone, without its ``defaults``."""
-    file = _file(group, name, config_dir)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{file}: cannot be read as YAML ({on_one_line(error)})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{file}: must hold keys and values")
-    return content
+    parents = content.pop("defaults", [])
+    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+        raise ValueError(f"{file}: defaults: must list names of the group {group}, got {parents!r}")
+    merged: dict[str, Any] = {}
+    for parent in parents if "_self_" in parents else [*parents, "_self_"]:
+        own = parent == "_self_"
+        merged = _merged(merged, content if own else _read(group, parent, config_dir, (*readers, name)))
+    return merged
 
 
-def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
+def _merged(old: Any, new: Any) -> Any:
+    """``new``; of two mappings, the union, merged key by key."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
 
 
 def _resolved(value: Any, where: str) -> Any:

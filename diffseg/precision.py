@@ -11,11 +11,13 @@ import torch
 
 from diffseg.backbones import Dtype
 
+NAMES = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv")
 # Flags of torch that allow less than float32 precision in float32 products and convolutions, on a GPU or a CPU.
-FLAGS: tuple[Any, ...] = attrgetter("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv")(
-    torch.backends
-)
+# Releases before 2.9 lack them, and have only the old interface.
+FLAGS: tuple[Any, ...] = attrgetter(*NAMES)(torch.backends) if hasattr(torch.backends.cudnn, "conv") else ()
 REDUCED = {"tf32", "bf16"}
+STRICT = "highest", False
+"""Values of the old interface, see `_legacy_flags`."""
 
 
 def weights_dtype(dtype: Dtype) -> torch.dtype:
@@ -42,15 +44,16 @@ def float32_products(tf32: bool = False) -> Iterator[None]:
     False
     """
     before = [flag.fp32_precision for flag in FLAGS]
-    if not tf32 and not REDUCED & set(before):  # strict already: inside another such block
+    legacy = _legacy_flags()
+    strict = not REDUCED & set(before) if FLAGS else legacy == STRICT
+    if not tf32 and strict:  # inside another such block
         yield
         return
-    legacy = _legacy_flags()
     try:
         # torch has an old and a new interface for the same flags. Setting the old ones keeps both consistent: parts
         # of torch raise an error if they contradict each other.
-        _set_legacy_flags("high" if tf32 else "highest", tf32)
-        if not tf32:
+        _set_legacy_flags(*(("high", True) if tf32 else STRICT))
+        if not tf32 and FLAGS:
             FLAGS[-1].fp32_precision = "ieee"  # the old interface has no flag for it
         yield
     finally:

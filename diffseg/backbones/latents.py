@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from diffseg.backbones.latent_diffusion import LatentDiffusion
 from diffseg.precision import float32_products
+
+if TYPE_CHECKING:
+    from diffseg.backbones.latent_diffusion import LatentDiffusion
 
 HALF_RANGE = 127.5  # half of the largest pixel value; a VAE takes -1..1
 

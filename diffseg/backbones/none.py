@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Never
+from typing import Annotated, Any, ClassVar, Never
+
+from annotated_types import Ge
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class NoBackbone:
-    """A backbone without weights or attention, for segmenters that need none.
-
-    Attributes:
-        size: side P in pixels of the square that is segmented and scored.
-
-    Raises:
-        ValueError: ``size`` is below 1.
-    """
+    """A backbone without weights or attention, for segmenters that need none."""
 
     path: ClassVar[str] = ""
     sides: ClassVar[tuple[int, ...]] = ()
     tuned: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     fingerprint: ClassVar[str] = ""
 
-    size: int = 512
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size: must be at least 1 pixel, got {self.size}")
+    size: Annotated[int, Ge(1), Field(description="side in pixels of the square that is segmented and scored")] = 512
 
     @property
     def encoder(self) -> tuple[str, int]:
         """Rows of one size share the decoded pictures."""
         return "none", self.size
+
+    @property
+    def pass_settings(self) -> None:
+        """There is no pass."""
 
     def check(self) -> None:
         """Does nothing: there are no weights."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge, MultipleOf
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from diffseg.backbones import BrokenWeights
 from diffseg.backbones.latent_diffusion import LatentDiffusion, published_files
@@ -28,14 +31,27 @@ class StableDiffusion(LatentDiffusion):
     The U-Net runs once over the clean latent of the picture, with the empty prompt. It has 16 self-attention layers at
     the sides S, S/2, S/4 (5 each) and S/8 (1), S = size / 8: 64, 32, 16 and 8 at 512 pixels.
 
-    Attributes: as for `LatentDiffusion`. ``size`` is a positive multiple of 64. ``path`` may also be one .safetensors
-        file in the authors' layout, see `diffseg.backbones.weights.single_file`.
+    Attributes: as for `LatentDiffusion`. ``path`` may also be one .safetensors file in the authors' layout, see
+        `diffseg.backbones.weights.single_file`.
         FAMILIES: keys of `single_file.ARCHITECTURES` that this class loads.
     """
 
     FAMILIES: ClassVar[tuple[str, ...]] = ("sd1", "sd2")
 
-    path: str = "CompVis/stable-diffusion-v1-4"
+    path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="hub id (local cache only), a folder in the diffusers layout (safetensors, whole or in shards, "
+            "full or half precision), or a .safetensors file in the authors' layout",
+        ),
+    ] = "CompVis/stable-diffusion-v1-4"
+    size: Annotated[
+        int,
+        Ge(64),
+        MultipleOf(64),
+        Field(description="side in pixels of the square that enters the VAE; in the paper 512 and 320"),
+    ] = 512
 
     @cached_property
     def checkpoint(self) -> Path | None:

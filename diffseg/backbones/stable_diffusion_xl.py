@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, MultipleOf
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from diffseg.backbones import Dtype
 from diffseg.backbones.stable_diffusion import StableDiffusion
@@ -17,15 +20,28 @@ class StableDiffusionXL(StableDiffusion):
     and at a quarter (60). Two text encoders embed the empty prompt. The U-Net's size inputs say that the picture is
     ``size`` pixels wide and high, and not cropped.
 
-    Attributes: as for `StableDiffusion`. ``size`` is a positive multiple of 32.
+    Attributes: as for `StableDiffusion`.
     """
 
     FACTORS: ClassVar[tuple[int, ...]] = (2, 4)
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("", "_2")
     FAMILIES: ClassVar[tuple[str, ...]] = ("sdxl",)
 
-    path: str = "stabilityai/stable-diffusion-xl-base-1.0"
-    size: int = 1024
+    path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="hub id (local cache only), a folder in the diffusers layout, or a .safetensors file in the "
+            "authors' layout",
+        ),
+    ] = "stabilityai/stable-diffusion-xl-base-1.0"
+    size: Annotated[
+        int, Ge(32), MultipleOf(32), Field(description="side in pixels of the square that enters the VAE")
+    ] = 1024
+    dtype: Annotated[
+        Dtype,
+        Field(description="precision of VAE and U-Net: float32 (strict), tf32, bfloat16, float16 (the VAE: float32)"),
+    ] = "float32"
 
     @property
     def vae_dtype(self) -> Dtype:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint, convert_open_clip_checkpoint
@@ -14,9 +14,11 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from diffseg.backbones import BrokenWeights
-from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.weights.pretrained import configured, fitted, guarded, pretrained
 from diffseg.backbones.weights.single_file import ARCHITECTURES, BEGIN, END, family_of
+
+if TYPE_CHECKING:
+    from diffseg.backbones.stable_diffusion import StableDiffusion
 
 MAX_PROMPT_LENGTH = 1024  # tokens; CLIP's text encoders take 77
 

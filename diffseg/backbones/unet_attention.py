@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -17,8 +17,10 @@ from diffseg.attention import AttentionMaps
 from diffseg.backbones import AllCollected, AttentionModel, head_mean
 from diffseg.backbones.latent_diffusion import VAE_FACTOR
 from diffseg.backbones.latents import latents_of, placed
-from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.precision import float32_products
+
+if TYPE_CHECKING:
+    from diffseg.backbones.stable_diffusion import StableDiffusion
 
 
 class SelfAttentionCollector:

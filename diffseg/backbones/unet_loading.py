@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from diffseg.backbones.device import pick_device
-from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.text_encoding import (
     check_prompt_width,
     empty_prompt,
@@ -28,6 +27,9 @@ from diffseg.backbones.weights.integrity import read_json
 from diffseg.backbones.weights.pretrained import fitted, guarded, pretrained
 from diffseg.backbones.weights.single_file import ARCHITECTURES, BEGIN, END, family_of
 from diffseg.precision import weights_dtype
+
+if TYPE_CHECKING:
+    from diffseg.backbones.stable_diffusion import StableDiffusion
 
 
 def load(spec: StableDiffusion, device: str = "auto") -> UNetAttention:

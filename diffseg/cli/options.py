@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from textwrap import fill as wrapped
 from typing import Any, get_args
 
 import yaml
 
 from diffseg import catalogue, parts
-from diffseg.backbones import Backbone, WeightsError
+from diffseg.backbones import Backbone, WeightsError, tuned_values
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_VOTE, DEFAULT_WEIGHTS, WEIGHTS, Scheme, Vote
 from diffseg.command_line import Parser, path_argument, positive_int
 from diffseg.labelling.captioning import CAPTIONER, Prompt
+from diffseg.limits import settings_text
 
 ROWS_A_SHEET = 6
-SUMMARY = 62  # characters of a part's description in --help
+WIDTH = 79  # columns of --help
+DEFAULT_SEGMENTER = "diffseg"
 OF_BACKBONE = "backbone."
 
 OBLONG = 2
@@ -109,11 +112,12 @@ def parser() -> argparse.ArgumentParser:
         prog="diffseg",
         usage="python -m diffseg PHOTO [PHOTO ...] -o OUT [options]",
         description=DESCRIPTION,
-        epilog=f"{_listing('backbone')}\n\n{_listing('segmenter')}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=False,  # `parse` prints it, because it depends on the other options
     )
     add = parser.add_argument
+    add("-h", "--help", action="store_true", help="show this text; with --segmenter NAME also its settings")
     add(
         "photos",
         nargs="*",
@@ -138,8 +142,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(options: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parses the arguments and checks them against each other. Raises SystemExit (2) after one line."""
+    """Parses the arguments and checks them against each other.
+
+    Raises:
+        SystemExit: after one line (2), or after ``--help`` (0).
+    """
     args = options.parse_args(argv)
+    if args.help:
+        try:
+            print(_help(options, args))
+        except ValueError as error:
+            options.error(str(error))
+        options.exit()
+    args.segmenter = args.segmenter or DEFAULT_SEGMENTER
     args.label |= args.words is not None
     if args.json and args.json != "-" and not args.json.endswith((".json", ".jsonl")):
         args.photos.insert(0, path_argument(args.json))  # --json PHOTO: the option's FILE was left out
@@ -194,24 +209,28 @@ def _given(args: argparse.Namespace) -> list[tuple[str, Any]]:
     return getattr(args, "settings", None) or []
 
 
-def _listing(group: parts.Group) -> str:
-    """A line for each part: its name, for a backbone size and tau, and the first sentence of its file."""
-    lines = [f"{group}s:"]
-    width = max(map(len, parts.names(group)))
-    for name in parts.names(group):
-        about = parts.about(group, name).summary
-        if group == "backbone":
-            settings = parts.read(group, name)
-            tau = settings.get("tuned", {}).get("diffseg", {}).get("tau", {}).get("default", "-")
-            about = f"{settings['size']} px, tau {tau}: {about}" if "size" in settings else about
-        shown = about if len(about) <= SUMMARY else f"{about[: SUMMARY - 1].rsplit(' ', 1)[0]} …"
-        lines.append(f"  {name:{width}}  {shown}")
-    return "\n".join(lines)
+def _help(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
+    """Text of ``--help``: the options, the backbones and segmenters, and the settings of a segmenter that was given."""
+    specs = [(name, parts.build(parts.read("backbone", name, args.config_dir))) for name in _names(args, "backbone")]
+    taus = {name: tuned_values(spec, "diffseg").get("tau", "-") for name, spec in specs}
+    backbones = [f"  {name:14}  {spec.size} px, tau {taus[name]}: {type(spec).__name__}" for name, spec in specs]
+    segmenters = wrapped(", ".join(_names(args, "segmenter")), WIDTH, initial_indent="  ", subsequent_indent="  ")
+    chapters = ["\n".join(["backbones:", *backbones]), "\n".join(["segmenters (--segmenter NAME --help):", segmenters])]
+    if args.segmenter:
+        kind = parts.kind_of(parts.read("segmenter", args.segmenter, args.config_dir))
+        summary = str(kind.__doc__).partition("\n")[0]
+        chapters.append("\n".join([f"{args.segmenter}: {summary}", *settings_text(kind)]))
+    parser.epilog = "\n\n".join([*chapters, EXAMPLES])
+    return parser.format_help()
+
+
+def _names(args: argparse.Namespace, group: parts.Group) -> list[str]:
+    return [name for name in parts.names(group, args.config_dir) if name != "saved"]  # has no attention of photographs
 
 
 def _add_method(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("method").add_argument
-    add("--segmenter", default="diffseg", metavar="NAME", help="one of those listed below; default: %(default)s")
+    add("--segmenter", metavar="NAME", help=f"one of those listed below; default: {DEFAULT_SEGMENTER}")
     add(
         "--set",
         action="append",
@@ -227,13 +246,8 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         help="threshold of the segmenter. diffseg merges attention maps that differ by less than T, so a larger T "
         "gives fewer segments; default: the value tuned for the backbone",
     )
-    preset = parts.read("segmenter", "diffseg")
-    for name, letter, meaning in (
-        ("anchors", "M", "number of anchors along one side"),
-        ("iterations", "N", "number of merging iterations"),
-    ):
-        text = f"for diffseg: {meaning}; default: {preset[name]}"
-        add(f"--{name}", type=positive_int, metavar=letter, help=text)
+    add("--anchors", type=positive_int, metavar="M", help="for diffseg: number of anchors along one side")
+    add("--iterations", type=positive_int, metavar="N", help="for diffseg: number of merging iterations")
     add(
         "--weights",
         type=_weights,

@@ -135,17 +135,19 @@ class Captioner:
     def __init__(self, path: str, device: torch.device) -> None:
         """Loads the model. Raises `WeightsError` as `locate_captioner` does, and if the weights are not BLIP's."""
         import torch
-
-        # Pillow's preprocessing, whether or not torchvision is installed: the same caption on every machine.
-        from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessorPil
+        import transformers
+        from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration
 
         from diffseg.backbones.weights.pretrained import configured, guarded, pretrained
 
+        # Pillow's preprocessing, whether or not torchvision is installed: the same caption on every machine. Before
+        # transformers 5 the class had no suffix.
+        processor = getattr(transformers, "BlipImageProcessorPil", None) or transformers.BlipImageProcessor
         folder = locate_captioner(path)
         config, *others = (folder / name for name in FILES)
         weights = next(folder / name for name in WEIGHTS if (folder / name).is_file())
         try:
-            self.processor = guarded(lambda: BlipImageProcessorPil.from_pretrained(folder), others, others[0])
+            self.processor = guarded(lambda: processor.from_pretrained(folder), others, others[0])
             self.tokenizer = guarded(lambda: BertTokenizer.from_pretrained(folder), others, folder)
             self.model = pretrained(
                 BlipForConditionalGeneration,

@@ -190,7 +190,7 @@ def segment_all(scene: Scene, segmenters: Sequence[Segmenter]) -> Iterator[Tenso
     """Segments one picture with several segmenters of one class, which may share work.
 
     A class that can compute several at once has a static method ``segment_all(scene, segmenters)``, which returns their
-    label maps in order, best one at a time. The others are called one by one.
+    label maps in order, best one at a time. The others, and a single segmenter, are called.
 
     Args:
         scene: the picture.
@@ -200,7 +200,7 @@ def segment_all(scene: Scene, segmenters: Sequence[Segmenter]) -> Iterator[Tenso
         The label map of each segmenter, in order. An error ends the iteration; it belongs to the segmenter whose turn
         it is if the class yields one label map at a time.
     """
-    together = getattr(type(segmenters[0]), "segment_all", None) if segmenters else None
+    together = getattr(type(segmenters[0]), "segment_all", None) if len(segmenters) > 1 else None
     label_maps: Iterable[Tensor] = together(scene, segmenters) if together else (one(scene) for one in segmenters)
     yield from label_maps
 

@@ -19,7 +19,7 @@ from diffseg.isolation import isolated
 from diffseg.limits import Count
 from diffseg.masks import Size, Upsample, UpsampleSetting, grid_side, height_width, to_pixels
 from diffseg.segmenters import lloyd
-from diffseg.segmenters.affinity import WalkInput, walk_of
+from diffseg.segmenters.affinity import Input, WalkInput, walk_of
 from diffseg.segmenters.base import Clusters, RandomSeed, Scene, check_cells, fill_in
 from diffseg.segmenters.refinement import Refinable, refined
 
@@ -84,9 +84,12 @@ class Starts(Refinable):
         seeds: dict[tuple[Any, ...], set[int]] = {}
         for one in segmenters:
             seeds.setdefault(one._problem(scene), set()).add(one.seed)
+        walks: dict[Input, Tensor] = {}
         solved: dict[tuple[Any, ...], dict[int, Tensor]] = {}
         for one in segmenters:
-            walk, problem = walk_of(scene, one.input), one._problem(scene)
+            if one.input not in walks:
+                walks[one.input] = walk_of(scene, one.input)
+            walk, problem = walks[one.input], one._problem(scene)
             if problem not in solved:
                 check_cells("clusters", one.count(scene), grid_side(walk) ** 2)
                 order = sorted(seeds[problem])

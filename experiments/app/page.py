@@ -5,55 +5,47 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
+from typing import Any
+from zipfile import ZipFile
 
 import streamlit as st
 import torch
 
 from datasets.base import DatasetError
+from datasets.photos import PHOTO_FILES, Photos
+from diffseg.aggregation import side_weights
 from diffseg.backbones import AttentionModel, Backbone, WeightsError
+from diffseg.choices import WEIGHTS
 from diffseg.cli.options import message_of, spec_of
-from diffseg.photos import PhotoError
-from diffseg.pictures import Labels
+from diffseg.photos import PhotoError, read_photo
 from diffseg.segmenters.base import Segmenter
 from diffseg.texts import counted
-from experiments.app import drawing, files
+from experiments.app import drawing
 from experiments.app.__main__ import parser
 from experiments.app.components import view
-from experiments.app.controls import (
-    PHOTOGRAPH,
-    PictureSource,
-    picture_controls,
-    segmenter_controls,
-    setting_controls,
-    side_controls,
-)
-from experiments.app.offers import FIRST, Offer, offers
-from experiments.app.study import Segments, Study, Weights
+from experiments.app.offers import Offer, offers, slider_range
+from experiments.app.study import Study
 
+PHOTOGRAPH = "the photograph alone"
+OWN = "other weights"
 ATTENTION_COLUMNS = 4
 
 STYLE = """<style>
   .stMainBlockContainer { padding: 1.5rem 2rem 2rem; max-width: 1700px; }
-  [data-testid="stSidebarHeader"] { height: 2.2rem; padding-bottom: 0; margin-bottom: 0; }
-  [data-testid="stSidebarUserContent"] { padding-bottom: 2rem; }
-  [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { gap: .5rem; }
-  [data-testid="stSidebarUserContent"] h3 { padding-bottom: .8rem !important; }
-  .st-key-preset button { min-height: 0; padding: .1rem .5rem; border-radius: 1rem; }
   @media (max-width: 640px) { .stMainBlockContainer { padding: 3.5rem 1rem 2rem; } }
   h1 { font-size: 1.5rem !important; padding: 0 !important; }
   h3 { font-size: 1.05rem !important; padding: .4rem 0 0 !important; }
 </style>"""
-
-
-def _plain(text: str) -> str:
-    """Escapes a text for Streamlit's captions, which are Markdown."""
-    return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
 @dataclass(frozen=True)
@@ -67,11 +59,77 @@ class Backend:
 
 
 @st.cache_resource(show_spinner="Loading the backbone")
-def backend() -> Backend:
+def backend(arguments: tuple[str, ...]) -> Backend:
     """Loads the backbone of the command line once. Raises ValueError or WeightsError."""
-    args = parser().parse_args(sys.argv[1:])
+    args = parser().parse_args(arguments)
     spec = spec_of(args)
     return Backend(spec, spec.load(args.device), Lock(), offers(spec, args.config_dir))
+
+
+def study(shared: Backend) -> Study:
+    """Draws the choice of a picture. Runs the backbone if the picture is new. Raises PhotoError or DatasetError."""
+    uploads = st.session_state.setdefault("uploads", 0)
+    upload = st.sidebar.file_uploader("Picture: drop one here, or choose one below", key=f"upload-{uploads}")
+    photograph = st.sidebar.selectbox("Photograph", PHOTO_FILES, key="photograph", on_change=forget_upload)
+    name = upload.name if upload else photograph
+    source = (name, upload.file_id if upload else None)
+    if st.session_state.get("source") != source:
+        st.session_state.pop("study", None)
+        with st.spinner("Reading the picture, running the backbone"):
+            image = read_photo(io.BytesIO(upload.getvalue()), name) if upload else Photos().load(name).image
+            with shared.lock:  # two passes at once would take twice the memory and save no time
+                st.session_state.study = Study(image, shared.model, Path(name).stem)
+        st.session_state.update(source=source, point=(0.5, 0.5))
+    return st.session_state.study
+
+
+def forget_upload() -> None:
+    """Empties the uploader, by a new key: the photograph that was just chosen counts."""
+    st.session_state.uploads += 1
+
+
+def segmenter_controls(slot: str, title: str, known: dict[str, Offer]) -> tuple[Offer, dict[str, Any]] | None:
+    """Draws the choice of a segmenter and its settings; each slot keeps separate values. None: the photograph alone."""
+    names = [*known] if slot == "left" else [PHOTOGRAPH, *known]
+    name = st.selectbox(title, names, key=slot)
+    if name not in known:
+        return None
+    offer, values = known[name], dict[str, Any]()
+    st.caption(_plain(offer.about))
+    for setting in offer.settings:
+        key, label, about = f"{slot}-{name}-{setting.name}", setting.name, setting.about or None
+        if (ends := slider_range(setting)) is not None:
+            low, high, step = ends
+            value = st.slider(label, low, high, setting.default, step, format=_format(step), key=key, help=about)
+            # The browser adds up steps: it sends 0.31000000000000005 for 0.31.
+            values[label] = value if isinstance(value, int) else round(value, 9)
+        elif isinstance(setting.default, bool):
+            values[label] = st.checkbox(label, setting.default, key=key, help=about)
+        elif setting.default in setting.options:
+            index = setting.options.index(setting.default)
+            values[label] = st.selectbox(label, setting.options, index, key=key, help=about)
+    return offer, values
+
+
+def _format(step: float) -> str:
+    digits = len(f"{step:f}".rstrip("0").partition(".")[2])
+    return f"%.{digits}f" if digits else "%d"
+
+
+def weight_controls(sides: tuple[int, ...]) -> tuple[float, ...]:
+    """Draws the choice of R, the weight of each side, finest side first."""
+    allowed = [name for name in WEIGHTS if name == "proportional" or _is_side(name, sides)]
+    name = st.selectbox("R, weight of each resolution", [*allowed, OWN], key="weights")
+    if name != OWN:
+        return tuple(side_weights(name, sides).values())
+    return tuple(st.slider(f"{side} x {side}", 0.0, 1.0, side / sides[0], 0.05, key=f"R-{side}") for side in sides)
+
+
+def _is_side(name: str, sides: tuple[int, ...]) -> bool:
+    try:
+        return bool(side_weights(name, sides))
+    except ValueError:
+        return False
 
 
 def choose_point(key: str) -> Callable[[], None]:
@@ -84,108 +142,67 @@ def choose_point(key: str) -> Callable[[], None]:
     return chosen
 
 
-def study(shared: Backend) -> tuple[PictureSource, Study]:
-    """The tab's picture. Runs the backbone if the picture is new. Raises PhotoError or DatasetError."""
-    source = st.session_state.source
-    if st.session_state.get("studied") is not source:
-        st.session_state.pop("study", None)
-        with st.spinner("Reading the picture, running the backbone"):
-            image = source.read()
-            with shared.lock:  # two passes at once would take twice the memory and save no time
-                st.session_state.study = Study(image, shared.model)
-        st.session_state.studied = source
-        st.session_state.point = (0.5, 0.5)
-    return source, st.session_state.study
+def zipped(picture: Study, segmenter: Segmenter, weights: tuple[float, ...]) -> bytes:
+    """The files that `diffseg.Result.save` writes at the picture's own size, as a ZIP archive."""
+    result = picture.segment(segmenter, weights, picture.image)
+    archive = io.BytesIO()
+    with TemporaryDirectory() as folder, ZipFile(archive, "w") as content:
+        for path in result.save(folder):
+            content.write(path, path.name)
+    return archive.getvalue()
 
 
-def panel(title: str, result: Segments | None) -> dict[str, str]:
-    """Data of one panel: a segmentation, or the photograph alone (None)."""
-    if result is None:
-        return {"title": title, "note": ""}
-    segments = counted(result.count, "segment")
-    note = f"{segments} · {1000 * result.seconds:.0f} ms"
-    labels = result.labels
-    return {"title": title, "note": note, "colours": drawing.colours(labels), "lines": drawing.lines(labels)}
-
-
-def downloads(
-    slot: str, source: PictureSource, picture: Study, offer: Offer, segmenter: Segmenter, weights: Weights
-) -> None:
-    """Draws the download buttons. A click makes the file."""
-    stem = f"{Path(source.name).stem}.{re.sub(r'[^a-z0-9]+', '_', offer.name.lower())}"
-
-    def labels() -> Labels:
-        return picture.full(segmenter, weights)
-
-    kinds: tuple[tuple[str, str, str, Callable[[], bytes]], ...] = (
-        ("Label map", "labels.png", "image/png", lambda: files.label_map(labels())),
-        ("Overlay", "overlay.png", "image/png", lambda: files.overlaid(picture.image, labels())),
-        (
-            "COCO JSON",
-            "segments.json",
-            "application/json",
-            lambda: files.coco(source.name, picture.image, labels()),
-        ),
-    )
-    with st.container(horizontal=True, gap="small"):
-        for label, ending, kind, make in kinds:
-            st.download_button(
-                label,
-                make,
-                f"{stem}.{ending}",
-                kind,
-                key=f"{slot}-{ending}".replace(".", "-"),
-                on_click="ignore",
-                icon=":material/download:",
-                type="tertiary",
-            )
+def _plain(text: str) -> str:
+    """Escapes a text for Streamlit's captions, which are Markdown."""
+    return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
 def main() -> None:
     """Draws the page."""
     st.set_page_config("DiffSeg", page_icon="🧩", layout="wide")
     st.html(STYLE)
-    state = st.session_state
-    state.setdefault("uploads", 0)
-    state.setdefault("source", PictureSource("astronaut"))
-    shared = backend()
-    spec = shared.spec
-    with st.sidebar:
-        picture_controls()
-        left = segmenter_controls("left", "Segmenter", shared.offers, FIRST)
-        assert left is not None
-        left_values = setting_controls("left", left)
-        weights = side_controls(spec.sides)
-        right = segmenter_controls("right", "Compare with", shared.offers, PHOTOGRAPH)
-        right_values = setting_controls("right", right) if right else {}
+    shared = backend(tuple(sys.argv[1:]))
     st.title("Segments from attention", anchor=False)
-    source, picture = study(shared)
-    shown = [(left, left.segmenter(left_values, spec))]
-    if right:
-        shown.append((right, right.segmenter(right_values, spec)))
+    picture = study(shared)
+    with st.sidebar:
+        weights = weight_controls(shared.spec.sides)
+        slots = (("left", "Segmenter"), ("right", "Compare with"))
+        chosen = {slot: segmenter_controls(slot, title, shared.offers) for slot, title in slots}
+    shown = {slot: (one[0].name, one[0].segmenter(one[1], shared.spec)) for slot, one in chosen.items() if one}
     height, width = picture.image.shape[:2]
     st.caption(
-        f"{_plain(source.name)}, {width} x {height} pixels. The backbone took {picture.seconds:.1f} s. It runs once; "
+        f"{_plain(picture.name)}, {width} x {height} pixels. The backbone took {picture.seconds:.1f} s. It runs once; "
         "a slider repeats only the steps after it. Click a place in any picture to see its attention."
     )
-    panels = [panel(offer.name, picture.segment(segmenter, weights)) for offer, segmenter in shown]
-    photo = drawing.photo(picture.shown)
-    data = {"photo": photo, "point": state.point, "aspect": width / height}
-    segments = {"columns": 2, "height": "46vh", "opacity": True}
-    if not right:
-        panels.append(panel("Photograph", None))
-    view(key="segments", data={**data, **segments, "panels": panels}, on_point_change=choose_point("segments"))
-    for slot, column, (offer, segmenter) in zip(("left", "right"), st.columns(2), shown, strict=False):
-        with column:
-            downloads(slot, source, picture, offer, segmenter, weights)
-    x, y = state.point
+    photo = {"photo": drawing.photo(picture.shown), "point": st.session_state.point, "aspect": width / height}
+    panels = []
+    for name, segmenter in shown.values():
+        start = time.perf_counter()
+        result = picture.segment(segmenter, weights)
+        note = f"{counted(result.count, 'segment')} · {1000 * (time.perf_counter() - start):.0f} ms"
+        layers = {"colours": drawing.colours(result.labels), "lines": drawing.lines(result.labels)}
+        panels.append({"title": name, "note": note, **layers})
+    if len(panels) == 1:
+        panels.append({"title": "photograph", "note": ""})
+    segments = {**photo, "columns": 2, "height": "46vh", "opacity": True, "panels": panels}
+    view(key="segments", data=segments, on_point_change=choose_point("segments"))
+    for column, (slot, (name, segmenter)) in zip(st.columns(2), shown.items(), strict=False):
+        column.download_button(
+            "Label map, overlay and COCO JSON",
+            partial(zipped, picture, segmenter, weights),
+            f"{picture.name}.{name}.zip",
+            key=f"{slot}-download",
+            on_click="ignore",
+            type="tertiary",
+        )
+    x, y = st.session_state.point
     st.subheader(f"Attention of the place {x:.0%} from the left, {y:.0%} from the top", anchor=False)
     maps = [
         {"title": name, "note": f"largest {values.max():.1%}", "heat": drawing.heat(values)}
         for name, values in picture.attention(x, y, weights).items()
     ]
-    attention = {"columns": max(ATTENTION_COLUMNS, len(maps)), "height": "26vh", "opacity": False}
-    view(key="attention", data={**data, **attention, "panels": maps}, on_point_change=choose_point("attention"))
+    attention = {"columns": max(ATTENTION_COLUMNS, len(maps)), "height": "26vh", "opacity": False, "panels": maps}
+    view(key="attention", data={**photo, **attention}, on_point_change=choose_point("attention"))
 
 
 try:

@@ -82,8 +82,16 @@ def compose_rows(arguments: Arguments) -> Composed:
         return compose_points(points_of(overrides), arguments.config_dir)
 
 
-def compose_points(points: Sequence[Sequence[Override]], config_dir: Path | None = None) -> Composed:
-    """Composes the rows of all points. Each point is a list of overrides without sweeps."""
+def compose_points(
+    points: Sequence[Sequence[Override]], config_dir: Path | None = None, checked: bool = True
+) -> Composed:
+    """Composes the rows of all points.
+
+    Args:
+        points: for each point its overrides, without sweeps.
+        config_dir: the user's folder in the layout of ``conf/``.
+        checked: look whether data and weights are there, see `check`.
+    """
     composer = _Composer(config_dir)
     varying = _varying(points)
     for override in varying:
@@ -100,11 +108,10 @@ def compose_points(points: Sequence[Sequence[Override]], config_dir: Path | None
             raise ConfigError(f"point {values}: {user_message(error)}") from error
         configs.append(config)
         rows += of_point
-    checked = check(rows)
     first = configs[0]
     name = first.name or ("experiment" in first and first.experiment) or rows[0].choices["segmenter"]
     folder = expanded(first.results_dir or f"results/{name}").absolute()
-    return Composed(first, checked, folder)
+    return Composed(first, check(rows) if checked else rows, folder)
 
 
 def select_protocol(overrides: Sequence[Override], config_dir: Path | None = None) -> ProtocolSettings:

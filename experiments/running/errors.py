@@ -16,7 +16,7 @@ from yaml import MarkedYAMLError, YAMLError
 from datasets.base import DatasetError
 from diffseg.backbones import WeightsError
 from diffseg.command import ERROR_STATUS, TRACEBACK, one_line
-from diffseg.parts import nearest, unknown_key
+from diffseg.parts import keys_of, nearest, unknown_key
 from diffseg.texts import on_one_line
 from eval.config import ConfigError
 from eval.records import RecordError
@@ -86,4 +86,4 @@ def unknown_choice(path: str, known: Iterable[str]) -> str:
 
 
 def _keys(node: Any) -> list[str]:
-    return [str(key) for key in node] if isinstance(node, DictConfig) else []
+    return keys_of(node) if isinstance(node, DictConfig) else []

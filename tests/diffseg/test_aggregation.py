@@ -100,6 +100,9 @@ def test_finest_alone_changes_nothing_and_leaves_the_input_alone() -> None:
     maps = random_maps()
     before = maps[8].clone()
     torch.testing.assert_close(Aggregation("finest")(AttentionMaps(maps)), maps[8])
+    layers = {8: 1, 4: 3, 2: 2}
+    expected = aggregate(maps, scheme="paper", layers=layers)
+    assert torch.equal(aggregate(AttentionMaps(maps, layers=layers), scheme="paper"), expected)
     aggregate(maps)
     assert torch.equal(maps[8], before)
 

@@ -57,3 +57,20 @@ def test_settings_know_their_limits_words_and_descriptions() -> None:
         Setting("cosine", "", 0.5, low=-1, high=1, open_high=True),
         Setting("free", "", ""),
     ]
+
+
+@pytest.mark.parametrize("name", parts.names("segmenter"))
+def test_every_segmenter_describes_its_settings_and_refuses_values_outside_their_limits(name: str) -> None:
+    kind = parts.kind_of(parts.read("segmenter", name))
+    for setting in settings_of(kind):
+        assert setting.about or name == "files"
+        bad: list[Any] = ["no such word"] if setting.options else []
+        if setting.low is not None:
+            bad += [setting.low if setting.open_low else setting.low - 1]
+        if setting.high is not None:
+            bad += [setting.high if setting.open_high else setting.high + 1]
+        if bad and not setting.options and not setting.whole:
+            bad += [float("nan")]
+        for value in bad:
+            with pytest.raises(ValueError, match=f"^{setting.name}: (must|input should) be .*, got"):
+                kind(**{setting.name: value})

@@ -40,8 +40,13 @@ def test_every_preset_can_be_built() -> None:
             kind = parts.kind_of(settings)
             if name != "saved":  # needs a folder of files
                 assert isinstance(parts.build(settings), kind)
-            # Hydra takes a key that the YAML lacks only with +.
-            assert settings.keys() - {"_target_"} == {each.name for each in fields(kind)}
+
+
+def test_a_segmenter_repeats_no_default_of_its_class() -> None:
+    for name in parts.names("segmenter"):
+        settings = parts.read("segmenter", name)
+        defaults = {each.name: each.default for each in fields(parts.kind_of(settings))}
+        assert not [key for key, value in settings.items() if key in defaults and defaults[key] == value], name
 
 
 def test_an_inherited_mapping_is_merged_key_by_key(tmp_path: Path) -> None:
@@ -63,8 +68,8 @@ def test_a_part_outside_the_tree_is_found(tmp_path: Path, monkeypatch: pytest.Mo
         "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Mine:\n    depth: int = 1\n",
     )
     write(tmp_path / "conf" / "segmenter" / "mine.yaml", "_target_: my_part.Mine\ndepth: 2\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    config_dir = tmp_path / "conf"
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    config_dir = tmp_path / "conf"  # the module lies beside it
     assert set(parts.names("segmenter", config_dir)) == {*parts.names("segmenter"), "mine"}
     assert parts.names("backbone", config_dir) == parts.names("backbone")
     assert asdict(parts.choose("segmenter", "mine", config_dir, {})) == {"depth": 2}
@@ -94,7 +99,7 @@ def test_settings_replace_those_of_a_built_part() -> None:
         (
             "_target_: no_such_module.Mine",
             {},
-            "_target_: must name a dataclass, got no_such_module.Mine (",
+            "No module named 'no_such_module'); put its folder on PYTHONPATH, or the module beside the folder",
         ),
         (
             "_target_: diffseg.backbones.vit.Mine",

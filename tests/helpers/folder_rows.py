@@ -13,7 +13,8 @@ from PIL import Image
 from datasets.base import Dataset
 from datasets.folder import FolderDataset
 from diffseg.backbones.none import NoBackbone
-from eval.config import ProtocolSettings, RowConfig
+from eval.config import ProtocolSettings
+from eval.rows import RowConfig
 
 SIDE = 8
 CLASSES = ("road", "sky", "tree")
@@ -46,7 +47,16 @@ def row_config(
     aggregation = {"_target_": "diffseg.aggregation.Aggregation", "weights": weights}
     return RowConfig(
         name="a row",
-        composed=OmegaConf.create({"name": "an experiment", "aggregation": aggregation, "segmenter": dict(segmenter)}),
+        composed=OmegaConf.create(
+            {
+                "name": "an experiment",
+                "published": None,
+                "audit": False,
+                "dataset": {"_target_": "datasets.folder.FolderDataset"},
+                "aggregation": aggregation,
+                "segmenter": dict(segmenter),
+            }
+        ),
         choices={"backbone": "a_backbone", "segmenter": "a_segmenter"},
         dataset=dataset,
         backbone=backbone,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from experiments.running.rows import expand
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
-
-from eval.config import RowConfig
-from tests.conftest import ROOT
+from eval.rows import RowConfig
+from experiments.running.arguments import read_arguments
+from experiments.running.compose import compose_points, points_of, search_path
+from experiments.running.compose import parse as parse_overrides
 
 
-def rows_of(*overrides: str) -> list[RowConfig]:
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", overrides=list(overrides), return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
-        choices = dict(config.hydra.runtime.choices)
-        config = compose("config", overrides=list(overrides))
-        return expand(config, overrides, choices)
+def rows_of(*typed: str) -> list[RowConfig]:
+    """The rows of a command, without a look at data and weights."""
+    arguments = read_arguments(typed)
+    with search_path(arguments.config_dir):
+        points = points_of(parse_overrides(arguments.overrides, arguments.swept))
+        return list(compose_points(points, arguments.config_dir, checked=False).rows)

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessorPil
+import transformers
+from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration
+
+# The class that uses Pillow has had a suffix since transformers 5.
+BlipImageProcessor = getattr(transformers, "BlipImageProcessorPil", None) or transformers.BlipImageProcessor
 
 WORDS = ("a", "the", "cat", "dog", "sofa", "green", "on", "is")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -44,7 +48,7 @@ def build_tiny_blip(
         torch.save(model.state_dict(), folder / weights)
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in VOCABULARY))
     BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
-    BlipImageProcessorPil(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
+    BlipImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
     return folder
 
 

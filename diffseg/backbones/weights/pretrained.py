@@ -14,11 +14,15 @@ from torch import Tensor, nn
 
 from diffseg.backbones import BrokenWeights, WeightsError
 from diffseg.backbones.device import NO_MEMORY
+from diffseg.backbones.releases import DTYPE_SINCE, release_of
 from diffseg.backbones.weights.integrity import check_file, read_json
 from diffseg.backbones.weights.locating import ModelFiles
 from diffseg.texts import on_one_line
 
 Loaded = TypeVar("Loaded")
+
+DTYPE = "dtype" if release_of("transformers") >= DTYPE_SINCE else "torch_dtype"
+"""Argument of ``from_pretrained``."""
 
 LIBRARIES = ("diffusers", "transformers")
 REASON_LENGTH = 200  # characters shown of a library's message
@@ -77,7 +81,7 @@ def pretrained(
     module, info = guarded(
         lambda: kind.from_pretrained(
             files.folder,
-            dtype=dtype,
+            **{DTYPE: dtype},
             variant=files.variant,
             use_safetensors=files.weights[0].suffix != ".bin",  # BLIP is published as tensors in a pickle
             local_files_only=True,
@@ -115,7 +119,7 @@ def fitted(module: nn.Module, tensors: Mapping[str, Tensor], file: Path, dtype: 
         tensors=tensors.items(),
     )
     module.load_state_dict({name: tensors[name] for name in wanted}, assign=True)
-    return module.to(dtype).eval().requires_grad_(False)
+    return guarded(lambda: module.to(dtype), [], file).eval().requires_grad_(False)  # diffusers' `to` warns of nothing
 
 
 def configured(kind: Any, file: Path) -> Any:

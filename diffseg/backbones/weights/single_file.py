@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from diffseg.backbones import BrokenWeights
-from diffseg.backbones.weights.integrity import tensor_shapes
+from diffseg.backbones.weights.integrity import tensor_names
 
 BEGIN, END, EXCLAMATION = 49406, 49407, 0  # tokens of CLIP: <|startoftext|>, <|endoftext|>, "!"
 MARKER = "model.diffusion_model.input_blocks.0.0.weight"
@@ -113,7 +113,7 @@ def family_of(file: Path) -> str:
     Raises:
         BrokenWeights: the file belongs to no family.
     """
-    names = tensor_shapes(file)
+    names = tensor_names(file)
     if MARKER not in names:
         raise BrokenWeights(
             file,

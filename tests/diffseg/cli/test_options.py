@@ -29,7 +29,7 @@ from tests.helpers.command_line import run, save
         ("p.jpg -o out --tau nan", "--tau: must be a number above 0, got nan"),
         ("p.jpg -o out --tau warm", "--tau: must be a number above 0, got warm"),
         ("p.jpg -o out --anchors 0", "--anchors: must be a whole number, at least 1, got 0"),
-        ("p.jpg -o out --backbone sd14 --size 500", "size: must be a positive multiple of 64, got 500"),
+        ("p.jpg -o out --backbone sd14 --size 500", "size: must be a multiple of 64, got 500"),
         ("p.jpg -o out --size 2.5", "--size: must be a whole number, at least 1, got 2.5"),
         ("p.jpg -o out --iterations -1", "--iterations: must be a whole number, at least 1, got -1"),
         ("p.jpg -o out --backbone sd14x", "backbone: there is no 'sd14x'; did you mean sd14?"),
@@ -102,15 +102,21 @@ def test_help_names_every_option_and_its_default() -> None:
     for option in cli_options.parser()._actions:
         for name in option.option_strings:
             assert name in text
-    for name in (*parts.names("backbone"), *parts.names("segmenter")):
-        assert f" {name} " in text
+    for name in {*parts.names("backbone"), *parts.names("segmenter")} - {"saved"}:
+        assert f" {name}" in text
     for expected in (
-        "dinov2_small 448 px, tau 0.3: DINOv2",
-        "sd14 512 px, tau 1.1: Stable",
-        "default: 16",
+        "dinov2_small 448 px, tau 0.3: ViT",
+        "sd14 512 px, tau 1.1: StableDiffusion",
         "examples:",
     ):
         assert expected in text
+
+
+def test_help_lists_the_settings_of_a_segmenter(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help", "--segmenter", "kmeans_rgbxy"])
+    assert caught.value.code == 0
+    assert "  clusters=6 (at least 1): number of clusters, k; null: the data set's mean" in capsys.readouterr().out
 
 
 def test_every_name_of_weights_is_understood() -> None:

@@ -133,7 +133,7 @@ def test_the_first_of_equal_words_wins_and_an_unknown_rule_is_refused() -> None:
     flat, labels = np.ones((3, 2, 2)), np.array([[0, 1]])
     for rule in ("majority", "median", "mean"):
         assert vote(labels, flat, rule).tolist() == [0, 0]  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="vote: must be one of majority, median, mean, got 'best'"):
+    with pytest.raises(ValueError, match="vote: input should be 'majority', 'median' or 'mean', got 'best'"):
         vote(labels, flat, "best")  # type: ignore[arg-type]
 
 

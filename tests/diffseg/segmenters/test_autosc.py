@@ -156,8 +156,3 @@ def test_attention_maps_can_stand_in_for_features() -> None:
 def test_features_that_do_not_differ_are_one_segment() -> None:
     labels = AutoSC()(Scene(aggregated=blocks(8), size=(16, 16), features=torch.ones(64, 5)))
     assert labels.unique().tolist() == [0]
-
-
-def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^rule: input should be 'paper' or 'official', got 'mine'"):
-        AutoSC("mine")  # type: ignore[arg-type]

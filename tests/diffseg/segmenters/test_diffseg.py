@@ -21,7 +21,6 @@ def test_the_grid_is_official_at_the_published_side() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: DiffSeg(tau=-1.0), "tau: must be"),
         (lambda: DiffSeg().resolved(32, {}), "tau: no value is tuned"),
         (lambda: DiffSeg(anchors=40).resolved(32, {"tau": 0.3}), "anchors: must be 1..32"),
     ],

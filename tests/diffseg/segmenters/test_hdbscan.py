@@ -40,14 +40,6 @@ def test_hdbscan_finds_the_quarters_and_may_find_nothing() -> None:
     assert HDBSCAN(40, 5)(scene).unique().tolist() == [0]  # no quarter has 40 maps: all is noise
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: HDBSCAN(min_cluster_size=1), "^min_cluster_size: must be at least 2"),
-        (lambda: HDBSCAN(min_samples=0), "^min_samples: must be at least 1"),
-        (lambda: HDBSCAN(min_samples=65).resolved(8, {}), r"^min_samples: must be 1\.\.64"),
-    ],
-)
-def test_values_out_of_range_are_refused(call: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()
+def test_more_neighbours_than_maps_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^min_samples: must be 1\.\.64"):
+        HDBSCAN(min_samples=65).resolved(8, {})

@@ -100,8 +100,3 @@ def test_a_segmenter_is_refined_at_one_size_and_repeated(monkeypatch: pytest.Mon
 def test_refinement_needs_a_picture() -> None:
     with pytest.raises(ValueError, match=r"^image: the scene has no picture"):
         KMeans(4, refine="pamr")(Scene(aggregated=blocks(8), size=(16, 16)))
-
-
-def test_an_unknown_refinement_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^refine: input should be 'none' or 'pamr', got 'crf'"):
-        KMeans(4, refine="crf")  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,19 +25,6 @@ def test_slic_without_scikit_image_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
     with pytest.raises(ValueError, match="scikit-image is not installed: pip install scikit-image"):
         SLIC().resolved(8, {})
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: SLIC(0), "^clusters: must be"),
-        (lambda: SLIC(compactness=0), "^compactness: must be"),
-        (lambda: SLIC()(scene()), "^image: the scene has no picture"),
-    ],
-)
-def test_values_out_of_range_are_refused(call: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()
 
 
 def test_clusters_are_those_of_the_data_set_if_not_given() -> None:

@@ -41,10 +41,8 @@ def test_clusters_are_those_of_the_data_set_if_not_given() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Spectral(0), "^clusters: must be at least 1"),
         (lambda: Spectral(64).resolved(8, {}), r"^clusters: must be 1\.\.63"),
         (lambda: Spectral(None).resolved(8, {}), "^clusters: no value is tuned"),
-        (lambda: Spectral(seed=-1), "^seed: must be"),
     ],
 )
 def test_values_out_of_range_are_refused(call: Any, message: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import filelock._unix
 import pytest
 
 from eval.storage.locks import Locked, locked
@@ -24,9 +24,9 @@ with locked(Path(sys.argv[1])):
     sys.stdin.readline()
 """
 NO_LOCKS = """
-import errno, filelock._unix
+import errno, fcntl
 def refuse(*_): raise OSError(errno.ENOLCK, "No locks available")
-filelock._unix.fcntl.flock = refuse
+fcntl.flock = refuse
 """
 
 
@@ -49,7 +49,7 @@ def patch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(filelock._unix.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     return NO_LOCKS
 
 
@@ -72,6 +72,6 @@ def test_other_errors_of_the_file_system_are_raised(tmp_path: Path, monkeypatch:
     def refuse(*_: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(filelock._unix.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(OSError, match="Input/output"), locked(tmp_path / "records.jsonl"):
         pass

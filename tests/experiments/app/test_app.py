@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -124,11 +125,10 @@ def move(browser: Chrome, key: str, presses: int) -> None:
     ActionChains(browser).send_keys(*keys).perform()
 
 
-def press(browser: Chrome, preset: str) -> None:
-    """Presses a button that sets R."""
+def choose(browser: Chrome, key: str, option: str) -> None:
+    """Chooses an option of a drop-down."""
     settle(browser)
-    buttons = browser.find_elements(By.CSS_SELECTOR, ".st-key-preset button")
-    next(each for each in buttons if each.text == preset).click()
+    find(browser, f".st-key-{key} input").send_keys(option, Keys.ENTER)
 
 
 def heats(browser: Chrome) -> list[str]:
@@ -137,8 +137,7 @@ def heats(browser: Chrome) -> list[str]:
 
 def pick(browser: Chrome, photo: str) -> None:
     before = sources(browser, f"{SEGMENTS} .photo")
-    settle(browser)
-    find(browser, f".gallery [title={photo}]").click()
+    choose(browser, "photograph", photo)
     wait(browser, lambda: f"{photo}, " in caption(browser))
     wait(browser, lambda: sources(browser, f"{SEGMENTS} .photo") not in (before, []))  # the old picture stays a while
 
@@ -157,18 +156,17 @@ def expected(tau: float, anchors: int = 16, iterations: int = 3, photo: str = "a
     return by_area(labels.numpy())
 
 
-def download(browser: Chrome, folder: Path, key: str) -> Path:
+def download(browser: Chrome, folder: Path, slot: str) -> Path:
+    """Downloads the files of a slot; returns the folder in which they are unpacked."""
     folder.mkdir()
     settings = {"behavior": "allow", "downloadPath": str(folder)}
     browser.execute_cdp_cmd("Browser.setDownloadBehavior", settings)
     settle(browser)
-    find(browser, f".st-key-{key} button").click()
-
-    def whole() -> list[Path]:
-        return [file for file in folder.iterdir() if file.suffix in (".png", ".json")]
-
-    (file,) = wait(browser, whole)
-    return file
+    find(browser, f".st-key-{slot}-download button").click()
+    (file,) = wait(browser, lambda: list(folder.glob("*.zip")))
+    with ZipFile(file) as archive:
+        archive.extractall(folder)
+    return folder
 
 
 @pytest.mark.long
@@ -181,9 +179,7 @@ def test_the_result_follows_the_settings_and_a_click_shows_attention(browser: Ch
     assert fine.max() > start.max()
     move(browser, "left-diffseg-tau", -10)
     wait(browser, lambda: segments(browser) == fine.max() + 1)
-    file = download(browser, tmp_path / "labels", "left-labels-png")
-    assert file.name == "astronaut.diffseg.labels.png"
-    with Image.open(file) as image:
+    with Image.open(download(browser, tmp_path / "labels", "left") / "astronaut.labels.png") as image:
         np.testing.assert_array_equal(np.array(image), fine)
 
     # M and N.
@@ -195,7 +191,7 @@ def test_the_result_follows_the_settings_and_a_click_shows_attention(browser: Ch
 
     # R: the finest side alone.
     before = sources(browser, f"{SEGMENTS} .colours")
-    press(browser, "finest")
+    choose(browser, "weights", "finest")
     wait(browser, lambda: sources(browser, f"{SEGMENTS} .colours") != before)
     wait(browser, lambda: heats(browser)[0] == heats(browser)[-1])
     assert all(source.startswith("data:image/png") for source in heats(browser))
@@ -221,7 +217,7 @@ def test_the_result_follows_the_settings_and_a_click_shows_attention(browser: Ch
 
 @pytest.mark.long
 def test_two_segmenters_are_shown_side_by_side(browser: Chrome, tmp_path: Path) -> None:
-    assert texts(browser, f"{SEGMENTS} b") == ["diffseg", "Photograph"]
+    assert texts(browser, f"{SEGMENTS} b") == ["diffseg", "photograph"]
     for name in ("kmeans_c", "ncut"):
         field = find(browser, ".st-key-right input")
         field.send_keys(name, Keys.ENTER)
@@ -231,10 +227,10 @@ def test_two_segmenters_are_shown_side_by_side(browser: Chrome, tmp_path: Path) 
             assert segments(browser, 1) == 6
             move(browser, "right-kmeans_c-clusters", -3)
             wait(browser, lambda: segments(browser, 1) == 3)
-            with Image.open(download(browser, tmp_path / "right", "right-labels-png")) as image:
+            with Image.open(download(browser, tmp_path / "right", "right") / "astronaut.labels.png") as image:
                 assert np.unique(np.array(image)).tolist() == [0, 1, 2]
     assert all(sources(browser, f"{SEGMENTS} .colours"))
-    overlay = read_photo(download(browser, tmp_path / "overlay", "left-overlay-png"))
+    overlay = read_photo(download(browser, tmp_path / "overlay", "left") / "astronaut.overlay.png")
     assert overlay.shape == Photos().load("astronaut").image.shape
     browser.save_screenshot(str(tmp_path / "app.png"))
     assert console(browser) == []
@@ -245,9 +241,9 @@ def test_a_dropped_photograph_gets_the_segments_of_the_command_line(browser: Chr
     image = Image.fromarray(Photos().load("chelsea").image).resize((1000, 640))
     image.save(tmp_path / "my cat.png")
     find(browser, "input[type=file]").send_keys(str(tmp_path / "my cat.png"))
-    wait(browser, lambda: "my cat.png, 1000 x 640 pixels" in caption(browser))
+    wait(browser, lambda: "my cat, 1000 x 640 pixels" in caption(browser))
     wait(browser, lambda: notes(browser) and "segment" in notes(browser)[0])
-    file = download(browser, tmp_path / "downloads", "left-labels-png")
+    file = download(browser, tmp_path / "downloads", "left") / "my cat.labels.png"
     arguments = [str(tmp_path / "my cat.png"), "-o", str(tmp_path / "out"), "--size", str(SIZE), "--device", "cpu"]
     assert cli.main(arguments) == 0
     assert file.read_bytes() == (tmp_path / "out" / "my cat.labels.png").read_bytes()
@@ -264,10 +260,11 @@ def test_a_file_that_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chr
     wait(browser, lambda: not texts(browser, alerts))
     assert segments(browser) > 0
     # All weights in R are zero.
+    choose(browser, "weights", "other weights")
     for side, steps in zip(SIDES, (20, 10, 5), strict=True):
         move(browser, f"R-{side}", -steps)
     wait(browser, lambda: any("not all zero" in each for each in texts(browser, alerts)))
-    press(browser, "half")
+    choose(browser, "weights", "half")
     wait(browser, lambda: not texts(browser, alerts) and notes(browser))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ import pytest
 from diffseg import parts
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
+from diffseg.limits import Setting
 from diffseg.segmenters.diffseg import DiffSeg
-from experiments.app.offers import FIRST, offers
+from experiments.app.offers import FIRST, Offer, offers, slider_range
 from experiments.app.study import Study
 from tests.helpers.random_attention import PROPORTIONAL, Random, picture
 
@@ -24,74 +24,47 @@ def preset(name: str, **settings: int) -> Any:
 SMALL = preset("dinov2_small", size=112)
 
 
+def ranges(offer: Offer) -> dict[str, tuple[float, float, float]]:
+    return {one.name: ends for one in offer.settings if (ends := slider_range(one)) is not None}
+
+
 @pytest.mark.parametrize("spec", [SMALL, preset("dinov2_small"), preset("sd14")], ids=["small", "dinov2", "sd14"])
 def test_settings_start_as_on_the_command_line(spec: ViT | StableDiffusion) -> None:
     known = offers(spec)
-    side = max(spec.sides)
     assert next(iter(known)) == FIRST
     for offer in known.values():
-        for knob in offer.knobs:
-            assert len({type(value) for value in (knob.low, knob.high, knob.step, knob.default)}) == 1
-            assert knob.low <= knob.default <= knob.high
-        for choice in offer.choices:
-            assert choice.default in choice.options
+        for name, (low, high, step) in ranges(offer).items():
+            assert len({type(value) for value in (low, high, step, offer.defaults[name])}) == 1
+            assert low <= offer.defaults[name] <= high
+        for one in offer.settings:
+            assert one.default in one.options or not one.options
     started = known[FIRST].segmenter(known[FIRST].defaults, spec)
     tau = spec.tuned["diffseg"]["tau"]["default"]
-    assert started == DiffSeg(tau, min(16, side), 3).resolved(side, {})
+    assert started == DiffSeg(tau, min(16, max(spec.sides)), 3).resolved(max(spec.sides), {})
     assert known["dbscan"].defaults.items() >= spec.tuned["dbscan"].items()
 
 
 def test_all_segmenters_that_need_only_a_picture_are_offered() -> None:
-    assert set(parts.names("segmenter")) - set(offers(SMALL)) <= {"oracle", "kmeans_s", "files"}
-    described = {knob.name: knob.about for knob in offers(SMALL)[FIRST].knobs}
-    assert described["tau"].startswith("threshold in nats")
+    assert set(parts.names("segmenter")) - set(offers(SMALL)) <= {"oracle", "kmeans_s", "files", "ucm"}
 
 
-def test_ranges_end_at_the_limits_of_the_segmenter() -> None:
-    knobs = {
-        knob.name: knob for offer in ("diffseg", "hdbscan", "agglomerative") for knob in offers(SMALL)[offer].knobs
-    }
-    assert (knobs["anchors"].low, knobs["anchors"].high) == (1, 8)
-    assert knobs["min_cluster_size"].low == 2
-    spec = preset("dinov2_small")
-    tau = next(knob for knob in offers(spec)["diffseg"].knobs if knob.name == "tau")
-    assert (tau.low, tau.high, tau.step, tau.default) == (0.01, 1.2, 0.01, 0.3)
+def test_sliders_end_at_declared_limits_or_at_a_multiple_of_the_default() -> None:
+    known = offers(preset("dinov2_small"))
+    assert ranges(known["diffseg"]) == {"tau": (0.01, 1.2, 0.01), "anchors": (1, 64, 1), "iterations": (1, 20, 1)}
+    assert ranges(known["agglomerative"])["tau"][:2] == (-1, 1)
+    assert ranges(known["hdbscan"])["min_cluster_size"][0] == 2
+    assert ranges(known["kmeans_c"])["seed"] == (0, 20, 1)
+    assert slider_range(Setting("count", "", 3, whole=True, low=1, high=32)) == (1, 32, 1)
+    assert slider_range(Setting("share", "", 0.5, low=0, high=1, open_low=True, open_high=True)) == (0.01, 0.99, 0.01)
 
 
 @pytest.mark.parametrize("name", [name for name in parts.names("segmenter") if name in offers(SMALL)])
-def test_every_offer_runs_at_the_ends_of_its_ranges(name: str) -> None:
-    offer, found = offers(SMALL)[name], Study(picture(30, 50), Random())
-    ends = [offer.defaults | {knob.name: value} for knob in offer.knobs for value in (knob.low, knob.high)]
-    for values in (offer.defaults, *ends):
-        labels = found.segment(offer.segmenter(values, SMALL), PROPORTIONAL).labels
+def test_every_offer_runs_with_its_defaults_and_at_the_low_ends(name: str) -> None:
+    offer, study = offers(SMALL)[name], Study(picture(30, 50), Random())
+    lows = [offer.defaults | {setting: low} for setting, (low, _, _) in ranges(offer).items()]
+    for values in (offer.defaults, *lows):
+        labels = study.segment(offer.segmenter(values, SMALL), PROPORTIONAL).labels
         assert labels.shape == (30, 50)
         areas = np.bincount(labels.ravel())
         assert areas.min() > 0
         assert (np.diff(areas) <= 0).all()
-
-
-def test_a_segmenter_of_the_user_is_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "conf" / "segmenter").mkdir(parents=True)
-    text = (
-        "# Cuts at a column. And more.\n_target_: my_column.Column\nat: 10   # the column\nside: left  # left, right\n"
-    )
-    (tmp_path / "conf" / "segmenter" / "column.yaml").write_text(text)
-    (tmp_path / "my_column.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from typing import Literal\n"
-        "@dataclass(frozen=True)\n"
-        "class Column:\n"
-        "    at: int = 1\n"
-        "    side: Literal['left', 'right'] = 'left'\n"
-        "    def __post_init__(self):\n"
-        "        if not 3 <= self.at <= 25:\n"
-        "            raise ValueError('at: must be 3..25')\n"
-        "    def resolved(self, side, tuned):\n"
-        "        return self\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    offer = offers(SMALL, tmp_path / "conf")["column"]
-    assert offer.about == "Cuts at a column"
-    (knob,), (choice,) = offer.knobs, offer.choices
-    assert (knob.name, knob.about, knob.low, knob.high, knob.default) == ("at", "the column", 3, 25, 10)
-    assert (choice.name, choice.options, choice.default) == ("side", ("left", "right"), "left")

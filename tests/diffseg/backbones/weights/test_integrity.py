@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
-from diffseg.backbones.weights.integrity import check_file, read_json, shards_of, tensor_shapes, whole_number
+from diffseg.backbones.weights.integrity import check_file, read_json, shards_of, tensor_names, whole_number
 from tests.helpers import damage
 
 
@@ -68,7 +68,7 @@ def test_a_file_without_a_valid_header_is_refused(length: int, tmp_path: Path) -
 def test_a_header_with_other_json_is_refused(header: object, tmp_path: Path) -> None:
     file, text = tmp_path / "model.safetensors", json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
-    refused(file, "its header is damaged|holds no tensors")
+    refused(file, "damaged or not|holds no tensors")
 
 
 def test_a_file_without_read_permission_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,8 +96,8 @@ def test_a_byte_order_mark_is_skipped(config: Path) -> None:
     assert read_json(config) == {"patch_size": 8, "name": "ä"}
 
 
-def test_shapes_come_from_the_header(weights: Path) -> None:
-    assert tensor_shapes(weights) == {"a": (3, 2), "b": (5,)}
+def test_names_come_from_the_header(weights: Path) -> None:
+    assert tensor_names(weights) == {"a", "b"}
 
 
 def test_an_index_names_its_shards_and_a_wrong_one_is_refused(weights: Path) -> None:

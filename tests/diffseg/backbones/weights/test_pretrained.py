@@ -15,13 +15,12 @@ from transformers.utils import logging as transformers_logging
 
 from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
 from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.vit import ViT
 from diffseg.backbones.weights.pretrained import guarded
 from diffseg.labelling.captioning import Captioner
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
 from tests.helpers import damage
 from tests.helpers.tiny_blip import build_tiny_blip
-from tests.helpers.tiny_vits import TINY_SPEC, TINY_VITS, build_tiny_vit
+from tests.helpers.tiny_vits import TINY_SPEC, TINY_VITS, build_tiny_vit, tiny_spec
 
 SIZE = 64
 PARTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -42,7 +41,7 @@ def load_sd(folder: Path) -> Any:
 
 
 def load_vit(folder: Path) -> Any:
-    return ViT(path=str(folder), **TINY_SPEC).load("cpu")
+    return tiny_spec(folder).load("cpu")
 
 
 def load_blip(folder: Path) -> Any:
@@ -220,8 +219,8 @@ def test_vit_configurations_that_do_not_fit_are_refused(
 ) -> None:
     folder, _ = build_tiny_vit(kind, tmp_path / "vit")
     damage.set_json(folder / "config.json", **values)
-    spec = {**TINY_SPEC, "layers": (0, 1)}
-    refused(lambda folder: ViT(path=str(folder), **spec).load("cpu"), folder, folder, words, capfd)
+    spec = tiny_spec(folder, layers=(0, 1))
+    refused(lambda folder: spec.load("cpu"), folder, folder, words, capfd)
 
 
 @pytest.mark.parametrize("name", damage.JSON)
