@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from diffseg.remarks import Remark
 
 VOID = -1
 """Label of a pixel without a class. Such pixels are neither scored nor counted."""
@@ -17,24 +18,6 @@ VOID = -1
 
 class DatasetError(Exception):
     """Data cannot be used. The message names the file or key, says what is wrong, and says what to do."""
-
-
-def expanded(path: str | Path, key: str) -> Path:
-    """The path with a leading ``~`` or ``~user`` replaced by the home folder.
-
-    Args:
-        path: the path as typed.
-        key: configuration key or option that holds it, for the message.
-
-    Raises:
-        DatasetError: the home folder is unknown.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise DatasetError(
-            f"{key}: the home folder of {path} is unknown; type the whole path, or set the environment variable HOME"
-        ) from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +49,7 @@ class Picture:
         boundaries: for each of these people, the boundaries of the regions: ``(h, w)`` bool.
         instances: the objects in the picture; None: unknown.
         unscored: value of the label file that stands for no class -> number of its pixels.
+        remarks: what the user should know about the files; a run says each kind once (`datasets.remarks`).
     """
 
     id: str
@@ -75,6 +59,7 @@ class Picture:
     boundaries: Sequence[NDArray[np.bool_]] = ()
     instances: Instances | None = None
     unscored: Mapping[int, int] = field(default_factory=dict)
+    remarks: Sequence[Remark] = ()
 
 
 class Dataset(ABC):
@@ -108,6 +93,14 @@ class Dataset(ABC):
     @abstractmethod
     def label_source(self) -> str:
         """Source of the ground truth, as shown in the tables."""
+
+    @property
+    def void_source(self) -> str | None:
+        """What decides that a value is not scored, such as ``dataset.void``; a run then counts such values.
+
+        None: the published evaluation decides, so nothing needs to be said.
+        """
+        return "the data set"
 
     @property
     @abstractmethod

@@ -21,12 +21,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.base import DatasetError, Picture, expanded
+from datasets.base import DatasetError, Picture
 from datasets.class_table import ClassTable
 from datasets.files import warn_once
 from datasets.paired import PairedDataset
 from datasets.reading import read_ids
 from diffseg.matlab import read_matlab
+from diffseg.paths import expanded
 
 ARCHIVE_FOLDER = "BSDS500"
 Split = Literal["train", "val", "test"]
@@ -72,7 +73,7 @@ class Bsds500(PairedDataset):
             if len(pictures) < COUNTS[self.split]:
                 warn_once(f"{self._image_folder}: {len(pictures)} of {COUNTS[self.split]} pictures are there")
             return tuple(sorted(pictures))
-        source = expanded(self.split_file, "dataset.split_file")
+        source = expanded(self.split_file)
         ids = read_ids(source)
         self._require((self.image_path(id) for id in sorted(ids - pictures)), f"{source} lists it")
         return tuple(sorted(ids))

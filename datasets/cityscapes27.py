@@ -55,7 +55,7 @@ class Cityscapes27(PairedDataset):
         return f"{id.split('_')[0]}/{id}"
 
     def check_instances(self) -> None:
-        check_file(self._instance_path(self.listed[0]))
+        check_file(self._instance_path(self.listed[0]), self._instructions)
 
     def instances(self, id: str) -> Instances:
         """Objects with Cityscapes' ids 24..33. Groups of objects under one outline are crowds."""

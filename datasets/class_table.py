@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -13,9 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.base import VOID
+from diffseg.label_maps import COLOUR, Colours, colour_number, number_text
 
 FOLDER = Path(__file__).with_name("classes")
 HEADER = "value,label,name"
+COLUMNS = f"{HEADER}, or name,r,g,b, or name,colour with #rrggbb"
+
+# Header, in small letters -> the column that it means.
+HEADERS = {
+    **dict.fromkeys(("value", "pixel value", "pixel_value", "id"), "value"),
+    **dict.fromkeys(("name", "names", "class", "classes", "class name", "class_name"), "name"),
+    **dict.fromkeys(("r", "red"), "r"),
+    **dict.fromkeys(("g", "green"), "g"),
+    **dict.fromkeys(("b", "blue"), "b"),
+    **dict.fromkeys(("colour", "color"), "colour"),
+    **{"label": "label", "value_name": "value_name"},
+}
+LIST_HEADERS = {header for header, column in HEADERS.items() if column == "name"} | {"label", "labels"}
+NUMBER, HEX_COLOUR, LARGEST_CHANNEL = re.compile(r"[+-]?\d+"), re.compile(r"#?([0-9a-fA-F]{6})"), 255
 
 
 @dataclass(frozen=True)
@@ -24,11 +40,20 @@ class ClassTable:
 
     Attributes:
         names: class names; the position is the label.
-        label_of: value in a label file -> label (0..len(names)-1, or `VOID`). All other values are void, too.
+        label_of: value in a label file -> label (0..len(names)-1, or `VOID`). All other values are void, too. Colours
+            are values as of `diffseg.label_maps.colour_number`.
+        published: True if a published evaluation decides what is void.
     """
 
     names: tuple[str, ...]
     label_of: Mapping[int, int]
+    published: bool = False
+
+    @property
+    def colours(self) -> Colours:
+        """How to read a label map for this table: as numbers, as colours, or as what it is."""
+        coloured = [value >= COLOUR for value in self.label_of]
+        return "refused" if not any(coloured) else "only" if all(coloured) else "allowed"
 
     @cached_property
     def _lookup(self) -> NDArray[np.int16]:
@@ -45,19 +70,38 @@ class ClassTable:
     def _of(self, values: NDArray[np.integer]) -> NDArray[np.int16]:
         return np.array([self.label_of.get(value, VOID) for value in values.tolist()], np.int16)
 
+    def count(self, values: NDArray[np.integer]) -> dict[int, int]:
+        """Number of pixels of each value that occurs."""
+        if values.dtype == np.uint8:
+            counts = np.bincount(values.ravel(), minlength=1)
+            return {value: count for value, count in enumerate(counts.tolist()) if count}
+        return dict(zip(*(each.tolist() for each in np.unique(values, return_counts=True)), strict=True))
+
+    def without(self, values: Iterable[int]) -> ClassTable:
+        """The table with these values void. Classes that lose all their values are dropped; the others keep order."""
+        label_of = {**self.label_of, **dict.fromkeys(values, VOID)}
+        kept = sorted(set(label_of.values()) - {VOID})
+        new = {label: number for number, label in enumerate(kept)} | {VOID: VOID}
+        return ClassTable(
+            tuple(self.names[label] for label in kept),
+            MappingProxyType({value: new[label] for value, label in label_of.items()}),
+        )
+
 
 @cache
 def class_table(name: str) -> ClassTable:
     """The classes of a data set of this project, from ``datasets/classes/NAME.csv``."""
-    return read_class_table(FOLDER / f"{name}.csv")
+    table = read_class_table(FOLDER / f"{name}.csv")
+    return ClassTable(table.names, table.label_of, published=True)
 
 
 def read_class_table(path: Path) -> ClassTable:
     """Reads a CSV file of classes.
 
-    Each line after the header is a value in the label files. The first column holds the value, the last two its label
-    (-1: void) and the name of the label; columns between them are ignored. A file with a single column lists names:
-    the value is the position.
+    The first line names the columns, in any order: ``value`` in the label files, ``label`` (-1: void; absent: the
+    classes are numbered in the order of the lines), ``name`` (or ``class``), ``r,g,b`` or ``colour`` (``#808080``) for
+    label maps in colours. ``value_name`` is for readers. Other columns are refused. A file with a single column lists
+    names, with or without a header: the value is the position.
 
     Raises:
         ValueError: the file cannot be read, or its lines contradict each other; the message names the file and line.
@@ -68,43 +112,107 @@ def read_class_table(path: Path) -> ClassTable:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"{path}: the classes cannot be read ({reason}); give a CSV file with {HEADER}") from error
-    lines = [(number, line) for number, line in lines if any(line)]
+    for _, line in lines:
+        while line and not line[-1]:  # spreadsheets write empty columns
+            line.pop()
+    lines = [(number, line) for number, line in lines if line]
     try:
-        if not lines or any(len(line) > 1 for _, line in lines):
-            return _table([_row(*each) for each in lines[1:]])
+        if not lines:
+            raise ValueError("it is empty")
+        if len(lines[0][1]) > 1 or any(len(line) > 1 for _, line in lines[1:]):
+            return _table(_rows(_columns(lines[0][1]), lines[1:]))
         names = [line[0] for _, line in lines]
         if any(separator in name for separator in ";\t" for name in names):
             raise ValueError("its columns are not separated by commas")
-        return table_of_names(names[1:] if names[0].lower() == "name" else names)
+        return table_of_names(names[1:] if names[0].lower() in LIST_HEADERS else names)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; the columns are {HEADER}, with label -1 for void") from error
+        raise ValueError(f"{path}: {error}; the columns are {COLUMNS}, with label -1 for void") from error
 
 
 def table_of_names(names: Iterable[str]) -> ClassTable:
     """Table of classes whose value in the label files is their position. Raises ValueError if a name occurs twice."""
-    return _table([(position, position, name) for position, name in enumerate(names)])
+    return _table([([position], position, name) for position, name in enumerate(names)])
 
 
-def _row(number: int, line: Sequence[str]) -> tuple[int, int, str]:
-    """Value, label and name of a line of the file."""
-    try:
-        return int(line[0]), int(line[-2]), line[-1]
-    except (ValueError, IndexError):
-        raise ValueError(f"line {number} holds no value, label and name ({','.join(line)})") from None
+def _columns(header: Sequence[str]) -> dict[str, int]:
+    """Meaning of each column -> its position. Raises ValueError if the first line is no header, or an unknown one."""
+    if any(NUMBER.fullmatch(cell) or HEX_COLOUR.fullmatch(cell) for cell in header):
+        raise ValueError(f"the first line ({','.join(header)}) holds numbers and no header; add a line with the header")
+    columns: dict[str, int] = {}
+    for position, cell in enumerate(header):
+        column = HEADERS.get(cell.lower())
+        if column is None:
+            raise ValueError(f"its header has the unknown column {cell!r}")
+        if column in columns:
+            raise ValueError(f"its header has two columns for the {column}, {header[columns[column]]} and {cell}")
+        columns[column] = position
+    channels = columns.keys() & {"r", "g", "b"}
+    if 0 < len(channels) < len("rgb"):
+        raise ValueError("its header has some of r, g and b")
+    if "name" not in columns or columns.keys() <= {"name", "value_name"}:
+        raise ValueError(f"its header ({','.join(header)}) has no {'value' if 'name' in columns else 'name'}")
+    return columns
 
 
-def _table(rows: Sequence[tuple[int, int, str]]) -> ClassTable:
+def _rows(
+    columns: Mapping[str, int], lines: Sequence[tuple[int, Sequence[str]]]
+) -> list[tuple[Sequence[int], int, str]]:
+    """Values, label and name of each line."""
+    rows: list[tuple[Sequence[int], int, str]] = []
+    numbers: dict[str, int] = {}  # of the classes of a file without labels
+    for number, line in lines:
+        try:
+            if len(line) > len(columns):
+                raise ValueError(f"has {len(line)} columns, the header {len(columns)}")
+            cells = {column: line[position] for column, position in columns.items() if position < len(line)}
+            name = cells.get("name", "")
+            label = _whole(cells, "label") if "label" in columns else numbers.setdefault(name, len(numbers))
+            if not name and label != VOID:
+                raise ValueError("has no name")
+            rows.append((_values(cells, columns, label), label, name))
+        except ValueError as error:
+            raise ValueError(f"line {number} ({','.join(line)}) {error}") from None
+    return rows
+
+
+def _values(cells: Mapping[str, str], columns: Mapping[str, int], label: int) -> list[int]:
+    """The numbers of a line in label maps: its value and its colour. Raises ValueError if one cannot be read."""
+    values = [_whole(cells, "value")] if "value" in columns else []
+    if "r" in columns:
+        channels = [_whole(cells, channel) for channel in "rgb"]
+        if not all(0 <= channel <= LARGEST_CHANNEL for channel in channels):
+            raise ValueError(f"has a colour outside 0..{LARGEST_CHANNEL}")
+        values.append(colour_number(*channels))
+    if "colour" in columns:
+        match = HEX_COLOUR.fullmatch(cells.get("colour", ""))
+        if match is None:
+            raise ValueError("has no colour such as #808080")
+        values.append(COLOUR + int(match[1], 16))
+    return values or [label]  # label,name: the maps hold the labels
+
+
+def _whole(cells: Mapping[str, str], column: str) -> int:
+    text = cells.get(column, "")
+    if not NUMBER.fullmatch(text):
+        raise ValueError(f"has no whole number as {column}")
+    return int(text)
+
+
+def _table(rows: Sequence[tuple[Sequence[int], int, str]]) -> ClassTable:
     """Joins values, labels and names. Raises ValueError if they contradict each other."""
     label_of: dict[int, int] = {}
     names: dict[int, str] = {}
-    for value, label, name in rows:
-        if value in label_of:
-            raise ValueError(f"the value {value} occurs twice")
-        label_of[value] = label
+    for values, label, name in rows:
+        for value in dict.fromkeys(values):
+            if value in label_of:
+                raise ValueError(f"the value {number_text(value)} occurs twice")
+            label_of[value] = label
         if label != VOID and names.setdefault(label, name) != name:
             raise ValueError(f"the label {label} has two names, {names[label]} and {name}")
     if sorted(names) != list(range(len(names))) or not names:
         raise ValueError(f"the labels are {sorted(names)}, not 0, 1, 2, ... without a gap")
+    if "" in names.values():
+        raise ValueError(f"the name of class {list(names.values()).index('')} is empty")
     if len(set(names.values())) < len(names):
         raise ValueError(f"two labels have the same name, among {', '.join(sorted(names.values()))}")
     return ClassTable(tuple(names[label] for label in range(len(names))), MappingProxyType(label_of))

@@ -79,7 +79,7 @@ class CocoVal2017(PairedDataset):
         return canvas
 
     def check_instances(self) -> None:
-        check_file(self._json_path(INSTANCES))
+        check_file(self._json_path(INSTANCES), self._instructions)
         _ = self._instance_file
 
     def instances(self, id: str) -> Instances:

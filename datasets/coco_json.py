@@ -7,20 +7,20 @@ pycocotools read beyond its memory, and coordinates far outside the picture make
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pycocotools import mask as coco_mask
 
 from datasets.base import DatasetError
 from datasets.files import warn_once
+from diffseg.image_files import MAX_PIXELS, max_pixels
 
 UNPAINTED = 255
 """Value of a pixel without an annotation, as in COCO-Stuff's label maps."""
@@ -43,13 +43,16 @@ class CocoJson:
 
     Attributes:
         path: the file.
-        images: picture id (stem of its ``file_name``) -> its entry, with ``id``, and usually ``height`` and ``width``.
+        images: picture id -> its entry, with ``id``, and usually ``height`` and ``width``. The picture id is the
+            ``file_name`` without its ending, with its folders; without them, too, if no two pictures share it.
         annotations: COCO image number -> its annotations, in the order of the file.
+        categories: category id -> name.
     """
 
     path: Path
     images: Mapping[str, Mapping[str, Any]]
     annotations: Mapping[int, list[Annotation]]
+    categories: Mapping[int, str] = field(default_factory=dict)
 
     def size(self, id: str) -> tuple[int, int]:
         """Height and width of a picture in pixels, as stated in the file."""
@@ -57,9 +60,10 @@ class CocoJson:
         height, width = entry.get("height"), entry.get("width")
         if type(height) is not int or type(width) is not int or min(height, width) < 1:
             raise DatasetError(f"{self.path}: picture {id} has height {height!r} and width {width!r}; give its pixels")
-        if height * width > (limit := Image.MAX_IMAGE_PIXELS or math.inf):
+        if height * width > (limit := max_pixels()):
             raise DatasetError(
-                f"{self.path}: picture {id} is {width} x {height} pixels there; at most {limit:,} are read"
+                f"{self.path}: picture {id} is {width} x {height} pixels there; at most {limit:,} are read; if "
+                f"you trust the file, set the environment variable {MAX_PIXELS}={height * width}"
             )
         return height, width
 
@@ -67,9 +71,20 @@ class CocoJson:
         """Annotations of a picture, in the order of the file."""
         return self.annotations.get(self._image(id)["id"], [])
 
+    def knows(self, id: str) -> bool:
+        """True if the file lists a picture."""
+        return id in self.images or id.rpartition("/")[2] in self.images
+
+    def category(self, annotation: Annotation) -> int:
+        """Category id of an annotation. Raises ValueError and KeyError."""
+        category = annotation["category_id"]
+        if type(category) is not int or (self.categories and category not in self.categories):
+            raise ValueError(f"it has the unknown category id {category!r}")
+        return category
+
     def _image(self, id: str) -> Mapping[str, Any]:
         try:
-            return self.images[id]
+            return self.images[id if id in self.images else id.rpartition("/")[2]]
         except KeyError:
             raise DatasetError(
                 f"{self.path}: no picture {id} in it; take the annotations of the same split as the pictures"
@@ -89,7 +104,12 @@ def read_coco_json(path: Path) -> CocoJson:
         content = json.loads(path.read_bytes())
         # An entry without number or file name belongs to no picture: `CocoJson.of` says that the picture is missing.
         entries = [each for each in content["images"] if type(each.get("id")) is int]
-        images = {Path(each["file_name"]).stem: each for each in entries if isinstance(each.get("file_name"), str)}
+        images = _by_name([each for each in entries if isinstance(each.get("file_name"), str)])
+        categories = {
+            each["id"]: each["name"]
+            for each in content.get("categories") or []
+            if type(each.get("id")) is int and isinstance(each.get("name"), str) and each["name"]
+        }
         annotations: dict[int, list[Annotation]] = {image["id"]: [] for image in images.values()}
         strays: list[Annotation] = []
         for annotation in content["annotations"]:
@@ -107,17 +127,33 @@ def read_coco_json(path: Path) -> CocoJson:
             f"{path}: {len(strays)} annotations belong to no picture in it and are not used, such as annotation "
             f"{strays[0].get('id')!r} of image_id {strays[0].get('image_id')!r}"
         )
-    return CocoJson(path, images, annotations)
+    return CocoJson(path, images, annotations, categories)
 
 
-def paint(canvas: NDArray[np.uint8], annotations: Iterable[Annotation], path: Path, by_area: bool = False) -> None:
-    """Paints regions onto ``canvas`` ``(h, w)`` in place: the value is the fine id, category id - 1.
+def _by_name(entries: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Entries by their names with folders, and by those without where no two are the same."""
+    named = [(PurePosixPath(entry["file_name"].replace("\\", "/")), entry) for entry in entries]
+    named = [(path.with_suffix(""), entry) for path, entry in named if path.name]
+    count = Counter(path.name for path, _ in named)
+    unique = {path.name: entry for path, entry in named if count[path.name] == 1}
+    return unique | {path.as_posix(): entry for path, entry in named}
+
+
+def paint(
+    canvas: NDArray[np.integer],
+    annotations: Iterable[Annotation],
+    path: Path,
+    by_area: bool = False,
+    value_of: Callable[[Annotation], int | None] | None = None,
+) -> None:
+    """Paints regions onto ``canvas`` ``(h, w)`` in place.
 
     Args:
-        canvas: fine ids; `UNPAINTED` where nothing is painted yet.
+        canvas: values; `UNPAINTED`, or another value, where nothing is painted yet.
         annotations: annotations of one picture. Later ones cover earlier ones. Crowds are painted like all others.
         path: their file, for messages.
         by_area: True paints larger regions first, whatever their order, so that smaller ones stay visible.
+        value_of: value of an annotation; None leaves it out. Default: the fine id of COCO-Stuff, category id - 1.
 
     Raises:
         DatasetError: an annotation cannot be read; the message names it.
@@ -126,19 +162,19 @@ def paint(canvas: NDArray[np.uint8], annotations: Iterable[Annotation], path: Pa
     regions = []
     for annotation in annotations:
         try:
-            fine_id = _fine_id(annotation)
+            value = (value_of or _fine_id)(annotation)
             region = run_lengths(annotation["segmentation"], height, width)
         except (ValueError, KeyError) as error:
             reason = f"it has no {error}" if isinstance(error, KeyError) else error
             raise DatasetError(
                 f"{path}: annotation {annotation.get('id')!r} cannot be used, because {reason}; correct or remove it"
             ) from error
-        if fine_id is not None and region is not None:
-            regions.append((fine_id, region))
+        if value is not None and region is not None:
+            regions.append((value, region))
     if by_area:
         regions.sort(key=lambda each: -int(coco_mask.area(each[1])))
-    for fine_id, region in regions:
-        canvas[coco_mask.decode(region).astype(bool)] = fine_id
+    for value, region in regions:
+        canvas[coco_mask.decode(region).astype(bool)] = value
 
 
 def _fine_id(annotation: Annotation) -> int | None:

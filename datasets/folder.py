@@ -1,55 +1,69 @@
-"""The user's two folders, pictures and label maps, as a data set. The configuration describes it; no code is needed.
+"""The user's pictures and label maps as a data set. The configuration describes it; no code is needed.
 
     dataset=folder dataset.images=DIR dataset.maps=DIR dataset.classes=FILE.csv dataset.void=[255]
 
 A picture ``DIR/in/a.jpg`` has the id ``in/a`` and the label map ``in/a.png`` (or another suffix) below the folder of
-the maps. The CSV file has a line for each value in the label maps: ``value,label,name``, with label -1 for void. A list
-of names, ``dataset.classes=[road,sky]``, names the values 0, 1, ...
+the maps. The CSV file has a line for each value in the label maps (`datasets.class_table.read_class_table`). A list of
+names, ``dataset.classes=[road,sky]``, names the values 0, 1, ... ``dataset.maps=FILE.json`` paints the maps from
+annotations in COCO's format.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.base import VOID, DatasetError, expanded
+from datasets.base import VOID, DatasetError
 from datasets.class_table import HEADER, ClassTable, read_class_table, table_of_names
+from datasets.coco_json import CocoJson, paint, read_coco_json
 from datasets.files import find_files, warn_once, warn_skipped
 from datasets.paired import PairedFiles
-from datasets.reading import image_size, read_any_label, read_image
+from datasets.reading import read_label, read_photo
+from diffseg.files import sha256_of
+from diffseg.label_maps import ARRAY, number_text
+from diffseg.paths import expanded
+from diffseg.photos import Photo
+from diffseg.remarks import Remark
 
-ARRAY = ".npy"
 KEYS = {"images": "DIR", "maps": "DIR", "classes": f"FILE.csv (with {HEADER}) or a list of names"}
 """Keys that the user must set -> their values."""
+DEFAULT_VOID = (255,)
+UNPAINTED = -1
+"""Value of a pixel without an annotation in a JSON file."""
+TURNED = (
+    "turned upright as EXIF says; the shape of the maps does not show whether they are upright, too: if they were "
+    "drawn on the stored pixels, remove the orientation from the pictures"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class FolderDataset(PairedFiles):
     """Pictures and label maps of the user.
 
-    Building the data set reads only the CSV file of the classes.
+    Building the data set reads only the classes: the CSV file, and the JSON file of the annotations.
 
     Attributes:
         images: folder of the pictures, with sub-folders, in any format that Pillow reads.
-        maps: folder of the label maps: one channel of 8, 16 or 32 bits, a palette, or NumPy's ``.npy``.
-        classes: path of a CSV file, or names. After construction: the names; the position is the label.
-        void: values in the label maps that are not scored. The CSV file takes precedence.
+        maps: folder of the label maps (`diffseg.label_maps`), or a JSON file of annotations in COCO's format, whose
+            values are the category ids, and -1 where nothing is annotated.
+        classes: path of a CSV file, or names (of the values 0, 1, ...; with a JSON file, of its categories, default
+            all). After construction: the names; the position is the label.
+        void: values in the label maps that are not scored, whatever ``classes`` says. None: 255, unless it is a class.
         background: label of the class that holds everything else and may take many segments. None: no such class.
         name: name of the data set in the tables.
     """
 
     images: str | None = None
     maps: str | None = None
-    classes: str | tuple[str, ...] = ()
-    void: tuple[int, ...] = (255,)
+    classes: str | tuple[Any, ...] = ()
+    void: tuple[int, ...] | None = None
     background: int | None = None
     name: str = "folder"
 
@@ -61,14 +75,37 @@ class FolderDataset(PairedFiles):
         if not self.name.strip() or "\n" in self.name:
             raise ValueError(f"name: must be a word for the tables, got {self.name!r}")
         try:
-            table = self._read_classes()
+            named = self._read_classes()
+            table = named.without(self.void or ())
+            if named.names and not table.names:
+                raise ValueError("dataset.void leaves no class")
         except ValueError as error:
             raise ValueError(f"classes: {error}") from error
-        if self.background is not None and not 0 <= self.background < len(table.names):
-            raise ValueError(f"background: must be a label, 0..{len(table.names) - 1}, or null, got {self.background}")
+        defaults = {} if self.void is not None else dict.fromkeys(DEFAULT_VOID, VOID)
+        unpainted = {UNPAINTED: VOID} if self._json else {}
+        table = ClassTable(table.names, {**defaults, **unpainted, **table.label_of})
         # The dataclass is frozen, but number and names of the classes are needed before the first picture.
+        object.__setattr__(self, "background", self._background(named, table))
+        object.__setattr__(self, "_source", self.classes if isinstance(self.classes, str) else None)
+        object.__setattr__(self, "_dropped", self._dropped_from(named))
         object.__setattr__(self, "classes", table.names)
         object.__setattr__(self, "_table", table)
+
+    def _dropped_from(self, named: ClassTable) -> dict[int, str]:
+        """The values of classes that ``void`` drops, with the names of these classes."""
+        void, label_of = self.void or (), named.label_of
+        return {value: named.names[label_of[value]] for value in void if label_of.get(value, VOID) != VOID}
+
+    def _background(self, named: ClassTable, table: ClassTable) -> int | None:
+        """The label of the background after classes have been dropped."""
+        if self.background is None:
+            return None
+        if not 0 <= self.background < len(named.names):
+            raise ValueError(f"background: must be a label, 0..{len(named.names) - 1}, or null, got {self.background}")
+        name = named.names[self.background]
+        if name not in table.names:
+            raise ValueError(f"background: the class {name} is not scored, because its values are in dataset.void")
+        return table.names.index(name)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FolderDataset) and self._key == other._key
@@ -83,12 +120,15 @@ class FolderDataset(PairedFiles):
 
     def _read_classes(self) -> ClassTable:
         if isinstance(self.classes, str):
-            table = read_class_table(expanded(self.classes, "dataset.classes"))
-        elif self.classes:
-            table = table_of_names(self.classes)
-        else:
-            table = ClassTable((), {})  # `check` asks for them
-        return ClassTable(table.names, {**dict.fromkeys(self.void, VOID), **table.label_of})
+            return read_class_table(expanded(self.classes))
+        for name in self.classes:
+            if not isinstance(name, str):
+                shown = "null" if name is None else str(name).lower() if isinstance(name, bool) else str(name)
+                raise ValueError(f"{shown} is no text; quote it: dataset.classes=['{shown}', ...]")
+        if self._json:
+            return _table_of_categories(self._json, self.classes)
+        # Without names, `check` asks for them.
+        return table_of_names(self.classes) if self.classes else ClassTable((), {})
 
     @property
     def table(self) -> ClassTable:
@@ -97,83 +137,129 @@ class FolderDataset(PairedFiles):
         return table
 
     @property
+    def void_source(self) -> str:
+        """The settings that decide which values are not scored."""
+        source: str | None = self.__dict__["_source"]
+        return f"dataset.void, or label -1 in {Path(source).name}" if source else "dataset.void"
+
+    @property
     def values(self) -> str:
         """Values that a label map may hold, for messages."""
         known = sorted(self.table.label_of)
-        shown = [str(value) for value in known[:10]]
+        shown = [number_text(value) for value in known[:10]]
         return ", ".join([*shown, f"... ({len(known)} values)"] if len(known) > len(shown) else shown)
 
     def image_path(self, id: str) -> Path:
         """Path of a picture. The file may not exist."""
-        return self._images.get(id, self._folder("images") / id)
+        return self._images.get(id, self._path("images") / id)
 
     def label_path(self, id: str) -> Path:
-        """Path of a picture's label map. The file may not exist."""
-        return self._label_maps.get(id, self._folder("maps") / f"{id}.png")
+        """Path of a picture's label map, or of the file of annotations. The file may not exist."""
+        return self._label_maps.get(id, self._path("maps") if self._json else self._path("maps") / f"{id}.png")
 
     def state(self, id: str) -> str:
         """Sizes of a picture's files, and sha256 of its label map, because arrays of one shape have the same size."""
         path, sizes = self.label_path(id), super().state(id)
-        if not path.is_file():
-            return sizes
-        status = path.stat()
-        return f"{sizes} {_sha256(path, status.st_size, status.st_mtime_ns)}"
+        return f"{sizes} {sha256_of(path)}" if path.is_file() else sizes
 
-    def _image(self, id: str) -> NDArray[np.uint8]:
+    def _photo(self, id: str, shape: tuple[int, int]) -> Photo:
         """The picture as stored if its label map has that shape; otherwise turned upright as its EXIF data say."""
         path = self.image_path(id)
-        upright, stored = read_image(path, upright=True), image_size(path)
-        if upright.shape[1::-1] != stored and self._values(id).shape[::-1] == stored:
-            return read_image(path)
-        return upright
+        photo = read_photo(path, upright=True)
+        if photo.turned and photo.pixels.shape[:2] == photo.stored:
+            return Photo(photo.pixels, photo.stored, True, (*photo.remarks, Remark(TURNED)))
+        return read_photo(path) if photo.turned and shape == photo.stored else photo
 
     def _values(self, id: str) -> NDArray[np.integer]:
-        return read_any_label(self.label_path(id))
+        if self._json:
+            canvas = np.full(self._json.size(id), UNPAINTED, np.int32)
+            paint(canvas, self._json.of(id), self._json.path, by_area=True, value_of=self._json.category)
+            return canvas
+        try:
+            return read_label(self.label_path(id), self.table.colours)
+        except DatasetError as error:
+            swapped = self._swapped(id)
+            raise DatasetError(f"{error}; {swapped}" if swapped else str(error)) from error
 
-    @property
-    def _remedy(self) -> str:
-        return "correct the map, or name the value in dataset.classes or dataset.void"
+    def _remedy(self, id: str) -> str:
+        return self._swapped(id) or "correct the map, or name the value in dataset.classes or dataset.void"
+
+    def _swapped(self, id: str) -> str | None:
+        """A hint if the picture of an unusable label map is a label map itself."""
+        try:
+            values = read_label(self.image_path(id), self.table.colours)
+        except DatasetError:
+            return None
+        if set(self.table.count(values)) - self.table.label_of.keys():
+            return None
+        return f"{self.image_path(id)} is a label map: dataset.images and dataset.maps look swapped"
 
     def _pictures(self) -> Collection[str]:
         """Ids of the pictures with a label map. A warning counts the other files and names one."""
         if unset := [f"{key}={advice}" for key, advice in KEYS.items() if not getattr(self, key)]:
             raise DatasetError(f"dataset=folder: these keys are not set: dataset.{', dataset.'.join(unset)}")
+        if _same_file(self._path("images"), self._path("maps")):
+            raise DatasetError(
+                f"{self._path('maps')}: holds pictures and label maps, and a file cannot be both; put the label maps "
+                "into a folder of their own, each with the name of its picture (p0.png for p0.jpg)"
+            )
         images, maps = self._images, self._label_maps
-        for key, found, what in (("images", images, "pictures"), ("maps", maps, "label maps")):
-            if not found:
-                raise DatasetError(f"{self._folder(key)}: no {what} there; give their folder as dataset.{key}=DIR")
+        if not images:
+            raise DatasetError(f"{self._path('images')}: no pictures there; give their folder as dataset.images=DIR")
+        if not maps:
+            found = f"no picture such as {_first(images)} in it" if self._json else "no label maps there"
+            raise DatasetError(f"{self._path('maps')}: {found}; give their folder as dataset.maps=DIR")
         pairs = images.keys() & maps.keys()
         if not pairs:
             raise DatasetError(
-                f"{self._folder('maps')}: none of the {len(maps)} label maps, such as {_first(maps)}, has the name of "
+                f"{self._path('maps')}: none of the {len(maps)} label maps, such as {_first(maps)}, has the name of "
                 f"a picture, such as {_first(images)}; name each map like its picture"
             )
-        lonely = [
-            f"{kind}, left out: {len(ids)}, such as {min(ids)}"
-            for kind, ids in (
-                ("pictures without a label map", images.keys() - pairs),
-                ("label maps without a picture", maps.keys() - pairs),
+        if same := [images[id] for id in sorted(pairs) if _same_file(images[id], maps[id])]:
+            raise DatasetError(
+                f"{same[0]}: is picture and label map at once; put the label maps into a folder of their own, each "
+                f"with the name of its picture ({same[0].stem}.png), and give it as dataset.maps=DIR"
             )
-            if ids
-        ]
+        self._warn(images.keys() - pairs, maps.keys() - pairs)
+        return pairs
+
+    def _warn(self, without_map: Collection[str], without_picture: Collection[str]) -> None:
+        """Says once which files are left out, and which classes ``void`` drops."""
+        kinds = (("pictures without a label map", without_map), ("label maps without a picture", without_picture))
+        lonely = [f"{kind}, left out: {len(ids)}, such as {min(ids)}" for kind, ids in kinds if ids]
         if lonely:
             warn_once(f"{self.name}: {'; '.join(lonely)}")
-        return pairs
+        dropped: Mapping[int, str] = self.__dict__["_dropped"]
+        if dropped:
+            values = ", ".join(f"{number_text(value)} ({name})" for value, name in dropped.items())
+            warn_once(f"{self.name}: not scored, because dataset.void lists it: {values}")
 
     @cached_property
     def _images(self) -> Mapping[str, Path]:
         """Id -> picture."""
-        found = find_files(self._folder("images"), suffixes(), nested=True)
-        warn_skipped(self._folder("images"), found.skipped)
+        found = find_files(self._path("images"), suffixes(), nested=True)
+        warn_skipped(self._path("images"), found.skipped)
         return found.paths
 
     @cached_property
     def _label_maps(self) -> Mapping[str, Path]:
         """Id -> label map."""
-        return find_files(self._folder("maps"), (*suffixes(), ARRAY), nested=True).paths
+        if self._json:
+            return {id: self._json.path for id in self._images if self._json.knows(id)}
+        return find_files(self._path("maps"), (*suffixes(), ARRAY), nested=True).paths
 
-    def _folder(self, key: str) -> Path:
-        return expanded(getattr(self, key) or "", f"dataset.{key}")
+    @cached_property
+    def _json(self) -> CocoJson | None:
+        """The annotations if ``maps`` is a JSON file."""
+        if self.maps is None or not self.maps.lower().endswith(".json"):
+            return None
+        path = self._path("maps")
+        if not path.is_file():
+            raise DatasetError(f"{path}: the file is missing; give a folder or a JSON file as dataset.maps")
+        return _annotations(path, sha256_of(path))
+
+    def _path(self, key: str) -> Path:
+        return expanded(getattr(self, key) or "")
 
 
 @cache
@@ -183,10 +269,26 @@ def suffixes() -> tuple[str, ...]:
     return tuple(suffix for suffix, format in Image.registered_extensions().items() if format in Image.OPEN)
 
 
-@cache  # called several times for each picture
-def _sha256(path: Path, size: int, modified: int) -> str:
-    """sha256 (hex) of a file. The file is read again only if its size or the time of its last change differs."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+@cache  # a run builds its data set several times
+def _annotations(path: Path, sha256: str) -> CocoJson:
+    return read_coco_json(path)
+
+
+def _table_of_categories(annotations: CocoJson, names: tuple[str, ...]) -> ClassTable:
+    """The named categories of a file, or all in the order of their ids. Categories of one name are one class."""
+    known = annotations.categories
+    chosen = list(names or dict.fromkeys(known[id] for id in sorted(known)))
+    if unknown := [name for name in chosen if name not in known.values()]:
+        shown = ", ".join(list(dict.fromkeys(known.values()))[:10]) or "none"
+        raise ValueError(f"{unknown[0]} is no category of {annotations.path}; categories: {shown}")
+    if not chosen:
+        raise ValueError(f"{annotations.path} has no categories; give dataset.classes=FILE.csv with their ids as value")
+    label_of = {id: chosen.index(name) if name in chosen else VOID for id, name in known.items()}
+    return ClassTable(table_of_names(chosen).names, label_of)
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    return first.exists() and second.exists() and first.samefile(second)
 
 
 def _first(files: Mapping[str, Path]) -> str:

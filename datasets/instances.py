@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from datasets.base import DatasetError, Instances
 from datasets.coco_json import CocoJson, run_lengths
-from datasets.reading import image_size, read_any_label, read_label
+from datasets.reading import image_size, read_label
 
 VOC_VOID = 255
 """Value of VOC's outlines and of its difficult objects, in both label maps."""
@@ -24,10 +24,10 @@ CITYSCAPES_MANY = 1000
 """Cityscapes numbers an object class * 1000 + its count; a smaller value is a class that stands for a region."""
 
 
-def check_file(path: Path) -> None:
-    """Raises `DatasetError` if a file or folder of instances is missing."""
+def check_file(path: Path, instructions: str) -> None:
+    """Raises `DatasetError` if a file or folder of instances is missing; ``instructions`` say where to get it."""
     if not path.exists():
-        raise DatasetError(f"{path}: no instances there, which protocol=instances needs; unpack or copy them")
+        raise DatasetError(f"{path}: no instances there (protocol=instances needs them); {instructions}")
 
 
 def voc_instances(objects_path: Path, classes_path: Path, image_path: Path) -> Instances:
@@ -73,7 +73,7 @@ def cityscapes_instances(path: Path, image_path: Path, groups: Collection[int], 
     Raises:
         DatasetError: the file is missing or damaged, or has another size than the picture.
     """
-    values = read_any_label(path).astype(np.int64)
+    values = read_label(path).astype(np.int64)
     _check_size(path, values.shape, image_path)
     numbers = np.array([n for n in np.unique(values) if n >= CITYSCAPES_MANY or n in groups], dtype=np.int64)
     crowd = numbers < CITYSCAPES_MANY

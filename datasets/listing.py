@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from datasets.base import Dataset, DatasetError, expanded
+from datasets.base import Dataset, DatasetError
 from datasets.class_table import ClassTable
 from datasets.reading import read_ids
+from diffseg.paths import expanded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,10 @@ class ListedDataset(Dataset):
         return self.table.names
 
     @property
+    def void_source(self) -> str | None:
+        return None if self.table.published else "the table of classes"
+
+    @property
     def ids(self) -> tuple[str, ...]:
         return self.listed[: self.limit]
 
@@ -72,7 +77,7 @@ class ListedDataset(Dataset):
     def listed(self) -> tuple[str, ...]:
         pictures = set(self._pictures())
         if self.split_file is not None:
-            source = expanded(self.split_file, "dataset.split_file")
+            source = expanded(self.split_file)
             ids = read_ids(source)
             self._require(map(self._missing, sorted(ids - pictures)), f"{source} lists it")
         elif (official := self._official_list()) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +13,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.base import DatasetError, Picture, expanded
+from datasets.base import VOID, DatasetError, Picture
 from datasets.class_table import ClassTable
 from datasets.files import FoundFiles, find_files, warn_skipped
 from datasets.listing import ListedDataset
-from datasets.reading import join_picture, read_image, read_label
+from datasets.reading import join_picture, read_label, read_photo
+from diffseg.label_maps import number_text
+from diffseg.paths import expanded
+from diffseg.photos import Photo
 
 
 @dataclass(frozen=True)
@@ -30,28 +33,39 @@ class PairedFiles(ListedDataset):
     def load(self, id: str) -> Picture:
         """Decodes a picture and its classes. Raises `DatasetError`, which names the file that cannot be used."""
         image_path, label_path = self.image_path(id), self.label_path(id)
-        image, values = self._image(id), self._values(id)
-        unknown = sorted(set(np.unique(values).tolist()) - self.table.label_of.keys() - set(self.ignored))
-        if unknown:
+        if not image_path.is_file():
+            raise DatasetError(f"{image_path}: the file is missing; unpack or copy it again")
+        values = self._values(id)
+        photo = self._photo(id, (values.shape[0], values.shape[1]))
+        pixels, label_of = self.table.count(values), self.table.label_of
+        if unknown := [value for value in pixels if value not in label_of and value not in self.ignored]:
             raise DatasetError(
-                f"{label_path}: unknown class id {unknown[0]}; the label maps of {self.name} hold {self.values}; "
-                f"{self._remedy}"
+                f"{label_path}: unknown class id {self._unknown(unknown, pixels)}; the label maps of {self.name} hold "
+                f"{self.values}; {self._remedy(id)}"
             )
-        return join_picture(id, image, self.table.labels(values), image_path, label_path)
+        unscored = {value: count for value, count in pixels.items() if label_of.get(value, VOID) == VOID}
+        label = self.table.labels(values)
+        return join_picture(id, photo.pixels, label, image_path, label_path, unscored, photo.remarks)
+
+    @staticmethod
+    def _unknown(unknown: Sequence[int], pixels: Mapping[int, int]) -> str:
+        """The most frequent unknown value, its share of the pixels, and the number of others, for messages."""
+        most = max(unknown, key=lambda value: pixels[value])
+        others = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        return f"{number_text(most)} ({pixels[most] / sum(pixels.values()):.2%} of its pixels{others})"
 
     @property
     @abstractmethod
     def values(self) -> str:
         """Values that a label map may hold, for messages."""
 
-    @property
-    def _remedy(self) -> str:
+    def _remedy(self, id: str) -> str:
         """Advice for a label map with an unknown value."""
         return "unpack or convert them again"
 
-    def _image(self, id: str) -> NDArray[np.uint8]:
-        """Decodes the picture: ``(h, w, 3)`` uint8 RGB."""
-        return read_image(self.image_path(id))
+    def _photo(self, id: str, shape: tuple[int, int]) -> Photo:
+        """Decodes the picture; ``shape`` is the height and width of its label map."""
+        return read_photo(self.image_path(id))
 
     @abstractmethod
     def _values(self, id: str) -> NDArray[np.integer]:
@@ -146,7 +160,7 @@ class PairedDataset(PairedFiles):
     def _folder(self) -> Path:
         if not self.root:
             raise DatasetError(f"dataset.root: not set, but {self.name} lies in a folder; {self._instructions}")
-        return expanded(self.root, "dataset.root")
+        return expanded(self.root)
 
     @property
     def _instructions(self) -> str:

@@ -7,7 +7,6 @@ the same name.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from datasets.class_table import ClassTable, class_table
 from datasets.coco_json import UNPAINTED, CocoJson, paint, read_coco_json
 from datasets.listing import ListedDataset
 from datasets.reading import join_picture, read_image
+from diffseg.files import sha256_of
 
 TRUTH = Path(__file__).with_name("photos.json")
 
@@ -56,7 +56,7 @@ class Photos(ListedDataset):
         path = self.image_path(id)
         image = read_image(path)
         height, width = self._truth.size(id)
-        if hashlib.sha256(path.read_bytes()).hexdigest() != self._truth.images[id]["sha256"]:
+        if sha256_of(path) != self._truth.images[id]["sha256"]:
             package, file = PHOTO_FILES[id]
             raise DatasetError(
                 f"{path}: the {file} of the installed {DISTRIBUTIONS[package]} is not the picture that "
@@ -65,7 +65,8 @@ class Photos(ListedDataset):
             )
         canvas = np.full((height, width), UNPAINTED, np.uint8)
         paint(canvas, self._truth.of(id), TRUTH)
-        return join_picture(id, image, self.table.labels(canvas), path, TRUTH)
+        unscored = {UNPAINTED: int((canvas == UNPAINTED).sum())}
+        return join_picture(id, image, self.table.labels(canvas), path, TRUTH, unscored)
 
     @cached_property
     def _truth(self) -> CocoJson:
@@ -98,4 +99,4 @@ class Photos(ListedDataset):
 
     def state(self, id: str) -> str:
         # This file holds the pictures' checksums, too.
-        return hashlib.sha256(TRUTH.read_bytes()).hexdigest()
+        return sha256_of(TRUTH)

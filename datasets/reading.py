@@ -2,53 +2,32 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datasets.base import VOID, DatasetError, Picture
-
-# Modes with one value a pixel: grey levels or palette indices. The palette is only for display.
-LABEL_MODES = ("L", "P")
-
-# Modes of one channel with more than 8 bits. Pillow would cut their values off at 255 instead of scaling them.
-DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
-BITS_PER_SAMPLE = 258  # tag of a TIFF
-
-
-# Decoders raise any of these on broken bytes. Pillow: SyntaxError for a PNG, OSError for a cut JPEG. NumPy: the errors
-# of Python's parser, which reads the header of an array.
-BROKEN = (
-    *(OSError, SyntaxError, ValueError, EOFError, TypeError, OverflowError, MemoryError),
-    *(struct.error, TokenError, Image.DecompressionBombError),
-)
+from diffseg.image_files import PhotoError, opened
+from diffseg.label_maps import Colours, read_label_map
+from diffseg.photos import Photo, decode_photo
+from diffseg.remarks import Remark
 
 
 @contextmanager
-def _decoding(path: Path) -> Iterator[None]:
+def _dataset_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: the file is missing; unpack or copy it again") from None
-    except UnidentifiedImageError:
-        raise DatasetError(f"{path}: not a picture; the file is damaged: unpack or copy it again") from None
-    except BROKEN as error:
-        reason = " ".join(str(error).split())
-        raise DatasetError(f"{path}: cannot be decoded ({reason}); unpack or copy it again") from error
+    except PhotoError as error:
+        if not path.exists():
+            raise DatasetError(f"{path}: the file is missing; unpack or copy it again") from None
+        raise DatasetError(str(error)) from error
 
 
-def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
-    """Decodes a picture to ``(h, w, 3)`` uint8 RGB: the first frame of several, transparency on white.
-
-    Grey levels of more than 8 bits are scaled: white is 65535 (in a TIFF of 12 bits 4095, in floating point 1.0), or
-    the brightest level if that is higher. The command line of `diffseg` reads photographs by the same rules; a test
-    compares the two.
+def read_photo(path: Path, upright: bool = False) -> Photo:
+    """Decodes a picture and what is to be said about it, by the rules of `diffseg.photos.decode_photo`.
 
     Args:
         path: any format that Pillow reads.
@@ -56,65 +35,40 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
             aligned with the stored pixels.
 
     Raises:
-        DatasetError: the file is missing, cut short or no picture.
+        DatasetError: the file is missing, damaged, too large or no picture.
     """
-    with _decoding(path), Image.open(path) as file:
-        (bits, *_) = getattr(file, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))  # read first: turning drops the tags
-        image = ImageOps.exif_transpose(file) if upright else file
-        if image.mode in DEEP_MODES:
-            levels = np.nan_to_num(np.array(image, np.float64), posinf=1.0).clip(min=0)
-            white = max(1.0 if image.mode == "F" else 2.0 ** min(bits, 16) - 1, levels.max())
-            image = Image.fromarray(np.rint(levels * (255 / white)).astype(np.uint8))
-        elif image.has_transparency_data:
-            layer = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-        return np.array(image.convert("RGB"))
+    with _dataset_errors(path):
+        return decode_photo(path, upright=upright)
 
 
-def read_label(path: Path) -> NDArray[np.uint8]:
-    """Decodes a label map to ``(h, w)`` uint8: the values as stored, or the indices of a palette.
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Decodes a picture as stored: ``(h, w, 3)`` uint8 RGB. Raises `DatasetError` as `read_photo`."""
+    return read_photo(path).pixels
+
+
+def read_label(path: Path, colours: Colours = "refused") -> NDArray[np.integer]:
+    """Decodes a label map to ``(h, w)`` integers, see `diffseg.label_maps.read_label_map`.
 
     Raises:
-        DatasetError: the file is missing, cut short or no picture, or does not have exactly one channel of 8 bits.
+        DatasetError: the file is missing, damaged or no label map.
     """
-    with _decoding(path), Image.open(path) as image:
-        mode, values = image.mode, np.array(image)
-    if mode not in LABEL_MODES:
-        raise DatasetError(
-            f"{path}: a label map has one 8-bit channel, this picture has mode {mode}; "
-            "use the map of class ids, not a coloured one"
-        )
-    return values
-
-
-def read_any_label(path: Path) -> NDArray[np.integer]:
-    """Decodes a label map of the user to ``(h, w)`` integers: the values as stored, or the indices of a palette.
-
-    Args:
-        path: a picture with one channel of up to 32 bits or a palette, or NumPy's ``.npy`` with integers or booleans.
-
-    Raises:
-        DatasetError: the file is missing, cut short, no label map, or has several channels.
-    """
-    with _decoding(path):
-        if path.suffix.lower() == ".npy":
-            # Memory-mapped, because a damaged header may state a size larger than the memory.
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-        else:
-            with Image.open(path) as image:
-                values = np.array(image)
-    if values.ndim != 2 or values.dtype.kind not in "uib":
-        raise DatasetError(
-            f"{path}: a label map has one whole number per pixel, this file has {values.dtype} in the shape "
-            f"{values.shape}; use the map of class ids, not a coloured one"
-        )
-    return np.array(values, np.uint8 if values.dtype.kind == "b" else None)
+    with _dataset_errors(path):
+        return read_label_map(path, colours)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture as stored, from its header. Raises `DatasetError` as `read_image`."""
-    with _decoding(path), Image.open(path) as image:
+    """Width and height of a picture as stored, from its header. Raises `DatasetError` as `read_photo`."""
+    with _dataset_errors(path), opened(path) as image:
         return image.size
+
+
+def format_of(path: Path) -> str:
+    """Format of a file for reports, such as ``PNG, RGB``: from the header of a picture, else from its suffix."""
+    try:
+        with opened(path) as image:
+            return f"{image.format}, {image.mode}"
+    except PhotoError:
+        return path.suffix.removeprefix(".") or "no suffix"
 
 
 def read_ids(path: Path) -> set[str]:
@@ -137,7 +91,13 @@ def read_ids(path: Path) -> set[str]:
 
 
 def join_picture(
-    id: str, image: NDArray[np.uint8], label: NDArray[np.int16], image_path: Path, label_path: Path
+    id: str,
+    image: NDArray[np.uint8],
+    label: NDArray[np.int16],
+    image_path: Path,
+    label_path: Path,
+    unscored: Mapping[int, int] | None = None,
+    remarks: Sequence[Remark] = (),
 ) -> Picture:
     """Joins a picture ``(h, w, 3)`` and its label map ``(h, w)``; the paths are for the messages.
 
@@ -155,4 +115,4 @@ def join_picture(
             f"{label_path}: no pixel of {id} has a class, so nothing can be scored; "
             "leave the id out with dataset.split_file"
         )
-    return Picture(id, image, label)
+    return Picture(id, image, label, unscored=unscored or {}, remarks=remarks)

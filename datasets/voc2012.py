@@ -46,7 +46,7 @@ class Voc2012(PairedDataset):
     )
 
     def check_instances(self) -> None:
-        check_file(self._folder / OBJECTS)
+        check_file(self._folder / OBJECTS, self._instructions)
 
     def instances(self, id: str) -> Instances:
         """Objects with VOC's class numbers 1..20. The void outlines are `Instances.void`."""

@@ -1,7 +1,7 @@
 """Runs a command of this project: handles Ctrl+C, terminals, pipes and errors. Imports nothing slow.
 
 A command calls `begin_command` before it imports its packages, and then `run_command`. Ctrl+C is handled here and
-nowhere else, except in `datasets.prepare`, which does not import this package.
+nowhere else.
 """
 
 from __future__ import annotations

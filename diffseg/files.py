@@ -1,10 +1,12 @@
-"""Writes files completely or not at all, and makes their names distinct. Imports nothing slow."""
+"""Writes files completely or not at all, makes their names distinct, and hashes them. Imports nothing slow."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 
@@ -54,3 +56,15 @@ def distinct_names(names: Iterable[str]) -> list[str]:
         taken.add(distinct.casefold())
         found.append(distinct)
     return found
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 (hex) of a file. A process reads it again only if its size or the time of its last change differs."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _sha256(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -36,9 +36,9 @@ def read_matlab(path: Path, variable: str) -> NDArray[Any]:
         ValueError: the file is damaged, or lacks the variable. The message does not name the file.
     """
     try:
-        with warnings.catch_warnings():
+        with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("error")  # SciPy only warns about some damage and then returns nonsense
-            content = loadmat(path, variable_names=[variable], appendmat=False)
+            content = loadmat(file, variable_names=[variable])
     except FileNotFoundError:
         raise
     except (*BROKEN, Warning) as error:

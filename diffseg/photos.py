@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
+import logging
+from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from diffseg.image_files import BITS_PER_SAMPLE, ImageFile, PhotoError, opened, pages, quiet_pillow
 from diffseg.paths import expanded
 from diffseg.pictures import CHANNEL_MAX, Pixels
-from diffseg.texts import on_one_line
+from diffseg.remarks import Remark
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+__all__ = ["AnyImage", "Photo", "PhotoError", "decode_photo", "read_photo", "to_picture", "upright_rgb"]
+
+logger = logging.getLogger(__name__)
 
 AnyImage: TypeAlias = "str | Path | Image.Image | NDArray[Any] | Tensor"
 """A path, a PIL image, an array or a tensor, see `to_picture`."""
@@ -25,57 +29,87 @@ AnyImage: TypeAlias = "str | Path | Image.Image | NDArray[Any] | Tensor"
 # Modes of one channel with more than 8 bits. Pillow would cut their values off at 255 instead of scaling them.
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
-TIFF = (".tif", ".tiff")
-BITS_PER_SAMPLE = 258  # tag of TIFF
+CHANNELS, COLOUR_NDIM = (1, 3, 4), 3  # grey, RGB, RGBA; (h, w, channels)
+
+DARK = CHANNEL_MAX // 4
+"""A photograph whose brightest value is below this was probably stored with too many bits (14 of 16 give 63)."""
+ALMOST_BLACK = "is almost black; scale its values to the whole range of its format"
+FIRST_FRAME = "holds several frames, of which the first is read"
+
+ORIENTATION = 0x0112  # tag of EXIF
+TURNING = range(2, 9)
+"""EXIF orientations that turn or mirror a picture."""
 
 
-CHANNELS, COLOUR_NDIM = 3, 3  # red, green, blue; (h, w, channels)
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A decoded photograph.
 
-# Besides OSError, Pillow's decoders raise these on broken bytes. NumPy raises the errors of Python's parser, which
-# reads an array's header, and MemoryError if the header announces more than memory holds.
-BROKEN = (
-    *(SyntaxError, ValueError, TypeError, EOFError, OverflowError, MemoryError, RuntimeError),
-    *(struct.error, TokenError, Image.DecompressionBombError),
-)
+    Attributes:
+        pixels: ``(h, w, 3)`` uint8 RGB.
+        stored: height and width of the file, before it was turned upright.
+        turned: True if its EXIF data turned or mirrored it.
+        remarks: what the user should know about it.
+    """
+
+    pixels: Pixels
+    stored: tuple[int, int]
+    turned: bool
+    remarks: tuple[Remark, ...]
 
 
-class PhotoError(ValueError):
-    """A photograph cannot be read. The message is one line: the file, and what is wrong with it."""
+def read_photo(path: ImageFile, name: str | None = None) -> Pixels:
+    """Reads a photograph as `decode_photo` does, and logs a warning if it is almost black or has several frames.
+
+    Returns:
+        ``(h, w, 3)`` uint8 RGB.
+
+    Raises:
+        PhotoError: see `decode_photo`.
+    """
+    photo = decode_photo(path, name)
+    for remark in photo.remarks:
+        logger.warning("%s: %s", name or path, remark)
+    return photo.pixels
 
 
-def read_photo(path: str | Path | BinaryIO, name: str | None = None) -> Pixels:
-    """Reads a photograph the way a viewer shows it: turned upright, transparency on white, the first frame of several.
+def decode_photo(path: ImageFile, name: str | None = None, upright: bool = True) -> Photo:
+    """Decodes a photograph the way a viewer shows it: turned upright, transparency on white, the first frame.
 
     Args:
         path: a file, or its open content, in any format that Pillow reads and any mode that it converts to RGB. Grey
             levels of 16 bits, of 12 bits (in TIFF) or in floating point are scaled to 8 bits. White is the largest
             number of that many bits (in floating point 1), or the brightest value if that is larger.
         name: name of the file in error messages; None: its path.
-
-    Returns:
-        ``(h, w, 3)`` uint8 RGB.
+        upright: False leaves the picture as stored.
 
     Raises:
-        PhotoError: the file is missing, no picture, cut short, or too large for Pillow (179 megapixels).
+        PhotoError: the file is missing, no picture, damaged, or too large, see `diffseg.image_files.opened`.
     """
-    name = name or str(path)
-    try:
-        # Pillow warns of skipped metadata, and of pictures above 89 megapixels. The user need not act on either.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            return np.array(upright_rgb(image))
-    except UnidentifiedImageError:
-        hint = "; it reads TIFFs of 8 and 16 bits per channel: convert it to PNG" if name.lower().endswith(TIFF) else ""
-        raise PhotoError(f"{name}: not a picture in a format that Pillow reads{hint}") from None
-    except OSError as error:
-        raise PhotoError(f"{name}: {on_one_line(error.strerror or error)}") from error
-    except BROKEN as error:
-        raise PhotoError(f"{name}: cannot be decoded ({on_one_line(error)})") from error
+    with opened(path, name) as image:
+        frames = 1 if image.format == "MPO" else pages(image)  # cameras add a map of depth or brightness
+        stored = (image.height, image.width)
+        image.load()  # or a PNG would be decoded while other threads wait
+        with quiet_pillow():
+            turned = upright and image.getexif().get(ORIENTATION) in TURNING
+        pixels = np.array(upright_rgb(image) if upright else _rgb(image, image))
+    remarks = [Remark(FIRST_FRAME, f"{frames} frames")] if frames > 1 else []
+    return Photo(pixels, stored, turned, (*remarks, *_darkness(pixels)))
+
+
+def _darkness(pixels: Pixels) -> list[Remark]:
+    brightest = int(pixels.max())
+    return [Remark(ALMOST_BLACK, f"brightest {brightest} of {CHANNEL_MAX}")] if brightest < DARK else []
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Converts a PIL image of any mode to RGB: turned as its EXIF data say, transparency on white."""
-    (bits, *_) = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))  # read first: turning drops the tags
-    image = ImageOps.exif_transpose(image)
+    return _rgb(ImageOps.exif_transpose(image), image)
+
+
+def _rgb(image: Image.Image, original: Image.Image) -> Image.Image:
+    """Converts a picture to RGB. ``original`` has the tags of the file, which turning drops."""
+    (bits, *_) = getattr(original, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))
     if image.mode in DEEP_MODES:
         return Image.fromarray(_to_8_bits(np.array(image), min(bits, 16))).convert("RGB")
     if image.has_transparency_data:
@@ -95,9 +129,9 @@ def to_picture(image: AnyImage) -> Pixels:
     """Converts a picture of any kind to ``(h, w, 3)`` uint8 RGB.
 
     Args:
-        image: path of a file (`read_photo`); a PIL image of any mode, turned as its EXIF data say; an array
-            ``(h, w, 3)``; or a tensor ``(3, h, w)`` or ``(h, w, 3)`` on any device. Arrays and tensors are RGB, whole
-            numbers in [0, 255] or floating point in [0, 1].
+        image: path of a file (`read_photo`); a PIL image of any mode, turned as its EXIF data say; an array ``(h, w)``
+            of grey levels, ``(h, w, 3)`` of RGB or ``(h, w, 4)`` with alpha; or a tensor of these shapes, or with its
+            channels first, on any device. Numbers are whole in [0, 255] or floating point in [0, 1].
 
     Raises:
         PhotoError: the file cannot be read.
@@ -107,20 +141,29 @@ def to_picture(image: AnyImage) -> Pixels:
     if isinstance(image, str | Path):
         return read_photo(expanded(image))
     if isinstance(image, Image.Image):
-        return np.array(upright_rgb(image))
+        pixels = np.array(upright_rgb(image))
+        for remark in _darkness(pixels):
+            logger.warning("image: %s", remark)
+        return pixels
     if not isinstance(image, np.ndarray):
         if not hasattr(image, "detach"):  # a tensor has it; torch need not be imported to find out
             raise TypeError(f"image: must be a path, PIL image, array or tensor, got {type(image).__name__}")
         image = image.detach().cpu()
-        if image.ndim == COLOUR_NDIM and image.shape[0] == CHANNELS != image.shape[2]:
+        if image.ndim == COLOUR_NDIM and image.shape[0] in CHANNELS and image.shape[2] not in CHANNELS[1:]:
             image = image.permute(1, 2, 0)
         image = (image.float() if image.is_floating_point() else image).numpy()  # NumPy knows no bfloat16
-    return _to_uint8(image)
+    return np.array(upright_rgb(Image.fromarray(_to_uint8(image))))
 
 
-def _to_uint8(pixels: NDArray[Any]) -> Pixels:
-    if pixels.ndim != COLOUR_NDIM or pixels.shape[2] != CHANNELS or not pixels.size:
-        raise ValueError(f"image: must be RGB of shape (h, w, 3), or (3, h, w) for a tensor, got {pixels.shape}")
+def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """``(h, w)`` grey, or ``(h, w, channels)``."""
+    if pixels.ndim == COLOUR_NDIM and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim not in (2, COLOUR_NDIM) or pixels.shape[2:] not in ((), (3,), (4,)) or not pixels.size:
+        raise ValueError(
+            f"image: must be grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), a tensor also with channels first, got "
+            f"{pixels.shape}"
+        )
     kind, white = ("floating point", 1) if pixels.dtype.kind == "f" else ("whole numbers", CHANNEL_MAX)
     if pixels.dtype.kind not in "fiu":
         raise ValueError(f"image: must be numbers, got {pixels.dtype}")

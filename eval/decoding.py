@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from datasets.base import Dataset
+from diffseg.remarks import Remark
 from diffseg.segmenters.base import Scene
 from eval.config import FrameName, Scoring
 from eval.truth import Truth, classes_in, enter, truth_of
@@ -46,7 +47,7 @@ class DecodedPicture:
         image: that part, ``(3, P, P)`` float32 in [0, 255].
         truths: pixels at which rows are scored -> truth.
         true_classes: number of classes in the ground truth of that part; None if there are no classes.
-        unscored: see `datasets.base.Picture`.
+        unscored, remarks: see `datasets.base.Picture`.
     """
 
     id: str
@@ -56,6 +57,7 @@ class DecodedPicture:
     truths: Mapping[Scoring, Truth]
     true_classes: int | None
     unscored: Mapping[int, int]
+    remarks: Sequence[Remark] = ()
 
     def to(self, device: torch.device) -> DecodedPicture:
         """The same picture with its image on a device."""
@@ -99,6 +101,7 @@ def decode(dataset: Dataset, id: str, needs: Needs) -> DecodedPicture:
         {scoring: truth_of(picture, scoring, kinds, dataset) for scoring, kinds in needs.truths.items()},
         classes_in(picture, needs.frame),
         picture.unscored,
+        picture.remarks,
     )
 
 

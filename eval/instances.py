@@ -12,8 +12,6 @@ the object and to no segment; FG-ARI takes them as one more segment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -113,32 +111,6 @@ def foreground_ari(table: IntArray, missed: IntArray | None = None) -> float:
     """
     inside = table[1:] if missed is None else np.column_stack((table, missed))[1:]
     return adjusted_rand_index(inside) if inside.any() else 1.0
-
-
-@dataclass(frozen=True)
-class InstanceSummary:
-    """Means over the pictures of a set, as fractions; NaN if no picture counts, where both codes return 0.
-
-    Attributes:
-        mean: mean of each score over the pictures that have it. FG-ARI counts pictures without objects as 1.0.
-        fg_ari_with_objects: mean FG-ARI over the pictures with objects only.
-        pictures: number of pictures.
-        without_objects: number of pictures in which no instance is left. Only FG-ARI counts them.
-    """
-
-    mean: InstanceScores
-    fg_ari_with_objects: float
-    pictures: int
-    without_objects: int
-
-
-def summarize(scores: Iterable[InstanceScores]) -> InstanceSummary:
-    """Averages the scores of the pictures of a set."""
-    table = np.array(list(scores), dtype=np.float64).reshape(-1, len(InstanceScores._fields))
-    means = InstanceScores(*(_mean(column[~np.isnan(column)]) for column in table.T))
-    empty = np.isnan(table[:, InstanceScores._fields.index("mbo_i")])
-    fg_ari = table[~empty, InstanceScores._fields.index("fg_ari")]
-    return InstanceSummary(means, _mean(fg_ari), len(table), int(empty.sum()))
 
 
 def _mean(values: FloatArray) -> float:

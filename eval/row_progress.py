@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 
+from diffseg.remarks import Remark, remark_lines
+from diffseg.segmenters.base import Scene
 from diffseg.texts import on_one_line
 from eval.code import project_code
 from eval.decoding import DecodedPicture
@@ -50,6 +52,8 @@ class RowProgress:
         on_record: Callable[[Record], None] = lambda record: None,
     ) -> None:
         self.row, self.run, self.kept, self.again, self.on_record = row, run, kept, again, on_record
+        self._picture_remarks: dict[str, Sequence[Remark]] = {}
+        self._map_remarks: dict[str, Sequence[Remark]] = {}
         self.failed: set[str] = set()  # in this run; the next run tries these pictures again
         self._shown = next((name for name in row.protocols if name in PROTOCOLS), None)
         valid = {id for id in row.dataset.ids if self._valid(id)}
@@ -70,6 +74,17 @@ class RowProgress:
     def compares(self, id: str) -> bool:
         """True if the kept label map of a picture must be compared with another truth."""
         return id in self._from_map and id not in self.failed
+
+    def note(self, picture: DecodedPicture, scene: Scene) -> None:
+        """Keeps what the user should know about the files of a picture, see `remark_lines`."""
+        self._picture_remarks[picture.id] = picture.remarks
+        if self.row.reads_files and hasattr(self.row.segmenter, "remarks"):
+            self._map_remarks[picture.id] = self.row.segmenter.remarks(scene)
+
+    def remark_lines(self) -> list[str]:
+        """Lines about the files of the pictures that this process has segmented."""
+        maps = remark_lines(self.row.name, self._map_remarks)
+        return [*remark_lines(self.row.dataset.name, self._picture_remarks), *maps]
 
     def fail(self, id: str, error: Exception) -> None:
         """Records the failure of a picture and its reason, unless the picture has a result."""

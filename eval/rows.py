@@ -18,7 +18,7 @@ from diffseg.backbones import Backbone
 from diffseg.backbones.saved import Saved, recorded_settings
 from eval.code import kind_name, part_code
 from eval.config import PROTOCOL_VERSION, ConfigError, ProtocolSettings, Scoring, build
-from eval.protocols import SET_PROTOCOLS, ProtocolName, imported_protocol, needs_classes, truths_of, within_image
+from eval.protocols import ProtocolName, needs_classes, truths_of, within_image
 from eval.records import RowLine
 from eval.settings import row_key
 
@@ -123,7 +123,7 @@ class RowConfig:
                 "background": dataset.background,
                 **_code(dataset),
             },
-            "backbone": backbone_settings(backbone),
+            "backbone": _backbone_settings(backbone),
             "aggregation": asdict(self.aggregation) if backbone.sides else {},
             "segmenter": {"kind": kind_name(segmenter), **asdict(cast(Any, segmenter)), **_code(segmenter)},
             "scoring": {
@@ -149,7 +149,7 @@ class RowConfig:
         if isinstance(self.backbone, Saved):
             shown["backbone"]["name"] = self.backbone.name
         shown["segmenter"]["reads_files"] = self.reads_files
-        shown["backbone"].setdefault("weights_name", name_of(self.backbone))
+        shown["backbone"]["weights_name"] = name_of(self.backbone)
         code = " ".join(part.get("code", "") for part in self.recorded.values() if isinstance(part, dict)).strip()
         return RowLine(self.key, self.name, shown, self.dataset.classes, code)
 
@@ -169,18 +169,18 @@ class RowConfig:
                 "label maps with common numbers (segmenter=files). A class whose numbers are common declares "
                 "common_labels = True"
             )
-        if isinstance(self.segmenter, ReadsFiles):
-            try:
-                for line in self.segmenter.check_files(self.dataset.ids, self.dataset.listed):
-                    logger.warning("%s", line)
-            except ValueError as error:
-                raise ConfigError(f"segmenter.{error}") from None
         if isinstance(self.backbone, Saved):
             try:
                 for line in self.backbone.check_files(self.dataset.ids, self.scoring.enters):
                     logger.warning("%s", line)
             except ValueError as error:
                 raise ConfigError(f"backbone.{error}") from None
+        if isinstance(self.segmenter, ReadsFiles):
+            try:
+                for line in self.segmenter.check_files(self.dataset.ids, self.dataset.listed):
+                    logger.warning("%s", line)
+            except ValueError as error:
+                raise ConfigError(f"segmenter.{error}") from None
         _ = self.line
 
     def with_published(self, published: Mapping[str, float | None] | None) -> RowConfig:
@@ -197,17 +197,9 @@ class RowConfig:
         return cast(Mapping[str, Any], OmegaConf.to_container(self.composed.dataset, resolve=True))
 
 
-def protocol_code(names: tuple[ProtocolName, ...]) -> str:
-    """sha256 (hex) of the code of the protocols outside this project; "" if there is none."""
-    outside = [name for name in names if "." in name and name not in SET_PROTOCOLS]
-    return " ".join(part_code(imported_protocol(name)) for name in outside)
-
-
-def backbone_settings(backbone: Backbone) -> dict[str, Any]:
-    """The settings of a backbone that change its attention; saved attention has those of the backbone behind it."""
-    if isinstance(backbone, Saved):
-        return backbone.recorded()
-    return {**recorded_settings(backbone), "kind": kind_name(backbone), **_code(backbone)}
+def _backbone_settings(backbone: Backbone) -> dict[str, Any]:
+    settings = recorded_settings(backbone)
+    return settings if isinstance(backbone, Saved) else {**settings, "kind": kind_name(backbone), **_code(backbone)}
 
 
 def _code(part: Any) -> dict[str, str]:

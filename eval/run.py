@@ -108,7 +108,9 @@ def _needs(rows: Sequence[RowProgress]) -> Needs:
 def _title(rows: Sequence[RowProgress], shard: Shard) -> str:
     """Title of the progress bar."""
     row = rows[0].row
-    title = f"{row.dataset.name}, {row.choices['backbone']} {row.backbone.size} px"
+    title = f"{row.dataset.name}, {row.choices['backbone']}"
+    if row.backbone.sides:
+        title += f" {row.backbone.size} px"
     if len(rows) > 1:
         title += f", {len(rows)} rows"
     if shard.count > 1:
@@ -166,17 +168,32 @@ class _Batches:
             start = time.perf_counter()
             encoded = self.model.encode(_filled_batch(pictures, size))
             seconds = (now(encoded) - start) / len(pictures)
-            for rows in grouped(self.rows, lambda each: each.row.backbone):
-                # Attend, once for the rows of one backbone. Unwanted pictures stay, to keep the shape of the batch.
+            for rows in grouped(self.rows, lambda each: _network_of(each.row.backbone)):
+                # Attend, once for the rows of one network. Unwanted pictures stay, to keep the shape of the batch.
                 if not any(row.wants(picture.id) for row in rows for picture in pictures):
                     continue
                 with _recorded_failures(first, rows, of_batch):
                     start = time.perf_counter()
-                    attention = self.model.attend_encoded(encoded, rows[0].row.backbone)[: len(pictures)]
+                    attention = _attend(self.model, encoded, [row.row.backbone for row in rows])[: len(pictures)]
                     finest = attention[0].maps[attention[0].sides[0]]
                     attended = seconds + (now(finest) - start) / len(pictures)
                     for picture, maps in zip(pictures, attention, strict=True):
-                        _aggregate(picture.to(finest.device), maps, rows, attended, recorded)
+                        self._project(picture.to(finest.device), maps, rows, attended, recorded)
+
+    def _project(
+        self,
+        picture: DecodedPicture,
+        maps: AttentionMaps,
+        rows: Sequence[RowProgress],
+        seconds: float,
+        recorded: Errors,
+    ) -> None:
+        """Evaluates a picture for the rows of one network, whose backbones may read its attention differently."""
+        for alike in grouped(rows, lambda each: each.row.backbone):
+            with _recorded_failures(picture.id, alike, recorded):
+                project = getattr(self.model, "project", None)
+                own = project(maps, alike[0].row.backbone) if project else maps
+                _aggregate(picture, own, alike, seconds, recorded)
 
     def _compare(self, picture: DecodedPicture, recorded: Errors) -> None:
         """Compares kept label maps with the truth of a new protocol."""
@@ -187,14 +204,24 @@ class _Batches:
 
     def _read(self, model: SavedAttention, picture: DecodedPicture, recorded: Errors) -> None:
         """Evaluates one picture with the attention in its file."""
-        for rows in grouped(self.rows, lambda each: each.row.backbone):
-            if any(row.wants(picture.id) for row in rows):
-                with _recorded_failures(picture.id, rows, recorded):
-                    start = time.perf_counter()
-                    maps = model.attend_file(picture.id, picture.shape)
-                    maps = model.project(maps, rows[0].row.backbone)
-                    finest = maps.maps[maps.sides[0]]
-                    _aggregate(picture.to(finest.device), maps, rows, now(finest) - start, recorded)
+        if any(row.wants(picture.id) for row in self.rows):
+            with _recorded_failures(picture.id, self.rows, recorded):
+                start = time.perf_counter()
+                maps = model.attend_file(picture.id, picture.shape)
+                finest = maps.maps[maps.sides[0]]
+                self._project(picture.to(finest.device), maps, self.rows, now(finest) - start, recorded)
+
+
+def _network_of(backbone: Any) -> Any:
+    """What a pass of the network depends on; a backbone outside this project may not say so."""
+    return getattr(backbone, "pass_settings", backbone)
+
+
+def _attend(model: Any, encoded: Tensor, backbones: Sequence[Any]) -> list[AttentionMaps]:
+    """Attention of a batch, for backbones that share a pass."""
+    if hasattr(model, "run_pass"):
+        return model.run_pass(encoded, [alike[0] for alike in grouped(backbones, lambda each: each)])
+    return model.attend_encoded(encoded, backbones[0])
 
 
 def _filled_batch(pictures: Sequence[DecodedPicture], size: int) -> Tensor:
@@ -242,6 +269,7 @@ def _segment(
                 labels = next(segmented, None)
                 if labels is None:  # an earlier row of this class has failed
                     labels = row.row.segmenter(scene)
+                row.note(picture, scene)
                 taken = {"attention": seconds, "segment": now(aggregated) - start}
                 row.segmented(picture, labels, underflow, aggregated.device, taken)
             start = now(aggregated)

@@ -1,22 +1,13 @@
 """Protocols that match once for a whole data set, and a measure of what a score owes to the numbering of segments.
 
 These protocols add the contingency tables of all images: segments with the same number count as one, so a number must
-mean the same in every image. `eval.scores` applies the match to each image.
-
-A function outside this project may do the same. It declares ``needs_set = True``, takes the list of all tables and the
-background class or None, and returns one match::
-
-    def many_to_one(tables, background):
-        total = sum_of_tables(tables)
-        columns = np.flatnonzero(total.sum(axis=0))
-        return total[:, columns].argmax(axis=0), columns
-
-    many_to_one.needs_set = True
+mean the same in every image. `eval.scores` applies the match to each image. A function outside this project may do the
+same (`eval.protocols.imported_protocol`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +15,6 @@ from scipy.optimize import linear_sum_assignment
 
 from eval.matching import Counts, IntArray, counts_of_match, match_official, match_present
 from eval.metrics import mean_iou
-from eval.protocols import ProtocolName, imported_protocol
-
-SetMatching = Callable[[Sequence[IntArray], int | None], tuple[IntArray, IntArray]]
-"""Tables of all images, and the background or None -> matched classes and their segments, ``(m,)`` each."""
 
 
 class Spread(NamedTuple):
@@ -84,34 +71,14 @@ def match_dataset_all(tables: Sequence[IntArray], background: int | None = None)
     return rows[real], columns[real]
 
 
-SET_PROTOCOLS: Mapping[ProtocolName, SetMatching] = {"dataset": match_dataset, "dataset_all": match_dataset_all}
-"""Protocols of this project that match once for all images."""
-
-
-def set_matching(name: ProtocolName) -> SetMatching | None:
-    """The function of a protocol that matches once for all images; None: the protocol matches within each image.
-
-    Args:
-        name: name of a protocol, or the dotted path of a function (`eval.protocols.imported_protocol`).
-
-    Raises:
-        ValueError: the function cannot be imported, or is not callable.
-    """
-    if name in SET_PROTOCOLS or "." not in name:
-        return SET_PROTOCOLS.get(name)
-    function = imported_protocol(name)
-    return function if getattr(function, "needs_set", False) else None  # type: ignore[return-value]
-
-
-def classes_that_occur(tables: Sequence[IntArray]) -> int:
-    """Number of classes with a pixel in some image: "over 24 of 27 classes"."""
-    return int(np.any([table.any(axis=1) for table in tables], axis=0).sum())
-
-
 def official_over_numberings(
-    tables: Sequence[IntArray], background: int | None = None, n: int = 100, seed: int = 0
+    tables: Sequence[IntArray],
+    background: int | None = None,
+    n: int = 100,
+    seed: int = 0,
+    missed: Sequence[IntArray] | None = None,
 ) -> Spread:
-    """Mean IoU under ``official`` when the segments of each image are numbered at random.
+    """Mean IoU under ``official`` when the segments of each image are numbered 0..k-1 at random.
 
     The published score reads the numbers: it hands leftover segments to classes absent from the image, and which
     segment goes to which class depends on the numbers. Accuracy does not.
@@ -122,6 +89,7 @@ def official_over_numberings(
         background: the class that may match many segments; None: no such class.
         n: number of random numberings, at least 1.
         seed: seed of the numberings.
+        missed: for each image, pixels of each class that are in no segment, ``(n_classes,)``; None: none are.
 
     >>> first, second = np.array([[4, 2, 1], [0, 0, 0], [0, 0, 0]]), np.array([[0], [5], [0]])
     >>> low, _, high = official_over_numberings([first, second])
@@ -129,15 +97,16 @@ def official_over_numberings(
     (0.429, 0.468)
     """
     rng = np.random.default_rng(seed)
-    classes = len(tables[0])
+    zero = np.zeros(len(tables[0]), dtype=np.int64)
+    images = list(zip(tables, missed or [zero] * len(tables), strict=True))
     scores = []
     for _ in range(n):
-        counts = (_official_counts(table[:, rng.permutation(table.shape[1])], background) for table in tables)
-        scores.append(mean_iou(sum(counts, Counts.zeros(classes))))
+        counts = (_official(table[:, rng.permutation(table.shape[1])], left, background) for table, left in images)
+        scores.append(mean_iou(sum(counts, Counts.zeros(len(zero)))))
     return Spread(float(np.min(scores)), float(np.mean(scores)), float(np.max(scores)))
 
 
-def _official_counts(table: IntArray, background: int | None) -> Counts:
+def _official(table: IntArray, missed: IntArray, background: int | None) -> Counts:
     """Counts of an image under ``official``; the table gets empty columns, as in `eval.matching.contingency`."""
     padded = np.pad(table, ((0, 0), (0, max(0, len(table) - table.shape[1]))))
-    return counts_of_match(padded, *match_official(padded, background))
+    return counts_of_match(padded, *match_official(padded, background), missed)

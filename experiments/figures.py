@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.results.reading import ResultsError, read_results
-
 from datasets.base import DatasetError
 from datasets.photos import PHOTO_FILES
 from diffseg.backbones import WeightsError
@@ -17,22 +15,25 @@ from diffseg.command import ERROR_STATUS, run_command
 from diffseg.command_line import Parser, path_argument, positive_int
 from diffseg.paths import NoHome
 from diffseg.photos import PhotoError
+from eval.config import ConfigError
+from eval.records import RecordError
+from eval.runs import read_runs
 from eval.storage.files import WriteError, make_folder
 from experiments.paper.photographs import read_photographs
-from experiments.paper.setups import BACKBONES, FIGURES, origin, setups
+from experiments.paper.setups import BACKBONES, setups
 from experiments.plotting.all_plots import all_plots
-from experiments.plotting.saving import are_saved, save
+from experiments.plotting.saving import save
+from experiments.plotting.shown import shown_rows
 
 OUT = Path("results/figures")
 
 DESCRIPTION = """\
 Draws figures as PNG and PDF into OUT.
 
-RESULTS are results folders of runs or of sweeps (-m). Their tables are plotted.
+RESULTS are results folders of runs, whose rows are plotted.
 
 The paper's figures (Tian et al., CVPR 2024) are drawn from photographs, not from
-RESULTS. They are skipped if OUT already has them and photographs, weights,
-settings and code have not changed.
+RESULTS.
 
   attention_maps       Fig. 2: attention of one location at each resolution
   aggregation_weights  Fig. 4: proportional weights, and each resolution alone
@@ -43,7 +44,7 @@ EPILOG = """\
 examples:
   python -m experiments.figures results/demo
   python -m experiments.figures results/sweep --only plots -o sweep
-  python -m experiments.figures results/demo --compare DBSCAN DiffSeg
+  python -m experiments.figures results/demo --to DBSCAN
   python -m experiments.figures --photo holiday.jpg --at 0.3,0.6
   python -m experiments.figures --backbone sd14 --path DIR
 
@@ -56,14 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     args.out = args.out or (args.results[0] / "figures" if len(args.results) == 1 else OUT)
     try:
-        for option, given in {"--only plots": args.only == "plots", "--compare": args.compare}.items():
+        for option, given in {"--only plots": args.only == "plots", "--to": args.to}.items():
             if given and not args.results:
                 raise ValueError(f"{option}: give RESULTS, the folders to plot")
         if args.results and args.only != "paper":
             _plot(args)
         if args.only != "plots":
             _draw_papers(args)
-    except (ResultsError, PhotoError, DatasetError, WeightsError, NoHome, WriteError, ValueError) as error:
+    except (ConfigError, DatasetError, NoHome, PhotoError, RecordError, ValueError, WeightsError, WriteError) as error:
         print(f"figures: {message_of(error)}", file=sys.stderr)
         return ERROR_STATUS
     return 0
@@ -71,30 +72,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _plot(args: argparse.Namespace) -> None:
     """Draws the plots of results."""
-    results = read_results(*args.results)
-    for folder in results.unfinished:
-        print(f"{folder}: left out, because it has no tables yet", file=sys.stderr)
-    figures = all_plots(results, args.compare)
+    figures = all_plots(shown_rows(read_runs(*args.results)), args.to)
     if not figures:
-        print("no plots: the results have a single setting, or every image failed", file=sys.stderr)
+        print("no plots: no picture was evaluated with classes", file=sys.stderr)
         return
     _tell("plots", save(figures, args.out))
 
 
 def _draw_papers(args: argparse.Namespace) -> None:
-    """Draws the paper's figures unless they are already there."""
+    """Draws the paper's figures."""
     chosen = setups(args.backbone, args.path, args.size)
     chosen[0].spec.check()
     photos = read_photographs(args.photo or list(PHOTO_FILES))
-    made_from, out = origin(photos, chosen, args.at), args.paper_out or args.out
-    if are_saved(FIGURES, out, made_from):
-        print(f"The paper's figures are already in {out}: {', '.join(FIGURES)}")
-        return
+    out = args.paper_out or args.out
     make_folder(out)  # fails before minutes of drawing
     # Imports torch, which takes seconds. Wrong arguments and missing weights have been reported before.
     from experiments.paper.figures import draw
 
-    _tell("the paper's figures", save(draw(photos, chosen, args.at, args.device), out, made_from))
+    _tell("the paper's figures", save(draw(photos, chosen, args.at, args.device), out))
 
 
 def _tell(what: str, paths: Sequence[Path]) -> None:
@@ -122,27 +117,12 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        "results",
-        nargs="*",
-        type=path_argument,
-        metavar="RESULTS",
-        help="results_dir of a run or of a sweep (-m)",
-    )
-    add(
-        *("-o", "--out"),
-        type=path_argument,
-        metavar="OUT",
-        help=f"folder for the figures, made if missing; default: RESULTS/figures; {OUT} for several RESULTS or none",
-    )
+    add("results", nargs="*", type=path_argument, metavar="RESULTS", help="results_dir of a run")
+    out = f"folder for the figures, made if missing; default: RESULTS/figures; {OUT} for several RESULTS or none"
+    add("-o", "--out", type=path_argument, metavar="OUT", help=out)
     add("--only", choices=("plots", "paper"), help="only the plots of RESULTS, or only the paper's figures")
-    add(
-        "--compare",
-        nargs=2,
-        metavar=("A", "B"),
-        help="compare every setting with A, and B with A image by image and class by class. A and B are names of "
-        "settings as in the plots and in summary.md; default: the settings named above each plot",
-    )
+    to = "compare every row with this one, a name as in the plots and in table.md; default: the best row"
+    add("--to", metavar="ROW", help=to)
     _add_paper(parser)
     return parser
 

@@ -9,13 +9,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.results.reading import ResultsError
-
 from diffseg.command import ERROR_STATUS, run_command
 from diffseg.command_line import Parser, path_argument
+from eval.config import ConfigError
+from eval.records import RecordError
 from eval.results.tables import write_csv
+from eval.runs import read_runs
 from eval.storage.files import WriteError, make_folder, write_text
 from experiments.paper.leaderboard import html_page, latex_page, leaderboard, markdown_page
+from experiments.plotting.shown import shown_rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,24 +29,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("results", nargs="+", type=path_argument, metavar="DIR", help="results_dir of a run or of a sweep (-m)")
-    add(
-        *("-o", "--out"),
-        type=path_argument,
-        default=Path("results/leaderboard"),
-        metavar="OUT",
-        help="folder for the tables, made if missing; default: %(default)s",
-    )
+    add("results", nargs="+", type=path_argument, metavar="DIR", help="results_dir of a run")
+    out = "folder for the tables, made if missing; default: %(default)s"
+    add("-o", "--out", type=path_argument, default=Path("results/leaderboard"), metavar="OUT", help=out)
     args = parser.parse_args(argv)
     try:
-        table = leaderboard(args.results)
+        table = leaderboard(shown_rows(read_runs(*args.results)))
         make_folder(args.out)
         text = markdown_page(table)
         write_csv(args.out / "leaderboard.csv", table)
         write_text(args.out / "leaderboard.md", text)
         write_text(args.out / "leaderboard.tex", latex_page(table))
         write_text(args.out / "leaderboard.html", html_page(table))
-    except (ResultsError, WriteError) as error:
+    except (ConfigError, RecordError, WriteError) as error:
         print(f"leaderboard: {error}", file=sys.stderr)
         return ERROR_STATUS
     print(f"{text}\nLeaderboard: {args.out}/leaderboard.html, .csv, .md, .tex")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from eval.squares import square_image, square_label
 from torch import Tensor
 
 from datasets.base import Dataset
@@ -16,6 +15,7 @@ from diffseg import AttentionMaps, aggregate, dbscan, kmeans, segment
 from diffseg.backbones.vit import ViT
 from eval.matching import Counts, match
 from eval.metrics import accuracy, mean_iou
+from tests.helpers.squares import square_image, square_label
 
 SIZE = 448
 # ACC / mIoU in percent, protocol `official`, first for side 32 alone, then for 32+16+8: DINOv2 ViT-S/14, layers 8 to

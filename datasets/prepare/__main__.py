@@ -12,16 +12,15 @@ of a download. Exit status: 0 ready; 1 incomplete; 2 an error, reported in one l
 from __future__ import annotations
 
 import argparse
-import io
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import yaml
 
-from datasets.base import DatasetError, expanded
+from datasets.base import DatasetError
 from datasets.cocostuff27 import CocoStuff27
 from datasets.paired import PairedDataset
 from datasets.prepare.bsds500 import prepare_bsds500
@@ -30,17 +29,12 @@ from datasets.prepare.cityscapes import prepare_cityscapes
 from datasets.prepare.cocostuff import prepare_cocostuff
 from datasets.prepare.download import SCHEMES
 from datasets.prepare.sources import ARCHIVES, sources_of
+from diffseg.command import ERROR_STATUS, interruptible, run_command
+from diffseg.command_line import Parser, path_argument
 
 SOURCES_YAML: Final = Path(__file__).with_name("sources.yaml")
 
-INCOMPLETE_STATUS, ERROR_STATUS, INTERRUPTED_STATUS = 1, 2, 130
-
-
-class Parser(argparse.ArgumentParser):
-    """Reports a wrong argument in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(ERROR_STATUS, f"error: {message} ({self.prog} --help shows all options)\n")
+INCOMPLETE_STATUS = 1
 
 
 def report(root: Path, dataset: PairedDataset, allow_partial: bool) -> int:
@@ -66,7 +60,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     parser = Parser(prog="python -m datasets.prepare", description=__doc__.splitlines()[0])
     common = Parser(add_help=False)
-    common.add_argument("--dir", type=Path, required=True, help="folder of the data set; made if missing")
+    common.add_argument("--dir", type=path_argument, required=True, help="folder of the data set; made if missing")
     common.add_argument("--allow-partial", action="store_true", help="accept fewer pictures than the published number")
     download = Parser(add_help=False)
     download.add_argument(
@@ -87,13 +81,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     cityscapes = sets.add_parser("cityscapes", parents=[common], help="unpack Cityscapes, which needs an account")
     cityscapes.add_argument(
-        "--archives", type=Path, nargs="+", default=[], metavar="ZIP", help="downloaded files (default: those in DIR)"
+        "--archives",
+        type=path_argument,
+        nargs="+",
+        default=[],
+        metavar="ZIP",
+        help="downloaded files (default: those in DIR)",
     )
     sets.add_parser("camvid", parents=[common, download], help="download CamVid in SegNet's release")
     bsds = sets.add_parser("bsds500", parents=[common, download], help="download BSDS500 from its mirror on GitHub")
     bsds.add_argument("--hierarchies", action="store_true", help="also unpack the hierarchies of gPb-owt-ucm")
     bsds.add_argument(
-        "--checksums", type=Path, metavar="CSV", help="accept the files of this list (path,bytes,sha256), not all 500"
+        "--checksums",
+        type=path_argument,
+        metavar="CSV",
+        help="accept the files of this list (path,bytes,sha256), not all 500",
     )
     return parser.parse_args(arguments)
 
@@ -110,34 +112,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     root = options.dir
     try:
-        root = expanded(root, "--dir")
-        entry = yaml.safe_load(SOURCES_YAML.read_text(encoding="utf-8"))[options.dataset]
-        dataset: PairedDataset
-        if options.dataset == "camvid":
-            dataset = prepare_camvid(root, sources_of(entry, dict(options.source))["archive"])
-        elif options.dataset == "bsds500":
-            archive = sources_of(entry, dict(options.source))["archive"]
-            checksums = expanded(options.checksums, "--checksums") if options.checksums else None
-            dataset = prepare_bsds500(root, archive, options.hierarchies, checksums)
-            options.allow_partial |= checksums is not None
-        elif options.dataset == "cocostuff":
-            dataset = prepare_cocostuff(root, options.labels, sources_of(entry, dict(options.source)))
-        else:
-            archives = [expanded(path, "--archives") for path in options.archives]
-            dataset = prepare_cityscapes(root, archives, entry["page"], entry["archives"])
-        return report(root, dataset, options.allow_partial)
+        with interruptible("run again to resume"):
+            return report(root, _prepare(options), options.allow_partial)
     except DatasetError as error:
         print(f"error: {error}", file=sys.stderr)
-        return ERROR_STATUS
     except OSError as error:  # a full disk, or a folder that cannot be written: the system's message
         print(f"error: {root}: {error}", file=sys.stderr)
-        return ERROR_STATUS
-    except KeyboardInterrupt:
-        print("interrupted; run again to resume", file=sys.stderr)
-        return INTERRUPTED_STATUS
+    return ERROR_STATUS
+
+
+def _prepare(options: argparse.Namespace) -> PairedDataset:
+    entry = yaml.safe_load(SOURCES_YAML.read_text(encoding="utf-8"))[options.dataset]
+    if options.dataset == "cityscapes":
+        return prepare_cityscapes(options.dir, options.archives, entry["page"], entry["archives"])
+    sources = sources_of(entry, dict(options.source))
+    if options.dataset == "camvid":
+        return prepare_camvid(options.dir, sources["archive"])
+    if options.dataset == "bsds500":
+        options.allow_partial |= options.checksums is not None
+        return prepare_bsds500(options.dir, sources["archive"], options.hierarchies, options.checksums)
+    return prepare_cocostuff(options.dir, options.labels, sources)
 
 
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the terminal cannot show is printed as its code
-        sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(main())
+    sys.exit(run_command(main))

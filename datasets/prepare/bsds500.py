@@ -55,11 +55,12 @@ def prepare_bsds500(root: Path, archive: Source, hierarchies: bool = False, chec
             announce(root, [archive])
         obtain(archive, path)
         unpack(select(path, _members(published), LIMITS), root)
+    if missing := [name for name in published if not (root / name).is_file()]:
+        raise DatasetError(
+            f"{root / missing[0]}: the file is missing, and not in {path.name} ({len(missing):,} of "
+            f"{len(published):,} files are missing); delete that archive and run again"
+        )
     for name, (size, sha256) in published.items():
-        if not (root / name).is_file():
-            raise DatasetError(
-                f"{root / name}: the file is missing, and not in {path.name}; delete that archive and run again"
-            )
         if (root / name).stat().st_size != size or sha256_of(root / name) != sha256:
             raise DatasetError(f"{root / name}: not the published file; delete it and run again")
     _check_counts(root, published)

@@ -13,10 +13,11 @@ from typing import Final
 
 from datasets.base import DatasetError
 from datasets.camvid import ARCHIVE_FOLDER, COUNTS, Camvid
-from datasets.prepare.download import Source, sha256_of
+from datasets.prepare.download import Source
 from datasets.prepare.extract import Limits, select, unpack
 from datasets.prepare.layout import check_sizes
 from datasets.prepare.sources import ARCHIVES, announce, obtain
+from diffseg.files import sha256_of
 
 CHECKSUMS: Final = Path(__file__).with_name("camvid.sha256")
 SPLITS: Final = "|".join(COUNTS)

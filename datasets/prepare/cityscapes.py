@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from datasets.base import DatasetError
-from datasets.cityscapes27 import IMAGE_SUFFIX, LABEL_SUFFIX, SPLIT, Cityscapes27
+from datasets.cityscapes27 import IMAGE_SUFFIX, INSTANCE_SUFFIX, LABEL_SUFFIX, SPLIT, Cityscapes27
 from datasets.prepare.extract import GB, Limits, select, unpack
 from datasets.prepare.layout import check_sizes
 
 # A further folder in front is allowed, as in mirrors' archives. Cities and ids hold no dot and no slash.
 MEMBERS: Final = re.compile(
     rf"(?:[^/]+/)?(leftImg8bit/{SPLIT}/[\w-]+/[\w-]+{re.escape(IMAGE_SUFFIX)}"
-    rf"|gtFine/{SPLIT}/[\w-]+/[\w-]+{re.escape(LABEL_SUFFIX)})"
+    rf"|gtFine/{SPLIT}/[\w-]+/[\w-]+(?:{re.escape(LABEL_SUFFIX)}|{re.escape(INSTANCE_SUFFIX)}))"
 )
 LIMITS: Final = Limits(file=20 * 10**6, total=4 * GB)  # 500 pictures of 6.3 MB at most, uncompressed
 
@@ -62,6 +62,7 @@ def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: M
 
 def _is_complete(dataset: Cityscapes27) -> bool:
     try:
+        dataset.check_instances()
         return len(dataset.listed) == dataset.official_count
     except DatasetError:
         return False

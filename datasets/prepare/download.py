@@ -6,7 +6,6 @@ usual library, pooch, would start a broken download of a gigabyte again from zer
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import re
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 from tqdm import tqdm
 
 from datasets.base import DatasetError
+from diffseg.files import sha256_of
 
 SCHEMES = ("http://", "https://", "file://")
 
@@ -80,12 +80,6 @@ class _Interrupted(Exception):
 
 class _Unreachable(_Interrupted):
     """No connection was made."""
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def difference(source: Source, path: Path, sha256: str) -> str | None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from datasets.base import DatasetError
-from datasets.prepare.download import Source, difference, download, sha256_of
+from datasets.prepare.download import Source, difference, download
 from datasets.prepare.extract import GB, require_space
+from diffseg.files import sha256_of
 
 ARCHIVES: Final = "archives"
 

@@ -2,48 +2,61 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+from torch import Tensor, from_numpy
 
-from diffseg.backbones.image import centre_crop, resize_labels
+from diffseg.backbones.image import centre_crop, nearest
+from diffseg.files import sha256_of
+from diffseg.image_files import PhotoError
+from diffseg.label_maps import read_label_map
 from diffseg.masks import height_width
 from diffseg.paths import expanded
-from diffseg.photos import BROKEN
+from diffseg.pictures import VOID
+from diffseg.remarks import Remark
 from diffseg.segmenters.base import Scene, UnusablePicture
-from diffseg.texts import counted, on_one_line
+from diffseg.texts import counted
 
 SUFFIXES = (".png", ".npy", ".PNG", ".NPY")
-# Modes with one value a pixel. A palette only colours the map for people; its indices are the labels.
-LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
 LARGEST_LABEL = np.iinfo(np.uint16).max
 ASPECT_TOLERANCE = 0.01
+
+USUAL_VOID, FEW_LABELS = 255, 30
+NO_PREDICTION = (
+    f"{USUAL_VOID} among numbers below {FEW_LABELS} counts as a segment; if it stands for no prediction, give "
+    f"segmenter.void=[{USUAL_VOID}]"
+)
+SQUARE = (
+    "the map is square and its picture is not: it is read as the centred square; if it shows the whole picture, resize "
+    "it to the picture's shape"
+)
 
 
 @dataclass(frozen=True)
 class LabelMapFiles:
     """Reads the label map of each picture from ``folder/ID.png``, else ``folder/ID.npy``.
 
-    A PNG has one channel of 8 or 16 bits, or a palette. An array is ``(h, w)``, integers or booleans. Labels are
+    A PNG has one channel of up to 16 bits, or a palette. An array is ``(h, w)``, integers or booleans. Labels are
     0..65535. A map may have any size. If its aspect ratio is within 1 % of the picture's, it covers the whole picture.
-    If it is square, it covers the centred square of the picture. It is cropped and resized like the ground truth.
+    If it is square, it covers the centred square of the picture; a protocol that scores whole pictures refuses it. It
+    is cropped and resized like the ground truth.
 
     Attributes:
         folder: folder of the label maps. The maps of ids with a slash lie in sub-folders.
+        void: numbers in the maps that stand for no segment. Their pixels get the label -1.
     """
 
     needs_attention: ClassVar[bool] = False
     common_labels: ClassVar[bool] = True
 
     folder: str | None = None
+    void: tuple[int, ...] = ()
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         """Raises ValueError if ``folder`` is not set or does not exist."""
@@ -93,28 +106,71 @@ class LabelMapFiles:
     def state(self, id: str) -> str:
         """sha256 (hex) of a picture's label map, or "" if it has none. A run evaluates a changed map again."""
         try:
-            path = self._path(id)
-            stat = path.stat()
+            return sha256_of(self._path(id))
         except (OSError, UnusablePicture):
             return ""
-        return _sha256(path, stat.st_size, stat.st_mtime_ns)
 
     def __call__(self, scene: Scene) -> Tensor:
-        """Labels ``(P, P)`` int64. Raises `UnusablePicture` if the file is missing, damaged or of another shape."""
-        if scene.id is None or scene.shape is None:
-            raise ValueError("scene: has no id or shape of the picture, so no file can be read")
-        path = self._path(scene.id)
-        labels = read_label_map(path)
-        (height, width), (map_height, map_width) = scene.shape, labels.shape
-        aspect, map_aspect = width / height, map_width / map_height
+        """Labels ``(height, width)`` int64, -1 where the map has a number of ``void``.
+
+        Raises:
+            UnusablePicture: the file is missing, damaged or of another shape.
+        """
+        return from_numpy(self.labels(scene)).to(scene.aggregated.device)
+
+    def labels(self, scene: Scene) -> NDArray[np.int64]:
+        """As the call, in NumPy."""
+        path, (height, width) = self._picture(scene)
+        labels = self._numbered(path)
+        map_height, map_width = labels.shape
+        aspect, map_aspect, frame = width / height, map_width / map_height, getattr(scene, "frame", "square")
         if abs(map_aspect - aspect) <= ASPECT_TOLERANCE * aspect:
-            labels = centre_crop(labels)
-        elif map_height != map_width:
+            labels = labels if frame == "whole" else centre_crop(labels)
+        elif frame == "whole" or map_height != map_width:
+            square = "" if frame == "whole" else ", or be square and show the centred square"
             raise UnusablePicture(
                 f"{path}: is {map_width} x {map_height} pixels; it must have the shape of the picture, "
-                f"{width} x {height}, at any scale, or be square and show the centred square"
+                f"{width} x {height}, at any scale{square}"
             )
-        return resize_labels(labels, height_width(scene.size)).to(scene.aggregated.device)
+        resized = nearest(labels, height_width(scene.size)).astype(np.int64)
+        if self.void:
+            resized[np.isin(resized, self.void)] = VOID
+        return resized
+
+    def remarks(self, scene: Scene) -> list[Remark]:
+        """What the user should know about the map of a picture that was segmented."""
+        path, (height, width) = self._picture(scene)
+        labels = self._numbered(path)
+        square = labels.shape[0] == labels.shape[1] and abs(width - height) > ASPECT_TOLERANCE * height
+        remarks = [Remark(SQUARE, f"{labels.shape[1]} x {labels.shape[0]} of {width} x {height}")] if square else []
+        if USUAL_VOID not in self.void and (labels == USUAL_VOID).any():
+            others = labels[labels != USUAL_VOID]
+            if others.size and others.max() < FEW_LABELS:
+                remarks.append(Remark(NO_PREDICTION))
+        return remarks
+
+    def _picture(self, scene: Scene) -> tuple[Path, tuple[int, int]]:
+        """File of a scene, and height and width of its picture."""
+        if scene.id is None or scene.shape is None:
+            raise ValueError("scene: has no id or shape of the picture, so no file can be read")
+        return self._path(scene.id), scene.shape
+
+    def _numbered(self, path: Path) -> NDArray[np.integer]:
+        """Decodes a map and checks the range of its numbers."""
+        try:
+            status = path.stat()
+            labels = _decoded(path, status.st_size, status.st_mtime_ns)
+        except (PhotoError, OSError) as error:
+            raise UnusablePicture(str(error)) from error
+        scored = labels[~np.isin(labels, self.void)] if self.void else labels
+        lowest, highest = (int(scored.min()), int(scored.max())) if scored.size else (0, 0)
+        if lowest < 0 or highest > LARGEST_LABEL:
+            wrong = lowest if lowest < 0 else highest
+            raise UnusablePicture(
+                f"{path}: labels must be 0..{LARGEST_LABEL}, got {wrong}; number the segments from 0, or name the "
+                f"number in segmenter.void=[{wrong}] if it stands for no segment"
+            )
+        return labels
 
     @property
     def _folder(self) -> Path:
@@ -128,39 +184,9 @@ class LabelMapFiles:
         raise UnusablePicture(f"{self._folder / id}.png: the label map is missing, and so is {id}.npy")
 
 
-def read_label_map(path: Path) -> NDArray[np.integer]:
-    """Decodes a label map to ``(h, w)`` integers 0..65535: the values as stored, or the indices of a palette.
-
-    Raises:
-        UnusablePicture: the file cannot be decoded, or holds no label map.
-    """
-    try:
-        if path.suffix.lower() == ".npy":
-            labels = np.load(path, allow_pickle=False)
-        else:
-            with Image.open(path) as image:
-                if image.mode not in LABEL_MODES:
-                    raise UnusablePicture(
-                        f"{path}: a label map has one channel of numbers, this picture has mode {image.mode}; write "
-                        "the labels, not their colours"
-                    )
-                labels = np.asarray(image)
-    except UnidentifiedImageError:
-        raise UnusablePicture(f"{path}: is not a picture; write it again") from None
-    except (OSError, *BROKEN) as error:
-        raise UnusablePicture(f"{path}: cannot be decoded ({on_one_line(error)}); write it again") from error
-    if not isinstance(labels, np.ndarray) or labels.ndim != 2 or not labels.size:
-        raise UnusablePicture(f"{path}: must hold an array (h, w), got shape {np.shape(labels)}")
-    if labels.dtype.kind not in "iub":
-        raise UnusablePicture(f"{path}: must hold integers, got {labels.dtype}; convert the labels")
-    lowest, highest = int(labels.min()), int(labels.max())
-    if lowest < 0 or highest > LARGEST_LABEL:
-        wrong = lowest if lowest < 0 else highest
-        raise UnusablePicture(f"{path}: labels must be 0..{LARGEST_LABEL}, got {wrong}; number the segments from 0")
+@lru_cache(maxsize=2)  # a run segments a picture, asks for remarks, and may do so in several rows
+def _decoded(path: Path, size: int, modified: int) -> NDArray[np.integer]:
+    """A label map. ``size`` and ``modified`` are part of the cache's key, so a changed file is read again."""
+    labels = read_label_map(path)
+    labels.setflags(write=False)
     return labels
-
-
-@cache  # called several times for each picture; a hash takes a hundred bytes
-def _sha256(path: Path, size: int, modified: int) -> str:
-    """Hash of a file. ``size`` and ``modified`` are part of the cache's key, so a changed file is read again."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

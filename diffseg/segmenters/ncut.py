@@ -7,7 +7,8 @@ this project's own rule. `diffseg.segmenters.diffcut` cuts features with the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+import itertools
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -53,53 +54,94 @@ def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
     Returns:
         ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
     """
-    labels = torch.zeros(len(affinity), dtype=torch.int64, device=affinity.device)
-    segments = 0
-    for _, parts in _recursion(affinity, tau):
-        if len(parts) == 1:
-            labels[parts[0]] = segments
-            segments += 1
-    return labels
+    return CutTree(affinity).labels(tau)
 
 
 def auto_threshold(affinity: Tensor) -> float:
-    """Finds the most stable threshold of `recursive_cut`: the middle of the widest range that gives the same segments.
+    """Finds the most stable threshold of `recursive_cut`, see `CutTree.stable_threshold`."""
+    return CutTree(affinity).stable_threshold()
 
-    Ranges begin at the first cut, so that there are at least two segments, and end at 1.
+
+@dataclass(eq=False)
+class _Part:
+    """Some nodes of a graph.
+
+    Attributes:
+        members: ``(m,)`` int64 numbers of the nodes.
+        highest: the largest value of the cuts that made this part; 0 for the whole graph.
+        value: value of the part's best cut, infinity for a single node; None: not computed yet.
+        halves: both sides of that cut; empty for a single node.
+    """
+
+    members: Tensor
+    highest: float = 0.0
+    value: float | None = None
+    halves: tuple[_Part, ...] = ()
+
+
+class CutTree:
+    """The recursive cuts of one graph. Each cut is computed when it is first needed, and once for all thresholds.
 
     Args:
         affinity: as in `recursive_cut`.
-
-    Returns:
-        The threshold; of two equally wide ranges, that of the lower. 1, which cuts nothing, if no cut has a value
-        below 1.
     """
-    cuts = {value for value, parts in _recursion(affinity, NO_STRUCTURE) if len(parts) == 2}
-    if not cuts:
-        return NO_STRUCTURE
-    ends = np.array([*sorted(cuts), NO_STRUCTURE])
-    widest = int(np.diff(ends).argmax())
-    return float(ends[widest : widest + 2].mean())
 
+    def __init__(self, affinity: Tensor) -> None:
+        self._affinity = affinity
+        self._whole = _Part(torch.arange(len(affinity), device=affinity.device))
 
-def _recursion(affinity: Tensor, tau: float) -> Iterator[tuple[float, list[Tensor]]]:
-    """The steps of `recursive_cut`, depth first.
+    def labels(self, tau: float) -> Tensor:
+        """Labels ``(n,)`` of `recursive_cut`."""
+        labels = torch.zeros_like(self._whole.members)
+        segments, pending = 0, [self._whole]
+        while pending:
+            part = pending.pop()
+            if self._cut(part) < tau:
+                pending += part.halves
+            else:
+                labels[part.members] = segments
+                segments += 1
+        return labels
 
-    Yields:
-        For a part that is cut: the largest value of this cut and those above it, and the nodes of both sides. For a
-        part that is not cut: the largest value of the cuts above it, and its nodes.
-    """
-    pending = [(0.0, torch.arange(len(affinity), device=affinity.device))]
-    while pending:
-        highest, members = pending.pop()
-        parts = [members]
-        if len(members) > 1:
-            part = affinity if len(members) == len(affinity) else affinity[members][:, members]
-            inside, value = bipartition(part)
-            if value < tau:
-                highest, parts = max(highest, value), [members[~inside], members[inside]]
-                pending += [(highest, half) for half in parts]
-        yield highest, parts
+    def stable_threshold(self) -> float:
+        """The middle of the widest range of thresholds that gives the same segments.
+
+        Ranges begin at the first cut, so that there are at least two segments, and end at 1. Parts are cut in the order
+        of `_Part.highest`: a part's cuts only change segments at thresholds above that. So the search ends as soon as
+        one range is as wide as all that is left below 1.
+
+        Returns:
+            The threshold; of two equally wide ranges, that of the lower. 1, which cuts nothing, if no cut has a value
+            below 1.
+        """
+        count = itertools.count()  # orders parts of equal value
+        parts = [(0.0, next(count), self._whole)]
+        values: list[float] = []  # heap of the thresholds above `last` at which segments change
+        last, widest, middle = NO_STRUCTURE, 0.0, NO_STRUCTURE
+        while parts and (last == NO_STRUCTURE or NO_STRUCTURE - last > widest):
+            part = heapq.heappop(parts)[2]
+            if (value := self._cut(part)) < NO_STRUCTURE:
+                changes = max(part.highest, value)
+                heapq.heappush(values, changes)
+                for half in part.halves:
+                    heapq.heappush(parts, (changes, next(count), half))
+            reached = parts[0][0] if parts else NO_STRUCTURE
+            while values and values[0] <= reached:
+                start, last = last, heapq.heappop(values)
+                if last - start > widest:
+                    widest, middle = last - start, (start + last) / 2
+        return (last + NO_STRUCTURE) / 2 if NO_STRUCTURE - last > widest else middle
+
+    def _cut(self, part: _Part) -> float:
+        """Cuts a part if that was not done before. Returns the value of the cut."""
+        if part.value is None:
+            members, part.value = part.members, float("inf")
+            if len(members) > 1:
+                whole = len(members) == len(self._affinity)
+                inside, part.value = bipartition(self._affinity if whole else self._affinity[members][:, members])
+                highest = max(part.highest, part.value)
+                part.halves = _Part(members[~inside], highest), _Part(members[inside], highest)
+        return part.value
 
 
 def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
@@ -193,5 +235,6 @@ class NCut(Refinable):
         steps = torch.linalg.matrix_power(walk, self.power)
         rows = F.normalize(steps, dim=1)
         graph = (steps + steps.T) / 2 if self.graph == "walk" else rows @ rows.T
-        tau = self.tau if self.threshold == "fixed" else auto_threshold(graph)
-        return to_pixels(walk, recursive_cut(graph, tau), scene.size, self.upsample)
+        cuts = CutTree(graph)
+        tau = self.tau if self.threshold == "fixed" else cuts.stable_threshold()
+        return to_pixels(walk, cuts.labels(tau), scene.size, self.upsample)

@@ -51,13 +51,14 @@ HIDDEN = frozenset({"kind", "name", "code", "reads_files"})
 
 def protocol_columns(protocols: Iterable[str]) -> list[str]:
     """Columns of ``summary.csv`` for the scores of protocols without classes that `SUMMARY` lacks."""
+    reported = list(dict.fromkeys(protocols))
     names = [
         name
-        for protocol in dict.fromkeys(protocols)
+        for protocol in reported
         for score in COLUMNS.get(protocol, ())
         for name in (f"{score}{end}" for end in ENDS)
     ]
-    names += [name for protocol in dict.fromkeys(protocols) for name in FURTHER.get(protocol, ())]
+    names += [name for protocol in reported for name in FURTHER.get(protocol, ())]
     return [name for name in names if name not in SUMMARY]
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from eval.squares import square_image, square_label
 from sklearn.cluster import DBSCAN, KMeans
 
 from datasets.photos import Photos
@@ -19,7 +18,9 @@ from diffseg.backbones import MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
 from diffseg.segmenters import density, lloyd
+from eval.config import Scoring
 from eval.matching import match
+from eval.truth import class_map, enter
 from experiments.bench.inputs import aggregated_attention, attention_maps, stable_diffusion
 from experiments.bench.measuring import NO_CUDA, Line, Settings, seconds
 
@@ -120,9 +121,9 @@ def picture(settings: Settings) -> list[Line]:
         def whole() -> None:
             for id in chosen:
                 loaded = data.load(id)
-                (maps,) = vit.attend(square_image(loaded, size)[None])
+                (maps,) = vit.attend(enter(loaded, "square", size)[None])
                 labels = segment(aggregate(maps.maps), 0.3, grid="even", size=size)
-                match(labels, square_label(loaded, size), len(data.classes))
+                match(labels, class_map(loaded, Scoring("square", size)), len(data.classes))
 
         inputs = [F.interpolate(torch.rand(1, 3, size, size), (side * patch,) * 2) for side in vit.spec.sides]
 
@@ -139,7 +140,7 @@ def picture(settings: Settings) -> list[Line]:
     if not torch.cuda.is_available():
         return [*lines, Line(name, "pictures/s", goal=PICTURES_A_SECOND, more_is_better=True, note=NO_CUDA)]
     model = stable_diffusion(StableDiffusion(dtype="float16"), "cuda")
-    batch = torch.stack([square_image(data.load(data.ids[n % len(data.ids)]), SIZE) for n in range(BATCH)])
+    batch = torch.stack([enter(data.load(data.ids[n % len(data.ids)]), "square", SIZE) for n in range(BATCH)])
 
     def labels_of_batch() -> None:
         for maps in model.attend(batch):

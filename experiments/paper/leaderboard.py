@@ -1,27 +1,23 @@
-"""The leaderboard: one table per data set, with results folders and published numbers.
+"""The leaderboard: one table per data set and frame, with results folders and published numbers.
 
 Scores of different scopes have different columns. A scope says how segments got their classes, see
-`experiments.paper.published.SCOPES`.
+`experiments.paper.published.SCOPES`. Rows of few images stand in a table of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from eval.results.reading import read_results
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from omegaconf import OmegaConf
 
-from eval.config import ConfigError, RunConfig, build
+from eval.config import RunConfig
 from eval.results.columns import ENDS
-from eval.results.markdown import fixed, pipe_table, with_interval
-from eval.storage.layout import CONFIG
-from experiments.paper.latex import latex_table
+from eval.results.latex import latex_table
+from eval.results.markdown import image_count, pipe_table, with_interval
 from experiments.paper.published import published_rows
-from experiments.paper.table import images_cell
+from experiments.plotting.shown import ShownRow
+from experiments.report.page import Cell, Column, Section, Table, render, score_cell
 
 GROUPS = {
     "image": ("matched in each image", "per image: "),
@@ -43,21 +39,24 @@ SCORES = {
     "covering": ("none", "covering"),
 }
 """Column -> its group and heading. Our rows also have ``*_low`` and ``*_high``, the ends of the 95 % interval."""
+SET_PROTOCOLS = ("dataset_all", "dataset")  # published rows match all classes, as dataset_all does
 MEASURED = {
     "image_acc": (("official", "present"), "acc"),
     "image_miou": (("official",), "miou"),
     "present_miou": (("present",), "miou"),
-    "dataset_acc": (("dataset",), "acc"),
-    "dataset_miou": (("dataset",), "miou"),
-    **{name: (("official", "present", "dataset"), name) for name in ("ari", "voi", "covering")},
+    "dataset_acc": (SET_PROTOCOLS, "acc"),
+    "dataset_miou": (SET_PROTOCOLS, "miou"),
+    **{name: (("official", "present", *SET_PROTOCOLS), name) for name in ("ari", "voi", "covering")},
 }
-"""Column -> its protocols and its column of ``summary.csv``. The first protocol that a run reports counts."""
-FILES = "files"  # conf/segmenter/files.yaml
+"""Column -> its protocols and its column of ``summary.csv``. The first protocol that a row reports counts."""
 LEADERBOARD_COLUMNS = (
-    *("dataset", "method", "backbone", "resolution", "results", "paper", "source"),
+    *("dataset", "frame", "method", "backbone", "resolution", "results", "paper", "source"),
     *("images", "official_images", "failed"),
     *(f"{name}{end}" for name in SCORES for end in ENDS),
 )
+SQUARE = "square"  # the frame of the published rows
+FEW_IMAGES = 100
+"""Fewer images than this, and fewer than the published evaluation has, are a small set."""
 RANKED_BY = ("image_miou", "present_miou", "dataset_miou", "named_miou")
 NOTES = (
     "In percent, VoI in bits. Our scores have the 95 % bootstrap interval over the images. Empty: not reported.",
@@ -67,25 +66,25 @@ NOTES = (
 )
 
 
-def leaderboard(folders: Sequence[Path]) -> pd.DataFrame:
-    """Collects the rows of results folders and the published rows of the same data sets.
+def leaderboard(rows: Sequence[ShownRow]) -> pd.DataFrame:
+    """Collects measured rows and the published rows of the same data sets.
 
     Args:
-        folders: results of runs or of sweeps (`eval.results.reading.read_results`); their data sets and protocols may
-            differ.
+        rows: rows of any data sets, frames and protocols.
 
     Returns:
         Columns `LEADERBOARD_COLUMNS`. ``results`` is the folder of our rows, empty for published ones; ``paper`` and
-        ``source`` are empty for ours. Data sets in the order of the folders, rows ordered as `NOTES` says.
-
-    Raises:
-        ResultsError: a folder has no results.
+        ``source`` are empty for ours. Data sets in the order of the rows, which are ordered as `NOTES` says.
     """
-    measured = pd.concat([_measured(folder) for folder in folders], ignore_index=True)
-    datasets = list(measured["dataset"].unique())
-    table = pd.concat([measured, *map(_published, datasets)], ignore_index=True)
-    order = sorted(table.index, key=lambda index: (datasets.index(table["dataset"][index]), *_rank(table.loc[index])))
-    return table.loc[order, list(LEADERBOARD_COLUMNS)].reset_index(drop=True)
+    ours = pd.DataFrame([_measured(row) for row in rows], columns=LEADERBOARD_COLUMNS)
+    places = list(dict.fromkeys(zip(ours["dataset"], ours["frame"], strict=True)))
+    published = [_published(dataset) for dataset, frame in places if frame == SQUARE]
+    table = _typed(pd.concat([ours, *(rows for rows in published if not rows.empty)], ignore_index=True))
+    order = sorted(
+        table.index,
+        key=lambda place: (places.index((table["dataset"][place], table["frame"][place])), *_rank(table.loc[place])),
+    )
+    return table.loc[order].reset_index(drop=True)
 
 
 def _rank(row: pd.Series) -> tuple[int, float]:
@@ -96,54 +95,49 @@ def _rank(row: pd.Series) -> tuple[int, float]:
     return len(RANKED_BY), 0.0
 
 
-def _measured(folder: Path) -> pd.DataFrame:
-    """Returns a row for each setting of a results folder."""
-    results = read_results(folder)
-    official = {job: _official_count(path) for job, path in results.folders.items()}
-    rows: list[dict[str, Any]] = []
-    for setting, protocols in results.summary.groupby("setting", sort=False):
-        one, scores = protocols.iloc[0], protocols.set_index("protocol")
-        row = {name: one[name] for name in ("dataset", "backbone", "images", "failed")}
-        row |= {"method": _method(str(setting), one), "resolution": one["size"], "results": str(folder)}
-        row["official_images"] = official[one["job"]]
-        for column, (known, name) in MEASURED.items():
-            reported = [protocol for protocol in known if protocol in scores.index]
-            if reported and name in scores:
-                row |= {f"{column}{end}": scores.loc[reported[0], f"{name}{end}"] for end in ENDS}
-        rows.append(row)
-    return _typed(pd.DataFrame(rows, columns=LEADERBOARD_COLUMNS))
+def _measured(row: ShownRow) -> dict[str, object]:
+    """A row of ours."""
+    line: dict[str, object] = {
+        "dataset": row.row.dataset_name,
+        "frame": row.row.frame,
+        "method": _method(row),
+        "backbone": row.text("backbone"),
+        "resolution": row.text("size"),
+        "results": str(row.run.folder),
+        "images": len(row.row.evaluated),
+        "official_images": row.row.official_count,
+        "failed": len(row.row.failed),
+    }
+    for column, (known, name) in MEASURED.items():
+        protocol = next((protocol for protocol in known if protocol in row.scores), None)
+        if protocol:
+            line |= zip((f"{column}{end}" for end in ENDS), row.estimate(protocol, name), strict=True)
+    return line
 
 
-def _method(setting: str, row: pd.Series) -> str:
+def _method(row: ShownRow) -> str:
     """Name of a method with its settings. Label maps of another program are named after their run or their folder."""
-    if setting == row["name"] == FILES and "folder" in row:
-        named = row["experiment"] != RunConfig.name
-        return f"{FILES}, {row['experiment'] if named else Path(row['folder']).name}"
-    return setting if setting.startswith(row["name"]) else f"{row['name']}, {setting}"
-
-
-def _official_count(folder: Path) -> int | None:
-    """Number of pictures in the published evaluation of a run's data set; None if unknown."""
-    path = folder / CONFIG
-    try:
-        return build(OmegaConf.load(path).dataset, "dataset").official_count if path.is_file() else None
-    except ConfigError:  # another version wrote the file, or a part that it names is not installed
-        return None
+    if not row.row.reads_files or row.name != row.text("segmenter"):
+        return row.name
+    experiment, folder = row.text("experiment"), row.text("folder")
+    return f"{row.name}, {experiment if experiment not in ('', row.row.name, RunConfig.name) else Path(folder).name}"
 
 
 def _published(dataset: str) -> pd.DataFrame:
+    """The published rows of a data set, each score in the columns of its scope."""
     rows = published_rows(dataset)
-    for metric in ("acc", "miou"):
-        for scope in ("image", "dataset", "named"):
-            rows[f"{scope}_{metric}"] = rows[metric].where(rows["scope"] == scope)
-    return _typed(rows.reindex(columns=LEADERBOARD_COLUMNS))
+    for scope in rows["scope"].unique():
+        own = rows["scope"] == scope
+        rows.loc[own, [f"{scope}_acc", f"{scope}_miou"]] = rows.loc[own, ["acc", "miou"]].to_numpy()
+    return rows.assign(results="", frame=SQUARE).reindex(columns=LEADERBOARD_COLUMNS)
 
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
-    texts = LEADERBOARD_COLUMNS[: LEADERBOARD_COLUMNS.index("images")]
-    counts = dict.fromkeys(("images", "official_images", "failed"), "Int64")
-    scores = dict.fromkeys(LEADERBOARD_COLUMNS[LEADERBOARD_COLUMNS.index("failed") + 1 :], float)
-    return rows.fillna(dict.fromkeys(texts, "")).astype({**dict.fromkeys(texts, str), **counts, **scores})
+    first = LEADERBOARD_COLUMNS.index("images")
+    texts, counts = LEADERBOARD_COLUMNS[:first], LEADERBOARD_COLUMNS[first : first + 3]
+    scores = dict.fromkeys(LEADERBOARD_COLUMNS[first + 3 :], float)
+    filled = rows.assign(**{name: rows[name].fillna("") for name in texts})
+    return filled.astype({**dict.fromkeys(texts, str), **dict.fromkeys(counts, "Int64"), **scores})
 
 
 def shown_columns(rows: pd.DataFrame) -> list[str]:
@@ -151,91 +145,108 @@ def shown_columns(rows: pd.DataFrame) -> list[str]:
     return [name for name in SCORES if rows[name].notna().any()]
 
 
-def cells(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """Heading -> texts of the rows of one data set. Of the scores, only the `shown_columns`."""
-    every = [row for _, row in rows.iterrows()]
-    scores = {
-        GROUPS[group][1] + heading: [_score(row, name) for row in every]
-        for name, (group, heading) in SCORES.items()
-        if name in shown_columns(rows)
-    }
-    return {
-        "method": list(rows["method"]),
-        "backbone": list(rows["backbone"]),
-        "px": list(rows["resolution"]),
-        **scores,
-        "images": [images_cell(row) for row in every],
-        "from": [row["results"] or f"{row['paper']} ({row['source']})" for row in every],
-    }
+def is_small(row: pd.Series) -> bool:
+    """True if a row of ours has so few images that it stands in a table of its own."""
+    official = row["official_images"] if pd.notna(row["official_images"]) else FEW_IMAGES + 1
+    return bool(row["results"] and row["images"] < min(FEW_IMAGES, official))
 
 
-def _score(row: pd.Series, name: str) -> str:
-    value, low, high = (row[f"{name}{end}"] for end in ENDS)
-    decimals = 2 if name == "voi" else 1
-    if pd.isna(value):
-        return ""
-    return fixed(value, decimals) if pd.isna(low) else with_interval(value, low, high, decimals=decimals)
-
-
-def _is_partial(row: pd.Series) -> bool:
+def is_partial(row: pd.Series) -> bool:
     """True if a row of ours has fewer images than the published evaluation."""
     return bool(pd.notna(row["official_images"]) and row["images"] < row["official_images"])
 
 
+def tables_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Heading -> rows: for each data set and frame those with enough images, then those of small sets.
+
+    Rows of a data set without other rows are not apart.
+    """
+    tables: dict[str, pd.DataFrame] = {}
+    for (dataset, frame), rows in table.groupby(["dataset", "frame"], sort=False):
+        heading = dataset if frame == SQUARE else f"{dataset}, {frame} frame"
+        small = rows.apply(is_small, axis=1)
+        if small.all():
+            tables[heading] = rows
+        else:
+            tables |= {heading: rows[~small]} | ({f"{heading}, small sets": rows[small]} if small.any() else {})
+    return tables
+
+
 def caveats(rows: pd.DataFrame) -> list[str]:
-    """A sentence that names the rows of a data set that are not comparable with the published ones, if any."""
-    published = rows["source"] != ""
-    partial = rows[[_is_partial(row) for _, row in rows.iterrows()]]
-    if not published.any() or partial.empty:
+    """A sentence that names the rows of a table that are not comparable with the published ones, if any."""
+    partial = rows[rows.apply(is_partial, axis=1)]
+    if not (rows["source"] != "").any() or partial.empty:
         return []
     names = ", ".join(dict.fromkeys(partial["method"]))
     return [f"Not comparable with the published numbers, because only a part of the images was evaluated: {names}."]
 
 
+def images_cell(row: pd.Series) -> str:
+    """Number of images of our row, such as ``13 of 2,175, 1 failed``; empty for a published row."""
+    official = row["official_images"]
+    if not row["results"]:
+        return ""
+    return image_count(row["images"], row["failed"], None if pd.isna(official) else official)
+
+
+def cells(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Heading -> texts of the rows of one table. Of the scores, only the `shown_columns`."""
+    lines = [row for _, row in rows.iterrows()]
+    columns = {"method": list(rows["method"]), "backbone": list(rows["backbone"]), "px": list(rows["resolution"])}
+    for name in shown_columns(rows):
+        group, heading = SCORES[name]
+        columns[GROUPS[group][1] + heading] = [_score(row, name) for row in lines]
+    columns["images"] = [images_cell(row) for row in lines]
+    columns["from"] = [row["results"] or f"{row['paper']} ({row['source']})" for row in lines]
+    return columns
+
+
+def _score(row: pd.Series, name: str) -> str:
+    if pd.isna(row[name]):
+        return ""
+    return with_interval(*(row[f"{name}{end}"] for end in ENDS), decimals=2 if name == "voi" else 1)
+
+
 def markdown_page(table: pd.DataFrame) -> str:
-    """The leaderboard as Markdown, one section per data set."""
+    """The leaderboard as Markdown, one section per table."""
     blocks = ["# Leaderboard\n", *(f"{note}\n" for note in NOTES)]
-    for dataset, rows in table.groupby("dataset", sort=False):
-        blocks += [f"## {dataset}\n", pipe_table(cells(rows)), *(f"{caveat}\n" for caveat in caveats(rows))]
+    for heading, rows in tables_of(table).items():
+        blocks += [f"## {heading}\n", pipe_table(cells(rows)), *(f"{caveat}\n" for caveat in caveats(rows))]
     return "\n".join(blocks)
 
 
 def latex_page(table: pd.DataFrame) -> str:
-    """The leaderboard as LaTeX, one table per data set, without the sources of published rows."""
+    """The leaderboard as LaTeX, without the sources of published rows."""
     tables = []
-    for dataset, rows in table.groupby("dataset", sort=False):
+    for heading, rows in tables_of(table).items():
         columns = cells(rows)
         columns["from"] = [row["results"] or row["paper"] for _, row in rows.iterrows()]
-        tables.append(latex_table(f"{dataset}. {' '.join(NOTES)}", columns, 0, caveats(rows), texts=2))
+        text = f"{heading}. {' '.join(NOTES)}"
+        tables.append(latex_table(text, columns, f"leaderboard-{heading}", notes=caveats(rows), texts=2))
     return "\n".join(tables)
 
 
 def html_page(table: pd.DataFrame) -> str:
     """The leaderboard as one HTML page that needs no other file and no network."""
-    folder = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    sections = []
-    for dataset, rows in table.groupby("dataset", sort=False):
-        shown = shown_columns(rows)
-        groups = {name: [column for column in shown if SCORES[column][0] == name] for name in GROUPS}
-        every = [
-            row.to_dict()
-            | {
-                "count": images_cell(row),
-                "partial": _is_partial(row),
-                "scores": {name: _score(row, name).split(" ", 1) for name in shown},
-            }
-            for _, row in rows.iterrows()
-        ]
-        sections.append(
-            {
-                "dataset": dataset,
-                "rows": every,
-                "groups": {GROUPS[name][0]: columns for name, columns in groups.items() if columns},
-                "caveats": caveats(rows),
-            }
-        )
-    headings = {name: heading for name, (_, heading) in SCORES.items()}
-    return environment.get_template("leaderboard.html").render(sections=sections, headings=headings, notes=NOTES)
+    notes = [*NOTES, "Shaded rows were measured with this project; the other rows are published."]
+    notes.append("Italics: only a part of the images was evaluated. Click a heading to sort.")
+    tables = [_html_table(heading, rows) for heading, rows in tables_of(table).items()]
+    return render("Leaderboard", [Section("Rows", notes, tables)])
+
+
+def _html_table(heading: str, rows: pd.DataFrame) -> Table:
+    shown = shown_columns(rows)
+    columns = [Column("method", number=False), Column("backbone", number=False), Column("px")]
+    columns += [Column(SCORES[name][1], GROUPS[SCORES[name][0]][0]) for name in shown]
+    columns += [Column("images"), Column("from", number=False)]
+    lines, marks = [], []
+    for _, row in rows.iterrows():
+        pixels = float(row["resolution"]) if row["resolution"].isdecimal() else None
+        ends = {name: [row[f"{name}{end}"] for end in ENDS] for name in shown}
+        scores = [score_cell(*own, decimals=2 if name == "voi" else 1) for name, own in ends.items()]
+        images = Cell(images_cell(row), None if pd.isna(row["images"]) else float(row["images"]))
+        source = Cell(row["results"] or row["paper"], small=row["source"])
+        first = [Cell(row["method"]), Cell(row["backbone"]), Cell(row["resolution"], pixels)]
+        lines.append([*first, *scores, images, source])
+        marks.append(("ours partial" if is_partial(row) else "ours") if row["results"] else "")
+    return Table(heading, columns, lines, marks, heading=heading, notes=caveats(rows))

@@ -1,20 +1,14 @@
-"""Backbone, time step and threshold of the paper's figures, and a hash of their inputs. Imports no torch."""
+"""Backbone, time step and threshold of the paper's figures. Imports no torch."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import dataclass, replace
 
 from diffseg import parts
 from diffseg.backbones import Backbone, tuned_values
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
-from diffseg.pictures import Pixels
 
-FIGURES = ("attention_maps", "aggregation_weights", "examples")
 BACKBONES = ("dinov2_small", "sd14")
 ANCHORS, ITERATIONS = 16, 3  # of the paper's benchmark (Table 3) and of Fig. 4
 FIG4_TIMESTEP, FIG4_TAU = 100, 1.0  # Section 4.2 of the paper
@@ -50,31 +44,6 @@ def setups(backbone: str, path: str | None, size: int | None) -> tuple[Setup, Se
         f"(the paper's figure: Stable Diffusion, t = {FIG4_TIMESTEP}, M = {ANCHORS}, N = {ITERATIONS}, τ = {FIG4_TAU})"
     )
     return Setup(spec, _tau(spec), title), Setup(spec, _tau(spec), f"{title}\n{paper}")
-
-
-def origin(photos: Mapping[str, Pixels], setups: tuple[Setup, Setup], where: tuple[float, float]) -> str:
-    """sha256 (hex) of everything that determines the paper's figures: photographs, weights, settings and code.
-
-    Args:
-        photos, setups, where: as in `experiments.paper.figures.draw`.
-
-    Raises:
-        WeightsError: the weights are missing or damaged.
-    """
-    root = Path(__file__).resolve().parents[2]
-    code = sorted((root / "diffseg").rglob("*.py"))
-    code += [root / "experiments" / name for name in ("paper/figures.py", "paper/setups.py", "plotting/drawing.py")]
-    digest = hashlib.sha256()
-    for name, photo in photos.items():
-        digest.update(f"{name} {photo.shape}".encode())
-        digest.update(photo.tobytes())
-    for setup in setups:
-        # Without the path: the same weights in another folder give the same figures.
-        keys = {key: value for key, value in asdict(cast(Any, setup.spec)).items() if key != "path"}
-        digest.update(f"{setup.spec.fingerprint} {keys} {setup.tau} {setup.title} {where}".encode())
-    for file in code:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _of_diffusion(spec: StableDiffusion, tau: float) -> Setup:

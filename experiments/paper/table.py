@@ -1,4 +1,4 @@
-"""Writes a table of the paper with our rows added: ``table.csv``, ``table.md`` and ``table.tex``."""
+"""Writes ``table.tex`` of a run: a table of the paper with our rows added, or our rows alone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from eval.protocols import needs_classes
 from eval.results.latex import latex_table
 from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval
+from eval.results.names import telling_names
 from eval.results.tables import summary
 from eval.runs import Row
 from eval.storage.files import write_text
+from eval.storage.layout import TABLE_TEX
 from experiments.paper.published import REQUIREMENTS, published_table
 from experiments.paper.seeds import key_without_seed
 
@@ -27,7 +30,9 @@ FAILED_SHOWN = 10
 
 
 def write_tex_table(folder: Path, published: str | None, results: Sequence[Row]) -> str:
-    """Writes ``table.tex``. Returns the paper's table with ours as Markdown; "" without published numbers.
+    """Writes ``table.tex``: the paper's table with our rows, or one table for each data set and frame.
+
+    Returns the paper's table with our rows as Markdown; "" without published numbers.
 
     Args:
         folder: an existing folder.
@@ -35,6 +40,7 @@ def write_tex_table(folder: Path, published: str | None, results: Sequence[Row])
         results: our rows, in order. Rows that differ only in the seed become one row.
     """
     if published is None:
+        write_text(folder / TABLE_TEX, "\n".join(_plain_tables(folder, results)))
         return ""
     table = paper_table(published, results, results[0].official_count)
     dataset = results[0].settings["dataset"]
@@ -48,18 +54,38 @@ def write_tex_table(folder: Path, published: str | None, results: Sequence[Row])
     caveats = coarse(table["images"].dropna())
     footnotes = [*_notes(table), *_shortcomings(table), *caveats, *_failures(results)]
     text = "\n".join([caption, "", pipe_table(cells), *(f"{note}\n" for note in footnotes)])
-    write_text(
-        folder / "table.tex", latex_table(caption, cells, published, int(table["images"].isna().sum()), footnotes)
-    )
+    above = int(table["images"].isna().sum())
+    write_text(folder / TABLE_TEX, latex_table(caption, cells, published, above, footnotes))
     return text
+
+
+def _plain_tables(folder: Path, rows: Sequence[Row]) -> list[str]:
+    """A LaTeX table for each data set and frame, without published numbers."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.dataset_name, row.frame), []).append(row)
+    tables = []
+    for (dataset, frame), group in groups.items():
+        overview = summary(group).set_index(["number", "protocol"])
+        cells: dict[str, list[str]] = {"method": telling_names(group)}
+        for protocol in dict.fromkeys(name for row in group for name in row.protocols if needs_classes(name)):
+            for score, heading in (("acc", "ACC"), ("miou", "mIoU")):
+                ends = [overview.reindex([(number, protocol)]).iloc[0] for number in range(len(group))]
+                cells[f"{heading} {protocol}"] = [
+                    with_interval(line[score], line[f"{score}_low"], line[f"{score}_high"]) for line in ends
+                ]
+        cells["images"] = [image_count(len(row.evaluated), len(row.failed), row.official_count) for row in group]
+        caption = f"{dataset} ({frame}), in %, with 95 % intervals over the images."
+        tables.append(latex_table(caption, cells, f"{folder.name}-{dataset}-{frame}"))
+    return tables
 
 
 def paper_table(published: str, results: Sequence[Row], official_count: int | None) -> pd.DataFrame:
     """A row for each method and resolution: first the published ones that were not run, then ours.
 
-    Columns `PAPER_COLUMNS`. Arguments as in `write_paper_table`. ``acc`` and ``miou`` are our scores in percent. If a
-    method has several seeds, they and the ends of their intervals are means over the seeds, ``*_deviation`` is the
-    standard deviation, and ``images`` is the smallest number of images.
+    Columns `PAPER_COLUMNS`. Arguments as in `write_tex_table`; ``official_count``: see `eval.runs.Row`. ``acc`` and
+    ``miou`` are our scores in percent. If a method has several seeds, they and the ends of their intervals are means
+    over the seeds, ``*_deviation`` is the standard deviation, and ``images`` is the smallest number of images.
     """
     prior = {(row["method"], row["resolution"]): row for row in published_table(published).to_dict("records")}
     ours = []
@@ -118,9 +144,11 @@ def _cells(table: pd.DataFrame) -> dict[str, list[str]]:
 
 def _score(row: pd.Series, metric: str) -> str:
     """``58.9 [57.9, 59.9]``; with several seeds ``58.9 ± 0.2 [57.9, 59.9]``."""
-    value, deviation = row[metric], row[f"{metric}_deviation"]
-    text = with_interval(value, row[f"{metric}_low"], row[f"{metric}_high"])
-    return text if pd.isna(deviation) else text.replace(" ", f" ± {fixed(deviation)} ", 1)
+    value, low, high, deviation = (row[f"{metric}{end}"] for end in ("", "_low", "_high", "_deviation"))
+    if pd.isna(deviation):
+        return with_interval(value, low, high)
+    ends = "" if pd.isna(low) else f" [{fixed(low)}, {fixed(high)}]"
+    return f"{fixed(value)} ± {fixed(deviation)}{ends}"
 
 
 def images_cell(row: pd.Series) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from diffseg.pictures import Pixels
+from diffseg.pictures import VOID, Pixels, colourise
 from eval.matching import match_present
+
+GREYS = (110, 165)
+"""Of the hatching of segments that are matched with no class."""
+STRIPE = 6  # pixels
 
 
 def channels_last(channels: NDArray[np.floating]) -> Pixels:
@@ -15,20 +19,28 @@ def channels_last(channels: NDArray[np.floating]) -> Pixels:
 
 
 def class_colours(
-    labels: NDArray[np.int64], table: NDArray[np.int64], background: int | None = None
+    labels: NDArray[np.integer], table: NDArray[np.int64], background: int | None = None
 ) -> NDArray[np.int64]:
     """Renumbers segments for `diffseg.pictures.colourise`: a matched segment gets the number of its class.
 
     Args:
-        labels: ``(P, P)``, segment of each pixel.
-        table: contingency table, from `eval.matching.contingency` for these labels.
+        labels: ``(h, w)``, segment of each pixel; negative: in no segment.
+        table: contingency table ``(n_classes, K)`` for these labels, a column for each number.
         background: class of the data set that may match many segments; None: no such class.
 
     Returns:
-        ``(P, P)``, matched as in protocol ``present``. Unmatched segments are numbered after the classes.
+        ``(h, w)``, matched as in protocol ``present``. Unmatched segments are numbered after the classes, pixels in no
+        segment are `VOID`.
     """
     classes = len(table)
-    number = np.arange(classes, classes + labels.max() + 1)
+    number = np.arange(classes, classes + max(labels.max(initial=0) + 1, table.shape[1]))
     matched, segments = match_present(table, background)
     number[segments] = matched
-    return number[labels]
+    return np.where(labels < 0, VOID, number[np.maximum(labels, 0)])
+
+
+def paint(numbers: NDArray[np.integer], classes: int) -> Pixels:
+    """Paints a map of `class_colours`, ``(h, w, 3)`` uint8: hatched grey where a segment is matched with no class."""
+    rows, columns = np.indices(numbers.shape)
+    hatching = np.where((rows + columns) // STRIPE % 2, *GREYS).astype(np.uint8)[..., None]
+    return np.where((numbers >= classes)[..., None], hatching, colourise(np.minimum(numbers, classes)))

@@ -1,4 +1,4 @@
-"""Building blocks of `experiments.plotting.plots`: figures, lines, rows of points, legends.
+"""Building blocks of `experiments.plotting.plots`: figures, lines, rows of points, heat maps, legends.
 
 Colour-blind readers can tell the colours apart (Okabe and Ito). Each line also has a different marker.
 """
@@ -6,20 +6,21 @@ Colour-blind readers can tell the colours apart (Okabe and Ito). Each line also 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import cycle
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from eval.results.comparisons import Estimate
+from experiments.plotting.shown import is_number, sorted_values
+
+Estimate = tuple[float, float, float]
+"""A value and the ends of its interval."""
+Lines = Mapping[str, Mapping[Hashable, Estimate]]
+"""Name of the line -> value on the axis -> point. A single line has the name ""."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
@@ -38,18 +39,14 @@ LABELS = {
     "min_samples": "neighbours of a core point",
 }
 PANEL, ROW, MARGIN, LETTER, LINE = 2.9, 0.22, 1.0, 0.07, 0.16  # inches
+CELL = 0.17  # inches
+FEWEST_CELLS = 12  # a smaller heat map has larger cells, so that its heading fits
 FONT = 8  # points
 CHARACTERS = 14  # of a title, per inch
 ALONG = 36  # characters that fit along a panel
 TICKS = 8  # more values than this on a scaled axis get matplotlib's ticks
 DODGE = 0.012  # distance between lines as a fraction of the axis, so that their intervals do not overlap
 APART = 0.5  # width of the points at one value, as a fraction of the distance between values that are not numbers
-NAME = 0.055  # height of a number beside a point, as a fraction of the axis
-BESIDE = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, -1), (-1, 1))  # places for the number, best first
-DECADE = 10
-
-Lines = Mapping[str, Mapping[str, Estimate]]
-"""Value of the line -> value on the axis -> point. A single line has the value ""."""
 
 
 def new_figure(panels: int, rows: Sequence[str] = ()) -> tuple[Figure, list[Axes]]:
@@ -75,11 +72,6 @@ def label_axes(axis: Axes, title: str = "", x: str = "", y: str = "") -> None:
     axis.set_ylabel(y, fontsize=FONT)
 
 
-def wrap_name(name: str) -> str:
-    """Breaks a long name into lines that fit along a square panel."""
-    return textwrap.fill(name, ALONG)
-
-
 def add_heading(figure: Figure, *parts: str) -> Figure:
     """Joins the non-empty parts by semicolons, writes them above a figure, and returns the figure."""
     lines = textwrap.wrap("; ".join(filter(None, parts)), int(CHARACTERS * figure.get_figwidth()))
@@ -88,133 +80,84 @@ def add_heading(figure: Figure, *parts: str) -> Figure:
     return figure
 
 
-def number_points(axis: Axes, points: ArrayLike, high: float, crowd: ArrayLike) -> None:
-    """Writes 1, 2, ... beside points, away from other points and other numbers.
-
-    Args:
-        axis: its x and y run from 0 to ``high``.
-        points: ``(n, 2)``, the points to number.
-        high: end of both axes.
-        crowd: ``(m, 2)``, all points in the plot.
-    """
-    apart = NAME * high
-    taken = [(np.asarray(crowd, dtype=float), 0.7 * apart)]  # points are smaller than numbers
-    written: list[NDArray[np.float64]] = []
-    for number, point in enumerate(np.asarray(points, dtype=float), 1):
-        places = point + 0.8 * apart * np.array(BESIDE)
-        room = np.array([min(_room(place, *each) for each in taken) for place in places])
-        room[(places > high).any(axis=1) | (places < 0).any(axis=1)] = -np.inf
-        best = int(np.argmax(np.minimum(room, 0)))  # the first with room, else the one with the most
-        written.append(places[best])
-        taken[1:] = [(np.array(written), apart)]
-        x, y = places[best]
-        axis.text(x, y, str(number), fontsize=FONT - 1, ha="center", va="center")
-
-
-def _room(place: NDArray[np.float64], others: NDArray[np.float64], apart: float) -> float:
-    """Distance from a place to the nearest other place, minus ``apart``."""
-    return float(np.abs(others - place).max(axis=1).min() - apart) if len(others) else np.inf
-
-
-def scale_counts(axis: Axes, which: Literal["x", "y"], values: ArrayLike) -> None:
-    """Makes an axis logarithmic if the largest count is more than `DECADE` times the smallest."""
-    known = np.asarray(values, dtype=float)
-    known = known[known > 0]
-    if len(known) and known.max() > DECADE * known.min():
-        axis.set(**{f"{which}scale": "log"})
-        scaled = axis.xaxis if which == "x" else axis.yaxis
-        scaled.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        scaled.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        scaled.set_minor_formatter(NullFormatter())
-
-
-def draw_lines(axis: Axes, lines: Lines) -> None:
-    """Plots a numeric setting as a line on a scaled axis, other values as evenly spaced points, with intervals."""
-    ticks = sorted_values(list(dict.fromkeys(x for points in lines.values() for x in points)))
-    numbers = pd.to_numeric(pd.Series(ticks), errors="coerce")
-    scaled = not numbers.isna().any()
-    position = dict(zip(ticks, numbers if scaled else range(len(ticks)), strict=True))
-    step = DODGE * ((max(position.values()) - min(position.values())) or 1) if scaled else APART / len(lines)
-    styles = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
-    for number, ((value, points), (colour, marker)) in enumerate(zip(lines.items(), styles, strict=False)):
-        x = [position[each] + (number - (len(lines) - 1) / 2) * step for each in sorted_values(list(points))]
-        mean, low, high = np.array([points[each] for each in sorted_values(list(points))]).T
-        axis.errorbar(
-            x, mean, bar_lengths(mean, low, high), label=value, color=colour, marker=marker, markersize=4,
-            linestyle="-" if scaled else "", linewidth=1.2, elinewidth=0.7, capsize=2,
-        )  # fmt: skip
-    if len(ticks) <= TICKS or not scaled:
-        slanted = not scaled and len(ticks) * max(map(len, ticks)) > ALONG
-        axis.set_xticks(list(position.values()), ticks, rotation=30 * slanted, ha="right" if slanted else "center")
-
-
-def add_legend(figure: Figure, axis: Axes, title: str, below: bool = False) -> None:
-    """Draws the legend of an axis beside the panels or below them."""
-    handles, labels = axis.get_legend_handles_labels()
-    place: Literal["outside lower center", "outside right center"]
-    place = "outside lower center" if below else "outside right center"
-    drawn = figure.legend(handles, labels, title=title, loc=place, fontsize=FONT, title_fontsize=FONT, frameon=False)
-    if not below:
-        _make_room(figure, drawn)
-
-
-def add_number_legend(figure: Figure, names: Sequence[str], title: str) -> None:
-    """Lists the names of the points that `number_points` numbered, if any, beside the panels."""
-    if not names:
-        return
-    handles = [Line2D([], [], linestyle="") for _ in names]
-    texts = [f"{number}  {name}" for number, name in enumerate(names, 1)]
-    drawn = figure.legend(
-        handles, texts, title=title, loc="outside right center", fontsize=FONT, title_fontsize=FONT, frameon=False,
-        handlelength=0, handletextpad=0,
-    )  # fmt: skip
-    _make_room(figure, drawn)
-
-
-def _make_room(figure: Figure, beside: Legend) -> None:
-    """Widens a figure by the width of a legend, so that the panels do not shrink."""
-    width = beside.get_window_extent().width / figure.dpi
-    figure.set_figwidth(figure.get_figwidth() + max(width - MARGIN, 0))
-
-
-def draw_rows(
-    axis: Axes, mean: ArrayLike, low: ArrayLike, high: ArrayLike, number: int = 0, name: str | None = None
-) -> None:
-    """Draws points with intervals, one per row from the top. ``number``: marker, colour and a small shift down."""
-    mean = np.asarray(mean, dtype=float)
-    axis.errorbar(
-        mean,
-        np.arange(len(mean)) + 0.25 * number,
-        xerr=bar_lengths(mean, low, high),
-        fmt=MARKERS[number],
-        label=name,
-        color=COLOURS[number],
-        markersize=4,
-        elinewidth=1,
-        capsize=2,
-    )
-
-
-def draw_points(
-    axis: Axes, x: pd.DataFrame, y: pd.DataFrame, score: str, number: int = 0, name: str = "", faint: float = 1
-) -> None:
-    """Draws points with intervals along both axes.
+def draw_lines(axis: Axes, lines: Lines, texts: Mapping[Hashable, str]) -> None:
+    """Plots a numeric setting as a line on a scaled axis, other values as evenly spaced points, with intervals.
 
     Args:
         axis: the panel.
-        x, y: one row per point, with the columns ``SCORE``, ``SCORE_low`` and ``SCORE_high``.
-        score: name of the column.
-        number: index of the colour and the marker.
-        name: text in the legend.
-        faint: opacity of the intervals.
+        lines: the points.
+        texts: value on the axis -> text.
     """
-    x_ends, y_ends = (bar_lengths(*(each[f"{score}{end}"] for end in ("", "_low", "_high"))) for each in (x, y))
-    drawn = axis.errorbar(
-        x[score], y[score], y_ends, x_ends, MARKERS[number], color=COLOURS[number], elinewidth=0.5, markersize=4,
-        label=name,
-    )  # fmt: skip
-    for bars in drawn.lines[2]:
-        bars.set_alpha(faint)
+    values = sorted_values(value for points in lines.values() for value in points)
+    scaled = all(map(is_number, values))
+    position = {value: float(value) if scaled else place for place, value in enumerate(values)}  # type: ignore[arg-type]
+    step = DODGE * ((max(position.values()) - min(position.values())) or 1) if scaled else APART / len(lines)
+    styles = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
+    for number, ((name, points), (colour, marker)) in enumerate(zip(lines.items(), styles, strict=False)):
+        order = [value for value in values if value in points]
+        shift = (number - (len(lines) - 1) / 2) * step
+        mean, low, high = np.array([points[value] for value in order]).T
+        axis.errorbar(
+            [position[value] + shift for value in order],
+            mean,
+            bar_lengths(mean, low, high),
+            label=name,
+            color=colour,
+            marker=marker,
+            markersize=4,
+            linestyle="-" if scaled else "",
+            linewidth=1.2,
+            elinewidth=0.7,
+            capsize=2,
+        )
+    if len(values) <= TICKS or not scaled:
+        ticks = [texts[value] for value in values]
+        slanted = not scaled and len(ticks) * max(map(len, ticks)) > ALONG
+        turned = {"rotation": 30, "ha": "right"} if slanted else {}
+        axis.set_xticks(list(position.values()), ticks, **turned)
+
+
+def add_legend(figure: Figure, axis: Axes, title: str) -> None:
+    """Draws the legend of an axis beside the panels, and widens the figure by it."""
+    place: Literal["outside right center"] = "outside right center"
+    handles, labels = axis.get_legend_handles_labels()
+    drawn = figure.legend(handles, labels, title=title, loc=place, fontsize=FONT, title_fontsize=FONT, frameon=False)
+    width = drawn.get_window_extent().width / figure.dpi
+    figure.set_figwidth(figure.get_figwidth() + max(width - MARGIN, 0))
+
+
+def draw_rows(axis: Axes, estimates: Sequence[Estimate]) -> None:
+    """Draws points with intervals, one per row from the top."""
+    mean, low, high = np.array(estimates, dtype=float).reshape(-1, 3).T
+    places, bars = np.arange(len(mean)), bar_lengths(mean, low, high)
+    axis.errorbar(mean, places, xerr=bars, fmt="o", color=COLOURS[0], markersize=4, elinewidth=1, capsize=2)
+
+
+def draw_cells(
+    panels: Mapping[str, NDArray[np.float64]], rows: Sequence[str], columns: Mapping[str, Sequence[str]], unit: str
+) -> Figure:
+    """Draws heat maps side by side, from 0 to 100.
+
+    Args:
+        panels: title -> ``(rows, columns)`` numbers; NaN stays white.
+        rows: names of the rows of all panels.
+        columns: title -> names of the columns.
+        unit: label of the colour bar.
+    """
+    widest = max(max(table.shape) for table in panels.values())
+    cell = CELL * max(1, FEWEST_CELLS / widest)
+    names = LETTER * max(len(name) for texts in (rows, *columns.values()) for name in texts)
+    width = sum(cell * max(table.shape[1], 3) + names for table in panels.values()) + MARGIN
+    figure = Figure((width, cell * len(rows) + names + MARGIN), layout="compressed")
+    for axis, (title, table) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        drawn = axis.imshow(table, cmap="Blues", vmin=0, vmax=100, interpolation="nearest", aspect="auto")
+        axis.set_xticks(range(len(columns[title])), columns[title], rotation=90, fontsize=FONT - 1)
+        axis.set_yticks(range(len(rows)), rows, fontsize=FONT - 1)
+        axis.set_title(title, fontsize=FONT + 1)
+    bar = figure.colorbar(drawn, ax=figure.axes, shrink=0.6)
+    bar.ax.tick_params(labelsize=FONT)
+    bar.set_label(unit, fontsize=FONT)
+    return figure
 
 
 def bar_lengths(mean: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
@@ -224,9 +167,3 @@ def bar_lengths(mean: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.
     """
     mean, low, high = (np.asarray(values, dtype=float) for values in (mean, low, high))
     return np.maximum([mean - low, high - mean], 0)
-
-
-def sorted_values(values: Sequence[str]) -> list[str]:
-    """Sorts the values if all are numbers; else keeps their order."""
-    numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce")
-    return list(values) if numbers.isna().any() else [values[index] for index in np.argsort(numbers, kind="stable")]

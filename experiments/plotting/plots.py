@@ -1,283 +1,280 @@
-"""Plots of results (`eval.results.reading`): scores against parameters, methods side by side, images, classes.
+"""Plots of rows (`experiments.plotting.shown`): scores against settings, methods side by side, classes.
 
 Scores are those of the tables: in percent, of the pixels of all images together, with 95 % bootstrap intervals over the
-images. Only `images` shows the scores of each image. The title says which settings are shown or compared, and by which
-score they were chosen (`experiments.plotting.selection.criterion`). If a point is a mean over settings, the title says
-so, and the ends of its interval are means, too. Every function returns a new figure, and needs neither pyplot nor a
-display.
+images. If a point is a mean over rows, the heading says over which settings, and the ends of its interval are means,
+too. Every function takes rows of one data set and frame, returns a new figure, and needs neither pyplot nor a display.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
-from eval.results.reading import Results
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from eval.protocols import PROTOCOLS
-from eval.results.comparisons import change, counts_by_image, mean_interval
+from eval.matching import Counts
+from eval.metrics import bootstrap_mean, iou
+from eval.protocols import PROTOCOLS, ProtocolName
 from eval.results.tables import PERCENT
-from experiments.plotting import curves
+from eval.scores import confusion_matrix
+from experiments.compare.comparing import differences
 from experiments.plotting.drawing import (
     COLOURS,
     FONT,
     GREY,
     LABELS,
-    MARKERS,
+    Estimate,
+    Lines,
     add_heading,
     add_legend,
-    add_number_legend,
+    draw_cells,
     draw_lines,
-    draw_points,
     draw_rows,
     label_axes,
     new_figure,
-    number_points,
-    scale_counts,
-    sorted_values,
-    wrap_name,
 )
-from experiments.plotting.selection import (
+from experiments.plotting.shown import (
     INTERVALS,
-    MOST_ROWS,
-    best,
-    by_image,
-    check_settings,
+    SEED,
+    PlotError,
+    ShownRow,
+    comparable,
     criterion,
     describe_data,
-    distinguishing_column,
-    reported_protocols,
-    rows_of_one_protocol,
+    most,
+    protocols_of,
     seeds_together,
-    shown_settings,
+    sorted_values,
+    swept,
 )
 
-OUTLIERS = 6
-ROUND = 20  # percent: the axes of the scatter plots end at a multiple of this
+AGREEMENT = {"ari": "adjusted Rand index (%)", "voi": "variation of information (bits)", "covering": "covering (%)"}
+NO_CLASS = "(none)"
+Panel = tuple[str, ProtocolName, str]
+"""Title, protocol and score of a panel."""
 
 
-def scores(results: Results, parameter: str, line: str | None = None) -> Figure:
-    """Plots ACC and mIoU against a parameter.
-
-    Args:
-        results: results of one data set.
-        parameter: column of the summary, see `eval.results.columns.setting_columns`.
-        line: another parameter, or ``name`` (the method), whose values become separate lines. "": a single line. None:
-            the method, or else the next parameter that varies. Points are means over all other parameters.
+def scores(rows: Sequence[ShownRow], setting: str) -> Figure:
+    """Plots ACC and mIoU against a setting; the lines are the methods, or else the next setting that varies.
 
     Raises:
-        ResultsError: the parameter has fewer than two values.
+        PlotError: the setting has fewer than two values.
     """
-    line = curves.default_line(results.summary, parameter) if line is None else line
-    panels = _score_panels(results.summary)
+    panels = _score_panels(rows)
     figure, axes = new_figure(len(panels))
     for axis, (title, protocol, metric) in zip(axes, panels, strict=True):
-        rows = results.summary[results.summary["protocol"] == protocol]
-        draw_lines(axis, curves.points_by_line(rows, parameter, line, partial(curves.mean_score, metric)))
-        label_axes(axis, title, LABELS.get(parameter, parameter), "%")
-    if line:
-        add_legend(figure, axes[0], LABELS.get(line, line))
-    return add_heading(
-        figure, describe_data(results), INTERVALS, curves.averaging_note(results.summary, parameter, line)
-    )
+        _draw_lines(axis, rows, setting, lambda points, at=(protocol, metric): _mean_estimate(points, *at))
+        label_axes(axis, title, LABELS.get(setting, setting), "%")
+    return _finish_lines(figure, rows, setting, INTERVALS)
 
 
-def segments(results: Results, parameter: str, line: str | None = None) -> Figure:
-    """Plots segments per image against a parameter; dashed: classes per image. Arguments as in `scores`."""
-    line = curves.default_line(results.summary, parameter) if line is None else line
+def segments(rows: Sequence[ShownRow], setting: str) -> Figure:
+    """Plots segments per image against a setting; dashed: classes per image. See `scores`."""
     figure, (axis,) = new_figure(1)
-    rows = rows_of_one_protocol(results.per_image)
-    classes = rows_of_one_protocol(results.per_class).groupby("setting")["images"].sum()
-    images = rows_of_one_protocol(results.summary).set_index("setting")["images"]
-    truth = (classes / images)[images.idxmax()]  # of the setting with the fewest failures
-    axis.axhline(truth, color=GREY, linestyle="--", zorder=0)
-    draw_lines(
-        axis,
-        curves.points_by_line(
-            rows, parameter, line, lambda group: mean_interval(group.groupby("image")["segments"].mean())
-        ),
-    )
-    scale_counts(axis, "y", rows.groupby("setting")["segments"].mean())
-    label_axes(axis, "", LABELS.get(parameter, parameter), "segments per image")
-    if line:
-        add_legend(figure, axis, LABELS.get(line, line))
-    dashed = "dashed: classes per image in the ground truth"
-    return add_heading(
-        figure, describe_data(results), INTERVALS, dashed, curves.averaging_note(results.summary, parameter, line)
-    )
+    most_images = max(rows, key=lambda row: len(row.row.evaluated))
+    truth = [int((table.dense().sum(axis=1) > 0).sum()) for table in most_images.row.tables()]
+    if truth:
+        axis.axhline(float(np.mean(truth)), color=GREY, linestyle="--", zorder=0)
+    _draw_lines(axis, rows, setting, _mean_segments)
+    axis.set_ylim(bottom=0)
+    label_axes(axis, "", LABELS.get(setting, setting), "segments per image")
+    return _finish_lines(figure, rows, setting, INTERVALS, "dashed: classes per image in the ground truth")
 
 
-def methods(results: Results) -> Figure:
-    """Plots every setting with its intervals, averaged over the seeds; hollow: the published scores.
-
-    If there are more than `MOST_ROWS` settings, only the best by mIoU are shown.
-    """
-    summary = seeds_together(results.summary)
-    shown, title = shown_settings(summary)
-    panels = _score_panels(summary)
-    figure, axes = new_figure(len(panels), shown)
-    for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
-        lines = summary[summary["protocol"] == protocol].set_index("setting").loc[shown]
-        draw_rows(axis, lines[metric], lines[f"{metric}_low"], lines[f"{metric}_high"])
+def methods(rows: Sequence[ShownRow]) -> Figure:
+    """Plots the scores of every row with their intervals, averaged over the seeds; hollow: published scores."""
+    shown, note = most(seeds_together(rows))
+    panels: list[Panel] = _score_panels(rows)
+    panels += [(title, protocols_of(rows)[0], metric) for metric, title in AGREEMENT.items()]
+    figure, axes = new_figure(len(panels), [row.name for row in shown])
+    for axis, (title, protocol, metric) in zip(axes, panels, strict=True):
+        draw_rows(axis, [row.estimate(protocol, metric) for row in shown])
+        published = [row.score("official", f"published_{metric}") for row in shown]
         if protocol == "official":
-            axis.plot(lines[f"published_{metric}"], range(len(lines)), "D", color=COLOURS[1], fillstyle="none")
-        label_axes(axis, panel, "%")
-    hollow = "hollow: published" if summary["published_acc"].notna().any() else ""
-    return add_heading(figure, describe_data(results), INTERVALS, title, hollow)
+            axis.plot(published, range(len(shown)), "D", color=COLOURS[1], fillstyle="none")
+        label_axes(axis, title, "" if metric in AGREEMENT else "%")
+    known = any(row.score("official", "published_acc") > 0 for row in shown)
+    return add_heading(figure, describe_data(rows), INTERVALS, note, "hollow: published" if known else "")
 
 
-def paired(results: Results, reference: str) -> Figure:
-    """Plots the difference between the scores of each setting and those of a reference.
-
-    Differences have paired 95 % bootstrap intervals (`eval.results.comparisons.change`): both settings are scored on
-    the same resamples, so the difficulty of an image cancels out. If the interval contains 0, the difference may be
-    chance. Images on which either setting failed are left out. If there are more than `MOST_ROWS` settings, only the
-    best by mIoU are shown.
-
-    Raises:
-        ResultsError: the results do not have the reference.
-    """
-    check_settings(results.summary, [reference])
-    shown, title = shown_settings(results.summary[results.summary["setting"] != reference])
-    panels = _score_panels(results.summary)
-    counts = {
-        (protocol, setting): counts_by_image(results.per_image, protocol, setting)
-        for protocol in reported_protocols(results.summary)
-        for setting in (reference, *shown)
-    }
-    changes = {
-        protocol: [change(counts[protocol, reference], counts[protocol, setting]) for setting in shown]
-        for protocol in reported_protocols(results.summary)
-    }
-    figure, axes = new_figure(len(panels), shown)
-    for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
-        axis.axvline(0, color="black", linewidth=0.8)
-        draw_rows(axis, *np.array([each[metric] for each in changes[protocol]]).T)
-        label_axes(axis, panel, "change (points)")
-    why = f", the best by {criterion(results.summary)}" if reference == best(results.summary) else ""
-    return add_heading(figure, describe_data(results), f"change from {reference}{why}", f"paired {INTERVALS}", title)
-
-
-def images(results: Results, first: str, second: str, chosen: str = "") -> Figure:
-    """Plots ACC and mIoU of each image under two settings, one against the other.
-
-    The images with the largest difference of mIoU are numbered. The mean of these scores over the images is not a score
-    of the tables (see `paired`).
+def paired(rows: Sequence[ShownRow], reference: ShownRow | None = None) -> Figure:
+    """Plots the paired differences of ACC and mIoU from one row, on the pictures of both.
 
     Args:
-        results: results of one data set.
-        first, second: settings.
-        chosen: a text for the heading that says how the settings were chosen, see
-            `experiments.plotting.selection.contrast`.
+        rows: the rows.
+        reference: the row with which the others are compared; None: the first row of the same method, as in an audit.
+
+    Raises:
+        PlotError: there is no row to compare.
     """
-    panels = _score_panels(results.summary)
-    tables = {
-        title: by_image(results.per_image, protocol, metric)[[first, second]].dropna()
-        for title, protocol, metric in panels
-    }
-    last = tables[panels[-1][0]]
-    furthest = (last[second] - last[first]).sort_values(key=abs, ascending=False, kind="stable")[:OUTLIERS]
-    figure, axes = new_figure(len(panels))
-    for axis, (title, table) in zip(axes, tables.items(), strict=True):
-        end = min(PERCENT, ROUND * (1 + table.to_numpy().max(initial=0) // ROUND))
-        axis.axline((0, 0), slope=1, color=GREY, zorder=0)
-        clip = table.empty  # matplotlib's layout fails on an empty line without clipping
-        axis.plot(table[first], table[second], "o", color=COLOURS[0], markersize=4, alpha=0.6, clip_on=clip)
-        number_points(axis, table.loc[furthest.index], end, table)
-        label_axes(axis, f"{title} of each image", wrap_name(f"{first} (%)"))
-        axis.set(xlim=(0, end), ylim=(0, end), aspect="equal")
-        ticks = np.arange(0, end + 1, ROUND if end > 2 * ROUND else ROUND / 2)
-        axis.set(xticks=ticks, yticks=ticks)
-    axes[0].set_ylabel(wrap_name(f"{second} (%)"), fontsize=FONT)
-    add_number_legend(figure, list(furthest.index), "image")
-    numbered = f"numbered: the {len(furthest)} furthest apart by {criterion(results.summary)}"
-    return add_heading(figure, describe_data(results), "each point an image", chosen, numbered)
-
-
-def classes(results: Results, first: str, second: str, chosen: str = "") -> Figure:
-    """Plots IoU of each class under two settings, ordered by the change. Arguments as in `images`."""
-    rows = results.per_class[results.per_class["images"] > 0]
-    counts = rows_of_one_protocol(rows).groupby("class")["images"].first()
-    names = reported_protocols(rows)
-    tables = {
-        (protocol, setting): rows[(rows["protocol"] == protocol) & (rows["setting"] == setting)].set_index("class")
-        for protocol in names
-        for setting in (first, second)
-    }
-    change = tables[names[-1], second]["iou"] - tables[names[-1], first]["iou"]
-    order = list(change.sort_values(ascending=False).index)
-    figure, axes = new_figure(len(names), [f"{name} ({counts[name]})" for name in order])
-    for axis, protocol in zip(axes, names, strict=True):
-        for number, setting in enumerate((first, second)):
-            table = tables[protocol, setting].loc[order]
-            draw_rows(axis, table["iou"], table["iou_low"], table["iou_high"], number, setting)
-        label_axes(axis, f"IoU {protocol}", "IoU (%)")
-    add_legend(figure, axes[0], "", below=True)
-    return add_heading(
-        figure,
-        describe_data(results),
-        chosen,
-        INTERVALS,
-        "in brackets: images that have the class; ordered by the change",
-    )
-
-
-def protocols(results: Results) -> Figure:
-    """Plots mIoU ``official`` against mIoU ``present`` of each setting, and their gap against segments per image.
-
-    If there are few settings, each has a different colour. Otherwise the colour shows the method, or else a parameter.
-    """
-    columns = ["miou", "miou_low", "miou_high", "segments"]
-    order = results.summary["setting"].unique()
-    table = results.summary.pivot(index="setting", columns="protocol", values=columns).loc[order].dropna()
-    by = distinguishing_column(results.summary, min(len(COLOURS), len(MARKERS)))
-    rows = results.summary.drop_duplicates("setting").set_index("setting", drop=False).loc[table.index]
-    groups = {name: table[rows[by] == name] for name in sorted_values(list(rows[by].unique()))} if by else {"": table}
-    figure, (left, right) = new_figure(2)
-    middle = table["miou"].mean().mean()
-    left.axline((middle, middle), slope=1, color=GREY, zorder=0)
-    faint = min(1, MOST_ROWS / max(len(table), 1))  # many bars would hide the points
-    for number, (name, group) in enumerate(groups.items()):
-        x, y = (group.xs(protocol, axis=1, level="protocol") for protocol in PROTOCOLS)
-        draw_points(left, x, y, "miou", number, name, faint)
-        right.plot(x["segments"], y["miou"] - x["miou"], MARKERS[number], color=COLOURS[number], markersize=4)
-    label_axes(left, "", "mIoU official (%)", "mIoU present (%)")
-    right.set_ylim(bottom=0)
-    scale_counts(right, "x", table["segments", PROTOCOLS[0]])
-    label_axes(right, "", "segments per image", "mIoU present - official (points)")
-    if by:
-        add_legend(figure, left, LABELS.get(by, by))
-    return add_heading(figure, describe_data(results), INTERVALS, "each point a setting")
-
-
-def audit(results: Results) -> Figure:
-    """Plots how much each choice of the protocol changes the scores of its method, from ``audit.csv``."""
-    table = results.audit[results.audit["choice"] != ""]
-    several = table["job"].nunique() > 1
-    names = table["method"] + ", " + table["choice"] + (" (" + table["job"] + ")" if several else "")
-    order = list(names.unique())
-    panels = _score_panels(table)
-    figure, axes = new_figure(len(panels), order)
-    for axis, (panel, protocol, metric) in zip(axes, panels, strict=True):
-        chosen = table["protocol"] == protocol
-        lines = table[chosen].set_axis(names[chosen]).reindex(order)
+    first: dict[str, ShownRow] = {}
+    for row in rows:
+        first.setdefault(row.row.name, row)
+    shown, note = most([row for row in rows if row is not (reference or first[row.row.name])])
+    if not shown:
+        raise PlotError("there is no second row to compare")
+    panels = _score_panels(rows)
+    changes = [differences(row.row, (reference or first[row.row.name]).row) for row in shown]
+    figure, axes = new_figure(len(panels), [row.name for row in shown])
+    for axis, (title, protocol, metric) in zip(axes, panels, strict=True):
         axis.axvline(0, color="black", linewidth=0.8)
-        draw_rows(axis, *(lines[f"{metric}_change{end}"] for end in ("", "_low", "_high")))
-        label_axes(axis, panel, "change (points)")
-    return add_heading(
-        figure, describe_data(results), INTERVALS, "change from the first row of the method, on the same images"
-    )
+        points = [change.get((protocol, metric)) for change in changes]
+        draw_rows(axis, [(each.difference, each.low, each.high) if each else (np.nan,) * 3 for each in points])
+        label_axes(axis, title, "difference (points)")
+    compared = f"difference from {reference.name if reference else 'the first row of the method'}, on the same images"
+    return add_heading(figure, describe_data(rows), INTERVALS, compared, note)
 
 
-def _score_panels(table: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Title, protocol and metric of each panel. Protocols that match within each image share one panel of ACC."""
-    names = reported_protocols(table)
+def classes(rows: Sequence[ShownRow], setting: str | None = None) -> Figure:
+    """Draws accuracy and IoU of each class as heat maps, a column for each row, averaged over the seeds.
+
+    Args:
+        rows: the rows.
+        setting: columns for its values instead, with means over the other settings.
+    """
+    protocol = protocols_of(rows)[-1]
+    note = ""
+    if setting:
+        own = comparable(rows, setting)
+        values = sorted_values(row.settings[setting] for row in own)
+        groups = {
+            _text(own, setting, value): [row for row in own if row.settings[setting] == value] for value in values
+        }
+        note = _averaging_note(rows, setting, None)
+    else:
+        shown, note = most(seeds_together(rows))
+        groups = {row.name: list(row.seeds) or [row] for row in shown}
+    totals = [[class_counts(row, protocol) for row in group] for group in groups.values()]
+    present = np.flatnonzero(sum(total.tp + total.fn for group in totals for total in group))
+    tables = {
+        f"accuracy {protocol}": [np.mean([class_accuracy(total) for total in group], axis=0) for group in totals],
+        f"IoU {protocol}": [np.mean([iou(total) for total in group], axis=0) for group in totals],
+    }
+    panels = {title: PERCENT * np.array(columns).T[present] for title, columns in tables.items()}
+    names = [rows[0].row.classes[label] for label in present]
+    figure = draw_cells(panels, names, {title: list(groups) for title in panels}, "%")
+    if setting:
+        for axis in figure.axes[:-1]:
+            axis.set_xlabel(LABELS.get(setting, setting), fontsize=FONT)
+    return add_heading(figure, describe_data(rows), "accuracy: share of the class's pixels that are right", note)
+
+
+def class_counts(row: ShownRow, protocol: ProtocolName) -> Counts:
+    """Counts of all images of a row."""
+    return sum(row.row.counts(protocol), Counts.zeros(len(row.row.classes)))
+
+
+def class_accuracy(total: Counts) -> NDArray[np.float64]:
+    """Share of the pixels of each class that are right (recall), ``(classes,)`` in [0, 1]; NaN without pixels."""
+    pixels = total.tp + total.fn
+    return np.divide(total.tp, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
+
+
+def confusion(row: ShownRow, note: str = "") -> Figure:
+    """Draws the confusion matrix of a row for each protocol: true class, and class of the segment, in % of the row.
+
+    Args:
+        row: a row with evaluated images.
+        note: says why this row is shown.
+    """
+    own = row.row
+    matrices = {
+        name: confusion_matrix(own.tables(), name, own.background, own.reads_files) for name in protocols_of([row])
+    }
+    present = np.flatnonzero(sum(matrices.values()).any(axis=1))
+    names = [*own.classes, NO_CLASS]
+    panels, columns = {}, {}
+    for protocol, matrix in matrices.items():
+        shares = PERCENT * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        matched = np.flatnonzero(matrix.any(axis=0))
+        panels[f"protocol {protocol}"] = shares[np.ix_(present, matched)]
+        columns[f"protocol {protocol}"] = [names[label] for label in matched]
+    figure = draw_cells(panels, [names[label] for label in present], columns, "% of the pixels of the true class")
+    for axis in figure.axes[:-1]:
+        axis.set_xlabel("class of the segment", fontsize=FONT)
+        axis.set_ylabel("true class", fontsize=FONT)
+    return add_heading(figure, describe_data([row]), row.name, note)
+
+
+def best_note(rows: Sequence[ShownRow]) -> str:
+    """Says why a confusion matrix shows the best row."""
+    return f"the best row by {criterion(rows)}" if len(rows) > 1 else ""
+
+
+def _score_panels(rows: Sequence[ShownRow]) -> list[Panel]:
+    """The panels of ACC and mIoU. Protocols that match within each image share one panel of ACC."""
+    names = protocols_of(rows)
     within = [name for name in names if name in PROTOCOLS]
-    panels: list[tuple[str, str, str]] = [("ACC", within[0], "acc")] if within else []
+    panels: list[Panel] = [("ACC", within[0], "acc")] if within else []
     for name in names:
         if name not in within:
             panels.append((f"ACC {name}", name, "acc"))
         panels.append((f"mIoU {name}", name, "miou"))
     return panels
+
+
+def _line_setting(rows: Sequence[ShownRow], setting: str) -> str | None:
+    """What the lines of a plot are: ``name`` (the method), else the next setting that varies, else None."""
+    own = comparable(rows, setting)
+    if len({row.row.name for row in own}) > 1:
+        return "name"
+    return next((name for name in swept(own) if name not in (setting, "segmenter", SEED)), None)
+
+
+def _draw_lines(
+    axis: object, rows: Sequence[ShownRow], setting: str, point: Callable[[Sequence[ShownRow]], Estimate]
+) -> None:
+    own, line = comparable(rows, setting), _line_setting(rows, setting)
+    values = sorted_values(row.settings[setting] for row in own)
+    if len(values) < 2:
+        raise PlotError(f"{setting}: these rows have fewer than two values of it; sweep it with -m")
+    groups: dict[str, dict[Hashable, list[ShownRow]]] = {}
+    kinds = sorted_values(_line_of(row, line) for row in own)
+    for kind in kinds:
+        members = [row for row in own if _line_of(row, line) == kind]
+        name = str(kind) if line in (None, "name") else _text(members, str(line), kind)
+        at = {value: [row for row in members if row.settings[setting] == value] for value in values}
+        groups[name] = {value: group for value, group in at.items() if group}
+    lines: Lines = {name: {value: point(group) for value, group in at.items()} for name, at in groups.items()}
+    texts: Mapping[Hashable, str] = {value: _text(own, setting, value) for value in values}
+    draw_lines(axis, lines, texts)  # type: ignore[arg-type]
+
+
+def _line_of(row: ShownRow, line: str | None) -> Hashable:
+    return "" if line is None else row.row.name if line == "name" else row.settings.get(line)
+
+
+def _text(rows: Sequence[ShownRow], setting: str, value: Hashable) -> str:
+    """A value of a setting in the notation of the command line."""
+    return next((row.text(setting) for row in rows if row.settings.get(setting) == value), "-") or "-"
+
+
+def _finish_lines(figure: Figure, rows: Sequence[ShownRow], setting: str, *notes: str) -> Figure:
+    line = _line_setting(rows, setting)
+    if line:
+        add_legend(figure, figure.axes[0], LABELS.get(line, line))
+    return add_heading(figure, describe_data(rows), *notes, _averaging_note(rows, setting, line))
+
+
+def _averaging_note(rows: Sequence[ShownRow], setting: str, line: str | None) -> str:
+    """Names the settings over which a plot averages; "" if it does not average."""
+    others = [name for name in swept(comparable(rows, setting)) if name not in (setting, line, "segmenter")]
+    return f"mean over {', '.join(others)}" if others else ""
+
+
+def _mean_estimate(rows: Sequence[ShownRow], protocol: ProtocolName, metric: str) -> Estimate:
+    value, low, high = np.mean([row.estimate(protocol, metric) for row in rows], axis=0)
+    return value, low, high
+
+
+def _mean_segments(rows: Sequence[ShownRow]) -> Estimate:
+    """Mean over the images of the mean over the rows, and its bootstrap interval."""
+    by_image: dict[str, list[int]] = {}
+    for row in rows:
+        for record in row.row.evaluated:
+            by_image.setdefault(record.picture, []).append(record.segments)
+    means = [float(np.mean(counts)) for counts in by_image.values()]
+    if len(means) < 2:
+        return means[0] if means else np.nan, np.nan, np.nan
+    return float(np.mean(means)), *bootstrap_mean(means)

@@ -70,8 +70,12 @@ class _RowSpec:
     note: str | None = None
 
 
-def compose_rows(arguments: Arguments) -> Composed:
+def compose_rows(arguments: Arguments, checked: bool = True) -> Composed:
     """Composes and checks the rows of a command.
+
+    Args:
+        arguments: the command line.
+        checked: look whether data and weights are there, see `check`.
 
     Raises:
         ConfigError: a setting is wrong, or data or weights are missing.
@@ -79,7 +83,7 @@ def compose_rows(arguments: Arguments) -> Composed:
     """
     with search_path(arguments.config_dir):
         overrides = parse(arguments.overrides, arguments.swept)
-        return compose_points(points_of(overrides), arguments.config_dir)
+        return compose_points(points_of(overrides), arguments.config_dir, checked)
 
 
 def compose_points(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from eval.protocols import SET_PROTOCOLS, needs_classes
+from datasets.base import Dataset
+from datasets.remarks import truth_remarks
 from eval.results.tables import write_tables
 from eval.runs import Row, Run, read_run
 from eval.storage.files import write_text
@@ -15,9 +16,6 @@ from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, TABLE
 from eval.storage.locks import locked_shortly
 from experiments.paper.table import write_tex_table
 from experiments.running.audit import write_audit
-
-FEW_CLASSES = 5
-"""Up to this number of classes that occur in no picture are named."""
 
 
 def write_report(run: Run, rows: Sequence[Row] | None = None) -> str:
@@ -47,59 +45,52 @@ def write_report(run: Run, rows: Sequence[Row] | None = None) -> str:
     return text
 
 
-def print_report(run: Run, keys: Collection[str], panels: Sequence[Path]) -> None:
+def print_report(run: Run, datasets: Mapping[str, Dataset], panels: Sequence[Path], lines: Iterable[str]) -> None:
     """Writes the tables, and prints them with what a reader must know about them.
 
     Args:
         run: the run, with all its records.
-        keys: keys of the rows of this command.
+        datasets: key of each row of this command -> its data set.
         panels: pictures that were drawn; the overview is the last.
+        lines: further lines about the files that were read.
     """
     text = write_report(run)
     pictures = f"; pictures: {panels[-1]} and {len(panels) - 1} more" if panels else ""
-    lines = remarks(run, [row for row in run.rows if row.key in keys])
-    print("\n".join(["", text, *lines]))
+    known = remarks(run, [row for row in run.rows if row.key in datasets], datasets)
+    print("\n".join(["", text, *dict.fromkeys(lines), *known]))
     print(f"Tables: {run.folder / SUMMARY_CSV}, {PER_CLASS_CSV}, {PER_IMAGE_CSV}{pictures}", flush=True)
 
 
-def remarks(run: Run, rows: Sequence[Row]) -> list[str]:
-    """Lines about the data that change how scores are read: what is not scored, and classes that never occur."""
+def remarks(run: Run, rows: Sequence[Row], datasets: Mapping[str, Dataset] | None = None) -> list[str]:
+    """Lines that change how scores are read: what is not scored, classes that never occur, rows without a segment.
+
+    Args:
+        run: the run.
+        rows: the rows to speak of.
+        datasets: key of a row -> its data set; None: they are not read.
+    """
     lines: dict[str, None] = {}
     for row in rows:
-        lines |= dict.fromkeys([*_unscored(row), *_absent(row), *_flat(row)])
+        if datasets and row.key in datasets:
+            lines |= dict.fromkeys(_of_truth(row, datasets[row.key]))
+        lines |= dict.fromkeys(_flat(row))
     if run.older:
         lines[f"{len(run.older)} older results of edited parts are kept; --tables DIR older=true shows them"] = None
     return list(lines)
 
 
-def _unscored(row: Row) -> list[str]:
-    """A line about values of the label files that stand for no class."""
-    pictures: dict[str, int] = {}
-    for record in row.evaluated:
-        for value in record.unscored:
-            pictures[value] = pictures.get(value, 0) + 1
-    count = len(row.evaluated)
-    values = [f"{value} is not scored in {pictures[value]} of {count}" for value in sorted(pictures, key=int)]
-    return [f"{row.dataset_name}: {', '.join(values)} pictures (dataset.void)"] if values else []
-
-
-def _absent(row: Row) -> list[str]:
-    """A line about classes that occur in no picture."""
+def _of_truth(row: Row, dataset: Dataset) -> list[str]:
+    """A line about classes that occur in no picture, and about values that are not scored."""
     tables = row.tables()
-    if not tables or not any(map(needs_classes, row.protocols)):
+    if not tables:
         return []
-    seen = np.zeros(len(row.classes), dtype=bool)
+    pixels = np.zeros(len(row.classes), dtype=np.int64)
     for table in tables:
-        seen[table.rows] = True
-    absent = [name for name, there in zip(row.classes, seen, strict=True) if not there]
-    if not absent:
-        return []
-    names = ", ".join(absent[:FEW_CLASSES]) + (f" and {len(absent) - FEW_CLASSES} more" * (len(absent) > FEW_CLASSES))
-    verb = "occurs" if len(absent) == 1 else "occur"
-    line = f"{row.dataset_name}: {names} {verb} in no picture"
-    if set(row.protocols) & {*SET_PROTOCOLS}:
-        line += "; STEGO and PiCIE count such a class as 0 if it takes a segment (protocol=dataset_all)"
-    return [line]
+        np.add.at(pixels, table.rows, table.pixels)
+    lines = truth_remarks(dataset, pixels.tolist(), [record.unscored for record in row.evaluated])
+    if lines and not pixels.all() and "dataset" in row.protocols:
+        lines[0] += "; STEGO and PiCIE count such a class as 0 if it takes a segment (protocol=dataset_all)"
+    return lines
 
 
 def _flat(row: Row) -> list[str]:

@@ -74,12 +74,14 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
         _warn(run, rows, arguments)
         shard.wait()  # the other processes wait until the folder is open
         with _tracked(tracker, run, rows) as tracking:
-            evaluate(_progress(rows, run, composed, arguments, tracking), device, shard, config.batch_size)
+            progress = _progress(rows, run, composed, arguments, tracking)
+            evaluate(progress, device, shard, config.batch_size)
             shard.wait()  # the other processes have then written their records
             finished = read_run(composed.folder) if shard.count > 1 else run
             finished.refresh()
             panels = write_panels(finished, rows, config.panels)
-            print_report(finished, [row.key for row in rows], panels)
+            lines = [line for each in progress for line in each.remark_lines()]
+            print_report(finished, {row.key: row.dataset for row in rows}, panels, lines)
             _finish(tracking, finished, rows, panels)
     own = {row.key for row in rows}
     failed = sum(len(row.failed) for row in finished.rows if row.key in own)

@@ -45,7 +45,7 @@ def test_values_are_classes_and_11_is_void(root: Path) -> None:
     Image.fromarray(values).save(path)
     np.testing.assert_array_equal(dataset.load("0001TP_3").label, np.where(values == 11, VOID, values.astype(int)))
     Image.fromarray(np.full(SHAPE, 12, np.uint8)).save(path)
-    assert failure(dataset, "0001TP_3").startswith(f"{path}: unknown class id 12; ")
+    assert failure(dataset, "0001TP_3").startswith(f"{path}: unknown class id 12 (100.00% of its pixels); ")
 
 
 def test_classes_are_those_of_the_release(shared: Path) -> None:

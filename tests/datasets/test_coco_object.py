@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_classes_are_the_things_of_coco_stuff_in_order() -> None:
     with (FOLDER / "cocostuff27.csv").open(newline="") as file:
-        fine = {int(row["fine_id"]): row["fine_name"] for row in csv.DictReader(file)}
+        fine = {int(row["value"]): row["value_name"] for row in csv.DictReader(file)}
     assert {value: fine[value] for value in NEVER} == NEVER
     things = [name for value, name in sorted(fine.items()) if value <= 90 and value not in NEVER]
     table = CocoObject.table
@@ -108,7 +108,7 @@ def test_missing_and_bad_files_are_named(root: Path, tmp_path: Path) -> None:
     assert 'ARGS="--labels json"' in message
     Image.fromarray(np.full((HEIGHT, WIDTH), 11, np.uint8)).save(label_of(root, IDS[0]))
     message = failure(CocoObject(root=str(root)), IDS[0])
-    assert message.startswith(f"{label_of(root, IDS[0])}: unknown class id 11; ")
+    assert message.startswith(f"{label_of(root, IDS[0])}: unknown class id 11 (")
     write_annotations(root)
     image = Image.fromarray(np.zeros((4, 5, 3), np.uint8))
     image.save(image_of(root, IDS[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -12,16 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 from hydra.utils import get_class
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from PIL import Image
 
-from datasets.base import VOID, DatasetError
+from datasets.base import VOID
 from datasets.files import warn_once
-from datasets.folder import FolderDataset
-from datasets.reading import read_any_label
+from datasets.folder import TURNED, FolderDataset
+from datasets.photos import Photos
+from datasets.remarks import truth_remarks
+from diffseg.photos import read_photo
 from eval.config import ConfigError, build
 from tests.helpers.dataset_failure import failure
 from tests.helpers.runs import SMALL, evaluate
@@ -178,7 +179,8 @@ def test_bad_files_are_named(root: Path) -> None:
     path = root / "masks" / "in" / "b.png"
     label_map(path, values=(0, 7))
     message = failure(dataset_of(root), "in/b")
-    assert message.startswith(f"{path}: unknown class id 7; the label maps of folder hold 0, 1, 2, 255; ")
+    assert message.startswith(f"{path}: unknown class id 7 (")
+    assert "of its pixels); the label maps of folder hold 0, 1, 2, 255; " in message
     assert "dataset.void" in message
     dataset_of(root, void=(255, 7)).load("in/b")
     Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(path)
@@ -191,36 +193,65 @@ def test_bad_files_are_named(root: Path) -> None:
     assert failure(dataset_of(root), "in/b").startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6])
-@pytest.mark.parametrize("upright", [True, False])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("shape", "upright"), [(SHAPE, True), (SHAPE, False), ((24, 24), True)])
 def test_a_photograph_is_turned_unless_its_map_has_the_stored_shape(
-    root: Path, orientation: int, upright: bool
+    root: Path, orientation: int, shape: tuple[int, int], upright: bool
 ) -> None:
-    """A map is usually drawn on the picture as viewers show it, upright."""
+    """A map is usually drawn on the picture as viewers show it, upright. What the shape cannot settle is remarked."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    pixels = picture(root / "shots" / "a.png", exif=exif)
-    turned = {1: pixels, 3: np.rot90(pixels, 2), 6: np.rot90(pixels, -1)}[orientation]
-    shape = turned.shape[:2] if upright else SHAPE
-    Image.fromarray(np.zeros(shape, np.uint8)).save(root / "masks" / "a.png")
-    image = dataset_of(root).load("a").image
-    np.testing.assert_array_equal(image, turned if shape == turned.shape[:2] else pixels)
+    pixels = picture(root / "shots" / "a.png", shape, exif=exif)
+    turned = read_photo(root / "shots" / "a.png")
+    map_shape = turned.shape[:2] if upright else shape
+    Image.fromarray(np.zeros(map_shape, np.uint8)).save(root / "masks" / "a.png")
+    loaded = dataset_of(root).load("a")
+    np.testing.assert_array_equal(loaded.image, turned if map_shape == turned.shape[:2] else pixels)
+    settled = orientation == 1 or turned.shape[:2] != shape
+    assert [remark.kind for remark in loaded.remarks] == ([] if settled else [TURNED])
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(0, 10**6), st.binary(min_size=1, max_size=30))
-def test_a_damaged_array_file_raises_only_dataset_error(tmp_path: Path, start: int, noise: bytes) -> None:
-    path = tmp_path / "a.npy"
-    np.save(path, np.zeros(SHAPE, np.int64))
-    content = bytearray(path.read_bytes())
-    start %= len(content)
-    content[start : start + len(noise)] = noise
-    path.write_bytes(content)
-    try:
-        assert read_any_label(path).ndim == 2
-    except DatasetError as error:
-        assert str(path) in str(error)  # noqa: PT017
-        assert "\n" not in str(error)  # noqa: PT017
+def test_a_lossy_map_is_refused_by_its_format(root: Path) -> None:
+    Image.fromarray(np.zeros(SHAPE, np.uint8)).save(root / "masks" / "a.png", format="JPEG")
+    assert failure(dataset_of(root), "a") == (
+        f"{root / 'masks' / 'a.png'}: JPEG changes the numbers of a label map; export the map as PNG"
+    )
+
+
+def test_a_file_cannot_be_picture_and_map(root: Path) -> None:
+    """Roboflow's layout: p0.jpg and p0_mask.png in one folder."""
+    label_map(root / "shots" / "a_mask.png")
+    message = failure(dataset_of(root, maps=str(root / "shots" / "in" / "..")))
+    assert message.endswith(
+        "put the label maps into a folder of their own, each with the name of its picture (p0.png for p0.jpg)"
+    )
+    (root / "masks" / "z.png").unlink()
+    (root / "masks" / "z.png").symlink_to(root / "shots" / "z.png")
+    assert failure(dataset_of(root)).startswith(f"{root / 'shots' / 'z.png'}: is picture and label map at once")
+
+
+def test_swapped_folders_are_guessed(root: Path) -> None:
+    message = failure(dataset_of(root, images=str(root / "masks"), maps=str(root / "shots")), "a")
+    assert message.endswith("is a label map: dataset.images and dataset.maps look swapped")
+    Image.fromarray(np.full(SHAPE, 90, np.uint8)).save(root / "shots" / "a.png")  # a grey picture
+    message = failure(dataset_of(root, images=str(root / "masks"), maps=str(root / "shots")), "a")
+    assert message.endswith("dataset.images and dataset.maps look swapped")
+    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(root / "masks" / "a.png")
+    assert "look swapped" not in failure(dataset_of(root), "a")
+
+
+def test_values_that_are_not_scored_are_counted(root: Path) -> None:
+    values = label_map(root / "masks" / "a.png", values=(0, 1, 255))
+    loaded = dataset_of(root).load("a")
+    assert loaded.unscored == {255: int((values == 255).sum())}
+    pixels = [int((loaded.label == label).sum()) for label in range(3)]
+    assert truth_remarks(dataset_of(root), pixels, [loaded.unscored, {"255": 3, "7": 1}, {}]) == [
+        "folder: other occurs in no picture; 255 is not scored in 2 of 3, 7 is not scored in 1 of 3 (dataset.void)"
+    ]
+    assert truth_remarks(dataset_of(root), [1, 1, 1], [{}]) == []
+    many = dataset_of(root, classes=tuple("abcdefghi"))
+    assert truth_remarks(many, [1, *[0] * 8], []) == ["folder: 8 of 9 classes occur in no picture"]
+    assert truth_remarks(Photos(), [1] * 27, [{255: 9}]) == []  # published: nothing that the user set
 
 
 # Classes
@@ -245,12 +276,79 @@ def test_several_values_may_be_one_class_and_255_may_be_a_class(root: Path) -> N
     np.testing.assert_array_equal(dataset.load("a").label, expected)
 
 
+def test_void_that_is_typed_wins_over_the_classes(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = dataset_of(root, void=(0, 255), background=1)
+    assert (tuple(dataset.classes), dataset.background) == (NAMES[1:], 0)
+    values = np.asarray(Image.open(root / "masks" / "a.png")).astype(int)
+    np.testing.assert_array_equal(dataset.load("a").label, np.where(np.isin(values, (0, 255)), VOID, values - 1))
+    dataset.check()
+    assert caplog.messages == ["folder: not scored, because dataset.void lists it: 0 (road)"]
+    assert "the class road is not scored" in refusal(root, void=[0], background=0)
+    assert refusal(root, void=[0, 1, 2]) == "dataset.classes: dataset.void leaves no class"
+    assert "unknown class id 255" in failure(dataset_of(root, void=()), "a")
+
+
+def test_maps_in_colours_are_read_by_the_class_file(root: Path) -> None:
+    palette = np.zeros((256, 3), np.uint8)
+    palette[[0, 1, 2, 255]] = (128, 64, 128), (70, 130, 180), (0, 0, 0), (255, 255, 255)
+    (root / "colours.csv").write_text(
+        "name,r,g,b\nroad,128,64,128\nsky,70,130,180\nother,0,0,0\nunlabelled,255,255,255\n"
+    )
+    values = np.asarray(Image.open(root / "masks" / "a.png"))
+    Image.fromarray(palette[values]).save(root / "masks" / "a.png")
+    loaded = dataset_of(root, classes=str(root / "colours.csv")).load("a")
+    np.testing.assert_array_equal(loaded.label, np.where(values == 255, 3, values))
+    (root / "colours.csv").write_text("name,label,colour\nroad,0,#804080\nsky,1,4682b4\n,-1,#000000\n")
+    message = failure(dataset_of(root, classes=str(root / "colours.csv")), "a")
+    assert f"unknown class id #ffffff ({(values == 255).mean():.2%} of its pixels)" in message
+
+
+def test_maps_are_painted_from_annotations(root: Path) -> None:
+    square = [[4, 2, 12, 2, 12, 10, 4, 10]]
+    corner = {"size": list(SHAPE), "counts": [0, 3, SHAPE[0] * SHAPE[1] - 3]}
+    content = {
+        "images": [
+            {"id": 5, "file_name": "a.png", "height": SHAPE[0], "width": SHAPE[1]},
+            {"id": 6, "file_name": "in/b.jpg", "height": SHAPE[0], "width": SHAPE[1]},
+        ],
+        "categories": [{"id": 900, "name": "car"}, {"id": 0, "name": "tree"}],
+        "annotations": [
+            {"id": 1, "image_id": 5, "category_id": 900, "segmentation": square},
+            {"id": 2, "image_id": 6, "category_id": 0, "segmentation": corner},
+        ],
+    }
+    path = root / "instances.json"
+    path.write_text(json.dumps(content))
+    dataset = dataset_of(root, maps=str(path), classes=())
+    assert (tuple(dataset.classes), tuple(dataset.ids)) == (("tree", "car"), ("a", "in/b"))
+    expected = np.full(SHAPE, VOID)
+    expected[2:10, 4:12] = 1
+    loaded = dataset.load("a")
+    np.testing.assert_array_equal(loaded.label, expected)
+    assert loaded.unscored == {-1: SHAPE[0] * SHAPE[1] - 64}
+    assert dataset.load("in/b").label[:4, 0].tolist() == [0, 0, 0, VOID]
+    named = dataset_of(root, maps=str(path), classes=("car",))
+    np.testing.assert_array_equal(named.load("a").label, np.where(expected == 1, 0, VOID))
+    (root / "ids.csv").write_text("value,label,name\n-1,0,nothing\n900,1,car\n0,1,car\n")
+    table = dataset_of(root, maps=str(path), classes=str(root / "ids.csv"))
+    np.testing.assert_array_equal(table.load("a").label, expected == 1)
+    before = dataset.state("a")
+    path.write_text(json.dumps(content | {"info": 1}))
+    assert dataset_of(root, maps=str(path), classes=()).state("a") != before
+    message = refusal(root, maps=str(path), classes=["car", "bus"])
+    assert "bus is no category of" in message
+    assert "categories: car, tree" in message
+
+
 def test_bad_keys_are_named(root: Path) -> None:
     assert refusal(root, classes=str(root / "no.csv")).startswith(f"dataset.classes: {root / 'no.csv'}: ")
     (root / "binary.csv").write_bytes(b"\xff\xfe\x00")
     assert "binary.csv" in refusal(root, classes=str(root / "binary.csv"))
     assert refusal(root, classes=["a", "a"]).startswith("dataset.classes: ")
-    assert refusal(root, classes=[1, 2]).startswith("dataset.classes: ")
+    assert refusal(root, classes=[1, 2]) == "dataset.classes: 1 is no text; quote it: dataset.classes=['1', ...]"
+    assert "true is no text" in refusal(root, classes=["a", True])
+    assert "null is no text" in refusal(root, classes=["a", None])
+    assert "the name of class 1 is empty" in refusal(root, classes=["a", ""])
     assert refusal(root, void=["x"]).startswith("dataset.void: ")
     assert refusal(root, background=3) == "dataset.background: must be a label, 0..2, or null, got 3"
     assert refusal(root, name=" ").startswith("dataset.name: ")

@@ -130,11 +130,11 @@ def test_bad_files_are_named(kind: Kind, root: Path) -> None:
     values = np.asarray(Image.open(label))
     # Some conversions store the colours of the palette.
     Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(label)
-    assert failure(dataset, IDS[0]).startswith(f"{label}: a label map has one 8-bit channel")
+    assert failure(dataset, IDS[0]).startswith(f"{label}: a label map has one whole number per pixel")
     unknown = max(set(range(256)) - kind.table.label_of.keys() - set(kind.ignored))
     write_label(label, np.where(np.arange(WIDTH) == 3, np.uint8(unknown), values), palette=False)
     message = failure(dataset, IDS[0])
-    assert message.startswith(f"{label}: unknown class id {unknown}; ")
+    assert message.startswith(f"{label}: unknown class id {unknown} (")
     assert kind.values in message
     write_label(label, values.T.copy(), palette=False)
     message = failure(dataset, IDS[0])

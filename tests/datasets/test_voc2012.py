@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from eval.squares import square_label
 from PIL import Image
 
 from datasets.base import VOID
@@ -16,6 +15,7 @@ from eval.protocols import PROTOCOLS
 from tests.helpers.made_records import counts_of
 from tests.helpers.paired_folder import image_of, label_of, write_label, write_list, write_pair
 from tests.helpers.runs import SMALL, evaluate
+from tests.helpers.squares import square_label
 
 IDS = ("2007_000033", "2007_000042")
 SIDE = 112  # pixels, as in SMALL

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffseg.photos import PhotoError, read_photo
+from diffseg.photos import PhotoError, decode_photo, read_photo, to_picture
 from tests.helpers.tiff import tiff_of
 
 RNG = np.random.default_rng(0)
@@ -145,13 +148,16 @@ def cut_png(width: int, height: int) -> bytes:
     ("content", "complaint"),
     [
         (None, "No such file"),
-        (b"", "not a picture"),
+        (b"", "is empty; copy, download or write it again"),
+        (b"version https://git-lfs.github.com/spec/v1", "run git lfs pull"),
+        (b"\n<!DOCTYPE html>", "a web page instead of a picture; download it again"),
+        (b"\0\0\0\x18ftypheic", "HEIF picture or a video (heic), which Pillow does not read; convert it to PNG"),
         (b"These are not pixels.\n", "not a picture"),
         (cut_png(0, 4), ""),
         (cut_png(4, 4), "truncated"),
-        (cut_png(10**5, 10**5), "exceeds limit"),
+        (cut_png(10**5, 10**5), "set the environment variable DIFFSEG_MAX_PIXELS=10000000000 if you trust the file"),
     ],
-    ids=["missing", "empty", "text", "no pixels", "cut", "huge"],
+    ids=["missing", "empty", "pointer", "page", "HEIF", "text", "no pixels", "cut", "huge"],
 )
 def test_an_unreadable_file_is_one_line(tmp_path: Path, content: bytes | None, complaint: str) -> None:
     path = tmp_path / "photo.jpg"
@@ -207,8 +213,57 @@ def test_white_of_a_grey_tiff_of_12_bits_is_4095(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_photo(tmp_path / "grey.tif"), expected)
 
 
-def test_a_tiff_of_12_bits_a_channel_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_a_tiff_that_pillow_does_not_read_is_described(tmp_path: Path) -> None:
     file = tmp_path / "deep.tif"
     file.write_bytes(tiff_of(np.full((4, 8, 3), 4095), 12))
-    with pytest.raises(PhotoError, match=r"it reads TIFFs of 8 and 16 bits per channel: convert it to PNG$"):
+    with pytest.raises(PhotoError, match=r"is a TIFF of 3 bands of 12 bits, which Pillow does not read; convert it to"):
         read_photo(file)
+
+
+def test_the_limit_of_pixels_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (10_000, 9_000), 200).save(tmp_path / "large.png")
+    with warnings.catch_warnings(action="error"):  # Pillow warns of pictures above 89 megapixels
+        assert decode_photo(tmp_path / "large.png").pixels.shape == (9_000, 10_000, 3)
+    monkeypatch.setenv("DIFFSEG_MAX_PIXELS", "89999999")
+    with pytest.raises(PhotoError, match=r"is 10000 x 9000 pixels, and at most 89,999,999 are read; "):
+        read_photo(tmp_path / "large.png")
+    monkeypatch.setenv("DIFFSEG_MAX_PIXELS", "many")
+    with pytest.raises(PhotoError, match=r"^DIFFSEG_MAX_PIXELS: must be a whole number of pixels, .* got many$"):
+        read_photo(tmp_path / "large.png")
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_12_bits_in_16_are_almost_black(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, dtype: type, channels: int
+) -> None:
+    levels = np.linspace(0, 4095, 64).astype(dtype).reshape(8, 8)
+    pixels = np.stack([levels] * channels, axis=-1) if channels > 1 else levels
+    tifffile.imwrite(tmp_path / "dark.tif", pixels, photometric="rgb" if channels > 1 else "minisblack")
+    if channels > 1 and dtype == np.int16:
+        with pytest.raises(PhotoError, match="3 bands of 16 bits, signed"):
+            read_photo(tmp_path / "dark.tif")
+        return
+    read_photo(tmp_path / "dark.tif")
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path / 'dark.tif'}: is almost black; scale")
+    assert message.endswith("(brightest 15 of 255)") or message.endswith("(brightest 16 of 255)")
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (GREY, GREY_RGB),
+        (GREY[..., None], GREY_RGB),
+        (RGB, RGB),
+        (np.dstack([RGB, ALPHA]), on_white(RGB)),
+        (GREY / 255, GREY_RGB),
+    ],
+    ids=["grey", "one channel", "RGB", "RGBA", "fractions"],
+)
+def test_arrays_and_tensors_are_read_as_pillow_takes_them(array: NDArray[Any], expected: NDArray[Any]) -> None:
+    np.testing.assert_allclose(to_picture(array), expected, atol=1)
+    tensor = torch.from_numpy(array)
+    np.testing.assert_allclose(to_picture(tensor), expected, atol=1)
+    if array.ndim == 3:
+        np.testing.assert_allclose(to_picture(tensor.permute(2, 0, 1)), expected, atol=1)

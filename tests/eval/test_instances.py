@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
 from datasets.base import Instances
+from datasets.voc2012 import OBJECTS, Voc2012
 from eval.instance_truth import IGNORED, Convention, components, frame_pixels, in_frame, instance_truth
-from eval.instances import InstanceScores, best_overlaps, foreground_ari, hungarian_overlaps, instance_scores, summarize
+from eval.instances import InstanceScores, best_overlaps, foreground_ari, hungarian_overlaps, instance_scores
 from eval.matching import contingency
+from eval.protocol_scores import scores_of
+from eval.records import Record, SparseTable
+from eval.runs import Row
 from tests.conftest import GOLDEN
+from tests.helpers.paired_folder import label_of, write_label, write_list, write_pair
+from tests.helpers.runs import evaluate
 
 SCORES = ("mbo_i", "mbo_c", "miou", "fg_ari", "corloc")
 """Names in the golden file, in the order of `InstanceScores`."""
@@ -39,21 +48,35 @@ def tables_of(golden: dict[str, NDArray], case: str, convention: Convention) -> 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_all_scores_are_those_of_the_public_codes(golden: dict[str, NDArray], convention: Convention) -> None:
-    pictures = []
     for case in CASES:
         instances, classes = tables_of(golden, case, convention)
-        pictures.append(instance_scores(instances, classes))
         expected = [golden[f"{case}_{convention}_{name}"] for name in SCORES]
-        np.testing.assert_allclose(pictures[-1], expected, rtol=0, atol=1e-12, err_msg=case)
+        np.testing.assert_allclose(instance_scores(instances, classes), expected, rtol=0, atol=1e-12, err_msg=case)
         of_objects = {"mbo_i": best_overlaps(instances), "mbo_c": best_overlaps(classes)}
         for name, values in {**of_objects, "miou": hungarian_overlaps(instances)}.items():
             each = golden[f"{case}_{convention}_each_{name}"]
             np.testing.assert_allclose(np.sort(values), np.sort(each), rtol=0, atol=1e-12, err_msg=case)
-    whole = summarize(pictures)
-    expected = [golden[f"set_{convention}_{name}"] for name in SCORES]
-    np.testing.assert_allclose(whole.mean, expected, rtol=0, atol=1e-12)
-    counted = [golden[f"set_{convention}_pictures_{name}"] for name in SCORES]
-    assert [whole.pictures - whole.without_objects, whole.pictures] == [counted[0], counted[3]]
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_the_scores_of_a_set_are_those_of_the_public_codes(golden: dict[str, NDArray], convention: Convention) -> None:
+    records = [record_of(case, *tables_of(golden, case, convention)) for case in CASES]
+    scores = scores_of(row_with(records), "instances").of_set
+    found = [scores[name] / 100 for name in InstanceScores._fields]
+    np.testing.assert_allclose(found, [golden[f"set_{convention}_{name}"] for name in SCORES], rtol=0, atol=1e-12)
+    pictures, with_objects = (golden[f"set_{convention}_pictures_{name}"] for name in ("fg_ari", "mbo_i"))
+    assert scores["without_objects"] == pictures - with_objects
+
+
+def record_of(picture: str, instances: NDArray, classes: NDArray) -> Record:
+    named = {"instances": instances, "instance_classes": classes}
+    return Record(
+        "row", picture, stored_tables={name: SparseTable.of(table).to_json() for name, table in named.items()}
+    )
+
+
+def row_with(records: Sequence[Record]) -> Row:
+    return Row("row", "row", {}, (), records=tuple(records), protocols=("instances",))
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
@@ -142,12 +165,13 @@ def test_fg_ari_of_a_single_object_is_all_or_nothing() -> None:
 
 
 def test_fg_ari_counts_pictures_without_objects_and_the_others_leave_them_out() -> None:
-    nothing = instance_scores(np.array([[9, 3]]), np.array([[9, 3]]))
-    half = instance_scores(np.array([[0, 0], [5, 5]]), np.array([[0, 0], [5, 5]]))
-    summary = summarize([nothing, half])
-    assert summary.mean == InstanceScores(0.5, 0.5, 0.5, fg_ari=0.5, corloc=0.0)  # an IoU of exactly 0.5 is not found
-    assert (summary.fg_ari_with_objects, summary.pictures, summary.without_objects) == (0.0, 2, 1)
-    assert np.isnan(summarize([nothing]).mean.mbo_i)
+    empty, cut = np.array([[9, 3]]), np.array([[0, 0], [5, 5]])
+    scores = scores_of(row_with([record_of("a", empty, empty), record_of("b", cut, cut)]), "instances").of_set
+    means = {name: scores[name] for name in InstanceScores._fields}
+    # An IoU of exactly 0.5 is not found.
+    assert means == {"mbo_i": 50, "mbo_c": 50, "instance_miou": 50, "fg_ari": 50, "corloc": 0}
+    assert (scores["fg_ari_with_objects"], scores["without_objects"]) == (0, 1)
+    assert "mbo_i" not in scores_of(row_with([record_of("a", empty, empty)]), "instances").of_set
 
 
 def test_pixels_in_no_segment_stay_in_the_unions() -> None:
@@ -162,3 +186,38 @@ def test_pixels_in_no_segment_stay_in_the_unions() -> None:
 def test_components_have_four_neighbours_and_pixels_without_a_segment_stay() -> None:
     labels = np.array([[3, 3, 0], [0, 0, 3], [-1, 0, -1]])
     assert components(labels).tolist() == [[0, 0, 1], [2, 2, 3], [-1, 2, -1]]
+
+
+# End to end
+
+
+@pytest.mark.parametrize("components", [False, True])
+def test_a_run_scores_objects(tmp_path: Path, components: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """One segment covers both objects of the first picture; the second picture has no object."""
+    root, ids = tmp_path / "voc", ("2007_000033", "2007_000042")
+    write_list(root, Voc2012, ids)
+    for id, values in zip(ids, ((0, 1, 2), (0, 0, 0)), strict=True):
+        write_pair(root, Voc2012, id, shape=(320, 320))
+        objects = np.zeros((320, 320), np.uint8)
+        objects[50:90, 50:90], objects[200:240, 200:240] = values[1:]
+        write_label(label_of(root, Voc2012, id), np.where(objects > 0, 12, objects), palette=True)
+        write_label(root / OBJECTS / f"{id}.png", objects, palette=True)
+        (tmp_path / "maps").mkdir(exist_ok=True)
+        Image.fromarray(np.uint8(objects > 0)).save(tmp_path / "maps" / f"{id}.png")
+    run = evaluate(
+        tmp_path / "run",
+        *("dataset=voc2012", f"dataset.root={root}", "backbone=none", "protocol=instances"),
+        *("segmenter=files", f"segmenter.folder={tmp_path / 'maps'}", f"protocol.components={components}"),
+        capture=capsys,
+    )
+    assert run.status == 0, run.err
+    first, second = run.table("per_image")[list(InstanceScores._fields)].to_dict("records")
+    half = {"mbo_i": 50, "mbo_c": 100, "instance_miou": 25, "fg_ari": 0, "corloc": 0}
+    split = {"mbo_i": 100, "mbo_c": 50, "instance_miou": 100, "fg_ari": 100, "corloc": 100}
+    assert first == (split if components else half)
+    assert second["fg_ari"] == 100
+    assert np.isnan([second[name] for name in second if name != "fg_ari"]).all()
+    (summary,) = run.table().to_dict("records")
+    assert (summary["fg_ari"], summary["fg_ari_with_objects"]) == ((100, 100) if components else (50, 0))
+    assert summary["without_objects"] == 1
+    assert summary["mbo_i"] == first["mbo_i"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from eval.matching import Counts, contingency, counts_of_match, match_contingency
+from eval.matching import Counts
 from eval.metrics import accuracy, iou, mean_iou
-from eval.set_protocols import match_dataset, match_dataset_all, official_over_numberings
+from eval.records import SparseTable
+from eval.scores import count_images
 from tests.conftest import ROOT
 
 README = (ROOT / "eval" / "README.md").read_text("utf-8")
@@ -24,44 +27,37 @@ def drawn() -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 TRUTHS, PREDICTIONS = drawn()
-TABLES = [contingency(*pair, len(CLASSES)) for pair in zip(PREDICTIONS, TRUTHS, strict=True)]
-NONE = Counts.zeros(len(CLASSES))
+TABLES = [SparseTable.count(*pair, len(CLASSES)) for pair in zip(PREDICTIONS, TRUTHS, strict=True)]
+FROM_5 = [replace(table, numbers=table.numbers + 5) for table in TABLES]
+VOID_IS_A = [SparseTable.count(p, t.clip(0), len(CLASSES)) for p, t in zip(PREDICTIONS, TRUTHS, strict=True)]
 
 
-def of_images(protocol: str, background: int | None = None) -> Counts:
-    return sum((match_contingency(table, protocol, background) for table in TABLES), NONE)
+def of_set(protocol: str, background: int | None = None, tables: list[SparseTable] = TABLES) -> Counts:
+    return sum(count_images(tables, protocol, background), Counts.zeros(len(CLASSES)))
 
 
-ALL = [counts_of_match(table, *match_dataset_all(TABLES)) for table in TABLES]
-ALL_SUM = sum(ALL, NONE)
-VOID_AS_BACKGROUND = [contingency(p, t.clip(0), len(CLASSES)) for p, t in zip(PREDICTIONS, TRUTHS, strict=True)]
+ALL, ALL_SUM = count_images(TABLES, "dataset_all"), of_set("dataset_all")
 
 
 @pytest.mark.parametrize(
     ("row", "counts"),
     [
-        ("each picture, all classes (", of_images("official")),
-        ("each picture, classes in the picture", of_images("present")),
+        ("each picture, all classes (", of_set("official")),
         (
-            "once for the set, classes that occur",
-            sum((counts_of_match(table, *match_dataset(TABLES)) for table in TABLES), NONE),
+            "the same, segments renumbered from 0",
+            sum(count_images(TABLES, "official", renumbered=True), Counts.zeros(len(CLASSES))),
         ),
+        ("the same, segments numbered from 5 on", of_set("official", None, FROM_5)),
+        ("each picture, classes in the picture", of_set("present")),
+        ("once for the set, classes that occur", of_set("dataset")),
         ("once for the set, all classes", ALL_SUM),
-        ("a is a background that may take many segments", of_images("official", background=0)),
-        (
-            "the same, void counts as background",
-            sum((match_contingency(table, "official", 0) for table in VOID_AS_BACKGROUND), NONE),
-        ),
+        ("a is a background that may take many segments", of_set("official", background=0)),
+        ("the same, void counts as background", of_set("official", 0, VOID_IS_A)),
     ],
 )
 def test_scores_of_the_protocols(row: str, counts: Counts) -> None:
     seen = int((~np.isnan(iou(counts))).sum())
     assert cells(row)[1:4] == [f"{accuracy(counts):.2%}"[:-1], f"{mean_iou(counts):.2%}"[:-1], f"{seen} of 5"]
-
-
-def test_scores_over_numberings() -> None:
-    spread = official_over_numberings([table[:, :4] for table in TABLES])
-    assert cells("the same, 100 random")[2] == f"{spread.low:.2%}"[:-1] + " to " + f"{spread.high:.2%}"[:-1]
 
 
 def in_truth(counts: Counts) -> float:
@@ -82,7 +78,7 @@ def in_truth(counts: Counts) -> float:
         ("monai `MeanIoU(ignore", np.mean([np.nan_to_num(iou(each), nan=1).mean() for each in ALL])),
         ("segmentation_models_pytorch", np.nan_to_num(iou(ALL_SUM), nan=1).mean()),
         ("STEGO eb4d6b5", mean_iou(ALL_SUM)),
-        ("DiffCut aa16df4", mean_iou(of_images("official"))),
+        ("DiffCut aa16df4", mean_iou(of_set("official"))),
     ],
 )
 def test_scores_of_the_libraries_can_be_had_here(row: str, score: float) -> None:

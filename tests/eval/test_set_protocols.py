@@ -12,12 +12,12 @@ from scipy.optimize import linear_sum_assignment
 
 from eval.matching import Counts, IntArray, contingency, counts_of_match, match_contingency
 from eval.metrics import accuracy, mean_iou
+from eval.records import SparseTable
+from eval.scores import count_images
 from eval.set_protocols import (
-    classes_that_occur,
     match_dataset,
     match_dataset_all,
     official_over_numberings,
-    set_matching,
     sum_of_tables,
 )
 
@@ -74,7 +74,6 @@ def test_a_class_that_occurs_nowhere_takes_a_leftover_cluster() -> None:
     table = contingency(np.repeat([0, 1], 128), np.zeros(256, int), 2)
     assert mean_iou(counts_of_match(table, *match_dataset_all([table]))) == 0.25
     assert mean_iou(counts_of_match(table, *match_dataset([table]))) == 0.5
-    assert classes_that_occur([table, table]) == 1
 
 
 def test_leftover_clusters_beyond_the_classes_add_only_to_fn() -> None:
@@ -103,14 +102,11 @@ many_to_one.needs_set = True  # type: ignore[attr-defined]
 
 
 def test_a_function_outside_may_need_the_set() -> None:
-    assert set_matching(f"{__name__}.many_to_one") is many_to_one
-    assert set_matching(f"{__name__}.random_maps") is None  # takes one table
-    assert set_matching("dataset_all") is match_dataset_all
-    assert set_matching("official") is None
     # Alone, segment 1 of the second image would be class 1; over both it is class 0.
-    tables = [np.array([[5, 4], [1, 0]]), np.array([[1, 1], [0, 2]])]
-    counts = counts_of_match(sum_of_tables(tables), *many_to_one(tables, None))
-    assert (counts.tp.tolist(), counts.fp.tolist()) == ([11, 0], [3, 0])
+    tables = [SparseTable.of(np.array([[5, 4], [1, 0]])), SparseTable.of(np.array([[1, 1], [0, 2]]))]
+    first, second = count_images(tables, f"{__name__}.many_to_one")
+    assert (first.tp.tolist(), first.fp.tolist()) == ([9, 0], [1, 0])
+    assert (second.tp.tolist(), second.fp.tolist()) == ([2, 0], [2, 0])
 
 
 def test_the_spread_over_numberings_is_that_of_all_numberings() -> None:
@@ -126,3 +122,8 @@ def test_the_spread_over_numberings_is_that_of_all_numberings() -> None:
     assert spread.mean == pytest.approx(np.mean(scores), abs=0.03)
     assert spread.low < spread.high
     assert spread == official_over_numberings([table, other], n=200)
+
+
+def test_pixels_in_no_segment_lower_the_spread() -> None:
+    table = np.array([[2, 0], [0, 1]])
+    assert official_over_numberings([table], n=5, missed=[np.array([0, 1])]) == (0.75, 0.75, 0.75)

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from eval.results.run_results import read_run_results
-from eval.squares import square_label
 from PIL import Image
 
 from datasets.photos import Photos
@@ -22,6 +21,7 @@ from eval.results.columns import SUMMARY
 from tests.conftest import ROOT
 from tests.helpers.made_records import counts_of
 from tests.helpers.runs import SMALL, Run, evaluate, without_timings
+from tests.helpers.squares import square_label
 
 pytestmark = pytest.mark.usefixtures("dinov2")
 Evaluate = Callable[..., Run]

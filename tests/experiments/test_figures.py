@@ -6,92 +6,49 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from eval.results.reading import read_results
 from matplotlib.figure import Figure
 from PIL import Image
 
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.figures import main
 from experiments.paper import figures as paper_figures
-from experiments.paper.setups import FIGURES as PAPER
 from experiments.paper.setups import setups
 from experiments.plotting.all_plots import all_plots
-from experiments.plotting.plots import paired as paired_plot
-from experiments.plotting.saving import KINDS
-from tests.helpers.runs import SMALL, evaluate
+from experiments.plotting.shown import shown_rows
+from tests.helpers.made_runs import grid, made_run
+
+PAPER = ("attention_maps", "aggregation_weights", "examples")
 
 
 @pytest.mark.long
 def test_a_run_gets_its_plots_and_the_papers_figures(
     tmp_path: Path, dinov2: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = evaluate(tmp_path / "run", "experiment=demo", *SMALL, "dataset.limit=2", "panels=0", capture=capsys)
-    assert run.status == 0, run.err
+    run = made_run(tmp_path / "run", *grid(segmenter__tau=(0.2, 0.3)))
     out = tmp_path / "deep" / "figures"
     photo = tmp_path / "wide.jpg"
     Image.new("RGB", (90, 60), "teal").save(photo)
     arguments = [str(run.folder), "-o", str(out), "--size", "112", "--photo", str(photo), "--photo", "coffee"]
     assert main(arguments) == 0
-    results = read_results(run.folder)
-    plots = [*all_plots(results)]
-    assert {path.name for path in out.iterdir()} == {f"{name}.{kind}" for name in (*plots, *PAPER) for kind in KINDS}
+    plots = [*all_plots(shown_rows([run]))]
+    assert {path.name for path in out.iterdir()} == {
+        f"{name}.{kind}" for name in (*plots, *PAPER) for kind in ("png", "pdf")
+    }
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
         f"{2 * len(plots)} files in {out}, plots as PNG and PDF: {', '.join(plots)}",
         f"{2 * len(PAPER)} files in {out}, the paper's figures as PNG and PDF: {', '.join(PAPER)}",
     ]
     assert "Loading weights" not in printed.err
-    assert " figure/s" in printed.err
     assert printed.err.count(" img/s") == 1  # the bar of the photographs
-    # The plot of changes shows differences of the table.
-    paired = paired_plot(results, "DBSCAN")
-    scores = results.summary.set_index(["protocol", "setting"])
-    others = [text.get_text() for text in paired.axes[0].get_yticklabels()]
-    assert others == ["K-Means-C", "K-Means-S", "DiffSeg"]
-    for axis, (protocol, metric) in zip(
-        paired.axes, (("official", "acc"), ("official", "miou"), ("present", "miou")), strict=True
-    ):
-        own = scores.loc[protocol][metric]
-        drawn = axis.containers[0].lines[0].get_xdata()
-        assert list(drawn) == pytest.approx(list(own[others] - own["DBSCAN"]), abs=2e-4)
     for path in out.glob("*.png"):
         with Image.open(path) as image:
             assert min(image.size) > 200
             assert len(image.convert("RGB").getcolors(1 << 24)) > 10
 
 
-def test_the_papers_figures_are_drawn_once(
-    tmp_path: Path, dinov2: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    drawn = []
-
-    def draw(photos: dict[str, np.ndarray], *others: object) -> dict[str, Figure]:
-        drawn.append(list(photos))
-        return {name: Figure((1, 1)) for name in PAPER}
-
-    def figures(*arguments: str) -> int:
-        assert main(["-o", str(tmp_path / "plots"), "--paper-out", str(tmp_path / "paper"), *arguments]) == 0
-        return len(drawn)
-
-    monkeypatch.setattr(paper_figures, "draw", draw)
-    assert figures("--photo", "coffee") == 1
-    assert not (tmp_path / "plots").exists()
-    capsys.readouterr()
-    assert figures("--photo", "coffee") == 1
-    assert capsys.readouterr().out == f"The paper's figures are already in {tmp_path / 'paper'}: {', '.join(PAPER)}\n"
-    assert figures("--photo", "coffee", "--at", "0.1,0.1") == 2
-    assert figures("--photo", "coffee", "--photo", "rocket", "--at", "0.1,0.1") == 3
-    assert figures("--photo", "coffee", "--photo", "rocket", "--at", "0.1,0.1", "--size", "112") == 4
-    last = ("--photo", "coffee", "--photo", "rocket", "--at", "0.1,0.1", "--size", "112")
-    assert figures(*last) == 4
-    (tmp_path / "paper" / "examples.pdf").unlink()
-    assert figures(*last) == 5
-    (tmp_path / "paper" / "examples.png").write_bytes(b"cut short")
-    assert figures(*last) == 6
-
-
 def test_without_out_figures_lie_in_the_results_and_photographs_of_one_name_stay_apart(
-    tmp_path: Path, dinov2: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, dinov2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
 
@@ -107,7 +64,7 @@ def test_without_out_figures_lie_in_the_results_and_photographs_of_one_name_stay
     assert main(["--photo", "a/cat.png", "--photo", "b/cat.png"]) == 0
     assert drawn == [{"cat": [40, 0, 0], "cat_2": [80, 0, 0]}]
     assert {path.stem for path in (tmp_path / "results/figures").iterdir()} == set(PAPER)
-    run = evaluate(tmp_path / "run", *SMALL, "dataset.limit=1", "panels=0", capture=capsys)
+    run = made_run(tmp_path / "run", {})
     assert main([str(run.folder), "--only", "plots"]) == 0
     assert (run.folder / "figures" / "confusion.png").is_file()
 
@@ -135,13 +92,13 @@ def test_wrong_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
         assert line.startswith("figures: ")
         return line
 
-    assert "no summary.csv" in error(str(tmp_path))
+    assert "holds no results" in error(str(tmp_path))
     assert "nowhere.jpg is no file and none of astronaut" in error("--photo", "nowhere.jpg")
     assert "size: must be" in error("--size", "100")
     assert "path" in error("--backbone", "sd14", "--path", str(tmp_path))
     assert error("--backbone", "sd14", "--path", "nobody/nothing").endswith("as --path DIR")
     assert "--only plots: give RESULTS" in error("--only", "plots")
-    assert "--compare: give RESULTS" in error("--compare", "A", "B")
+    assert "--to: give RESULTS" in error("--to", "A")
     (tmp_path / "out").write_text("")
     with pytest.raises(SystemExit, match="2"):
         main(["-o", "out", "--at", "1,0"])

@@ -135,7 +135,7 @@ def test_missing_extra_and_damaged_files_are_counted(
     assert (run.table()["acc"] == 100).all()
     reasons = run.table("per_image").query("protocol == 'present'").set_index("image")["reason"]
     assert "the label map is missing" in reasons[missing]
-    assert f"{damaged}.png: is not a picture" in reasons[damaged]
+    assert f"{damaged}.png: not a picture" in reasons[damaged]
     for id in (missing, damaged):  # maps that come later are read by the same command
         Image.new("L", (50, 50)).save(maps / f"{id}.png")
     again = run_files(tmp_path / "run", maps, capture=capsys)

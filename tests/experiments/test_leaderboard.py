@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from experiments.leaderboard import main
-from experiments.paper.leaderboard import leaderboard
+from tests.helpers.made_runs import made_run
 from tests.helpers.makefile import line_of
-from tests.helpers.measured_run import write_measured_run
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    return write_measured_run(tmp_path / "run & results")
+    rows = [{"name": name, "official_count": 2175, "segmenter.x": name} for name in ("Mine <b>", "DiffSeg")]
+    return made_run(tmp_path / "run & results", *rows, dataset={"name": "cocostuff27"}).folder
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,18 @@ def test_make_passes_on_each_folder(given: str, folders: list[str], tmp_path: Pa
 
 
 class Texts(HTMLParser):
-    """All text of a page, and the names of its tags."""
+    """All text of a page, and the number of its scripts."""
 
     def __init__(self) -> None:
         super().__init__()
         self.texts: list[str] = []
-        self.tags: set[str] = set()
+        self.scripts = 0
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.tags.add(tag)
+        self.scripts += tag == "script"
 
 
 def test_the_command_writes_four_files_that_say_the_same(
@@ -59,18 +59,19 @@ def test_the_command_writes_four_files_that_say_the_same(
     assert main([str(results), "-o", str(out)]) == 0
     text = (out / "leaderboard.md").read_text()
     assert text in capsys.readouterr().out
-    assert "13 of 2,175" in text
-    assert "because only a part of the images was evaluated: Mine <b>, DiffSeg" in text
-    assert len(pd.read_csv(out / "leaderboard.csv")) == len(leaderboard([results]))
+    assert "4 of 2,175" in text
+    table = pd.read_csv(out / "leaderboard.csv")
+    (mine,) = table[table["method"] == "Mine <b>"].to_dict("records")
     assert r"run \& results" in (out / "leaderboard.tex").read_text()
     page = Texts()
     page.feed((out / "leaderboard.html").read_text())
     assert "Mine <b>" in page.texts
-    assert not {"b", "script"} & page.tags
-    assert "[25.0, 35.0]" in page.texts
+    assert page.scripts == 1
+    assert f"{mine['image_acc_low']:.1f}, {mine['image_acc_high']:.1f}" in page.texts
+    assert f"[{mine['image_acc_low']:.1f}, {mine['image_acc_high']:.1f}]" in text
 
 
 def test_a_folder_without_results_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), "-o", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.startswith(f"leaderboard: {tmp_path}: no summary.csv")
+    assert capsys.readouterr().err.startswith(f"leaderboard: {tmp_path}: holds no results")
     assert not (tmp_path / "out").exists()

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from eval.squares import square_image
 from experiments.running.rows import expand
 from hydra import compose, initialize_config_dir
 from torch import Tensor
@@ -21,6 +20,7 @@ from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.conftest import ROOT
 from tests.helpers.runs import Run, evaluate
+from tests.helpers.squares import square_image
 
 SD = ("backbone=sd14", "backbone.size=128")
 

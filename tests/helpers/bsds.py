@@ -1,8 +1,12 @@
-"""The results that the authors of BSDS500 print for gPb-owt-ucm."""
+"""Writes files as BSDS500 has them, and reads the results that its authors print for gPb-owt-ucm."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import savemat
 
 THRESHOLDS = [step / 100 for step in range(1, 100)]
 
@@ -14,3 +18,12 @@ def printed(shared: Path, file: str, id: str) -> list[float]:
     number, *values = map(float, lines[ids.index(id)].split())
     assert number == ids.index(id) + 1
     return values
+
+
+def write_truth(path: Path, regions: NDArray[np.integer], boundaries: NDArray[np.integer]) -> None:
+    """Writes the regions ``(people, h, w)`` from 1 and boundaries, 0 or 1, of several people as BSDS500 does."""
+    people = np.empty((1, len(regions)), object)
+    for number, (segmentation, boundary) in enumerate(zip(regions, boundaries, strict=True)):
+        people[0, number] = {"Segmentation": segmentation.astype(np.uint16), "Boundaries": boundary.astype(np.uint8)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, {"groundTruth": people}, do_compression=True)

@@ -40,7 +40,9 @@ def build_tiny_vit(name: str, folder: Path) -> tuple[Path, int]:
     torch.manual_seed(0)
     model = kind(config(**TINY, patch_size=TINY_SPEC["patch"], **settings))
     for parameter, weight in model.named_parameters():
-        if "q_proj" in parameter or "k_proj" in parameter or "query" in parameter or "embeddings" in parameter:
+        if any(
+            word in parameter for word in ("q_proj", "k_proj", "query", "key", "embeddings")
+        ):  # before 5: query, key
             weight.data.normal_(std=0.3)  # a fresh layer attends to everything alike, which would hide mistakes
     model.save_pretrained(folder)
     return folder, special_tokens

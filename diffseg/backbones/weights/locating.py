@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from diffseg.backbones import PATH_ARGUMENT, BrokenWeights, MissingWeights
 from diffseg.backbones.weights.integrity import INDEX_SUFFIX, check_file, shards_of
+from diffseg.files import sha256_of as sha256_of_one
 from diffseg.paths import NoHome, expanded
 
 TRANSFORMERS_FILES = ("config.json", "model.safetensors")
@@ -214,12 +214,4 @@ def _sha256_of_file(file: Path) -> str:
     blob = file.resolve()
     if file.is_symlink() and blob.parent.name == "blobs" and SHA256_NAME.fullmatch(blob.name):
         return blob.name
-    status = blob.stat()
-    return _sha256_of_content(blob, status.st_size, status.st_mtime_ns)
-
-
-@cache
-def _sha256_of_content(file: Path, size: int, modified_ns: int) -> str:
-    """Cached, so that a process reads gigabytes once for all rows that share the weights."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of_one(blob)

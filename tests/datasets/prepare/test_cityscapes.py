@@ -27,6 +27,7 @@ def cityscapes(tmp_path: Path) -> dict[str, Path]:
         city = id.split("_")[0]
         images[f"leftImg8bit/val/{city}/{id}_leftImg8bit.png"] = picture
         labels[f"gtFine/val/{city}/{id}_gtFine_labelIds.png"] = values
+        labels[f"gtFine/val/{city}/{id}_gtFine_instanceIds.png"] = values
         labels[f"gtFine/val/{city}/{id}_gtFine_color.png"] = JUNK
     names = {"images": "leftImg8bit_trainvaltest.zip", "labels": "gtFine_trainvaltest.zip"}
     for name, content in ((names["images"], images), (names["labels"], labels)):
@@ -63,7 +64,11 @@ def test_both_archives_are_unpacked_wherever_they_lie(
     assert unpacked == {
         path.format(id.split("_")[0], id)
         for id in IDS
-        for path in ("leftImg8bit/val/{}/{}_leftImg8bit.png", "gtFine/val/{}/{}_gtFine_labelIds.png")
+        for path in (
+            "leftImg8bit/val/{}/{}_leftImg8bit.png",
+            "gtFine/val/{}/{}_gtFine_labelIds.png",
+            "gtFine/val/{}/{}_gtFine_instanceIds.png",
+        )
     }
 
 

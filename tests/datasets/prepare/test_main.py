@@ -25,7 +25,7 @@ def test_a_wrong_argument_is_one_line(arguments: list[str], message: str, capsys
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     printed = capsys.readouterr().err
-    assert printed.startswith(f"error: {message}")
+    assert message in printed
     assert printed.count("\n") == 1
     assert "--help" in printed
 
@@ -34,12 +34,13 @@ def test_a_wrong_argument_is_one_line(arguments: list[str], message: str, capsys
 def test_a_source_must_be_a_name_and_an_address(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["cocostuff", "--dir", "x", "--source", source])
-    assert f"URL begins with http:// or https:// or file://, got {source}" in error_line(capsys)
+    assert f"URL begins with http:// or https:// or file://, got {source}" in capsys.readouterr().err
 
 
 def test_a_folder_below_an_unknown_home_folder_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["camvid", "--dir", "~nobody-of-this-name/camvid"]) == 2
-    assert error_line(capsys).startswith("error: --dir: the home folder of ~nobody-of-this-name/camvid is unknown")
+    with pytest.raises(SystemExit, match="2"):
+        main(["camvid", "--dir", "~nobody-of-this-name/camvid"])
+    assert "argument --dir: ~nobody-of-this-name/camvid: there is no user" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +16,7 @@ from torch.nn import functional as F
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
-from diffseg.backbones.image import centre_crop, centred_square, check_range, resize_image
+from diffseg.backbones.image import centre_crop, centred_square, check_range, nearest, resize_image
 
 SIDES = st.integers(1, 40)
 
@@ -102,3 +105,22 @@ def test_a_backbone_refuses_a_picture_scaled_to_one() -> None:
 
     with pytest.raises(ValueError, match="images: must be in"):
         Never().attend(torch.rand(1, 3, 4, 4))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 700), st.integers(1, 700))
+def test_labels_follow_the_exact_nearest_rule(length: int, target: int) -> None:
+    check_nearest(length, target)
+
+
+@pytest.mark.parametrize(("length", "target"), [(260, 518), (640, 448), (300, 518), (1, 5), (5, 1)])
+def test_labels_follow_the_exact_nearest_rule_where_float32_does_not(length: int, target: int) -> None:
+    check_nearest(length, target)
+
+
+def check_nearest(length: int, target: int) -> None:
+    """In fractions: the label whose pixel contains the centre of the new pixel."""
+    expected = [math.floor((index + Fraction(1, 2)) * length / target) for index in range(target)]
+    labels = np.arange(length, dtype=np.uint16)
+    assert nearest(labels[None], (1, target))[0].tolist() == expected
+    assert nearest(labels[:, None], (target, 2))[:, 1].tolist() == expected

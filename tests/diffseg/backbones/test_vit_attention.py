@@ -176,7 +176,7 @@ def test_the_pass_ends_at_the_last_chosen_layer(tiny_vit: tuple[Path, int]) -> N
         collected_pass(model, whole, normalise(images), **options)
     outputs: list[str] = []
     for name, layer in model.model.named_modules():
-        if name.endswith((".k_proj", ".o_proj")):
+        if name.endswith((".k_proj", ".key", ".o_proj", "attention.output.dense")):  # transformers 5 and before
             layer.register_forward_hook(lambda *_, name=name: outputs.append(name))
     attended = model.attend(images)
     assert not any("2" in name for name in outputs)  # the third layer

@@ -203,7 +203,7 @@ def test_a_photograph_is_read_from_standard_input(
     assert stored(tmp_path / "out" / "stdin.labels.png").shape == (6, 8)
     complaints = capsys.readouterr().err.splitlines()
     assert complaints[0].startswith("diffseg: standard input: ")
-    assert complaints[2] == "diffseg: standard input: not a picture in a format that Pillow reads"
+    assert complaints[2] == "diffseg: standard input: not a picture in a format that Pillow reads; convert it to PNG"
 
 
 def test_an_oblong_photograph_is_mentioned_once(

@@ -14,8 +14,9 @@ from scipy.linalg import eigh
 from sklearn.cluster import SpectralClustering
 from torch import Tensor
 
+from diffseg.segmenters import autosc
 from diffseg.segmenters.affinity import affinity_of
-from diffseg.segmenters.autosc import ALPHAS, AutoSC, auto_clusters, cluster_qr, eigengap
+from diffseg.segmenters.autosc import ALPHAS, AutoSC, auto_clusters, cluster_qr, eigengap, relative_gaps
 from diffseg.segmenters.base import Scene
 from tests.helpers.attention import blocks, regions, smooth
 from tests.helpers.cuts import same_parts
@@ -138,6 +139,59 @@ def test_official_gives_the_labels_of_the_authors_code_where_the_rules_differ(
         np.testing.assert_array_equal(found[rule], expected)
     assert "".join(map(str, found["official"])) == labels
     assert not same_parts(torch.from_numpy(found["paper"]), torch.from_numpy(found["official"]))
+
+
+def large_graphs() -> dict[str, Tensor]:
+    """Graphs of a few hundred nodes: noisy groups, and equal groups, whose eigenvalues are multiple."""
+    noise = torch.rand(400, 400, generator=torch.Generator().manual_seed(0))
+    copies = torch.block_diag(*[(noise[:50, :50] + noise[:50, :50].T) / 2] * 8).fill_diagonal_(1)
+    return {
+        "smooth": affinity_of(F.normalize(smooth(20, 0), dim=1), 1.0),
+        "regions": affinity_of(F.normalize(regions(20, 0.6)[0], dim=1), 1.0),
+        "noise": ((noise + noise.T) / 2).fill_diagonal_(1),
+        "copies": copies,
+        "copies and noise": (copies + 1e-3 * (noise + noise.T)).clamp(max=1),
+    }
+
+
+@pytest.mark.parametrize("name", large_graphs())
+@pytest.mark.parametrize("rule", ["paper", "official"])
+def test_a_few_eigenvalues_give_the_clusters_of_all(
+    name: str, rule: autosc.EigenRule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = large_graphs()[name]
+    found = auto_clusters(graph, rule)
+    monkeypatch.setattr(autosc, "KEPT", ())
+    # Equal groups may be numbered in another order.
+    assert same_parts(torch.from_numpy(found), torch.from_numpy(auto_clusters(graph, rule)))
+
+
+def test_a_missing_copy_of_an_eigenvalue_is_noticed() -> None:
+    graph = large_graphs()["noise"].double().numpy()
+    spectrum = autosc._Spectrum(graph)
+    assert len(spectrum.values) == autosc.KEPT[0]
+    assert spectrum.certain()
+    torn = autosc._Spectrum(graph)
+    assert torn._vectors is not None
+    torn.values, torn._vectors = np.delete(torn.values, 4), np.delete(torn._vectors, 4, axis=1)
+    assert not torn.certain()
+    torn.extend()
+    np.testing.assert_allclose(torn.values, spectrum_of(graph), atol=1e-12)
+
+
+def spectrum_of(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    degrees = np.diag(weights.sum(axis=1))
+    values: NDArray[np.float64] = eigh(degrees - weights, degrees, eigvals_only=True)
+    return values
+
+
+@pytest.mark.parametrize("name", large_graphs())
+def test_no_later_gap_exceeds_its_bound(name: str) -> None:
+    for power in (1, 15):
+        spectrum = autosc._Spectrum(large_graphs()[name].double().numpy() ** power)
+        gaps = relative_gaps(spectrum_of(large_graphs()[name].double().numpy() ** power))
+        if not spectrum.complete:
+            assert gaps[len(spectrum.values) :].max() <= spectrum.largest_later_gap() + 1e-9
 
 
 def test_stripes_are_found_without_being_told_how_many() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from eval.squares import resize_label
 from PIL import Image
 
 from diffseg.segmenters.base import Scene, UnusablePicture
-from diffseg.segmenters.files import LabelMapFiles, read_label_map
+from diffseg.segmenters.files import LabelMapFiles
+from tests.helpers.squares import resize_label
 
 SHAPE = (60, 100)  # height and width of the picture
 
@@ -121,11 +121,11 @@ def array_of_shape(shape: str) -> Callable[[Path], object]:
     [
         (lambda path: None, r"a\.png: the label map is missing, and so is a\.npy"),
         (damaged_png, "cannot be decoded"),
-        (lambda path: path.with_suffix(".png").write_text("hello"), "is not a picture"),
+        (lambda path: path.with_suffix(".png").write_text("hello"), "not a picture in a format"),
         (lambda path: path.with_suffix(".npy").write_text("hello"), "cannot be decoded"),
-        (lambda path: write(path.with_suffix(".png"), np.zeros((60, 100, 3), np.uint8)), "mode RGB"),
-        (lambda path: np.save(path.with_suffix(".npy"), np.zeros((60, 100, 2), int)), "must hold an array"),
-        (lambda path: np.save(path.with_suffix(".npy"), np.zeros((60, 100))), "must hold integers, got float64"),
+        (lambda path: write(path.with_suffix(".png"), np.zeros((60, 100, 3), np.uint8)), r"has colours \(RGB\)"),
+        (lambda path: np.save(path.with_suffix(".npy"), np.zeros((60, 100, 2), int)), "one whole number per pixel"),
+        (lambda path: np.save(path.with_suffix(".npy"), np.zeros((60, 100))), "holds float64"),
         (lambda path: np.save(path.with_suffix(".npy"), np.full((60, 100), -1)), "must be 0..65535, got -1"),
         (lambda path: np.save(path.with_suffix(".npy"), np.full((60, 100), 70000)), "must be 0..65535, got 70000"),
         (lambda path: np.save(path.with_suffix(".npy"), np.array([{}]), allow_pickle=True), "cannot be decoded"),
@@ -179,6 +179,45 @@ def test_the_state_changes_with_the_bytes_of_the_file(tmp_path: Path) -> None:
     assert segmenter.state("a") == first
 
 
-def test_reading_keeps_the_size(tmp_path: Path) -> None:
-    write(tmp_path / "a.png", random_labels((30, 70)).astype(np.uint8))
-    assert read_label_map(tmp_path / "a.png").shape == (30, 70)
+def scene_of(shape: tuple[int, int], size: tuple[int, int] = (24, 24), frame: str = "square") -> Scene:
+    scene = Scene(size=size, id="a", shape=shape)
+    object.__setattr__(scene, "frame", frame)
+    return scene
+
+
+def test_void_numbers_are_in_no_segment(tmp_path: Path) -> None:
+    labels = random_labels((24, 24), 3)
+    labels[3, 4:9] = 255
+    labels[5] = -1
+    write(tmp_path / "a.npy", labels)
+    found = LabelMapFiles(str(tmp_path), void=(255, -1))(scene_of((24, 24)))
+    np.testing.assert_array_equal(found, np.where(labels == 255, -1, labels))
+    with pytest.raises(UnusablePicture, match=r"got -1; .* segmenter\.void=\[-1\] if it stands for no segment"):
+        LabelMapFiles(str(tmp_path), void=(255,))(scene_of((24, 24)))
+
+
+def test_the_whole_frame_takes_maps_of_the_pictures_aspect_only(tmp_path: Path) -> None:
+    labels = random_labels((30, 50))
+    write(tmp_path / "a.npy", labels)
+    segmenter = LabelMapFiles(str(tmp_path))
+    found = segmenter(scene_of((60, 100), (60, 100), "whole"))
+    np.testing.assert_array_equal(found, labels.repeat(2, axis=0).repeat(2, axis=1))
+    write(tmp_path / "a.npy", random_labels((24, 24)))
+    with pytest.raises(UnusablePicture, match=r"must have the shape of the picture, 100 x 60, at any scale$"):
+        segmenter(scene_of((60, 100), (60, 100), "whole"))
+
+
+def test_square_maps_and_255_among_small_numbers_are_remarked(tmp_path: Path) -> None:
+    labels = random_labels((24, 24), 3)
+    write(tmp_path / "a.npy", labels)
+    segmenter = LabelMapFiles(str(tmp_path))
+    assert [remark.detail for remark in segmenter.remarks(scene_of((60, 100)))] == ["24 x 24 of 100 x 60"]
+    assert segmenter.remarks(scene_of((24, 24))) == []
+    labels[0, 0] = 255
+    write(tmp_path / "a.npy", labels)
+    (remark,) = segmenter.remarks(scene_of((24, 24)))
+    assert "segmenter.void=[255]" in remark.kind
+    assert LabelMapFiles(str(tmp_path), void=(255,)).remarks(scene_of((24, 24))) == []
+    labels[1, 1] = 30
+    write(tmp_path / "a.npy", labels)
+    assert segmenter.remarks(scene_of((24, 24))) == []

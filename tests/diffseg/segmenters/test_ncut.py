@@ -14,6 +14,7 @@ from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters import ncut
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.ncut import (
+    CutTree,
     NCut,
     auto_threshold,
     bipartition,
@@ -175,6 +176,20 @@ def test_the_automatic_threshold_finds_planted_groups(between: float) -> None:
     affinity, groups = planted((30, 40, 50, 35), between=between)
     assert same_parts(recursive_cut(affinity, auto_threshold(affinity)), groups)
     assert (len(recursive_cut(affinity, 0.5).unique()) == 4) == (between < 0.3)
+
+
+def test_each_cut_is_computed_once_and_only_if_a_threshold_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    affinity, groups = planted((20, 30, 25), between=0.05)
+    calls: list[int] = []
+    monkeypatch.setattr(ncut, "bipartition", lambda part: (calls.append(len(part)), bipartition(part))[1])
+    tree = CutTree(affinity)
+    assert same_parts(tree.labels(tree.stable_threshold()), groups)
+    assert len(calls) < len(affinity) / 5  # cutting down to single nodes takes as many cuts as there are nodes
+    before = len(calls)
+    assert len(tree.labels(2.1).unique()) == len(affinity)
+    assert before < len(calls) == len(affinity) - 1
+    tree.labels(0.5)
+    assert len(calls) == len(affinity) - 1
 
 
 def test_a_graph_without_structure_stays_whole() -> None:

@@ -255,7 +255,7 @@ def test_a_file_that_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chr
     find(browser, "input[type=file]").send_keys(str(tmp_path / "notes.txt"))
     alerts = ".stMain [data-testid=stAlert]"
     (line,) = wait(browser, lambda: texts(browser, alerts))
-    assert line.strip() == "notes.txt: not a picture in a format that Pillow reads"
+    assert line.strip() == "notes.txt: not a picture in a format that Pillow reads; convert it to PNG"
     pick(browser, "coffee")
     wait(browser, lambda: not texts(browser, alerts))
     assert segments(browser) > 0

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.results.row_results import RowResults
-
+from eval.runs import Row
 from experiments.paper.seeds import key_without_seed
 
 
 def key(name: str = "K-Means-C", size: int = 448, **segmenter: Any) -> str:
-    return key_without_seed(
-        RowResults(name, "", {"backbone": {"size": size}, "segmenter": {"clusters": 6, **segmenter}})
-    )
+    settings = {"backbone": {"size": size}, "segmenter": {"clusters": 6, **segmenter}}
+    return key_without_seed(Row("", name, settings, (), ()))
 
 
 def test_only_the_seed_of_the_segmenter_does_not_matter() -> None:

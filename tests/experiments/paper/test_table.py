@@ -3,49 +3,74 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from eval.results.row_results import RowResults
 
+from eval.protocols import PROTOCOLS
+from eval.records import Record, SparseTable
 from eval.results.tables import summary
+from eval.runs import Row
 from experiments.paper.published import published_table
-from experiments.paper.table import PAPER_COLUMNS, paper_table, write_paper_table
-from tests.helpers.made_records import records, results_of
+from experiments.paper.table import PAPER_COLUMNS, paper_table, write_tex_table
+from tests.helpers.made_runs import grid, made_run
 
 TABLE1 = "table1_cocostuff27"
 NOTE = "eps & min_samples are untuned: 100 % ours"
 
 
-def row(name: str, size: int = 512, note: str | None = None, **segmenter: Any) -> RowResults:
+CLASSES = 27
+
+
+def records(seed: int, images: int, failed: tuple[str, ...] = ()) -> list[Record]:
+    """Records of random segmentations with random ground truth."""
+    generator = np.random.default_rng(seed)
+    made = []
+    for number in range(images):
+        truth = generator.integers(0, 5, 400)
+        segments = np.where(generator.random(400) < 0.6, truth, generator.integers(0, 30, 400))
+        table = SparseTable.count(segments, truth, CLASSES).to_json()
+        seconds = {"attention": 1.0, "segment": 0.5}
+        made.append(Record("key", f"{number:012}", stored_tables={"classes": table}, segments=30, seconds=seconds))
+    return made + [Record("key", image, "failed", "out of memory") for image in failed]
+
+
+def row(name: str, size: int = 512, note: str | None = None, seed: int = 0, failed: int = 0, **segmenter: Any) -> Row:
     settings = {
         "dataset": {"name": "cocostuff27", "label_source": "stuffthingmaps"},
         "backbone": {"size": size},
         "segmenter": segmenter,
     }
-    return RowResults(name, f"{name} {size} {segmenter}", settings, note=note)
+    missing = ("000000000098", "000000000099")[:failed]
+    classes = [f"class {number}" for number in range(CLASSES)]
+    return Row(
+        f"{name} {size} {segmenter}",
+        name,
+        settings,
+        classes,
+        PROTOCOLS,
+        records(seed, 8 - failed, missing),
+        note=note,
+        official_count=2175,
+    )
 
 
-SEEDS = [row("K-Means-C", seed=seed, clusters=6) for seed in range(3)]
-DBSCAN = row("DBSCAN", note=NOTE)
-OWN = row("K-Means-C, own k", note="k is ours")
-ROWS = [*SEEDS, OWN, DBSCAN, row("DiffSeg", 320), row("DiffSeg")]
-RECORDS = {each.key: records(number, 8) for number, each in enumerate(ROWS)}
-RECORDS[DBSCAN.key] = records(9, 6, failed=["000000000098", "000000000099"])
+SEEDS = [
+    replace(made, settings={**made.settings, "segmenter": {"seed": seed}})
+    for seed, made in enumerate(row("K-Means-C", seed=seed) for seed in range(3))
+]
+DBSCAN = row("DBSCAN", note=NOTE, seed=9, failed=2)
+OWN = row("K-Means-C, own k", note="k is ours", seed=3)
+ROWS = [*SEEDS, OWN, DBSCAN, row("DiffSeg", 320, seed=5), row("DiffSeg", seed=6)]
 
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return paper_table(TABLE1, results_of(ROWS, RECORDS), 2175)
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Path:
-    write_paper_table(tmp_path, TABLE1, results_of(ROWS, RECORDS), 2175)
-    return tmp_path
+    return paper_table(TABLE1, ROWS, 2175)
 
 
 def test_every_published_row_is_there_once_with_ours_beside_it(table: pd.DataFrame) -> None:
@@ -65,7 +90,7 @@ def test_every_published_row_is_there_once_with_ours_beside_it(table: pd.DataFra
 
 def test_numbers_and_differences_are_those_of_the_summary(table: pd.DataFrame) -> None:
     rows = table.set_index(["method", "resolution"])
-    scores = summary(results_of([ROWS[-1]], RECORDS)).set_index("protocol")
+    scores = summary([ROWS[-1]]).set_index("protocol")
     diffseg = rows.loc[("DiffSeg", "512")]
     for name in ("acc", "acc_low", "acc_high", "miou", "miou_low", "miou_high"):
         assert diffseg[name] == pytest.approx(scores.loc["official", name])
@@ -77,7 +102,7 @@ def test_numbers_and_differences_are_those_of_the_summary(table: pd.DataFrame) -
 
 
 def test_seeds_become_mean_and_deviation(table: pd.DataFrame) -> None:
-    scores = summary(results_of(SEEDS, RECORDS), ["official"])
+    scores = summary(SEEDS).query("protocol == 'official'")
     row = table.set_index("method").loc["K-Means-C"]
     assert row["seeds"] == 3
     assert row["miou"] == pytest.approx(scores["miou"].sum() / 3)
@@ -85,8 +110,8 @@ def test_seeds_become_mean_and_deviation(table: pd.DataFrame) -> None:
     assert row["acc_difference"] == pytest.approx(scores["acc"].mean() - 58.9)
 
 
-def test_the_text_says_what_is_missing_and_untuned(written: Path) -> None:
-    text = (written / "table.md").read_text(encoding="utf-8")
+def test_the_text_says_what_is_missing_and_untuned(tmp_path: Path) -> None:
+    text = write_tex_table(tmp_path, TABLE1, ROWS)
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
     assert "6 of 2,175, 2 failed" in lines["DBSCAN‡"]
     assert "8 of 2,175" in lines["DiffSeg"]
@@ -98,20 +123,32 @@ def test_the_text_says_what_is_missing_and_untuned(written: Path) -> None:
     assert "000000000098 (DBSCAN), 000000000099 (DBSCAN)" in text
     assert re.search(r"\d\d\.\d ± \d\.\d \[\d\d\.\d, \d\d\.\d\]", lines["K-Means-C"])
     assert re.search(r"[+-]\d+\.\d", lines["K-Means-C"])
-    assert pd.read_csv(written / "table.csv")["note"].dropna().tolist() == ["k is ours", NOTE]
 
 
 def test_the_text_of_a_complete_run_has_no_caveats(tmp_path: Path) -> None:
-    whole = write_paper_table(tmp_path, TABLE1, results_of(ROWS[-1:], RECORDS), 8)
+    whole = write_tex_table(tmp_path, TABLE1, [replace(ROWS[-1], official_count=8)])
     assert "Not comparable" not in whole
     assert "Failed" not in whole
     assert "†" not in whole
-    other = write_paper_table(tmp_path, TABLE1, results_of(ROWS[-1:], RECORDS), None)
+    other = write_tex_table(tmp_path, TABLE1, [replace(ROWS[-1], official_count=None)])
     assert "Not comparable with the published numbers, which were measured on other images" in other
 
 
-def test_latex_is_well_formed(written: Path, table: pd.DataFrame) -> None:
-    comment, text = (written / "table.tex").read_text(encoding="utf-8").split("\n", 1)
+def test_a_run_without_published_numbers_has_a_table_for_each_data_set(tmp_path: Path) -> None:
+    first = made_run(tmp_path / "my run", *grid(segmenter__tau=(0.2, 0.3)), protocols=("present",))
+    other = made_run(tmp_path / "other", {"name": "k_1 & ^"}, dataset={"name": "camvid"})
+    assert write_tex_table(first.folder, None, [*first.rows, *other.rows]) == ""
+    one, two = (first.folder / "table.tex").read_text("utf-8").split(r"\end{table}")[:2]
+    assert r"\label{tab:my-run-photos-square}" in one
+    assert re.search(r"DiffSeg, tau=0.3 & \d+\.\d \[", one)
+    assert r"k\_1 \& \textasciicircum{}" in two
+    assert "ACC official" in two
+    assert "ACC official" not in one
+
+
+def test_latex_is_well_formed(tmp_path: Path, table: pd.DataFrame) -> None:
+    write_tex_table(tmp_path, TABLE1, ROWS)
+    comment, text = (tmp_path / "table.tex").read_text(encoding="utf-8").split("\n", 1)
     assert "booktabs" in comment
     assert text.isascii()
     assert not re.search(r"(?<!\\)[%#_]", text)

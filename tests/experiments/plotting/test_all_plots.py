@@ -7,13 +7,13 @@ import warnings
 import numpy as np
 import pytest
 from eval.results.reading import ResultsError
-
-from experiments.plotting import plots
-from experiments.plotting.all_plots import all_plots
 from experiments.plotting.selection import (
     contrast,
 )
 from tests.helpers.made_up_results import IMAGES, NUMBERS, grid, made_up
+
+from experiments.plotting import plots
+from experiments.plotting.all_plots import all_plots
 
 
 def test_the_user_may_choose_the_settings_to_compare() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from eval.results.reading import Results, read_confusion
+from experiments.plotting.confusion import NO_CLASS, confusion, shares_of
 
 from eval.results.columns import CONFUSION
-from experiments.plotting.confusion import NO_CLASS, confusion, shares_of
 
 LINES = [
     (0, "DiffSeg", "present", 0, "sky", 0, "sky", 30),

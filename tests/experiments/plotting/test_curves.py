@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from eval.results.reading import ResultsError
-
-from experiments.plotting import plots
 from experiments.plotting.curves import averaging_note, axis_parameters, default_line, mean_score, points_by_line
 from tests.helpers.made_up_results import grid, made_up
+
+from experiments.plotting import plots
 
 
 def test_only_numbers_and_choices_that_vary_are_axes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from eval.results.row_results import RowResults
 
@@ -22,9 +23,10 @@ def test_changes_in_the_audit_are_differences_in_the_summary(
     run = evaluate(tmp_path, "experiment=protocol_audit", "dataset.limit=1", *SMALL, capture=capsys)
     assert run.status == 0, run.err
     table, summary = run.table("audit"), run.table()
-    # Two scores for the first row and for each choice. Size and grid of the first row are not choices.
+    # Two scores for the first row and for each choice, and three numberings. Size and grid of the first row are not
+    # choices.
     choices = {"DiffSeg": 8, "K-Means-C": 1, "K-Means-S": 1, "DBSCAN": 2}
-    assert table.groupby("method").size().to_dict() == {name: 2 + 2 * count for name, count in choices.items()}
+    assert table.groupby("method").size().to_dict() == {name: 5 + 2 * count for name, count in choices.items()}
     assert tuple(table.columns) == AUDIT_COLUMNS
     assert all(choice in run.out for choice in table["choice"].dropna())
     rows = summary.drop_duplicates([name for name in summary if name != "seconds_per_image"]).groupby("row")
@@ -35,6 +37,10 @@ def test_changes_in_the_audit_are_differences_in_the_summary(
         score = moved.loc[("protocol: official -> present", "present")]
         assert score["miou_change"] == pytest.approx(present["miou"] - first["miou"], abs=2e-4)
         assert score["acc_change"] == 0
+        moved = moved[moved.index.get_level_values("choice").str.startswith("segments: ").fillna(False)]
+        assert (moved["acc_change"] == 0).all()
+        assert moved["miou"].is_monotonic_increasing
+        np.testing.assert_allclose(moved["miou_change"], moved["miou"] - first["miou"], atol=2e-4)
     nearest = summary[(summary["upsample"] == "nearest") & (summary["row"] == "DBSCAN")].set_index("protocol")
     first = summary[(summary["upsample"] == "soft") & (summary["row"] == "DBSCAN")].groupby("protocol").first()
     moved = table[table["choice"] == "segmenter.upsample: soft -> nearest"].query("method == 'DBSCAN'")
@@ -67,7 +73,7 @@ def test_a_change_is_measured_on_the_pictures_that_both_rows_have(tmp_path: Path
     before, after = with_underflow(records(0, 6), 0.25), with_underflow(records(1, 4), 0.25)
     lost = [{"image": before[number]["image"], "status": "failed", "reason": "no proposals"} for number in (4, 5)]
     results = {FIRST.key: before, OTHER.key: [*after, *lost]}
-    row = audit(results_of([FIRST, OTHER], results)).iloc[2]
+    row = audit(results_of([FIRST, OTHER], results)).iloc[5]
     assert (row["choice"], row["images"], row["failed"], row["underflow"]) == (
         *("segmenter.precision: float32 -> float16", 4, 2, 25.0),
     )

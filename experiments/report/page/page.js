@@ -1,11 +1,11 @@
 "use strict";
-// The page contains the tables of numbers. This script sorts them, and draws the gallery and the table of pictures.
+// The page contains the tables of numbers. This script sorts them; in a report it also draws gallery and pictures.
 const find = (id) => document.getElementById(id);
-const data = JSON.parse(find("data").textContent);
-const METRICS = ["ACC", "mIoU"];
-const fixed = (value) => (Number.isFinite(value) ? value.toFixed(1) : "–");
+const data = JSON.parse(find("data")?.textContent ?? "null"); // null: a page without a gallery
+const METRICS = { acc: "ACC", miou: "mIoU", segments: "segments", mixed: "mixed (bits)", split: "split (bits)" };
+const fixed = (value, decimals = 1) => (Number.isFinite(value) ? value.toFixed(decimals) : "–");
 const protocol = () => document.querySelector("#protocol :checked").value;
-let columns = data.columns; // numbers of the settings that are compared
+let columns = data?.columns; // numbers of the rows that are compared
 let shown = []; // pictures of the gallery, in its order
 let large = [0, 0]; // numbers of the enlarged picture and tile
 
@@ -20,20 +20,23 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** ACC (metric 0), mIoU (1) or "segments" of a picture under a setting; NaN if it has no score. */
-function score(picture, setting, metric) {
-  const result = picture.scores[setting];
-  return (metric === "segments" ? result?.segments : result?.[protocol()]?.[metric]) ?? NaN;
+/** A score of a picture in a row: a key of METRICS, or "voi"; NaN if it has none. */
+function score(picture, row, metric) {
+  const result = picture.scores[row];
+  const own = { acc: 0, miou: 1 }[metric];
+  if (metric === "voi") return score(picture, row, "mixed") + score(picture, row, "split");
+  return (own === undefined ? result?.[metric] : result?.protocols?.[protocol()]?.[own]) ?? NaN;
 }
 
 const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
-/** The text below a method's tile. */
-function caption(picture, setting) {
-  const result = picture.scores[setting];
+/** The text below a row's tile. */
+function caption(picture, row) {
+  const result = picture.scores[row];
   if (result === null || typeof result === "string") return result ?? "not evaluated";
-  const scores = METRICS.map((name, metric) => `${name} ${fixed(score(picture, setting, metric))}`);
-  return `${scores.join(" · ")}\n${counted(result.segments, "segment", "segments")}`;
+  const own = (metric, decimals) => fixed(score(picture, row, metric), decimals);
+  const voi = `VoI ${own("voi", 2)} = ${own("mixed", 2)} mixed + ${own("split", 2)} split`;
+  return `ACC ${own("acc")} · mIoU ${own("miou")}\n${counted(result.segments, "segment", "segments")}\n${voi}`;
 }
 
 /** Tiles of a picture: name, text below, and the layer over the photograph, if any. */
@@ -41,33 +44,35 @@ function tilesOf(picture) {
   return [
     { name: "Input", text: picture.id },
     { name: "Ground truth", text: counted(picture.classes.length, "class", "classes"), layer: picture.truth },
-    ...columns.map((setting) => ({
-      name: data.settings[setting],
-      text: caption(picture, setting),
-      layer: picture.labels[setting],
-      missing: !(setting in picture.labels),
+    ...columns.map((row) => ({
+      name: data.rows[row],
+      text: caption(picture, row),
+      layer: picture.labels[row],
+      missing: !(row in picture.labels),
     })),
   ];
 }
 
 function stack(picture, { name, layer, missing }) {
-  if (missing) return make("span", { class: "stack missing" }, "no label map");
+  const style = `--shape:${picture.shape}`;
+  if (missing) return make("span", { class: "stack missing", style }, "no label map here");
   const layers = [make("img", { src: picture.photo, alt: layer ? "" : `${picture.id}, input` })];
   if (layer) layers.push(make("img", { src: layer, alt: `${picture.id}, ${name}`, class: "layer" }));
-  return make("span", { class: "stack" }, ...layers);
+  return make("span", { class: "stack", style }, ...layers);
 }
 
 function figure(tile, content) {
   return make("figure", {}, content, make("figcaption", {}, make("b", {}, tile.name), make("span", {}, tile.text)));
 }
 
-function row(picture, place) {
+function article(picture, place) {
   const tiles = tilesOf(picture).map((tile, index) => {
     const open = () => enlarge(place, index);
     const label = `Enlarge ${tile.name} of ${picture.id}`;
     return figure(tile, make("button", { type: "button", "aria-label": label, onclick: open }, stack(picture, tile)));
   });
-  return make("article", {}, make("h3", {}, picture.id, " ", ...chips(picture.classes)), make("div", { class: "row" }, ...tiles));
+  const legend = make("div", { class: "legend" }, ...chips(picture.classes));
+  return make("article", {}, make("h3", {}, picture.id), make("div", { class: "row" }, ...tiles), legend);
 }
 
 const swatch = (colour) => make("i", { class: "swatch", style: `background:${colour}` });
@@ -78,7 +83,7 @@ function sortValue(picture) {
   const metric = find("sort").value;
   if (metric === "name") return data.pictures.indexOf(picture);
   if (find("of").value !== "spread") return score(picture, find("of").value, metric);
-  const values = columns.map((setting) => score(picture, setting, metric)).filter(Number.isFinite);
+  const values = columns.map((row) => score(picture, row, metric)).filter(Number.isFinite);
   return Math.max(...values) - Math.min(...values);
 }
 
@@ -90,25 +95,23 @@ function drawGallery() {
     .map((picture) => [picture, sortValue(picture)])
     .sort(([, a], [, b]) => compare(a, b, order))
     .map(([picture]) => picture);
-  find("tiles").style.setProperty("--tiles", columns.length + 2);
-  find("tiles").replaceChildren(...shown.map(row));
-  const classes = new Map(shown.flatMap((picture) => picture.classes).map((each) => [each.join(), each]));
-  find("legend").replaceChildren(...chips([...classes.values()].sort()), "other colours: segments matched with no class");
-  find("count").textContent = `${shown.length} of ${data.pictures.length} pictures`;
+  find("tiles").replaceChildren(...shown.map(article));
+  find("count").textContent = `${shown.length} of ${data.pictures.length} pictures${data.chosen}`;
 }
 
-/** The table of pictures: three columns for each method. */
+/** The table of pictures: a column for each metric of each row. */
 function drawScores() {
-  const shows = columns.flatMap((setting) => [0, 1, "segments"].map((metric) => [setting, metric]));
+  const shows = columns.flatMap((row) => Object.keys(METRICS).map((metric) => [row, metric]));
   const heading = (text, column, kind) =>
     make("th", { scope: "col", "data-column": column, class: kind }, make("button", { type: "button" }, text));
-  const names = columns.map((setting) => make("th", { colspan: 3, scope: "colgroup" }, data.settings[setting]));
-  const heads = shows.map(([, metric], index) => heading(METRICS[metric] ?? metric, index + 1, "number"));
+  const span = Object.keys(METRICS).length;
+  const names = columns.map((row) => make("th", { colspan: span, scope: "colgroup" }, data.rows[row]));
+  const heads = shows.map(([, metric], index) => heading(METRICS[metric], index + 1, "number"));
   const body = data.pictures.map((picture) => {
-    const cells = shows.map(([setting, metric]) => {
-      const value = score(picture, setting, metric);
-      const text = metric === "segments" && Number.isFinite(value) ? value : fixed(value);
-      return make("td", { class: "number", "data-value": Number.isFinite(value) ? value : "", title: caption(picture, setting) }, text);
+    const cells = shows.map(([row, metric]) => {
+      const value = score(picture, row, metric);
+      const text = fixed(value, { segments: 0, mixed: 2, split: 2 }[metric] ?? 1);
+      return make("td", { class: "number", "data-value": Number.isFinite(value) ? value : "", title: caption(picture, row) }, text);
     });
     return make("tr", {}, make("th", { scope: "row" }, picture.id), ...cells);
   });
@@ -116,12 +119,12 @@ function drawScores() {
   find("scores").replaceChildren(head, make("tbody", {}, ...body));
 }
 
-/** Draws a drop-down for each compared method. The last one cannot be removed. */
+/** Draws a drop-down for each compared row. The last one cannot be removed. */
 function drawColumns() {
   const selects = columns.map((chosen, place) => {
-    const options = data.settings.map((name, setting) => make("option", { value: setting }, name));
+    const options = data.rows.map((name, row) => make("option", { value: row }, name));
     if (columns.length > 1) options.push(make("option", { value: "" }, "(remove)"));
-    const select = make("select", { "aria-label": `Method ${place + 1}` }, ...options);
+    const select = make("select", { "aria-label": `Row ${place + 1}` }, ...options);
     select.value = chosen;
     select.addEventListener("change", () => {
       columns.splice(place, 1, ...(select.value === "" ? [] : [Number(select.value)]));
@@ -146,7 +149,7 @@ function enlarge(place, index) {
   large = [(place + shown.length) % shown.length, (index + columns.length + 2) % (columns.length + 2)];
   const picture = shown[large[0]];
   const tile = tilesOf(picture)[large[1]];
-  const title = make("h3", {}, picture.id, " ", ...chips(picture.classes));
+  const title = make("h3", {}, picture.id);
   find("large").firstElementChild.replaceChildren(title, figure(tile, stack(picture, tile)));
   if (!find("large").open) find("large").showModal();
 }
@@ -180,20 +183,22 @@ document.addEventListener("click", (event) => {
   if (event.target.dataset.step) flip(0, Number(event.target.dataset.step));
   if ("close" in event.target.dataset) find("large").close();
 });
-find("large").addEventListener("keydown", (event) => {
-  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-  if (!step) return;
-  event.preventDefault(); // keeps the page from scrolling
-  flip(...step);
-});
-find("protocol").addEventListener("change", drawAll);
-find("add").addEventListener("click", () => {
-  columns.push(Math.max(0, data.settings.findIndex((_, setting) => !columns.includes(setting))));
+if (data) {
+  find("large").addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (!step) return;
+    event.preventDefault(); // keeps the page from scrolling
+    flip(...step);
+  });
+  find("protocol").addEventListener("change", drawAll);
+  find("add").addEventListener("click", () => {
+    columns.push(Math.max(0, data.rows.findIndex((_, row) => !columns.includes(row))));
+    drawAll();
+  });
+  for (const id of ["sort", "of", "order", "class"]) find(id).addEventListener("change", drawGallery);
+  find("opacity").addEventListener("input", (event) => document.body.style.setProperty("--opacity", event.target.value));
+  const classNames = new Set(data.pictures.flatMap((picture) => (picture.classes ?? []).map(([name]) => name)));
+  find("class").append(...[...classNames].sort().map((name) => make("option", { value: name }, name)));
+  find("of").value = data.columns.at(-1);
   drawAll();
-});
-for (const id of ["sort", "of", "order", "class"]) find(id).addEventListener("change", drawGallery);
-find("opacity").addEventListener("input", (event) => document.body.style.setProperty("--opacity", event.target.value));
-const classNames = new Set(data.pictures.flatMap((picture) => (picture.classes ?? []).map(([name]) => name)));
-find("class").append(...[...classNames].sort().map((name) => make("option", { value: name }, name)));
-find("of").value = data.columns.at(-1);
-drawAll();
+}

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
@@ -13,7 +14,7 @@ from PIL import Image
 
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.check import main
+from experiments.check.__main__ import main
 from tests.helpers import damage
 from tests.helpers.runs import SMALL, evaluate
 
@@ -74,6 +75,40 @@ def test_rows_that_share_a_pass_are_one_paragraph(sd: Path, capsys: pytest.Captu
     assert re.search(r"A: .*\n.*B: ", out)
 
 
+def folder_of(root: Path) -> tuple[str, ...]:
+    """Three pictures; one map is damaged, one has a value that is not scored."""
+    for id, values in {"a": [[0, 1, 1]], "b": [[0, 0, 255]], "c": [[0, 0, 0]]}.items():
+        for name in ("shots", "masks"):
+            (root / name).mkdir(exist_ok=True)
+        Image.new("RGB", (3, 1), "white").save(root / "shots" / f"{id}.jpg")
+        Image.fromarray(np.array(values, np.uint8)).save(root / "masks" / f"{id}.png")
+    (root / "masks" / "c.png").write_bytes(b"")
+    keys = f"dataset.images={root}/shots", f"dataset.maps={root}/masks", "dataset.classes=[road,sky,tree]"
+    return "dataset=folder", *keys
+
+
+def test_the_truth_alone_is_read_without_a_backbone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(*folder_of(tmp_path), "-o", str(tmp_path / "classes.csv"), capture=capsys)
+    assert (status, err) == (1, "")
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[0] == "folder: 3 pictures; 1 picture cannot be read"
+    assert lines[1].startswith(f"{tmp_path / 'masks' / 'c.png'}: the file is empty; ")
+    assert {"sizes: 3 x 1 (2)", "pictures: JPEG, RGB (2)", "label files: PNG, L (2)"} <= set(lines)
+    assert "not scored: 16.67% of the pixels" in lines
+    assert lines[-1] == "folder: tree occurs in no picture; 255 is not scored in 1 of 2 (dataset.void)"
+    assert (tmp_path / "classes.csv").read_text() == (
+        "label,class,pictures,pixels,share\n0,road,2,3,60.0000\n1,sky,1,2,40.0000\n2,tree,0,0,0.0000\n"
+    )
+
+
+@pytest.mark.usefixtures("dinov2")
+def test_both_keys_check_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(*folder_of(tmp_path), "backbone=none", "segmenter=slic", capture=capsys)
+    assert status == 1, err
+    assert out.startswith("folder: 3 pictures; ")
+    assert out.endswith("none: loads no network, so there is nothing to check\n")
+
+
 @pytest.mark.usefixtures("dinov2")
 def test_label_maps_from_files_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("L", (40, 40)).save(tmp_path / "astronaut.png")
@@ -130,6 +165,9 @@ def test_damage_found_while_loading_is_an_error(sd: Path, tmp_path: Path, capsys
         (("device=vulkan",), "error: device: vulkan cannot be used"),
         (("-m", "segmenter.tau=0.2,0.3"), "error: -m: a check takes a single point; leave -m out"),
         (("hydra.mode=MULTIRUN",), "error: hydra.mode: a check takes a single point; leave hydra.mode=MULTIRUN out"),
+        (("-o", "classes.csv"), "error: -o: writes the classes of a data set; name it with dataset=NAME"),
+        (("dataset=photos", "-o"), "error: -o: must be followed by a file in a folder that exists, got nothing"),
+        (("dataset=photos", "-o=no/a.csv"), "error: -o: must be followed by a file in a folder that exists, got no/a"),
         (("--multi",), "error: unrecognized arguments: --multi"),
         (("+colour=1",), "error: colour: there is no such key"),
         (("results_dir=",), "error: results_dir: is empty"),

@@ -17,9 +17,9 @@ from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.weights.locating import sha256_of
-from eval.config import ConfigError, RowConfig
-from eval.decoding import DecodedPicture, decode
-from eval.rows import Row, prepare
+from eval.config import ConfigError
+from eval.decoding import DecodedPicture, Needs, decode
+from eval.rows import RowConfig
 
 OFFICIAL_COUNTS = {
     "Table 1 (COCO-Stuff-27)": CocoStuff27.official_count,
@@ -40,20 +40,21 @@ def report(rows: Sequence[RowConfig], device: str) -> Iterator[str]:
     Raises:
         ConfigError, WeightsError, ValueError: errors that would also end the run.
     """
-    groups: dict[Any, list[Row]] = {}
-    for row in map(prepare, rows):
-        groups.setdefault((row.config.backbone.encoder, row.config.choices["backbone"]), []).append(row)
-    for (_, name), sharing in groups.items():
+    groups: dict[Any, list[RowConfig]] = {}
+    for row in rows:
+        row.prepare()
+        groups.setdefault((row.backbone.encoder, row.choices["backbone"], row.scoring.enters), []).append(row)
+    for (_, name, _), sharing in groups.items():
         yield from _check_backbone(name, sharing, device)
 
 
-def _check_backbone(name: str, rows: Sequence[Row], device: str) -> Iterator[str]:
-    config = rows[0].config
-    spec, dataset = config.backbone, config.dataset
+def _check_backbone(name: str, rows: Sequence[RowConfig], device: str) -> Iterator[str]:
+    first = rows[0]
+    spec, dataset = first.backbone, first.dataset
     if not spec.sides:
         yield f"{name}: loads no network, so there is nothing to check"
         return
-    yield f"{name}: {spec.path}, {spec.size} px, on {pick_device(device)}"
+    yield f"{name}: {getattr(spec, 'source', spec.path)}, {spec.size} px, on {pick_device(device)}"
     for file in getattr(spec, "files", ()):
         yield f"  {file.stat().st_size / MB:10.1f} MB  sha256 {sha256_of([file])[:SHOWN_DIGITS]}  {file}"
     yield f"  fingerprint {spec.fingerprint[:SHOWN_DIGITS]}"
@@ -63,13 +64,15 @@ def _check_backbone(name: str, rows: Sequence[Row], device: str) -> Iterator[str
     except ValueError as error:
         raise ConfigError(f"backbone.{error}") from error
     yield f"  loaded in {loading:.1f} s"
-    picture = decode(dataset, dataset.ids[0], spec.size, {config.size})
+    picture = decode(
+        dataset, dataset.ids[0], Needs(first.scoring.enters, spec.size, {row.scoring: row.truths for row in rows})
+    )
     try:
-        _, first = _timed(lambda: _attend(model, picture))
+        _, warming = _timed(lambda: _attend(model, picture))
         maps, attending = _timed(lambda: _attend(model, picture))  # the first pass also warms up
     except AttentionError as error:
         raise ConfigError(f"{name}, {picture.id}: {error}") from error
-    yield f"  {dataset.name} {picture.id}: {attending:.2f} s a pass (the first: {first:.2f} s), {_memory(model)}"
+    yield f"  {dataset.name} {picture.id}: {attending:.2f} s a pass (the first: {warming:.2f} s), {_memory(model)}"
     for side, attention in maps.maps.items():
         off = float((attention.sum(dim=1) - 1).abs().max())
         yield (
@@ -97,8 +100,8 @@ def _attend(model: AttentionModel, picture: DecodedPicture) -> AttentionMaps:
     return maps
 
 
-def _segment(row: Row, aggregated: torch.Tensor, maps: AttentionMaps, picture: DecodedPicture) -> torch.Tensor:
-    return row.segmenter(picture.to(aggregated.device).scene(row.config.size, aggregated, maps.features))
+def _segment(row: RowConfig, aggregated: torch.Tensor, maps: AttentionMaps, picture: DecodedPicture) -> torch.Tensor:
+    return row.segmenter(picture.to(aggregated.device).scene(row.scoring, aggregated, maps.features))
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -10,7 +10,7 @@ import pytest
 
 from diffseg.backbones.none import NoBackbone
 from eval.config import ConfigError
-from experiments.running.backbone_check import report
+from experiments.check.backbone import report
 from tests.helpers.folder_rows import dataset_of, row_config, write_picture
 from tests.helpers.random_attention import SIDES, SIZE, Random
 

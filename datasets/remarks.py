@@ -1,0 +1,46 @@
+"""What a run says once about its truth: classes that never occur, and values that are not scored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from datasets.base import Dataset
+from diffseg.label_maps import number_text
+from diffseg.texts import counted
+
+SHOWN = 5
+"""Up to this number, names and values are listed; more are counted."""
+
+
+def truth_remarks(
+    dataset: Dataset, class_pixels: Sequence[int], unscored: Iterable[Mapping[int, int] | Mapping[str, int]]
+) -> list[str]:
+    """Lines about the truth of the pictures that were scored.
+
+    Args:
+        dataset: their data set.
+        class_pixels: for each class, the number of its scored pixels in all pictures.
+        unscored: for each picture, value of its label file that stands for no class -> pixels (`Picture.unscored`).
+
+    Returns:
+        A line, or none.
+    """
+    if not class_pixels:
+        return []
+    pictures, seen = 0, Counter[int]()
+    for values in unscored:
+        pictures += 1
+        seen.update(int(value) for value, pixels in values.items() if pixels)
+    parts = []
+    absent = [name for name, pixels in zip(dataset.classes, class_pixels, strict=True) if not pixels]
+    if absent:
+        few = len(absent) <= SHOWN
+        names = ", ".join(absent) if few else f"{len(absent)} of {len(class_pixels)} classes"
+        parts.append(f"{names} {'occurs' if len(absent) == 1 else 'occur'} in no picture")
+    if seen and dataset.void_source is not None:
+        most = seen.most_common(SHOWN)
+        common = [f"{number_text(value)} is not scored in {count:,} of {pictures:,}" for value, count in most]
+        more = f" and {counted(len(seen) - SHOWN, 'other value')}" if len(seen) > SHOWN else ""
+        parts.append(f"{', '.join(common)}{more} ({dataset.void_source})")
+    return [f"{dataset.name}: {'; '.join(parts)}"] if parts else []

@@ -1,0 +1,140 @@
+"""Diffuse2Seg's masks (Hümmer et al., arXiv 2609.06491): seeds spread over the attention, and similar ones are joined.
+
+A one-hot map at each seed is smoothed on the graph of the attention by p-Laplacian regularisation, which keeps steep
+borders if p < 2 (their Algorithm 1, the non-local regularisation of Elmoataz et al., 2008). The maps are joined by the
+average linkage of their symmetric divergence (their Algorithm 2).
+
+The paper was read through a summary and two people's reports on it; no code of the authors was found. Not known: the
+formula of its threshold tau_att = 0.55 (see ``attention_threshold``), whether its divergence is the mean of both
+directions, as here, or their sum, and a limit of the iterations. It cuts the linkage at six heights, splits segments
+into connected components and keeps up to 1,000 overlapping masks; a row of this benchmark is one height, unsplit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+from torch import Tensor
+
+from diffseg.divergence import symmetric_kl
+from diffseg.masks import cluster_means, grid_side, labels_from_proposals
+from diffseg.merging import anchor_grid
+from diffseg.precision import float32_products
+from diffseg.segmenters.affinity import Input, walk_of
+from diffseg.segmenters.base import Scene
+from diffseg.segmenters.refinement import Refinable
+
+LEVELS = tuple(np.geomspace(0.186, 2.99, 6).round(3).tolist())
+"""The paper's heights of the linkage, in nats."""
+
+ANCHOR_WEIGHT = 1e-5  # lambda, weight of the seed's one-hot map
+SETTLED = 1e-4  # the iteration ends when the squared change of every map is below this
+FLAT = 1e-8  # smallest gradient: a negative power of 0 is infinite
+
+
+@dataclass(frozen=True)
+class Diffuse2Seg(Refinable):
+    """Spreads seeds over the attention by p-Laplacian smoothing, and joins the maps by average linkage.
+
+    Attributes:
+        tau: height in nats at which the linkage is cut; `LEVELS` are the paper's. DINOv2's attention is flatter than
+            that of Stable Diffusion and needs less.
+        seeds: seeds along one side. The paper has 23, each sixth of 140 locations.
+        p: exponent of the smoothness, above 1. 2 is linear diffusion.
+        iterations: the most steps of the smoothing.
+        attention_threshold: attention below this fraction of its row's largest value is dropped. The paper has a
+            threshold of 0.55 and does not say of what. 0: none is dropped; the maps of DINOv2 then become one segment.
+        input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
+    """
+
+    tau: Annotated[float, Field(gt=0, description="height in nats at which the linkage is cut")] = 0.1
+    seeds: Annotated[int, Field(ge=1, description="seeds along one side, at most the side of the attention")] = 16
+    p: Annotated[float, Field(gt=1, le=2, description="exponent of the smoothness; 2: linear diffusion")] = 1.6
+    iterations: Annotated[int, Field(ge=1, description="the most steps of the smoothing")] = 100
+    attention_threshold: Annotated[
+        float, Field(ge=0, lt=1, description="fraction of a row's maximum below which attention is dropped; 0: none")
+    ] = 0.05
+    input: Input = "attention"
+
+    def segment(self, scene: Scene) -> Tensor:
+        return next(self.segment_all(scene, [replace(self, refine="none")]))
+
+    @staticmethod
+    def segment_all(scene: Scene, segmenters: Sequence[Diffuse2Seg]) -> Iterator[Tensor]:
+        """Yields the labels of each segmenter. Those that differ only in tau share all but the cut."""
+        trees: dict[Diffuse2Seg, tuple[Tensor, NDArray[np.float64]]] = {}
+        for each in segmenters:
+            if each.refine != "none":
+                yield each(scene)
+                continue
+            shared = replace(each, tau=1.0)
+            if shared not in trees:
+                trees[shared] = shared._tree(walk_of(scene, each.input))
+            yield labels_from_proposals(proposals_at(*trees[shared], each.tau), scene.size)
+
+    @torch.no_grad()
+    def _tree(self, walk: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
+        """Maps of the seeds ``(K, S*S)``, each of sum 1, and SciPy's linkage of them."""
+        side = grid_side(walk)
+        rows, columns = anchor_grid(side, min(self.seeds, side), "even").unbind(dim=1)
+        strong = walk * (walk >= self.attention_threshold * walk.amax(dim=1, keepdim=True))
+        maps = propagate(strong / strong.sum(dim=1, keepdim=True), rows * side + columns, self.p, self.iterations)
+        maps = maps / maps.sum(dim=1, keepdim=True)
+        distances = symmetric_kl(maps, maps).double().cpu().numpy()
+        return maps, linkage(squareform(distances, checks=False), "average") if len(maps) > 1 else np.empty((0, 4))
+
+
+def proposals_at(maps: Tensor, tree: NDArray[np.float64], tau: float) -> Tensor:
+    """Mean map of each cluster below a height of the linkage, ``(k, S*S)``.
+
+    Args:
+        maps: ``(K, S*S)``.
+        tree: SciPy's linkage of the maps, ``(K - 1, 4)``.
+        tau: height.
+    """
+    numbers = fcluster(tree, tau, "distance") - 1 if len(tree) else np.zeros(1, dtype=np.int64)
+    labels = torch.from_numpy(numbers.astype(np.int64))
+    return cluster_means(maps, labels, int(labels.max()) + 1)
+
+
+@torch.no_grad()
+@float32_products()
+def propagate(walk: Tensor, seeds: Tensor, p: float, iterations: int) -> Tensor:
+    """Smooths a one-hot map for each seed by p-Laplacian regularisation, with Gauss-Jacobi steps.
+
+    A step minimises ``sum_i g_i^p / p + lambda / 2 |f - f0|^2`` with the gradient ``g_i^2 = sum_j A_ij (f_j - f_i)^2``:
+    each value becomes the mean of its neighbours with the weights ``A_ij (g_i^(p-2) + g_j^(p-2))``, and of its seed's
+    one-hot value with the weight lambda. Matrix products compute it without a tensor of all pairs for each seed.
+
+    Args:
+        walk: ``(n, n)`` float32 A, rows sum to 1.
+        seeds: ``(K,)`` int64 row numbers.
+        p: exponent, 1 < p <= 2.
+        iterations: the most steps.
+
+    Returns:
+        ``(K, n)`` float32 in 0..1.
+    """
+    count, columns = len(seeds), walk.T
+    start = torch.zeros(count, len(walk), dtype=walk.dtype, device=walk.device)
+    start[torch.arange(count), seeds.to(walk.device)] = 1
+    maps, degree = start, walk.sum(dim=1)
+    for _ in range(iterations):
+        mean, square = (torch.cat([maps, maps * maps]) @ columns).split(count)
+        gradient = (square - 2 * maps * mean + maps * maps * degree).clamp_(min=0).sqrt_().clamp_(min=FLAT)
+        weight = gradient.pow_(p - 2)
+        pulled, total = (torch.cat([weight * maps, weight]) @ columns).split(count)
+        new = (ANCHOR_WEIGHT * start + weight * mean + pulled) / (ANCHOR_WEIGHT + weight * degree + total)
+        change = float((new - maps).square().sum(dim=1).max())
+        maps = new
+        if change < SETTLED:
+            break
+    return maps

@@ -1,0 +1,113 @@
+"""Checks data and backbones before a run takes hours: ``python -m experiments.check``.
+
+    python -m experiments.check dataset=camvid dataset.root=DIR [-o CLASSES.csv]
+    python -m experiments.check backbone=sd14 backbone.path=DIR
+    python -m experiments.check experiment=table1 dataset.root=DIR
+
+Takes the keys of `experiments.evaluate`. ``dataset=`` reads all pictures and their truth; ``backbone=`` passes one
+picture through the network; both keys: both. Writes nothing but the table of classes after ``-o``. Exit status: 1 if a
+file of the data set is damaged, 2 if the run would fail.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffseg.command import run_command
+from diffseg.paths import expanded
+from eval.config import ConfigError
+from experiments.check.truth import read_truth, report, write_csv
+from experiments.evaluate import commands_of
+from experiments.running.arguments import COMMAND, Arguments, key_of, read_arguments
+from experiments.running.compose import Composed, compose_rows
+from experiments.running.errors import FAILED_STATUS, one_line_errors
+
+OUTPUT_OPTIONS = ("-o", "--output")
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What to check.
+
+    Attributes:
+        truth: read the truth of the data set.
+        backbone: pass a picture through each backbone.
+        output: file for the table of the classes; None: not written.
+    """
+
+    truth: bool
+    backbone: bool
+    output: Path | None
+
+
+def main() -> None:
+    """Runs the command line."""
+    with one_line_errors():
+        typed, output = _without_output(sys.argv[1:])
+        arguments = read_arguments(typed)
+        if arguments.rerun is not None:
+            arguments = _rerun(arguments)
+        if arguments.swept or arguments.tables or arguments.rescore or arguments.hydra:
+            raise ConfigError(f"a check takes one point and writes no tables; leave -m and options of {COMMAND} out")
+        keys = {key_of(argument) for argument in arguments.overrides}
+        truth = "dataset" in keys
+        if output is not None and not truth:
+            raise ConfigError(f"{OUTPUT_OPTIONS[0]}: writes the classes of a data set; name it with dataset=NAME")
+        checks = Checks(truth, not truth or bool(keys & {"backbone", "experiment", "rows"}), output)
+        damaged = run(compose_rows(arguments, checked=checks.backbone), checks)
+    if damaged:
+        sys.exit(FAILED_STATUS)
+
+
+def _rerun(arguments: Arguments) -> Arguments:
+    """The command that made the results folder after ``--rerun``. Raises ConfigError if there are several."""
+    commands = commands_of(arguments)
+    if len(commands) > 1:
+        raise ConfigError(f"--rerun: {arguments.rerun} lists {len(commands)} commands, and a check takes one; type it")
+    return commands[0]
+
+
+def run(composed: Composed, checks: Checks) -> bool:
+    """Checks and prints. Returns True if a file of the data set is damaged."""
+    rows = composed.rows
+    damaged = False
+    if checks.truth:
+        rows[0].dataset.check()
+        truth = read_truth(rows[0].dataset)
+        for line in report(truth):
+            print(line, flush=True)
+        if checks.output is not None:
+            write_csv(truth, checks.output)
+        damaged = bool(truth.damaged)
+    if checks.backbone:
+        # Imports torch, which takes seconds. Missing data and weights have been reported before.
+        from experiments.check import backbone
+
+        try:
+            for line in backbone.report(rows, composed.config.device):
+                print(line, flush=True)
+        except ValueError as error:  # a device or weights that cannot be used
+            raise ConfigError(str(error)) from error
+    return damaged
+
+
+def _without_output(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
+    """The arguments without ``-o FILE``, and the file."""
+    for index, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option in OUTPUT_OPTIONS:
+            following = list(arguments[index + 1 :])
+            value = value if equals else following.pop(0) if following else ""
+            path = expanded(value).absolute()
+            if not value or not path.parent.is_dir():
+                got = value or "nothing"
+                raise ConfigError(f"{option}: must be followed by a file in a folder that exists, got {got}")
+            return [*arguments[:index], *following], path
+    return list(arguments), None
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,179 @@
+"""Finds the rows to compare, pairs their pictures, and computes the differences of all scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from eval.agreement import agreement
+from eval.protocols import needs_classes
+from eval.results.columns import AGREEMENT
+from eval.results.names import telling_names
+from eval.results.tables import PERCENT, SCALES
+from eval.runs import Row, Run
+from eval.scores import count_images
+from experiments.compare.statistics import Difference, FloatArray, class_scores, compare, holm, mean_score, weights_of
+
+WITHOUT_CLASSES = "-"
+"""Stands for the protocol of scores that match nothing."""
+COLUMNS = (
+    "row",
+    "folder",
+    "to",
+    "protocol",
+    "score",
+    "pictures",
+    "value",
+    "reference",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p",
+    "p_holm",
+)
+MOST_NAMES = 20
+
+
+class CompareError(ValueError):
+    """Rows cannot be compared. The message is one line that says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class NamedRow:
+    """A row with its name in the tables of its run, the column ``row`` of ``per_image.csv``."""
+
+    name: str
+    row: Row
+    run: Run
+
+    @property
+    def folder(self) -> str:
+        """Results folder of the run."""
+        return str(self.run.folder)
+
+
+def named_rows(runs: Sequence[Run]) -> list[NamedRow]:
+    """The rows of all runs, in order; of a row that several folders hold, the first."""
+    rows: dict[str, NamedRow] = {}
+    for run in runs:
+        for name, row in zip(telling_names(run.rows), run.rows, strict=True):
+            rows.setdefault(row.key, NamedRow(name, row, run))
+    return list(rows.values())
+
+
+def find_row(rows: Sequence[NamedRow], name: str) -> NamedRow:
+    """The row of a name. Raises CompareError if there is none, or several."""
+    matching = [row for row in rows if row.name == name]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise CompareError(f"--to {name}: several rows have this name: {'; '.join(row.folder for row in matching)}")
+    names = list(dict.fromkeys(row.name for row in rows))
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    raise CompareError(f"--to {name}: no such row; choose from: {'; '.join(names[:MOST_NAMES])}{more}")
+
+
+def compare_rows(rows: Sequence[NamedRow], reference: NamedRow) -> pd.DataFrame:
+    """Compares every other row with the reference, on the pictures that both evaluated.
+
+    Args:
+        rows: all rows.
+        reference: one of them.
+
+    Returns:
+        A line for each row, protocol and score: `COLUMNS`. Scores and differences in percent, of the variation of
+        information in bits; ``p_holm`` is corrected over the rows, for each score and protocol apart.
+
+    Raises:
+        CompareError: there is no other row, or a row was scored at another size, frame or truth.
+    """
+    others = [row for row in rows if row is not reference]
+    if not others:
+        raise CompareError(f"{reference.folder}: has no other row than {reference.name}; give more folders")
+    lines = [line for other in others for line in _lines(other, reference)]
+    table = pd.DataFrame(lines, columns=COLUMNS[:-1])
+    corrected = table.groupby(["protocol", "score"], sort=False)["p"].transform(lambda values: holm(list(values)))
+    return table.assign(p_holm=corrected)
+
+
+def _lines(row: NamedRow, reference: NamedRow) -> list[dict[str, Any]]:
+    _check(row, reference)
+    compared = differences(row.row, reference.row)
+    if not compared:
+        raise CompareError(f"{_place(row)} and {_place(reference)} have no evaluated picture with classes in common")
+    pictures = len(common_pictures(row.row, reference.row))
+    facts = {"row": row.name, "folder": row.folder, "to": reference.name, "pictures": pictures}
+    return [
+        {**facts, "protocol": protocol, "score": score, **dict(zip(COLUMNS[6:12], difference, strict=True))}
+        for (protocol, score), difference in compared.items()
+    ]
+
+
+def common_pictures(row: Row, reference: Row) -> list[str]:
+    """Ids of the pictures that both rows evaluated, in the order of the reference."""
+    evaluated = {record.picture for record in row.evaluated}
+    return [record.picture for record in reference.evaluated if record.picture in evaluated]
+
+
+def differences(row: Row, reference: Row) -> dict[tuple[str, str], Difference]:
+    """(protocol, score) -> paired difference of two rows with the same truth, on the pictures that both evaluated.
+
+    In the units of the tables; `WITHOUT_CLASSES` is the protocol of scores that match nothing. Empty without a picture
+    in common.
+    """
+    pictures = common_pictures(row, reference)
+    if not pictures:
+        return {}
+    weights = weights_of(len(pictures))
+    ours, theirs = (_scores(each, pictures, weights) for each in (row, reference))
+    return {place: compare(ours[place], values) for place, values in theirs.items() if place in ours}
+
+
+def _check(row: NamedRow, reference: NamedRow) -> None:
+    """Raises CompareError unless both rows were scored on the same pixels with the same truth."""
+    for what, group, names in (
+        ("truths", "dataset", ("name", "label_source", "fingerprint", "background")),
+        ("frames", "scoring", ("frame",)),
+        ("sizes", "scoring", ("size",)),
+        ("segments (connected components or not)", "scoring", ("components",)),
+    ):
+        ours, theirs = (_settings(each.row, group, names) for each in (row, reference))
+        if ours != theirs:
+            shown = [_text({name: own[name] for name in names if ours[name] != theirs[name]}) for own in (ours, theirs)]
+            raise CompareError(
+                f"{_place(row)} and {_place(reference)} were scored at different {what}: {shown[0]} and {shown[1]}"
+            )
+
+
+def _settings(row: Row, group: str, names: Sequence[str]) -> dict[str, Any]:
+    settings = row.settings.get(group, {})
+    return {name: settings.get(name) for name in names}
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{str(value)[:12]}" for value in settings.values())
+
+
+def _place(row: NamedRow) -> str:
+    return f"{row.name} ({row.folder})"
+
+
+def _scores(row: Row, ids: Sequence[str], weights: FloatArray) -> dict[tuple[str, str], FloatArray]:
+    """(protocol, score) -> the score under each weight, in the units of the tables."""
+    records = {record.picture: record for record in row.evaluated}
+    chosen = [records[id] for id in ids]
+    scores: dict[tuple[str, str], FloatArray] = {}
+    if all("classes" in record.stored_tables for record in chosen):
+        tables = [record.tables["classes"] for record in chosen]
+        for protocol in filter(needs_classes, row.protocols):
+            counts = count_images(tables, protocol, row.background, row.reads_files)
+            for name, values in class_scores(counts, weights).items():
+                scores[protocol, name] = PERCENT * values
+        agreements = [agreement(table.dense()) for table in tables]
+        for name in AGREEMENT:
+            values = [SCALES[name] * getattr(each, name) for each in agreements]
+            scores[WITHOUT_CLASSES, name] = mean_score(values, weights)
+    return scores

@@ -1,0 +1,27 @@
+"""Felzenszwalb and Huttenlocher's segmentation against scikit-image called directly."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from diffseg.segmenters.felzenszwalb import Felzenszwalb
+from tests.helpers.two_tone import scene, two_tone
+
+
+def test_labels_equal_those_of_scikit_image() -> None:
+    segmentation = pytest.importorskip("skimage.segmentation")
+    image, inside = two_tone()
+    expected = segmentation.felzenszwalb((image / 255).permute(1, 2, 0).numpy(), 50.0, 0.5, 20)
+    labels = Felzenszwalb(50.0, 0.5, 20)(scene(image))
+    np.testing.assert_array_equal(labels.numpy(), expected)
+    assert len({*labels[inside].tolist()} & {*labels[~inside].tolist()}) == 0
+    assert len(labels.unique()) > len(Felzenszwalb(5000.0, 0.5, 20)(scene(image)).unique())
+
+
+def test_without_scikit_image_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
+    with pytest.raises(ValueError, match="scikit-image is not installed: pip install scikit-image"):
+        Felzenszwalb().resolved(8, {})

@@ -1,0 +1,57 @@
+"""Attention as a Markov chain, against dense linear algebra and a walk that is simulated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from diffseg.chains import anchors_by_rank, token_rank, two_bounces
+from diffseg.merging import anchor_grid
+from tests.helpers.attention import smooth
+
+
+def test_two_bounces_are_two_steps_of_a_walk() -> None:
+    maps = smooth(4, 0)
+    walk = maps.double().numpy()
+    expected = [[sum(walk[i, k] * walk[k, j] for k in range(16)) for j in range(16)] for i in range(16)]
+    np.testing.assert_allclose(two_bounces(maps).numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.99])
+def test_token_rank_is_the_eigenvector_of_its_chain(alpha: float) -> None:
+    walk = torch.rand(30, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64) ** 8
+    walk /= walk.sum(dim=1, keepdim=True)
+    values, vectors = np.linalg.eig((alpha * walk + (1 - alpha) / 30).T.numpy())
+    expected = vectors[:, values.real.argmax()].real
+    np.testing.assert_allclose(token_rank(walk, alpha).numpy(), expected / expected.sum(), atol=1e-4)
+
+
+def test_a_chain_that_falls_apart_still_has_one_rank() -> None:
+    """Without the jumps, each location would stay where it is, and any distribution would do."""
+    torch.testing.assert_close(token_rank(torch.eye(9)), torch.full((9,), 1 / 9))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_alpha_out_of_range_is_refused(alpha: float) -> None:
+    with pytest.raises(ValueError, match=r"^alpha: "):
+        token_rank(torch.eye(4), alpha)
+
+
+def test_anchors_are_the_highest_ranks_of_the_cells() -> None:
+    maps = smooth(7, 1)
+    rank, side = token_rank(maps), 7
+    best: dict[int, int] = {}
+    for location in range(side * side):  # three cells along a side of seven: the middle ones are narrower
+        row, column = ((2 * at + 1) * 3 // (2 * side) for at in divmod(location, side))
+        cell = 3 * row + column
+        if cell not in best or rank[location] > rank[best[cell]]:
+            best[cell] = location
+    assert anchors_by_rank(maps, 3).tolist() == [best[cell] for cell in range(9)]
+
+
+def test_as_many_anchors_as_locations_are_all_of_them() -> None:
+    grid = anchor_grid(5, 5, "even")
+    assert anchors_by_rank(smooth(5, 2), 5).tolist() == (grid[:, 0] * 5 + grid[:, 1]).tolist()
+    with pytest.raises(ValueError, match=r"^anchors: "):
+        anchors_by_rank(smooth(5, 2), 6)

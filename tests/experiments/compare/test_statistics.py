@@ -1,0 +1,77 @@
+"""The paired bootstrap, against direct resampling, and Holm's correction, against another library."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import false_discovery_control
+
+from eval.matching import Counts
+from eval.metrics import accuracy, bootstrap_change, bootstrap_mean, mean_iou
+from experiments.compare.statistics import class_scores, compare, holm, mean_score, two_sided_p, weights_of
+
+PICTURES, CLASSES = 12, 4
+
+
+def made_counts(seed: int) -> list[Counts]:
+    random = np.random.default_rng(seed)
+    made = [random.integers(0, 50, (3, CLASSES)) for _ in range(PICTURES)]
+    return [Counts(tp, fp, fn, int((tp + fn).sum())) for tp, fp, fn in made]
+
+
+def test_scores_of_resamples_are_those_of_the_pictures_drawn() -> None:
+    counts = made_counts(0)
+    weights = weights_of(PICTURES, resamples=20, seed=3)
+    scores = class_scores(counts, weights)
+    for number, drawn in enumerate(weights.astype(int)):
+        total = sum(count for count, times in zip(counts, drawn, strict=True) for _ in range(times))
+        assert scores["acc"][number] == pytest.approx(accuracy(total))
+        assert scores["miou"][number] == pytest.approx(mean_iou(total))
+    assert weights.sum(axis=1) == pytest.approx(PICTURES)
+
+
+def test_differences_are_those_of_the_tables_and_of_an_independent_bootstrap() -> None:
+    before, after = made_counts(0), made_counts(1)
+    weights = weights_of(PICTURES)
+    old, new = class_scores(before, weights), class_scores(after, weights)
+    for name, interval in zip(("acc", "miou"), bootstrap_change(before, after), strict=True):
+        found = compare(new[name], old[name])
+        assert (found.low, found.high) == pytest.approx(interval)
+        assert found.difference == pytest.approx(found.value - found.reference)
+    assert compare(new["acc"], old["acc"]).value == pytest.approx(accuracy(sum(after)))
+
+
+def test_means_leave_out_pictures_without_a_score() -> None:
+    values = [1.0, np.nan, 3.0, 5.0]
+    assert mean_score(values, np.array([[1.0, 1, 1, 1], [2, 7, 1, 0]])) == pytest.approx([3, 5 / 3])
+    assert np.isnan(mean_score([np.nan], np.ones((1, 1)))).all()
+    sampled = mean_score([1.0, 2, 4], weights_of(3))
+    assert tuple(np.quantile(sampled[1:], (0.025, 0.975))) == pytest.approx(bootstrap_mean([1.0, 2, 4]))
+
+
+def test_p_counts_both_sides() -> None:
+    assert two_sided_p(np.zeros(2000)) == 1
+    assert two_sided_p(np.ones(2000)) == pytest.approx(2 / 2001)
+    assert two_sided_p(-np.ones(2000)) == pytest.approx(2 / 2001)
+    assert two_sided_p(np.array([-1.0] * 10 + [1.0] * 1990)) == pytest.approx(22 / 2001)
+
+
+def test_a_single_picture_has_no_interval() -> None:
+    counts = made_counts(0)[:1]
+    scores = class_scores(counts, np.ones((1, 1)))
+    found = compare(scores["acc"], scores["acc"])
+    assert found.difference == 0
+    assert np.isnan([found.low, found.high, found.p]).all()
+
+
+def test_holm_is_at_least_as_strict_as_benjamini_and_hochberg_and_keeps_the_order() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        p = random.uniform(0, 0.3, 6)
+        corrected = np.array(holm(p))
+        assert (corrected >= false_discovery_control(p) - 1e-12).all()
+        assert (corrected >= p).all()
+        assert corrected[p.argmin()] == pytest.approx(min(1, 6 * p.min()))
+        assert (np.diff(corrected[p.argsort()]) >= 0).all()
+    assert holm([0.5, np.nan, 0.01])[::2] == pytest.approx([0.5, 0.02])
+    assert np.isnan(holm([0.5, np.nan])[1])
