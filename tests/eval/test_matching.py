@@ -221,10 +221,7 @@ def test_wrong_input_is_named(prediction: list, truth: list, message: str) -> No
 
 
 def test_unknown_protocol_is_named() -> None:
-    with pytest.raises(
-        ValueError,
-        match="protocol: must be one of official, .* got 'both'",
-    ):
+    with pytest.raises(ValueError, match=r"^protocol: must be one of official, .* got 'both'$"):
         match(np.array([0]), np.array([0]), protocol="both")  # type: ignore[arg-type]
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
-from eval.matching import Counts, contingency, match_contingency
 from eval.agreement import agreement
+from eval.matching import Counts, contingency, match_contingency
 from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, SET_PROTOCOLS, ProtocolName, needs_classes
 from eval.records import SparseTable
 from eval.scores import MOST_NUMBERS, confusion_matrix, count_images
