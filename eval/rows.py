@@ -198,6 +198,7 @@ class RowConfig:
 
 
 def backbone_settings(backbone: Backbone) -> dict[str, Any]:
+    """The settings of a backbone that change a result, with the hash of its code if it lies outside this project."""
     settings = recorded_settings(backbone)
     return settings if isinstance(backbone, Saved) else {**settings, "kind": kind_name(backbone), **_code(backbone)}
 
