@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -15,8 +16,6 @@ class ListingPackage(ModuleType):
         Args:
             config_dir: your folder of presets, see `diffseg.load`.
         """
-        from diffseg import catalogue
-
-        if self.__name__.endswith("backbones"):
-            return catalogue.list_backbones(config_dir)
-        return catalogue.list_segmenters(config_dir)
+        catalogue = import_module("diffseg.catalogue")  # at the call, because it needs these packages itself
+        names: list[str] = getattr(catalogue, f"list_{self.__name__.rpartition('.')[2]}")(config_dir)
+        return names
