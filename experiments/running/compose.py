@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, fields
@@ -102,10 +103,11 @@ def compose_points(
     for override in sorted(varying):
         if override.partition("=")[0] in SHARED:
             raise ConfigError(f"{override}: all rows of a run share this key; give it one value")
+    optional = _keys_of_swept_groups(points, varying)
     configs, rows = [], []
     for point in points:
         try:
-            config, of_point = _expand(point, composer)
+            config, of_point = _expand(point, composer, optional)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             if len(points) == 1:
                 raise
@@ -113,6 +115,9 @@ def compose_points(
             raise ConfigError(f"point {values}: {user_message(error)}") from error
         configs.append(config)
         rows += of_point
+    for key in optional:
+        if not any(_has(row.composed, key) for row in rows):
+            raise ConfigError(f"{key}: no point of the sweep has this key")
     first = configs[0]
     name = first.name or ("experiment" in first and first.experiment) or rows[0].choices["segmenter"]
     folder = expanded(first.results_dir or f"results/{name}").absolute()
@@ -206,20 +211,23 @@ def _is_value(override: Override) -> bool:
     return "." in override.key_or_group and override.type in (OverrideType.CHANGE, OverrideType.FORCE_ADD)
 
 
-def _expand(point: Sequence[Override], composer: _Composer) -> tuple[DictConfig, list[RowConfig]]:
+def _expand(
+    point: Sequence[Override], composer: _Composer, optional: AbstractSet[str] = frozenset()
+) -> tuple[DictConfig, list[RowConfig]]:
     """The configuration and the rows of a point.
 
     An override of the user beats an override of the row. If rows choose a group, the user cannot choose it. A key of
     such a group is set in the rows that have this key and do not choose the group; if there are none, in all rows that
     have it. Example: with ``experiment=table1``, ``backbone.path`` is that of Stable Diffusion, not of DINO, and
-    ``segmenter.tau`` is that of DiffSeg.
+    ``segmenter.tau`` is that of DiffSeg. Keys in ``optional`` are left out where the part has no such key.
     """
     _refuse_plus(point, composer)
     values = [override for override in point if _is_value(override)]
     base = composer([_line(override) for override in point if override not in values])
     _check_keys(base)
     if base.rows is None:
-        config = composer(list(map(_line, point)))
+        left_out = [each for each in values if each.key_or_group in optional and not _has(base, each.key_or_group)]
+        config = composer([_line(override) for override in point if override not in left_out])
         choices = dict(config.hydra.runtime.choices)
         return config, [_row(config.name or choices["segmenter"], config, choices)]
     specs = _row_specs(base)
@@ -384,6 +392,13 @@ def _of_row(error: WeightsError, row: RowConfig) -> WeightsError:
 
 def _line(override: Override) -> str:
     return str(override.input_line)
+
+
+def _keys_of_swept_groups(points: Sequence[Sequence[Override]], varying: AbstractSet[str]) -> set[str]:
+    """Keys such as ``segmenter.tau`` with ``segmenter=diffseg,dbscan``: not every part need have them."""
+    groups = {line.partition("=")[0] for line in varying}
+    keys = {override.key_or_group for point in points for override in point if _is_value(override)}
+    return {key for key in keys if key.split(".")[0] in groups}
 
 
 def _varying(points: Sequence[Sequence[Override]]) -> set[str]:
