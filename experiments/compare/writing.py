@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from eval.protocol_scores import BITS
 from eval.results.latex import latex_table
 from eval.results.markdown import caption, fixed, pipe_table, with_interval
 from experiments.compare.comparing import WITHOUT_CLASSES, CompareError
 from experiments.paper.published import published_rows
 
 HEADINGS = {"acc": "ACC", "miou": "mIoU", "ari": "ARI", "voi": "VoI", "covering": "covering"}
-LOWER_IS_BETTER = ("voi",)
+LOWER_IS_BETTER = BITS
 SIGNIFICANT = 0.05
 NOTE = (
     "Differences with paired 95 % bootstrap intervals over the pictures that both rows evaluated; p: two-sided, "
