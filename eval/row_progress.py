@@ -54,6 +54,7 @@ class RowProgress:
         self.row, self.run, self.kept, self.again, self.on_record = row, run, kept, again, on_record
         self._picture_remarks: dict[str, Sequence[Remark]] = {}
         self._map_remarks: dict[str, Sequence[Remark]] = {}
+        self.errors: list[tuple[type, str]] = []
         self.failed: set[str] = set()  # in this run; the next run tries these pictures again
         self._shown = next((name for name in row.protocols if name in PROTOCOLS), None)
         valid = {id for id in row.dataset.ids if self._valid(id)}
@@ -75,6 +76,12 @@ class RowProgress:
         """True if the kept label map of a picture must be compared with another truth."""
         return id in self._from_map and id not in self.failed
 
+    @property
+    def is_hopeless(self) -> bool:
+        """True if no picture has a result, and the first `FAILURES_SHOWN` all failed with errors of one class."""
+        kinds = {kind for kind, _ in self.errors}
+        return not self._done and len(self.errors) >= FAILURES_SHOWN and len(kinds) == 1
+
     def note(self, picture: DecodedPicture, scene: Scene) -> None:
         """Keeps what the user should know about the files of a picture, see `remark_lines`."""
         self._picture_remarks[picture.id] = picture.remarks
@@ -92,6 +99,7 @@ class RowProgress:
             return
         reason = on_one_line(error)
         self.failed.add(id)
+        self.errors.append((type(error), f"{id}: {reason}"))
         if len(self.failed) <= FAILURES_SHOWN:
             logger.warning("%s, %s: failed: %s", id, self.row.name, reason)
         elif len(self.failed) == FAILURES_SHOWN + 1:

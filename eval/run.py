@@ -93,6 +93,10 @@ def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size
             batch_size = work_in_halves(pictures, batch_size, batches.evaluate, PICTURE_ERRORS)
             for _ in batch:
                 bar.advance(rows[-1].score())
+            if all(row.is_hopeless for row in rows):
+                raise ConfigError(
+                    f"the first {len(rows[0].errors)} pictures all failed, such as {rows[0].errors[0][1]}"
+                )
 
 
 def _needs(rows: Sequence[RowProgress]) -> Needs:
