@@ -29,6 +29,7 @@ from diffseg.merging import NoProposals
 from diffseg.segmenters.base import UnusablePicture, segment_all
 from eval.config import ConfigError, Scoring
 from eval.decoding import DecodedPicture, Needs, decoded_ahead
+from eval.label_maps import LabelMapError
 from eval.memory import Errors, memory_errors, release, work_in_halves
 from eval.progress import Progress
 from eval.row_progress import RowProgress, now
@@ -38,7 +39,7 @@ Item = TypeVar("Item")
 
 # The run records these errors as failures of a picture and continues. Any other error is a bug and stops the run.
 NOT_SOLVED: Errors = (np.linalg.LinAlgError, torch.linalg.LinAlgError, ArpackNoConvergence)
-NOT_MEMORY: Errors = (DatasetError, AttentionError, NoProposals, UnusablePicture, *NOT_SOLVED)
+NOT_MEMORY: Errors = (DatasetError, AttentionError, LabelMapError, NoProposals, UnusablePicture, *NOT_SOLVED)
 PICTURE_ERRORS: Errors = (*NOT_MEMORY, torch.OutOfMemoryError)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, fields
@@ -30,6 +30,7 @@ from diffseg import parts
 from diffseg.backbones import MissingWeights, WeightsError
 from diffseg.paths import expanded
 from eval.config import ConfigError, ProtocolSettings, RunConfig, build
+from eval.protocols import INSTANCES
 from eval.rows import RowConfig
 from experiments.running.arguments import CONF, Arguments, parse, quote_path
 from experiments.running.errors import user_message
@@ -98,7 +99,7 @@ def compose_points(
     """
     composer = _Composer(config_dir)
     varying = _varying(points)
-    for override in varying:
+    for override in sorted(varying):
         if override.partition("=")[0] in SHARED:
             raise ConfigError(f"{override}: all rows of a run share this key; give it one value")
     configs, rows = [], []
@@ -158,6 +159,7 @@ class _Composer:
     """Composes configurations. Those that differ only in values share a base: Hydra takes 0.1 s per composition."""
 
     def __init__(self, config_dir: Path | None) -> None:
+        self._config_dir = config_dir
         self._search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
         self._bases: dict[tuple[str, ...], DictConfig] = {}
 
@@ -168,9 +170,12 @@ class _Composer:
             HydraException, OmegaConfBaseException: an unknown choice or key, or an invalid value.
         """
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        chosen = tuple(_line(override) for override in parsed if not _is_value(override))
+        chosen = tuple(_as_name(override) for override in parsed if not _is_value(override))
         if chosen not in self._bases:
-            config = compose("config", overrides=[*self._search, *chosen], return_hydra_config=True)
+            try:
+                config = compose("config", overrides=[*self._search, *chosen], return_hydra_config=True)
+            except UnicodeDecodeError as error:
+                raise _not_utf8(self._config_dir, error) from None
             self._bases[chosen] = config
         config = deepcopy(self._bases[chosen])
         for value in filter(_is_value, parsed):
@@ -179,6 +184,21 @@ class _Composer:
             added = value.type == OverrideType.FORCE_ADD or (isinstance(part, DictConfig) and "_target_" in part)
             OmegaConf.update(config, value.key_or_group, value.value(), merge=True, force_add=added)
         return config
+
+
+def _not_utf8(config_dir: Path | None, error: UnicodeDecodeError) -> ConfigError:
+    """The error of Hydra with the name of the file, which Hydra does not tell."""
+    for path in sorted(config_dir.rglob("*.yaml")) if config_dir else []:
+        if path.read_bytes() == error.object:
+            return ConfigError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8")
+    return ConfigError(f"a YAML file is not UTF-8 ({error})")
+
+
+def _as_name(override: Override) -> str:
+    """The override. A number as the choice of a group becomes a name: Hydra has no message about numbers."""
+    if (CONF / override.key_or_group).is_dir() and isinstance(override.value(), int | float):
+        return f"{override.key_or_group}='{override.value()}'"
+    return _line(override)
 
 
 def _is_value(override: Override) -> bool:
@@ -324,20 +344,21 @@ def check(rows: Sequence[RowConfig]) -> list[RowConfig]:
     datasets: dict[Dataset, Dataset] = {}
     shared = [_with_dataset(row, datasets.setdefault(row.dataset, row.dataset)) for row in rows]
     errors: list[Exception] = []
-    checked = set()
+    checks: dict[tuple[int, bool], tuple[Callable[[], None], RowConfig]] = {}
     for row in shared:
-        for part in (row.dataset, row.backbone):
-            if id(part) in checked:
-                continue
-            checked.add(id(part))
-            try:
-                part.check()
-            except WeightsError as error:
-                errors.append(_of_row(error, row))
-            except ValueError as error:
-                raise ConfigError(f"backbone.{error}") from error
-            except DatasetError as error:
-                errors.append(error)
+        checks.setdefault((id(row.dataset), False), (row.dataset.check, row))
+        checks.setdefault((id(row.backbone), False), (row.backbone.check, row))
+        if INSTANCES in row.protocols:
+            checks.setdefault((id(row.dataset), True), (row.dataset.check_instances, row))
+    for check_files, row in checks.values():
+        try:
+            check_files()
+        except WeightsError as error:
+            errors.append(_of_row(error, row))
+        except ValueError as error:
+            raise ConfigError(f"backbone.{error}") from error
+        except DatasetError as error:
+            errors.append(error)
     errors = list({str(error): error for error in errors}.values())
     if len(errors) == 1:
         raise errors[0]

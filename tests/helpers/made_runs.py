@@ -80,7 +80,8 @@ def _line(given: Mapping[str, Any], dataset: Mapping[str, Any], experiment: str)
         group, _, key = name.partition(".")
         if key:
             settings[group][key] = value
-    return RowLine(row_key(settings), str(given.get("name", "DiffSeg")), settings, CLASSES)
+    code = str(given.get("segmenter.code", ""))
+    return RowLine(row_key(settings), str(given.get("name", "DiffSeg")), settings, CLASSES, code)
 
 
 def truth_of(place: int) -> np.ndarray:
