@@ -186,8 +186,8 @@ def _scores(row: Row, ids: Sequence[str], weights: FloatArray) -> dict[tuple[str
                 scores[protocol, name] = PERCENT * values
         agreements = [agreement(table.dense()) for table in tables]
         for name in AGREEMENT:
-            values = [SCALES[name] * getattr(each, name) for each in agreements]
-            scores[WITHOUT_CLASSES, name] = mean_score(values, weights)
+            own = [SCALES[name] * getattr(each, name) for each in agreements]
+            scores[WITHOUT_CLASSES, name] = mean_score(own, weights)
     for protocol in row.protocols:
         if not needs_classes(protocol):
             sampled = _without_classes(replace(row, records=chosen), protocol, weights)
