@@ -39,7 +39,7 @@ NEEDS = Needs("square", 112, {Scoring("square", 112): {"classes"}})
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     def call(size: int | str, *overrides: str) -> Done:
-        return evaluate(tmp_path / str(size), f"batch_size={size}", "panels=2", *SMALL, *overrides, capture=capsys)
+        return evaluate(tmp_path / str(size) / "run", f"batch_size={size}", "panels=2", *SMALL, *overrides, capture=capsys)
 
     return call
 

@@ -154,7 +154,8 @@ def test_a_row_whose_picture_fails_leaves_the_other_rows_alone(
         return together(self, scene)
 
     monkeypatch.setattr(KMeansRGBXY, "__call__", fails)
-    command = ("backbone=none", "backbone.size=32", "segmenter=kmeans_rgbxy", "segmenter.clusters=2,3", "dataset.limit=1")
+    segmenter = ("segmenter=kmeans_rgbxy", "segmenter.clusters=2,3")
+    command = ("backbone=none", "backbone.size=32", *segmenter, "dataset.limit=1")
     done = evaluate(tmp_path / "run", *command, capture=capsys, multirun=True)
     assert done.status == 1
     assert done.table()[["clusters", "failed"]].drop_duplicates().to_numpy().tolist() == [[2, 0], [3, 1]]
