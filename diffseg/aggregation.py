@@ -123,7 +123,7 @@ def aggregate(
     tensor([0.6250, 0.1250, 0.1250, 0.1250])
     """
     if isinstance(maps, AttentionMaps):
-        maps, layers = maps.maps, layers or maps.layers
+        layers, maps = layers or maps.layers, maps.maps
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)
     # Coarsest first: each sum is added to the next side that it divides, so that little work is done at full size.

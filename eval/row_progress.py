@@ -15,7 +15,7 @@ from diffseg.segmenters.base import Scene
 from diffseg.texts import on_one_line
 from eval.code import project_code
 from eval.decoding import DecodedPicture
-from eval.label_maps import read_label_map, write_label_map
+from eval.label_maps import write_label_map
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
@@ -24,7 +24,7 @@ from eval.rows import RowConfig
 from eval.runs import Run
 from eval.scores import count_images
 from eval.storage.files import writing
-from eval.truth import compare
+from eval.truth import compare, compare_kept, segment_count
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class RowProgress:
         self.row, self.run, self.kept, self.again, self.on_record = row, run, kept, again, on_record
         self._picture_remarks: dict[str, Sequence[Remark]] = {}
         self._map_remarks: dict[str, Sequence[Remark]] = {}
+        self.errors: list[tuple[type, str]] = []
         self.failed: set[str] = set()  # in this run; the next run tries these pictures again
         self._shown = next((name for name in row.protocols if name in PROTOCOLS), None)
         valid = {id for id in row.dataset.ids if self._valid(id)}
@@ -75,6 +76,12 @@ class RowProgress:
         """True if the kept label map of a picture must be compared with another truth."""
         return id in self._from_map and id not in self.failed
 
+    @property
+    def is_hopeless(self) -> bool:
+        """True if no picture has a result, and the first `FAILURES_SHOWN` all failed with errors of one class."""
+        kinds = {kind for kind, _ in self.errors}
+        return not self._done and len(self.errors) >= FAILURES_SHOWN and len(kinds) == 1
+
     def note(self, picture: DecodedPicture, scene: Scene) -> None:
         """Keeps what the user should know about the files of a picture, see `remark_lines`."""
         self._picture_remarks[picture.id] = picture.remarks
@@ -92,6 +99,7 @@ class RowProgress:
             return
         reason = on_one_line(error)
         self.failed.add(id)
+        self.errors.append((type(error), f"{id}: {reason}"))
         if len(self.failed) <= FAILURES_SHOWN:
             logger.warning("%s, %s: failed: %s", id, self.row.name, reason)
         elif len(self.failed) == FAILURES_SHOWN + 1:
@@ -133,7 +141,7 @@ class RowProgress:
                 picture.id,
                 stored_tables={name: table.to_json() for name, table in tables.items()},
                 counts=counts,
-                segments=next((table.segments for table in tables.values()), 0),
+                segments=segment_count(numbers, tables),
                 underflow=underflow,
                 device=device_name(device),
                 dtype=self.row.recorded["backbone"].get("dtype") or "",
@@ -149,12 +157,13 @@ class RowProgress:
         """Adds what a new protocol needs to an old result, from the kept label map.
 
         Raises:
-            ValueError: the label map has another size than the truth.
+            LabelMapError: see `eval.truth.compare_kept`.
         """
-        labels = read_label_map(self.run.label_path(self.row.key, picture.id))
-        tables, counts = compare(labels, picture.truths[self.row.scoring], self.row.scoring.components)
+        record, scoring = self._record(picture.id), self.row.scoring
+        path = self.run.label_path(self.row.key, picture.id)
+        tables, counts = compare_kept(path, record.segments, picture.truths[scoring], scoring.components)
         self._from_map.discard(picture.id)
-        self._finish(merged_record(self._record(picture.id), tables, counts))
+        self._finish(merged_record(record, tables, counts))
 
     def score(self) -> str:
         """ACC and mIoU so far, for the progress bar. Empty before the first picture, and without classes."""

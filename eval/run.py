@@ -29,6 +29,7 @@ from diffseg.merging import NoProposals
 from diffseg.segmenters.base import UnusablePicture, segment_all
 from eval.config import ConfigError, Scoring
 from eval.decoding import DecodedPicture, Needs, decoded_ahead
+from eval.label_maps import LabelMapError
 from eval.memory import Errors, memory_errors, release, work_in_halves
 from eval.progress import Progress
 from eval.row_progress import RowProgress, now
@@ -38,7 +39,7 @@ Item = TypeVar("Item")
 
 # The run records these errors as failures of a picture and continues. Any other error is a bug and stops the run.
 NOT_SOLVED: Errors = (np.linalg.LinAlgError, torch.linalg.LinAlgError, ArpackNoConvergence)
-NOT_MEMORY: Errors = (DatasetError, AttentionError, NoProposals, UnusablePicture, *NOT_SOLVED)
+NOT_MEMORY: Errors = (DatasetError, AttentionError, LabelMapError, NoProposals, UnusablePicture, *NOT_SOLVED)
 PICTURE_ERRORS: Errors = (*NOT_MEMORY, torch.OutOfMemoryError)
 
 
@@ -93,6 +94,10 @@ def _run_pass(rows: Sequence[RowProgress], device: str, shard: Shard, batch_size
             batch_size = work_in_halves(pictures, batch_size, batches.evaluate, PICTURE_ERRORS)
             for _ in batch:
                 bar.advance(rows[-1].score())
+            if all(row.is_hopeless for row in rows):
+                raise ConfigError(
+                    f"the first {len(rows[0].errors)} pictures all failed, such as {rows[0].errors[0][1]}"
+                )
 
 
 def _needs(rows: Sequence[RowProgress]) -> Needs:

@@ -162,7 +162,7 @@ class ViTAttention(AttentionModel):
         passes = {side: self._pass(pixels, side, first) for side in sides}
         batch = {side: collector.mean() for side, collector in passes.items()}
         features = passes[sides[0]].features()
-        provenance = {
+        provenance: dict[str, str | int | float] = {
             "model": first.source,
             "layers": ",".join(map(str, first.layers)),
             "patch": first.patch,

@@ -225,7 +225,7 @@ def _help(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
 
 
 def _names(args: argparse.Namespace, group: parts.Group) -> list[str]:
-    return parts.names(group, args.config_dir)
+    return [name for name in parts.names(group, args.config_dir) if name != "saved"]  # has no attention of photographs
 
 
 def _add_method(parser: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ from datasets.base import Dataset, DatasetError
 from diffseg import parts
 from diffseg.backbones import Backbone, WeightsError
 from diffseg.command import ERROR_STATUS, interruptible, run_command
+from diffseg.limits import explain
 from diffseg.paths import expanded
 
 GROUPS = ("backbone", "dataset")
@@ -121,7 +122,7 @@ def options_of(given: dict[str, Any]) -> Options:
     try:
         return TypeAdapter(Options).validate_python({**given, "out": str(given["out"])})
     except ValidationError as error:
-        raise ValueError(parts.explain(error)) from None
+        raise ValueError(explain(error)) from None
 
 
 def main() -> None:

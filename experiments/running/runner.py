@@ -23,6 +23,7 @@ from eval.run import evaluate
 from eval.runs import Run, read_run
 from eval.settings import differences
 from eval.shards import Shard, join_shards
+from eval.storage.layout import PER_IMAGE_CSV
 from eval.storage.provenance import add_provenance, read_provenance
 from eval.tracking.base import Tracker, Tracking, final_scores
 from experiments.paper.published import published_score, published_table
@@ -84,12 +85,13 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
             print_report(finished, {row.key: row.dataset for row in rows}, panels, lines)
             _finish(tracking, finished, rows, panels)
     own = {row.key for row in rows}
-    failed = sum(len(row.failed) for row in finished.rows if row.key in own)
-    if failed:
-        place = composed.folder / "per_image.csv"
-        print(f"{counted(failed, 'evaluation')} failed; for the reasons, see {place}", file=sys.stderr)
+    failures = [record for row in finished.rows if row.key in own for record in row.failed]
+    if failures:
+        first = f"the first, {failures[0].picture}: {failures[0].reason}"
+        place = composed.folder / PER_IMAGE_CSV
+        print(f"{counted(len(failures), 'evaluation')} failed; {first}; all reasons: {place}", file=sys.stderr)
     # torchrun ends the other processes if this one ends with failures, so they must know first.
-    return Outcome(shard.broadcast(failed), _score(finished))
+    return Outcome(shard.broadcast(len(failures)), _score(finished))
 
 
 def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:

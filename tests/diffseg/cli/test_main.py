@@ -46,7 +46,7 @@ def test_a_run_goes_on_after_a_photograph_that_cannot_be_read(
     out = folder / "new" / "out"
     assert outcome.returncode == 1
     complaint, count = outcome.stderr.splitlines()
-    assert complaint.startswith(f"diffseg: {folder / 'cut.jpg'}: image file is truncated")
+    assert complaint.startswith(f"diffseg: {folder / 'cut.jpg'}: cannot be decoded (image file is truncated")
     assert count == "diffseg: 1 of 3 photographs could not be read"
     flower, coffee, sheet = outcome.stdout.splitlines()
     assert re.fullmatch(rf"{packaged(*FLOWER)}: \d+ segments, {out}/flower.labels.png, flower.overlay.png", flower)
@@ -203,7 +203,7 @@ def test_a_photograph_is_read_from_standard_input(
     assert stored(tmp_path / "out" / "stdin.labels.png").shape == (6, 8)
     complaints = capsys.readouterr().err.splitlines()
     assert complaints[0].startswith("diffseg: standard input: ")
-    assert complaints[2] == "diffseg: standard input: not a picture in a format that Pillow reads; convert it to PNG"
+    assert complaints[2] == "diffseg: standard input: the file is empty; copy, download or write it again"
 
 
 def test_an_oblong_photograph_is_mentioned_once(

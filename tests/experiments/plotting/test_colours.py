@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from datasets.base import VOID
+from diffseg.palette import palette
 from eval.matching import contingency
-from experiments.plotting.colours import channels_last, class_colours
+from experiments.plotting.colours import GREYS, channels_last, class_colours, paint
 
 
 def test_a_matched_segment_has_the_colour_of_its_class() -> None:
@@ -16,6 +17,16 @@ def test_a_matched_segment_has_the_colour_of_its_class() -> None:
     assert painted.tolist() == [[2, 2, 1, 1], [2, 2, 10, 10]]  # 7 has no class: its colour is 3 + 7
     # The background takes segment 7, too.
     assert class_colours(labels, contingency(labels, truth, 3), background=1).tolist() == [[2, 2, 1, 1], [2, 2, 1, 1]]
+
+
+def test_unmatched_segments_are_hatched_and_pixels_in_no_segment_stay_void() -> None:
+    labels = np.zeros((20, 20), np.int64)
+    labels[:, 5:], labels[0, 0] = 4, -1
+    numbers = class_colours(labels, np.array([[75, 0, 0, 0, 0]]))
+    assert numbers[0, 0] == VOID
+    painted = paint(numbers, 1)
+    assert painted[1, 0].tolist() == palette(1)[0].tolist()
+    assert {tuple(pixel) for pixel in painted[:, 5:].reshape(-1, 3).tolist()} == {(grey,) * 3 for grey in GREYS}
 
 
 def test_channels_become_pixels() -> None:

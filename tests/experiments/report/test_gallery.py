@@ -9,26 +9,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from eval.results.reading import read_results
 from PIL import Image
 
 from diffseg.palette import palette
-from experiments.report.gallery import TILE, read_gallery
-from experiments.running.runner import run_plans
-from tests.helpers.folder_rows import CLASSES, KMEANS, dataset_of, row_config, write_picture
-from tests.helpers.open_runs import plan_of
+from eval.runs import read_runs
+from experiments.plotting.colours import GREYS
+from experiments.plotting.shown import shown_rows
+from experiments.report.gallery import TILE, hardest, read_gallery
+from tests.helpers.folder_rows import CLASSES, write_picture
+from tests.helpers.runs import evaluate
+
+PLACE = ("folder", "square")
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """Results of two rows on three pictures, two of them with label maps."""
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """Results of two rows on three pictures of two classes."""
     for id in "abc":
         write_picture(tmp_path / "data", id)
-    dataset = dataset_of(tmp_path / "data")
-    node = {"_target_": "datasets.folder.FolderDataset", "images": dataset.images, "maps": dataset.maps}
-    rows = [row_config(dataset, {**KMEANS, "clusters": clusters}) for clusters in (1, 2)]
-    run_plans([plan_of(tmp_path / "run", *rows, panels=2, dataset={**node, "classes": list(CLASSES)})])
-    return tmp_path / "run"
+    data = [f"dataset.images={tmp_path / 'data/images'}", f"dataset.maps={tmp_path / 'data/maps'}"]
+    rows = "rows=[{name: One, overrides: ['segmenter.clusters=1']}, {name: Three, overrides: ['segmenter.clusters=3']}]"
+    overrides = ("dataset=folder", *data, f"dataset.classes=[{','.join(CLASSES)}]", "backbone=none", "backbone.size=8")
+    done = evaluate(tmp_path / "run", *overrides, "segmenter=kmeans_rgbxy", rows, capture=capsys)
+    assert done.status == 0, done.err
+    return done.folder
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -39,38 +43,45 @@ def pixels(uri: str) -> np.ndarray:
 
 
 def test_pictures_with_label_maps_are_shown_in_the_colours_of_their_classes(run: Path) -> None:
-    results = read_results(run)
-    shown, reasons = read_gallery(results)
+    rows = shown_rows(read_runs(run))
+    pictures, reasons = read_gallery(rows, 2)
     assert reasons == []
-    assert [(each.dataset, each.image) for each in shown] == [("folder", "a"), ("folder", "b")]
+    assert list(pictures) == [(PLACE, "a"), (PLACE, "b")]
     road, sky, _ = ((*map(int, colour), 255) for colour in palette(len(CLASSES)))
-    first = shown[0]
+    first = pictures[PLACE, "a"]
     assert first.classes == tuple(
         (name, f"#{bytes(palette(3)[label]).hex()}") for label, name in enumerate(CLASSES[:2])
     )
-    assert list(first.labels) == list(results.summary["setting"].unique())
+    assert set(first.labels) == {row.name for row in rows} == {"One", "Three"}
     assert pixels(first.photo).shape == (TILE, TILE, 4)
-    one, two = (pixels(uri) for uri in first.labels.values())
+    one, three = (pixels(first.labels[row.name]) for row in rows)
     top, bottom = (TILE // 4, TILE // 2), (3 * TILE // 4, TILE // 2)
-    for painted in (pixels(first.truth), two):
-        assert (tuple(painted[top]), tuple(painted[bottom])) == (road, sky)
+    truth = pixels(first.truth)
+    assert (tuple(truth[top]), tuple(truth[bottom])) == (road, sky)
     assert tuple(one[top]) == tuple(one[bottom]) in (road, sky)  # a single segment
-    assert (two[TILE // 2 - 1 : TILE // 2 + 1] == 255).all(axis=(1, 2)).any()  # a white line between the segments
+    colours = {tuple(colour) for colour in three.reshape(-1, 4).tolist()}
+    # Two of three segments have a class; the third is hatched; lines between segments are white.
+    assert colours == {road, sky, (255, 255, 255, 255), *((grey, grey, grey, 255) for grey in GREYS)}
 
 
 def test_missing_label_maps_and_pictures_are_told(run: Path, tmp_path: Path) -> None:
-    results = read_results(run)
+    rows = shown_rows(read_runs(run))
     (tmp_path / "data" / "images" / "b.png").write_bytes(b"damaged")
-    shown, (reason,) = read_gallery(results)
-    assert [each.image for each in shown] == ["a"]
+    pictures, (reason,) = read_gallery(rows, 9)
+    assert [id for _, id in pictures] == ["a", "c"]
     assert reason.startswith(f"{tmp_path}/data/images/b.png: ")
+    (run / "labels" / rows[0].row.key / "c.png").unlink()
+    assert list(read_gallery(rows, 9)[0][PLACE, "c"].labels) == ["Three"]
     shutil.rmtree(run / "labels")
-    assert read_gallery(results) == (
-        [],
-        ["there are no label maps; the same command with panels=N keeps those of the first N pictures"],
-    )
+    missing = "there are no label maps; the same command with labels=all keeps them"
+    assert read_gallery(rows, 9) == ({}, [missing])
     write_picture(tmp_path / "data", "d")
-    assert read_gallery(results) == (
-        [],
-        [f"{run}: the pictures of dataset folder are no longer those that were evaluated"],
-    )
+    stale = f"{run}: the pictures of dataset folder are no longer those that were evaluated"
+    assert read_gallery(rows, 9) == ({}, [stale])
+
+
+def test_the_hardest_pictures_come_first(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = shown_rows(read_runs(run))
+    scores = iter([0.5, 0.1, 0.9, 0.5, 0.3, 0.7])  # of the pictures of both rows
+    monkeypatch.setattr("experiments.report.gallery.mean_iou", lambda _: next(scores))
+    assert hardest(rows, 2) == ["b", "a"]

@@ -38,7 +38,7 @@ def test_changes_in_the_audit_are_differences_in_the_summary(
         score = moved.loc[("protocol: official -> present", "present")]
         assert score["miou_change"] == pytest.approx(present["miou"] - first["miou"], abs=2e-4)
         assert score["acc_change"] == 0
-        moved = moved[moved.index.get_level_values("choice").str.startswith("segments: ").fillna(False)]
+        moved = moved[moved.index.get_level_values("choice").fillna("").str.startswith("segments: ")]
         assert (moved["acc_change"] == 0).all()
         assert moved["miou"].is_monotonic_increasing
         np.testing.assert_allclose(moved["miou_change"], moved["miou"] - first["miou"], atol=2e-4)
