@@ -131,6 +131,10 @@ def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
             datasets[node] = cast(Dataset, build(row.dataset, "dataset"))
             datasets[node].check()
         dataset = datasets[node]
+        if dataset.fingerprint != row.settings["dataset"]["fingerprint"]:
+            raise ConfigError(
+                f"--rescore: {dataset.name}: its pictures or classes have changed since {row.name} was evaluated"
+            )
         names = protocol.reported(dataset) if protocol else tuple(row.protocols)
         plan = _Plan(row, dataset, names)
         if protocol:
