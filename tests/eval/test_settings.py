@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.helpers.record_lines import KEY, SETTINGS
 
 from eval.settings import differences, row_key
-from tests.helpers.record_lines import KEY, SETTINGS
 
 
 def test_the_key_covers_values_and_not_their_spelling() -> None:
