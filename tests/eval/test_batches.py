@@ -39,7 +39,9 @@ NEEDS = Needs("square", 112, {Scoring("square", 112): {"classes"}})
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     def call(size: int | str, *overrides: str) -> Done:
-        return evaluate(tmp_path / str(size) / "run", f"batch_size={size}", "panels=2", *SMALL, *overrides, capture=capsys)
+        return evaluate(
+            tmp_path / str(size) / "run", f"batch_size={size}", "panels=2", *SMALL, *overrides, capture=capsys
+        )
 
     return call
 
@@ -101,9 +103,7 @@ def records_of(
 
 
 @pytest.mark.usefixtures("kernels_by_shape")
-def test_counts_do_not_depend_on_the_other_pictures_of_a_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_do_not_depend_on_the_other_pictures_of_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor on a stop, shards, recorded rows or a failure: the network always sees batches of one shape."""
     limit = ("dataset.limit=6", *SMALL)
     rows = [rows_of("segmenter.tau=0.4", *limit)[0], rows_of("backbone.debias=true", *limit)[0]]

@@ -96,9 +96,7 @@ def test_jobs_of_submitit_are_runs(overrides: tuple[str, ...], tmp_path: Path) -
     pytest.importorskip("submitit", reason="not installed: pip install hydra-submitit-launcher")
     command = [sys.executable, "-m", "experiments.evaluate", "-m", "hydra/launcher=submitit_local"]
     typed = [f"results_dir={tmp_path / 'sweep'}", *overrides, "dataset.limit=5", "segmenter.tau=0.2,0.5"]
-    done = subprocess.run(
-        [*command, *typed], cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD
-    )
+    done = subprocess.run([*command, *typed], cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD)
     assert done.returncode == 1, done.stderr  # a picture failed, in each job
     assert "Traceback" not in done.stderr
     rows = [run.rows for run in read_runs(tmp_path / "sweep")]

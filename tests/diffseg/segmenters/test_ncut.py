@@ -214,8 +214,3 @@ def test_ncut_takes_the_threshold_of_its_own_graph(power: int, graph: ncut.Graph
 def test_longer_walks_cut_less() -> None:
     counts = [len(NCut(0.8, power)(Scene(aggregated=smooth(16, 0), size=(16, 16))).unique()) for power in (1, 2, 4)]
     assert counts[0] > counts[1] > counts[2]
-
-
-def test_ncut_gives_the_same_labels_again() -> None:
-    scene = Scene(aggregated=smooth(16, 1), size=(32, 32))
-    assert torch.equal(NCut()(scene), NCut()(scene))
