@@ -7,7 +7,11 @@ from collections import defaultdict
 
 import pandas as pd
 
-from eval.results.columns import CONFUSION, PER_CLASS, PER_IMAGE, SUMMARY
+from eval.protocol_scores import COLUMNS as WITHOUT_CLASSES
+from eval.protocols import ALL_PROTOCOLS
+from eval.results.columns import CONFUSION, PER_CLASS, PER_IMAGE, SUMMARY, protocol_columns
+from eval.results.scales import SCALE_COLUMNS
+from experiments.compare.comparing import COLUMNS as COMPARE
 from experiments.paper.leaderboard import LEADERBOARD_COLUMNS as LEADERBOARD
 from experiments.paper.published import FOLDER
 from experiments.paper.table import PAPER_COLUMNS as PAPER_TABLE
@@ -30,12 +34,13 @@ def test_the_data_dictionary_lists_exactly_the_columns_of_the_tables() -> None:
     published = {tuple(pd.read_csv(path, nrows=0)) for path in FOLDER.glob("*.csv")}
     assert len(published) == 1
     expected = {
-        "summary.csv": SUMMARY,
+        "summary.csv": (*SUMMARY, *protocol_columns(ALL_PROTOCOLS)),
         "per_class.csv": PER_CLASS,
-        "per_image.csv": PER_IMAGE,
+        "per_image.csv": {*PER_IMAGE, *(name for names in WITHOUT_CLASSES.values() for name in names)},
         "confusion.csv": CONFUSION,
-        "sweep.csv": ("job",),
+        "scales.csv": SCALE_COLUMNS,
         "audit.csv": AUDIT,
+        "compare.csv": COMPARE,
         "table.csv": PAPER_TABLE,
         "leaderboard.csv": LEADERBOARD,
         "experiments/paper/published/*.csv": published.pop(),
