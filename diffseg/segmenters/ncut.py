@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -227,14 +229,26 @@ class NCut(Refinable):
     ] = "fixed"
 
     def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
+        return next(self.segment_all(scene, [self]))
 
-    def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
-        walk = walk_of(scene, self.input)
+    @staticmethod
+    def segment_all(scene: Scene, segmenters: Sequence[NCut]) -> Iterator[Tensor]:
+        """Label map of each segmenter. Those that read the same graph share its cuts."""
+        trees: dict[object, tuple[Tensor, CutTree]] = {}
+        for one in segmenters:
+            key = (one.input, one.power, one.graph)
+            if key not in trees:
+                walk = walk_of(scene, one.input)
+                trees[key] = walk, CutTree(one._graph(walk))
+            yield refined(one.refine, partial(one._labels, *trees[key]), scene)
+
+    def _graph(self, walk: Tensor) -> Tensor:
         steps = torch.linalg.matrix_power(walk, self.power)
+        if self.graph == "walk":
+            return (steps + steps.T) / 2
         rows = F.normalize(steps, dim=1)
-        graph = (steps + steps.T) / 2 if self.graph == "walk" else rows @ rows.T
-        cuts = CutTree(graph)
+        return rows @ rows.T
+
+    def _labels(self, walk: Tensor, cuts: CutTree, scene: Scene) -> Tensor:
         tau = self.tau if self.threshold == "fixed" else cuts.stable_threshold()
         return to_pixels(walk, cuts.labels(tau), scene.size, self.upsample)
