@@ -46,24 +46,6 @@ NO_STRUCTURE = 1.0  # value of every cut of a graph whose edges are all equal
 TINY = torch.finfo(torch.float32).tiny
 
 
-def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
-    """Cuts a graph in two, and each part again, while the value of the normalised cut is below tau.
-
-    Args:
-        affinity: ``(n, n)`` float32, symmetric, values >= 0.
-        tau: a cut is made if its value is below tau. 0 cuts nothing; no cut has a value above 2.
-
-    Returns:
-        ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
-    """
-    return CutTree(affinity).labels(tau)
-
-
-def auto_threshold(affinity: Tensor) -> float:
-    """Finds the most stable threshold of `recursive_cut`, see `CutTree.stable_threshold`."""
-    return CutTree(affinity).stable_threshold()
-
-
 @dataclass(eq=False)
 class _Part:
     """Some nodes of a graph.
@@ -82,10 +64,10 @@ class _Part:
 
 
 class CutTree:
-    """The recursive cuts of one graph. Each cut is computed when it is first needed, and once for all thresholds.
+    """Cuts a graph in two, and each part again. A cut is computed when it is first needed, and once for all thresholds.
 
     Args:
-        affinity: as in `recursive_cut`.
+        affinity: ``(n, n)`` float32, symmetric, values >= 0.
     """
 
     def __init__(self, affinity: Tensor) -> None:
@@ -93,7 +75,14 @@ class CutTree:
         self._whole = _Part(torch.arange(len(affinity), device=affinity.device))
 
     def labels(self, tau: float) -> Tensor:
-        """Labels ``(n,)`` of `recursive_cut`."""
+        """Segments of the graph.
+
+        Args:
+            tau: a cut is made if its value is below tau. 0 cuts nothing; no cut has a value above 2.
+
+        Returns:
+            ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
+        """
         labels = torch.zeros_like(self._whole.members)
         segments, pending = 0, [self._whole]
         while pending:
@@ -150,7 +139,7 @@ def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
     """Finds the best cut along the second eigenvector.
 
     Args:
-        affinity: ``(n, n)`` as in `recursive_cut`, n > 1.
+        affinity: ``(n, n)`` as in `CutTree`, n > 1.
 
     Returns:
         ``(n,)`` bool, True on the side where the eigenvector is largest in magnitude; and the value of the cut, 0..2,
@@ -171,7 +160,7 @@ def cut_values(affinity: Tensor, sides: Tensor) -> Tensor:
     """Normalised cut of m partitions of the nodes: cut(A, B) / vol(A) + cut(A, B) / vol(B) (Shi and Malik, Eq. 2).
 
     Args:
-        affinity: ``(n, n)`` as in `recursive_cut`.
+        affinity: ``(n, n)`` as in `CutTree`.
         sides: ``(m, n)`` bool, True for the nodes in A.
 
     Returns:
