@@ -1,8 +1,8 @@
 """Recursive normalised cuts (Shi and Malik, PAMI 2000) of the attention, read as a random walk between locations.
 
 It follows Ivanova et al., *Unsupervised Segmentation by Diffusing, Walking and Cutting* (arXiv 2412.04678), with the
-walk of k steps and both of their graphs. Their rule for an automatic threshold could not be read. `auto_threshold` is
-this project's own rule. `diffseg.segmenters.diffcut` cuts features with the same recursion.
+walk of k steps and both of their graphs. Their rule for an automatic threshold could not be read; that of
+`CutTree.stable_threshold` is this project's own. `diffseg.segmenters.diffcut` cuts features with the same recursion.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Graph = Literal["walk", "cosine"]
 """Weight of the edge between two locations of a walk P: ``walk``: (P + P^T) / 2; ``cosine``: cosine of their rows."""
 
 Threshold = Literal["fixed", "auto"]
-"""``fixed``: the same tau for all pictures; ``auto``: `auto_threshold` for each picture."""
+"""``fixed``: the same tau for all pictures; ``auto``: `CutTree.stable_threshold` for each picture."""
 
 # Number of evenly spaced thresholds tried on the eigenvector, between these fractions of its extremes (DiffCut's code).
 THRESHOLDS = 100
