@@ -327,9 +327,8 @@ class Records:
                 else:
                     try:
                         self.add(data)
-                        declared |= {
-                            data[kind] for kind in ("row", "pictures") if kind in data and "record" not in data
-                        }
+                        if "record" not in data:
+                            declared.add(data["row"] if "row" in data else data["pictures"])
                     except (KeyError, TypeError, ValueError, AttributeError) as error:
                         raise _damaged(path, number, error) from None
                 size += len(line)

@@ -75,7 +75,7 @@ class Row:
 
     @cached_property
     def evaluated(self) -> list[Record]:
-        """Records of the pictures that were evaluated. One that lacks the truth of a protocol is not yet one of them."""
+        """Records of the pictures that were evaluated. One without the truth of a protocol is not yet one."""
         needed = truths_of(self.protocols)
         return [record for record in self.records if record.ok and needed <= record.truths]
 
