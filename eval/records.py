@@ -311,7 +311,7 @@ class Records:
 
     def load(self, path: Path) -> tuple[int, set[str]]:
         """Reads a file. Returns the number of bytes of its complete lines, and the keys of its rows and pictures."""
-        size, declared = 0, set()
+        size, declared = 0, set[str]()
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
