@@ -45,7 +45,6 @@ def coco(tmp_path: Path) -> Path:
         ("colour=red", "colour: there is no such key"),
         ("segmenter=kmean_c", "segmenter=kmean_c: there is no such choice; did you mean segmenter=kmeans_c?"),
         ("experiment=dmo", "experiment=dmo: there is no such choice; did you mean experiment=demo?"),
-        ("segmenter=watershed", "segmenter=watershed: there is no such choice; known: agglomerative, autosc, dbscan"),
         ("segmenter.tau=0.5,0.7", "segmenter.tau=0.5,0.7: several values are a sweep, which needs -m: python -m"),
         ("segmenter.tau=0.5,0.7", "a list is typed segmenter.tau=[0.5,0.7]"),
         ("segmenter=dbscan,diffseg", "which needs -m: python -m experiments.evaluate -m segmenter=dbscan,diffseg ..."),
