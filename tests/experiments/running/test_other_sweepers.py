@@ -17,7 +17,7 @@ from experiments.leaderboard import main as leaderboard
 from experiments.report.__main__ import main as report
 from tests.conftest import ROOT
 
-FREE = ("backbone=none", "backbone.size=32", "segmenter=kmeans_rgbxy", "dataset.limit=2", "labels=none", "panels=0")
+FREE = ("backbone=none", "backbone.size=32", "dataset.limit=2", "labels=none", "panels=0")
 SWEEPER = """
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -39,6 +39,17 @@ class Halves(Sweeper):
 ConfigStore.instance().store(group="hydra/sweeper", name="halves", node={"_target_": "hydra_plugins.halves.Halves"})
 """
 
+MINE = """
+from dataclasses import dataclass
+
+from diffseg.segmenters.kmeans_rgbxy import KMeansRGBXY
+
+
+@dataclass(frozen=True)
+class Mine(KMeansRGBXY):
+    pass
+"""
+
 
 def start(folder: Path, *overrides: str, **environment: str) -> str:
     command = [sys.executable, "-m", "experiments.evaluate", "-m", f"results_dir={folder}", *FREE, *overrides]
@@ -52,9 +63,11 @@ def start(folder: Path, *overrides: str, **environment: str) -> str:
 def test_the_points_of_another_sweeper_become_rows(tmp_path: Path) -> None:
     (tmp_path / "hydra_plugins").mkdir()
     (tmp_path / "hydra_plugins" / "halves.py").write_text(SWEEPER)
-    printed = start(
-        tmp_path / "run", "hydra/sweeper=halves", "segmenter.position=0", "protocol=present", PYTHONPATH=str(tmp_path)
-    )
+    (tmp_path / "conf" / "segmenter").mkdir(parents=True)
+    (tmp_path / "conf" / "segmenter" / "mine.yaml").write_text("_target_: mine.Mine\nposition: 0.0\n")
+    (tmp_path / "mine.py").write_text(MINE)
+    options = (f"--config-dir={tmp_path / 'conf'}", "segmenter=mine", "protocol=present")
+    printed = start(tmp_path / "run", "hydra/sweeper=halves", *options, PYTHONPATH=str(tmp_path))
     table = pd.read_csv(tmp_path / "run" / "summary.csv")
     assert table[["clusters", "position"]].to_numpy().tolist() == [[4, 0], [8, 0]]  # the newest point first
     scores = {
@@ -62,13 +75,17 @@ def test_the_points_of_another_sweeper_become_rows(tmp_path: Path) -> None:
     }
     assert scores == pytest.approx(table.set_index("clusters")["miou"].to_dict(), abs=1e-3)
     assert [path.name for path in (tmp_path / "run").glob("records*")] == ["records.jsonl"]
+    (run,) = read_runs(tmp_path / "run")
+    assert [command.arguments[0] for command in run.commands] == [options[0]] * 2
 
 
 @pytest.mark.long
 def test_each_job_of_submitit_is_a_run_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher is not installed")
     folder = tmp_path / "jobs"
-    start(folder, "hydra/launcher=submitit_local", "segmenter.clusters=2,3", "segmenter.position=0", "protocol=present")
+    start(
+        folder, "hydra/launcher=submitit_local", "segmenter=kmeans_rgbxy", "segmenter.clusters=2,3", "protocol=present"
+    )
     runs = read_runs(folder)
     assert [run.folder for run in runs] == [folder / "0", folder / "1"]
     assert [[row.settings["segmenter"]["clusters"] for row in run.rows] for run in runs] == [[2], [3]]
