@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -69,16 +68,6 @@ def test_painted_labels_equal_a_loop(root: Path) -> None:
     assert len(np.unique(label)) == 5
     # A picture without any thing is all background, which is a class.
     assert not dataset.load(IDS[0]).label.any()
-
-
-def test_auto_uses_the_maps_if_they_are_there(root: Path) -> None:
-    write_annotations(root)
-    maps = CocoObject(root=str(root))
-    assert maps.label_source == "stuffthingmaps"
-    assert maps.fingerprint != CocoObject(root=str(root), labels="json").fingerprint
-    shutil.rmtree(root / "stuffthingmaps")
-    assert CocoObject(root=str(root)).label_source == "json"
-    assert "DIR=" in failure(CocoObject(root=str(root), labels="png"))
 
 
 def test_the_list_of_cocostuff_27_is_ignored(root: Path) -> None:

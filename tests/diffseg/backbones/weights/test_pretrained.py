@@ -114,15 +114,10 @@ def test_missing_and_infinite_tensors_are_refused(
 
 WRONG_CONFIGS: dict[str, tuple[str, dict[str, Any], str]] = {
     "other width": ("unet", {"cross_attention_dim": 64}, "does not fit its config.json: .* has shape"),
-    "fewer layers": ("unet", {"layers_per_block": 1}, "does not fit its config.json"),
     "no number": ("unet", {"block_out_channels": "x"}, "config.json cannot be loaded"),
-    "zero": ("unet", {"attention_head_dim": 0}, "config.json cannot be loaded"),
     "unknown block": ("unet", {"down_block_types": ["Nope"] * 4}, "config.json cannot be loaded"),
     "vae width": ("vae", {"block_out_channels": [8, 8, 8, 8]}, "does not fit its config.json"),
-    "vae text": ("vae", {"norm_num_groups": "four"}, "config.json cannot be loaded"),
-    "text width": ("text_encoder", {"hidden_size": 64}, "does not fit its config.json"),
     "text layers": ("text_encoder", {"num_hidden_layers": 1}, "does not fit .* no layer for .*layers.1"),
-    "text heads": ("text_encoder", {"num_attention_heads": "many"}, "config.json cannot be loaded"),
 }
 
 
@@ -185,26 +180,23 @@ def test_damaged_files_of_a_vit_are_refused(tmp_path: Path, capfd: Any) -> None:
         refused(load_vit, folder, folder / file, words, capfd)
 
 
-@pytest.mark.parametrize("kind", TINY_VITS)
 @pytest.mark.parametrize(
     ("values", "words"),
     [
         ({"hidden_size": 64}, "does not fit its config.json: .* has shape"),
-        ({"hidden_size": "wide"}, "cannot be loaded"),
         (
             {"num_hidden_layers": 2, "out_features": None, "out_indices": None},
             "fit its config.json, which has no layer",
         ),
         ({"num_hidden_layers": 4}, "lacks the tensor"),
         ({"patch_size": "8"}, "whole number of at least 1 as patch_size, got '8'"),
-        ({"num_hidden_layers": None}, "whole number of at least 1 as num_hidden_layers, got None"),
         ({"num_attention_heads": 0}, "cannot be loaded"),
     ],
 )
 def test_vit_configurations_that_do_not_fit_are_refused(
-    kind: str, values: dict[str, Any], words: str, tmp_path: Path, capfd: Any
+    values: dict[str, Any], words: str, tmp_path: Path, capfd: Any
 ) -> None:
-    folder, _ = build_tiny_vit(kind, tmp_path / "vit")
+    folder, _ = build_tiny_vit("dinov2", tmp_path / "vit")
     damage.set_json(folder / "config.json", **values)
     spec = tiny_spec(folder, layers=(0, 1))
     refused(lambda folder: spec.load("cpu"), folder, folder, words, capfd)
@@ -215,11 +207,8 @@ def test_vit_configurations_that_do_not_fit_are_refused(
     "values",
     [
         {"output_attentions": True, "attn_implementation": "eager"},
-        {"_attn_implementation": "eager"},
         {"_attn_implementation": "flash_attention_2", "_attn_implementation_autoset": True},
-        {"_attn_implementation_internal": "eager"},
         {"output_hidden_states": True, "return_dict": False},
-        {"torchscript": True},
         {"dtype": "float16"},
     ],
     ids=lambda values: "+".join(values),
