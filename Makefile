@@ -81,11 +81,12 @@ reproduce-camvid: $(DONE) ## Evaluate every segmenter on CamVid's 233 test pictu
 # Regions need minutes, boundaries hours. Each reads the label maps that are there, and each resumes.
 BSDS := $(call quote,dataset.root=$(DATA)/bsds500) results_dir=results/bsds500
 UCM  := backbone=none segmenter=ucm $(call quote,segmenter.folder=$(DATA)/bsds500/BSDS500/ucm2/test)
+THRESHOLDS = $$($(PY) -c 'print(*(k / 100 for k in range(1, 100)), sep=",")')
 BSDS_PROTOCOL := protocol=$(if $(filter --boundaries,$(ARGS)),bsds,regions)
 BSDS_ARGS = $(filter-out --boundaries --golden,$(ARGS))
 reproduce-bsds500: $(DONE) ## Score BSDS500's 200 test pictures: regions. Hours: boundaries, ARGS=--boundaries; gPb's 99 thresholds, ARGS=--golden
 ifneq ($(filter --golden,$(ARGS)),)
-	@$(RUN) -m dataset=bsds500 $(UCM) segmenter.threshold=$$(seq -s, 0.01 0.01 0.99) name=gPb-owt-ucm protocol=bsds $(BSDS) panels=0 $(BSDS_ARGS)
+	@$(RUN) -m dataset=bsds500 $(UCM) segmenter.threshold=$(THRESHOLDS) name=gPb-owt-ucm protocol=bsds $(BSDS) panels=0 $(BSDS_ARGS)
 else
 	@$(RUN) experiment=bsds500 $(BSDS_PROTOCOL) $(BSDS) $(BSDS_ARGS)
 endif
