@@ -79,7 +79,7 @@ reproduce-camvid: $(DONE) ## Evaluate every segmenter on CamVid's 233 test pictu
 	@$(RUN) experiment=segmenters dataset=camvid $(call quote,dataset.root=$(DATA)/camvid) results_dir=results/camvid $(ARGS)
 
 # Regions need minutes, boundaries hours. Each reads the label maps that are there, and each resumes.
-BSDS := $(call quote,dataset.root=$(DATA)/bsds500) results_dir=results/bsds500
+BSDS := $(call quote,dataset.root=$(DATA)/bsds500) results_dir=results/bsds500 workers=auto
 UCM  := backbone=none segmenter=ucm $(call quote,segmenter.folder=$(DATA)/bsds500/BSDS500/ucm2/test)
 THRESHOLDS = $$($(PY) -c 'print(*(k / 100 for k in range(1, 100)), sep=",")')
 BSDS_PROTOCOL := protocol=$(if $(filter --boundaries,$(ARGS)),bsds,regions)
