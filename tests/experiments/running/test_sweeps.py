@@ -79,9 +79,9 @@ def test_rows_may_differ_in_data_set_size_and_protocol(sweep: Sweep, tmp_path: P
     scores = ["acc", "miou", "ari", "voi", "covering"]
     line = run.table().query("dataset == 'cocostuff27' and size == 32")[scores]
     np.testing.assert_array_equal(line, alone.table()[scores])
-    protocols = sweep(*COLOURS, "protocol=official,present", folder="protocols")
-    assert lines_of(protocols, "protocol") == [("official",), ("present",)]
-    assert len(protocols.images()) == 2  # a row is evaluated once for all its protocols
+    both = sweep(*COLOURS, "protocol=official,present", folder="protocols")
+    assert lines_of(both, "protocol") == [("official",), ("present",)]
+    assert len(both.images()) == 2  # a row is evaluated once for all its protocols
 
 
 def test_experiments_are_swept_like_any_group(sweep: Sweep, tmp_path: Path) -> None:
