@@ -24,7 +24,7 @@ from eval.rows import RowConfig
 from eval.runs import Run
 from eval.scores import count_images
 from eval.storage.files import writing
-from eval.truth import compare, compare_kept, segment_count
+from eval.truth import PERSON, compare, compare_kept, segment_count
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class RowProgress:
 
     def _has_truths(self, id: str) -> bool:
         record = self._record(id)
-        kinds = {"people" if name.startswith("person ") else name for name in record.stored_tables} | {*record.counts}
+        kinds = {"people" if name.startswith(PERSON) else name for name in record.stored_tables} | {*record.counts}
         return self.row.truths <= kinds
 
     def _stamp(self, id: str) -> str:
