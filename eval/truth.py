@@ -109,7 +109,7 @@ def class_map(picture: Picture, scoring: Scoring) -> Labels:
         DatasetError: no pixel is labelled.
     """
     assert picture.label is not None
-    label = _cut(picture.label, scoring)
+    label = scored_part(picture.label, scoring)
     if not (label != VOID).any():
         part = "picture" if scoring.frame == "whole" else "centred square"
         raise DatasetError(f"{picture.id}: the {part} has no labelled pixel; leave it out with dataset.split_file")
@@ -205,7 +205,7 @@ def _objects(picture: Picture, scoring: Scoring, dataset: Dataset) -> TruthMaps:
 def _people(picture: Picture, scoring: Scoring) -> list[Labels]:
     """Segmentations by people; of a picture with classes, the connected parts of its class map, void left out."""
     if picture.people:
-        return [_cut(each, scoring) for each in picture.people]
+        return [scored_part(each, scoring) for each in picture.people]
     from eval.regions import connected_regions
 
     return [connected_regions(class_map(picture, scoring))]
@@ -219,8 +219,8 @@ def _boundaries(picture: Picture, person: int, cut: Labels, scoring: Scoring) ->
     return boundary_map(cut)
 
 
-def _cut(labels: Labels, scoring: Scoring) -> Labels:
-    """The scored pixels of a label map."""
+def scored_part(labels: Labels, scoring: Scoring) -> Labels:
+    """The scored pixels of a label map of the whole picture."""
     if scoring.frame == "whole" or scoring.size is None:
         return labels
     square = centre_crop(labels)

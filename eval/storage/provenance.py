@@ -6,11 +6,10 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +106,9 @@ def _process() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of the installed packages whose modules this process has loaded, sorted by name."""
-    loaded = {name.partition(".")[0] for name in sys.modules}
-    packages = {name for module, names in packages_distributions().items() if module in loaded for name in names}
-    return {name: version(name) for name in sorted(packages, key=str.lower)}
+    """Versions of all installed packages, sorted by name: a segmenter may import its package after this was written."""
+    packages = {package.metadata["Name"]: package.version for package in distributions()}
+    return dict(sorted(packages.items(), key=lambda item: str(item[0]).lower()))
 
 
 def _git_commit() -> str | None:
