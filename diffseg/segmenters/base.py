@@ -134,6 +134,7 @@ class CheckedSegmenter:
         needs_attention: False if it reads no attention, so that it works without a backbone.
         needs_truth: True if it reads the ground truth, or its number of classes.
         common_labels: True if a label means the same class in every picture.
+        needs_whole: True if it segments only whole pictures (``protocol.frame=whole``).
         tuned_key: key of the class in `diffseg.backbones.Backbone.tuned`; None: no values are tuned for it.
 
     Raises:
@@ -143,6 +144,7 @@ class CheckedSegmenter:
     needs_attention: ClassVar[bool] = True
     needs_truth: ClassVar[bool] = False
     common_labels: ClassVar[bool] = False
+    needs_whole: ClassVar[bool] = False
     tuned_key: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
