@@ -97,6 +97,8 @@ class RowConfig:
             )
         if (needs_truth(segmenter) or needs_mean_classes(segmenter)) and "classes" not in self.dataset.truths:
             raise ConfigError(f"{choice}: needs classes, and dataset={self.dataset.name} has none")
+        if getattr(segmenter, "needs_whole", False) and self.scoring.frame != "whole":
+            raise ConfigError(f"{choice}: segments only whole pictures; use protocol.frame=whole")
         values = {}
         if needs_mean_classes(segmenter):
             values["clusters"] = mean_classes(self.dataset, self.scoring.enters)
