@@ -9,6 +9,7 @@ import numpy as np
 
 from datasets.base import Dataset
 from datasets.remarks import truth_remarks
+from eval.config import ConfigError
 from eval.results.tables import write_tables
 from eval.runs import Row, Run, read_run
 from eval.storage.files import write_text
@@ -122,6 +123,13 @@ def retabulate(folder: Path, protocols: Sequence[str] | None = None, older: bool
     if older:
         rows = [replace(row, name=f"{row.name} ({row.code[:6]})" if row.code else row.name) for row in rows + run.older]
     if protocols:
-        rows = [replace(row, protocols=[*protocols]) for row in rows]
+        asked = [replace(row, protocols=[*protocols]) for row in rows]
+        for row, before in zip(asked, rows, strict=True):
+            if before.evaluated and not row.evaluated:
+                raise ConfigError(
+                    f"--tables: the records of {row.name} were not compared with the truth of {', '.join(protocols)}; "
+                    f"--rescore {folder} with the same arguments compares the kept label maps with it"
+                )
+        rows = asked
     text = write_report(run, rows)
     return "\n".join([text, *remarks(run, run.rows)])

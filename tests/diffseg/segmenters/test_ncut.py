@@ -224,11 +224,6 @@ def test_longer_walks_cut_less() -> None:
     assert counts[0] > counts[1] > counts[2]
 
 
-def test_ncut_gives_the_same_labels_again() -> None:
-    scene = Scene(aggregated=smooth(16, 1), size=(32, 32))
-    assert torch.equal(NCut()(scene), NCut()(scene))
-
-
 def test_rows_that_read_one_graph_share_its_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
     features = F.normalize(torch.randn(64, 6, generator=torch.Generator().manual_seed(0)), dim=1)
     image = 255 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(1))
