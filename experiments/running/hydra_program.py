@@ -64,6 +64,8 @@ def start_hydra(arguments: Arguments) -> bool:
             "hydra/launcher=submitit_slurm: SLURM is not on this machine (there is no command srun); start the "
             "sweep on a login node of the cluster, or use hydra/launcher=submitit_local"
         )
+    if arguments.swept and {"--run", "-r", "--cfg", "-c", "--info", "-i"} & {*arguments.hydra}:
+        raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")
     overrides = parse(arguments.overrides, swept=True)
     # Hydra composes a configuration without the rows of an experiment, and refuses keys that only these have.
     lines = [
