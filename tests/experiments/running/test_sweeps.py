@@ -143,3 +143,8 @@ def test_the_basic_launcher_runs_the_points_one_by_one_into_the_same_folder(swee
     keys = ["clusters", "position", "protocol"]
     tables = [run.table().drop(columns=["number", "seconds_per_image"]).sort_values(keys) for run in (together, apart)]
     np.testing.assert_array_equal(*(table.fillna("").to_numpy() for table in tables))
+
+
+def test_a_glob_stands_for_the_parts_with_such_names(sweep: Sweep) -> None:
+    run = sweep("backbone=none", "backbone.size=32", "dataset.limit=1", "segmenter=glob([slic,kmeans_rgb*])")
+    assert set(lines_of(run, "segmenter")) == {("slic",), ("kmeans_rgbxy",)}
