@@ -43,6 +43,7 @@ from eval.storage.files import write_text
 from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SCALES_CSV, SUMMARY_CSV, TABLE_MD
 
 PERCENT = 100
+SCALES_DECIMALS = 6  # the published variation of information of BSDS500 has five
 SCALES = {"ari": PERCENT, "voi": 1, "covering": PERCENT}
 """Factors of the class-agnostic scores in tables: percent, but bits for the variation of information."""
 
@@ -68,7 +69,7 @@ def write_tables(folder: Path, rows: Sequence[Row], scale: str | None = None) ->
         from eval.results.scales import scales_table  # takes a second to import
 
         best = scales_table([row for row in rows if set(row.protocols) & {*REGION_PROTOCOLS}], scale)
-        write_csv(folder / SCALES_CSV, best)
+        write_csv(folder / SCALES_CSV, best, SCALES_DECIMALS)
         text += "\n" + scales_markdown(best)
     write_text(folder / TABLE_MD, text)
     return text
@@ -207,9 +208,9 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=CONFUSION).astype({"matched_id": "Int64", "pixels": "Int64"})
 
 
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Writes a table with four decimals, atomically."""
-    write_text(path, frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+def write_csv(path: Path, frame: pd.DataFrame, decimals: int = 4) -> None:
+    """Writes a table atomically."""
+    write_text(path, frame.to_csv(index=False, float_format=f"%.{decimals}f", lineterminator="\n"))
 
 
 def _listed_once(values: Iterable[str | None]) -> str:

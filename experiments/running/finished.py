@@ -41,7 +41,7 @@ def tables_of_finished(arguments: Arguments) -> str:
         text = rescore(folder, protocol)
     else:
         older = any(each == "older=true" for each in arguments.overrides)
-        text = retabulate(folder, protocol.report if protocol else None, older)
+        text = retabulate(folder, protocol.report if protocol else None, older, protocol.scale if protocol else None)
         text = "\n".join([text, *_changed_datasets(read_run(folder))])
     if arguments.coco:
         from experiments.running.coco import write_coco_files
@@ -123,7 +123,8 @@ def rescore(folder: Path, protocol: ProtocolSettings | None) -> str:
             new += _rescored(run, [plan for plan in plans if plan.dataset is dataset], bar)
     add_rescored(folder, new, {plan.row.key: plan.protocols for plan in plans})
     run = read_run(folder)
-    return "\n".join([write_report(run), *remarks(run, run.rows)])
+    scale = protocol.scale if protocol else None
+    return "\n".join([write_report(run, scale=scale), *remarks(run, run.rows)])
 
 
 def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
