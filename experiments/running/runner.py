@@ -95,7 +95,7 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
 
 
 def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
-    """Builds the parts that need torch, adds published scores, and leaves out rows that repeat an earlier one."""
+    """Builds the parts that need torch, adds published scores, and makes equal rows one, with the protocols of all."""
     distinct: dict[str, RowConfig] = {}
     for row in rows:
         table = row.composed.published
@@ -103,7 +103,8 @@ def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
             published_table(table)
         row = row.with_published(published_score(table, row.name, row.backbone.size))
         row.prepare()
-        distinct.setdefault(row.key, row)
+        known = distinct.get(row.key)
+        distinct[row.key] = known.with_protocols(row.protocols) if known else row
     prepared_rows = list(distinct.values())
     for scale in {row.protocol.scale for row in prepared_rows} - {None}:
         check_scale(scale, [row.line.settings for row in prepared_rows])
