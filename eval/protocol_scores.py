@@ -18,9 +18,9 @@ from eval.protocols import ProtocolName
 from eval.records import Record
 from eval.regions import RegionScores, compare_regions
 from eval.runs import Row
+from eval.truth import PERSON
 
 PERCENT = 100
-PERSON = "person "
 
 COLUMNS: Mapping[ProtocolName, Sequence[str]] = {
     "regions": ("covering", "pri", "voi", "voi_over", "voi_under"),

@@ -6,9 +6,8 @@ Reading a run needs neither torch, nor the data set, nor the network. `Run.open`
 from __future__ import annotations
 
 import logging
-import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from eval.agreement import Agreement, agreement
 from eval.config import ConfigError
 from eval.label_maps import read_label_map
 from eval.matching import Counts
-from eval.protocols import ProtocolName
+from eval.protocols import ProtocolName, truths_of
 from eval.records import Record, Records, RecordWriter, RowLine, SparseTable, open_records, pictures_key, record_files
 from eval.scores import count_images
 from eval.settings import normalise
@@ -75,8 +74,9 @@ class Row:
 
     @cached_property
     def evaluated(self) -> list[Record]:
-        """Records of the pictures that were evaluated."""
-        return [record for record in self.records if record.ok]
+        """Records of the pictures that were evaluated. One without the truth of a protocol is not yet one."""
+        needed = truths_of(self.protocols)
+        return [record for record in self.records if record.ok and needed <= record.truths]
 
     @cached_property
     def failed(self) -> list[Record]:
@@ -414,8 +414,3 @@ def _without_code(row: Row) -> str:
         if group != "experiment"
     }
     return repr(sorted(settings.items())) + row.name * (not row.code)
-
-
-def folders_text(folders: Iterable[str | Path]) -> str:
-    """The folders as text for a message."""
-    return ", ".join(os.fspath(folder) for folder in folders)

@@ -21,7 +21,7 @@ from torch import Tensor
 from diffseg.backbones import Backbone, tuned_values
 from diffseg.limits import Count, Seed, check_fields
 from diffseg.masks import labels_from_proposals, upsample_nearest
-from diffseg.pictures import CHANNEL_MAX
+from diffseg.pictures import CHANNEL_MAX, Pixels
 
 Frame = Literal["square", "whole"]
 """Part of the picture that a segmenter sees, and that is scored: its centred square, or all of it."""
@@ -44,6 +44,8 @@ class Scene:
             returns the label map on its device.
         features: see `diffseg.attention.AttentionMaps`.
         image: the picture as the backbone sees it, ``(3, side, side)`` float32 RGB in [0, 255].
+        picture: the same part of the picture at its own size, ``(h, w, 3)`` uint8 RGB, for segmenters without a
+            backbone.
         id: name of the picture in its data set, for segmenters that read files.
         shape: height and width of the picture before it was cropped or squeezed.
         truth: ground truth at ``size``, ``(height, width)`` integers, negative at unlabelled pixels, for the oracle.
@@ -59,6 +61,7 @@ class Scene:
     aggregated: Tensor = field(default_factory=lambda: torch.empty(0, 0))
     features: Tensor | None = None
     image: Tensor | None = None
+    picture: Pixels | None = None
     id: str | None = None
     shape: tuple[int, int] | None = None
     truth: Tensor | None = None
@@ -131,6 +134,7 @@ class CheckedSegmenter:
         needs_attention: False if it reads no attention, so that it works without a backbone.
         needs_truth: True if it reads the ground truth, or its number of classes.
         common_labels: True if a label means the same class in every picture.
+        needs_whole: True if it segments only whole pictures (``protocol.frame=whole``).
         tuned_key: key of the class in `diffseg.backbones.Backbone.tuned`; None: no values are tuned for it.
 
     Raises:
@@ -140,6 +144,7 @@ class CheckedSegmenter:
     needs_attention: ClassVar[bool] = True
     needs_truth: ClassVar[bool] = False
     common_labels: ClassVar[bool] = False
+    needs_whole: ClassVar[bool] = False
     tuned_key: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
@@ -256,6 +261,11 @@ def picture_of(scene: Scene) -> NDArray[np.float32]:
             "image: the scene has no picture, and this segmenter reads it; with saved attention, pass image="
         )
     return scene.image.permute(1, 2, 0).float().div(CHANNEL_MAX).cpu().numpy()
+
+
+def own_picture(scene: Scene) -> NDArray[np.float32]:
+    """The scene's picture at its own size, ``(h, w, 3)`` float32 in [0, 1]; else `picture_of`, with its errors."""
+    return picture_of(scene) if scene.picture is None else scene.picture.astype(np.float32) / CHANNEL_MAX
 
 
 def to_scored_size(labels: NDArray[np.integer[Any]], scene: Scene) -> Tensor:

@@ -43,6 +43,7 @@ from eval.storage.files import write_text
 from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SCALES_CSV, SUMMARY_CSV, TABLE_MD
 
 PERCENT = 100
+SCALES_DECIMALS = 6  # the published variation of information of BSDS500 has five
 SCALES = {"ari": PERCENT, "voi": 1, "covering": PERCENT}
 """Factors of the class-agnostic scores in tables: percent, but bits for the variation of information."""
 
@@ -68,7 +69,7 @@ def write_tables(folder: Path, rows: Sequence[Row], scale: str | None = None) ->
         from eval.results.scales import scales_table  # takes a second to import
 
         best = scales_table([row for row in rows if set(row.protocols) & {*REGION_PROTOCOLS}], scale)
-        write_csv(folder / SCALES_CSV, best)
+        write_csv(folder / SCALES_CSV, best, SCALES_DECIMALS)
         text += "\n" + scales_markdown(best)
     write_text(folder / TABLE_MD, text)
     return text
@@ -160,19 +161,21 @@ def per_image(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
     lines = []
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         for protocol in row.protocols:
-            scores = zip(row.counts(protocol), row.agreement, strict=True) if needs_classes(protocol) else iter(())
-            others = {} if needs_classes(protocol) else scores_of(row, protocol).pictures
-            place = iter(range(len(row.evaluated)))
+            matched = needs_classes(protocol)
+            scores = list(zip(row.counts(protocol), row.agreement, strict=True)) if matched else []
+            others = {} if matched else scores_of(row, protocol).pictures
+            places = {record.picture: place for place, record in enumerate(row.evaluated)}
             for record in row.records:
                 line = {"number": number, "row": name, "protocol": protocol, "image": record.picture}
                 line |= {"status": record.status, "reason": record.reason or None}
                 if record.ok:
+                    if record.picture not in places:
+                        continue
+                    place = places[record.picture]
                     line |= {"segments": record.segments, "seconds": _seconds(record)}
-                if record.ok and others:
-                    number_of_picture = next(place)
-                    line |= {name: values[number_of_picture] for name, values in others.items()}
-                if record.ok and needs_classes(protocol):
-                    image, agreement = next(scores)
+                    line |= {name: values[place] for name, values in others.items()}
+                if record.ok and matched:
+                    image, agreement = scores[place]
                     line |= {
                         "labelled": image.labelled,
                         "acc": PERCENT * accuracy(image),
@@ -205,9 +208,9 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=CONFUSION).astype({"matched_id": "Int64", "pixels": "Int64"})
 
 
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Writes a table with four decimals, atomically."""
-    write_text(path, frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+def write_csv(path: Path, frame: pd.DataFrame, decimals: int = 4) -> None:
+    """Writes a table atomically."""
+    write_text(path, frame.to_csv(index=False, float_format=f"%.{decimals}f", lineterminator="\n"))
 
 
 def _listed_once(values: Iterable[str | None]) -> str:

@@ -30,7 +30,7 @@ from experiments.paper.published import published_score, published_table
 from experiments.running.arguments import Arguments
 from experiments.running.compose import Composed
 from experiments.running.panels import write_panels
-from experiments.running.reporting import print_report
+from experiments.running.reporting import check_scale, print_report
 
 logger = logging.getLogger(__name__)
 FEW_ROWS = 3
@@ -104,7 +104,10 @@ def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
         row = row.with_published(published_score(table, row.name, row.backbone.size))
         row.prepare()
         distinct.setdefault(row.key, row)
-    return list(distinct.values())
+    prepared_rows = list(distinct.values())
+    for scale in {row.protocol.scale for row in prepared_rows} - {None}:
+        check_scale(scale, [row.line.settings for row in prepared_rows])
+    return prepared_rows
 
 
 @contextmanager

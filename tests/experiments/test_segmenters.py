@@ -21,7 +21,6 @@ from tests.helpers.attention import smooth
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import evaluate
 
-MISSING = "the default of the class"
 SIMILARITIES = ("TokenCut", "MaskCut", "Agglomerative", "Agglomerative, debiased")
 SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
 
@@ -66,7 +65,7 @@ def test_the_ablation_changes_one_factor_at_a_time() -> None:
         groups = ("backbone", "aggregation", "segmenter", "protocol")
         keys = {f"{group}.{key}": value for group in groups for key, value in row.composed[group].items()}
         base = first.setdefault(row.name, keys)
-        changed = {key for key in base.keys() | keys.keys() if base.get(key, MISSING) != keys.get(key, MISSING)}
+        changed = {key for key in base.keys() | keys.keys() if base.get(key, "default") != keys.get(key, "default")}
         # If the network sees a smaller picture, the scored size stays.
         changed -= {"protocol.size"} if "backbone.size" in changed else set()
         changed -= {"segmenter.tau"} if changed & with_tau else set()

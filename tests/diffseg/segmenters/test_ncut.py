@@ -155,7 +155,7 @@ def test_the_cosine_graph_holds_the_cosines_of_the_rows_of_the_walk(power: int) 
     assert same_parts(labels.flatten(), expected)
 
 
-@pytest.mark.parametrize(("seed", "segments"), [(0, 5), (1, 4), (2, 2), (3, 4), (5, 2), (19, 2), (279, 3), (399, 4)])
+@pytest.mark.parametrize(("seed", "segments"), [(0, 5), (2, 2), (19, 2), (279, 3), (399, 4)])
 def test_the_automatic_threshold_is_in_the_widest_range_of_all(seed: int, segments: int) -> None:
     """The test cuts at all multiples of a step up to 1, and finds the longest run of equal labels.
 
