@@ -61,9 +61,6 @@ class SpectralAuto(Refinable):
     ] = "features"
 
     def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
-    def __call__(self, scene: Scene) -> Tensor:
         return next(self.segment_all(scene, [self]))
 
     @staticmethod

@@ -34,11 +34,7 @@ class Watershed(Refinable):
         _ = _skimage()
         return self
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         label, local_minima, reconstruction, watershed = _skimage()
         edges = boundary_divergence(scene.aggregated.float())
         size = (PAMR_SIDE, PAMR_SIDE)
