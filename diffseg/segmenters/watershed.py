@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffseg.boundaries import boundary_divergence
 from diffseg.segmenters.base import Scene, to_scored_size
-from diffseg.segmenters.refinement import PAMR_SIDE, Refinable, refined
+from diffseg.segmenters.refinement import PAMR_SIDE, Refinable
 
 
 @dataclass(frozen=True)
