@@ -21,6 +21,7 @@ from tests.helpers.attention import smooth
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import evaluate
 
+SIMILARITIES = ("TokenCut", "MaskCut", "Agglomerative", "Agglomerative, debiased")
 SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
 
 
@@ -104,3 +105,25 @@ def test_a_segmenter_gives_the_same_labels_again(name: str, refine: str) -> None
     segmenter(scene(2))
     assert torch.equal(segmenter(scene(1)), first)
     assert (first.shape, first.dtype) == ((64, 64), torch.int64)
+
+
+def test_the_18_rows_take_nothing_from_tuned_defaults() -> None:
+    rows = rows_of("experiment=segmenters_18")
+    assert len(rows) == 18
+    for row in rows:
+        assert build(row.composed.segmenter, "segmenter").resolved(32, {"clusters": 6}) == row.segmenter
+
+
+def test_tuning_gives_every_method_twelve_values_on_an_even_logarithmic_axis() -> None:
+    settings: dict[str, list[dict[str, Any]]] = {}
+    for row in rows_of("experiment=tune"):
+        settings.setdefault(row.name, []).append({**row.composed.segmenter, **row.composed.backbone})
+    single = [name for name, each in settings.items() if len(each) == 1]
+    assert single == ["NCut, automatic threshold", "AutoSC", "Spectral, automatic k"]
+    for name in settings.keys() - set(single):
+        (varying,) = (key for key in settings[name][0] if len({str(each[key]) for each in settings[name]}) > 1)
+        values = np.array([float(each[varying]) for each in settings[name]])
+        grid = np.sort(1 - values if name in SIMILARITIES else values)
+        expected = np.geomspace(grid[0], grid[-1], 12)
+        rounding = 0.51 if varying in ("clusters", "min_cluster_size") else 0.03 * expected
+        assert (np.abs(grid - expected) <= rounding).all(), name

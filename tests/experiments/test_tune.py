@@ -76,7 +76,7 @@ def test_pictures_that_some_rows_lack_do_not_count(tmp_path: Path, capsys: pytes
     made_run(tmp_path, *METHODS, pictures=("a", "b", "c"))
     made_run(tmp_path, *METHODS[:1], pictures=("a", "b", "c", "d"))
     assert {len(row.records) for curve in curves(read_runs(tmp_path)) for row in curve.rows} == {3}
-    assert "1 pictures are not in all rows" in capsys.readouterr().err
+    assert "1 of 4 pictures are not in all rows" in capsys.readouterr().err
 
 
 def curve(values: list[float], scores: list[float], segments: list[float]) -> Curve:
