@@ -217,6 +217,12 @@ class Record:
         """True if the picture was evaluated."""
         return self.status == "ok"
 
+    @property
+    def truths(self) -> frozenset[str]:
+        """The kinds of truth that its segments were compared with, see `eval.protocols.truths_of`."""
+        names = (*self.stored_tables, *self.counts)
+        return frozenset("people" if name.startswith("person ") else name for name in names)
+
     def to_json(self) -> dict[str, Any]:
         """The line as a JSON object."""
         head = {"record": self.row, "picture": self.picture, "status": self.status}
@@ -303,9 +309,9 @@ class Records:
         newest = self.newest.get(key, {})
         return [newest[id] for id in ids if id in newest]
 
-    def load(self, path: Path) -> int:
-        """Reads a file. Returns the number of bytes of its complete lines."""
-        size = 0
+    def load(self, path: Path) -> tuple[int, set[str]]:
+        """Reads a file. Returns the number of bytes of its complete lines, and the keys of its rows and pictures."""
+        size, declared = 0, set[str]()
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
@@ -321,10 +327,12 @@ class Records:
                 else:
                     try:
                         self.add(data)
+                        if "record" not in data:
+                            declared.add(data["row"] if "row" in data else data["pictures"])
                     except (KeyError, TypeError, ValueError, AttributeError) as error:
                         raise _damaged(path, number, error) from None
                 size += len(line)
-        return size
+        return size, declared
 
     def add(self, data: Mapping[str, Any]) -> None:
         """Adds a line. Raises KeyError, TypeError or ValueError if it is none."""
@@ -347,21 +355,21 @@ class Records:
 class RecordWriter:
     """Appends to one records file of a folder, which it locks; made by `open_records`."""
 
-    def __init__(self, path: Path, records: Records, size: int) -> None:
+    def __init__(self, path: Path, records: Records, size: int, declared: set[str]) -> None:
         self.path, self.records = path, records
-        self._size = size
+        self._size, self._declared = size, declared
         # Unbuffered: a buffer would keep the rest of a failed write and write it later.
         self._file = path.open("ab", buffering=0)
-        self._declared: set[str] = set()
         if not size:
             self._file.truncate(0)
             self._write({"version": VERSION})
 
     def declare(self, row: RowLine, ids: Sequence[str]) -> None:
-        """Writes the lines of a row and of its pictures, unless this file has them."""
-        key = pictures_key(ids)
+        """Writes the lines of a row and of its pictures, unless this file has them. A row may have got other names."""
+        key, known = pictures_key(ids), self.records.rows.get(row.key)
+        renamed = known is None or known.to_json() != row.to_json()
         for mark, line in ((row.key, row.to_json()), (key, {"pictures": key, "ids": list(ids)})):
-            if mark not in self._declared:
+            if mark not in self._declared or (mark == row.key and renamed):
                 self._write(line)
                 self.records.add(line)
                 self._declared.add(mark)
@@ -408,13 +416,13 @@ def open_records(folder: Path, shard: tuple[int, int] | None = None) -> Iterator
     make_folder(folder)
     path = folder / (RECORDS if shard is None else f"records.{shard[0]}-of-{shard[1]}.jsonl")
     with _exclusive(path):
-        records, size = Records(), 0
+        records, size, declared = Records(), 0, set[str]()
         for file in record_files(folder):
             read = records.load(file)
-            size = read if file == path else size
+            size, declared = read if file == path else (size, declared)
         if path.is_file() and path.stat().st_size > size > 0:
             logger.warning("%s: removed an incomplete last line that an interrupted run left", path)
-        writer = RecordWriter(path, records, size)
+        writer = RecordWriter(path, records, size, declared)
         try:
             yield writer
         finally:

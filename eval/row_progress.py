@@ -24,7 +24,7 @@ from eval.rows import RowConfig
 from eval.runs import Run
 from eval.scores import count_images
 from eval.storage.files import writing
-from eval.truth import PERSON, compare, compare_kept, segment_count
+from eval.truth import compare, compare_kept, segment_count
 
 logger = logging.getLogger(__name__)
 
@@ -185,9 +185,7 @@ class RowProgress:
         return record is not None and record.ok and record.stamp == self._stamp(id)
 
     def _has_truths(self, id: str) -> bool:
-        record = self._record(id)
-        kinds = {"people" if name.startswith(PERSON) else name for name in record.stored_tables} | {*record.counts}
-        return self.row.truths <= kinds
+        return self.row.truths <= self._record(id).truths
 
     def _stamp(self, id: str) -> str:
         return self.row.stamp(id)

@@ -24,7 +24,7 @@ from eval.agreement import Agreement, agreement
 from eval.config import ConfigError
 from eval.label_maps import read_label_map
 from eval.matching import Counts
-from eval.protocols import ProtocolName
+from eval.protocols import ProtocolName, truths_of
 from eval.records import Record, Records, RecordWriter, RowLine, SparseTable, open_records, pictures_key, record_files
 from eval.scores import count_images
 from eval.settings import normalise
@@ -75,8 +75,9 @@ class Row:
 
     @cached_property
     def evaluated(self) -> list[Record]:
-        """Records of the pictures that were evaluated."""
-        return [record for record in self.records if record.ok]
+        """Records of the pictures that were evaluated. One without the truth of a protocol is not yet one."""
+        needed = truths_of(self.protocols)
+        return [record for record in self.records if record.ok and needed <= record.truths]
 
     @cached_property
     def failed(self) -> list[Record]:

@@ -67,6 +67,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "timestep": ("", "time step of a diffusion model"),
     "scheme": ("", "aggregation scheme: `official`, `paper` or `paper_normalised`"),
     "weights": ("", "aggregation weights R of the sides (not weights of a network)"),
+    "bounces": ("", "2: the attention is multiplied by itself; empty: it is used as it is"),
     "segmenter": ("", "segmenter"),
     "tau": ("nats", "threshold of the KL divergence (DiffSeg), or of the cut cost (DiffCut, NCut; no unit)"),
     "anchors": ("", "anchors along one side, M"),

@@ -161,19 +161,21 @@ def per_image(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
     lines = []
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         for protocol in row.protocols:
-            scores = zip(row.counts(protocol), row.agreement, strict=True) if needs_classes(protocol) else iter(())
-            others = {} if needs_classes(protocol) else scores_of(row, protocol).pictures
-            place = iter(range(len(row.evaluated)))
+            matched = needs_classes(protocol)
+            scores = list(zip(row.counts(protocol), row.agreement, strict=True)) if matched else []
+            others = {} if matched else scores_of(row, protocol).pictures
+            places = {record.picture: place for place, record in enumerate(row.evaluated)}
             for record in row.records:
                 line = {"number": number, "row": name, "protocol": protocol, "image": record.picture}
                 line |= {"status": record.status, "reason": record.reason or None}
                 if record.ok:
+                    if record.picture not in places:
+                        continue
+                    place = places[record.picture]
                     line |= {"segments": record.segments, "seconds": _seconds(record)}
-                if record.ok and others:
-                    number_of_picture = next(place)
-                    line |= {name: values[number_of_picture] for name, values in others.items()}
-                if record.ok and needs_classes(protocol):
-                    image, agreement = next(scores)
+                    line |= {name: values[place] for name, values in others.items()}
+                if record.ok and matched:
+                    image, agreement = scores[place]
                     line |= {
                         "labelled": image.labelled,
                         "acc": PERCENT * accuracy(image),

@@ -84,6 +84,11 @@ class _Plan:
     protocols: tuple[ProtocolName, ...]
 
     @property
+    def records(self) -> list[Record]:
+        """Records of its pictures with a result, of whatever truth."""
+        return [record for record in self.row.records if record.ok]
+
+    @property
     def scoring(self) -> Scoring:
         """The pixels of its label maps."""
         return Scoring(**{"components": False, **self.row.settings["scoring"]})
@@ -113,7 +118,7 @@ def rescore(folder: Path, protocol: ProtocolSettings | None) -> str:
     run = read_run(folder)
     plans = _plans(run, protocol)
     new: list[Record] = []
-    with Progress(f"{folder}, rescoring", sum(len(plan.row.evaluated) for plan in plans), unit="map") as bar:
+    with Progress(f"{folder}, rescoring", sum(len(plan.records) for plan in plans), unit="map") as bar:
         for dataset in {id(plan.dataset): plan.dataset for plan in plans}.values():
             new += _rescored(run, [plan for plan in plans if plan.dataset is dataset], bar)
     add_rescored(folder, new, {plan.row.key: plan.protocols for plan in plans})
@@ -146,7 +151,7 @@ def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
                     f"--rescore: the label maps of {row.name} show the frame {plan.scoring.frame} at "
                     f"{plan.scoring.size or 'their own'} pixels; evaluate the row again for another frame or size"
                 )
-        missing = [record.picture for record in row.evaluated if not run.label_path(row.key, record.picture).is_file()]
+        missing = [record.picture for record in plan.records if not run.label_path(row.key, record.picture).is_file()]
         if missing:
             raise ConfigError(
                 f"--rescore: {len(missing)} label maps of {row.name} are missing, such as {missing[0]}; type the "
@@ -159,7 +164,7 @@ def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
 def _rescored(run: Run, plans: Sequence[_Plan], bar: Progress) -> list[Record]:
     """New records of the rows of one data set."""
     new = []
-    records = {plan.row.key: {record.picture: record for record in plan.row.evaluated} for plan in plans}
+    records = {plan.row.key: {record.picture: record for record in plan.records} for plan in plans}
     kinds: dict[Scoring, frozenset[str]] = {}
     for plan in plans:
         kinds[plan.scoring] = kinds.get(plan.scoring, frozenset()) | plan.kinds

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import hydra
+from hydra.conf import RuntimeConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import OverrideType
 from hydra.core.plugins import Plugins
@@ -88,7 +89,7 @@ def program(config: DictConfig) -> float | None:
         folder = Path(job.sweep.dir) / job.sweep.subdir
         overrides = [each for each in overrides if key_of(each) != "results_dir"]
         overrides.append(f"results_dir={folder.absolute()}")
-    arguments = Arguments(overrides, typed=tuple(sys.argv[1:]))
+    arguments = Arguments(overrides, config_dir=config_dir_of(job.runtime), typed=tuple(sys.argv[1:]))
     with one_line_errors():
         composed = compose_rows(arguments)
         from experiments.running.runner import run_rows
@@ -96,3 +97,9 @@ def program(config: DictConfig) -> float | None:
         outcome = run_rows(composed, arguments)
     failures.append(bool(outcome.failed) and not composed.config.allow_failures)
     return outcome.score
+
+
+def config_dir_of(runtime: RuntimeConf) -> Path | None:
+    """The folder after ``--config-dir``, which the jobs of Hydra's program are not told otherwise."""
+    sources = (Path(source.path) for source in runtime.config_sources if source.provider == "command-line")
+    return next(sources, None)

@@ -136,7 +136,14 @@ def retabulate(
     if older:
         rows = [replace(row, name=f"{row.name} ({row.code[:6]})" if row.code else row.name) for row in rows + run.older]
     if protocols:
-        rows = [replace(row, protocols=[*protocols]) for row in rows]
+        asked = [replace(row, protocols=[*protocols]) for row in rows]
+        for row, before in zip(asked, rows, strict=True):
+            if before.evaluated and not row.evaluated:
+                raise ConfigError(
+                    f"--tables: the records of {row.name} were not compared with the truth of {', '.join(protocols)}; "
+                    f"--rescore {folder} with the same arguments compares the kept label maps with it"
+                )
+        rows = asked
     check_scale(scale, [row.settings for row in rows])
     text = write_report(run, rows, scale)
     return "\n".join([text, *remarks(run, run.rows)])

@@ -18,7 +18,6 @@ from diffseg import parts
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.image import resize_image
 from diffseg.backbones.none import NoBackbone
-from diffseg.backbones.vit import ViT
 from diffseg.photos import PhotoError
 from diffseg.pictures import by_area
 from diffseg.recipe import make_recipe
@@ -198,14 +197,6 @@ def test_bad_settings_are_refused(model: diffseg.Model, segmenter: str, settings
         model.segment(np.zeros((8, 8, 3), np.uint8), segmenter, **settings)
 
 
-def test_every_segmenter_takes_a_picture_that_is_not_square(model: diffseg.Model, picture: NDArray[np.uint8]) -> None:
-    settings: dict[str, dict[str, Any]] = {"diffseg": {"anchors": 4}}
-    for name in parts.names("segmenter"):
-        if name not in ("oracle", "kmeans_s", "files", "ucm"):  # these need ground truth, or files of each picture
-            result = model.segment(picture, name, **settings.get(name, {}))
-            assert result.labels.shape == (40, 60), name
-
-
 class Brightness:
     """A segmenter from outside, which takes the picture for granted."""
 
@@ -279,12 +270,6 @@ def test_stable_diffusion_is_loaded_by_name(tmp_path: Path, picture: NDArray[np.
     model = diffseg.load("sd14", path=build_tiny_sd(tmp_path), size=64, timestep=100)
     assert model.spec.sides == (8, 4, 2, 1)
     assert model.segment(picture, tau=0.01, anchors=4).labels.shape == (40, 60)
-
-
-def test_a_spec_is_loaded_with_changed_settings(weights: Path) -> None:
-    spec = ViT(str(weights), size=SIZE, patch=PATCH, layers=(1,))
-    assert diffseg.load(spec).spec == spec
-    assert diffseg.load(spec, layers=[0]).spec.layers == (0,)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -57,14 +57,14 @@ def test_a_key_of_one_segmenter_can_be_swept(dinov2: Path, tmp_path: Path, capsy
 
 
 def test_the_ablation_changes_one_factor_at_a_time() -> None:
-    """Each row differs from the first row of its name in one key. With another input or graph, tau differs, too."""
-    with_tau = {"segmenter.input", "segmenter.graph"}
+    """Each row differs from the first row of its name in one key. Tau follows the scale of its input."""
+    with_tau = {"segmenter.input", "segmenter.graph", "aggregation.bounces"}
     first: dict[str, dict[str, Any]] = {}
     for row in rows_of("experiment=why"):
         groups = ("backbone", "aggregation", "segmenter", "protocol")
         keys = {f"{group}.{key}": value for group in groups for key, value in row.composed[group].items()}
         base = first.setdefault(row.name, keys)
-        changed = {key for key in base.keys() | keys.keys() if base.get(key) != keys.get(key)}
+        changed = {key for key in base.keys() | keys.keys() if base.get(key, "default") != keys.get(key, "default")}
         # If the network sees a smaller picture, the scored size stays.
         changed -= {"protocol.size"} if "backbone.size" in changed else set()
         changed -= {"segmenter.tau"} if changed & with_tau else set()

@@ -57,7 +57,7 @@ def test_segments_are_found_in_features_and_in_attention() -> None:
     features, stripe = regions(8, 0.2)
     points = F.normalize(features, dim=1)
     expected = clusters_by_elbow((points @ points.T).clamp(min=0).double().numpy(), 0)
-    labels = SpectralAuto(upsample="nearest")(Scene(aggregated=blocks(8), size=8, features=features))
+    labels = SpectralAuto(upsample="nearest")(Scene(aggregated=blocks(8), size=(8, 8), features=features))
     assert same_parts(labels.flatten(), expected)
     assert len((labels.flatten() * 3 + stripe).unique()) == 3  # no stripe is cut
     found = SpectralAuto("kappa", input="attention", upsample="nearest")(Scene(aggregated=blocks(8, 0.1), size=(8, 8)))
