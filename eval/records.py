@@ -36,6 +36,8 @@ IntArray = NDArray[np.int64]
 
 VERSION = 2
 """Version of the files. Increase it when their form changes."""
+PERSON = "person "
+"""Start of the name of a person's table; the number follows, from 1."""
 RECORDS = "records.jsonl"
 SHARD = re.compile(r"records\.(\d+)-of-(\d+)\.jsonl")
 
@@ -221,7 +223,7 @@ class Record:
     def truths(self) -> frozenset[str]:
         """The kinds of truth that its segments were compared with, see `eval.protocols.truths_of`."""
         names = (*self.stored_tables, *self.counts)
-        return frozenset("people" if name.startswith("person ") else name for name in names)
+        return frozenset("people" if name.startswith(PERSON) else name for name in names)
 
     def to_json(self) -> dict[str, Any]:
         """The line as a JSON object."""
