@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from eval.settings import KEY_DIGITS, normalise
 from eval.storage.files import make_folder, writing
@@ -91,7 +91,7 @@ class SparseTable:
         return cls(classes, numbers.astype(np.int64), rows, columns, table[rows, columns])
 
     @classmethod
-    def of(cls, table: NDArray[np.integer], numbers: Sequence[int] | None = None) -> SparseTable:
+    def of(cls, table: NDArray[np.integer], numbers: ArrayLike | None = None) -> SparseTable:
         """Makes a table from a dense one ``(classes, k)``. ``numbers``: of the columns; None: 0..k-1."""
         rows, columns = np.nonzero(table)
         known = np.arange(table.shape[1]) if numbers is None else np.array(numbers, dtype=np.int64)
