@@ -153,13 +153,14 @@ class RowConfig:
     def line(self) -> RowLine:
         """Its line in the records: the recorded settings, and the names that the tables show."""
         from diffseg.backbones.weights.locating import name_of
+        from diffseg.segmenters.base import has_common_labels
 
         shown: dict[str, Any] = {**self.recorded, "experiment": self.composed.name or self.name}
         for group in ("backbone", "segmenter"):
             shown[group] = {**self.recorded[group], "name": self.choices[group]}
         if isinstance(self.backbone, Saved):
             shown["backbone"]["name"] = self.backbone.name
-        shown["segmenter"]["reads_files"] = self.reads_files
+        shown["segmenter"] |= {"reads_files": self.reads_files, "common_labels": has_common_labels(self.segmenter)}
         shown["backbone"]["weights_name"] = name_of(self.backbone)
         code = " ".join(part.get("code", "") for part in self.recorded.values() if isinstance(part, dict)).strip()
         return RowLine(self.key, self.name, shown, self.dataset.classes, code)

@@ -6,9 +6,8 @@ Reading a run needs neither torch, nor the data set, nor the network. `Run.open`
 from __future__ import annotations
 
 import logging
-import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -415,8 +414,3 @@ def _without_code(row: Row) -> str:
         if group != "experiment"
     }
     return repr(sorted(settings.items())) + row.name * (not row.code)
-
-
-def folders_text(folders: Iterable[str | Path]) -> str:
-    """The folders as text for a message."""
-    return ", ".join(os.fspath(folder) for folder in folders)

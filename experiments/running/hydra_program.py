@@ -18,7 +18,9 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from diffseg.paths import expanded
 from eval.config import ConfigError
+from eval.runs import read_runs
 from experiments.running.arguments import CONF, Arguments, key_of, parse
 from experiments.running.compose import compose_points, compose_rows, points_of, search_path
 from experiments.running.errors import one_line_errors
@@ -64,6 +66,8 @@ def start_hydra(arguments: Arguments) -> bool:
             "hydra/launcher=submitit_slurm: SLURM is not on this machine (there is no command srun); start the "
             "sweep on a login node of the cluster, or use hydra/launcher=submitit_local"
         )
+    if arguments.swept and {"--run", "-r", "--cfg", "-c", "--info", "-i"} & {*arguments.hydra}:
+        raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")
     overrides = parse(arguments.overrides, swept=True)
     # Hydra composes a configuration without the rows of an experiment, and refuses keys that only these have.
     lines = [
@@ -77,7 +81,17 @@ def start_hydra(arguments: Arguments) -> bool:
     if arguments.config_dir is not None:
         sys.path.append(str(arguments.config_dir.absolute().parent))  # modules beside the folder of their YAML files
     program()
-    return any(failures)
+    return any(failures) or _jobs_failed(arguments)
+
+
+def _jobs_failed(arguments: Arguments) -> bool:
+    """True if pictures failed in a job of another launcher, which runs in a process of its own."""
+    typed = dict(each.lstrip("+").split("=", 1) for each in arguments.overrides if "=" in each)
+    others = any(each.startswith("hydra/launcher=") for each in arguments.hydra)
+    if not (arguments.swept and others) or typed.get("allow_failures", "").lower() == "true":
+        return False
+    folder = expanded(typed.get("results_dir", "results/sweep").strip("'\""))
+    return folder.is_dir() and any(row.failed for run in read_runs(folder) for row in run.rows)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")

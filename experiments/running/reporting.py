@@ -11,6 +11,7 @@ import numpy as np
 from datasets.base import Dataset
 from datasets.remarks import truth_remarks
 from eval.config import ConfigError
+from eval.protocols import needs_classes, within_image
 from eval.results.tables import write_tables
 from eval.runs import Row, Run, read_run
 from eval.settings import leaves
@@ -137,6 +138,13 @@ def retabulate(
         rows = [replace(row, name=f"{row.name} ({row.code[:6]})" if row.code else row.name) for row in rows + run.older]
     if protocols:
         asked = [replace(row, protocols=[*protocols]) for row in rows]
+        for row in rows:
+            wrong = [name for name in protocols if needs_classes(name) and not within_image(name)]
+            if wrong and not row.settings["segmenter"].get("common_labels"):
+                raise ConfigError(
+                    f"--tables: {wrong[0]} matches label numbers once for all images, but those of {row.name} have "
+                    "another meaning in each image"
+                )
         for row, before in zip(asked, rows, strict=True):
             if before.evaluated and not row.evaluated:
                 raise ConfigError(

@@ -215,14 +215,16 @@ def test_every_segmenter_takes_attention_from_a_file(
     model.attend(tmp_path / "cat.png").save(tmp_path / "cat.safetensors")
     maps = diffseg.AttentionMaps.load(tmp_path / "cat.safetensors")
     without_weights = diffseg.load(NoBackbone(size=SIZE))
-    settings: dict[Any, dict[str, Any]] = {"diffseg": {"anchors": 4}, "kmeans_s": {"clusters": 2}}
-    names = [name for name in parts.names("segmenter") if name not in ("oracle", "files")]
+    settings: dict[Any, dict[str, Any]] = {"diffseg": {"anchors": 4}}
+    more = {"oracle", "kmeans_s", "files", "ucm", "hed"}  # need the truth, files, or packages that are seldom installed
+    names = [name for name in parts.names("segmenter") if name not in more]
     for segmenter in [*names, Brightness()]:
         chosen = settings.get(segmenter, {})
         direct = model.segment(tmp_path / "cat.png", segmenter, **chosen)
         saved = without_weights.segment(maps, segmenter, image=picture, **chosen)
         np.testing.assert_array_equal(saved.labels, direct.labels, err_msg=str(segmenter))
         np.testing.assert_array_equal(saved.picture, picture)
+        assert saved.labels.shape == (40, 60)
     blank = model.segment(maps, tau=TAU, anchors=8)
     np.testing.assert_array_equal(blank.labels, expected(model, picture))
     assert (blank.name, blank.picture.min()) == ("cat", 255)

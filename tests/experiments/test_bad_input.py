@@ -69,7 +69,7 @@ def coco(tmp_path: Path) -> Path:
         ("backbone.size=0", "backbone.size: must be at least 1, got 0"),
         ("dataset.limit=0", "dataset.limit: must be 1 or more"),
         ("dataset.split_file=none.txt", "none.txt"),
-        ("protocol.size=0", "protocol.size: must be at least 1 pixel"),
+        ("protocol.size=0", "protocol.size: must be at least 1, got 0"),
         ("panels=-1", "panels: must be at least 0, got -1"),
         ("panels=many", "panels=many: Value 'many' of type 'str' could not be converted to Integer"),
         ("device=tpu9", "device"),
