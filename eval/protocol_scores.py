@@ -15,10 +15,9 @@ from eval.boundaries import BoundaryCounts, add_counts
 from eval.instances import InstanceScores, instance_scores
 from eval.metrics import RESAMPLES, SEED, bootstrap_mean, bootstrap_ratio
 from eval.protocols import ProtocolName
-from eval.records import Record
+from eval.records import PERSON, Record
 from eval.regions import RegionScores, compare_regions
 from eval.runs import Row
-from eval.truth import PERSON
 
 PERCENT = 100
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from eval.settings import KEY_DIGITS, normalise
 from eval.storage.files import make_folder, writing
@@ -36,6 +36,8 @@ IntArray = NDArray[np.int64]
 
 VERSION = 2
 """Version of the files. Increase it when their form changes."""
+PERSON = "person "
+"""Start of the name of a person's table; the number follows, from 1."""
 RECORDS = "records.jsonl"
 SHARD = re.compile(r"records\.(\d+)-of-(\d+)\.jsonl")
 
@@ -89,7 +91,7 @@ class SparseTable:
         return cls(classes, numbers.astype(np.int64), rows, columns, table[rows, columns])
 
     @classmethod
-    def of(cls, table: NDArray[np.integer], numbers: Sequence[int] | None = None) -> SparseTable:
+    def of(cls, table: NDArray[np.integer], numbers: ArrayLike | None = None) -> SparseTable:
         """Makes a table from a dense one ``(classes, k)``. ``numbers``: of the columns; None: 0..k-1."""
         rows, columns = np.nonzero(table)
         known = np.arange(table.shape[1]) if numbers is None else np.array(numbers, dtype=np.int64)
@@ -221,7 +223,7 @@ class Record:
     def truths(self) -> frozenset[str]:
         """The kinds of truth that its segments were compared with, see `eval.protocols.truths_of`."""
         names = (*self.stored_tables, *self.counts)
-        return frozenset("people" if name.startswith("person ") else name for name in names)
+        return frozenset("people" if name.startswith(PERSON) else name for name in names)
 
     def to_json(self) -> dict[str, Any]:
         """The line as a JSON object."""

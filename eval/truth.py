@@ -22,7 +22,7 @@ from diffseg.backbones.image import centre_crop, resize_image, resize_labels
 from diffseg.texts import on_one_line
 from eval.config import FrameName, Scoring
 from eval.label_maps import LabelMapError, read_label_map
-from eval.records import SparseTable
+from eval.records import PERSON, SparseTable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from eval.regions import Overlay
 
 Labels = NDArray[np.integer]
-
-PERSON = "person "
-"""Start of the name of a person's truth; the number follows, from 1."""
 
 
 @dataclass(frozen=True, eq=False)

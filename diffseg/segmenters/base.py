@@ -265,7 +265,9 @@ def picture_of(scene: Scene) -> NDArray[np.float32]:
 
 def own_picture(scene: Scene) -> NDArray[np.float32]:
     """The scene's picture at its own size, ``(h, w, 3)`` float32 in [0, 1]; else `picture_of`, with its errors."""
-    return picture_of(scene) if scene.picture is None else scene.picture.astype(np.float32) / CHANNEL_MAX
+    if scene.picture is None:
+        return picture_of(scene)
+    return scene.picture.astype(np.float32) / np.float32(CHANNEL_MAX)
 
 
 def to_scored_size(labels: NDArray[np.integer[Any]], scene: Scene) -> Tensor:

@@ -31,6 +31,7 @@ from experiments.plotting.shown import ShownRow, describe_data
 REGIONS = {"covering": "covering (%)", "pri": "probabilistic Rand index (%)", "voi": "variation of information (bits)"}
 ISOLINES = range(10, 100, 10)
 APART = 3.5  # smallest distance of two names at the edge, in percent of the axis
+LARGER = 1.6  # a panel with isolines, times the usual size
 Line = Sequence[ShownRow]
 
 
@@ -64,7 +65,7 @@ def regions(rows: Sequence[ShownRow]) -> Figure:
 def boundaries(rows: Sequence[ShownRow]) -> Figure:
     """Plots precision against recall of boundary pixels. Grey lines: equal F; dashed ones: published F."""
     figure, (axis,) = new_figure(1)
-    figure.set_size_inches(1.6 * np.array(figure.get_size_inches()))
+    figure.set_size_inches(*(LARGER * np.array(figure.get_size_inches())))
     for f in ISOLINES:
         axis.plot(*_isoline(f), color="0.85", linewidth=0.6, zorder=0)
     for name, line, style in _lines(rows):
