@@ -33,8 +33,6 @@ from experiments.running.panels import write_panels
 from experiments.running.reporting import check_scale, print_report
 
 logger = logging.getLogger(__name__)
-FEW_ROWS = 3
-"""Up to this number, rows of other settings are described; more are only counted."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,8 @@ def _warn(run: Run, rows: Sequence[RowConfig], arguments: Arguments) -> None:
                 *(dataset.name, f"{listed:,}", f"{dataset.official_count:,}"),
             )
     if recorded:
-        print(f"{run.folder}: resuming, {recorded} results are already there", file=sys.stderr)
+        verb = "is" if recorded == 1 else "are"
+        print(f"{run.folder}: resuming, {counted(recorded, 'result')} {verb} already there", file=sys.stderr)
     command = shlex.join(["python", "-m", "experiments.evaluate", *arguments.typed])
     settings = [row.line.settings for row in rows]
     if add_provenance(run.folder, settings, read_provenance(run.folder), command):
@@ -189,7 +188,7 @@ def _warn(run: Run, rows: Sequence[RowConfig], arguments: Arguments) -> None:
 
 
 def _warn_other_rows(run: Run, rows: Sequence[RowConfig]) -> None:
-    """Tells the user that the code of a part has changed, or that a single row has other settings than before."""
+    """Tells the user that the code of a part has changed."""
     keys = {row.key for row in rows}
     others = [line for key, line in run.records.rows.items() if key not in keys]
     for row in rows:
