@@ -75,8 +75,7 @@ def calibration(curves: Sequence[Curve]) -> Figure:
         chosen = [record.segments for record in records]
         places = Counter(zip(classes, chosen, strict=True))
         sizes = LARGEST_DOT * np.array(list(places.values())) / max(places.values())
-        x, y = np.array(list(places)).T
-        axis.scatter(x, y, s=sizes, color=COLOURS[0], alpha=0.6)
+        axis.scatter([x for x, _ in places], [y for _, y in places], s=sizes, color=COLOURS[0], alpha=0.6)
         most = max(*classes, *chosen) + 1
         axis.plot([0, most], [0, most], color=GREY, linestyle="--", zorder=0)
         means = f"mean {np.mean(chosen):.1f} for {np.mean(classes):.1f}"
