@@ -79,15 +79,16 @@ def test_the_ablation_changes_one_factor_at_a_time() -> None:
         (name, refine)
         for name in parts.names("segmenter")
         for refine in ("none", "pamr")
-        if name not in ("files", "ucm", "hed") and (refine == "none" or "refine" in parts.read("segmenter", name))
+        if name not in ("files", "ucm", "hed")
+        and (refine == "none" or "refine" in parts.keys_of(parts.read("segmenter", name)))
     ],
 )
 def test_a_segmenter_gives_the_same_labels_again(name: str, refine: str) -> None:
     """No segmenter keeps anything of a picture, or uses a global random generator."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", overrides=[f"segmenter={name}"]).segmenter
-    if "refine" in config:
-        config.refine = refine
+    if refine != "none":
+        OmegaConf.update(config, "refine", refine, force_add=True)
     tuned = {"tau": 0.3, "eps": 0.015, "min_samples": 40}
     segmenter: Segmenter = build(config, "segmenter").resolved(16, tuned)
     random = torch.Generator().manual_seed(0)
