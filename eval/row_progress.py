@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from diffseg.remarks import Remark, remark_lines
-from diffseg.segmenters.base import Scene
+from diffseg.segmenters.base import Outline
 from diffseg.texts import on_one_line
 from eval.code import project_code
 from eval.decoding import DecodedPicture
@@ -75,11 +74,11 @@ class RowProgress:
         """True if the kept label map of a picture must be compared with another truth."""
         return id in self._from_map and id not in self.failed
 
-    def note(self, picture: DecodedPicture, scene: Scene) -> None:
+    def note(self, picture: DecodedPicture, outline: Outline) -> None:
         """Keeps what the user should know about the files of a picture, see `remark_lines`."""
         self._picture_remarks[picture.id] = picture.remarks
         if self.row.reads_files and hasattr(self.row.segmenter, "remarks"):
-            self._map_remarks[picture.id] = self.row.segmenter.remarks(scene)
+            self._map_remarks[picture.id] = self.row.segmenter.remarks(outline)
 
     def remark_lines(self) -> list[str]:
         """Lines about the files of the pictures that this process has segmented."""
@@ -103,9 +102,9 @@ class RowProgress:
     def segmented(
         self,
         picture: DecodedPicture,
-        labels: Tensor,
+        labels: NDArray[np.integer],
         underflow: float | None,
-        device: torch.device,
+        device: str,
         seconds: Mapping[str, float],
     ) -> None:
         """Compares the segments of a picture with its truth, records the result, and keeps the label map.
@@ -114,19 +113,18 @@ class RowProgress:
             picture: the picture with its truth.
             labels: segments at the scored pixels; negative: in no segment.
             underflow: `diffseg.aggregation.underflow_fraction` of the attention; None without attention.
-            device: device of the attention.
+            device: device of the attention, as records name it.
             seconds: time to compute the ``attention`` and to ``segment``.
         """
-        numbers = labels.cpu().numpy()
         # The label map is written first, so that a run killed before the record evaluates the picture again.
         if picture.id in self.kept:
             path = self.run.label_path(self.row.key, picture.id)
             with writing(path):
-                write_label_map(path, numbers)
+                write_label_map(path, labels)
         if picture.id in self._done:
             return
         truth = picture.truths[self.row.scoring]
-        tables, counts = compare(numbers, truth, self.row.scoring.components)
+        tables, counts = compare(labels, truth, self.row.scoring.components)
         self._finish(
             Record(
                 self.row.key,
@@ -135,7 +133,7 @@ class RowProgress:
                 counts=counts,
                 segments=next((table.segments for table in tables.values()), 0),
                 underflow=underflow,
-                device=device_name(device),
+                device=device,
                 dtype=self.row.recorded["backbone"].get("dtype") or "",
                 seconds=seconds,
                 stamp=self._stamp(picture.id),
@@ -193,19 +191,6 @@ class RowProgress:
     def _append(self, record: Record) -> None:
         self.run.record(record)
         self.on_record(record)
-
-
-def now(tensor: Tensor) -> float:
-    """Time in seconds, after waiting for the work queued on the tensor's device."""
-    if tensor.is_cuda:
-        torch.cuda.synchronize(tensor.device)
-    return time.perf_counter()
-
-
-@cache
-def device_name(device: torch.device) -> str:
-    """Name of a device in the records: ``cpu``, or the model of the GPU."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _time() -> float:

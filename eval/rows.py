@@ -110,6 +110,11 @@ class RowConfig:
         return isinstance(self.segmenter, ReadsFiles)
 
     @cached_property
+    def reads_maps(self) -> bool:
+        """True if it needs no tensor: its segmenter reads label maps, and it has no backbone."""
+        return self.reads_files and not self.backbone.sides and callable(getattr(self.segmenter, "labels", None))
+
+    @cached_property
     def recorded(self) -> Mapping[str, Any]:
         """The settings that change a result; its key covers them."""
         dataset, backbone, segmenter = self.dataset, self.backbone, self.segmenter

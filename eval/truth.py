@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.base import VOID, Dataset, DatasetError, Picture
-from diffseg.backbones.image import centre_crop, resize_image, resize_labels
+from diffseg.backbones.image import centre_crop, nearest, resize_image
 from eval.config import FrameName, Scoring
 from eval.records import SparseTable
 
@@ -172,4 +172,4 @@ def _cut(labels: Labels, scoring: Scoring) -> Labels:
     if scoring.frame == "whole" or scoring.size is None:
         return labels
     square = centre_crop(labels)
-    return resize_labels(square, (scoring.size, scoring.size)).numpy().astype(labels.dtype)
+    return nearest(square, (scoring.size, scoring.size))
