@@ -2,9 +2,14 @@
 PYTHON ?= python3
 DATA   ?= data
 ARGS   ?=
-# RESULTS: folder of results for figures and report. PAPER: folder for the paper's figures on photographs.
+# RESULTS: folder of results for figures, report and leaderboard. PAPER: folder for the paper's figures on photographs.
 RESULTS ?= results/demo
 PAPER   ?= results/paper
+
+# A leaderboard of the demo alone would replace an earlier one without a word.
+ifeq ($(filter leaderboard,$(MAKECMDGOALS)) $(origin RESULTS),leaderboard file)
+$(error name the folders: make leaderboard RESULTS="DIR DIR")
+endif
 
 VENV := .venv
 PY   := $(VENV)/bin/python
@@ -16,7 +21,7 @@ DEMO := $(if $(subst results/demo,,$(RESULTS)),,results/demo/summary.csv)
 quote = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app figures report leaderboard bench check reproduce-table1 reproduce-table2 reproduce-camvid data-cocostuff data-cityscapes data-camvid weights test test-ci test-all test-oldest test-python lint format clean
+.PHONY: help setup demo app figures report leaderboard bench check reproduce-table1 reproduce-table2 reproduce-camvid reproduce-bsds500 data-cocostuff data-cityscapes data-camvid data-bsds500 weights test test-ci test-all test-oldest test-python lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,14 +57,14 @@ figures: setup $(DEMO) ## Draw the plots of RESULTS=DIR, and the paper's figures
 bench: setup ## Measure speed and memory against the alternatives. Some lines: ARGS="--only kmeans sweep". Quickly: ARGS=--quick
 	@$(PY) -m experiments.benchmark $(ARGS)
 
-report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR, a run or a sweep: tables, plots, gallery
+report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR: tables, plots, gallery
 	@$(PY) -m experiments.report $(call quote,$(RESULTS)) $(ARGS)
 
 # RESULTS is a single folder, or several, which the shell separates at spaces.
-leaderboard: $(DONE) $(DEMO) ## Compare results folders with published numbers: RESULTS="DIR DIR"; with spaces: RESULTS="'MY DIR' DIR"
+leaderboard: $(DONE) $(DEMO) ## Put RESULTS="DIR DIR" beside published numbers, in results/leaderboard (ARGS="-o OUT"); with spaces: RESULTS="'MY DIR' DIR"
 	@if [ -d $(call quote,$(RESULTS)) ]; then set -- $(call quote,$(RESULTS)); else eval set -- $(call quote,$(RESULTS)); fi; $(PY) -m experiments.leaderboard "$$@" $(ARGS)
 
-check: setup ## Pass one picture through a backbone before a long run: ARGS="backbone=sd14 backbone.path=DIR"
+check: setup ## Before a long run, pass one picture (ARGS="backbone=sd14 backbone.path=DIR"), or read the truth (ARGS="dataset=NAME")
 	@$(PY) -m experiments.check $(ARGS)
 
 reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; reports missing data and weights
@@ -73,6 +78,18 @@ reproduce-table2: $(DONE) ## Evaluate Cityscapes with Stable Diffusion v1.4; rep
 reproduce-camvid: $(DONE) ## Evaluate every segmenter on CamVid's 233 test pictures with DINOv2 (first: make data-camvid)
 	@$(RUN) experiment=segmenters dataset=camvid $(call quote,dataset.root=$(DATA)/camvid) results_dir=results/camvid $(ARGS)
 
+# Regions need minutes, boundaries hours. Each reads the label maps that are there, and each resumes.
+BSDS := $(call quote,dataset.root=$(DATA)/bsds500) results_dir=results/bsds500
+UCM  := backbone=none segmenter=ucm $(call quote,segmenter.folder=$(DATA)/bsds500/BSDS500/ucm2/test)
+BSDS_PROTOCOL := protocol=$(if $(filter --boundaries,$(ARGS)),bsds,regions)
+BSDS_ARGS = $(filter-out --boundaries --golden,$(ARGS))
+reproduce-bsds500: $(DONE) ## Score BSDS500's 200 test pictures: regions. Hours: boundaries, ARGS=--boundaries; gPb's 99 thresholds, ARGS=--golden
+ifneq ($(filter --golden,$(ARGS)),)
+	@$(RUN) -m dataset=bsds500 $(UCM) segmenter.threshold=$$(seq -s, 0.01 0.01 0.99) name=gPb-owt-ucm protocol=bsds $(BSDS) panels=0 $(BSDS_ARGS)
+else
+	@$(RUN) experiment=bsds500 $(BSDS_PROTOCOL) $(BSDS) $(BSDS_ARGS)
+endif
+
 data-cocostuff: DIR ?= $(DATA)/cocostuff
 data-cocostuff: $(DONE) ## Download COCO-Stuff-27 into DIR (1.5 GB). If the label server is down, add ARGS="--labels json"
 	@$(PY) -m datasets.prepare cocostuff --dir $(call quote,$(DIR)) $(ARGS)
@@ -82,8 +99,12 @@ data-cityscapes: $(DONE) ## Unpack Cityscapes into DIR from ARCHIVES="A.zip B.zi
 	@$(PY) -m datasets.prepare cityscapes --dir $(call quote,$(DIR)) $(if $(ARCHIVES),--archives $(ARCHIVES)) $(ARGS)
 
 data-camvid: DIR ?= $(DATA)/camvid
-data-camvid: $(DONE) ## Download CamVid into DIR (0.2 GB, no account)
+data-camvid: $(DONE) ## Download CamVid into DIR, its train, val and test pictures (0.2 GB, no account)
 	@$(PY) -m datasets.prepare camvid --dir $(call quote,$(DIR)) $(ARGS)
+
+data-bsds500: DIR ?= $(DATA)/bsds500
+data-bsds500: $(DONE) ## Download BSDS500 into DIR (0.2 GB, no account). With the hierarchies of gPb-owt-ucm: ARGS=--hierarchies
+	@$(PY) -m datasets.prepare bsds500 --dir $(call quote,$(DIR)) $(ARGS)
 
 weights: $(DONE) ## Download Stable Diffusion v1.4 (4.3 GB), DINO ViT-S/8 (90 MB) and BLIP (1 GB) into the hub's cache
 	@$(PY) -m diffseg.hub
@@ -130,4 +151,4 @@ format: $(DONE) ## Apply the style
 	$(VENV)/bin/ruff format .
 
 clean: ## Remove .venv and caches; keep results and data
-	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -25,7 +25,7 @@ from datasets.base import DatasetError, Picture
 from datasets.class_table import ClassTable
 from datasets.files import warn_once
 from datasets.paired import PairedDataset
-from datasets.reading import read_ids
+from datasets.reading import read_ids, read_image
 from diffseg.matlab import read_matlab
 from diffseg.paths import expanded
 
@@ -84,7 +84,7 @@ class Bsds500(PairedDataset):
         Raises:
             DatasetError: a file is missing or damaged; the message names it.
         """
-        path, image = self.label_path(id), self._image(id)
+        path, image = self.label_path(id), read_image(self.image_path(id))
         try:
             people = [_person(cell) for cell in read_matlab(path, "groundTruth").ravel()]
             if not people:

@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from diffseg.aggregation import aggregate
     from diffseg.attention import AttentionMaps
-    from diffseg.catalogue import list_backbones, list_segmenters, settings
+    from diffseg.catalogue import settings
     from diffseg.coco import write_coco
     from diffseg.divergence import symmetric_kl
     from diffseg.merging import anchor_grid, segment
@@ -45,8 +45,6 @@ __all__ = [
     "anchor_grid",
     "dbscan",
     "kmeans",
-    "list_backbones",
-    "list_segmenters",
     "load",
     "segment",
     "settings",
@@ -63,8 +61,6 @@ _HOME = {
     "anchor_grid": "merging",
     "dbscan": "segmenters.dbscan",
     "kmeans": "segmenters.kmeans",
-    "list_backbones": "catalogue",
-    "list_segmenters": "catalogue",
     "load": "model",
     "segment": "merging",
     "settings": "catalogue",
@@ -83,6 +79,8 @@ if not TYPE_CHECKING:  # a type checker would conclude that every name exists
 
     def __getattr__(name: str) -> Any:
         """Imports an export on first use: importing torch takes seconds, and checking settings does not need it."""
+        if name in ("backbones", "segmenters"):  # packages that list their names: diffseg.backbones()
+            return importlib.import_module(f"{__name__}.{name}")
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -6,10 +6,10 @@ checks a value and words the error (`check`, `check_fields`), bounds a slider an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Field, TypeAdapter, ValidationError
@@ -86,7 +86,7 @@ def check(**values: tuple[Any, Any]) -> None:
 
 def check_fields(part: Any) -> None:
     """Checks all fields of a dataclass, as `check` does."""
-    check(**{name: (getattr(part, name), hint) for name, hint in _hints(type(part)).items()})
+    check(**{name: (getattr(part, name), hint) for name, hint in _hints(cast(Hashable, type(part))).items()})
 
 
 def explain(error: ValidationError, name: str = "") -> str:

@@ -20,7 +20,7 @@ from diffseg.choices import Scheme
 from diffseg.photos import AnyImage, to_picture
 from diffseg.pictures import CHANNEL_MAX, Pixels, by_area
 from diffseg.result import Result
-from diffseg.segmenters.base import ReadsFiles, Scene, Segmenter, needs_attention, needs_truth, resolve
+from diffseg.segmenters.base import Frame, ReadsFiles, Scene, Segmenter, needs_attention, needs_truth, resolve
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Recipe:
         Raises:
             ValueError: the segmenter reads features, and the backbone has none; or the attention cannot be segmented.
         """
-        frame = "square" if maps and maps.provenance.get("frame") == "square" else "whole"
+        frame: Frame = "square" if maps and maps.provenance.get("frame") == "square" else "whole"
         scene = Scene(size=(picture.shape[0], picture.shape[1]), frame=frame, image=square)
         if maps is not None:
             scene = replace(scene, aggregated=self.aggregation(maps), features=maps.features)

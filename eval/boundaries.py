@@ -207,7 +207,8 @@ def best_point(parameters: Sequence[float], counts: Sequence[BoundaryCounts]) ->
     points = np.concatenate((curve[:1], between))
     f = f_measure(points[:, 1], points[:, 2])
     best = int(f.argmax())
-    return BestPoint(*map(float, points[best]), float(f[best]))
+    at, recall, precision = map(float, points[best])
+    return BestPoint(at, recall, precision, float(f[best]))
 
 
 def first_best(counts: Sequence[BoundaryCounts]) -> BoundaryCounts:

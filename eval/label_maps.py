@@ -24,6 +24,10 @@ NOTHING, NUMBERS = "in no segment", "numbers"
 """Text chunks: the value of pixels in no segment, and the numbers of renumbered segments."""
 
 
+class LabelMapError(Exception):
+    """A kept label map cannot be used. The message names the file."""
+
+
 def write_label_map(path: Path, labels: NDArray[np.integer]) -> None:
     """Writes a label map in one step.
 

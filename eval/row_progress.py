@@ -14,7 +14,7 @@ from diffseg.segmenters.base import Outline
 from diffseg.texts import on_one_line
 from eval.code import project_code
 from eval.decoding import DecodedPicture
-from eval.label_maps import read_label_map, write_label_map
+from eval.label_maps import write_label_map
 from eval.matching import Counts
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
@@ -23,7 +23,7 @@ from eval.rows import RowConfig
 from eval.runs import Run
 from eval.scores import count_images
 from eval.storage.files import writing
-from eval.truth import compare
+from eval.truth import compare, compare_kept, segment_count
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class RowProgress:
         self.row, self.run, self.kept, self.again, self.on_record = row, run, kept, again, on_record
         self._picture_remarks: dict[str, Sequence[Remark]] = {}
         self._map_remarks: dict[str, Sequence[Remark]] = {}
+        self.errors: list[tuple[str, str]] = []
         self.failed: set[str] = set()  # in this run; the next run tries these pictures again
         self._shown = next((name for name in row.protocols if name in PROTOCOLS), None)
         valid = {id for id in row.dataset.ids if self._valid(id)}
@@ -74,14 +75,25 @@ class RowProgress:
         """True if the kept label map of a picture must be compared with another truth."""
         return id in self._from_map and id not in self.failed
 
+    @property
+    def is_hopeless(self) -> bool:
+        """True if no picture has a result, and the first `FAILURES_SHOWN` all failed with errors of one class."""
+        kinds = {kind for kind, _ in self.errors}
+        return not self._done and len(self.errors) >= FAILURES_SHOWN and len(kinds) == 1
+
     def note(self, picture: DecodedPicture, outline: Outline) -> None:
         """Keeps what the user should know about the files of a picture, see `remark_lines`."""
-        self._picture_remarks[picture.id] = picture.remarks
-        if self.row.reads_files and hasattr(self.row.segmenter, "remarks"):
-            self._map_remarks[picture.id] = self.row.segmenter.remarks(outline)
+        reads = self.row.reads_files and hasattr(self.row.segmenter, "remarks")
+        self.keep_remarks(picture.id, picture.remarks, self.row.segmenter.remarks(outline) if reads else None)
+
+    def keep_remarks(self, id: str, of_picture: Sequence[Remark], of_map: Sequence[Remark] | None) -> None:
+        """Keeps the remarks about a picture, and about its label map if the segmenter reads one."""
+        self._picture_remarks[id] = of_picture
+        if of_map is not None:
+            self._map_remarks[id] = of_map
 
     def remark_lines(self) -> list[str]:
-        """Lines about the files of the pictures that this process has segmented."""
+        """Lines about the files of the pictures that this process and its workers have segmented."""
         maps = remark_lines(self.row.name, self._map_remarks)
         return [*remark_lines(self.row.dataset.name, self._picture_remarks), *maps]
 
@@ -89,15 +101,8 @@ class RowProgress:
         """Records the failure of a picture and its reason, unless the picture has a result."""
         if id in self._done:
             return
-        reason = on_one_line(error)
-        self.failed.add(id)
-        if len(self.failed) <= FAILURES_SHOWN:
-            logger.warning("%s, %s: failed: %s", id, self.row.name, reason)
-        elif len(self.failed) == FAILURES_SHOWN + 1:
-            logger.warning("%s: more pictures fail; per_image.csv will list their reasons", self.row.name)
-        self._append(
-            Record(self.row.key, id, "failed", reason, stamp=self._stamp(id), code=project_code(), time=_time())
-        )
+        facts = {"stamp": self._stamp(id), "code": project_code(), "time": _time()}
+        self.take(Record(self.row.key, id, "failed", on_one_line(error), **facts), type(error).__name__)
 
     def segmented(
         self,
@@ -125,13 +130,13 @@ class RowProgress:
             return
         truth = picture.truths[self.row.scoring]
         tables, counts = compare(labels, truth, self.row.scoring.components)
-        self._finish(
+        self.take(
             Record(
                 self.row.key,
                 picture.id,
                 stored_tables={name: table.to_json() for name, table in tables.items()},
                 counts=counts,
-                segments=next((table.segments for table in tables.values()), 0),
+                segments=segment_count(labels, tables),
                 underflow=underflow,
                 device=device,
                 dtype=self.row.recorded["backbone"].get("dtype") or "",
@@ -147,23 +152,44 @@ class RowProgress:
         """Adds what a new protocol needs to an old result, from the kept label map.
 
         Raises:
-            ValueError: the label map has another size than the truth.
+            LabelMapError: see `eval.truth.compare_kept`.
         """
-        labels = read_label_map(self.run.label_path(self.row.key, picture.id))
-        tables, counts = compare(labels, picture.truths[self.row.scoring], self.row.scoring.components)
-        self._from_map.discard(picture.id)
-        self._finish(merged_record(self._record(picture.id), tables, counts))
+        record, scoring = self._record(picture.id), self.row.scoring
+        path = self.run.label_path(self.row.key, picture.id)
+        tables, counts = compare_kept(path, record.segments, picture.truths[scoring], scoring.components)
+        self.take(merged_record(record, tables, counts))
+
+    def take(self, record: Record, error: str = "") -> None:
+        """Writes a result that this process or a worker has computed.
+
+        Args:
+            record: the result or failure of a picture.
+            error: class of the error of a failed picture.
+        """
+        self.run.record(record)
+        self.on_record(record)
+        self.mark(record, error)
+
+    def mark(self, record: Record, error: str = "") -> None:
+        """Counts a picture as done or failed, and warns of the first failures. Arguments as for `take`."""
+        id = record.picture
+        if record.ok:
+            self._from_map.discard(id)
+            self._done.add(id)
+            self.total += self._counts(record)
+            return
+        self.failed.add(id)
+        self.errors.append((error, f"{id}: {record.reason}"))
+        if len(self.failed) <= FAILURES_SHOWN:
+            logger.warning("%s, %s: failed: %s", id, self.row.name, record.reason)
+        elif len(self.failed) == FAILURES_SHOWN + 1:
+            logger.warning("%s: more pictures fail; per_image.csv will list their reasons", self.row.name)
 
     def score(self) -> str:
         """ACC and mIoU so far, for the progress bar. Empty before the first picture, and without classes."""
         if not self.total.labelled:
             return ""
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
-
-    def _finish(self, record: Record) -> None:
-        self._append(record)
-        self._done.add(record.picture)
-        self.total += self._counts(record)
 
     def _record(self, id: str) -> Record:
         return self.run.records.newest[self.row.key][id]
@@ -187,10 +213,6 @@ class RowProgress:
             return Counts.zeros(len(self.row.dataset.classes))
         table = [record.tables["classes"]]
         return count_images(table, self._shown, self.row.dataset.background, self.row.reads_files)[0]
-
-    def _append(self, record: Record) -> None:
-        self.run.record(record)
-        self.on_record(record)
 
 
 def _time() -> float:

@@ -128,7 +128,7 @@ class RowConfig:
                 "background": dataset.background,
                 **_code(dataset),
             },
-            "backbone": _backbone_settings(backbone),
+            "backbone": backbone_settings(backbone),
             "aggregation": asdict(self.aggregation) if backbone.sides else {},
             "segmenter": {"kind": kind_name(segmenter), **asdict(cast(Any, segmenter)), **_code(segmenter)},
             "scoring": {
@@ -202,7 +202,8 @@ class RowConfig:
         return cast(Mapping[str, Any], OmegaConf.to_container(self.composed.dataset, resolve=True))
 
 
-def _backbone_settings(backbone: Backbone) -> dict[str, Any]:
+def backbone_settings(backbone: Backbone) -> dict[str, Any]:
+    """The settings of a backbone that change a result, with the hash of its code if it lies outside this project."""
     settings = recorded_settings(backbone)
     return settings if isinstance(backbone, Saved) else {**settings, "kind": kind_name(backbone), **_code(backbone)}
 

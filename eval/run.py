@@ -13,15 +13,16 @@ from typing import Any, TypeVar
 
 from datasets.base import DatasetError
 from diffseg.segmenters.base import UnusablePicture
-from eval.config import Scoring
+from eval.config import ConfigError, Scoring
 from eval.decoding import DecodedPicture, Needs, decoded_ahead
+from eval.label_maps import LabelMapError
 from eval.progress import Progress
 from eval.row_progress import RowProgress
 from eval.shards import Shard
 
 Item = TypeVar("Item")
 
-READING_ERRORS = (DatasetError, UnusablePicture)
+READING_ERRORS = (DatasetError, LabelMapError, UnusablePicture)
 """Errors of a picture or label map, which the run records as failures. Any other error is a bug and stops the run."""
 
 
@@ -60,7 +61,18 @@ def evaluate(
         if left:
             with _bar((shared, left), shard) as bar:
                 for _ in work(shared, left, device, batch_size):
-                    bar.advance(shared[-1].score())
+                    count(shared, bar)
+
+
+def count(rows: Sequence[RowProgress], bar: Progress) -> None:
+    """Counts a finished picture of a pass.
+
+    Raises:
+        ConfigError: nothing but failures: something is wrong that is not in the pictures.
+    """
+    bar.advance(rows[-1].score())
+    if all(row.is_hopeless for row in rows):
+        raise ConfigError(f"the first {len(rows[0].errors)} pictures all failed, such as {rows[0].errors[0][1]}")
 
 
 def passes_of(rows: Sequence[RowProgress]) -> list[list[RowProgress]]:

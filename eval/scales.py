@@ -50,7 +50,7 @@ def scales(
     images = max(len(rows[0]) for rows in (regions, boundaries) if rows)
     of_regions = _of_regions(sorted_parameters, [regions[row] for row in order]) if regions else {}
     of_boundaries = _of_boundaries(sorted_parameters, [boundaries[row] for row in order]) if boundaries else {}
-    return {"images": images} | dict.fromkeys(COLUMNS, float("nan")) | of_regions | of_boundaries
+    return {"images": images, **dict.fromkeys(COLUMNS, float("nan")), **of_regions, **of_boundaries}
 
 
 def _of_regions(parameters: Sequence[float], rows: Sequence[Sequence[RegionScores]]) -> Mapping[str, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 
 from datasets.base import VOID, Dataset, DatasetError, Picture
 from diffseg.backbones.image import centre_crop, nearest, resize_image
+from diffseg.texts import on_one_line
 from eval.config import FrameName, Scoring
+from eval.label_maps import LabelMapError, read_label_map
 from eval.records import SparseTable
 
 if TYPE_CHECKING:
@@ -140,6 +143,36 @@ def compare(
 
         counts["boundaries"] = list(compare_boundaries(labels, truth.boundaries))
     return tables, counts
+
+
+def compare_kept(
+    path: Path, segments: int, truth: Truth, components: bool = False
+) -> tuple[dict[str, SparseTable], dict[str, list[int]]]:
+    """Compares a label map of a results folder with a truth, see `compare`.
+
+    Args:
+        path: its file.
+        segments: number of segments in its record.
+        truth, components: see `compare`.
+
+    Raises:
+        LabelMapError: the file is damaged, or fits neither the record nor the truth.
+    """
+    try:
+        labels = read_label_map(path)
+        tables, counts = compare(labels, truth, components)
+    except (OSError, ValueError) as error:
+        raise LabelMapError(f"{path}: cannot be used ({on_one_line(error)})") from error
+    number = segment_count(labels, tables)
+    if number != segments and (tables or not components):
+        raise LabelMapError(f"{path}: has {number} segments, and its record {segments}")
+    return tables, counts
+
+
+def segment_count(labels: Labels, tables: Mapping[str, SparseTable]) -> int:
+    """Number of segments that were compared; ``tables`` come from `compare`. Boundaries alone give no table."""
+    table = next(iter(tables.values()), None)
+    return len(np.unique(labels[labels >= 0])) if table is None else table.segments
 
 
 def _objects(picture: Picture, scoring: Scoring, dataset: Dataset) -> TruthMaps:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from diffseg.command import interruptible, run_command
 from eval.config import ConfigError
 from eval.runs import read_run
-from experiments.running.arguments import Arguments, key_of, read_arguments
+from experiments.running.arguments import Arguments, key_of, quote_path, read_arguments
 from experiments.running.compose import compose_rows
 from experiments.running.errors import PicturesFailed, one_line_errors
 from experiments.running.hydra_program import is_for_hydra, points_one_by_one, start_hydra
@@ -55,7 +55,7 @@ def commands_of(arguments: Arguments) -> Sequence[Arguments]:
     if not commands:
         raise ConfigError(f"--rerun: {arguments.rerun} lists no command")
     typed = {key_of(each) for each in arguments.overrides}
-    place = [] if "results_dir" in typed else [f"results_dir={arguments.rerun}"]
+    place = [] if "results_dir" in typed else [quote_path(f"results_dir={arguments.rerun}")]
     again = []
     for command in commands:
         kept = [each for each in command.arguments if key_of(each) not in typed]

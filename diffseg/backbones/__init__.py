@@ -8,6 +8,7 @@ is validated when it is built, and needs no torch, so a wrong key or missing wei
 from __future__ import annotations
 
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from diffseg.backbones.image import check_range
 from diffseg.isolation import isolated
+from diffseg.listing_package import ListingPackage
 from diffseg.texts import on_one_line
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from diffseg.attention import AttentionMaps
 
+
+sys.modules[__name__].__class__ = ListingPackage  # diffseg.backbones() lists the names that `diffseg.load` takes
 
 Dtype = Literal["float32", "tf32", "float16", "bfloat16"]
 """Precision of a backbone's weights and passes. ``float32`` is strict on every device; ``tf32`` has float32 weights and

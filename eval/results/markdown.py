@@ -9,6 +9,7 @@ import pandas as pd
 
 from eval.protocol_scores import BITS, COLUMNS
 from eval.protocols import ProtocolName, needs_classes
+from eval.results.escaping import markdown_cell
 
 if TYPE_CHECKING:
     from eval.runs import Row
@@ -190,8 +191,8 @@ def image_count(evaluated: int, failed: int, official_count: int | None) -> str:
 
 
 def pipe_table(columns: Mapping[str, Iterable[str]]) -> str:
-    """A padded Markdown table: first column aligned left, the others right."""
-    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
+    """A padded Markdown table: first column aligned left, the others right. Escapes every cell."""
+    rows = [tuple(map(markdown_cell, row)) for row in (tuple(columns), *zip(*columns.values(), strict=True))]
     first, *others = (max(map(len, cells)) for cells in zip(*rows, strict=True))
     lines = [[row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in rows]
     lines.insert(1, ["-" * first, *("-" * (width - 1) + ":" for width in others)])

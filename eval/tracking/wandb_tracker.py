@@ -98,7 +98,7 @@ class WandbTracker:
         mode = _mode(self.mode)
         try:
             # Offline, each process records the run from its beginning, and the last upload replaces earlier ones.
-            resume = None if mode == "offline" else "allow"
+            resume: Literal["allow"] | None = None if mode == "offline" else "allow"
             return WandbRow(wandb.init(id=None if agent else id, mode=mode, resume=resume, **facts))
         except Exception as error:
             if mode == "offline" or agent:

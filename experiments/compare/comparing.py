@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from eval.agreement import agreement
-from eval.protocols import needs_classes
+from eval.protocol_scores import boundary_counts, region_scores, scores_of
+from eval.protocols import ProtocolName, needs_classes
 from eval.results.columns import AGREEMENT
 from eval.results.names import telling_names
 from eval.results.tables import PERCENT, SCALES
 from eval.runs import Row, Run
 from eval.scores import count_images
-from experiments.compare.statistics import Difference, FloatArray, class_scores, compare, holm, mean_score, weights_of
+from experiments.compare.statistics import (
+    Difference,
+    FloatArray,
+    boundary_scores,
+    class_scores,
+    compare,
+    holm,
+    mean_score,
+    ratio,
+    weights_of,
+)
 
 WITHOUT_CLASSES = "-"
 """Stands for the protocol of scores that match nothing."""
@@ -174,6 +186,25 @@ def _scores(row: Row, ids: Sequence[str], weights: FloatArray) -> dict[tuple[str
                 scores[protocol, name] = PERCENT * values
         agreements = [agreement(table.dense()) for table in tables]
         for name in AGREEMENT:
-            values = [SCALES[name] * getattr(each, name) for each in agreements]
-            scores[WITHOUT_CLASSES, name] = mean_score(values, weights)
+            own = [SCALES[name] * getattr(each, name) for each in agreements]
+            scores[WITHOUT_CLASSES, name] = mean_score(own, weights)
+    for protocol in row.protocols:
+        if not needs_classes(protocol):
+            sampled = _without_classes(replace(row, records=chosen), protocol, weights)
+            scores |= {(protocol, name): values for name, values in sampled.items()}
+    return scores
+
+
+def _without_classes(row: Row, protocol: ProtocolName, weights: FloatArray) -> dict[str, FloatArray]:
+    """The scores of a protocol that needs no classes. What the tables compute from sums is computed from sums here."""
+    known = {name: values for name, values in scores_of(row, protocol).pictures.items() if not np.isnan(values).all()}
+    scores = {name: mean_score(list(values), weights) for name, values in known.items()}
+    if protocol == "boundaries" and scores:
+        counts = np.array([boundary_counts(record) or (0, 0, 0, 0) for record in row.evaluated], float)
+        scores |= {name: PERCENT * values for name, values in boundary_scores(counts, weights).items()}
+    if protocol == "regions" and scores:
+        regions = [region_scores(record) for record in row.evaluated]
+        covered = [float(each.areas @ each.overlaps) if each else 0.0 for each in regions]
+        areas = [float(each.areas.sum()) if each else 0.0 for each in regions]
+        scores["covering"] = PERCENT * ratio(weights @ np.array(covered), weights @ np.array(areas))
     return scores

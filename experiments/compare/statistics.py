@@ -50,17 +50,30 @@ def class_scores(counts: Sequence[Counts], weights: FloatArray) -> dict[str, Flo
     """``acc`` and ``miou`` of each resample as fractions, ``(resamples,)``, from the sums of its pictures' counts."""
     tp, fp, fn = (weights @ np.array([getattr(each, name) for each in counts], float) for name in ("tp", "fp", "fn"))
     labelled = weights @ np.array([each.labelled for each in counts], float)
-    iou = _ratio(tp, tp + fp + fn)
+    iou = ratio(tp, tp + fp + fn)
     defined = ~np.isnan(iou)
-    miou = _ratio(iou.sum(axis=1, where=defined), defined.sum(axis=1))
-    return {"acc": _ratio(tp.sum(axis=1), labelled), "miou": miou}
+    miou = ratio(iou.sum(axis=1, where=defined), defined.sum(axis=1))
+    return {"acc": ratio(tp.sum(axis=1), labelled), "miou": miou}
+
+
+def boundary_scores(counts: FloatArray, weights: FloatArray) -> dict[str, FloatArray]:
+    """Recall, precision and F of boundaries as fractions, ``(resamples,)``, from sums over the pictures.
+
+    Args:
+        counts: ``(pictures, 4)``: matched truth, truth, matched and predicted pixels.
+        weights: see the top of this module.
+    """
+    matched_truth, truth, matched, predicted = (weights @ counts).T
+    recall, precision = (np.nan_to_num(ratio(*pair)) for pair in ((matched_truth, truth), (matched, predicted)))
+    f = np.nan_to_num(ratio(2 * recall * precision, recall + precision))  # 0 without boundaries, as in the tables
+    return {"boundary_recall": recall, "boundary_precision": precision, "boundary_f": f}
 
 
 def mean_score(values: Sequence[float], weights: FloatArray) -> FloatArray:
     """Mean over the pictures of each resample, ``(resamples,)``; pictures without the score (NaN) are left out."""
     scores = np.asarray(values, dtype=float)
     known = ~np.isnan(scores)
-    return _ratio(weights[:, known] @ scores[known], weights[:, known].sum(axis=1))
+    return ratio(weights[:, known] @ scores[known], weights[:, known].sum(axis=1))
 
 
 def compare(values: FloatArray, reference: FloatArray, level: float = LEVEL) -> Difference:
@@ -103,6 +116,6 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
+def ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
     """``part / whole``; NaN where ``whole`` is 0."""
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from eval.protocol_scores import BITS
 from eval.results.latex import latex_table
 from eval.results.markdown import caption, fixed, pipe_table, with_interval
 from experiments.compare.comparing import WITHOUT_CLASSES, CompareError
 from experiments.paper.published import published_rows
 
 HEADINGS = {"acc": "ACC", "miou": "mIoU", "ari": "ARI", "voi": "VoI", "covering": "covering"}
-LOWER_IS_BETTER = ("voi",)
+LOWER_IS_BETTER = BITS
 SIGNIFICANT = 0.05
 NOTE = (
     "Differences with paired 95 % bootstrap intervals over the pictures that both rows evaluated; p: two-sided, "
@@ -96,15 +97,15 @@ def latex_of(
     keys = ("row", "folder", "protocol", "score")
     lines = {tuple(line[key] for key in keys): line for line in table.to_dict("records")}
     names = list(dict.fromkeys(key[:2] for key in lines))
-    others = _published(dataset, columns) if published else []
-    cells: dict[str, list[str]] = {"method": [*others["method"]] if len(others) else []}
+    others = _published(dataset, columns if published else [])
+    cells: dict[str, list[str]] = {"method": list(others["method"])}
     cells["method"] += [reference, *(name for name, _ in names)]
     best = []
     for protocol, score in columns:
         heading = HEADINGS.get(score, score) + (f" {protocol}" if protocol != WITHOUT_CLASSES else "")
         decimals = 2 if score in LOWER_IS_BETTER else 1
         own = [lines[(*name, protocol, score)] for name in names]
-        values = [*(others[f"{protocol}/{score}"] if len(others) else []), own[0]["reference"]]
+        values = [*(others[f"{protocol}/{score}"] if published else []), own[0]["reference"]]
         values += [row["value"] for row in own]
         texts = [fixed(value, decimals) for value in values[: len(values) - len(own)]]
         for row in own:

@@ -204,7 +204,8 @@ def cells(rows: pd.DataFrame) -> dict[str, list[str]]:
 def _score(row: pd.Series, name: str) -> str:
     if pd.isna(row[name]):
         return ""
-    return with_interval(*(row[f"{name}{end}"] for end in ENDS), decimals=2 if name == "voi" else 1)
+    value, low, high = (row[f"{name}{end}"] for end in ENDS)
+    return with_interval(value, low, high, decimals=2 if name == "voi" else 1)
 
 
 def markdown_page(table: pd.DataFrame) -> str:
@@ -242,8 +243,10 @@ def _html_table(heading: str, rows: pd.DataFrame) -> Table:
     lines, marks = [], []
     for _, row in rows.iterrows():
         pixels = float(row["resolution"]) if row["resolution"].isdecimal() else None
-        ends = {name: [row[f"{name}{end}"] for end in ENDS] for name in shown}
-        scores = [score_cell(*own, decimals=2 if name == "voi" else 1) for name, own in ends.items()]
+        scores = []
+        for name in shown:
+            value, low, high = (row[f"{name}{end}"] for end in ENDS)
+            scores.append(score_cell(value, low, high, 2 if name == "voi" else 1))
         images = Cell(images_cell(row), None if pd.isna(row["images"]) else float(row["images"]))
         source = Cell(row["results"] or row["paper"], small=row["source"])
         first = [Cell(row["method"]), Cell(row["backbone"]), Cell(row["resolution"], pixels)]

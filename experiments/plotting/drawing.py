@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import cycle
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -113,7 +113,7 @@ def draw_lines(axis: Axes, lines: Lines, texts: Mapping[Hashable, str]) -> None:
     if len(values) <= TICKS or not scaled:
         ticks = [texts[value] for value in values]
         slanted = not scaled and len(ticks) * max(map(len, ticks)) > ALONG
-        turned = {"rotation": 30, "ha": "right"} if slanted else {}
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if slanted else {}
         axis.set_xticks(list(position.values()), ticks, **turned)
 
 

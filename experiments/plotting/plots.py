@@ -8,6 +8,7 @@ too. Every function takes rows of one data set and frame, returns a new figure, 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -64,7 +65,7 @@ def scores(rows: Sequence[ShownRow], setting: str) -> Figure:
     panels = _score_panels(rows)
     figure, axes = new_figure(len(panels))
     for axis, (title, protocol, metric) in zip(axes, panels, strict=True):
-        _draw_lines(axis, rows, setting, lambda points, at=(protocol, metric): _mean_estimate(points, *at))
+        _draw_lines(axis, rows, setting, partial(_mean_estimate, protocol, metric))
         label_axes(axis, title, LABELS.get(setting, setting), "%")
     return _finish_lines(figure, rows, setting, INTERVALS)
 
@@ -152,7 +153,7 @@ def classes(rows: Sequence[ShownRow], setting: str | None = None) -> Figure:
         f"IoU {protocol}": [np.mean([iou(total) for total in group], axis=0) for group in totals],
     }
     panels = {title: PERCENT * np.array(columns).T[present] for title, columns in tables.items()}
-    names = [rows[0].row.classes[label] for label in present]
+    names = [rows[0].row.classes[int(label)] for label in present]
     figure = draw_cells(panels, names, {title: list(groups) for title in panels}, "%")
     if setting:
         for axis in figure.axes[:-1]:
@@ -182,7 +183,7 @@ def confusion(row: ShownRow, note: str = "") -> Figure:
     matrices = {
         name: confusion_matrix(own.tables(), name, own.background, own.reads_files) for name in protocols_of([row])
     }
-    present = np.flatnonzero(sum(matrices.values()).any(axis=1))
+    present = np.flatnonzero(np.sum(list(matrices.values()), axis=0).any(axis=1))
     names = [*own.classes, NO_CLASS]
     panels, columns = {}, {}
     for protocol, matrix in matrices.items():
@@ -263,7 +264,7 @@ def _averaging_note(rows: Sequence[ShownRow], setting: str, line: str | None) ->
     return f"mean over {', '.join(others)}" if others else ""
 
 
-def _mean_estimate(rows: Sequence[ShownRow], protocol: ProtocolName, metric: str) -> Estimate:
+def _mean_estimate(protocol: ProtocolName, metric: str, rows: Sequence[ShownRow]) -> Estimate:
     value, low, high = np.mean([row.estimate(protocol, metric) for row in rows], axis=0)
     return value, low, high
 

@@ -38,7 +38,7 @@ def save(figures: Mapping[str, Figure], out: Path) -> list[Path]:
         for name, figure in figures.items():
             for kind, metadata in UNCHANGING.items():
                 paths.append(out / f"{name}.{kind}")
-                shape = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.05}
+                shape: dict[str, Any] = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.05}
                 with writing(paths[-1]), replacing(paths[-1]) as temporary:
                     figure.savefig(temporary, format=kind, metadata=metadata, **shape)
             bar.advance(name)

@@ -72,7 +72,8 @@ def shown_rows(runs: Sequence[Run]) -> list[ShownRow]:
     """The rows of all runs, in order. A row in several folders with the same pictures is shown once."""
     places = {(row.key, row.pictures): (row, run) for run in reversed(runs) for row in reversed(run.rows)}
     pairs = list(places.values())[::-1]
-    names = _distinct(telling_names([row for row, _ in pairs]), [run for _, run in pairs])
+    named = [replace(row, settings={**row.settings, "experiment": ""}) for row, _ in pairs]  # it is only a name
+    names = _distinct(telling_names(named), [run for _, run in pairs])
     columns = setting_columns(row.settings for row, _ in pairs) | SCORING
     lines = {id(run): run.table().groupby("number") for run in runs}
     shown = []

@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("results", nargs="+", type=path_argument, help="results_dir of a run")
     add("-o", "--output", type=path_argument, help="the page (default: report.html in the first results folder)")
-    pictures = "number of pictures in the gallery, those with the lowest mIoU (default: %(default)s)"
-    add("--pictures", type=positive_int, default=PICTURES, metavar="N", help=pictures)
+    number = "number of pictures in the gallery, those with the lowest mIoU (default: %(default)s)"
+    add("--pictures", type=positive_int, default=PICTURES, metavar="N", help=number)
     options = parser.parse_args(arguments)
     output = options.output or options.results[0] / "report.html"
     try:

@@ -121,7 +121,7 @@ def render(title: str, sections: Sequence[Section], **more: Any) -> str:
         loader=FileSystemLoader(FILES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["fixed"] = fixed
-    nothing = {"facts": {}, "made_with": (), "failures": (), "protocols": {}, "gallery": None}
+    nothing: dict[str, Any] = {"facts": {}, "made_with": (), "failures": (), "protocols": {}, "gallery": None}
     return environment.get_template("page.html").render(
         title=title,
         sections=sections,

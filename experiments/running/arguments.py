@@ -150,7 +150,7 @@ def quote_path(argument: str, swept: bool = False) -> str:
         return argument
     if read:
         values = [str(read.value())]
-    elif not swept or name == "results_dir":
+    elif not swept:
         values = [value]
     elif A_FUNCTION.fullmatch(value):
         return argument

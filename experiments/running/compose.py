@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, fields
@@ -30,6 +31,7 @@ from diffseg import parts
 from diffseg.backbones import MissingWeights, WeightsError
 from diffseg.paths import expanded
 from eval.config import ConfigError, ProtocolSettings, RunConfig, build
+from eval.protocols import INSTANCES
 from eval.rows import RowConfig
 from experiments.running.arguments import CONF, Arguments, parse, quote_path
 from experiments.running.errors import user_message
@@ -98,13 +100,14 @@ def compose_points(
     """
     composer = _Composer(config_dir)
     varying = _varying(points)
-    for override in varying:
+    for override in sorted(varying):
         if override.partition("=")[0] in SHARED:
             raise ConfigError(f"{override}: all rows of a run share this key; give it one value")
+    optional = _keys_of_swept_groups(points, varying)
     configs, rows = [], []
     for point in points:
         try:
-            config, of_point = _expand(point, composer)
+            config, of_point = _expand(point, composer, optional)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
             if len(points) == 1:
                 raise
@@ -112,6 +115,9 @@ def compose_points(
             raise ConfigError(f"point {values}: {user_message(error)}") from error
         configs.append(config)
         rows += of_point
+    for key in optional:
+        if not any(_has(row.composed, key) for row in rows):
+            raise ConfigError(f"{key}: no point of the sweep has this key")
     first = configs[0]
     name = first.name or ("experiment" in first and first.experiment) or rows[0].choices["segmenter"]
     folder = expanded(first.results_dir or f"results/{name}").absolute()
@@ -158,6 +164,7 @@ class _Composer:
     """Composes configurations. Those that differ only in values share a base: Hydra takes 0.1 s per composition."""
 
     def __init__(self, config_dir: Path | None) -> None:
+        self._config_dir = config_dir
         self._search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
         self._bases: dict[tuple[str, ...], DictConfig] = {}
 
@@ -168,9 +175,12 @@ class _Composer:
             HydraException, OmegaConfBaseException: an unknown choice or key, or an invalid value.
         """
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        chosen = tuple(_line(override) for override in parsed if not _is_value(override))
+        chosen = tuple(_as_name(override) for override in parsed if not _is_value(override))
         if chosen not in self._bases:
-            config = compose("config", overrides=[*self._search, *chosen], return_hydra_config=True)
+            try:
+                config = compose("config", overrides=[*self._search, *chosen], return_hydra_config=True)
+            except UnicodeDecodeError as error:
+                raise _not_utf8(self._config_dir, error) from None
             self._bases[chosen] = config
         config = deepcopy(self._bases[chosen])
         for value in filter(_is_value, parsed):
@@ -181,25 +191,43 @@ class _Composer:
         return config
 
 
+def _not_utf8(config_dir: Path | None, error: UnicodeDecodeError) -> ConfigError:
+    """The error of Hydra with the name of the file, which Hydra does not tell."""
+    for path in sorted(config_dir.rglob("*.yaml")) if config_dir else []:
+        if path.read_bytes() == error.object:
+            return ConfigError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8")
+    return ConfigError(f"a YAML file is not UTF-8 ({error})")
+
+
+def _as_name(override: Override) -> str:
+    """The override. A number as the choice of a group becomes a name: Hydra has no message about numbers."""
+    if (CONF / override.key_or_group).is_dir() and isinstance(override.value(), int | float):
+        return f"{override.key_or_group}='{override.value()}'"
+    return _line(override)
+
+
 def _is_value(override: Override) -> bool:
     """True if an override sets a key: ``group.key=value`` or ``++group.key=value``."""
     return "." in override.key_or_group and override.type in (OverrideType.CHANGE, OverrideType.FORCE_ADD)
 
 
-def _expand(point: Sequence[Override], composer: _Composer) -> tuple[DictConfig, list[RowConfig]]:
+def _expand(
+    point: Sequence[Override], composer: _Composer, optional: AbstractSet[str] = frozenset()
+) -> tuple[DictConfig, list[RowConfig]]:
     """The configuration and the rows of a point.
 
     An override of the user beats an override of the row. If rows choose a group, the user cannot choose it. A key of
     such a group is set in the rows that have this key and do not choose the group; if there are none, in all rows that
     have it. Example: with ``experiment=table1``, ``backbone.path`` is that of Stable Diffusion, not of DINO, and
-    ``segmenter.tau`` is that of DiffSeg.
+    ``segmenter.tau`` is that of DiffSeg. Keys in ``optional`` are left out where the part has no such key.
     """
     _refuse_plus(point, composer)
     values = [override for override in point if _is_value(override)]
     base = composer([_line(override) for override in point if override not in values])
     _check_keys(base)
     if base.rows is None:
-        config = composer(list(map(_line, point)))
+        left_out = [each for each in values if each.key_or_group in optional and not _has(base, each.key_or_group)]
+        config = composer([_line(override) for override in point if override not in left_out])
         choices = dict(config.hydra.runtime.choices)
         return config, [_row(config.name or choices["segmenter"], config, choices)]
     specs = _row_specs(base)
@@ -324,20 +352,21 @@ def check(rows: Sequence[RowConfig]) -> list[RowConfig]:
     datasets: dict[Dataset, Dataset] = {}
     shared = [_with_dataset(row, datasets.setdefault(row.dataset, row.dataset)) for row in rows]
     errors: list[Exception] = []
-    checked = set()
+    checks: dict[tuple[int, bool], tuple[Callable[[], None], RowConfig]] = {}
     for row in shared:
-        for part in (row.dataset, row.backbone):
-            if id(part) in checked:
-                continue
-            checked.add(id(part))
-            try:
-                part.check()
-            except WeightsError as error:
-                errors.append(_of_row(error, row))
-            except ValueError as error:
-                raise ConfigError(f"backbone.{error}") from error
-            except DatasetError as error:
-                errors.append(error)
+        checks.setdefault((id(row.dataset), False), (row.dataset.check, row))
+        checks.setdefault((id(row.backbone), False), (row.backbone.check, row))
+        if INSTANCES in row.protocols:
+            checks.setdefault((id(row.dataset), True), (row.dataset.check_instances, row))
+    for check_files, row in checks.values():
+        try:
+            check_files()
+        except WeightsError as error:
+            errors.append(_of_row(error, row))
+        except ValueError as error:
+            raise ConfigError(f"backbone.{error}") from error
+        except DatasetError as error:
+            errors.append(error)
     errors = list({str(error): error for error in errors}.values())
     if len(errors) == 1:
         raise errors[0]
@@ -363,6 +392,13 @@ def _of_row(error: WeightsError, row: RowConfig) -> WeightsError:
 
 def _line(override: Override) -> str:
     return str(override.input_line)
+
+
+def _keys_of_swept_groups(points: Sequence[Sequence[Override]], varying: AbstractSet[str]) -> set[str]:
+    """Keys such as ``segmenter.tau`` with ``segmenter=diffseg,dbscan``: not every part need have them."""
+    groups = {line.partition("=")[0] for line in varying}
+    keys = {override.key_or_group for point in points for override in point if _is_value(override)}
+    return {key for key in keys if key.split(".")[0] in groups}
 
 
 def _varying(points: Sequence[Sequence[Override]]) -> set[str]:

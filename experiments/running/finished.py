@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-
 from datasets.base import Dataset
 from eval.config import ConfigError, ProtocolSettings, Scoring, build
-from eval.label_maps import read_label_map
+from eval.label_maps import LabelMapError
 from eval.progress import Progress
 from eval.protocols import INSTANCES, ProtocolName, truths_of
 from eval.records import Record, merged_record
 from eval.runs import Row, Run, add_rescored, read_run
-from eval.truth import compare, truth_of
+from eval.truth import compare_kept, truth_of
 from experiments.running.arguments import Arguments, key_of, parse
 from experiments.running.compose import search_path, select_protocol
 from experiments.running.reporting import remarks, retabulate, write_report
@@ -154,14 +152,12 @@ def _rescored(run: Run, plans: Sequence[_Plan], bar: Progress) -> list[Record]:
                 continue
             if record.stamp != stamp and not record.stamp.startswith(f"{stamp} "):  # a map's own stamp follows
                 raise ConfigError(f"--rescore: {id}: its files have changed since {plan.row.name} was evaluated")
-            labels = read_label_map(run.label_path(plan.row.key, id))
-            truth = truths[plan.scoring]
-            if labels.shape != truth.size or len(np.unique(labels[labels >= 0])) != record.segments:
-                raise ConfigError(
-                    f"--rescore: the label map of {plan.row.name}, {id} does not fit its record; delete "
-                    f"{run.label_path(plan.row.key, id)}, and type the command again with labels=all"
-                )
-            tables, counts = compare(labels, truth, plan.scoring.components)
+            path = run.label_path(plan.row.key, id)
+            try:
+                tables, counts = compare_kept(path, record.segments, truths[plan.scoring], plan.scoring.components)
+            except LabelMapError as error:
+                advice = f"delete {path}, and type the command again with labels=all"
+                raise ConfigError(f"--rescore: {error}; {advice}") from None
             new.append(merged_record(record, tables, counts))
             bar.advance("")
     return new

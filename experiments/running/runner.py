@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.base import DatasetError
-from diffseg.backbones.device import pick_device
 from diffseg.texts import counted
 from eval.config import ConfigError, build
 from eval.records import Record
@@ -23,6 +22,7 @@ from eval.run import evaluate
 from eval.runs import Run, read_run
 from eval.settings import differences
 from eval.shards import Shard, join_shards
+from eval.storage.layout import PER_IMAGE_CSV
 from eval.storage.provenance import add_provenance, read_provenance
 from eval.tracking.base import Tracker, Tracking, final_scores
 from experiments.paper.published import published_score, published_table
@@ -62,8 +62,8 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
     shard = join_shards(config.shard)
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
     tracker: Tracker = build(config.tracker, "tracker")
-    device = _device(config.device, shard)
     rows = prepared(composed.rows)
+    device = _device(config.device, shard, rows)
     if not shard.leads:
         shard.wait()  # the leading process has then opened the folder
         with Run.open(composed.folder, rows, arguments.for_config, shard.number) as run:
@@ -84,12 +84,13 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
             print_report(finished, {row.key: row.dataset for row in rows}, panels, lines)
             _finish(tracking, finished, rows, panels)
     own = {row.key for row in rows}
-    failed = sum(len(row.failed) for row in finished.rows if row.key in own)
-    if failed:
-        place = composed.folder / "per_image.csv"
-        print(f"{counted(failed, 'evaluation')} failed; for the reasons, see {place}", file=sys.stderr)
+    failures = [record for row in finished.rows if row.key in own for record in row.failed]
+    if failures:
+        first = f"the first, {failures[0].picture}: {failures[0].reason}"
+        place = composed.folder / PER_IMAGE_CSV
+        print(f"{counted(len(failures), 'evaluation')} failed; {first}; all reasons: {place}", file=sys.stderr)
     # torchrun ends the other processes if this one ends with failures, so they must know first.
-    return Outcome(shard.broadcast(failed), _score(finished))
+    return Outcome(shard.broadcast(len(failures)), _score(finished))
 
 
 def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
@@ -149,7 +150,12 @@ def _progress(
     return progress
 
 
-def _device(name: str, shard: Shard) -> str:
+def _device(name: str, shard: Shard, rows: Sequence[RowConfig]) -> str:
+    """Device of this process; the CPU, without importing torch, if no row needs a tensor."""
+    if name in ("auto", "cpu") and all(row.reads_maps for row in rows):
+        return "cpu"
+    from diffseg.backbones.device import pick_device
+
     try:
         return str(pick_device(shard.device(name)))
     except ValueError as error:

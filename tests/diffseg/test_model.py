@@ -310,7 +310,7 @@ def test_a_wrong_name_suggests_a_part_that_can_be_used(tmp_path: Path) -> None:
     (tmp_path / "backbone" / "mine_large.yaml").write_text("_target_: diffseg.backbones.none.NoBackbone\n")
     with pytest.raises(ValueError, match=r"^backbone: there is no 'mine_'; did you mean mine_large\?$"):
         diffseg.load("mine_", config_dir=tmp_path)
-    assert {"mine_a", "mine_large", "sd14"} <= set(diffseg.list_backbones(tmp_path))
+    assert {"mine_a", "mine_large", "sd14"} <= set(diffseg.backbones(tmp_path))
 
 
 def test_missing_weights_are_asked_for_in_the_words_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

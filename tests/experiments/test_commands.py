@@ -77,9 +77,9 @@ def test_an_interrupt_during_imports_is_one_line_with_status_130(
     ("command", "message"),
     [
         (["leaderboard", "{run}", "-o", ""], "argument -o/--out: is empty; give a path"),
-        (["leaderboard", "{none}"], "{none}: no summary.csv in this folder"),
+        (["leaderboard", "{none}"], "{none}: holds no results"),
         (["leaderboard", "~nobody-of-that-name/x"], "there is no user nobody-of-that-name on this machine"),
-        (["report", "{none}"], "{none}: no summary.csv in this folder"),
+        (["report", "{none}"], "{none}: holds no results"),
         (["report", "{run}", "-o", ""], "argument -o/--output: is empty"),
         (["figures", "-o", "{file}", "--photo", "coffee"], "{file}: cannot be written (File exists)"),
         (["figures", "-o", "{run}", "--size", "0"], "argument --size: must be a whole number, at least 1, got 0"),

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from eval.results.reading import read_results, swept
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from diffseg import parts
 from diffseg.segmenters.base import Scene, Segmenter
 from eval.config import build
+from eval.runs import read_runs
+from experiments.plotting.shown import shown_rows, swept
 from tests.conftest import ROOT
 from tests.helpers.attention import smooth
 from tests.helpers.rows import rows_of
@@ -45,13 +46,14 @@ def test_a_key_of_one_segmenter_can_be_swept(dinov2: Path, tmp_path: Path, capsy
     """Rows of a segmenter without this key have an empty value."""
     sweep = ("segmenter=ncut", "segmenter.power=1,2", "segmenter.tau=0.6,0.8")
     assert evaluate(tmp_path / "ncut", *sweep, *SMALL, capture=capsys, multirun=True).status == 0
-    results = read_results(tmp_path / "ncut")
-    assert swept(results.summary) == ["tau", "power"]
-    assert set(results.per_image["setting"]) == {f"tau={tau}, power={power}" for tau in (0.6, 0.8) for power in (1, 2)}
-    assert set(results.per_class["power"]) == {"1", "2"}
+    rows = shown_rows(read_runs(tmp_path / "ncut"))
+    assert swept(rows) == ["tau", "power"]
+    assert {(row.settings["tau"], row.settings["power"]) for row in rows} == {
+        (t, p) for t in (0.6, 0.8) for p in (1, 2)
+    }
     assert evaluate(tmp_path / "dbscan", "segmenter=dbscan", *SMALL, capture=capsys).status == 0
-    both = read_results(tmp_path / "ncut", tmp_path / "dbscan").per_image
-    assert set(both.query("segmenter == 'dbscan'")["power"]) == {""}
+    other = shown_rows(read_runs(tmp_path / "ncut", tmp_path / "dbscan"))[-1]
+    assert (other.text("segmenter"), other.text("power")) == ("dbscan", "")
 
 
 def test_the_ablation_changes_one_factor_at_a_time() -> None:

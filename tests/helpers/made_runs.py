@@ -30,6 +30,7 @@ def made_run(
     protocols: Sequence[str] = PROTOCOLS,
     seed: int = 0,
     labels: bool = False,
+    experiment: str = "made",
     **command: Any,
 ) -> Run:
     """Writes a run and reads it.
@@ -42,13 +43,14 @@ def made_run(
         protocols: protocols of every row.
         seed: seed of the label maps.
         labels: keep the label maps.
+        experiment: name of the experiment.
         command: further attributes of `eval.runs.Command`.
     """
     data = {"name": "photos", "label_source": "", "fingerprint": "f", "background": None, **(dataset or {})}
     entries = []
     with open_records(folder) as writer:
         for number, given in enumerate(rows):
-            line = _line(given, data)
+            line = _line(given, data, experiment)
             writer.declare(line, pictures)
             for place, id in enumerate(pictures):
                 random = np.random.default_rng([seed, number, place])
@@ -65,9 +67,9 @@ def made_run(
     return read_run(folder)
 
 
-def _line(given: Mapping[str, Any], dataset: Mapping[str, Any]) -> RowLine:
+def _line(given: Mapping[str, Any], dataset: Mapping[str, Any], experiment: str) -> RowLine:
     settings: dict[str, Any] = {
-        "experiment": "made",
+        "experiment": experiment,
         "dataset": dict(dataset),
         "backbone": {"name": "dinov2_small", "size": 448},
         "aggregation": {"scheme": "official", "weights": "proportional"},
@@ -78,7 +80,8 @@ def _line(given: Mapping[str, Any], dataset: Mapping[str, Any]) -> RowLine:
         group, _, key = name.partition(".")
         if key:
             settings[group][key] = value
-    return RowLine(row_key(settings), str(given.get("name", "DiffSeg")), settings, CLASSES)
+    code = str(given.get("segmenter.code", ""))
+    return RowLine(row_key(settings), str(given.get("name", "DiffSeg")), settings, CLASSES, code)
 
 
 def truth_of(place: int) -> np.ndarray:

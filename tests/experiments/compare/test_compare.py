@@ -12,8 +12,11 @@ import pytest
 
 from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap_change
+from eval.protocol_scores import COLUMNS, scores_of
+from eval.records import Record, SparseTable
+from eval.runs import Row
 from experiments.compare.__main__ import main
-from experiments.compare.comparing import compare_rows, find_row, named_rows
+from experiments.compare.comparing import compare_rows, differences, find_row, named_rows
 from experiments.compare.statistics import holm
 from tests.helpers.made_runs import grid, made_run
 
@@ -124,3 +127,26 @@ def test_files_hold_the_comparison(tmp_path: Path, compare: Compare) -> None:
     assert re.search(r"DiffSeg & 43.6 & - \\", latex), "published by the paper"
     compare(tmp_path / "one", *official, "--no-published")
     assert "43.6" not in (tmp_path / "out" / "compare.tex").read_text("utf-8")
+
+
+def test_scores_without_classes_are_those_of_the_tables() -> None:
+    def row(seed: int) -> Row:
+        random = np.random.default_rng(seed)
+        records = []
+        for place in range(5):
+            tables = {
+                name: SparseTable.of(random.integers(1, 20, (3, 4))).to_json()
+                for name in ("person 1", "person 2", "instances", "instance_classes")
+            }
+            matched = random.integers(1, 50, 2)
+            counts = {"boundaries": [int(matched[0]), 60, int(matched[1]), 70]}
+            records.append(Record("key", str(place), stored_tables=tables, counts=counts))
+        return Row(f"{seed}", "made", {}, (), tuple(COLUMNS), records)
+
+    first, second = row(0), row(1)
+    found = differences(first, second)
+    assert set(found) == {(protocol, name) for protocol, names in COLUMNS.items() for name in names}
+    for (protocol, name), difference in found.items():
+        ours, theirs = (scores_of(each, protocol).of_set[name] for each in (first, second))
+        assert difference.value == pytest.approx(ours), name
+        assert difference.difference == pytest.approx(ours - theirs, abs=1e-9), name

@@ -37,6 +37,11 @@ def test_a_row_in_two_folders_is_shown_once_unless_its_pictures_differ(tmp_path:
     assert [row.name for row in shown_rows(runs)] == [f"DiffSeg ({tmp_path / name})" for name in ("one", "three")]
 
 
+def test_the_name_of_an_experiment_does_not_hide_a_setting(tmp_path: Path) -> None:
+    runs = [made_run(tmp_path / f"{tau}", {"segmenter.tau": tau}, experiment=f"run {tau}") for tau in (0.5, 0.9)]
+    assert [row.name for row in shown_rows(runs)] == ["DiffSeg, tau=0.5", "DiffSeg, tau=0.9"]
+
+
 def test_settings_that_follow_from_others_are_not_swept(tmp_path: Path) -> None:
     settings = [
         {**each, "backbone.sides": [each["backbone.size"] // 14], "name": "A"}

@@ -22,7 +22,9 @@ def raised(call: object) -> Exception:
 
 
 def unknown_key(key: str) -> Exception:
-    config = OmegaConf.create({"segmenter": {"_target_": "a.b.DiffSeg", "tau": 1}, "backbone": {"size": 2}})
+    config = OmegaConf.create(
+        {"segmenter": {"_target_": "diffseg.segmenters.diffseg.DiffSeg", "tau": 1}, "backbone": {"size": 2}}
+    )
     OmegaConf.set_struct(config, True)
     error = ConfigCompositionException(f"Could not override '{key}'")
     error.__cause__ = raised(lambda: OmegaConf.update(config, key, 3))

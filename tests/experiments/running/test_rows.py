@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from experiments.running.rows import check
 
 from diffseg.backbones import MissingWeights, tuned_values
 from eval.config import ConfigError
+from experiments.running.compose import check
 from tests.helpers.coco_folder import write_folder
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import SMALL, evaluate
@@ -83,7 +83,7 @@ def test_a_key_that_only_some_rows_have_is_set_in_these(tmp_path: Path, capsys: 
     assert run.table().groupby("row")["eps"].first().dropna().to_dict() == {"DBSCAN": 0.03}
     sweep = evaluate(tmp_path / "sweep", *overrides, "segmenter.eps=0.03,0.04", capture=capsys, multirun=True)
     assert sweep.status == 0, sweep.err
-    assert list(sweep.table("sweep")["eps"].dropna().unique()) == [0.03, 0.04]
+    assert list(sweep.table()["eps"].dropna().unique()) == [0.03, 0.04]
     assert "DBSCAN, eps=0.04" in sweep.out
     wrong = evaluate(tmp_path / "wrong", *overrides, "segmenter.esp=0.03", capture=capsys)
     message = "segmenter.esp: no row of experiment=demo has this key; did you mean segmenter.eps?"
