@@ -13,6 +13,7 @@ from pathlib import Path
 from datasets.base import DatasetError
 from diffseg.texts import counted
 from eval.config import ConfigError, build
+from eval.cores import worker_count
 from eval.records import Record
 from eval.results.names import telling_names
 from eval.results.tables import per_class
@@ -64,10 +65,11 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
     tracker: Tracker = build(config.tracker, "tracker")
     rows = prepared(composed.rows)
     device = _device(config.device, shard, rows)
+    workers = _workers(config.workers, device)
     if not shard.leads:
         shard.wait()  # the leading process has then opened the folder
         with Run.open(composed.folder, rows, arguments.for_config, shard.number) as run:
-            evaluate(_progress(rows, run, composed, arguments), device, shard, config.batch_size)
+            evaluate(_progress(rows, run, composed, arguments), device, shard, config.batch_size, workers)
         shard.wait()
         return Outcome(shard.broadcast(0))
     with Run.open(composed.folder, rows, arguments.for_config, shard.number) as run:
@@ -75,7 +77,7 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
         shard.wait()  # the other processes wait until the folder is open
         with _tracked(tracker, run, rows) as tracking:
             progress = _progress(rows, run, composed, arguments, tracking)
-            evaluate(progress, device, shard, config.batch_size)
+            evaluate(progress, device, shard, config.batch_size, workers)
             shard.wait()  # the other processes have then written their records
             finished = read_run(composed.folder) if shard.count > 1 else run
             finished.refresh()
@@ -160,6 +162,18 @@ def _device(name: str, shard: Shard, rows: Sequence[RowConfig]) -> str:
         return str(pick_device(shard.device(name)))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _workers(typed: str, device: str) -> int:
+    """Number of processes that share the pictures on a CPU. A GPU has one."""
+    if device != "cpu":
+        if typed not in ("auto", "1"):
+            raise ConfigError(f"workers: the device {device} is used by a single process; use workers=auto or 1")
+        return 1
+    workers = worker_count(typed)
+    if typed not in ("auto", str(workers)):
+        logger.warning("workers: %s processes need as many cores; this one may use %d", typed, workers)
+    return workers
 
 
 def _warn(run: Run, rows: Sequence[RowConfig], arguments: Arguments) -> None:
