@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
+from diffseg.chains import two_bounces
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme
 from diffseg.isolation import isolated
 from diffseg.limits import NotNegative, check, check_fields
@@ -56,6 +57,9 @@ def _check_weights(weights: Collection[float]) -> None:
 # Largest number that float16 rounds to zero: half of its smallest number. The tie rounds to even, which is zero.
 FLOAT16_ZERO = 2.0**-25
 
+Bounces = Literal[1, 2]
+"""Steps of the attention's random walk, see `diffseg.chains`."""
+
 
 @dataclass(frozen=True)
 class Aggregation:
@@ -64,6 +68,7 @@ class Aggregation:
     Attributes:
         weights: R, as `side_weights` reads it.
         scheme: as for `aggregate`.
+        bounces: as for `aggregate`.
     """
 
     weights: Annotated[
@@ -73,6 +78,9 @@ class Aggregation:
     scheme: Annotated[
         Scheme, Field(description="official (the authors' code), paper (Eq. 2 and 3 as written), paper_normalised")
     ] = DEFAULT_SCHEME
+    bounces: Annotated[
+        Bounces, Field(description="2: the tensor times itself, a walk of two steps; thresholds tuned for 1 do not fit")
+    ] = 1
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -83,7 +91,7 @@ class Aggregation:
         Raises:
             ValueError: the weights do not fit the sides of the maps (`side_weights`), or the scheme is unknown.
         """
-        return aggregate(maps, side_weights(self.weights, maps.sides), self.scheme)
+        return aggregate(maps, side_weights(self.weights, maps.sides), self.scheme, bounces=self.bounces)
 
 
 @torch.no_grad()
@@ -93,6 +101,7 @@ def aggregate(
     weights: Literal["proportional"] | Mapping[int, float] = DEFAULT_WEIGHTS,
     scheme: Scheme = DEFAULT_SCHEME,
     layers: Mapping[int, int] | None = None,
+    bounces: Bounces = 1,
 ) -> Tensor:
     """Aggregates attention maps into one tensor at the finest side (paper, Eq. 2 and 3).
 
@@ -110,13 +119,14 @@ def aggregate(
         weights: side -> weight R >= 0; 0 leaves a side out. Weights are scaled to sum 1. ``"proportional"``: R = side.
         scheme: see above.
         layers: side -> number of layers averaged in its map; None means one each. Only the paper's schemes use it.
+        bounces: 2: the tensor is multiplied by itself (`diffseg.chains.two_bounces`).
 
     Returns:
         ``(S*S, S*S)`` float32 on the device of the maps; rows sum to 1. Row ``i*S + j`` belongs to row i, column j.
 
     Raises:
         ValueError: the maps or layers are invalid (`diffseg.attention.check_sides`); weights are negative, all zero,
-            or for other sides than those of the maps; the scheme is unknown.
+            or for other sides than those of the maps; the scheme or the number of bounces is unknown.
 
     >>> maps = {2: torch.eye(4), 1: torch.ones(1, 1)}  # each place attends to itself; the picture as a whole to itself
     >>> aggregate(maps, weights={2: 1, 1: 1})[0]
@@ -124,6 +134,7 @@ def aggregate(
     """
     if isinstance(maps, AttentionMaps):
         layers, maps = layers or maps.layers, maps.maps
+    check(bounces=(bounces, Bounces))
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)
     # Coarsest first: each sum is added to the next side that it divides, so that little work is done at full size.
@@ -133,7 +144,8 @@ def aggregate(
         for coarse in [each for each in sums if side % each == 0]:
             _add_repeated(total, sums.pop(coarse), side // coarse, 0, side)
         sums[side] = total
-    return _finest(maps[finest] if finest in share else None, finest, share.get(finest, 0), sums, scheme)
+    tensor = _finest(maps[finest] if finest in share else None, finest, share.get(finest, 0), sums, scheme)
+    return two_bounces(tensor) if bounces == 2 else tensor
 
 
 def _finest(attention: Tensor | None, side: int, share: float, sums: Mapping[int, Tensor], scheme: Scheme) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffseg.chains import anchors_by_rank
 from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
 from diffseg.isolation import isolated
 from diffseg.limits import Count, Positive, check
@@ -26,6 +27,8 @@ OFFICIAL_GRID_SIDE = 64
 
 Grid = Literal["official", "even"]
 Rule = Literal["official", "paper"]
+AnchorsBy = Literal["grid", "rank"]
+"""``grid``: `anchor_grid`; ``rank``: the highest TokenRank in each cell (`diffseg.chains.anchors_by_rank`)."""
 
 
 class NoProposals(ValueError):
@@ -147,6 +150,7 @@ class Merger:
         self.aggregated, self.side = aggregated.to(float64_device(aggregated.device)), grid_side(aggregated)
         self._logarithms: dict[Precision, Logarithms] = {}
         self._divergences: dict[tuple[Precision, tuple[int, ...]], Tensor] = {}
+        self._ranked: dict[int, Tensor] = {}
 
     @torch.no_grad()
     def divergence(self, anchors: Tensor, precision: Precision = "float32") -> Tensor:
@@ -171,6 +175,16 @@ class Merger:
             self._divergences[key] = self._logarithms[precision].divergence(on_device)
         return self._divergences[key]
 
+    def points(self, anchors: int, grid: Grid, anchors_by: AnchorsBy = "grid") -> Tensor:
+        """Row numbers of the anchors, ``(M*M,)`` int64 on the CPU. Raises ValueError as `anchor_grid`."""
+        check(anchors_by=(anchors_by, AnchorsBy))
+        if anchors_by == "grid":
+            rows, columns = anchor_grid(self.side, anchors, grid).unbind(dim=1)
+            return rows * self.side + columns
+        if anchors not in self._ranked:
+            self._ranked[anchors] = anchors_by_rank(self.aggregated, anchors)
+        return self._ranked[anchors]
+
     @torch.no_grad()
     @float32_products()
     def proposals(
@@ -181,6 +195,7 @@ class Merger:
         rule: Rule,
         precision: Precision,
         grid: Grid,
+        anchors_by: AnchorsBy = "grid",
     ) -> Tensor:
         """Runs all iterations of merging; arguments as in `segment`.
 
@@ -194,8 +209,7 @@ class Merger:
         taus = thresholds(tau, iterations)
         check(rule=(rule, Rule), precision=(precision, Precision))
         aggregated = self.aggregated
-        rows, columns = anchor_grid(self.side, anchors, grid).unbind(dim=1)
-        points = rows * self.side + columns
+        points = self.points(anchors, grid, anchors_by)
         divergence = self.divergence(points, precision)
         decide_ties = precision == "float32"  # float64 needs no second look; float16 follows the authors' code
         close = closer_than(taus[0], divergence, aggregated, points) if decide_ties else divergence < taus[0]
@@ -236,6 +250,7 @@ def segment(
     grid: Grid | None = None,
     size: int = 512,
     refine: Literal["none", "kmeans"] = "none",
+    anchors_by: AnchorsBy = "grid",
 ) -> Tensor:
     """DiffSeg: segments a picture by merging its attention maps (paper, Section 3.2).
 
@@ -252,6 +267,8 @@ def segment(
         refine: ``kmeans`` runs K-means on the attention maps, started from the proposals, and uses its cluster means
             as proposals (an option of the authors' code, off in the benchmark). Pictures are refined in
             `diffseg.Model.segment`.
+        anchors_by: ``rank`` takes the location that a walk along the attention visits most in each cell of an even
+            grid, and does not use ``grid``.
 
     Returns:
         ``(size, size)`` int64 labels 0..K-1 on the device of ``aggregated``. A proposal that wins no pixel leaves its
@@ -269,7 +286,8 @@ def segment(
     """
     check(refine=(refine, Literal["none", "kmeans"]))
     merger = Merger(aggregated)
-    proposals = merger.proposals(tau, anchors, iterations, rule, precision, grid or default_grid(merger.side))
+    grid = grid or default_grid(merger.side)
+    proposals = merger.proposals(tau, anchors, iterations, rule, precision, grid, anchors_by)
     if refine == "kmeans":
         proposals = kmeans_from(merger.aggregated, proposals)
     return labels_from_proposals(proposals, size).to(aggregated.device)

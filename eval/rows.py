@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ADDED: Mapping[tuple[str, str], Any] = {("aggregation", "bounces"): 1, ("segmenter", "anchors_by"): "grid"}
+"""Settings that older records lack, and the value that changes nothing: rows with it keep their keys."""
+
 
 @dataclass(frozen=True, eq=False)
 class RowConfig:
@@ -98,7 +101,7 @@ class RowConfig:
         if needs_mean_classes(segmenter):
             values["clusters"] = mean_classes(self.dataset, self.scoring.enters)
         try:
-            return resolve(segmenter, self.backbone, self.dataset.name, **values)
+            return resolve(segmenter, self.backbone, self.dataset.name, self.aggregation.bounces, **values)
         except ValueError as error:
             raise ConfigError(f"segmenter.{error}") from None
 
@@ -140,8 +143,14 @@ class RowConfig:
 
     @cached_property
     def key(self) -> str:
-        """Its key in the records: the hash of `recorded`, see `eval.settings.row_key`."""
-        return row_key(self.recorded)
+        """Its key in the records: the hash of `recorded`, see `eval.settings.row_key`, without the `ADDED` settings."""
+        settings = {
+            group: {name: each for name, each in value.items() if ADDED.get((group, name), ...) != each}
+            if isinstance(value, Mapping)
+            else value
+            for group, value in self.recorded.items()
+        }
+        return row_key(settings)
 
     @cached_property
     def line(self) -> RowLine:

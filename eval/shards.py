@@ -67,7 +67,7 @@ def _ends_with_the_others() -> Iterator[None]:
         sys.exit(1)
 
 
-# All jobs of a sweep use the same store.
+# All runs of a process (`hydra/launcher=basic` has several) use the same store.
 _meetings = cache(Meetings)
 
 

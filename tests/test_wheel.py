@@ -43,7 +43,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     presets = {
         f"diffseg/conf/{g}/{p.name}" for g in ("backbone", "segmenter") for p in (ROOT / "conf" / g).glob("*.yaml")
     }
-    assert held == {*modules, *presets, "diffseg/py.typed"}
+    assert held == {*modules, *presets, "diffseg/py.typed", "diffseg/attention.md"}
     code = CODE.format(folder=str(tmp_path / "installed"))
     environment = {"PYTHONPATH": str(tmp_path / "installed"), "PATH": "", "HOME": str(tmp_path)}
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)

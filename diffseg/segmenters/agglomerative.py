@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diffseg.segmenters.affinity import PointInput, assign_pixels, points_of
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.refinement import Refinable
 
 PUBLISHED_TAU = 0.6  # INSID3's, for DINOv3
 Similarity = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
@@ -41,11 +41,7 @@ class Agglomerative(Refinable):
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         assert self.tau is not None  # resolved
         points = points_of(scene, self.input)
         return assign_pixels(points, agglomerate(points, self.tau), scene)

@@ -23,7 +23,7 @@ from torch import Tensor
 from diffseg.segmenters.affinity import Assign, PointInput, affinity_of, assign_pixels, points_of
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffcut import ASSIGN_SIDE
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.refinement import Refinable
 
 EigenRule = Literal["paper", "official"]
 """Eigenvectors that are clustered. ``paper``: those of the chosen alpha. ``official``: those of the last alpha, because
@@ -47,11 +47,7 @@ class AutoSC(Refinable):
     input: PointInput = "features"
     assign: Assign = ASSIGN_SIDE
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         points = points_of(scene, self.input)
         labels = torch.from_numpy(auto_clusters(affinity_of(points, 1.0), self.rule)).to(points.device)
         # A cluster may be empty; the others are renumbered without gaps.

@@ -239,21 +239,29 @@ def fill_in(segmenter: AnySegmenter, values: Mapping[str, Any]) -> AnySegmenter:
     return replace(cast(Any, segmenter), **{name: values[name] for name in open_ones})
 
 
-def resolve(segmenter: AnySegmenter, spec: Backbone, dataset: str = "", **values: Any) -> AnySegmenter:
+def resolve(
+    segmenter: AnySegmenter, spec: Backbone, dataset: str = "", bounces: int = 1, **values: Any
+) -> AnySegmenter:
     """Fills in the open parameters of a segmenter for a backbone.
 
     Args:
         segmenter: the segmenter as configured.
         spec: spec of the backbone.
         dataset: name of the data set, for values that differ between data sets.
+        bounces: steps of the attention's walk (`diffseg.aggregation.Aggregation`). Values are tuned for one.
         values: parameter -> value, for parameters that no backbone tunes.
 
     Raises:
-        ValueError: the segmenter needs attention, and the backbone has none; or see `Segmenter.resolved`.
+        ValueError: the segmenter needs attention, and the backbone has none; it reads a walk of two steps, and leaves
+            open what is tuned for one; or see `Segmenter.resolved`.
     """
     if needs_attention(segmenter) and not spec.sides:
         raise ValueError(f"segmenter: {type(segmenter).__name__} needs attention, and this backbone has none")
     tuned = tuned_values(spec, getattr(segmenter, "tuned_key", CheckedSegmenter.tuned_key), dataset)
+    if bounces > 1 and getattr(segmenter, "input", "attention") == "attention":
+        for name in tuned:
+            if getattr(segmenter, name, "") is None:
+                raise ValueError(f"{name}: is tuned for attention with aggregation.bounces=1; give one for {bounces}")
     return segmenter.resolved(max(spec.sides, default=0), {**tuned, **values})
 
 

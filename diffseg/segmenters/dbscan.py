@@ -28,7 +28,7 @@ from diffseg.masks import (
 from diffseg.precision import float64_device
 from diffseg.segmenters import density
 from diffseg.segmenters.base import Scene, fill_in
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.refinement import Refinable
 
 Noise = Literal["own", "nearest"]
 NoiseSetting = Annotated[
@@ -115,11 +115,7 @@ class DBSCAN(Refinable):
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return fill_in(self, tuned)
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         assert self.eps is not None  # resolved
         assert self.min_samples is not None
         grid_side(scene.aggregated)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from torch import Tensor
 from diffseg.limits import Positive
 from diffseg.segmenters.affinity import ALPHA, Assign, PointInput, affinity_of, assign_pixels, points_of
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.ncut import recursive_cut
+from diffseg.segmenters.ncut import CutTree
 from diffseg.segmenters.refinement import PAMR_SIDE, Refinable, refined
 
 PUBLISHED_TAU = 0.5  # with SSD-1B, the backbone of the paper
@@ -45,11 +46,19 @@ class DiffCut(Refinable):
         return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
 
     def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
+        return next(self.segment_all(scene, [self]))
 
-    def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
+    @staticmethod
+    def segment_all(scene: Scene, segmenters: Sequence[DiffCut]) -> Iterator[Tensor]:
+        """Label map of each segmenter. Those that read the same graph share its cuts."""
+        trees: dict[object, tuple[Tensor, CutTree]] = {}
+        for one in segmenters:
+            key = (one.input, one.alpha)
+            if key not in trees:
+                points = points_of(scene, one.input)
+                trees[key] = points, CutTree(affinity_of(points, one.alpha))
+            yield refined(one.refine, partial(one._labels, *trees[key]), scene)
+
+    def _labels(self, points: Tensor, cuts: CutTree, scene: Scene) -> Tensor:
         assert self.tau is not None  # resolved
-        points = points_of(scene, self.input)
-        labels = recursive_cut(affinity_of(points, self.alpha), self.tau)
-        return assign_pixels(points, labels, scene, self.assign)
+        return assign_pixels(points, cuts.labels(self.tau), scene, self.assign)

@@ -47,6 +47,10 @@ class DiffSeg(CheckedSegmenter):
         merging.Grid | None,
         Field(description="official (the authors' code), even; null: official at S = 64, else even"),
     ] = None
+    anchors_by: Annotated[
+        merging.AnchorsBy,
+        Field(description="grid; rank: the most visited location (TokenRank) of each cell"),
+    ] = "grid"
     input: WalkInput = "attention"
     refine: Annotated[
         Literal["none", "kmeans", "pamr"],
@@ -81,7 +85,9 @@ class DiffSeg(CheckedSegmenter):
         assert self.grid is not None
         # Features may be coarser than the attention for which the anchors were checked.
         anchors = min(self.anchors, merger.side) if self.input == "features" else self.anchors
-        proposals = merger.proposals(self.tau, anchors, self.iterations, self.rule, self.precision, self.grid)
+        proposals = merger.proposals(
+            self.tau, anchors, self.iterations, self.rule, self.precision, self.grid, self.anchors_by
+        )
         if self.refine == "kmeans":
             proposals = merging.kmeans_from(merger.aggregated, proposals)
         return labels_from_proposals(proposals, scene.size).to(scene.aggregated.device)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -28,9 +29,9 @@ from diffseg.divergence import symmetric_kl
 from diffseg.masks import cluster_means, grid_side, labels_from_proposals
 from diffseg.merging import anchor_grid
 from diffseg.precision import float32_products
-from diffseg.segmenters.affinity import Input, walk_of
+from diffseg.segmenters.affinity import WalkInput, walk_of
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.refinement import Refinable, refined
 
 LEVELS = tuple(np.geomspace(0.186, 2.99, 6).round(3).tolist())
 """The paper's heights of the linkage, in nats."""
@@ -52,7 +53,6 @@ class Diffuse2Seg(Refinable):
         iterations: the most steps of the smoothing.
         attention_threshold: attention below this fraction of its row's largest value is dropped. The paper has a
             threshold of 0.55 and does not say of what. 0: none is dropped; the maps of DINOv2 then become one segment.
-        input: ``attention``, or ``features``: the walk on DiffCut's graph (`diffseg.segmenters.affinity.walk_of`).
     """
 
     tau: Annotated[float, Field(gt=0, description="height in nats at which the linkage is cut")] = 0.1
@@ -62,23 +62,21 @@ class Diffuse2Seg(Refinable):
     attention_threshold: Annotated[
         float, Field(ge=0, lt=1, description="fraction of a row's maximum below which attention is dropped; 0: none")
     ] = 0.05
-    input: Input = "attention"
+    input: WalkInput = "attention"
 
-    def segment(self, scene: Scene) -> Tensor:
-        return next(self.segment_all(scene, [replace(self, refine="none")]))
+    def __call__(self, scene: Scene) -> Tensor:
+        return next(self.segment_all(scene, [self]))
 
     @staticmethod
     def segment_all(scene: Scene, segmenters: Sequence[Diffuse2Seg]) -> Iterator[Tensor]:
-        """Yields the labels of each segmenter. Those that differ only in tau share all but the cut."""
+        """Yields the labels of each segmenter. Those that differ only in tau or refine share all but the cut."""
         trees: dict[Diffuse2Seg, tuple[Tensor, NDArray[np.float64]]] = {}
         for each in segmenters:
-            if each.refine != "none":
-                yield each(scene)
-                continue
-            shared = replace(each, tau=1.0)
+            shared = replace(each, tau=1.0, refine="none")
             if shared not in trees:
                 trees[shared] = shared._tree(walk_of(scene, each.input))
-            yield labels_from_proposals(proposals_at(*trees[shared], each.tau), scene.size)
+            proposals = proposals_at(*trees[shared], each.tau)
+            yield refined(each.refine, partial(_label_map, proposals), scene)
 
     @torch.no_grad()
     def _tree(self, walk: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
@@ -90,6 +88,10 @@ class Diffuse2Seg(Refinable):
         maps = maps / maps.sum(dim=1, keepdim=True)
         distances = symmetric_kl(maps, maps).double().cpu().numpy()
         return maps, linkage(squareform(distances, checks=False), "average") if len(maps) > 1 else np.empty((0, 4))
+
+
+def _label_map(proposals: Tensor, scene: Scene) -> Tensor:
+    return labels_from_proposals(proposals, scene.size)
 
 
 def proposals_at(maps: Tensor, tree: NDArray[np.float64], tau: float) -> Tensor:

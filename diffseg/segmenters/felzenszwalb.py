@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from diffseg.segmenters.base import Scene, picture_of, to_scored_size
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,7 @@ class Felzenszwalb(Refinable):
         _ = _felzenszwalb()
         return self
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         labels = _felzenszwalb()(picture_of(scene), self.scale, self.sigma, self.min_size)
         return to_scored_size(labels, scene)
 

@@ -16,7 +16,7 @@ from diffseg.limits import Count
 from diffseg.masks import UpsampleSetting, to_pixels
 from diffseg.segmenters.base import Scene, check_cells
 from diffseg.segmenters.dbscan import NoiseSetting, settle_noise
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,7 @@ class HDBSCAN(Refinable):
         check_cells("min_samples", self.min_samples, side * side)
         return self
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         points = scene.aggregated.float()
         # One matrix product gives all distances. scikit-learn's tree would compute them one at a time, because the
         # points have thousands of dimensions.

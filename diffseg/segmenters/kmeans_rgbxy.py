@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffseg.limits import NotNegative
 from diffseg.segmenters.base import Clusters, RandomSeed, Scene, fill_in, picture_of, to_scored_size
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,7 @@ class KMeansRGBXY(Refinable):
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return fill_in(self, tuned)
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         image = picture_of(scene)
         side = len(image)
         line = self.position * (np.arange(side, dtype=np.float32) + 0.5) / side

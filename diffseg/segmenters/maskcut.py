@@ -21,11 +21,12 @@ from pydantic import Field
 from scipy.ndimage import label
 from torch import Tensor
 
+from diffseg.limits import Count
 from diffseg.masks import labels_from_proposals
-from diffseg.segmenters.affinity import Input, points_of
+from diffseg.segmenters.affinity import PointInput, points_of
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.ncut import second_eigenvector
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.refinement import Refinable, refined
 
 Prior = Literal["corners", "none"]
 """``corners``: a side of a cut with three or four of the picture's corners is background; ``none``: TokenCut."""
@@ -44,24 +45,27 @@ class MaskCut(Refinable):
             DINOv2 ViT-S/14 are all more similar to each other (0.6 to 1 on a photograph).
         masks: N; TokenCut has one, MaskCut three.
         prior: see `Prior`.
-        input: ``features``, or ``attention``: each location's attention map is its feature.
     """
 
-    tuned_key: ClassVar[str] = "maskcut"
+    tuned_key: ClassVar[str | None] = "maskcut"
 
     tau: Annotated[
         float | None, Field(ge=-1, le=1, description="cosine similarity above which two locations are joined")
     ] = None
-    masks: Annotated[int, Field(ge=1, description="number of objects; the rest is background")] = 3
+    masks: Annotated[Count, Field(description="number of objects; the rest is background")] = 3
     prior: Annotated[
         Prior, Field(description="corners: a side with three corners of the picture is background; none: TokenCut")
     ] = "corners"
-    input: Input = "features"
+    input: PointInput = "features"
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
 
+    def __call__(self, scene: Scene) -> Tensor:
+        return refined(self.refine, self.segment, scene)
+
     def segment(self, scene: Scene) -> Tensor:
+        """Labels without refinement."""
         assert self.tau is not None  # resolved
         labels = cut_objects(points_of(scene, self.input), self.tau, self.masks, self.prior)
         numbers, labels = labels.unique(return_inverse=True)

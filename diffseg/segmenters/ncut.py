@@ -1,15 +1,17 @@
 """Recursive normalised cuts (Shi and Malik, PAMI 2000) of the attention, read as a random walk between locations.
 
 It follows Ivanova et al., *Unsupervised Segmentation by Diffusing, Walking and Cutting* (arXiv 2412.04678), with the
-walk of k steps and both of their graphs. Their rule for an automatic threshold could not be read. `auto_threshold` is
-this project's own rule. `diffseg.segmenters.diffcut` cuts features with the same recursion.
+walk of k steps and both of their graphs. Their rule for an automatic threshold could not be read; that of
+`CutTree.stable_threshold` is this project's own. `diffseg.segmenters.diffcut` cuts features with the same recursion.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -31,7 +33,7 @@ Graph = Literal["walk", "cosine"]
 """Weight of the edge between two locations of a walk P: ``walk``: (P + P^T) / 2; ``cosine``: cosine of their rows."""
 
 Threshold = Literal["fixed", "auto"]
-"""``fixed``: the same tau for all pictures; ``auto``: `auto_threshold` for each picture."""
+"""``fixed``: the same tau for all pictures; ``auto``: `CutTree.stable_threshold` for each picture."""
 
 # Number of evenly spaced thresholds tried on the eigenvector, between these fractions of its extremes (DiffCut's code).
 THRESHOLDS = 100
@@ -42,24 +44,6 @@ DENSE = 64
 TOLERANCE = 1e-5  # relative error of Lanczos' eigenvalue; the products are float32
 NO_STRUCTURE = 1.0  # value of every cut of a graph whose edges are all equal
 TINY = torch.finfo(torch.float32).tiny
-
-
-def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
-    """Cuts a graph in two, and each part again, while the value of the normalised cut is below tau.
-
-    Args:
-        affinity: ``(n, n)`` float32, symmetric, values >= 0.
-        tau: a cut is made if its value is below tau. 0 cuts nothing; no cut has a value above 2.
-
-    Returns:
-        ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
-    """
-    return CutTree(affinity).labels(tau)
-
-
-def auto_threshold(affinity: Tensor) -> float:
-    """Finds the most stable threshold of `recursive_cut`, see `CutTree.stable_threshold`."""
-    return CutTree(affinity).stable_threshold()
 
 
 @dataclass(eq=False)
@@ -80,10 +64,10 @@ class _Part:
 
 
 class CutTree:
-    """The recursive cuts of one graph. Each cut is computed when it is first needed, and once for all thresholds.
+    """Cuts a graph in two, and each part again. A cut is computed when it is first needed, and once for all thresholds.
 
     Args:
-        affinity: as in `recursive_cut`.
+        affinity: ``(n, n)`` float32, symmetric, values >= 0.
     """
 
     def __init__(self, affinity: Tensor) -> None:
@@ -91,7 +75,14 @@ class CutTree:
         self._whole = _Part(torch.arange(len(affinity), device=affinity.device))
 
     def labels(self, tau: float) -> Tensor:
-        """Labels ``(n,)`` of `recursive_cut`."""
+        """Segments of the graph.
+
+        Args:
+            tau: a cut is made if its value is below tau. 0 cuts nothing; no cut has a value above 2.
+
+        Returns:
+            ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
+        """
         labels = torch.zeros_like(self._whole.members)
         segments, pending = 0, [self._whole]
         while pending:
@@ -148,7 +139,7 @@ def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
     """Finds the best cut along the second eigenvector.
 
     Args:
-        affinity: ``(n, n)`` as in `recursive_cut`, n > 1.
+        affinity: ``(n, n)`` as in `CutTree`, n > 1.
 
     Returns:
         ``(n,)`` bool, True on the side where the eigenvector is largest in magnitude; and the value of the cut, 0..2,
@@ -169,7 +160,7 @@ def cut_values(affinity: Tensor, sides: Tensor) -> Tensor:
     """Normalised cut of m partitions of the nodes: cut(A, B) / vol(A) + cut(A, B) / vol(B) (Shi and Malik, Eq. 2).
 
     Args:
-        affinity: ``(n, n)`` as in `recursive_cut`.
+        affinity: ``(n, n)`` as in `CutTree`.
         sides: ``(m, n)`` bool, True for the nodes in A.
 
     Returns:
@@ -227,14 +218,26 @@ class NCut(Refinable):
     ] = "fixed"
 
     def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
+        return next(self.segment_all(scene, [self]))
 
-    def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
-        walk = walk_of(scene, self.input)
+    @staticmethod
+    def segment_all(scene: Scene, segmenters: Sequence[NCut]) -> Iterator[Tensor]:
+        """Label map of each segmenter. Those that read the same graph share its cuts."""
+        trees: dict[object, tuple[Tensor, CutTree]] = {}
+        for one in segmenters:
+            key = (one.input, one.power, one.graph)
+            if key not in trees:
+                walk = walk_of(scene, one.input)
+                trees[key] = walk, CutTree(one._graph(walk))
+            yield refined(one.refine, partial(one._labels, *trees[key]), scene)
+
+    def _graph(self, walk: Tensor) -> Tensor:
         steps = torch.linalg.matrix_power(walk, self.power)
+        if self.graph == "walk":
+            return (steps + steps.T) / 2
         rows = F.normalize(steps, dim=1)
-        graph = (steps + steps.T) / 2 if self.graph == "walk" else rows @ rows.T
-        cuts = CutTree(graph)
+        return rows @ rows.T
+
+    def _labels(self, walk: Tensor, cuts: CutTree, scene: Scene) -> Tensor:
         tau = self.tau if self.threshold == "fixed" else cuts.stable_threshold()
         return to_pixels(walk, cuts.labels(tau), scene.size, self.upsample)

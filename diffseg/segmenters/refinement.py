@@ -36,11 +36,19 @@ NEIGHBOURS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 
 @dataclass(frozen=True, kw_only=True)
 class Refinable(CheckedSegmenter):
-    """A segmenter with the setting ``refine``, which it gives to `refined`."""
+    """A segmenter whose label map can be refined. A subclass has the method `segment`."""
 
     refine: Annotated[
         Refine, Field(description="pamr: moves segment borders to colour edges, at 128 x 128 pixels, as DiffCut does")
     ] = "none"
+
+    def __call__(self, scene: Scene) -> Tensor:
+        """See `diffseg.segmenters.base.Segmenter`."""
+        return refined(self.refine, self.segment, scene)
+
+    def segment(self, scene: Scene) -> Tensor:
+        """Labels of the scene's size without refinement, int64."""
+        raise NotImplementedError
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffseg.limits import Positive
 from diffseg.segmenters.base import Clusters, Scene, fill_in, picture_of, to_scored_size
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,7 @@ class SLIC(Refinable):
         _ = _slic()
         return fill_in(self, tuned)
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         image = picture_of(scene)
         return to_scored_size(_slic()(image, self.clusters, self.compactness, start_label=0), scene)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from diffseg.masks import UpsampleSetting, to_pixels
 from diffseg.segmenters.affinity import WalkInput, walk_of
 from diffseg.segmenters.base import Clusters, RandomSeed, Scene, check_cells, fill_in
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,7 @@ class Spectral(Refinable):
         check_cells("clusters", self.clusters, side * side - 1)
         return fill_in(self, tuned)
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         walk = walk_of(scene, self.input)
         attention = walk.cpu().numpy()
         clustering = SpectralClustering(self.clusters, affinity="precomputed", random_state=self.seed)

@@ -23,11 +23,11 @@ from scipy.linalg import eigh
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
-from diffseg.masks import Upsample, to_pixels
+from diffseg.masks import UpsampleSetting, to_pixels
 from diffseg.segmenters import lloyd
 from diffseg.segmenters.affinity import Input, points_of, walk_of
-from diffseg.segmenters.base import Scene
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.base import RandomSeed, Scene
+from diffseg.segmenters.refinement import Refinable, refined
 
 Rule = Literal["elbow", "kappa"]
 """How the number of clusters is chosen, see the module's text."""
@@ -52,11 +52,17 @@ class SpectralAuto(Refinable):
         Rule, Field(description="elbow: CLASP's eigengap and silhouette; kappa: eigenvalues below kappa")
     ] = "elbow"
     kappa: Annotated[float, Field(gt=0, le=1, description="eigenvalues of the Laplacian that count as clusters")] = 0.6
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of the K-means of the eigenvectors")] = 0
-    upsample: Upsample = "soft"
-    input: Input = "features"
+    seed: RandomSeed = 0
+    upsample: UpsampleSetting = "soft"
+    input: Annotated[
+        Input, Field(description="features (their cosines), or attention (its mean with its transpose)")
+    ] = "features"
+
+    def __call__(self, scene: Scene) -> Tensor:
+        return refined(self.refine, self.segment, scene)
 
     def segment(self, scene: Scene) -> Tensor:
+        """Labels without refinement."""
         walk = walk_of(scene, self.input)
         if self.input == "features":
             points = points_of(scene, "features")

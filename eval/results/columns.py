@@ -18,7 +18,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "frame": ("scoring", "frame"),
     "backbone": ("backbone", "name"),
     **{name: ("backbone", name) for name in ("size", "positions", "sides", "layers", "timestep")},
-    **{name: ("aggregation", name) for name in ("scheme", "weights")},
+    **{name: ("aggregation", name) for name in ("scheme", "weights", "bounces")},
     "segmenter": ("segmenter", "name"),
     **{name: ("segmenter", name) for name in ("tau", "anchors", "iterations", "rule", "precision", "grid")},
     **{name: ("segmenter", name) for name in ("clusters", "eps", "min_samples", "noise", "seed", "n_init")},

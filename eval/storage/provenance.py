@@ -8,10 +8,9 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,6 @@ from eval.records import RecordError
 from eval.storage.files import write_text
 from eval.storage.layout import PROVENANCE
 
-OTHER_NAMES = {
-    "PIL": "pillow",
-    "cv2": "opencv-python-headless",
-    "hydra": "hydra-core",
-    "skimage": "scikit-image",
-    "sklearn": "scikit-learn",
-    "yaml": "PyYAML",
-}
-"""Module -> package of another name."""
 RUNS = "runs"
 """Key of the dates and command lines of processes with the same facts."""
 
@@ -123,14 +113,9 @@ def _torch_facts() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of the installed packages whose modules this process has loaded, sorted by name."""
-    loaded = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names
-    versions = {}
-    for module in loaded:  # packages_distributions() would read the file list of every installed package: half a second
-        with suppress(PackageNotFoundError):
-            metadata = distribution(OTHER_NAMES.get(module, module)).metadata
-            versions[metadata["Name"]] = metadata["Version"]
-    return dict(sorted(versions.items(), key=lambda item: item[0].lower()))
+    """Versions of all installed packages, sorted by name: a segmenter may import its package after this was written."""
+    packages = {package.metadata["Name"]: package.version for package in distributions()}
+    return dict(sorted(packages.items(), key=lambda item: str(item[0]).lower()))
 
 
 def _git_commit() -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import OverrideParseException
 
 from diffseg.paths import NoHome, expanded
@@ -115,7 +115,9 @@ def parse(arguments: Sequence[str], swept: bool) -> list[Override]:
             key, _, listed = line.partition("=")
             brackets = f"; a list is typed {key}=[{listed}]" if "." in key and override.is_choice_sweep() else ""
             raise ConfigError(f"{line}: several values are a sweep, which needs -m: {COMMAND} -m {line} ...{brackets}")
-        values = [str(value) for value in override.sweep_iterator()] if override.is_choice_sweep() else []
+        # The names that a glob stands for are not known yet.
+        choices = override.is_choice_sweep() and not isinstance(override.value(), Glob)
+        values = [str(value) for value in override.sweep_iterator()] if choices else []
         if repeated := [value for value in values if values.count(value) > 1]:
             raise ConfigError(f"{line}: the value {repeated[0]} occurs twice; give each value once")
     return overrides

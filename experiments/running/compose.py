@@ -187,7 +187,7 @@ class _Composer:
         for value in filter(_is_value, parsed):
             # The YAML of a part holds only what differs from its class, which refuses unknown keys when it is built.
             part = OmegaConf.select(config, value.key_or_group.partition(".")[0])
-            added = value.type == OverrideType.FORCE_ADD or (isinstance(part, DictConfig) and "_target_" in part)
+            added = value.type != OverrideType.CHANGE or (isinstance(part, DictConfig) and "_target_" in part)
             OmegaConf.update(config, value.key_or_group, value.value(), merge=True, force_add=added)
         return config
 
@@ -208,8 +208,8 @@ def _as_name(override: Override) -> str:
 
 
 def _is_value(override: Override) -> bool:
-    """True if an override sets a key: ``group.key=value`` or ``++group.key=value``."""
-    return "." in override.key_or_group and override.type in (OverrideType.CHANGE, OverrideType.FORCE_ADD)
+    """True if an override sets a key: ``group.key=value``, with or without Hydra's ``+`` and ``++``."""
+    return "." in override.key_or_group and override.type != OverrideType.DEL
 
 
 def _expand(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from datasets.base import Dataset
+from datasets.base import Dataset, DatasetError
 from eval.config import ConfigError, ProtocolSettings, Scoring, build
 from eval.label_maps import LabelMapError
 from eval.progress import Progress
@@ -42,6 +42,7 @@ def tables_of_finished(arguments: Arguments) -> str:
     else:
         older = any(each == "older=true" for each in arguments.overrides)
         text = retabulate(folder, protocol.report if protocol else None, older)
+        text = "\n".join([text, *_changed_datasets(read_run(folder))])
     if arguments.coco:
         from experiments.running.coco import write_coco_files
 
@@ -56,6 +57,22 @@ def _protocol(arguments: Arguments) -> ProtocolSettings | None:
         return None
     with search_path(arguments.config_dir):
         return select_protocol(parse(typed, swept=False), arguments.config_dir)
+
+
+def _changed_datasets(run: Run) -> list[str]:
+    """A line for each data set that is no longer what the rows saw. A data set that is not here is left out."""
+    lines = {}
+    for row in run.rows:
+        try:
+            dataset = cast(Dataset, build(row.dataset, "dataset"))
+            changed = dataset.fingerprint != row.settings["dataset"]["fingerprint"]
+        except (ConfigError, DatasetError, OSError, ValueError):
+            continue
+        if changed:
+            lines[row.dataset_name] = (
+                f"{row.dataset_name}: its pictures or classes have changed; the tables show those that were evaluated"
+            )
+    return list(lines.values())
 
 
 @dataclass(frozen=True)
@@ -114,6 +131,10 @@ def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
             datasets[node] = cast(Dataset, build(row.dataset, "dataset"))
             datasets[node].check()
         dataset = datasets[node]
+        if dataset.fingerprint != row.settings["dataset"]["fingerprint"]:
+            raise ConfigError(
+                f"--rescore: {dataset.name}: its pictures or classes have changed since {row.name} was evaluated"
+            )
         names = protocol.reported(dataset) if protocol else tuple(row.protocols)
         plan = _Plan(row, dataset, names)
         if protocol:

@@ -110,15 +110,6 @@ def test_any_damaged_byte_is_an_error_or_harmless(shared: Path, tmp_path: Path) 
             assert {regions.shape for regions in picture.people} == {picture.image.shape[:2]}
 
 
-def test_split_files_name_pictures_that_are_there(root: Path) -> None:
-    ids = root / "ids.txt"
-    ids.write_text("35028\n2018\n")
-    assert Bsds500(root=str(root), split_file=str(ids)).ids == ("2018", "35028")
-    ids.write_text("35028\n9\n")
-    missing = root / "BSDS500" / "data" / "images" / "test" / "9.jpg"
-    assert failure(Bsds500(root=str(root), split_file=str(ids))).startswith(f"{missing}: the file is missing, though ")
-
-
 def test_the_sample_has_the_known_sizes_and_ids(shared: Path) -> None:
     test, val = (Bsds500(root=str(shared / "data" / "bsds500"), split=split) for split in ("test", "val"))
     assert (len(test.ids), len(val.ids)) == (20, 12)

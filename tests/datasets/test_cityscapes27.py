@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from PIL import Image
 
 from datasets.base import DatasetError
 from datasets.cityscapes27 import Cityscapes27
-from tests.helpers.dataset_failure import failure
 
 IDS = ("frankfurt_000000_000294", "frankfurt_000001_007973", "lindau_000000_000019")
 
@@ -61,60 +59,6 @@ def test_values_7_to_33_are_classes_and_the_others_void(root: Path) -> None:
     label = Cityscapes27(root=str(root)).load(IDS[0]).label.ravel().tolist()
     assert label[:34] == [-1] * 7 + list(range(27))
     assert label[-1] == -1
-
-
-def test_ids_are_sorted_limited_and_chosen_by_a_split_file(root: Path, tmp_path: Path) -> None:
-    assert Cityscapes27(root=str(root)).ids == IDS
-    assert Cityscapes27(root=str(root), limit=1).ids == IDS[:1]
-    split = tmp_path / "split.txt"
-    split.write_text(f"{IDS[2]}\n{IDS[0]}\n")
-    assert Cityscapes27(root=str(root), split_file=str(split)).ids == (IDS[0], IDS[2])
-    split.write_text("munster_000000_000019\n")
-    message = failure(Cityscapes27(root=str(root), split_file=str(split)))
-    assert message.startswith(str(image_of(root, "munster_000000_000019")))
-    with pytest.raises(ValueError, match=r"^limit: "):
-        Cityscapes27(root=str(root), limit=0)
-
-
-def test_the_fingerprint_ignores_place_and_limit_and_the_state_follows_a_file(root: Path, tmp_path: Path) -> None:
-    first = Cityscapes27(root=str(root)).fingerprint
-    assert Cityscapes27(root=str(root), limit=1).fingerprint == first
-    shutil.copytree(root, tmp_path / "copy")
-    assert Cityscapes27(root=str(tmp_path / "copy")).fingerprint == first
-    dataset = Cityscapes27(root=str(root))
-    before = {id: dataset.state(id) for id in IDS}
-    label_of(root, IDS[0]).write_bytes(label_of(root, IDS[0]).read_bytes() + b"\0")
-    assert Cityscapes27(root=str(root)).fingerprint == first
-    assert [id for id in IDS if dataset.state(id) != before[id]] == [IDS[0]]
-
-
-def test_the_error_for_missing_data_says_where_to_get_them(tmp_path: Path, root: Path) -> None:
-    message = failure(Cityscapes27(root=None))
-    assert message.startswith("dataset.root: not set")
-    message = failure(Cityscapes27(root=str(tmp_path / "absent")))
-    for part in (str(tmp_path / "absent"), "cityscapes-dataset.com", "make data-cityscapes DIR=", "dataset.root="):
-        assert part in message
-    shutil.rmtree(root / "gtFine")
-    assert failure(Cityscapes27(root=str(root))).startswith(str(root / "gtFine"))
-
-
-def test_bad_files_are_named(root: Path) -> None:
-    dataset = Cityscapes27(root=str(root))
-    dataset.load(IDS[0])
-    image, label = image_of(root, IDS[0]), label_of(root, IDS[0])
-    good = image.read_bytes()
-    image.write_bytes(good[: len(good) // 2])
-    assert failure(dataset, IDS[0]).startswith(str(image))
-    image.write_bytes(good)
-    for bad in (np.zeros((10, 20), np.uint8), np.zeros((10, 20, 3), np.uint8)):  # all void; coloured
-        Image.fromarray(bad).save(label)
-        assert failure(dataset, IDS[0]).startswith(str(label))
-    Image.fromarray(np.full((20, 10), 7, np.uint8)).save(label)
-    message = failure(dataset, IDS[0])
-    assert str(image) in message
-    assert str(label) in message
-    label.unlink()
-    assert failure(Cityscapes27(root=str(root))).startswith(str(label))
 
 
 @pytest.mark.parametrize(("value", "known"), [(33, True), (255, True), (34, False), (200, False)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +51,6 @@ def test_painted_labels_equal_a_loop(root: Path, capsys: pytest.CaptureFixture[s
     assert "no pixel" in failure(dataset, IDS[0])
 
 
-def test_auto_uses_the_maps_if_they_are_there(root: Path) -> None:
-    write_annotations(root)
-    assert CocoStuff27(root=str(root)).label_source == "stuffthingmaps"
-    shutil.rmtree(root / "stuffthingmaps")
-    dataset = CocoStuff27(root=str(root))
-    assert dataset.label_source == "json"
-    assert dataset.ids == IDS
-    dataset.load(IDS[1])
-
-
 def test_painted_labels_equal_the_maps_of_real_pictures(shared: Path, tmp_path: Path) -> None:
     """The real label maps, cut into stuff and things as COCO's files hold them, come back unchanged."""
     source = shared / "data" / "cocostuff"
@@ -86,35 +75,6 @@ def test_painted_labels_equal_the_maps_of_real_pictures(shared: Path, tmp_path: 
     assert painted.label_source == "json"
     for id in maps.ids:
         np.testing.assert_array_equal(painted.load(id).label, maps.load(id).label)
-
-
-def test_bad_annotations_are_named(root: Path) -> None:
-    path = root / "annotations" / "instances_val2017.json"
-    write_annotations(root)
-    good = json.loads(path.read_text())
-
-    def failure_with(content: str) -> str:
-        path.write_text(content)
-        message = failure(CocoStuff27(root=str(root), labels="json"), IDS[1])
-        assert str(path) in message
-        return message
-
-    def changed(**keys: Any) -> str:
-        return json.dumps({**good, "annotations": [{**good["annotations"][0], **keys}]})
-
-    failure_with(json.dumps(good)[:-20])
-    failure_with(json.dumps({"captions": []}))
-    failure_with("[]")
-    failure_with(json.dumps({**good, "annotations": [{"image_id": int(IDS[1]), "caption": "a cat"}]}))
-    failure_with(json.dumps({**good, "images": good["images"][:1]}))
-    for category in (0, 184, -3):
-        assert f"unknown category id {category}" in failure_with(changed(category_id=category))
-    failure_with(changed(segmentation=packed(np.asfortranarray(np.ones((5, 6), np.uint8)))))
-
-    # The label map has the size that the file gives, so it does not fit the picture.
-    (root / "annotations" / "stuff_val2017.json").write_text(json.dumps({**good, "annotations": []}))
-    small = [{**image, "height": 5} for image in good["images"]]
-    assert str(image_of(root, IDS[1])) in failure_with(json.dumps({"images": small, "annotations": []}))
 
 
 def test_the_state_follows_the_files_of_a_picture(root: Path) -> None:

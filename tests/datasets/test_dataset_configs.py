@@ -34,10 +34,6 @@ def test_keys_of_the_yaml_are_fields_of_its_class_and_are_checked(path: Path) ->
                 adapter.validate_python({**keys, key: value})
 
 
-def test_the_main_data_sets_have_a_yaml() -> None:
-    assert {"cityscapes27", "cocostuff27", "photos"} <= {path.stem for path in FILES}
-
-
 def test_no_data_set_imports_torch() -> None:
     modules = ", ".join(f"datasets.{path.stem}" for path in FILES)
     code = f"import sys, {modules}; assert not {{'torch', 'matplotlib', 'skimage'}} & set(sys.modules)"

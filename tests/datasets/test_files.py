@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
 
 from datasets.base import DatasetError
-from datasets.files import find_files, warn_once, warn_skipped
+from datasets.files import find_files
 
 
 def write(folder: Path, *names: str) -> None:
@@ -42,11 +41,6 @@ def test_ids_of_nested_files_are_their_paths(tmp_path: Path) -> None:
     assert find_files(tmp_path, (".png",), nested=True).paths.keys() == {*paths, "3/e"}
 
 
-def test_an_ending_may_be_longer_than_a_suffix(tmp_path: Path) -> None:
-    write(tmp_path, "x_gtFine_labelIds.png", "x_gtFine_color.png", "y_gtFine_labelIds.PNG")
-    assert list(find_files(tmp_path, ("_gtFine_labelIds.png",)).paths) == ["x", "y"]
-
-
 @pytest.mark.parametrize("other", ["a.JPG", "a.jpeg"])
 def test_two_files_of_one_id_are_refused(tmp_path: Path, other: str) -> None:
     write(tmp_path, "a.jpg", other)
@@ -59,14 +53,3 @@ def test_a_missing_folder_has_no_files(tmp_path: Path) -> None:
     write(tmp_path, "file")
     for folder in (tmp_path / "absent", tmp_path / "file"):
         assert not find_files(folder, (".jpg",)).paths
-
-
-def test_skipped_files_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
-    warn_once.cache_clear()
-    warn_skipped(tmp_path, [])
-    assert not caplog.messages
-    for _ in range(2):
-        warn_skipped(tmp_path, [tmp_path / "IMG_1.HEIC", tmp_path / "b.gif"])
-    (message,) = caplog.messages
-    assert message == f"{tmp_path}: skipped 2 files of another kind (.HEIC, .gif), such as IMG_1.HEIC"

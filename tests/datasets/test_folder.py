@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hydra.utils import get_class
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from PIL import Image
@@ -29,7 +28,6 @@ from tests.helpers.runs import SMALL, evaluate
 
 SHAPE = (24, 32)
 IDS = ("a", "in/b", "in/deep/c d", "z")
-CONF = Path(__file__).resolve().parents[2] / "conf" / "dataset"
 NAMES = ("road", "sky", "other")
 
 Labels = NDArray[np.integer]
@@ -118,31 +116,6 @@ def test_the_state_changes_with_a_label_map_of_the_same_size(root: Path, suffix:
     assert "missing" in dataset_of(root, maps=str(other / "masks")).state("a")
 
 
-def test_label_maps_of_every_kind_are_read(root: Path) -> None:
-    (root / "masks" / "a.png").unlink()
-    values = np.array([0, 300, 70_000, 65_535])[np.random.default_rng(0).integers(0, 4, SHAPE)]
-    table = root / "wide.csv"
-    table.write_text("value,label,name\n0,0,road\n300,1,sky\n70000,-1,\n65535,2,other\n")
-    label_of = np.vectorize({0: 0, 300: 1, 70_000: VOID, 65_535: 2}.__getitem__)
-    short = np.where(values == 70_000, 0, values)
-    saved: dict[str, Labels] = {"a.tif": values.astype(np.int32), "a.PNG": short.astype(np.uint16)}
-    saved |= {"a.npy": values, "A.npy": values.astype(np.uint32)}
-    for name, content in saved.items():
-        path = root / "masks" / name.replace("A", "a")
-        np.save(path, content) if name.endswith(".npy") else Image.fromarray(content).save(path)
-        label = dataset_of(root, classes=str(table)).load("a").label
-        np.testing.assert_array_equal(label, label_of(content))
-        assert label.dtype == np.int16
-        path.unlink()
-    palette = Image.fromarray(short.astype(np.uint8))
-    palette.putpalette(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8).tobytes())
-    palette.save(root / "masks" / "a.png")
-    assert "unknown class id 44" in failure(dataset_of(root), "a")  # 300 in 8 bits: an index, not a colour
-    (root / "masks" / "a.png").unlink()
-    Image.fromarray(values == 300).save(root / "masks" / "a.png")
-    np.testing.assert_array_equal(dataset_of(root).load("a").label, values == 300)
-
-
 def test_files_without_a_partner_are_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     for name in ("new.png", "newer.jpg", "._a.png", "IMG_1.HEIC", "Thumbs.db"):
@@ -211,13 +184,6 @@ def test_a_photograph_is_turned_unless_its_map_has_the_stored_shape(
     assert [remark.kind for remark in loaded.remarks] == ([] if settled else [TURNED])
 
 
-def test_a_lossy_map_is_refused_by_its_format(root: Path) -> None:
-    Image.fromarray(np.zeros(SHAPE, np.uint8)).save(root / "masks" / "a.png", format="JPEG")
-    assert failure(dataset_of(root), "a") == (
-        f"{root / 'masks' / 'a.png'}: JPEG changes the numbers of a label map; export the map as PNG"
-    )
-
-
 def test_a_file_cannot_be_picture_and_map(root: Path) -> None:
     """Roboflow's layout: p0.jpg and p0_mask.png in one folder."""
     label_map(root / "shots" / "a_mask.png")
@@ -255,16 +221,6 @@ def test_values_that_are_not_scored_are_counted(root: Path) -> None:
 
 
 # Classes
-
-
-def test_the_file_of_the_classes_is_read(root: Path) -> None:
-    (root / "classes.csv").write_text("value,label,name\n0,0,road\n1,1,sky\n2,2,other\n")
-    dataset = dataset_of(root, classes=str(root / "classes.csv"))
-    assert tuple(dataset.classes) == NAMES
-    np.testing.assert_array_equal(dataset.load("a").label, dataset_of(root).load("a").label)
-    (root / "classes.csv").write_text("value,label,name\n0,0,a\n0,1,b\n")
-    message = refusal(root, classes=str(root / "classes.csv"))
-    assert message.startswith(f"dataset.classes: {root / 'classes.csv'}: the value 0 occurs twice; ")
 
 
 def test_several_values_may_be_one_class_and_255_may_be_a_class(root: Path) -> None:
@@ -353,14 +309,6 @@ def test_bad_keys_are_named(root: Path) -> None:
     assert refusal(root, background=3) == "dataset.background: must be a label, 0..2, or null, got 3"
     assert refusal(root, name=" ").startswith("dataset.name: ")
     assert refusal(root, limit=0).startswith("dataset.limit: ")
-
-
-def test_the_yaml_builds_the_data_set(root: Path) -> None:
-    given = {"images": str(root / "shots"), "maps": str(root / "masks"), "classes": list(NAMES), "name": "streets"}
-    node = OmegaConf.merge(OmegaConf.load(CONF / "folder.yaml"), given)
-    assert get_class(node._target_) is FolderDataset
-    dataset = build(node, "dataset")
-    assert (dataset.name, tuple(dataset.ids)) == ("streets", IDS)
 
 
 def test_data_sets_with_different_class_files_are_not_equal(root: Path) -> None:

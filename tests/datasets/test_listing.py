@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from datasets.class_table import ClassTable
-from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
+from datasets.cocostuff27 import CocoStuff27
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_annotations, write_folder, write_pair
 from tests.helpers.dataset_failure import failure
 
@@ -34,19 +34,6 @@ def test_construction_reads_no_file() -> None:
     dataset = CocoStuff27(root="/no/such/folder", split_file="/no/such/file")
     assert len(dataset.classes) == 27
     assert dataset == CocoStuff27(root="/no/such/folder", split_file="/no/such/file")
-
-
-def test_a_split_file_replaces_the_list_and_its_pictures_must_exist(root: Path, tmp_path: Path) -> None:
-    (root / OFFICIAL_LIST).write_text(IDS[0])
-    split = tmp_path / "mine.txt"
-    split.write_text(f"{IDS[2]}\n{IDS[1]}\n")
-    dataset = CocoStuff27(root=str(root), split_file=str(split))
-    assert dataset.ids == IDS[1:]
-    split.write_text(f"{IDS[1]}\n000000009999\n")
-    message = failure(CocoStuff27(root=str(root), split_file=str(split)))
-    assert message.startswith(str(image_of(root, "000000009999")))
-    assert str(split) in message
-    assert "/no/such" in failure(CocoStuff27(root=str(root), split_file="/no/such"))
 
 
 def test_a_file_without_its_partner_is_named(root: Path, tmp_path: Path) -> None:

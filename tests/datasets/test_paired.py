@@ -55,14 +55,6 @@ def test_the_tilde_in_the_root_is_expanded(kind: Kind, root: Path, monkeypatch: 
     assert kind(root=f"~/{root.name}").ids == IDS
 
 
-def test_palettes_are_read_as_indices(kind: Kind, root: Path) -> None:
-    grey = kind(root=str(root)).load(IDS[0]).label
-    path = label_of(root, kind, IDS[0])
-    write_label(path, np.asarray(Image.open(path)), palette=True)
-    assert Image.open(path).mode == "P"
-    np.testing.assert_array_equal(kind(root=str(root)).load(IDS[0]).label, grey)
-
-
 def test_the_published_list_chooses_the_pictures(kind: Kind, root: Path, tmp_path: Path) -> None:
     write_pair(root, kind, OTHER)
     listed = IDS if kind.split_list else (*IDS, OTHER)
@@ -144,27 +136,3 @@ def test_bad_files_are_named(kind: Kind, root: Path) -> None:
     assert failure(dataset, IDS[0]).startswith(str(label))
     label.unlink()
     assert failure(kind(root=str(root))).startswith(f"{label}: the file is missing, though its picture is there")
-
-
-def test_files_of_a_mac_are_no_pictures(kind: Kind, root: Path) -> None:
-    """On disks of other systems, macOS writes a second file, ``._NAME``, for each file."""
-    for path in [*(root / kind.images).iterdir(), *(root / kind.maps).iterdir()]:
-        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
-    dataset = kind(root=str(root))
-    assert dataset.ids == IDS
-    for id in IDS:
-        dataset.load(id)
-
-
-@pytest.mark.parametrize("suffixes", [(".JPG", ".PNG"), (".jpeg", ".png"), (".JPEG", ".Png")])
-def test_suffixes_in_capitals_are_found(kind: Kind, root: Path, suffixes: tuple[str, str]) -> None:
-    before = kind(root=str(root))
-    expected = before.fingerprint, before.load(IDS[0]).label
-    image, label = image_of(root, kind, IDS[0]), label_of(root, kind, IDS[0])
-    for path, suffix in zip((image, label), suffixes, strict=True):
-        path.rename(path.with_suffix(suffix))
-    dataset = kind(root=str(root))
-    assert dataset.ids == IDS
-    assert dataset.fingerprint == expected[0]
-    np.testing.assert_array_equal(dataset.load(IDS[0]).label, expected[1])
-    assert dataset.image_path(IDS[0]) == image.with_suffix(suffixes[0])

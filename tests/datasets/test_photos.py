@@ -48,10 +48,6 @@ def truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_ids_are_file_stems() -> None:
-    assert list(PHOTO_FILES) == sorted(Path(file).stem for _, file in PHOTO_FILES.values())
-
-
 def test_later_polygons_cover_earlier_ones(truth: Path) -> None:
     dataset = Photos()
     dataset.check()

@@ -31,27 +31,6 @@ def assert_one_line_about(error: pytest.ExceptionInfo[DatasetError], path: Path)
     assert "; " in message, "the message must say what to do"
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
-def test_a_file_cut_short_is_one_line(tmp_path: Path, name: str, share: float) -> None:
-    path = tmp_path / name
-    path.write_bytes(FILES[name][: int(share * len(FILES[name]))])
-    with pytest.raises(DatasetError) as error:
-        read_image(path) if name.endswith("jpg") else read_label(path)
-    assert_one_line_about(error, path)
-
-
-def test_damage_between_the_chunks_of_a_png_is_one_line(tmp_path: Path) -> None:
-    """Pillow raises SyntaxError for this damage."""
-    content = encoded(np.random.default_rng(0).integers(0, 256, (400, 400), dtype=np.uint8), "PNG")
-    second = content.index(b"IDAT", content.index(b"IDAT") + 1)
-    path = tmp_path / "label.png"
-    path.write_bytes(content[:second] + b"\0\0\0\0" + content[second + 4 :])
-    with pytest.raises(DatasetError) as error:
-        read_label(path)
-    assert_one_line_about(error, path)
-
-
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     for read in (read_image, read_label, read_ids):
         with pytest.raises(DatasetError) as error:

@@ -88,14 +88,6 @@ def test_rows_sum_to_one(weights: list[float], seed: int) -> None:
         assert bool((total >= 0).all())
 
 
-def test_proportional_weights_are_the_sides() -> None:
-    maps = random_maps()
-    for scheme in ("official", "paper", "paper_normalised"):
-        by_name = aggregate(maps, "proportional", scheme, LAYERS)  # type: ignore[arg-type]
-        by_hand = aggregate(maps, {8: 16, 4: 8, 2: 4}, scheme, LAYERS)  # type: ignore[arg-type]
-        torch.testing.assert_close(by_name, by_hand)
-
-
 def test_finest_alone_changes_nothing_and_leaves_the_input_alone() -> None:
     maps = random_maps()
     before = maps[8].clone()

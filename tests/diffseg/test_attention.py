@@ -41,10 +41,6 @@ def test_attention_maps_are_validated() -> None:
         AttentionMaps(good, {8: 1})
 
 
-def test_a_side_has_one_layer_unless_given() -> None:
-    assert dict(AttentionMaps(random_maps()).layers) == {8: 1, 4: 1, 2: 1}
-
-
 def test_rows_may_sum_to_one_within_the_rounding_of_half_precision() -> None:
     for dtype in (torch.float16, torch.bfloat16):
         AttentionMaps({8: random_maps()[8].to(dtype)})
@@ -60,12 +56,6 @@ def test_features_are_finite_and_of_a_square_grid_of_any_side() -> None:
     for bad in (torch.ones(8, 5), torch.ones(9), torch.ones(3, 3, 5), nan, torch.full((9, 5), torch.inf)):
         with pytest.raises(AttentionError, match="features: must be finite and of shape"):
             AttentionMaps(maps, features=bad)
-
-
-def test_maps_cannot_be_replaced() -> None:
-    maps = AttentionMaps(random_maps())
-    with pytest.raises(TypeError):
-        maps.maps[8] = torch.eye(64)  # type: ignore[index]
 
 
 def full() -> AttentionMaps:

@@ -162,19 +162,6 @@ def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -
         segment(blocks(), **{"tau": 0.5, "anchors": 4, **arguments})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bad", [torch.rand(64, 63), torch.rand(63, 63), torch.rand(64), torch.eye(64).long()])
-def test_bad_tensors_are_refused(bad: Tensor) -> None:
-    with pytest.raises(ValueError, match="aggregated: must be a floating point tensor"):
-        segment(bad, 0.5)
-
-
-def test_nan_is_an_error_and_not_underflow() -> None:
-    maps = blocks()
-    maps[3, 3] = torch.nan
-    with pytest.raises(ValueError, match="aggregated: holds NaN"):
-        segment(maps, 0.5, 4)
-
-
 def test_many_near_ties_need_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The maps differ only by rounding, so every pair is decided again, a few pairs at a time."""
     monkeypatch.setattr("diffseg.divergence.PAIRS_AT_ONCE", 7)

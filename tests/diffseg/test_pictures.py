@@ -95,23 +95,6 @@ def test_overlay_mixes_photograph_and_colours() -> None:
         assert mixed[rim].mean() < 0.8 * expected[rim].mean()
 
 
-def test_overlay_leaves_void_and_its_arguments_alone() -> None:
-    labels = np.full((20, 20), -1)
-    labels[:, 10:] = 3
-    photo = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
-    before = photo.copy()
-    np.testing.assert_array_equal(overlay(photo, labels)[:, :8], photo[:, :8])
-    assert (overlay(photo, labels)[:, 12:] != photo[:, 12:]).any()
-    np.testing.assert_array_equal(photo, before)
-
-
-def test_lines_grow_with_the_photograph() -> None:
-    labels = np.zeros((8, 3000), int)
-    labels[:, 1500:] = 1
-    white = (overlay(np.zeros((8, 3000, 3), np.uint8), labels) == 255).all(axis=2)
-    assert white.sum(axis=1).tolist() == [2 + 2 * 3] * 8
-
-
 def test_overlay_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match=r"labels: must have the size of the image, \(5, 7\), got \(3, 4\)"):
         overlay(RGB, LABELS)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from eval.storage.records import Record, RecordFile
 
 from datasets.base import DatasetError
 from datasets.photos import Photos
@@ -18,24 +17,31 @@ from diffseg.attention import AttentionError
 from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.segmenters import lloyd
 from diffseg.segmenters.diffseg import DiffSeg
-from eval.decoding import decode
-from eval.row_progress import Job
-from eval.rows import prepare
-from eval.run import run as run_jobs
+from eval.config import Scoring
+from eval.decoding import Needs, decode
+from eval.records import Record
+from eval.row_progress import RowProgress
+from eval.rows import RowConfig
+from eval.run import evaluate as evaluate_rows
+from eval.runs import Run, read_run
 from eval.shards import Shard
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers.rows import rows_of
-from tests.helpers.runs import SMALL, Run, evaluate, without_timings
+from tests.helpers.runs import SMALL, evaluate, without_timings
+from tests.helpers.runs import Run as Done
 
 pytestmark = pytest.mark.usefixtures("dinov2")
-ATTEND = ViTAttention.attend_encoded
+ATTEND = ViTAttention.run_pass
 SINGLE = Shard()
+NEEDS = Needs("square", 112, {Scoring("square", 112): {"classes"}})
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
-    def call(size: int | str, *overrides: str) -> Run:
-        return evaluate(tmp_path / str(size), f"batch_size={size}", "panels=2", *SMALL, *overrides, capture=capsys)
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    def call(size: int | str, *overrides: str) -> Done:
+        return evaluate(
+            tmp_path / str(size) / "run", f"batch_size={size}", "panels=2", *SMALL, *overrides, capture=capsys
+        )
 
     return call
 
@@ -45,21 +51,21 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that the backbone has been given."""
     seen: list[int] = []
 
-    def attend(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
+    def attend(self: Any, encoded: torch.Tensor, specs: Any) -> Any:
         seen.append(len(encoded))
-        return ATTEND(self, encoded, spec)
+        return ATTEND(self, encoded, specs)
 
-    monkeypatch.setattr(ViTAttention, "attend_encoded", attend)
+    monkeypatch.setattr(ViTAttention, "run_pass", attend)
     return seen
 
 
-def files(run: Run) -> dict[str, Any]:
+def files(run: Done) -> dict[str, Any]:
     contents = without_timings(run.folder)
     del contents["config.yaml"]  # holds the batch size
     return contents
 
 
-def test_files_are_those_of_batches_of_one(run: Callable[..., Run], batches: list[int]) -> None:
+def test_files_are_those_of_batches_of_one(run: Callable[..., Done], batches: list[int]) -> None:
     together, alone = run(3), run(1)
     assert batches == [3, 3, 3] + [1] * 8  # a copy of the last picture fills the last batch
     assert (together.status, alone.status) == (0, 0)
@@ -70,63 +76,56 @@ def test_files_are_those_of_batches_of_one(run: Callable[..., Run], batches: lis
 def kernels_by_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the attention depend on the size of the batch, as on a GPU, but strongly."""
 
-    def attend(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
-        return ATTEND(self, encoded * (1 - len(encoded) / 10), spec)
+    def attend(self: Any, encoded: torch.Tensor, specs: Any) -> Any:
+        return ATTEND(self, encoded * (1 - len(encoded) / 10), specs)
 
-    monkeypatch.setattr(ViTAttention, "attend_encoded", attend)
-
-
-def records_of(folder: Path, *jobs: Job, shard: Shard = SINGLE) -> dict[tuple[str, str], dict[str, Any]]:
-    """Evaluates the jobs in batches of four. Returns the records without times, also if a job stops the run."""
-    with RecordFile(folder / "records.jsonl", shard.index) as records, suppress(KeyboardInterrupt):
-        run_jobs(jobs, records, folder, "cpu", shard, batch_size=4)
-    with RecordFile(folder / "records.jsonl") as records:
-        images = [each for row in jobs[0].rows for each in records.records(row.key, row.config.dataset.ids)]
-    return {(each["key"], each["image"]): {**each, "seconds": None} for each in images}
+    monkeypatch.setattr(ViTAttention, "run_pass", attend)
 
 
-@pytest.mark.usefixtures("kernels_by_shape")
-def test_counts_do_not_depend_on_the_other_pictures_of_a_batch(tmp_path: Path) -> None:
-    """A stop, shards and recorded rows do not matter either: the network always sees batches of one shape."""
-    limit = ("dataset.limit=6", *SMALL)
-    rows = [prepare(rows_of("segmenter.tau=0.4", *limit)[0]), prepare(rows_of("backbone.debias=true", *limit)[0])]
-    whole = records_of(tmp_path / "whole", Job(rows))
-    assert len(whole) == 12
-
+def records_of(
+    folder: Path, *rows: RowConfig, shard: Shard = SINGLE, stop_after: int | None = None
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Evaluates rows in batches of four. Returns the records of the folder without times."""
     seen: list[Record] = []
 
     def stop(record: Record) -> None:
         seen.append(record)
-        if len(seen) == 5:
+        if len(seen) == stop_after:
             raise KeyboardInterrupt
 
-    stopped = records_of(tmp_path / "stopped", Job(rows[:1], on_record=stop))
-    assert len(stopped) == 5
-    assert records_of(tmp_path / "stopped", Job(rows)) == whole
-
-    records_of(tmp_path / "shards", Job(rows), shard=Shard(0, 2))
-    assert records_of(tmp_path / "shards", Job(rows), shard=Shard(1, 2)) == whole
+    for row in rows:
+        row.prepare()
+    with suppress(KeyboardInterrupt), Run.open(folder, rows, [], shard.number) as run:
+        evaluate_rows([RowProgress(row, run, on_record=stop) for row in rows], "cpu", shard, batch_size=4)
+    timed = {"seconds": None, "time": None}
+    records = [record for row in read_run(folder).rows for record in row.records]
+    return {(each.row, each.picture): {**each.to_json(), **timed} for each in records}
 
 
 @pytest.mark.usefixtures("kernels_by_shape")
-def test_counts_do_not_depend_on_a_picture_that_fails_in_the_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    row = prepare(rows_of("dataset.limit=6", *SMALL)[0])
-    whole = records_of(tmp_path / "whole", Job([row]))
-    bad = decode(Photos(), Photos().ids[2], 112, [112]).image
-    attend = ViTAttention.attend_encoded
+def test_counts_do_not_depend_on_the_other_pictures_of_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor on a stop, shards, recorded rows or a failure: the network always sees batches of one shape."""
+    limit = ("dataset.limit=6", *SMALL)
+    rows = [rows_of("segmenter.tau=0.4", *limit)[0], rows_of("backbone.debias=true", *limit)[0]]
+    whole = records_of(tmp_path / "whole", *rows)
+    assert len(whole) == 12
+    assert len(records_of(tmp_path / "stopped", rows[0], stop_after=5)) == 5
+    assert records_of(tmp_path / "stopped", *rows) == whole
+    records_of(tmp_path / "shards", *rows, shard=Shard(0, 2, alone=True))
+    assert records_of(tmp_path / "shards", *rows, shard=Shard(1, 2, alone=True)) == whole
 
-    def fails(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
+    bad, attend = decode(Photos(), Photos().ids[2], NEEDS).image, ViTAttention.run_pass
+
+    def fails(self: Any, encoded: torch.Tensor, specs: Any) -> Any:
         if any(torch.equal(each, bad) for each in encoded):
             raise AttentionError("maps: NaN")
-        return attend(self, encoded, spec)
+        return attend(self, encoded, specs)
 
-    monkeypatch.setattr(ViTAttention, "attend_encoded", fails)
-    with_failure = records_of(tmp_path / "failure", Job([row]))
-    failed = row.key, Photos().ids[2]
-    assert with_failure.pop(failed)["status"] == "failed"
-    assert with_failure == {key: record for key, record in whole.items() if key != failed}
+    monkeypatch.setattr(ViTAttention, "run_pass", fails)
+    with_failure = records_of(tmp_path / "failure", *rows)
+    failed = [key for key, record in with_failure.items() if record["status"] == "failed"]
+    assert failed == [(row.key, Photos().ids[2]) for row in rows]
+    assert {**whole, **dict.fromkeys(failed)} == {**with_failure, **dict.fromkeys(failed)}
 
 
 def no_memory() -> None:
@@ -144,17 +143,17 @@ def no_memory_for_a_library() -> None:
 
 @pytest.mark.parametrize("allocate", [no_memory, no_memory_of_the_cpu, no_memory_for_a_library])
 def test_a_batch_that_does_not_fit_the_memory_is_halved(
-    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, allocate: Callable[[], None]
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, allocate: Callable[[], None]
 ) -> None:
     seen = []
 
-    def attend(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
+    def attend(self: Any, encoded: torch.Tensor, specs: Any) -> Any:
         seen.append(len(encoded))
         if len(encoded) > 1:
             allocate()
-        return ATTEND(self, encoded, spec)
+        return ATTEND(self, encoded, specs)
 
-    monkeypatch.setattr(ViTAttention, "attend_encoded", attend)
+    monkeypatch.setattr(ViTAttention, "run_pass", attend)
     done = run(4)
     assert done.status == 0
     assert seen == [4, 2, 1, 1, 2, 1, 1, 2, 1, 1, 1, 1]  # then batches of two are tried, then of one
@@ -163,7 +162,7 @@ def test_a_batch_that_does_not_fit_the_memory_is_halved(
 
 @pytest.mark.parametrize(("kind", "method"), [(Aggregation, "__call__"), (DiffSeg, "__call__")])
 def test_a_lack_of_memory_after_the_attention_halves_the_batch(
-    run: Callable[..., Run], batches: list[int], monkeypatch: pytest.MonkeyPatch, kind: type, method: str
+    run: Callable[..., Done], batches: list[int], monkeypatch: pytest.MonkeyPatch, kind: type, method: str
 ) -> None:
     """The attention of the other pictures of the batch fills the memory."""
     work = getattr(kind, method)
@@ -180,13 +179,13 @@ def test_a_lack_of_memory_after_the_attention_halves_the_batch(
     assert [each["status"] for each in done.images()] == ["ok"] * 8
 
 
-def test_a_picture_that_fails_in_a_batch_fails_alone(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    reference = decode(Photos(), Photos().ids[2], 112, [112]).image
+def test_a_picture_that_fails_in_a_batch_fails_alone(run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = decode(Photos(), Photos().ids[2], NEEDS).image
 
-    def attend(self: Any, encoded: torch.Tensor, spec: Any) -> Any:
+    def attend(self: Any, encoded: torch.Tensor, specs: Any) -> Any:
         if any(torch.equal(each, reference) for each in encoded):
             raise AttentionError("maps: rows of side 8 are negative, NaN or do not sum to 1")
-        return ATTEND(self, encoded, spec)
+        return ATTEND(self, encoded, specs)
 
     load = Photos.load
 
@@ -195,11 +194,11 @@ def test_a_picture_that_fails_in_a_batch_fails_alone(run: Callable[..., Run], mo
             raise DatasetError(f"{id}: cut short")
         return load(self, id)
 
-    monkeypatch.setattr(ViTAttention, "attend_encoded", attend)
+    monkeypatch.setattr(ViTAttention, "run_pass", attend)
     monkeypatch.setattr(Photos, "load", unreadable)
     done = run(4)
     assert done.status == 1
-    failed = {each["image"]: each["reason"] for each in done.images() if each["status"] == "failed"}
+    failed = {each["picture"]: each["reason"] for each in done.images() if each["status"] == "failed"}
     assert failed == {
         Photos().ids[2]: "maps: rows of side 8 are negative, NaN or do not sum to 1",
         Photos().ids[5]: f"{Photos().ids[5]}: cut short",
@@ -208,7 +207,7 @@ def test_a_picture_that_fails_in_a_batch_fails_alone(run: Callable[..., Run], mo
 
 
 @pytest.mark.parametrize("size", [0, -1, "many"])
-def test_a_wrong_batch_size_is_one_line(run: Callable[..., Run], size: int | str) -> None:
+def test_a_wrong_batch_size_is_one_line(run: Callable[..., Done], size: int | str) -> None:
     done = run(size)
     assert done.status == 2
     assert len(done.err.strip().splitlines()) == 1

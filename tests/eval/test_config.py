@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,29 +10,58 @@ from omegaconf import OmegaConf
 
 from datasets.base import DatasetError
 from diffseg.aggregation import Aggregation
-from eval.config import ConfigError, ProtocolSettings, build
-from tests.helpers.folder_rows import SIDE, dataset_of, row_config, write_picture
+from eval.config import ConfigError, ProtocolSettings, Scoring, build
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"report": ()}, "report: must list one or more of official, present, dataset, once each, got []"),
-        ({"report": ("present", "present")}, "report: must list one or more of"),
-        ({"report": ("both",)}, "report: must be one of official, present, dataset, or the dotted path"),
-        ({"size": 0}, "size: must be at least 1 pixel, or null, got 0"),
+        ({"report": ()}, "protocol.report: must list one or more of official, "),
+        ({"report": ("present", "present")}, "protocol.report: must list one or more of"),
+        ({"report": ("both",)}, "protocol.report: must be one of official, "),
+        ({"report": ("instances", "regions")}, "protocol.report: instances has a frame of its own"),
+        ({"frame": "whole", "size": 9}, "protocol.size: protocol.frame=whole scores every picture"),
+        ({"frame": "round"}, "protocol.frame: input should be 'square' or 'whole'"),
+        ({"size": 0}, "protocol.size: must be "),
     ],
 )
 def test_wrong_settings_of_the_scores_are_named(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011
-        ProtocolSettings(**settings)
+    with pytest.raises(ConfigError) as error:
+        build({"_target_": "eval.config.ProtocolSettings", **settings}, "protocol")
     assert str(error.value).startswith(message)
 
 
-def test_labels_are_scored_at_the_size_of_the_backbone_unless_another_is_given(tmp_path: Path) -> None:
-    write_picture(tmp_path, "a")
-    assert row_config(dataset_of(tmp_path)).size == SIDE
-    assert row_config(dataset_of(tmp_path), size=3).size == 3
+class People:
+    name, truths = "bsds", ("people",)
+
+
+class Objects:
+    name, truths = "voc", ("classes", "instances")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "settings", "protocols", "scoring"),
+    [
+        (Objects, {}, ("official", "present"), Scoring("square", 448)),
+        (Objects, {"size": 3}, ("official", "present"), Scoring("square", 3)),
+        (Objects, {"frame": "whole", "components": True}, ("official", "present"), Scoring("whole", None, True)),
+        (Objects, {"report": ("instances",), "convention": "spot"}, ("instances",), Scoring("spot", 320)),
+        (People, {}, ("regions", "boundaries"), Scoring("whole", None)),
+        (People, {"frame": "square"}, ("regions", "boundaries"), Scoring("square", 448)),
+    ],
+)
+def test_protocols_and_pixels_follow_from_the_truth_of_the_data_set(
+    dataset: Any, settings: dict[str, Any], protocols: tuple[str, ...], scoring: Scoring
+) -> None:
+    given = ProtocolSettings(**settings)
+    assert (tuple(given.reported(dataset)), given.scoring(dataset, 448)) == (protocols, scoring)
+    assert scoring.enters == ("whole" if scoring.frame == "whole" else "square")
+
+
+@pytest.mark.parametrize(("dataset", "name"), [(People, "present"), (Objects, "boundaries"), (People, "instances")])
+def test_a_protocol_without_its_truth_is_named(dataset: Any, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^protocol\.report: {name} needs .*, and dataset={dataset.name} has none"):
+        ProtocolSettings(report=(name,)).reported(dataset)
 
 
 @dataclass

@@ -15,7 +15,9 @@ from scipy.sparse.linalg import eigsh
 from diffseg.aggregation import Aggregation
 from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.merging import NoProposals
+from diffseg.segmenters.base import UnusablePicture
 from diffseg.segmenters.diffseg import DiffSeg
+from diffseg.segmenters.kmeans_rgbxy import KMeansRGBXY
 from tests.helpers.runs import SMALL, Run, evaluate
 
 REASON = "CUDA out of memory. Tried to allocate 9.00 GiB"
@@ -30,7 +32,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run
 
 
 @pytest.mark.parametrize(
-    ("kind", "method"), [(ViTAttention, "attend_encoded"), (Aggregation, "__call__"), (DiffSeg, "__call__")]
+    ("kind", "method"), [(ViTAttention, "run_pass"), (Aggregation, "__call__"), (DiffSeg, "__call__")]
 )
 @pytest.mark.usefixtures("dinov2")
 def test_a_picture_that_lacks_memory_fails_and_the_next_run_tries_it_again(
@@ -60,10 +62,10 @@ def test_a_picture_that_lacks_memory_fails_and_the_next_run_tries_it_again(
     assert "2, 1 failed" in done.out
     assert "1 evaluation failed; " in done.err
     monkeypatch.undo()
-    again = run()  # tries the failed picture again and puts its record in order
+    again = run()  # tries the failed picture again
     assert again.status == 0
-    ids = [each["image"] for each in again.images()]
-    assert ids == [ids[0], ids[1], ids[1], ids[3]]
+    ids = [each["picture"] for each in again.images()]
+    assert ids == [ids[0], ids[1], ids[2], ids[1]]
     assert [each["status"] for each in again.images()] == ["ok", "failed", "ok", "ok"]
     assert set(again.table()["images"]) == {3}
 
@@ -84,17 +86,6 @@ def test_a_picture_that_fits_the_memory_at_the_second_try_counts(
     done = run()
     assert done.status == 0, done.err
     assert [each["status"] for each in done.images()] == ["ok"] * 3
-
-
-@pytest.mark.usefixtures("dinov2")
-def test_a_failure_that_repeats_is_one_record(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: Any) -> None:
-        raise torch.OutOfMemoryError(REASON)
-
-    monkeypatch.setattr(ViTAttention, "attend_encoded", fails)
-    assert run("allow_failures=true").status == 0
-    assert run().status == 1
-    assert [each["status"] for each in run().images()] == ["failed"] * 3
 
 
 @pytest.mark.usefixtures("dinov2")
@@ -151,23 +142,24 @@ def test_a_picture_whose_equations_have_no_solution_fails_alone(
     assert [each["status"] for each in done.images()] == ["ok", "failed", "ok"]
 
 
-@pytest.mark.usefixtures("dinov2")
-def test_a_sweep_goes_on_after_a_job_with_failures(
+def test_a_row_whose_picture_fails_leaves_the_other_rows_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = ViTAttention.attend_encoded
+    """Also if they share its work, and if the user allows failures."""
+    together = KMeansRGBXY.__call__
 
-    tries = []
+    def fails(self: KMeansRGBXY, scene: Any) -> Any:
+        if self.clusters == 3:
+            raise UnusablePicture("three are too many")
+        return together(self, scene)
 
-    def fails_twice(*arguments: Any) -> Any:
-        tries.append(arguments)
-        if len(tries) <= 2:  # both tries of the first job's picture
-            raise torch.OutOfMemoryError(REASON)
-        return work(*arguments)
-
-    monkeypatch.setattr(ViTAttention, "attend_encoded", fails_twice)
-    overrides = ("dataset.limit=1", "segmenter.tau=0.2,0.5", "panels=0", *SMALL, "hydra/launcher=basic")
-    done = evaluate(tmp_path, *overrides, capture=capsys, multirun=True)
+    monkeypatch.setattr(KMeansRGBXY, "__call__", fails)
+    segmenter = ("segmenter=kmeans_rgbxy", "segmenter.clusters=2,3")
+    command = ("backbone=none", "backbone.size=32", *segmenter, "dataset.limit=1")
+    done = evaluate(tmp_path / "run", *command, capture=capsys, multirun=True)
     assert done.status == 1
-    tables = [Run(0, "", "", tmp_path / job).table() for job in ("0", "1")]
-    assert [set(table["images"]) for table in tables] == [{0}, {1}]
+    assert done.table()[["clusters", "failed"]].drop_duplicates().to_numpy().tolist() == [[2, 0], [3, 1]]
+    assert done.table("per_image")["reason"].dropna().unique().tolist() == ["three are too many"]
+    allowed = evaluate(tmp_path / "run", *command, "allow_failures=true", capture=capsys, multirun=True)
+    assert allowed.status == 0
+    assert "1 evaluation failed" in allowed.err

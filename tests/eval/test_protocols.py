@@ -7,16 +7,26 @@ import re
 import pytest
 
 from eval.matching import match_present
-from eval.protocols import ALL_PROTOCOLS, check_protocol, imported_protocol, within_image
+from eval.protocols import ALL_PROTOCOLS, check_protocol, imported_protocol, needs_classes, truths_of, within_image
 
 
-def test_only_one_protocol_matches_all_images_at_once() -> None:
-    assert {name: within_image(name) for name in (*ALL_PROTOCOLS, "my_module.mine")} == {
-        "official": True,
-        "present": True,
-        "dataset": False,
-        "my_module.mine": True,
-    }
+def of_set(tables: object, background: object) -> None:
+    """A protocol outside this project that matches once for all images."""
+
+
+of_set.needs_set = True  # type: ignore[attr-defined]
+
+
+def test_a_protocol_outside_this_project_says_whether_it_matches_each_image() -> None:
+    assert [name for name in ALL_PROTOCOLS if within_image(name)] == ["official", "present"]
+    assert within_image("eval.matching.match_present")
+    assert not within_image(f"{__name__}.of_set")
+
+
+def test_the_truth_of_a_protocol() -> None:
+    assert [name for name in ALL_PROTOCOLS if not needs_classes(name)] == ["regions", "boundaries", "instances"]
+    assert truths_of(["present", "dataset", "regions"]) == {"classes", "people"}
+    assert truths_of(["boundaries", "instances"]) == {"boundaries", "instances"}
 
 
 def test_a_dotted_path_is_imported() -> None:
@@ -36,6 +46,6 @@ def test_a_dotted_path_is_imported() -> None:
     ],
 )
 def test_an_unknown_protocol_is_named(name: str, reason: str) -> None:
-    known = f"must be one of official, present, dataset, or the dotted path of a function, got {name!r}{reason}"
-    with pytest.raises(ValueError, match=f"^{re.escape(known)}$"):
+    known = f"must be one of {', '.join(ALL_PROTOCOLS)}, or the dotted path of a function, got {name!r}{reason}"
+    with pytest.raises(ValueError, match=f"^{re.escape(known)}"):
         check_protocol(name)

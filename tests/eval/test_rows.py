@@ -10,8 +10,9 @@ import pytest
 
 from datasets.folder import FolderDataset
 from diffseg.backbones.none import NoBackbone
+from eval.code import part_code
 from eval.config import ConfigError
-from eval.rows import prepare
+from eval.rows import RowConfig
 from eval.settings import row_key
 from tests.helpers.folder_rows import KMEANS, SIDE, dataset_of, row_config, write_picture
 
@@ -29,6 +30,12 @@ class Weights(NoBackbone):
     path: str = "elsewhere"
 
 
+def prepared(*arguments: Any, **keys: Any) -> RowConfig:
+    row = row_config(*arguments, **keys)
+    row.prepare()
+    return row
+
+
 @pytest.fixture
 def dataset(tmp_path: Path) -> FolderDataset:
     for id, classes in (("a", 1), ("b", 3), ("c", 3)):
@@ -37,41 +44,61 @@ def dataset(tmp_path: Path) -> FolderDataset:
 
 
 def test_open_parameters_come_from_the_data_set_and_the_backbone(dataset: FolderDataset) -> None:
-    assert prepare(row_config(dataset, {**KMEANS, "clusters": None})).segmenter.clusters == 2  # the mean of 1, 3 and 3
-    assert prepare(row_config(dataset)).segmenter.clusters == 2
-    assert prepare(row_config(dataset, {**KMEANS, "clusters": 5})).segmenter.clusters == 5
-    row = prepare(row_config(dataset, {**DIFFSEG, "anchors": 2}, Weights(size=SIDE)))
-    assert row.settings["segmenter"]["tau"] == 0.5  # tuned for this data set
+    assert prepared(dataset, {**KMEANS, "clusters": None}).segmenter.clusters == 2  # the mean of 1, 3 and 3
+    assert prepared(dataset).segmenter.clusters == 2
+    assert prepared(dataset, {**KMEANS, "clusters": 5}).segmenter.clusters == 5
+    row = prepared(dataset, {**DIFFSEG, "anchors": 2}, Weights(size=SIDE))
+    assert row.recorded["segmenter"]["tau"] == 0.5  # tuned for this data set
 
 
 def test_the_key_covers_what_changes_the_results(dataset: FolderDataset) -> None:
     def key(given: Any = dataset, backbone: Any = Weights(size=SIDE), **keys: Any) -> str:
-        return prepare(row_config(given, KMEANS, backbone, **keys)).key
+        return prepared(given, KMEANS, backbone, **keys).key
 
-    assert key() == row_key(prepare(row_config(dataset, KMEANS, Weights(size=SIDE))).recorded)
+    assert key() == row_key(prepared(dataset, KMEANS, Weights(size=SIDE)).recorded)
     assert key() == key(backbone=Weights(size=SIDE, path="here")) == key(report=("present",))
     assert key() == key(given=replace(dataset, limit=1))
     others = [
         key(size=2),
+        key(frame="whole"),
+        key(components=True),
         key(weights="finest"),
         key(backbone=Weights(size=2 * SIDE)),
         key(given=replace(dataset, name="x")),
     ]
-    assert len({key(), *others}) == 5
+    assert len({key(), *others}) == 7
 
 
 def test_tables_show_the_names_that_the_key_leaves_out(dataset: FolderDataset) -> None:
-    row = prepare(replace(row_config(dataset, KMEANS, Weights(size=SIDE)), note="a note"), {"acc": 72.5, "miou": None})
-    shown, hidden = row.settings, row.recorded
+    row = prepared(dataset, KMEANS, Weights(size=SIDE))
+    shown, hidden = row.line.settings, row.recorded
     assert (shown["experiment"], shown["backbone"]["name"], shown["segmenter"]["name"]) == (
         *("an experiment", "a_backbone", "a_segmenter"),
     )
     assert shown["backbone"]["weights_name"] == "elsewhere"
     assert "experiment" not in hidden
     assert not {"name", "weights_name", "path", "tuned"} & hidden["backbone"].keys()
-    results = row.results()
-    assert (results.name, results.key, results.settings, results.note) == ("a row", row.key, shown, "a note")
-    assert results.published == {"acc": 72.5, "miou": None}
+    assert (row.line.name, row.line.key, row.line.classes) == ("a row", row.key, dataset.classes)
+    assert row.line.code == hidden["backbone"]["code"] == part_code(Weights) != ""
+    published = {"acc": 72.5, "miou": None}
+    assert row.with_published(published).published == published
+    assert row.with_published(published).key == row.key
+
+
+def test_a_stamp_covers_the_picture_and_the_map_that_a_segmenter_reads(dataset: FolderDataset, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    for id in "abc":
+        (tmp_path / "theirs" / f"{id}.png").write_bytes((tmp_path / "maps" / f"{id}.png").read_bytes())
+    files = {"_target_": "diffseg.segmenters.files.LabelMapFiles", "folder": str(tmp_path / "theirs")}
+    row, other = prepared(dataset, files), prepared(dataset)
+    before = row.stamp("a"), other.stamp("a"), row.stamp("b")
+    (tmp_path / "theirs" / "a.png").write_bytes(b"another map")
+    assert row.stamp("a") != before[0]
+    assert (other.stamp("a"), row.stamp("b")) == before[1:]
+    write_picture(tmp_path, "a", 2)
+    assert other.stamp("a") != before[1]
+    assert row.reads_files
+    assert not other.reads_files
 
 
 @pytest.mark.parametrize(
@@ -85,6 +112,6 @@ def test_tables_show_the_names_that_the_key_leaves_out(dataset: FolderDataset) -
 )
 def test_parts_that_do_not_fit_are_named(dataset: FolderDataset, keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        prepare(row_config(dataset, **keys))
+        prepared(dataset, **keys)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
+from eval.agreement import agreement
 from eval.matching import Counts, contingency, match_contingency
-from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName
-from eval.scores import SparseTable, confusion_matrix, count_images, sum_of_tables
+from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, SET_PROTOCOLS, ProtocolName, needs_classes
+from eval.records import SparseTable
+from eval.scores import MOST_NUMBERS, confusion_matrix, count_images
+
+MATCHING = tuple(filter(needs_classes, ALL_PROTOCOLS))
 
 CLASSES = 4
 
@@ -41,7 +45,7 @@ def test_dataset_matches_the_sum_of_all_images_once() -> None:
     assert (two.tp.tolist(), two.fp.tolist(), two.fn.tolist()) == ([0, 0, 0], [2, 0, 0], [0, 2, 0])
 
 
-@pytest.mark.parametrize("protocol", ALL_PROTOCOLS)
+@pytest.mark.parametrize("protocol", MATCHING)
 def test_without_images_there_are_no_counts(protocol: ProtocolName) -> None:
     assert count_images([], protocol) == []
 
@@ -61,7 +65,8 @@ def test_dataset_gives_the_background_many_segments() -> None:
 def test_dataset_finds_the_match_on_which_most_pixels_of_all_images_agree(seed: int) -> None:
     tables = random_tables(seed)
     counts = count_images(sparse(*tables), "dataset")
-    total = sum_of_tables(sparse(*tables))
+    widest = max(table.shape[1] for table in tables)
+    total = sum(np.pad(table, ((0, 0), (0, widest - table.shape[1]))) for table in tables)
     classes = np.arange(CLASSES)
     best = max(int(total[classes, list(chosen)].sum()) for chosen in permutations(range(total.shape[1]), CLASSES))
     assert sum(int(each.tp.sum()) for each in counts) == best
@@ -81,7 +86,7 @@ def test_other_protocols_match_each_image(protocol: ProtocolName) -> None:
     assert count_images(sparse(*tables), protocol) == [match_contingency(table, protocol) for table in tables]
 
 
-@pytest.mark.parametrize("protocol", ALL_PROTOCOLS)
+@pytest.mark.parametrize("protocol", MATCHING)
 @pytest.mark.parametrize("background", [None, 1])
 def test_the_confusion_matrix_holds_the_counts(protocol: ProtocolName, background: int | None) -> None:
     tables = sparse(*random_tables(4))
@@ -101,7 +106,7 @@ def test_the_confusion_matrix_is_that_of_scikit_learn_once_segments_have_their_c
     numbers = np.array([3, 0, 2, 1])  # numbers of the segments
     table = contingency(numbers[taken_for], truth, CLASSES)
     expected = sklearn_confusion(truth, taken_for)
-    for protocol in ALL_PROTOCOLS:
+    for protocol in MATCHING:
         matrix = confusion_matrix(sparse(table), protocol)
         np.testing.assert_array_equal(matrix[:, :CLASSES], expected)
         assert not matrix[:, CLASSES].any()
@@ -112,7 +117,63 @@ def test_a_segment_without_a_class_is_in_the_last_column() -> None:
     assert matrix.tolist() == [[5, 0, 3], [0, 0, 0]]
 
 
-def test_a_sparse_table_survives_json() -> None:
-    for table in (*random_tables(0), np.zeros((CLASSES, 9), dtype=np.int64)):
-        again = SparseTable.from_json(json.loads(json.dumps(SparseTable.of(table).to_json())))
-        np.testing.assert_array_equal(again.dense(), table)
+def with_numbers(table: SparseTable, numbers: np.ndarray) -> SparseTable:
+    """The same segments under other numbers."""
+    order = np.argsort(numbers)
+    return replace(table, numbers=numbers[order], columns=np.argsort(order)[table.columns])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gaps_in_the_numbers_move_neither_present_nor_the_scores_without_classes(seed: int) -> None:
+    for table in sparse(*random_tables(seed)):
+        gaps = replace(table, numbers=table.numbers * 3 + 7)
+        assert count_images([gaps], "present") == count_images([table], "present")
+        assert count_images([gaps], "present") == [match_contingency(gaps.numbered(), "present")]
+        assert agreement(gaps.dense()) == agreement(gaps.numbered()[:, gaps.numbers])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_official_of_files_does_not_depend_on_what_their_numbers_are(seed: int) -> None:
+    """Only their order counts: whoever writes the same segments with gaps, or from 1 on, has the same score."""
+    tables = sparse(*random_tables(seed))
+    gaps = [replace(table, numbers=table.numbers * 3 + 7) for table in tables]
+    compact = [replace(table, numbers=np.arange(table.segments)) for table in tables]
+    expected = count_images(compact, "official")
+    assert count_images(gaps, "official", renumbered=True) == expected == count_images(compact, "official", None, True)
+    matrix = confusion_matrix(gaps, "official", None, True)
+    np.testing.assert_array_equal(np.diag(matrix), sum(expected, Counts.zeros(CLASSES)).tp)
+
+
+def test_official_reads_the_numbers_of_a_method_that_numbers_itself() -> None:
+    """A class that no pixel has is charged the leftover segment, and the numbers decide which one."""
+    table = SparseTable.of(np.array([[5, 3, 2], [0, 0, 0]]))
+    falsely = {
+        tuple(count_images([with_numbers(table, np.array(numbers))], "official")[0].fp.tolist())
+        for numbers in permutations(range(3))
+    }
+    assert falsely == {(0, 3), (0, 2)}
+
+
+@pytest.mark.parametrize("protocol", SET_PROTOCOLS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_data_set_with_gaps_in_its_numbers_is_matched_like_one_without(protocol: ProtocolName, seed: int) -> None:
+    """Images that lack numbers, and numbers too large for a column each, make no difference."""
+    tables = sparse(*random_tables(seed))
+    far = [replace(table, numbers=table.numbers + 10**9) for table in tables]
+    assert far[0].numbers.max() > MOST_NUMBERS
+    assert [counts.tp.sum() for counts in count_images(far, protocol)] == [
+        counts.tp.sum() for counts in count_images(tables, protocol)
+    ]
+    some = [SparseTable.count(np.array([5, 5, 900]), np.array([0, 0, 1]), 2), SparseTable.of(np.array([[0], [4]]), [5])]
+    one, two = count_images(some, protocol)  # number 5 is class 1: 4 of 6 pixels
+    assert (one.tp.tolist(), one.fp.tolist(), one.fn.tolist()) == ([0, 0], [0, 2], [2, 1])
+    assert (two.tp.tolist(), two.fp.tolist(), two.fn.tolist()) == ([0, 4], [0, 0], [0, 0])
+
+
+@pytest.mark.parametrize("protocol", MATCHING)
+def test_pixels_in_no_segment_are_missed(protocol: ProtocolName) -> None:
+    table = SparseTable.count(np.array([0, 0, -1, -1, 1, -1]), np.array([0, 0, 0, 1, 1, -1]), 2)
+    (counts,) = count_images([table], protocol)
+    assert (counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist()) == ([2, 1], [0, 0], [1, 1])
+    assert counts.labelled == 5
+    assert confusion_matrix([table], protocol).tolist() == [[2, 0, 1], [0, 1, 1]]

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from eval.settings import differences, row_key
-from tests.helpers.record_lines import KEY, SETTINGS
+
+SETTINGS = {"experiment": "table1", "segmenter": {"name": "diffseg", "tau": 1.0, "layers": (8, 9)}}
+KEY = row_key(SETTINGS)
 
 
 def test_the_key_covers_values_and_not_their_spelling() -> None:

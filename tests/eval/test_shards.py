@@ -1,16 +1,18 @@
-"""Runs shared by several processes give the same files for any number of processes, also after a kill."""
+"""Processes that share a run: how they find each other, and that their results are those of one process."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from eval.config import ConfigError
+from eval.records import open_records
+from eval.runs import read_runs
+from eval.shards import Shard, join_shards
 from tests.conftest import ROOT
 from tests.helpers.coco_folder import write_spoilt_folder
 from tests.helpers.forks import end_all, log, start, start_all
@@ -24,12 +26,11 @@ ROWS = (
 )
 # torchrun gives each process one thread; with more threads, sums would be rounded differently.
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-pytestmark = pytest.mark.usefixtures("dinov2")
+VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 @pytest.fixture(scope="module")
-def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def overrides(tmp_path_factory: pytest.TempPathFactory, dinov2: Path) -> tuple[str, ...]:
     """Overrides for a run over seven pictures, one of which cannot be decoded."""
     data = write_spoilt_folder(tmp_path_factory.mktemp("coco"), PICTURES, SPOILT)
     return (*data, f"rows=[{','.join(ROWS)}]", "panels=2", *SMALL)
@@ -45,17 +46,21 @@ def alone(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
+def tables(folder: Path) -> dict[str, object]:
+    """All files but the records, which each process keeps in a file of its own."""
+    return {name: content for name, content in without_timings(folder).items() if not name.startswith("records")}
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("count", [*(pytest.param(count, marks=pytest.mark.slow) for count in (1, 2)), 3])
 def test_files_of_torchrun_are_those_of_one_process(
     count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """The order of the records is the same, too."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     command = [*torchrun, "-m", "experiments.evaluate", f"results_dir={tmp_path / 'run'}", *overrides]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD)
     assert done.returncode == 1, done.stderr
-    assert without_timings(tmp_path / "run") == without_timings(alone)
+    assert tables(tmp_path / "run") == tables(alone)
     assert done.stdout.count("| DiffSeg ") == 3  # a table for each protocol and one without classes, printed once
     assert done.stderr.count("2 evaluations failed") == 1
     assert ("share 1 of" in done.stderr) == (count > 1)
@@ -63,75 +68,101 @@ def test_files_of_torchrun_are_those_of_one_process(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("count", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 4))])
-def test_a_killed_run_is_continued_by_any_number_of_processes(
-    count: int, alone: Path, overrides: tuple[str, ...], tmp_path: Path
+def test_named_shares_have_together_the_tables_of_one_process(
+    alone: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "run"
-    processes = start_all(folder, 3, *overrides)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not all(
-        path.exists() and path.read_bytes().count(b'"image":') for path in shard_files(folder, 3)
-    ):
-        time.sleep(0.001)
-    for process in processes:
-        process.kill()
-    end_all(processes)
-    lines = sum(path.read_bytes().count(b'"image":') for path in shard_files(folder, 3))
-    assert 3 <= lines < 2 * len(PICTURES)
-    assert end_all(start_all(folder, count, *overrides)) == [1] * count, log(folder).read_text()
-    assert without_timings(folder) == without_timings(alone)
-    assert sorted(path.name for path in folder.glob("*records*")) == [".records.jsonl.lock", "records.jsonl"]
-
-
-def shard_files(folder: Path, count: int) -> list[Path]:
-    return [folder / "records.jsonl", *(folder / f"records.{rank}.jsonl" for rank in range(1, count))]
-
-
-def test_a_process_that_outlives_the_others_is_named(overrides: tuple[str, ...], tmp_path: Path) -> None:
-    """Its first process was killed. A new run must not take the records that it still writes."""
-    from eval.storage.records import RecordFile
-
-    folder = tmp_path / "run"
-    with RecordFile(folder / "records.jsonl"):
-        pass
-    with RecordFile(folder / "records.jsonl", shard=1):
-        process = start(folder, *overrides)
+    """As in an array of SLURM jobs; the last to end sees all records."""
+    for share in ("2/2", "1/2"):
+        process = start(tmp_path / "run", *overrides, f"shard={share}")
         process.join()
-        assert process.exitcode == 2
-        expected = f"error: {folder}/records.1.jsonl: another run (process {os.getpid()}) is writing there"
-        assert expected in log(folder).read_text()
+        assert process.exitcode == 1, log(tmp_path / "run").read_text()
+    assert tables(tmp_path / "run") == tables(alone)
 
 
 def test_a_second_shared_run_in_a_folder_is_refused(overrides: tuple[str, ...], tmp_path: Path) -> None:
-    from eval.storage.records import RecordFile
-
     folder = tmp_path / "run"
-    with RecordFile(folder / "records.jsonl"):
+    with open_records(folder, (1, 2)):
         processes = start_all(folder, 2, *overrides)
         end_all(processes)  # torchrun would end the second one when the first has failed
         assert processes[0].exitcode == 2
-        assert log(folder).read_text().count("error: ") == 1
-        assert "another run" in log(folder).read_text()
+        expected = f"error: {folder}/records.1-of-2.jsonl: another run (process {os.getpid()}) is writing there"
+        assert log(folder).read_text().count("error: ") == log(folder).read_text().count(expected) == 1
         assert "error: " not in log(folder, "1").read_text()
 
 
 @pytest.mark.long
-@pytest.mark.skipif(
-    find_spec("submitit") is None,
-    reason="not installed: pip install hydra-submitit-launcher",
-)
-def test_jobs_of_submitit_have_the_results_of_plain_runs(overrides: tuple[str, ...], tmp_path: Path) -> None:
+def test_jobs_of_submitit_are_runs(overrides: tuple[str, ...], tmp_path: Path) -> None:
     """The launcher for SLURM, with its local executor."""
-    common = (*overrides, "dataset.limit=5")
+    pytest.importorskip("submitit", reason="not installed: pip install hydra-submitit-launcher")
     command = [sys.executable, "-m", "experiments.evaluate", "-m", "hydra/launcher=submitit_local"]
-    done = subprocess.run(
-        [*command, f"results_dir={tmp_path / 'sweep'}", *common, "segmenter.tau=0.2,0.5"],
-        cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD,
-    )  # fmt: skip
+    typed = [f"results_dir={tmp_path / 'sweep'}", *overrides, "dataset.limit=5", "segmenter.tau=0.2,0.5"]
+    done = subprocess.run([*command, *typed], cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD)
     assert done.returncode == 1, done.stderr  # a picture failed, in each job
     assert "Traceback" not in done.stderr
-    for job, tau in enumerate((0.2, 0.5)):
-        process = start(tmp_path / "plain" / str(job), *common, f"segmenter.tau={tau}")
-        process.join()
-        assert without_timings(tmp_path / "sweep" / str(job)) == without_timings(tmp_path / "plain" / str(job))
+    rows = [run.rows for run in read_runs(tmp_path / "sweep")]
+    assert [[row.settings["segmenter"].get("tau") for row in of_job] for of_job in rows] == [[None, 0.2], [None, 0.5]]
+    assert {len(row.evaluated) for of_job in rows for row in of_job} == {4}
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "2"}, "missing or not numbers: RANK, LOCAL_RANK, MASTER_PORT"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_PORT": "29500"},
+            "missing or not numbers: MASTER_ADDR",
+        ),
+        ({"WORLD_SIZE": "many"}, "missing or not numbers: WORLD_SIZE, RANK"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "99999"},
+            r"^the 2 processes cannot meet at 127.0.0.1:99999 \(port must",
+        ),
+    ],
+)
+def test_wrong_variables_of_torchrun_are_named(
+    environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=message):
+        join_shards()
+
+
+def test_a_named_share_counts_from_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    shares = [join_shards(f"{number}/3") for number in (1, 2, 3)]
+    assert [share.share("abcdefg") for share in shares] == ["adg", "be", "cf"]
+    assert [(share.number, share.leads) for share in shares] == [((1, 3), True), ((2, 3), True), ((3, 3), True)]
+    assert (join_shards().number, join_shards("1/1").number) == (None, (1, 1))
+    for wrong in ("0/3", "4/3", "2", "a/b", "1/3/2", "-1/3"):
+        with pytest.raises(ConfigError, match=rf"^shard: must be i/n .*, got {wrong}$"):
+            join_shards(wrong)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="torchrun divides the pictures itself"):
+        join_shards("1/2")
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "rank", "device", "warned"),
+    [
+        ("auto", 4, 3, "cuda:3", False),
+        ("cuda", 4, 3, "cuda:3", False),
+        ("auto", 2, 3, "cuda:1", False),
+        ("auto", 2, 0, "cuda:0", True),
+        ("cuda:1", 2, 0, "cuda:1", False),
+        ("cpu", 2, 0, "cpu", False),
+    ],
+)
+def test_more_processes_than_gpus_share_them_and_cause_one_warning(
+    *, name: str, gpus: int, rank: int, device: str, warned: bool,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Needs no GPU: only their number is read."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert Shard(rank, 4).device(name) == device
+    assert ("started 4 processes on this machine, which has 2 GPUs" in caplog.text) == warned

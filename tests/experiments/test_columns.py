@@ -1,46 +1,22 @@
-"""The data dictionary names every column of every table, and no other."""
+"""``COLUMNS.md`` is made from the code."""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-
-import pandas as pd
-
-from eval.results.columns import CONFUSION, PER_CLASS, PER_IMAGE, SUMMARY
-from experiments.paper.leaderboard import LEADERBOARD_COLUMNS as LEADERBOARD
-from experiments.paper.published import FOLDER
-from experiments.paper.table import PAPER_COLUMNS as PAPER_TABLE
-from experiments.running.audit import AUDIT_COLUMNS as AUDIT
+from experiments.columns import MEANINGS, OTHERS, columns_of_tables, page
 from tests.conftest import ROOT
 
 
-def dictionary() -> dict[str, list[str]]:
-    """Heading of a section -> columns in its table."""
-    columns: dict[str, list[str]] = defaultdict(list)
-    for line in (ROOT / "experiments" / "COLUMNS.md").read_text(encoding="utf-8").splitlines():
-        if heading := re.match(r"## `(.+)`", line):
-            table = heading[1]
-        elif line.startswith("| `"):
-            columns[table] += re.findall(r"`(\w+)`", line.split("|")[1])
-    return columns
+def test_the_page_is_that_of_the_code() -> None:
+    text = (ROOT / "experiments" / "COLUMNS.md").read_text(encoding="utf-8")
+    assert text == page(), "make it again: python -m experiments.columns > experiments/COLUMNS.md"
 
 
-def test_the_data_dictionary_lists_exactly_the_columns_of_the_tables() -> None:
-    published = {tuple(pd.read_csv(path, nrows=0)) for path in FOLDER.glob("*.csv")}
-    assert len(published) == 1
-    expected = {
-        "summary.csv": SUMMARY,
-        "per_class.csv": PER_CLASS,
-        "per_image.csv": PER_IMAGE,
-        "confusion.csv": CONFUSION,
-        "sweep.csv": ("job",),
-        "audit.csv": AUDIT,
-        "table.csv": PAPER_TABLE,
-        "leaderboard.csv": LEADERBOARD,
-        "experiments/paper/published/*.csv": published.pop(),
-    }
-    found = dictionary()
-    assert {name: sorted(columns) for name, columns in found.items()} == {
-        name: sorted(columns) for name, columns in expected.items()
-    }
+def test_every_column_has_a_meaning_and_every_meaning_a_column() -> None:
+    tables = columns_of_tables()
+    named = {column for columns in tables.values() for column in columns}
+    assert MEANINGS.keys() <= named
+    assert all(column in tables[table] for table, column in OTHERS)
+    for table, columns in tables.items():
+        section = page().split(f"## `{table}`")[1].split("## ")[0]
+        ends = sum(section.count(f", `{end}`") for end in ("_low", "_high"))
+        assert section.count("\n| `") + ends == len(columns)

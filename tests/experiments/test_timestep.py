@@ -6,11 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
-from experiments.running.rows import expand
-from hydra import compose, initialize_config_dir
 from torch import Tensor
 
 from datasets.photos import Photos
@@ -18,7 +15,7 @@ from diffseg.attention import AttentionError
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
-from tests.conftest import ROOT
+from tests.helpers.rows import rows_of
 from tests.helpers.runs import Run, evaluate
 from tests.helpers.squares import square_image
 
@@ -34,9 +31,7 @@ def test_timestep_changes_the_attention(tiny: Path) -> None:
     image = square_image(Photos().load("coffee"), 128)
     maps = []
     for timestep in (1, 300, 300, 900):
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            overrides = [*SD, f"backbone.path={tiny}", f"backbone.timestep={timestep}"]
-            (row,) = expand(compose("config", overrides=overrides), [], {"segmenter": "diffseg"})
+        (row,) = rows_of(*SD, f"backbone.path={tiny}", f"backbone.timestep={timestep}")
         maps.append(row.backbone.load("cpu").attend(image[None])[0])
     assert maps[0].sides == (16, 8, 4, 2)
     for side in maps[0].sides:
@@ -52,7 +47,7 @@ def test_another_time_step_is_another_row(tiny: Path, tmp_path: Path, capsys: py
     row = done.table().iloc[0]
     assert (row["sides"], row["timestep"], row["images"]) == ("[16,8,4,2]", 300, 2)
     again = evaluate(tmp_path / "run", *overrides, "backbone.timestep=301", capture=capsys)
-    assert len(again.images()) == 4  # another time step is another row
+    assert again.table()["timestep"].unique().tolist() == [301, 300]
 
 
 @pytest.fixture
@@ -79,8 +74,10 @@ def test_a_time_step_that_fails_leaves_the_others_alone(
     monkeypatch.setattr(UNetAttention, "attend_encoded", fails)
     done = steps("100,300")
     assert done.status == 1
-    jobs = [list(pd.read_csv(done.folder / job / "per_image.csv")["status"].unique()) for job in ("0", "1")]
-    assert jobs == [["failed"], ["ok"]]
+    assert done.table().query("protocol == 'present'")[["timestep", "images", "failed"]].to_numpy().tolist() == [
+        [100, 0, 2],
+        [300, 2, 0],
+    ]
 
 
 def test_a_sweep_that_grows_computes_only_its_new_time_steps(

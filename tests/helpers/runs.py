@@ -49,12 +49,17 @@ def evaluate(
 
     Panels take a third of a small run. They are drawn only if the test asks for them, with ``panels=``.
     """
+    flags = ["-m"] if multirun else []
+    flags += ["--config-dir", str(config_dir)] if config_dir else []
+    panels = [] if any(each.startswith("panels=") for each in overrides) else ["panels=0"]
+    return command(*flags, f"results_dir={folder}", *panels, *overrides, capture=capture, folder=folder)
+
+
+def command(*arguments: str, capture: pytest.CaptureFixture[str], folder: Path = Path()) -> Run:
+    """Runs ``python -m experiments.evaluate`` with exactly these arguments, see `evaluate`."""
+    capture.readouterr()
     with pytest.MonkeyPatch.context() as patch:
-        flags = ["-m"] if multirun else []
-        flags += ["--config-dir", str(config_dir)] if config_dir else []
-        panels = [] if any(each.startswith("panels=") for each in overrides) else ["panels=0"]
-        patch.setattr("sys.argv", ["evaluate", *flags, f"results_dir={folder}", *panels, *overrides])
-        capture.readouterr()
+        patch.setattr("sys.argv", ["evaluate", *arguments])
         try:
             main()
             status = 0

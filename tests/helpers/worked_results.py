@@ -10,8 +10,8 @@ from eval.runs import Row
 # fmt: off
 COLUMNS = [
     "number", "row", "experiment", "dataset", "label_source", "frame", "backbone", "size", "positions",
-    "sides", "layers", "timestep",
-    "scheme", "weights", "segmenter", "tau", "anchors", "iterations", "rule", "precision", "grid", "clusters", "eps",
+    "sides", "layers", "timestep", "scheme", "weights", "bounces",
+    "segmenter", "tau", "anchors", "iterations", "rule", "precision", "grid", "clusters", "eps",
     "min_samples", "noise", "seed", "n_init", "upsample", "protocol", "images", "failed", "classes", "segments", "acc",
     "acc_low", "acc_high", "miou", "miou_low", "miou_high", "ari", "ari_low", "ari_high", "voi", "voi_low", "voi_high",
     "covering", "covering_low", "covering_high", "published_acc", "published_miou", "seconds_per_image",

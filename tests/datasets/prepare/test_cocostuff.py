@@ -171,59 +171,6 @@ def test_json_labels_replace_label_maps_that_cannot_be_downloaded(
     CocoStuff27(root=str(root)).load(IDS[1])
 
 
-@pytest.mark.usefixtures("three_are_all")
-def test_archives_come_from_other_addresses_if_given(
-    server: FileServer, prepared: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    mirror = ["--source", f"images={(tmp_path / ZIPS['images']).as_uri()}"]
-    renamed = tmp_path / "renamed.zip"
-    (tmp_path / ZIPS["stuffthingmaps"]).rename(renamed)
-    mirror += ["--source", f"stuffthingmaps={renamed.as_uri()}"]
-    assert run(root, *mirror) == 0
-    assert data_of(root) == published(prepared)
-    assert [name for name, _ in server.requests] == [OFFICIAL_LIST]
-
-    assert run(root, "--source", "pictures=http://127.0.0.1/") == 2
-    assert "images, stuffthingmaps" in error_line(capsys)
-
-
-@pytest.mark.usefixtures("three_are_all")
-def test_archives_put_there_by_hand_are_verified_and_used(
-    server: FileServer, prepared: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (root / "archives").mkdir(parents=True)
-    for name in ("images", "stuffthingmaps"):
-        shutil.copy(tmp_path / ZIPS[name], root / "archives")
-    damaged = root / "archives" / ZIPS["images"]
-    damaged.write_bytes(damaged.read_bytes()[:-5] + b"wrong")
-    assert run(root) == 2
-    assert error_line(capsys).startswith(f"error: {damaged}: not the published file")
-    assert damaged.exists()
-    shutil.copy(tmp_path / ZIPS["images"], damaged)
-    assert run(root) == 0
-    assert data_of(root) == published(prepared)
-    assert [name for name, _ in server.requests] == [OFFICIAL_LIST]
-
-
-def test_a_list_that_is_not_the_published_one_is_refused(
-    server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root.mkdir(parents=True)
-    (root / OFFICIAL_LIST).write_text("000000000139\n")
-    assert run(root) == 2
-    assert error_line(capsys).startswith(f"error: {root / OFFICIAL_LIST}: not the published file")
-    assert (root / OFFICIAL_LIST).read_text() == "000000000139\n"
-
-
-def test_a_disk_that_is_too_small_is_an_error_before_the_download(
-    server: FileServer, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
-    assert run(root) == 2
-    assert str(root) in error_line(capsys)
-    assert [name for name, _ in server.requests] == [OFFICIAL_LIST]
-
-
 def test_ctrl_c_ends_with_status_130(server: FileServer, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: object) -> str:
         raise KeyboardInterrupt

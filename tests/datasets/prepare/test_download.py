@@ -161,13 +161,6 @@ def test_a_wrong_size_is_refused_before_the_download(server: FileServer, path: P
     assert path.with_name("data.bin.part").read_bytes() == CONTENT[:1000]  # the good part is kept
 
 
-def test_a_content_length_that_is_too_large_does_no_harm(server: FileServer, path: Path) -> None:
-    """The server answers the request for the rest: nothing is left."""
-    server.usual = Behaviour(extra=10)
-    assert_complete(path, download(source(server), path))
-    assert server.ranges == [None, "bytes=300000-"]
-
-
 def test_an_archive_cut_by_a_too_small_content_length_is_set_aside(server: FileServer, path: Path) -> None:
     """Without a checksum, the only sign is that the file is no complete archive."""
     stream = io.BytesIO()

@@ -37,12 +37,6 @@ def test_a_source_must_be_a_name_and_an_address(source: str, capsys: pytest.Capt
     assert f"URL begins with http:// or https:// or file://, got {source}" in capsys.readouterr().err
 
 
-def test_a_folder_below_an_unknown_home_folder_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["camvid", "--dir", "~nobody-of-this-name/camvid"])
-    assert "argument --dir: ~nobody-of-this-name/camvid: there is no user" in capsys.readouterr().err
-
-
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive, root = tmp_path / "a.zip", tmp_path / "file" / "cityscapes"
     pack(archive, {"leftImg8bit/val/ulm/ulm_000000_000019_leftImg8bit.png": b"PNG"})

@@ -138,11 +138,6 @@ def test_the_time_step_changes_the_attention(model: UNetAttention, tiny: Path) -
     assert all((early.maps[side] - late.maps[side]).abs().max() > 1e-4 for side in SIDES)
 
 
-def test_two_calls_agree_exactly(model: UNetAttention) -> None:
-    first, second = (model.attend(pictures(SIZE))[0].maps for _ in range(2))
-    assert all(torch.equal(first[side], second[side]) for side in SIDES)
-
-
 def test_a_batch_gives_the_maps_of_each_picture_alone(model: UNetAttention) -> None:
     images = pictures(SIZE, 2)
     for image, attention in zip(images, model.attend(images), strict=True):

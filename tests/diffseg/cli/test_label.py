@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -23,7 +22,6 @@ from diffseg.labelling import cross_attention
 from diffseg.labelling.naming import Vote, merge, responses, vote
 from diffseg.pictures import by_area
 from experiments.bench.tiny_sd import build_tiny_sd
-from tests.conftest import ROOT
 from tests.helpers.tiny_blip import build_tiny_blip
 
 SIZE = 128
@@ -158,13 +156,6 @@ def test_a_single_word_merges_all_segments(models: Path, tmp_path: Path) -> None
     assert only["bbox"] == [0, 0, 130, 90]
 
 
-def test_a_second_run_writes_the_same_bytes(models: Path, tmp_path: Path) -> None:
-    for out in ("first", "second"):
-        labelled(models, tmp_path / out)
-    for file in (tmp_path / "first").iterdir():
-        assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes()
-
-
 def test_a_caption_without_nouns_fails_its_photograph(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,21 +193,6 @@ def test_wrong_arguments_are_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_package_that_is_not_installed_is_named(
-    models: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    find_spec = cli_label.find_spec
-    monkeypatch.setattr(cli_label, "find_spec", lambda name: None if name == "HanTa" else find_spec(name))
-    with pytest.raises(SystemExit) as caught:
-        run(models, tmp_path / "out", "--label", "--captioner", str(models / "blip"))
-    assert caught.value.code == 2
-    expected = "diffseg: argument --label: needs the package HanTa: pip install HanTa\n"
-    assert capsys.readouterr().err == expected
-
-
 def test_everything_missing_is_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,16 +211,6 @@ def test_everything_missing_is_reported_at_once(
     assert not list(tmp_path.iterdir())
 
 
-def test_words_imply_label(models: Path, tmp_path: Path) -> None:
-    assert run(models, tmp_path / "implied", "--words", "cat,sofa") == 0
-    assert run(models, tmp_path / "told", "--label", "--words", "cat,sofa") == 0
-    names = {path.name for path in (tmp_path / "told").iterdir()}
-    assert "photo.named.json" in names
-    assert {path.name for path in (tmp_path / "implied").iterdir()} == names
-    for name in names:
-        assert (tmp_path / "implied" / name).read_bytes() == (tmp_path / "told" / name).read_bytes()
-
-
 def test_more_words_than_a_prompt_holds_are_refused(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,21 +218,6 @@ def test_more_words_than_a_prompt_holds_are_refused(
         run(models, tmp_path / "out", "--label", "--words", ",".join(f"cat{'s' * i}" for i in range(40)))
     assert caught.value.code == 2
     assert "words: the prompt may have 77 tokens" in capsys.readouterr().err
-
-
-def test_a_missing_captioner_is_reported_without_importing_torch(models: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "diffseg", "a.jpg", "-o", str(tmp_path), "--label"]
-    outcome = subprocess.run(
-        [*command, "--backbone", "sd14", "--path", str(models / "sd"), "--captioner", "owner/name"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    *imports, complaint = outcome.stderr.splitlines()
-    assert outcome.returncode == 2
-    assert complaint.startswith("diffseg: captioner: owner/name is not on this machine")
-    assert not {line.rsplit("|", 1)[1].strip() for line in imports} & {"torch", "transformers", "scipy", "HanTa"}
 
 
 def test_the_defaults_are_those_of_the_options() -> None:

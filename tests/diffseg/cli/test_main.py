@@ -25,7 +25,7 @@ from diffseg.backbones.vit import ViT
 from diffseg.cli import main as cli
 from diffseg.cli import options as cli_options
 from diffseg.photos import read_photo
-from diffseg.pictures import by_area, colourise
+from diffseg.pictures import by_area
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers.command_line import COFFEE, FLOWER, contents, packaged, run, save, stored
 
@@ -76,13 +76,6 @@ def test_a_segment_covers_the_flower(finished: tuple[Path, subprocess.CompletedP
     segment = labels == labels[210, 310]  # the heart of the dahlia
     assert (segment & orange).sum() / (segment | orange).sum() > 0.7  # a second flower is cut by the lower edge
     assert labels[0, 0] == labels[0, -1] != labels[210, 310]
-
-
-def test_the_overlay_shows_photograph_and_segments(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    out = finished[0] / "new" / "out"
-    photo, overlay = read_photo(packaged(*COFFEE)), read_photo(out / "coffee.overlay.png")
-    expected = photo / 2 + colourise(stored(out / "coffee.labels.png")) / 2
-    assert np.mean(np.abs(overlay - expected).max(axis=2) <= 1) > 0.9  # all but the lines
 
 
 def test_a_second_run_writes_the_same_bytes(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
 from diffseg import parts
-from diffseg.aggregation import side_weights
-from diffseg.choices import WEIGHTS
 from diffseg.cli import main as cli
 from diffseg.cli import options as cli_options
 from tests.helpers.command_line import run, save
@@ -117,10 +114,3 @@ def test_help_lists_the_settings_of_a_segmenter(capsys: pytest.CaptureFixture[st
         cli.main(["--help", "--segmenter", "kmeans_rgbxy"])
     assert caught.value.code == 0
     assert "  clusters=6 (at least 1): number of clusters, k; null: the data set's mean" in capsys.readouterr().out
-
-
-def test_every_name_of_weights_is_understood() -> None:
-    for name in WEIGHTS:
-        assert set(side_weights(name, (64, 32, 16, 8))) == {64, 32, 16, 8}
-    with pytest.raises(ValueError, match=re.escape(", ".join(WEIGHTS))):
-        side_weights("another", (64, 32, 16, 8))

@@ -201,12 +201,6 @@ def test_stripes_are_found_without_being_told_how_many() -> None:
         assert same_parts(labels.flatten(), stripe)
 
 
-def test_attention_maps_can_stand_in_for_features() -> None:
-    maps = smooth(8, 1)
-    expected = AutoSC(assign=None)(Scene(aggregated=blocks(8), size=(20, 20), features=maps))
-    assert torch.equal(AutoSC(input="attention", assign=None)(Scene(aggregated=maps, size=(20, 20))), expected)
-
-
 def test_features_that_do_not_differ_are_one_segment() -> None:
     labels = AutoSC()(Scene(aggregated=blocks(8), size=(16, 16), features=torch.ones(64, 5)))
     assert labels.unique().tolist() == [0]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import pytest
 import torch
 from sklearn.cluster import DBSCAN as SklearnDBSCAN
 
@@ -39,18 +36,6 @@ def test_dbscan_nearest_noise_joins_the_nearest_mean() -> None:
 def test_dbscan_all_noise_is_one_segment() -> None:
     for noise in ("own", "nearest"):
         assert dbscan(torch.eye(16), 1e-3, 5, noise=noise, size=8).unique().tolist() == [0]  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: dbscan(blocks(), 0, 5), "eps: must be above 0"),
-        (lambda: DBSCAN(eps=0.1).resolved(8, {}), "min_samples: no value is tuned"),
-    ],
-)
-def test_values_out_of_range_are_refused(call: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()
 
 
 def test_the_segmenter_calls_the_function() -> None:

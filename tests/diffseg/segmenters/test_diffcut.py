@@ -16,7 +16,7 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffcut import PUBLISHED_TAU, DiffCut
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
-from tests.helpers.attention import blocks, regions, smooth
+from tests.helpers.attention import blocks, regions
 from tests.helpers.cuts import naive_cut, same_parts
 
 
@@ -78,15 +78,6 @@ def test_pixels_are_assigned_at_the_size_assign_and_repeated() -> None:
     assert same_parts(labels.flatten(), small.repeat_interleave(3, 0).repeat_interleave(3, 1).flatten())
 
 
-def test_attention_maps_can_stand_in_for_features() -> None:
-    maps = smooth(5, 3)
-    cut = DiffCut(0.8, input="attention", assign=None)
-    labels = cut(Scene(aggregated=maps, size=(30, 30)))
-    expected = naive_diffcut(maps, 30, 0.8, 10)
-    assert len(expected.unique()) > 1
-    assert same_parts(labels.flatten(), expected.flatten())
-
-
 def test_tau_is_that_of_the_backbone_or_the_published_one() -> None:
     assert DiffCut().resolved(32, {"tau": 0.2}).tau == 0.2
     assert DiffCut().resolved(32, {}).tau == PUBLISHED_TAU
@@ -95,11 +86,6 @@ def test_tau_is_that_of_the_backbone_or_the_published_one() -> None:
 
 def test_features_that_do_not_differ_are_one_segment() -> None:
     assert DiffCut(PUBLISHED_TAU)(scene(torch.ones(64, 5), 16)).unique().tolist() == [0]
-
-
-def test_a_backbone_without_features_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"^features: this backbone computes no features"):
-        DiffCut(PUBLISHED_TAU)(scene(None, 8))
 
 
 @pytest.mark.parametrize("features", [torch.ones(63, 5), torch.ones(8, 8, 5), torch.full((64, 5), torch.nan)])

@@ -94,13 +94,13 @@ def test_maps_are_joined_as_by_hand(tau: float) -> None:
 
 
 def test_the_quarters_are_found() -> None:
-    labels = Diffuse2Seg(0.1, seeds=8)(Scene(aggregated=blocks(8, 0.1), size=8))
+    labels = Diffuse2Seg(0.1, seeds=8)(Scene(aggregated=blocks(8, 0.1), size=(8, 8)))
     assert same_parts(labels.flatten(), quarters(8))
 
 
 def test_rows_that_differ_in_tau_share_the_linkage(monkeypatch: pytest.MonkeyPatch) -> None:
     scene, rows = (
-        Scene(aggregated=smooth(8, 0), size=16),
+        Scene(aggregated=smooth(8, 0), size=(16, 16)),
         [Diffuse2Seg(tau, seeds=4, attention_threshold=0) for tau in (0.001, *LEVELS)],
     )
     alone = [row(scene) for row in rows]
@@ -115,7 +115,7 @@ def test_rows_that_differ_in_tau_share_the_linkage(monkeypatch: pytest.MonkeyPat
 
 def test_weak_attention_is_dropped() -> None:
     """Only the strongest entry of each row is left: every location keeps to itself."""
-    scene = Scene(aggregated=(torch.eye(16) + 0.01).div(1.16), size=4)
+    scene = Scene(aggregated=(torch.eye(16) + 0.01).div(1.16), size=(4, 4))
     assert len(Diffuse2Seg(1.0, seeds=4, attention_threshold=0.5)(scene).unique()) == 16
     assert len(Diffuse2Seg(1.0, seeds=1, attention_threshold=0)(scene).unique()) == 1
 

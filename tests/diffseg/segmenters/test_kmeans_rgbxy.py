@@ -33,7 +33,3 @@ def test_labels_have_the_scored_size() -> None:
 def test_a_scene_without_a_picture_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^image: the scene has no picture"):
         KMeansRGBXY()(scene())
-
-
-def test_clusters_are_those_of_the_data_set_if_not_given() -> None:
-    assert KMeansRGBXY(None).resolved(8, {"clusters": 7}).clusters == 7

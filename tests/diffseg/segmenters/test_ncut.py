@@ -7,23 +7,31 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.linalg import eigh
 from torch import Tensor
 
 from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters import ncut
 from diffseg.segmenters.base import Scene
+from diffseg.segmenters.diffcut import DiffCut
 from diffseg.segmenters.ncut import (
     CutTree,
     NCut,
-    auto_threshold,
     bipartition,
     cut_values,
-    recursive_cut,
     second_eigenvector,
 )
 from tests.helpers.attention import blocks, smooth
 from tests.helpers.cuts import naive_cut, same_parts
+
+
+def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
+    return CutTree(affinity).labels(tau)
+
+
+def auto_threshold(affinity: Tensor) -> float:
+    return CutTree(affinity).stable_threshold()
 
 
 def planted(sizes: tuple[int, ...], within: float = 1.0, between: float = 0.02, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -219,3 +227,22 @@ def test_longer_walks_cut_less() -> None:
 def test_ncut_gives_the_same_labels_again() -> None:
     scene = Scene(aggregated=smooth(16, 1), size=(32, 32))
     assert torch.equal(NCut()(scene), NCut()(scene))
+
+
+def test_rows_that_read_one_graph_share_its_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = F.normalize(torch.randn(64, 6, generator=torch.Generator().manual_seed(0)), dim=1)
+    image = 255 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(1))
+    scene = Scene(aggregated=smooth(8, 2), features=features, image=image, size=(20, 30))
+    cutting = [
+        *(NCut(0.7), NCut(0.8, upsample="nearest"), NCut(threshold="auto"), NCut(0.7, refine="pamr")),
+        *(NCut(0.8, power=2), NCut(0.95, graph="cosine"), NCut(0.8, input="features")),
+    ]
+    of_features = [*(DiffCut(tau, assign=16) for tau in (0.5, 0.7, 0.9)), DiffCut(0.7, 5), DiffCut(0.7, refine="pamr")]
+    for rows, graphs in ((cutting, 4), (of_features, 2)):
+        alone = [row(scene) for row in rows]
+        cut: list[int] = []
+        monkeypatch.setattr(ncut, "bipartition", lambda part, cut=cut: (cut.append(len(part)), bipartition(part))[1])
+        for together, expected in zip(type(rows[0]).segment_all(scene, rows), alone, strict=True):  # type: ignore[arg-type]
+            assert torch.equal(together, expected)
+        assert cut.count(64) == graphs  # a graph is cut once as a whole
+        assert len({tuple(labels.flatten().tolist()) for labels in alone}) > 2

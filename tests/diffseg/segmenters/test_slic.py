@@ -25,7 +25,3 @@ def test_slic_without_scikit_image_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
     with pytest.raises(ValueError, match="scikit-image is not installed: pip install scikit-image"):
         SLIC().resolved(8, {})
-
-
-def test_clusters_are_those_of_the_data_set_if_not_given() -> None:
-    assert SLIC(None).resolved(8, {"clusters": 7}).clusters == 7

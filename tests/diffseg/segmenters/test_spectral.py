@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from sklearn.cluster import SpectralClustering
@@ -32,19 +30,3 @@ def test_spectral_is_sklearn_on_the_symmetrised_attention() -> None:
     expected = SpectralClustering(5, affinity="precomputed", random_state=3).fit_predict(affinity)
     labels = Spectral(5, seed=3, upsample="nearest")(Scene(aggregated=maps, size=(12, 12)))
     np.testing.assert_array_equal(labels.flatten().numpy(), expected)
-
-
-def test_clusters_are_those_of_the_data_set_if_not_given() -> None:
-    assert Spectral(None).resolved(8, {"clusters": 7}).clusters == 7
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: Spectral(64).resolved(8, {}), r"^clusters: must be 1\.\.63"),
-        (lambda: Spectral(None).resolved(8, {}), "^clusters: no value is tuned"),
-    ],
-)
-def test_values_out_of_range_are_refused(call: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()

@@ -60,6 +60,6 @@ def test_segments_are_found_in_features_and_in_attention() -> None:
     labels = SpectralAuto(upsample="nearest")(Scene(aggregated=blocks(8), size=8, features=features))
     assert same_parts(labels.flatten(), expected)
     assert len((labels.flatten() * 3 + stripe).unique()) == 3  # no stripe is cut
-    found = SpectralAuto("kappa", input="attention", upsample="nearest")(Scene(aggregated=blocks(8, 0.1), size=8))
+    found = SpectralAuto("kappa", input="attention", upsample="nearest")(Scene(aggregated=blocks(8, 0.1), size=(8, 8)))
     quarters = (torch.arange(64) // 32) * 2 + torch.arange(64) % 8 // 4
     assert same_parts(found.flatten(), quarters)

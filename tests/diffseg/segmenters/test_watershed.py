@@ -11,14 +11,14 @@ from tests.helpers.attention import blocks, quarters, smooth
 
 
 def test_the_quarters_are_the_basins() -> None:
-    labels = Watershed(0.5)(Scene(aggregated=blocks(8, 0.1), size=64))
+    labels = Watershed(0.5)(Scene(aggregated=blocks(8, 0.1), size=(64, 64)))
     assert (labels.dtype, labels.shape, len(labels.unique())) == (torch.int64, (64, 64), 4)
     agree = (labels.flatten()[:, None] * 4 + quarters(64)[:, None]).flatten().unique(return_counts=True)[1]
     assert agree.sort(descending=True).values[:4].sum() > 0.85 * 64**2
 
 
 def test_deeper_basins_are_fewer() -> None:
-    scene = Scene(aggregated=smooth(16, 0), size=64)
+    scene = Scene(aggregated=smooth(16, 0), size=(64, 64))
     counts = [len(Watershed(depth)(scene).unique()) for depth in (0.01, 0.1, 1.0, 100.0)]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[2]
@@ -26,7 +26,7 @@ def test_deeper_basins_are_fewer() -> None:
 
 
 def test_attention_without_boundaries_is_one_segment() -> None:
-    assert Watershed()(Scene(aggregated=torch.full((16, 16), 1 / 16), size=8)).unique().tolist() == [0]
+    assert Watershed()(Scene(aggregated=torch.full((16, 16), 1 / 16), size=(8, 8))).unique().tolist() == [0]
 
 
 def test_a_missing_package_is_named_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

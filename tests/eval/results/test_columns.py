@@ -25,7 +25,7 @@ def test_every_further_setting_of_a_segmenter_has_a_column() -> None:
 
 
 def test_settings_are_told_from_scores_and_counts() -> None:
-    names = ["job", "row", "tau", "alpha", "segmenter.size", "protocol", "acc", "device", "eps"]
+    names = ["number", "row", "tau", "alpha", "segmenter.size", "protocol", "acc", "device", "eps"]
     assert setting_names(names) == ["tau", "alpha", "segmenter.size", "eps"]
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from eval.records import SparseTable
 from eval.results.markdown import caption, fixed, image_count, markdown, pipe_table, with_interval
 from eval.results.tables import summary
-from tests.helpers.made_records import results_of
-from tests.helpers.worked_results import DIFFSEG, RECORDS, ROWS
+from eval.runs import Row
+from tests.helpers.worked_results import DIFFSEG, ROWS
+
+
+def text_of(*rows: Row, protocols: Sequence[str] | None = None) -> str:
+    rows = tuple(replace(row, protocols=protocols or row.protocols) for row in rows)
+    return markdown(summary(rows), rows, [row.name for row in rows])
 
 
 def test_numbers_have_a_sign_only_if_asked() -> None:
@@ -53,7 +62,7 @@ def test_a_protocol_outside_this_project_has_a_caption() -> None:
 
 
 def test_published_numbers_stand_beside_the_official_score_only() -> None:
-    text = markdown(summary(results_of(ROWS, RECORDS)), ["a", "b"], official_count=2)
+    text = text_of(replace(DIFFSEG, official_count=2), ROWS[1])
     official, present = text.split("Protocol `present`")
     assert "72.5 / -" in official
     assert "| 2, 1 failed |" in official
@@ -61,20 +70,48 @@ def test_published_numbers_stand_beside_the_official_score_only() -> None:
 
 
 def test_few_images_are_noted() -> None:
-    record = RECORDS[ROWS[0].key][0]
+    record = DIFFSEG.records[0]
     for count, caveat in (
         (1, []),  # one image has no interval
         (9, ["Intervals over 9 images: coarse."]),
         (10, []),
     ):
-        lines = markdown(summary(results_of(ROWS[:1], {ROWS[0].key: [record] * count})), ["a"]).splitlines()
+        lines = text_of(replace(DIFFSEG, records=[record] * count)).splitlines()
         assert [line for line in lines if "coarse" in line] == caveat
 
 
 def test_a_table_made_on_several_devices_says_so() -> None:
-    first, failed, last = RECORDS["d"]
+    first, failed, last = DIFFSEG.records
     for device, cell in (("cpu", "cpu"), ("NVIDIA H200", "NVIDIA H200, cpu")):
-        overview = summary(results_of([DIFFSEG], {"d": [{**first, "device": device}, failed, last]}))
-        assert set(overview["device"]) == {cell}
-        assert set(overview["dtype"]) == {"float32"}
-        assert ("Evaluated on several devices: NVIDIA H200, cpu." in markdown(overview, ["a"])) == (", " in cell)
+        row = replace(DIFFSEG, records=[replace(first, device=device), failed, last])
+        assert set(summary([row])["device"]) == {cell}
+        assert set(summary([row])["dtype"]) == {"float32"}
+        assert ("Evaluated on several devices: NVIDIA H200, cpu." in text_of(row)) == (", " in cell)
+
+
+def test_data_sets_and_frames_have_tables_of_their_own() -> None:
+    whole = replace(DIFFSEG, settings={**DIFFSEG.settings, "scoring": {"frame": "whole"}})
+    text = text_of(DIFFSEG, whole, protocols=["present"])
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "## cocostuff27, square frame",
+        "## cocostuff27, whole frame",
+    ]
+    assert text.count("Protocol `present`") == 2
+    assert "##" not in text_of(DIFFSEG)
+
+
+def test_rows_with_other_pictures_are_noted() -> None:
+    note = "The rows were evaluated on different images"
+    assert note in text_of(DIFFSEG, replace(DIFFSEG, records=DIFFSEG.records[:2]))
+    assert note not in text_of(DIFFSEG, DIFFSEG)
+
+
+def test_a_protocol_without_classes_has_a_table_of_its_scores() -> None:
+    tables = {"person 1": SparseTable.of(np.array([[3, 1], [0, 4]])).to_json()}
+    record = replace(DIFFSEG.records[0], stored_tables=tables)
+    text = text_of(replace(DIFFSEG, records=[record]), protocols=["regions"])
+    heads, _, line = (text.splitlines()[number].split("|")[1:-1] for number in (2, 3, 4))
+    cells = dict(zip(map(str.strip, heads), map(str.strip, line), strict=True))
+    # Covering: half the pixels lie in a region that is covered by 3/4, half in one that is covered by 4/5.
+    assert (cells["covering %"], cells["images"], cells["segments"]) == ("77.5", "1", "2.0")
+    assert "ACC" not in text

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from eval.results.row_results import RowResults
 
 from eval.matching import match_contingency
 from eval.metrics import bootstrap
+from eval.records import SparseTable
 from eval.results.columns import setting_names
 from eval.results.markdown import markdown
-from eval.results.tables import per_class, per_image, summary, write_tables
-from eval.scores import SparseTable
-from tests.helpers.made_records import results_of
-from tests.helpers.worked_results import CLASSES, COLUMNS, DBSCAN, DIFFSEG, RECORDS, ROWS, ok
+from eval.results.tables import per_class, summary, write_tables
+from eval.runs import Row
+from tests.helpers.worked_results import CLASSES, COLUMNS, DBSCAN, DIFFSEG, FAILED, ROWS, ok
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     folder = tmp_path_factory.mktemp("tables")
-    write_tables(folder, results_of(ROWS, RECORDS), CLASSES)
+    write_tables(folder, ROWS)
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("confusion.csv", "per_class.csv", "per_image.csv", "summary.csv", "summary.md")
+        *("confusion.csv", "per_class.csv", "per_image.csv", "summary.csv", "table.md")
     ]
     return {path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in folder.glob("*.csv")}
 
@@ -61,11 +62,10 @@ def test_a_row_without_images_has_empty_scores(written: dict[str, pd.DataFrame])
 
 
 def test_the_intervals_are_those_of_the_bootstrap() -> None:
-    tables = [SparseTable.from_json(record["table"]).dense() for record in RECORDS["d"] if record["status"] == "ok"]
-    counts = [match_contingency(table) for table in tables]
+    counts = [match_contingency(table.numbered()) for table in DIFFSEG.tables()]
     arrays = {name: [getattr(count, name) for count in counts] for name in ("tp", "fp", "fn", "labelled")}
     acc, miou = bootstrap(**arrays)
-    row = summary(results_of([DIFFSEG], RECORDS)).iloc[0]
+    row = summary([DIFFSEG]).iloc[0]
     assert (row.acc_low, row.acc_high) == (100 * acc.low, 100 * acc.high)
     assert (row.miou_low, row.miou_high) == (100 * miou.low, 100 * miou.high)
 
@@ -89,8 +89,8 @@ def test_per_class_holds_the_counts(written: dict[str, pd.DataFrame]) -> None:
 
 
 def test_a_class_present_but_not_matched_counts_as_present() -> None:
-    records = {"d": [ok("a", [0, 0, 0, 0, 1], [0, 0, 0, 1, 0], seconds=1.0)]}
-    table = per_class(results_of([DIFFSEG], records), CLASSES, ["present"])
+    row = replace(DIFFSEG, records=[ok("a", [0, 0, 0, 0, 1], [0, 0, 0, 1, 0], seconds=1.0)], protocols=["present"])
+    table = per_class([row], ["DiffSeg"])
     assert table["tp"].tolist() == [3, 0, 0]
     assert table["images"].tolist() == [1, 1, 0]
 
@@ -133,14 +133,12 @@ def test_the_confusion_matrix_names_both_classes(written: dict[str, pd.DataFrame
 
 
 def test_the_same_records_give_the_same_bytes_but_for_timings(tmp_path: Path) -> None:
-    slower = {
-        key: [{**r, "seconds": {"attention": 9.0, "segment": 9.0}} if "seconds" in r else r for r in records]
-        for key, records in RECORDS.items()
-    }
+    times = {"attention": 9.0, "segment": 9.0}
+    slower = replace(DIFFSEG, records=[replace(each, seconds=times) if each.ok else each for each in DIFFSEG.records])
     folders = [tmp_path / name for name in ("first", "again", "slower")]
-    for folder, records in zip(folders, (RECORDS, RECORDS, slower), strict=True):
+    for folder, row in zip(folders, (DIFFSEG, DIFFSEG, slower), strict=True):
         folder.mkdir()
-        write_tables(folder, results_of(ROWS, records), CLASSES)
+        write_tables(folder, [row, DBSCAN])
     for file, timing in {"summary": "seconds_per_image", "per_image": "seconds", "per_class": None}.items():
         first, again, changed = (folder / f"{file}.csv" for folder in folders)
         assert first.read_bytes() == again.read_bytes()
@@ -151,21 +149,15 @@ def test_the_same_records_give_the_same_bytes_but_for_timings(tmp_path: Path) ->
         pd.testing.assert_frame_equal(left, right)
 
 
-def test_tables_hold_only_the_given_protocol() -> None:
-    assert set(summary(results_of(ROWS, RECORDS), ["present"])["protocol"]) == {"present"}
-    assert set(per_class(results_of(ROWS, RECORDS), CLASSES, ["present"])["protocol"]) == {"present"}
-    assert set(per_image(results_of(ROWS, RECORDS), ["present"])["protocol"]) == {"present"}
-
-
 def test_the_text_has_one_table_of_scores_and_one_without_classes(tmp_path: Path) -> None:
-    text = write_tables(tmp_path, results_of(ROWS, RECORDS), CLASSES, ["present"], official_count=2175)
-    assert (tmp_path / "summary.md").read_text(encoding="utf-8") == text
+    text = write_tables(tmp_path, [replace(row, protocols=["present"]) for row in ROWS])
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == text
     assert text == (
         "Protocol `present`: only the classes present in an image are matched\n\n"
-        "| method  |      ACC % [95 %] |     mIoU % [95 %] | segments | s / image |               images |\n"
-        "| ------- | ----------------: | ----------------: | -------: | --------: | -------------------: |\n"
-        "| DiffSeg | 75.0 [75.0, 75.0] | 63.9 [58.3, 75.0] |      2.0 |      1.25 | 2 of 2,175, 1 failed |\n"
-        "| DBSCAN  |                 - |                 - |        - |         - |           0 of 2,175 |\n"
+        "| method  |      ACC % [95 %] |     mIoU % [95 %] | classes | segments | s / image |               images |\n"
+        "| ------- | ----------------: | ----------------: | ------: | -------: | --------: | -------------------: |\n"
+        "| DiffSeg | 75.0 [75.0, 75.0] | 63.9 [58.3, 75.0] |       3 |      2.0 |      1.25 | 2 of 2,175, 1 failed |\n"
+        "| DBSCAN  |                 - |                 - |       - |        - |         - |           0 of 2,175 |\n"
         "\nWithout classes, mean over the images: adjusted Rand index, variation of information (0 is best), "
         "covering of the truth by the segments\n\n"
         "| method  |   ARI % [95 %] |   VoI bits [95 %] | covering % [95 %] |\n"
@@ -173,21 +165,22 @@ def test_the_text_has_one_table_of_scores_and_one_without_classes(tmp_path: Path
         "| DiffSeg | 0.0 [0.0, 0.0] | 1.00 [0.81, 1.19] | 66.7 [58.3, 75.0] |\n"
         "| DBSCAN  |              - |                 - |                 - |\n"
         "\nIntervals over 2 images: coarse.\n"
+        "\nThe rows were evaluated on different images; compare rows with care.\n"
     )
 
 
 def test_one_image_has_no_interval() -> None:
-    results = results_of([DIFFSEG], {"d": RECORDS["d"][:1]})
-    assert summary(results)[["acc_low", "acc_high", "miou_low", "miou_high"]].isna().all(axis=None)
-    assert per_class(results, CLASSES)[["iou_low", "iou_high"]].isna().all(axis=None)
-    assert "| 75.0 |" in " ".join(markdown(summary(results), ["a"]).split())
+    row = replace(DIFFSEG, records=DIFFSEG.records[:1])
+    assert summary([row])[["acc_low", "acc_high", "miou_low", "miou_high"]].isna().all(axis=None)
+    assert per_class([row], ["a"])[["iou_low", "iou_high"]].isna().all(axis=None)
+    assert "| 75.0 |" in " ".join(markdown(summary([row]), [row], ["a"]).split())
 
 
 def test_every_setting_of_a_segmenter_has_a_column() -> None:
     """No list names these settings."""
     settings = {"kind": "Cut", "name": "cut", "tau": 0.5, "alpha": 10.0, "size": 32, "miou": None, "way": "soft"}
-    cut = RowResults("Cut", "c", {"backbone": {"size": 448}, "segmenter": settings})
-    table = summary(results_of([DIFFSEG, cut, DBSCAN], {"c": [], **RECORDS}))
+    cut = Row("c", "Cut", {"backbone": {"size": 448}, "segmenter": settings}, CLASSES, ["official", "present"])
+    table = summary([DIFFSEG, cut, DBSCAN])
     assert list(table.columns) == [*COLUMNS, "alpha", "segmenter.size", "segmenter.miou", "way"]
     further = table.query("protocol == 'present'")[["tau", "alpha", "size", "segmenter.size", "segmenter.miou", "way"]]
     assert further.to_numpy().tolist() == [
@@ -195,5 +188,29 @@ def test_every_setting_of_a_segmenter_has_a_column() -> None:
         ["0.5", "10", "448", "32", "", "soft"],
         ["", "", "", "", "", ""],
     ]
-    assert list(summary(results_of([DIFFSEG, DBSCAN], RECORDS)).columns) == COLUMNS
-    assert setting_names(table) == [*COLUMNS[2:26], "alpha", "segmenter.size", "segmenter.miou", "way"]
+    shown = COLUMNS[COLUMNS.index("experiment") : COLUMNS.index("protocol")]
+    assert setting_names(table) == [*shown, "alpha", "segmenter.size", "segmenter.miou", "way"]
+
+
+def test_protocols_without_classes_have_columns_in_the_summary_and_by_image(tmp_path: Path) -> None:
+    made = {"person 1": SparseTable.of(np.array([[3, 1], [0, 4]])).to_json()}
+    regions, boundaries = DIFFSEG.records[0], {"boundaries": (3, 4, 1, 2)}
+    record = replace(regions, stored_tables={**regions.stored_tables, **made}, counts=boundaries)
+    row = replace(
+        DIFFSEG, records=[record, FAILED, replace(record, picture="c")], protocols=["present", "regions", "boundaries"]
+    )
+    write_tables(tmp_path, [row])
+    summary_, by_image, scales = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("summary", "per_image", "scales"))
+    assert list(summary_.columns) == [
+        *COLUMNS,
+        *(f"{name}{end}" for name in ("pri", "voi_over", "voi_under") for end in ("", "_low", "_high")),
+        *(f"boundary_{name}{end}" for name in ("recall", "precision", "f") for end in ("", "_low", "_high")),
+    ]
+    summary_ = summary_.set_index("protocol")
+    assert summary_.loc["regions", "covering"] == pytest.approx(77.5)
+    assert summary_.loc["boundaries", ["boundary_recall", "boundary_precision", "boundary_f"]].tolist() == [75, 50, 60]
+    assert summary_.loc[["regions", "boundaries"], ["acc", "miou", "classes"]].isna().all(axis=None)
+    of_pictures = by_image[by_image["protocol"] == "boundaries"]
+    assert of_pictures["status"].tolist() == ["ok", "failed", "ok"]
+    assert of_pictures["boundary_recall"].fillna(-1).tolist() == [75, -1, 75]
+    assert scales[["images", "covering_ods", "f_ods"]].to_numpy().tolist() == [[2, 77.5, 60]]

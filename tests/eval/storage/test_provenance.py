@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from eval.storage.records import RecordError
 
 import eval.storage.provenance
-from eval.rows import Row, prepare
+from eval.records import RecordError
+from eval.rows import RowConfig
 from eval.storage.provenance import add_provenance, provenance, read_provenance
 from tests.helpers.folder_rows import dataset_of, row_config, write_picture
 
@@ -17,17 +17,17 @@ PROCESS = {"code": "c0de", "git_commit": "abc"}
 
 
 @pytest.fixture
-def row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Row:
+def row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RowConfig:
     monkeypatch.setattr(eval.storage.provenance, "_process", lambda: PROCESS)
     write_picture(tmp_path / "data", "a")
-    return prepare(row_config(dataset_of(tmp_path / "data")))
+    return row_config(dataset_of(tmp_path / "data"))
 
 
-def add(folder: Path, row: Row, command: str) -> bool:
-    return add_provenance(folder, [row.settings], read_provenance(folder), command)
+def add(folder: Path, row: RowConfig, command: str) -> bool:
+    return add_provenance(folder, [row.line.settings], read_provenance(folder), command)
 
 
-def test_equal_processes_are_one_entry_with_several_runs(tmp_path: Path, row: Row) -> None:
+def test_equal_processes_are_one_entry_with_several_runs(tmp_path: Path, row: RowConfig) -> None:
     assert read_provenance(tmp_path) == []
     assert not add(tmp_path, row, "first")
     assert not add(tmp_path, row, "again")
@@ -35,11 +35,13 @@ def test_equal_processes_are_one_entry_with_several_runs(tmp_path: Path, row: Ro
     assert [each["command"] for each in facts["runs"]] == ["first", "again"]
     assert {**facts, "runs": None} == {
         **PROCESS,
-        **{"weights": [""], "weights_names": {"": ""}, "data": [row.config.dataset.fingerprint], "runs": None},
+        **{"weights": [""], "weights_names": {"": ""}, "data": [row.dataset.fingerprint], "runs": None},
     }
 
 
-def test_another_code_is_another_entry_and_told(tmp_path: Path, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_code_is_another_entry_and_told(
+    tmp_path: Path, row: RowConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(tmp_path, row, "first")
     monkeypatch.setattr(eval.storage.provenance, "_process", lambda: {**PROCESS, "git_commit": "def"})
     assert not add(tmp_path, row, "another commit, the same code")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 
-import experiments.evaluate  # noqa: F401  registers the schema
+from experiments.running.arguments import read_arguments
+from experiments.running.compose import compose_rows
 from tests.conftest import ROOT
 
 agents = pytest.importorskip("wandb.wandb_agent")
@@ -46,20 +46,20 @@ def command(sweep: dict[str, Any], values: dict[str, Any], folder: Path, patch: 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("end", [0, 1])
-def test_hydra_understands_the_command_of_the_agent(
-    path: Path, end: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_evaluate_understands_the_command_of_the_agent(
+    path: Path, end: int, dinov2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = yaml.safe_load(path.read_text())
     values = {name: ends(parameter)[end] for name, parameter in sweep["parameters"].items()}
     start, overrides = (given := command(sweep, values, tmp_path, monkeypatch))[:4], given[4:]
     assert start == ["/usr/bin/env", "python", "-m", "experiments.evaluate"]
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", overrides=overrides)
+    composed = compose_rows(read_arguments(overrides))
+    (row,) = composed.rows
     for name, value in values.items():
         group, key = name.split(".")
-        assert config[group][key] == value
-    assert config.tracker._target_ == "eval.tracking.wandb_tracker.WandbTracker"
-    assert config.results_dir == "results/sweeps/sw33p/r0n"
+        assert row.composed[group][key] == value
+    assert composed.config.tracker._target_ == "eval.tracking.wandb_tracker.WandbTracker"
+    assert composed.folder == Path("results/sweeps/sw33p/r0n").resolve()
     assert os.environ["WANDB_RUN_ID"] == "r0n"
 
 

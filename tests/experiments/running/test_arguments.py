@@ -17,7 +17,7 @@ def read_by_hydra(argument: str) -> object:
 
 
 @pytest.mark.parametrize("name", [*FOLDER_NAMES, *WITH_COMMAS])
-@pytest.mark.parametrize("key", ["dataset.root", "+segmenter.folder", "results_dir", "hydra.sweep.dir"])
+@pytest.mark.parametrize("key", ["dataset.root", "+segmenter.folder", "results_dir"])
 def test_a_path_reaches_hydra_as_typed(key: str, name: str) -> None:
     for path in (name, f"/data/{name}", f"data/{name}/x.txt"):
         if not path.startswith("~"):

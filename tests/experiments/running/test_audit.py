@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from eval.results.row_results import RowResults
 
 from eval.matching import Counts, match_contingency
 from eval.metrics import accuracy, mean_iou
-from eval.scores import SparseTable
+from eval.records import Record
+from eval.runs import Row
 from experiments.running.audit import AUDIT_COLUMNS, audit, write_audit
-from tests.helpers.made_records import records, results_of
+from tests.helpers.made_records import CLASSES, records
 from tests.helpers.runs import SMALL, evaluate
 
 
@@ -37,7 +38,7 @@ def test_changes_in_the_audit_are_differences_in_the_summary(
         score = moved.loc[("protocol: official -> present", "present")]
         assert score["miou_change"] == pytest.approx(present["miou"] - first["miou"], abs=2e-4)
         assert score["acc_change"] == 0
-        moved = moved[moved.index.get_level_values("choice").str.startswith("segments: ").fillna(False)]
+        moved = moved[moved.index.get_level_values("choice").fillna("").str.startswith("segments: ")]
         assert (moved["acc_change"] == 0).all()
         assert moved["miou"].is_monotonic_increasing
         np.testing.assert_allclose(moved["miou_change"], moved["miou"] - first["miou"], atol=2e-4)
@@ -52,41 +53,36 @@ def test_changes_in_the_audit_are_differences_in_the_summary(
             assert row[[f"{metric}_change_low", f"{metric}_change_high"]].isna().all()  # one picture has no interval
 
 
-FIRST, OTHER = (
-    RowResults("DiffSeg", precision, {"segmenter": {"precision": precision}}) for precision in ("float32", "float16")
-)
+def row_of(precision: str, made: Sequence[Record], lost: Sequence[Record] = ()) -> Row:
+    failed = [Record(record.row, record.picture, "failed", "no proposals") for record in lost]
+    kept = [replace(record, underflow=0.25) for record in made]
+    settings = {"segmenter": {"precision": precision}}
+    return Row(precision, "DiffSeg", settings, ["x"] * CLASSES, ("official", "present"), [*kept, *failed])
 
 
-def with_underflow(made: list[dict[str, Any]], underflow: float) -> list[dict[str, Any]]:
-    return [{**record, "underflow": underflow} for record in made]
-
-
-def score(chosen: list[dict[str, Any]]) -> tuple[float, float]:
-    total = sum(
-        (match_contingency(SparseTable.from_json(record["table"]).dense()) for record in chosen), Counts.zeros(27)
-    )
+def score(chosen: Sequence[Record]) -> tuple[float, float]:
+    counts = [match_contingency(record.tables["classes"].numbered()) for record in chosen]
+    total = sum(counts, Counts.zeros(CLASSES))
     return 100 * accuracy(total), 100 * mean_iou(total)
 
 
 def test_a_change_is_measured_on_the_pictures_that_both_rows_have(tmp_path: Path) -> None:
     """Otherwise, a row that lost its hard pictures would look better."""
-    before, after = with_underflow(records(0, 6), 0.25), with_underflow(records(1, 4), 0.25)
-    lost = [{"image": before[number]["image"], "status": "failed", "reason": "no proposals"} for number in (4, 5)]
-    results = {FIRST.key: before, OTHER.key: [*after, *lost]}
-    row = audit(results_of([FIRST, OTHER], results)).iloc[5]
-    assert (row["choice"], row["images"], row["failed"], row["underflow"]) == (
+    before, after = records(0, 6), records(1, 4)
+    rows = [row_of("float32", before), row_of("float16", after, lost=before[4:])]
+    line = audit(rows).iloc[5]
+    assert (line["choice"], line["images"], line["failed"], line["underflow"]) == (
         *("segmenter.precision: float32 -> float16", 4, 2, 25.0),
     )
     (old_acc, old_miou), (acc, miou) = score(before[:4]), score(after)
-    assert (row["acc"], row["miou"]) == pytest.approx((acc, miou))
-    assert (row["acc_change"], row["miou_change"]) == pytest.approx((acc - old_acc, miou - old_miou))
-    assert row["acc_change_low"] < row["acc_change"] < row["acc_change_high"]
-    assert "4, 2 failed" in write_audit(tmp_path, results_of([FIRST, OTHER], results))
+    assert (line["acc"], line["miou"]) == pytest.approx((acc, miou))
+    assert (line["acc_change"], line["miou_change"]) == pytest.approx((acc - old_acc, miou - old_miou))
+    assert line["acc_change_low"] < line["acc_change"] < line["acc_change_high"]
+    assert "4, 2 failed" in write_audit(tmp_path, rows)
 
 
 def test_a_row_that_lost_every_picture_has_no_change(tmp_path: Path) -> None:
-    before = with_underflow(records(0, 2), 0.0)
-    lost = [{"image": record["image"], "status": "failed", "reason": "no proposals"} for record in before]
-    text = write_audit(tmp_path, results_of([FIRST, OTHER], {FIRST.key: before, OTHER.key: lost}))
+    before = records(0, 2)
+    text = write_audit(tmp_path, [row_of("float32", before), row_of("float16", [], lost=before)])
     (line, _) = (line for line in text.splitlines() if "float16 |" in line)
     assert [cell.strip() for cell in line.split("|")[4:-1]] == ["-", "-", "-", "-", "-", "0, 2 failed"]

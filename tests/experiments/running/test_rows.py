@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from diffseg.backbones import MissingWeights, tuned_values
+from diffseg.backbones import MissingWeights
 from eval.config import ConfigError
 from experiments.running.compose import check
 from tests.helpers.coco_folder import write_folder
@@ -30,23 +30,22 @@ def test_two_sweeps_make_a_row_for_each_combination() -> None:
 
 
 def test_a_value_of_the_user_replaces_a_sweep() -> None:
-    rows = rows_of("experiment=table1", "+segmenter.seed=7")
-    assert [(row.name, row.composed.segmenter.seed) for row in rows[:2]] == [("K-Means-C", 7), ("K-Means-S", 7)]
-    assert len(rows) == 6
+    rows = rows_of("experiment=table1", "segmenter.seed=7")
+    seeds = {(row.name, row.composed.segmenter.get("seed")) for row in rows}
+    assert {seed for name, seed in seeds if name.startswith("K-Means")} == {7}
 
 
 @pytest.mark.parametrize("experiment", ["table1", "table2"])
 def test_a_value_of_the_user_replaces_that_of_a_row(experiment: str) -> None:
-    sizes = {row.name: row.size for row in rows_of(f"experiment={experiment}", "backbone.size=64")}
+    sizes = {row.name: row.backbone.size for row in rows_of(f"experiment={experiment}", "backbone.size=64")}
     assert {size for name, size in sizes.items() if name != "DinoSeg"} == {64}
 
 
 def test_rows_of_the_tables_have_the_published_settings() -> None:
     for experiment, sizes, tau in (("table1", [320, 512], 1.1), ("table2", [320, 512], 0.9)):
         rows = [row for row in rows_of(f"experiment={experiment}") if row.name == "DiffSeg"]
-        assert [row.size for row in rows] == sizes
-        assert {tuned_values(row.backbone, "diffseg", row.dataset.name)["tau"] for row in rows} == {tau}
-        assert {(row.backbone.timestep, row.composed.segmenter.anchors) for row in rows} == {(300, 16)}
+        assert [row.backbone.size for row in rows] == sizes
+        assert {(row.backbone.timestep, row.segmenter.tau, row.segmenter.anchors) for row in rows} == {(300, tau, 16)}
     notes = {row.name: row.note for row in rows_of("experiment=table1")}
     assert {name for name, note in notes.items() if note} == {"DBSCAN", "DinoSeg"}
 
@@ -67,10 +66,10 @@ def test_a_backbone_path_reaches_only_rows_that_choose_no_backbone(
     assert dino.backbone.path == "elsewhere"
 
 
-def test_a_key_of_a_chosen_backbone_reaches_its_row() -> None:
-    layers = {
-        row.name: row.composed.backbone.get("layers") for row in rows_of("experiment=table1", "+backbone.layers=[10]")
-    }
+@pytest.mark.parametrize("plus", ["", "+", "++"])  # Hydra asks for a plus, because no YAML has this key
+def test_a_key_of_a_chosen_backbone_reaches_its_row(plus: str) -> None:
+    rows = rows_of("experiment=table1", f"{plus}backbone.layers=[10]")
+    layers = {row.name: row.composed.backbone.get("layers") for row in rows}
     assert {name: value for name, value in layers.items() if value} == {"DinoSeg": [10]}
 
 

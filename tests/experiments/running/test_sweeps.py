@@ -79,9 +79,9 @@ def test_rows_may_differ_in_data_set_size_and_protocol(sweep: Sweep, tmp_path: P
     scores = ["acc", "miou", "ari", "voi", "covering"]
     line = run.table().query("dataset == 'cocostuff27' and size == 32")[scores]
     np.testing.assert_array_equal(line, alone.table()[scores])
-    protocols = sweep(*COLOURS, "protocol=official,present", folder="protocols")
-    assert lines_of(protocols, "protocol") == [("official",), ("present",)]
-    assert len(protocols.images()) == 2  # a row is evaluated once for all its protocols
+    both = sweep(*COLOURS, "protocol=official,present", folder="protocols")
+    assert lines_of(both, "protocol") == [("official",), ("present",)]
+    assert len(both.images()) == 2  # a row is evaluated once for all its protocols
 
 
 def test_experiments_are_swept_like_any_group(sweep: Sweep, tmp_path: Path) -> None:
@@ -143,3 +143,8 @@ def test_the_basic_launcher_runs_the_points_one_by_one_into_the_same_folder(swee
     keys = ["clusters", "position", "protocol"]
     tables = [run.table().drop(columns=["number", "seconds_per_image"]).sort_values(keys) for run in (together, apart)]
     np.testing.assert_array_equal(*(table.fillna("").to_numpy() for table in tables))
+
+
+def test_a_glob_stands_for_the_parts_with_such_names(sweep: Sweep) -> None:
+    run = sweep("backbone=none", "backbone.size=32", "dataset.limit=1", "segmenter=glob([slic,kmeans_rgb*])")
+    assert set(lines_of(run, "segmenter")) == {("slic",), ("kmeans_rgbxy",)}
