@@ -201,7 +201,7 @@ def _work(connection: Connection, setup: _Setup) -> None:
 def _portable(error: Exception) -> Exception:
     """An error that another process can read."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301  # some classes of errors cannot be made from their message
+        pickle.loads(pickle.dumps(error))  # some classes of errors cannot be made from their message
     except Exception:
         return WorkerError(one_line(error))
     return error

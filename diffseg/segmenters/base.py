@@ -1,8 +1,9 @@
 """The interface of segmenters, `Segmenter`, and their input, `Scene`.
 
-A segmenter is a function of a scene; one that reads files needs only its `Outline`. To add one, write a frozen dataclass in a module, and a
-``conf/segmenter/NAME.yaml`` that names the class. The fields of the class are the keys of the YAML. It needs no base
-class; those of this project derive from `CheckedSegmenter`. Imports no torch until a scene has tensors.
+A segmenter is a function of a scene; one that reads files needs only its `Outline`. To add one, write a frozen
+dataclass in a module, and a ``conf/segmenter/NAME.yaml`` that names the class. The fields of the class are the keys of
+the YAML. It needs no base class; those of this project derive from `CheckedSegmenter`. Imports no torch until a scene
+has tensors.
 """
 
 from __future__ import annotations

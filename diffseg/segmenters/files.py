@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -189,8 +188,8 @@ class LabelMapFiles:
 
 def _existing(folder: str, id: str) -> Path | None:
     """The first file of a picture."""
-    stem = os.path.join(expanded(folder), id)  # faster than pathlib: a run asks several times for each picture
-    return next((Path(stem + suffix) for suffix in SUFFIXES if os.path.isfile(stem + suffix)), None)
+    place = expanded(folder)
+    return next((path for suffix in SUFFIXES if (path := place / f"{id}{suffix}").is_file()), None)
 
 
 @lru_cache(maxsize=2)  # a run segments a picture, asks for remarks, and may do so in several rows

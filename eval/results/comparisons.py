@@ -19,7 +19,8 @@ Estimate = tuple[float, float, float]
 
 def counts_by_picture(row: Row, protocol: ProtocolName) -> dict[str, Counts]:
     """Picture -> its counts, in the order of the row's records, without failed pictures."""
-    pictures = [record.picture for record in row.evaluated]
+    failed = {record.picture for record in row.failed}
+    pictures = [id for id in row.ids if id not in failed]
     return dict(zip(pictures, row.counts(protocol), strict=True))
 
 

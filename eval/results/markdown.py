@@ -160,13 +160,13 @@ def coarse(images: Iterable[int]) -> list[str]:
 
 def mixed(rows: Sequence[Row]) -> list[str]:
     """A list with one caveat if the images of a table were evaluated on several devices; else empty."""
-    devices = sorted({record.device for row in rows for record in row.evaluated})
+    devices = sorted(set[str]().union(*(row.facts.devices for row in rows)))
     return [f"Evaluated on several devices: {', '.join(devices)}."] if len(devices) > 1 else []
 
 
 def _other_pictures(rows: Sequence[Row]) -> list[str]:
     """A list with one caveat if rows of one data set have different pictures; else empty."""
-    pictures = {(row.dataset_name, tuple(record.picture for record in row.records)) for row in rows}
+    pictures = {(row.dataset_name, tuple(row.ids)) for row in rows}
     several = len(pictures) > len({name for name, _ in pictures})
     return ["The rows were evaluated on different images; compare rows with care."] if several else []
 
