@@ -100,8 +100,9 @@ class RowConfig:
         values = {}
         if needs_mean_classes(segmenter):
             values["clusters"] = mean_classes(self.dataset, self.scoring.enters)
+        bounces = self.aggregation.bounces if self.backbone.sides else 1  # without attention, nothing is aggregated
         try:
-            return resolve(segmenter, self.backbone, self.dataset.name, self.aggregation.bounces, **values)
+            return resolve(segmenter, self.backbone, self.dataset.name, bounces, **values)
         except ValueError as error:
             raise ConfigError(f"segmenter.{error}") from None
 

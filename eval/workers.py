@@ -191,7 +191,8 @@ def _work(connection: Connection, setup: _Setup) -> None:
         for number, tasks in groupby(iter(connection.recv, None), key=itemgetter(0)):
             for id in work(passes[number], map(itemgetter(1), tasks), "cpu", setup.batch_size, ahead=False):
                 connection.send((number, "done", id))
-        connection.recv()  # until the parent closes the pipe
+        while True:  # until the parent closes the pipe: its other workers may still have work
+            connection.recv()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
