@@ -55,7 +55,8 @@ class Recipe:
             ValueError: the segmenter reads features, and the backbone has none; or the attention cannot be segmented.
         """
         frame: Frame = "square" if maps and maps.provenance.get("frame") == "square" else "whole"
-        scene = Scene(size=(picture.shape[0], picture.shape[1]), frame=frame, image=square)
+        own = None if square is None else picture
+        scene = Scene(size=(picture.shape[0], picture.shape[1]), frame=frame, image=square, picture=own)
         if maps is not None:
             scene = replace(scene, aggregated=self.aggregation(maps), features=maps.features)
         return Result(picture, by_area(self.segmenter(scene).cpu().numpy()))

@@ -49,7 +49,7 @@ def _is_ours(module: str) -> bool:
     if module.partition(".")[0] not in ROOMS:
         return False
     file = getattr(sys.modules.get(module), "__file__", None)
-    return file is None or Path(file).resolve().is_relative_to(PROJECT) or "diffseg" in module
+    return file is None or Path(file).resolve().is_relative_to(PROJECT)
 
 
 @cache

@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from datasets.base import Dataset
+from diffseg.backbones.image import centre_crop, resize_image
+from diffseg.pictures import Pixels
 from diffseg.remarks import Remark
 from diffseg.segmenters.base import Outline, Scene
 from eval.config import FrameName, Scoring
-from eval.truth import Truth, classes_in, enter, truth_of
+from eval.truth import Truth, classes_in, truth_of
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +54,7 @@ class DecodedPicture:
         shape: height and width before cropping.
         frame: part of the picture that enters the backbone.
         image: that part, ``(3, P, P)`` float32 in [0, 255]; None if nobody needs it.
+        pixels: that part before it was resized, ``(h, w, 3)`` uint8.
         truths: pixels at which rows are scored -> truth.
         true_classes: number of classes in the ground truth of that part; None if there are no classes, or nobody
             needs it.
@@ -62,6 +65,7 @@ class DecodedPicture:
     shape: tuple[int, int]
     frame: FrameName
     image: Tensor | None
+    pixels: Pixels
     truths: Mapping[Scoring, Truth]
     true_classes: int | None
     unscored: Mapping[int, int]
@@ -94,6 +98,7 @@ class DecodedPicture:
             true_classes=self.true_classes,
             features=features,
             image=self.image,
+            picture=self.pixels,
             truth=None if classes is None else torch.from_numpy(classes),
             id=self.id,
             shape=self.shape,
@@ -107,11 +112,13 @@ def decode(dataset: Dataset, id: str, needs: Needs) -> DecodedPicture:
         DatasetError: a file cannot be read, or no pixel is labelled.
     """
     picture = dataset.load(id)
+    pixels = picture.image if needs.frame == "whole" else centre_crop(picture.image)
     return DecodedPicture(
         id,
         (picture.image.shape[0], picture.image.shape[1]),
         needs.frame,
-        enter(picture, needs.frame, needs.size) if needs.image else None,
+        resize_image(pixels, needs.size) if needs.image else None,
+        pixels,
         {scoring: truth_of(picture, scoring, kinds, dataset) for scoring, kinds in needs.truths.items()},
         classes_in(picture, needs.frame) if needs.image else None,
         picture.unscored,

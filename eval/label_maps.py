@@ -25,7 +25,7 @@ NOTHING, NUMBERS = "in no segment", "numbers"
 
 
 class LabelMapError(Exception):
-    """A kept label map cannot be used. The message names the file."""
+    """A label map cannot be kept, or a kept one cannot be used. The message names the file."""
 
 
 def write_label_map(path: Path, labels: NDArray[np.integer]) -> None:
@@ -37,7 +37,7 @@ def write_label_map(path: Path, labels: NDArray[np.integer]) -> None:
 
     Raises:
         OSError: the file cannot be written.
-        ValueError: there are more than 65,535 segments.
+        LabelMapError: there are more than 65,535 segments.
     """
     text = PngImagePlugin.PngInfo()
     nothing = labels < 0
@@ -46,7 +46,7 @@ def write_label_map(path: Path, labels: NDArray[np.integer]) -> None:
         numbers, values = np.unique(values, return_inverse=True)
         values = values.reshape(labels.shape)
         if len(numbers) > SHORT:
-            raise ValueError(f"labels: a map can hold {SHORT} segments, got {len(numbers)}")
+            raise LabelMapError(f"{path}: a map can hold {SHORT} segments, got {len(numbers)}")
         logger.warning("%s: segments with numbers above %d are renumbered in the map", path, SHORT - 1)
         text.add_text(NUMBERS, json.dumps(numbers.tolist()), zip=True)
     top = BYTE if int(values.max(initial=0)) < BYTE else SHORT

@@ -15,12 +15,11 @@ from eval.boundaries import BoundaryCounts, add_counts
 from eval.instances import InstanceScores, instance_scores
 from eval.metrics import RESAMPLES, SEED, bootstrap_mean, bootstrap_ratio
 from eval.protocols import ProtocolName
-from eval.records import Record
+from eval.records import PERSON, Record
 from eval.regions import RegionScores, compare_regions
 from eval.runs import Row
 
 PERCENT = 100
-PERSON = "person "
 
 COLUMNS: Mapping[ProtocolName, Sequence[str]] = {
     "regions": ("covering", "pri", "voi", "voi_over", "voi_under"),

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from eval.settings import KEY_DIGITS, normalise
 from eval.storage.files import make_folder, writing
@@ -38,6 +38,8 @@ IntArray = NDArray[np.int64]
 
 VERSION = 2
 """Version of the files. Increase it when their form changes."""
+PERSON = "person "
+"""Start of the name of a person's table; the number follows, from 1."""
 RECORDS = "records.jsonl"
 SHARD = re.compile(r"records\.(\d+)-of-(\d+)\.jsonl")
 
@@ -91,7 +93,7 @@ class SparseTable:
         return cls(classes, numbers.astype(np.int64), rows, columns, table[rows, columns])
 
     @classmethod
-    def of(cls, table: NDArray[np.integer], numbers: Sequence[int] | None = None) -> SparseTable:
+    def of(cls, table: NDArray[np.integer], numbers: ArrayLike | None = None) -> SparseTable:
         """Makes a table from a dense one ``(classes, k)``. ``numbers``: of the columns; None: 0..k-1."""
         rows, columns = np.nonzero(table)
         known = np.arange(table.shape[1]) if numbers is None else np.array(numbers, dtype=np.int64)
@@ -219,6 +221,12 @@ class Record:
         """True if the picture was evaluated."""
         return self.status == "ok"
 
+    @property
+    def truths(self) -> frozenset[str]:
+        """The kinds of truth that its segments were compared with, see `eval.protocols.truths_of`."""
+        names = (*self.stored_tables, *self.counts)
+        return frozenset("people" if name.startswith(PERSON) else name for name in names)
+
     def to_json(self) -> dict[str, Any]:
         """The line as a JSON object."""
         head = {"record": self.row, "picture": self.picture, "status": self.status}
@@ -307,9 +315,9 @@ class Records:
         newest = self.newest.get(key) or RowRecords(self.files)
         return RecordList(newest, [id for id in ids if id in newest])
 
-    def load(self, path: Path) -> int:
-        """Reads a file. Returns the number of bytes of its complete lines."""
-        size, own = 0, self.files.number(path)
+    def load(self, path: Path) -> tuple[int, set[str]]:
+        """Reads a file. Returns the number of bytes of its complete lines, and the keys of its rows and pictures."""
+        size, declared, own = 0, set[str](), self.files.number(path)
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
@@ -325,10 +333,12 @@ class Records:
                 else:
                     try:
                         self.add(data, (own, size, len(line)))
+                        if "record" not in data:
+                            declared.add(data["row"] if "row" in data else data["pictures"])
                     except (KeyError, TypeError, ValueError, AttributeError) as error:
                         raise _damaged(path, number, error) from None
                 size += len(line)
-        return size
+        return size, declared
 
     def add(self, data: Mapping[str, Any], place: tuple[int, int, int]) -> None:
         """Adds a line.
@@ -346,7 +356,7 @@ class Records:
                 raise ValueError(f"no row {record.row} before this picture")
             # Files of shards are read one after the other, so the order of the lines is not that of time.
             known = self.newest.setdefault(record.row, RowRecords(self.files))
-            known.put(record.picture, record.ok, record.time, place)
+            known.put(record.picture, record.ok, record.truths, record.time, place)
         elif "row" in data:
             row = RowLine.from_json(data)
             self.rows.pop(row.key, None)  # the newest line moves to the end
@@ -358,21 +368,21 @@ class Records:
 class RecordWriter:
     """Appends to one records file of a folder, which it locks; made by `open_records`."""
 
-    def __init__(self, path: Path, records: Records, size: int) -> None:
+    def __init__(self, path: Path, records: Records, size: int, declared: set[str]) -> None:
         self.path, self.records = path, records
-        self._size = size
+        self._size, self._declared = size, declared
         # Unbuffered: a buffer would keep the rest of a failed write and write it later.
         self._file = path.open("ab", buffering=0)
-        self._declared: set[str] = set()
         if not size:
             self._file.truncate(0)
             self._write({"version": VERSION})
 
     def declare(self, row: RowLine, ids: Sequence[str]) -> None:
-        """Writes the lines of a row and of its pictures, unless this file has them."""
-        key = pictures_key(ids)
+        """Writes the lines of a row and of its pictures, unless this file has them. A row may have got other names."""
+        key, known = pictures_key(ids), self.records.rows.get(row.key)
+        renamed = known is None or known.to_json() != row.to_json()
         for mark, line in ((row.key, row.to_json()), (key, {"pictures": key, "ids": list(ids)})):
-            if mark not in self._declared:
+            if mark not in self._declared or (mark == row.key and renamed):
                 self._add(line)
                 self._declared.add(mark)
 
@@ -421,13 +431,13 @@ def open_records(folder: Path, shard: tuple[int, int] | None = None) -> Iterator
     make_folder(folder)
     path = folder / (RECORDS if shard is None else f"records.{shard[0]}-of-{shard[1]}.jsonl")
     with _exclusive(path):
-        records, size = Records(), 0
+        records, size, declared = Records(), 0, set[str]()
         for file in record_files(folder):
             read = records.load(file)
-            size = read if file == path else size
+            size, declared = read if file == path else (size, declared)
         if path.is_file() and path.stat().st_size > size > 0:
             logger.warning("%s: removed an incomplete last line that an interrupted run left", path)
-        writer = RecordWriter(path, records, size)
+        writer = RecordWriter(path, records, size, declared)
         try:
             yield writer
         finally:

@@ -61,19 +61,20 @@ class Overlay:
         """Contingency tables of a segmentation.
 
         Args:
-            labels: segment of each pixel, ``(h, w)`` integers from 0.
+            labels: segment of each pixel, ``(h, w)`` integers; negative: in no segment.
 
         Returns:
-            The numbers of the segments, sorted, ``(segments,)``; and each person's table, ``(regions, segments)``.
+            The numbers of the segments, sorted, ``(segments,)``, -1 for pixels in no segment; and each person's table,
+            ``(regions, segments)``.
         """
-        segments = labels.reshape(-1).astype(np.int64)
+        segments = np.maximum(labels.reshape(-1).astype(np.int64), -1) + 1
         numbers = np.arange(segments.max() + 1)
         if len(numbers) > SPREAD:
             numbers, segments = np.unique(segments, return_inverse=True)
         pieces, count = self.members[0].shape[1], len(numbers)
         joint = np.bincount(self.cells * count + segments, minlength=pieces * count).reshape(pieces, count)
         present = joint.any(axis=0)
-        return numbers[present], [members @ joint[:, present] for members in self.members]
+        return numbers[present] - 1, [members @ joint[:, present] for members in self.members]
 
 
 def connected_regions(label: NDArray[np.integer]) -> NDArray[np.int32]:

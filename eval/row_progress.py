@@ -200,9 +200,7 @@ class RowProgress:
         return record is not None and record.ok and record.stamp == self._stamp(id)
 
     def _has_truths(self, id: str) -> bool:
-        record = self._record(id)
-        kinds = {"people" if name.startswith("person ") else name for name in record.stored_tables} | {*record.counts}
-        return self.row.truths <= kinds
+        return self.row.truths <= self._record(id).truths
 
     def _stamp(self, id: str) -> str:
         return self.row.stamp(id)

@@ -6,7 +6,7 @@ Building a row checks its configuration without torch. `RowConfig.prepare` then 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -97,6 +97,8 @@ class RowConfig:
             )
         if (needs_truth(segmenter) or needs_mean_classes(segmenter)) and "classes" not in self.dataset.truths:
             raise ConfigError(f"{choice}: needs classes, and dataset={self.dataset.name} has none")
+        if getattr(segmenter, "needs_whole", False) and self.scoring.frame != "whole":
+            raise ConfigError(f"{choice}: segments only whole pictures; use protocol.frame=whole")
         values = {}
         if needs_mean_classes(segmenter):
             values["clusters"] = mean_classes(self.dataset, self.scoring.enters)
@@ -157,13 +159,14 @@ class RowConfig:
     def line(self) -> RowLine:
         """Its line in the records: the recorded settings, and the names that the tables show."""
         from diffseg.backbones.weights.locating import name_of
+        from diffseg.segmenters.base import has_common_labels
 
         shown: dict[str, Any] = {**self.recorded, "experiment": self.composed.name or self.name}
         for group in ("backbone", "segmenter"):
             shown[group] = {**self.recorded[group], "name": self.choices[group]}
         if isinstance(self.backbone, Saved):
             shown["backbone"]["name"] = self.backbone.name
-        shown["segmenter"]["reads_files"] = self.reads_files
+        shown["segmenter"] |= {"reads_files": self.reads_files, "common_labels": has_common_labels(self.segmenter)}
         shown["backbone"]["weights_name"] = name_of(self.backbone)
         code = " ".join(part.get("code", "") for part in self.recorded.values() if isinstance(part, dict)).strip()
         return RowLine(self.key, self.name, shown, self.dataset.classes, code)
@@ -201,6 +204,11 @@ class RowConfig:
     def with_published(self, published: Mapping[str, float | None] | None) -> RowConfig:
         """The same row with the paper's scores."""
         return replace(self, published=published)
+
+    def with_protocols(self, names: Iterable[ProtocolName]) -> RowConfig:
+        """The same row, whose tables have further protocols."""
+        report = tuple(dict.fromkeys([*self.protocols, *names]))
+        return self if report == self.protocols else replace(self, protocol=replace(self.protocol, report=report))
 
     def stamp(self, id: str) -> str:
         """A text that changes if a file of the picture changes, including a label map that the segmenter reads."""

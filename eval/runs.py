@@ -6,9 +6,8 @@ Reading a run needs neither torch, nor the data set, nor the network. `Run.open`
 from __future__ import annotations
 
 import logging
-import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from eval.agreement import Agreement, agreement
 from eval.config import ConfigError
 from eval.image_counts import ImageCounts
 from eval.label_maps import read_label_map
-from eval.protocols import ProtocolName
+from eval.protocols import ProtocolName, truths_of
 from eval.records import Record, Records, RecordWriter, RowLine, SparseTable, open_records, pictures_key, record_files
 from eval.scores import counts_in_turn
 from eval.settings import normalise
@@ -76,20 +75,18 @@ class Row:
 
     @cached_property
     def evaluated(self) -> Sequence[Record]:
-        """Records of the pictures that were evaluated, each read from its file when it is asked for."""
-        return _with_status(self.records, ok=True)
+        """Records of the pictures that were evaluated. One without the truth of a protocol is not yet one."""
+        needed = truths_of(self.protocols)
+        if isinstance(self.records, RecordList):  # each record is read from its file when it is asked for
+            return self.records.evaluated(needed)
+        return [record for record in self.records if record.ok and needed <= record.truths]
 
     @cached_property
     def failed(self) -> Sequence[Record]:
         """Records of the pictures that could not be evaluated."""
-        return _with_status(self.records, ok=False)
-
-    @cached_property
-    def ids(self) -> Sequence[str]:
-        """Ids of the pictures with a record, in order."""
-        return (
-            self.records.pictures if isinstance(self.records, RecordList) else [each.picture for each in self.records]
-        )
+        if isinstance(self.records, RecordList):
+            return self.records.failed()
+        return [record for record in self.records if not record.ok]
 
     @cached_property
     def facts(self) -> Facts:
@@ -170,10 +167,9 @@ class Facts:
                 self.tables.append(record.stored_tables["classes"])
 
 
-def _with_status(records: Sequence[Record], ok: bool) -> Sequence[Record]:
-    if isinstance(records, RecordList):
-        return records.with_status(ok)
-    return [record for record in records if record.ok == ok]
+def ids_of(records: Sequence[Record]) -> Sequence[str]:
+    """Ids of the pictures of some records, in order."""
+    return records.pictures if isinstance(records, RecordList) else [record.picture for record in records]
 
 
 @dataclass(frozen=True)
@@ -471,8 +467,3 @@ def _without_code(row: Row) -> str:
         if group != "experiment"
     }
     return repr(sorted(settings.items())) + row.name * (not row.code)
-
-
-def folders_text(folders: Iterable[str | Path]) -> str:
-    """The folders as text for a message."""
-    return ", ".join(os.fspath(folder) for folder in folders)

@@ -37,7 +37,7 @@ def scales(
         boundaries: for each row the counts of each picture, in the same way.
 
     Returns:
-        Column -> value. Covering, PRI, F and AP in percent, VoI in bits; NaN if not compared.
+        Column -> value. Covering, PRI, F and AP in percent, VoI in bits; NaN if not compared. A single row has no AP.
 
     Raises:
         ValueError: a row is missing, or rows have different pictures.
@@ -86,5 +86,5 @@ def _of_boundaries(parameters: Sequence[float], rows: Sequence[Sequence[Boundary
         "f_ods_at": ods.at,
         "f_ods": PERCENT * ods.f,
         "f_ois": PERCENT * ois.f,
-        "ap": PERCENT * average_precision(totals),
+        "ap": PERCENT * average_precision(totals) if len(totals) > 1 else float("nan"),
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -51,22 +52,24 @@ class RowRecords(Mapping[str, "Record"]):
         self._numbers: dict[str, int] = {}
         self._places = array("q")  # file, offset and length of each record
         self._times = array("d")
-        self._status = bytearray()
+        self._kinds: dict[AbstractSet[str] | None, int] = {}  # the truths of a record; None: failed
+        self._kind = array("i")
 
-    def put(self, picture: str, ok: bool, time: float, place: tuple[int, int, int]) -> None:
+    def put(self, picture: str, ok: bool, truths: AbstractSet[str], time: float, place: tuple[int, int, int]) -> None:
         """Adds a record, unless that of its picture is newer. ``place``: number of the file, offset, length."""
+        kind = self._kinds.setdefault(frozenset(truths) if ok else None, len(self._kinds))
         number = self._numbers.setdefault(sys.intern(picture), len(self._times))
         if number == len(self._times):
             self._places.extend(place)
             self._times.append(time)
-            self._status.append(ok)
+            self._kind.append(kind)
         elif self._times[number] <= time:
             self._places[3 * number : 3 * number + 3] = array("q", place)
-            self._times[number], self._status[number] = time, ok
+            self._times[number], self._kind[number] = time, kind
 
-    def is_ok(self, picture: str) -> bool:
-        """True if a picture was evaluated. Reads no file."""
-        return bool(self._status[self._numbers[picture]])
+    def truths(self, picture: str) -> AbstractSet[str] | None:
+        """The truths of a picture's record; None if it failed. Reads no file."""
+        return list(self._kinds)[self._kind[self._numbers[picture]]]
 
     def __getitem__(self, picture: str) -> Record:
         from eval.records import Record
@@ -94,9 +97,16 @@ class RecordList(Sequence["Record"]):
     def __init__(self, records: RowRecords, pictures: Sequence[str]) -> None:
         self._records, self.pictures = records, pictures
 
-    def with_status(self, ok: bool) -> RecordList:
-        """The records of pictures that were evaluated, or of those that failed. Reads no file."""
-        return RecordList(self._records, [id for id in self.pictures if self._records.is_ok(id) == ok])
+    def evaluated(self, truths: AbstractSet[str]) -> RecordList:
+        """The records of pictures that were evaluated with these truths. Reads no file."""
+        return self._chosen(lambda kept: kept is not None and truths <= kept)
+
+    def failed(self) -> RecordList:
+        """The records of pictures that failed. Reads no file."""
+        return self._chosen(lambda kept: kept is None)
+
+    def _chosen(self, fits: Callable[[AbstractSet[str] | None], bool]) -> RecordList:
+        return RecordList(self._records, [id for id in self.pictures if fits(self._records.truths(id))])
 
     @overload
     def __getitem__(self, place: int) -> Record: ...

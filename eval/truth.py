@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,13 @@ from diffseg.backbones.image import centre_crop, nearest, resize_image
 from diffseg.texts import on_one_line
 from eval.config import FrameName, Scoring
 from eval.label_maps import LabelMapError, read_label_map
-from eval.records import SparseTable
+from eval.records import PERSON, SparseTable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from eval.instance_truth import TruthMaps
+    from eval.regions import Overlay
 
 Labels = NDArray[np.integer]
 
@@ -46,6 +48,14 @@ class Truth:
     maps: Mapping[str, Labels]
     regions: Mapping[str, int]
     boundaries: Sequence[NDArray[np.bool_]] = field(default=())
+
+    @cached_property
+    def people(self) -> Overlay | None:
+        """The regions of all people, laid over each other; None if there is no person."""
+        from eval.regions import Overlay
+
+        cuts = [labels for name, labels in self.maps.items() if name.startswith(PERSON)]
+        return Overlay.of(cuts) if cuts else None
 
     @property
     def names(self) -> set[str]:
@@ -78,7 +88,7 @@ def truth_of(picture: Picture, scoring: Scoring, kinds: AbstractSet[str], datase
     if kinds & {"people", "boundaries"}:
         for number, cut in enumerate(_people(picture, scoring), start=1):
             if "people" in kinds:
-                maps[f"person {number}"], regions[f"person {number}"] = cut, int(cut.max(initial=-1)) + 1
+                maps[f"{PERSON}{number}"], regions[f"{PERSON}{number}"] = cut, int(cut.max(initial=-1)) + 1
             if "boundaries" in kinds:
                 boundaries.append(_boundaries(picture, number - 1, cut, scoring))
     if "instances" in kinds:
@@ -96,7 +106,7 @@ def class_map(picture: Picture, scoring: Scoring) -> Labels:
         DatasetError: no pixel is labelled.
     """
     assert picture.label is not None
-    label = _cut(picture.label, scoring)
+    label = scored_part(picture.label, scoring)
     if not (label != VOID).any():
         part = "picture" if scoring.frame == "whole" else "centred square"
         raise DatasetError(f"{picture.id}: the {part} has no labelled pixel; leave it out with dataset.split_file")
@@ -136,7 +146,13 @@ def compare(
         from eval.instance_truth import components as connected
 
         labels = connected(labels)
-    tables = {name: SparseTable.count(labels, other, truth.regions[name]) for name, other in truth.maps.items()}
+    tables = {}
+    for name, other in truth.maps.items():
+        if not name.startswith(PERSON):
+            tables[name] = SparseTable.count(labels, other, truth.regions[name])
+    if truth.people is not None:
+        numbers, people = truth.people.tables(labels)
+        tables |= {f"{PERSON}{number}": SparseTable.of(table, numbers) for number, table in enumerate(people, start=1)}
     counts = {}
     if truth.boundaries:
         from eval.boundaries import compare_boundaries
@@ -186,7 +202,7 @@ def _objects(picture: Picture, scoring: Scoring, dataset: Dataset) -> TruthMaps:
 def _people(picture: Picture, scoring: Scoring) -> list[Labels]:
     """Segmentations by people; of a picture with classes, the connected parts of its class map, void left out."""
     if picture.people:
-        return [_cut(each, scoring) for each in picture.people]
+        return [scored_part(each, scoring) for each in picture.people]
     from eval.regions import connected_regions
 
     return [connected_regions(class_map(picture, scoring))]
@@ -200,8 +216,8 @@ def _boundaries(picture: Picture, person: int, cut: Labels, scoring: Scoring) ->
     return boundary_map(cut)
 
 
-def _cut(labels: Labels, scoring: Scoring) -> Labels:
-    """The scored pixels of a label map."""
+def scored_part(labels: Labels, scoring: Scoring) -> Labels:
+    """The scored pixels of a label map of the whole picture."""
     if scoring.frame == "whole" or scoring.size is None:
         return labels
     square = centre_crop(labels)

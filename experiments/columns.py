@@ -38,8 +38,8 @@ TABLES: Mapping[str, str] = {
     "per_image.csv": "One line for each row, protocol and image; the scores of `regions`, `boundaries` and `instances` "
     "follow as in `summary.csv`. The mIoU of several images is not the mean of theirs: it comes from sums of pixels.",
     "confusion.csv": "One line for each row, protocol, and pair of true class and matched class with common pixels.",
-    "scales.csv": "One line for each family: rows that differ in one number (`regions`, `boundaries`). ODS: one value "
-    "for the whole set; OIS: the best for each image; best: the best for each region.",
+    "scales.csv": "One line for each family: rows that differ in one number (`regions`, `boundaries`), with six "
+    "decimals. ODS: one value for the whole set; OIS: the best for each image; best: the best for each region.",
     "audit.csv": "The effect of each choice on the scores of a method (`audit: true`).",
     "compare.csv": "Rows compared with one row on the images of both (`python -m experiments.compare`).",
     "table.csv": "The table of the paper with our rows added (`experiment=table1`, `table2`).",

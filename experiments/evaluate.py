@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from diffseg.command import interruptible, run_command
 from eval.config import ConfigError
-from eval.runs import read_run
 from experiments.running.arguments import Arguments, key_of, quote_path, read_arguments
 from experiments.running.compose import compose_rows
 from experiments.running.errors import PicturesFailed, one_line_errors
@@ -50,6 +49,8 @@ def commands_of(arguments: Arguments) -> Sequence[Arguments]:
     Raises:
         ConfigError: the folder holds no results.
     """
+    from eval.runs import read_run  # imports scipy, which --help need not wait for
+
     assert arguments.rerun is not None
     commands = read_run(arguments.rerun).commands
     if not commands:

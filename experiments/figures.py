@@ -74,7 +74,7 @@ def _plot(args: argparse.Namespace) -> None:
     """Draws the plots of results."""
     figures = all_plots(shown_rows(read_runs(*args.results)), args.to)
     if not figures:
-        print("no plots: no picture was evaluated with classes", file=sys.stderr)
+        print("no plots: no picture was evaluated", file=sys.stderr)
         return
     _tell("plots", save(figures, args.out))
 

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from diffseg.backbones import Backbone, tuned_values
 from diffseg.limits import Count, Seed, check_fields
-from diffseg.pictures import CHANNEL_MAX
+from diffseg.pictures import CHANNEL_MAX, Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +67,8 @@ class Scene(Outline):
             returns the label map on its device.
         features: see `diffseg.attention.AttentionMaps`.
         image: the picture as the backbone sees it, ``(3, side, side)`` float32 RGB in [0, 255].
+        picture: the same part of the picture at its own size, ``(h, w, 3)`` uint8 RGB, for segmenters without a
+            backbone.
         truth: ground truth at ``size``, ``(height, width)`` integers, negative at unlabelled pixels, for the oracle.
         true_classes: number of classes in the ground truth, for K-Means-S.
 
@@ -79,6 +81,7 @@ class Scene(Outline):
     aggregated: Tensor = field(default_factory=_no_attention)
     features: Tensor | None = None
     image: Tensor | None = None
+    picture: Pixels | None = None
     truth: Tensor | None = None
     true_classes: int | None = None
 
@@ -151,6 +154,7 @@ class CheckedSegmenter:
         needs_attention: False if it reads no attention, so that it works without a backbone.
         needs_truth: True if it reads the ground truth, or its number of classes.
         common_labels: True if a label means the same class in every picture.
+        needs_whole: True if it segments only whole pictures (``protocol.frame=whole``).
         tuned_key: key of the class in `diffseg.backbones.Backbone.tuned`; None: no values are tuned for it.
 
     Raises:
@@ -160,6 +164,7 @@ class CheckedSegmenter:
     needs_attention: ClassVar[bool] = True
     needs_truth: ClassVar[bool] = False
     common_labels: ClassVar[bool] = False
+    needs_whole: ClassVar[bool] = False
     tuned_key: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
@@ -279,6 +284,13 @@ def picture_of(scene: Scene) -> NDArray[np.float32]:
             "image: the scene has no picture, and this segmenter reads it; with saved attention, pass image="
         )
     return scene.image.permute(1, 2, 0).float().div(CHANNEL_MAX).cpu().numpy()
+
+
+def own_picture(scene: Scene) -> NDArray[np.float32]:
+    """The scene's picture at its own size, ``(h, w, 3)`` float32 in [0, 1]; else `picture_of`, with its errors."""
+    if scene.picture is None:
+        return picture_of(scene)
+    return scene.picture.astype(np.float32) / np.float32(CHANNEL_MAX)
 
 
 def to_scored_size(labels: NDArray[np.integer[Any]], scene: Scene) -> Tensor:

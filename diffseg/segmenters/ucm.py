@@ -39,6 +39,7 @@ class UCM(CheckedSegmenter):
     """
 
     needs_attention: ClassVar[bool] = False
+    needs_whole: ClassVar[bool] = True
 
     folder: Annotated[str | None, Field(description="folder that holds ID.mat of every picture")] = None
     threshold: Annotated[float, Field(ge=0, lt=1, description="contours up to this strength are removed")] = (

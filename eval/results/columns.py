@@ -45,7 +45,7 @@ PER_IMAGE = (
 )
 CONFUSION = ("number", "row", "protocol", "class_id", "class", "matched_id", "matched", "pixels")
 NOT_A_SETTING = frozenset({*SUMMARY, *PER_CLASS, *PER_IMAGE, *CONFUSION}) - SETTINGS.keys()
-HIDDEN = frozenset({"kind", "name", "code", "reads_files"})
+HIDDEN = frozenset({"kind", "name", "code", "reads_files", "common_labels"})
 """Settings of a segmenter that have no column."""
 
 

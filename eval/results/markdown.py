@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from eval.protocol_scores import BITS, COLUMNS
 from eval.protocols import ProtocolName, needs_classes
 from eval.results.escaping import markdown_cell
-
-if TYPE_CHECKING:
-    from eval.runs import Row
+from eval.runs import Row, ids_of
 
 _CAPTIONS: Mapping[ProtocolName, str] = {
     "official": "Protocol `official`, as in the paper: classes absent from an image are charged leftover segments",
@@ -166,7 +163,7 @@ def mixed(rows: Sequence[Row]) -> list[str]:
 
 def _other_pictures(rows: Sequence[Row]) -> list[str]:
     """A list with one caveat if rows of one data set have different pictures; else empty."""
-    pictures = {(row.dataset_name, tuple(row.ids)) for row in rows}
+    pictures = {(row.dataset_name, tuple(ids_of(row.records))) for row in rows}
     several = len(pictures) > len({name for name, _ in pictures})
     return ["The rows were evaluated on different images; compare rows with care."] if several else []
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ from eval.results.columns import (
 )
 from eval.results.markdown import markdown, scales_markdown
 from eval.results.names import telling_names
-from eval.runs import Row
+from eval.runs import Row, ids_of
 from eval.scores import confusion_matrix
 from eval.storage.files import write_text, writing
 from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SCALES_CSV, SUMMARY_CSV, TABLE_MD
@@ -52,6 +52,7 @@ from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SCA
 PERCENT = 100
 PART = 1000
 """Lines of ``per_image.csv`` that are in memory at once."""
+SCALES_DECIMALS = 6  # the published variation of information of BSDS500 has five
 SCALES = {"ari": PERCENT, "voi": 1, "covering": PERCENT}
 """Factors of the class-agnostic scores in tables: percent, but bits for the variation of information."""
 
@@ -77,7 +78,7 @@ def write_tables(folder: Path, rows: Sequence[Row], scale: str | None = None) ->
         from eval.results.scales import scales_table  # takes a second to import
 
         best = scales_table([row for row in rows if set(row.protocols) & {*REGION_PROTOCOLS}], scale)
-        write_csv(folder / SCALES_CSV, best)
+        write_csv(folder / SCALES_CSV, best, SCALES_DECIMALS)
         text += "\n" + scales_markdown(best)
     write_text(folder / TABLE_MD, text)
     return text
@@ -189,12 +190,14 @@ def _image_lines(row: Row, protocol: ProtocolName) -> Iterator[dict[str, Any]]:
     """The cells of each image of a row under a protocol."""
     failed = {record.picture: record for record in row.failed}
     others = {} if needs_classes(protocol) else scores_of(row, protocol).pictures
-    places = count()
-    for id in row.ids:
+    places = {id: place for place, id in enumerate(ids_of(row.evaluated))}
+    for id in ids_of(row.records):
         if id in failed:
             yield {"image": id, "status": failed[id].status, "reason": failed[id].reason or None}
             continue
-        place = next(places)
+        if id not in places:
+            continue
+        place = places[id]
         line = {"image": id, "status": "ok", "reason": None}
         line |= {"segments": row.facts.segments[place], "seconds": row.facts.seconds[place]}
         line |= {name: values[place] for name, values in others.items()}
@@ -227,16 +230,16 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=CONFUSION).astype({"matched_id": "Int64", "pixels": "Int64"})
 
 
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Writes a table with four decimals, atomically."""
-    write_parts(path, [frame])
+def write_csv(path: Path, frame: pd.DataFrame, decimals: int = 4) -> None:
+    """Writes a table atomically."""
+    write_parts(path, [frame], decimals)
 
 
-def write_parts(path: Path, parts: Iterable[pd.DataFrame]) -> None:
+def write_parts(path: Path, parts: Iterable[pd.DataFrame], decimals: int = 4) -> None:
     """Writes the parts of a table, one after the other, like `write_csv`."""
     with writing(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         for number, part in enumerate(parts):
-            part.to_csv(file, index=False, header=not number, float_format="%.4f", lineterminator="\n")
+            part.to_csv(file, index=False, header=not number, float_format=f"%.{decimals}f", lineterminator="\n")
 
 
 def _listed(pixels: NDArray[np.int64]) -> str:

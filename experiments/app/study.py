@@ -64,6 +64,7 @@ class Study:
             aggregated=aggregated,
             features=self.maps.features,
             image=self._square,
+            picture=image,
         )
         return Result(image, by_area(segmenter(scene).cpu().numpy()), self.name)
 

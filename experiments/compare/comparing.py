@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,12 +69,20 @@ class NamedRow:
 
 
 def named_rows(runs: Sequence[Run]) -> list[NamedRow]:
-    """The rows of all runs, in order; of a row that several folders hold, the first."""
+    """The rows of all runs, in order; of a row that several folders hold, the first.
+
+    Names are those of the tables of its folder. Rows of several folders with the same name are told apart by settings.
+    """
     rows: dict[str, NamedRow] = {}
     for run in runs:
         for name, row in zip(telling_names(run.rows), run.rows, strict=True):
             rows.setdefault(row.key, NamedRow(name, row, run))
-    return list(rows.values())
+    named = list(rows.values())
+    names = Counter(each.name for each in named)
+    telling = telling_names([each.row for each in named])
+    return [
+        replace(each, name=name) if names[each.name] > 1 else each for each, name in zip(named, telling, strict=True)
+    ]
 
 
 def find_row(rows: Sequence[NamedRow], name: str) -> NamedRow:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from eval.protocols import needs_classes
 from experiments.plotting import plots
+from experiments.plotting.scale_plots import scale_plots
 from experiments.plotting.shown import ShownRow, axis_settings, by_dataset, find_row, ranked
 
 
@@ -34,7 +35,7 @@ def all_plots(rows: Sequence[ShownRow], reference: str | None = None) -> dict[st
 
 def _plots_of_dataset(rows: Sequence[ShownRow], reference: ShownRow | None) -> dict[str, Figure]:
     evaluated = [row for row in rows if row.row.evaluated and any(map(needs_classes, row.scores))]
-    figures: dict[str, Figure] = {}
+    figures = scale_plots(rows)
     if not evaluated:
         return figures
     for setting in axis_settings(evaluated):

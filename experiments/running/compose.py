@@ -20,7 +20,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -166,7 +166,10 @@ class _Composer:
 
     def __init__(self, config_dir: Path | None) -> None:
         self._config_dir = config_dir
-        self._search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
+        self._search = []
+        if config_dir is not None:
+            place = QuotedString(f"file://{config_dir.absolute()}", Quote.single).with_quotes()
+            self._search = [f"hydra.searchpath=[{place}]"]
         self._bases: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:

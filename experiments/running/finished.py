@@ -41,7 +41,7 @@ def tables_of_finished(arguments: Arguments) -> str:
         text = rescore(folder, protocol)
     else:
         older = any(each == "older=true" for each in arguments.overrides)
-        text = retabulate(folder, protocol.report if protocol else None, older)
+        text = retabulate(folder, protocol.report if protocol else None, older, protocol.scale if protocol else None)
         text = "\n".join([text, *_changed_datasets(read_run(folder))])
     if arguments.coco:
         from experiments.running.coco import write_coco_files
@@ -84,6 +84,11 @@ class _Plan:
     protocols: tuple[ProtocolName, ...]
 
     @property
+    def records(self) -> list[Record]:
+        """Records of its pictures with a result, of whatever truth."""
+        return [record for record in self.row.records if record.ok]
+
+    @property
     def scoring(self) -> Scoring:
         """The pixels of its label maps."""
         return Scoring(**{"components": False, **self.row.settings["scoring"]})
@@ -113,12 +118,13 @@ def rescore(folder: Path, protocol: ProtocolSettings | None) -> str:
     run = read_run(folder)
     plans = _plans(run, protocol)
     new: list[Record] = []
-    with Progress(f"{folder}, rescoring", sum(len(plan.row.evaluated) for plan in plans), unit="map") as bar:
+    with Progress(f"{folder}, rescoring", sum(len(plan.records) for plan in plans), unit="map") as bar:
         for dataset in {id(plan.dataset): plan.dataset for plan in plans}.values():
             new += _rescored(run, [plan for plan in plans if plan.dataset is dataset], bar)
     add_rescored(folder, new, {plan.row.key: plan.protocols for plan in plans})
     run = read_run(folder)
-    return "\n".join([write_report(run), *remarks(run, run.rows)])
+    scale = protocol.scale if protocol else None
+    return "\n".join([write_report(run, scale=scale), *remarks(run, run.rows)])
 
 
 def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
@@ -145,7 +151,7 @@ def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
                     f"--rescore: the label maps of {row.name} show the frame {plan.scoring.frame} at "
                     f"{plan.scoring.size or 'their own'} pixels; evaluate the row again for another frame or size"
                 )
-        missing = [record.picture for record in row.evaluated if not run.label_path(row.key, record.picture).is_file()]
+        missing = [record.picture for record in plan.records if not run.label_path(row.key, record.picture).is_file()]
         if missing:
             raise ConfigError(
                 f"--rescore: {len(missing)} label maps of {row.name} are missing, such as {missing[0]}; type the "
@@ -158,7 +164,7 @@ def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
 def _rescored(run: Run, plans: Sequence[_Plan], bar: Progress) -> list[Record]:
     """New records of the rows of one data set."""
     new = []
-    records = {plan.row.key: {record.picture: record for record in plan.row.evaluated} for plan in plans}
+    records = {plan.row.key: {record.picture: record for record in plan.records} for plan in plans}
     kinds: dict[Scoring, frozenset[str]] = {}
     for plan in plans:
         kinds[plan.scoring] = kinds.get(plan.scoring, frozenset()) | plan.kinds

@@ -28,7 +28,7 @@ from eval.rows import RowConfig
 from eval.runs import Run
 from eval.storage.files import make_folder, writing
 from eval.storage.layout import OVERVIEW, PANELS
-from eval.truth import class_map, enter
+from eval.truth import class_map, enter, scored_part
 from experiments.paper.seeds import key_without_seed
 from experiments.plotting.colours import channels_last, class_colours
 
@@ -97,7 +97,7 @@ class _Panel:
     """Content of the panel of a picture.
 
     Attributes:
-        tiles: captions and images of picture, ground truth and segmentations.
+        tiles: captions and images of picture, ground truth (classes, or one person's regions) and segmentations.
         legend: label -> name and colour of each class in the ground truth.
         unmatched: whether a segment has no class, and so a colour that no class has.
     """
@@ -128,23 +128,25 @@ def _read(run: Run, named: Sequence[tuple[str, RowConfig]], id: str, tile_width:
     except (DatasetError, OSError):
         return None  # the records have the reason
     pixels, truth = views[kept[0][1].scoring]
+    classes = dataset.classes
     tiles = [(id, fit(pixels, tile_width))]
     if truth is not None:
-        tiles.append(("ground truth", fit(overlay(pixels, truth), tile_width)))
+        name = "ground truth" if classes else f"person 1 of {len(picture.people)}"
+        tiles.append((name, fit(overlay(pixels, truth), tile_width)))
     unmatched = False
     for (name, row, _), labels in zip(kept, maps, strict=True):
         pixels, truth = views[row.scoring]
         caption, numbers = name, labels
-        if truth is not None and labels.shape == truth.shape and row.scoring.frame in ("square", "whole"):
-            table = SparseTable.count(labels, truth, len(dataset.classes)).numbered()
+        if classes and truth is not None and labels.shape == truth.shape and row.scoring.frame in ("square", "whole"):
+            table = SparseTable.count(labels, truth, len(classes)).numbered()
             counts = match_contingency(table, "present", dataset.background)
             numbers = class_colours(labels, table, dataset.background)
-            unmatched |= bool((numbers >= len(dataset.classes)).any())
+            unmatched |= bool((numbers >= len(classes)).any())
             caption = f"{name}: ACC {accuracy(counts):.0%}, mIoU {mean_iou(counts):.0%}"
         tiles.append((caption, fit(overlay(pixels, numbers), tile_width)))
-    colours = palette(len(dataset.classes)).tolist()
-    seen = [] if truth is None else np.unique(truth[truth != VOID]).tolist()
-    return _Panel(tiles, {label: (dataset.classes[label], colours[label]) for label in seen}, unmatched)
+    colours = palette(len(classes)).tolist()
+    seen = np.unique(truth[truth != VOID]).tolist() if classes and truth is not None else []
+    return _Panel(tiles, {label: (classes[label], colours[label]) for label in seen}, unmatched)
 
 
 def _view(picture: Picture, scoring: Scoring) -> tuple[Pixels, NDArray[np.integer] | None]:
@@ -154,7 +156,9 @@ def _view(picture: Picture, scoring: Scoring) -> tuple[Pixels, NDArray[np.intege
     else:
         assert scoring.size is not None
         pixels = channels_last(enter(picture, scoring.enters, scoring.size).numpy())
-    return pixels, class_map(picture, scoring) if picture.label is not None else None
+    if picture.label is not None:
+        return pixels, class_map(picture, scoring)
+    return pixels, scored_part(picture.people[0], scoring) if picture.people else None
 
 
 def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Pixels:

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from datasets.base import Dataset
 from datasets.remarks import truth_remarks
+from eval.config import ConfigError
+from eval.protocols import needs_classes, within_image
 from eval.results.tables import write_tables
 from eval.runs import Row, Run, read_run
+from eval.settings import leaves
 from eval.storage.files import write_text
 from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, TABLE_MD
 from eval.storage.locks import locked_shortly
+from experiments.paper.regions import published_markdown
 from experiments.paper.table import write_tex_table
 from experiments.running.audit import write_audit
 
 
-def write_report(run: Run, rows: Sequence[Row] | None = None) -> str:
+def check_scale(scale: str | None, settings: Iterable[Mapping[str, Any]]) -> None:
+    """Raises ConfigError if no row has the setting ``protocol.scale``, which families of rows differ in."""
+    if scale and not any(scale in dict(leaves(each)) for each in settings):
+        raise ConfigError(f"protocol.scale: no row has the setting {scale}; give one such as segmenter.tau")
+
+
+def write_report(run: Run, rows: Sequence[Row] | None = None, scale: str | None = None) -> str:
     """Writes the tables of a run.
 
     Args:
         run: the run.
         rows: rows of the tables; None: those of the run.
+        scale: see `eval.config.ProtocolSettings`; None: that of the newest command.
 
     Returns:
         The tables as text for a terminal.
@@ -34,10 +46,10 @@ def write_report(run: Run, rows: Sequence[Row] | None = None) -> str:
     rows = run.rows if rows is None else rows
     newest = run.commands[-1]
     with locked_shortly(run.folder / SUMMARY_CSV):
-        text = write_tables(run.folder, rows, newest.scale)
+        text = write_tables(run.folder, rows, scale or newest.scale)
         paper = write_tex_table(run.folder, newest.published, rows)
-        if paper:
-            text += "\n" + paper
+        if beside := [table for table in (paper, published_markdown(rows)) if table]:
+            text = "\n".join([text, *beside])
             write_text(run.folder / TABLE_MD, text)
         if newest.audit:
             own = {entry["key"] for entry in newest.rows}
@@ -101,13 +113,16 @@ def _flat(row: Row) -> list[str]:
     return [f"{row.name}: a single segment in every picture{hint}"]
 
 
-def retabulate(folder: Path, protocols: Sequence[str] | None = None, older: bool = False) -> str:
+def retabulate(
+    folder: Path, protocols: Sequence[str] | None = None, older: bool = False, scale: str | None = None
+) -> str:
     """Rewrites the tables of a results folder from its records, without a pass of the backbone.
 
     Args:
         folder: results folder.
         protocols: protocols of the tables; None: those of the commands.
         older: show also rows of which a newer code exists, with the code's first digits behind the name.
+        scale: see `write_report`.
 
     Returns:
         See `write_report`.
@@ -122,6 +137,21 @@ def retabulate(folder: Path, protocols: Sequence[str] | None = None, older: bool
     if older:
         rows = [replace(row, name=f"{row.name} ({row.code[:6]})" if row.code else row.name) for row in rows + run.older]
     if protocols:
-        rows = [replace(row, protocols=[*protocols]) for row in rows]
-    text = write_report(run, rows)
+        asked = [replace(row, protocols=[*protocols]) for row in rows]
+        for row in rows:
+            wrong = [name for name in protocols if needs_classes(name) and not within_image(name)]
+            if wrong and not row.settings["segmenter"].get("common_labels"):
+                raise ConfigError(
+                    f"--tables: {wrong[0]} matches label numbers once for all images, but those of {row.name} have "
+                    "another meaning in each image"
+                )
+        for row, before in zip(asked, rows, strict=True):
+            if before.evaluated and not row.evaluated:
+                raise ConfigError(
+                    f"--tables: the records of {row.name} were not compared with the truth of {', '.join(protocols)}; "
+                    f"--rescore {folder} with the same arguments compares the kept label maps with it"
+                )
+        rows = asked
+    check_scale(scale, [row.settings for row in rows])
+    text = write_report(run, rows, scale)
     return "\n".join([text, *remarks(run, run.rows)])

@@ -30,7 +30,7 @@ from experiments.paper.published import published_score, published_table
 from experiments.running.arguments import Arguments
 from experiments.running.compose import Composed
 from experiments.running.panels import write_panels
-from experiments.running.reporting import print_report
+from experiments.running.reporting import check_scale, print_report
 
 logger = logging.getLogger(__name__)
 FEW_ROWS = 3
@@ -96,7 +96,7 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
 
 
 def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
-    """Builds the parts that need torch, adds published scores, and leaves out rows that repeat an earlier one."""
+    """Builds the parts that need torch, adds published scores, and makes equal rows one, with the protocols of all."""
     distinct: dict[str, RowConfig] = {}
     for row in rows:
         table = row.composed.published
@@ -104,8 +104,12 @@ def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
             published_table(table)
         row = row.with_published(published_score(table, row.name, row.backbone.size))
         row.prepare()
-        distinct.setdefault(row.key, row)
-    return list(distinct.values())
+        known = distinct.get(row.key)
+        distinct[row.key] = known.with_protocols(row.protocols) if known else row
+    prepared_rows = list(distinct.values())
+    for scale in {row.protocol.scale for row in prepared_rows} - {None}:
+        check_scale(scale, [row.line.settings for row in prepared_rows])
+    return prepared_rows
 
 
 @contextmanager

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from datasets.base import DatasetError
-from datasets.coco import CocoVal2017
 from datasets.coco_json import UNPAINTED, paint, read_coco_json, run_lengths
-from datasets.coco_object import CocoObject
 from datasets.cocostuff27 import CocoStuff27
 from datasets.files import warn_once
 from tests.helpers.coco_folder import (
@@ -41,53 +39,32 @@ SPOILT = 4711
 
 NOTHING: dict[str, Any] = {
     "no polygon": [],
-    "an empty polygon": [[]],
     "a point": [[1, 1]],
-    "a line": [[1, 1, 5, 5]],
     "an empty polygon and a line": [[], [1.5, 2, 3, 4]],
 }
 DAMAGED: dict[str, Any] = {
     "null": None,
-    "a number": 3,
-    "a text": "a cat",
     "nested points": [[[1, 1], [5, 1], [5, 5]]],
-    "a flat list": [1, 1, 5, 1, 5, 5],
-    "null among polygons": [polygon(1, 1, 5, 5), None],
     "an odd number of coordinates": [[1, 1, 5, 1, 5, 5, 2]],
     "a text as coordinate": [[1, 1, 5, 1, 5, "5"]],
-    "a truth value as coordinate": [[1, 1, 5, 1, 5, True]],
     "NaN": [[1, 1, 5, 1, 5, float("nan")]],
-    "infinity": [[1, 1, float("inf"), 1, 5, 5]],
     "a coordinate of 1e12": [[1, 1, 1e12, 1, 5, 5]],
-    "a coordinate of -1e300": [[1, 1, 5, -1e300, 5, 5]],
     "a whole number beyond floats": [[1, 1, 10**400, 1, 5, 5]],
     "an outline without end": [[0, 0, WIDTH, HEIGHT] * 20_000],
     "counts that are missing": {"size": SIZE},
-    "a size that is missing": {"counts": [HEIGHT * WIDTH]},
-    "a size of another picture": {"size": [5, 6], "counts": [30]},
     "a size that is turned": {"size": SIZE[::-1], "counts": [HEIGHT * WIDTH]},
-    "no run": {"size": SIZE, "counts": []},
     "runs that are too short": {"size": SIZE, "counts": [5, 5]},
-    "runs that are too long": {"size": SIZE, "counts": [5, HEIGHT * WIDTH]},
     "a negative run": {"size": SIZE, "counts": [-1, HEIGHT * WIDTH + 1]},
     "a run of 2**40": {"size": SIZE, "counts": [2**40]},
-    "a run of a half": {"size": SIZE, "counts": [0.5, HEIGHT * WIDTH - 0.5]},
-    "counts of texts": {"size": SIZE, "counts": ["5", "763"]},
-    "no packed run": {"size": SIZE, "counts": ""},
     "packed runs that are cut": {"size": SIZE, "counts": packed(box(3, 3, 20, 20))["counts"][:-1]},
     "a packed run that goes on for ever": {"size": SIZE, "counts": "o" * 100_000},
-    "letters that pack nothing": {"size": SIZE, "counts": "zzzz"},
     "letters beyond ASCII": {"size": SIZE, "counts": "é"},
-    "a zero byte": {"size": SIZE, "counts": "\x005"},
 }
 ENTRIES: dict[str, dict[str, Any]] = {
     "no category": {"category_id": ...},
     "no segmentation": {"segmentation": ...},
     "an unknown category": {"category_id": 184},
-    "category 0": {"category_id": 0},
     "a category that is null": {"category_id": None},
-    "a category that is a text": {"category_id": "1"},
-    "a category that is a list": {"category_id": [1]},
 }
 
 
@@ -109,11 +86,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=[CocoStuff27, CocoObject], ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> type[CocoVal2017]:
-    return request.param
-
-
 def with_annotation(root: Path, **keys: Any) -> Path:
     """Writes one good annotation for each picture, and for the second picture another one with these keys."""
     path = root / "annotations" / "instances_val2017.json"
@@ -127,9 +99,9 @@ def with_annotation(root: Path, **keys: Any) -> Path:
 
 
 @pytest.mark.parametrize("what", DAMAGED)
-def test_a_damaged_region_fails_only_its_picture(kind: type[CocoVal2017], root: Path, what: str) -> None:
+def test_a_damaged_region_fails_only_its_picture(root: Path, what: str) -> None:
     path = with_annotation(root, segmentation=DAMAGED[what])
-    dataset = kind(root=str(root), labels="json")
+    dataset = CocoStuff27(root=str(root), labels="json")
     message = failure(dataset, IDS[1])
     assert message.startswith(f"{path}: annotation {SPOILT} cannot be used, because its ")
     assert len(message) < len(str(path)) + 300
@@ -138,31 +110,29 @@ def test_a_damaged_region_fails_only_its_picture(kind: type[CocoVal2017], root: 
 
 
 @pytest.mark.parametrize("what", ENTRIES)
-def test_a_damaged_annotation_fails_only_its_picture(kind: type[CocoVal2017], root: Path, what: str) -> None:
+def test_a_damaged_annotation_fails_only_its_picture(root: Path, what: str) -> None:
     path = with_annotation(root, **ENTRIES[what])
-    dataset = kind(root=str(root), labels="json")
+    dataset = CocoStuff27(root=str(root), labels="json")
     assert failure(dataset, IDS[1]).startswith(f"{path}: annotation {SPOILT} cannot be used, because it has ")
     dataset.load(IDS[0])
 
 
 @pytest.mark.parametrize("what", NOTHING)
-def test_degenerate_regions_cover_nothing(kind: type[CocoVal2017], root: Path, what: str) -> None:
+def test_degenerate_regions_cover_nothing(root: Path, what: str) -> None:
     labels = []
     for keys in ({"segmentation": NOTHING[what], "category_id": 3}, {"image_id": int(IDS[0])}):
         with_annotation(root, **keys)
-        labels.append(kind(root=str(root), labels="json").load(IDS[1]).label)
+        labels.append(CocoStuff27(root=str(root), labels="json").load(IDS[1]).label)
     np.testing.assert_array_equal(*labels)
     assert len(np.unique(labels[0])) > 1
 
 
-@pytest.mark.parametrize("image_id", [5, None, "x", [1], 10**30, ...])
-def test_annotations_of_no_picture_are_counted(
-    kind: type[CocoVal2017], root: Path, image_id: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("image_id", [5, "x", ...])
+def test_annotations_of_no_picture_are_counted(root: Path, image_id: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     warn_once.cache_clear()
     path = with_annotation(root, image_id=image_id, segmentation=None)
-    dataset = kind(root=str(root), labels="json")
+    dataset = CocoStuff27(root=str(root), labels="json")
     for id in IDS:
         dataset.load(id)
     (message,) = caplog.messages
@@ -173,20 +143,18 @@ def test_annotations_of_no_picture_are_counted(
 @pytest.mark.parametrize(
     "keys",
     [
-        *({"height": value} for value in (None, ..., 0, -5, 24.0, "24", True, 10**9, [24])),
-        *({"width": value} for value in (None, ..., 10**12)),
-        *({"id": value} for value in (None, ..., "7", [7])),
-        *({"file_name": value} for value in (None, ..., 7)),
+        *({"height": value} for value in (..., 0, 24.0, "24", True, 10**9)),
+        {"width": 10**12},
+        *({"id": value} for value in (..., "7")),
+        *({"file_name": value} for value in (..., 7)),
     ],
 )
-def test_a_damaged_picture_entry_fails_only_its_picture(
-    kind: type[CocoVal2017], root: Path, keys: dict[str, Any]
-) -> None:
+def test_a_damaged_picture_entry_fails_only_its_picture(root: Path, keys: dict[str, Any]) -> None:
     path = with_annotation(root)
     content = json.loads(path.read_text())
     content["images"][1] = {key: value for key, value in (content["images"][1] | keys).items() if value is not ...}
     path.write_text(json.dumps(content))
-    dataset = kind(root=str(root), labels="json")
+    dataset = CocoStuff27(root=str(root), labels="json")
     message = failure(dataset, IDS[1])
     assert message.startswith(f"{path}: ")
     assert f"picture {IDS[1]}" in message

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,31 +70,10 @@ def test_painted_labels_equal_a_loop(root: Path) -> None:
     assert not dataset.load(IDS[0]).label.any()
 
 
-def test_auto_uses_the_maps_if_they_are_there(root: Path) -> None:
-    write_annotations(root)
-    maps = CocoObject(root=str(root))
-    assert maps.label_source == "stuffthingmaps"
-    assert maps.fingerprint != CocoObject(root=str(root), labels="json").fingerprint
-    shutil.rmtree(root / "stuffthingmaps")
-    assert CocoObject(root=str(root)).label_source == "json"
-    assert "DIR=" in failure(CocoObject(root=str(root), labels="png"))
-
-
 def test_the_list_of_cocostuff_27_is_ignored(root: Path) -> None:
     (root / OFFICIAL_LIST).write_text(IDS[1])
     assert CocoObject(root=str(root)).ids == IDS
     assert CocoObject(root=str(root), split_file=str(root / OFFICIAL_LIST)).ids == IDS[1:2]
-
-
-def test_stuff_in_real_pictures_is_background(shared: Path) -> None:
-    folder = shared / "data" / "cocostuff"
-    dataset = CocoObject(root=str(folder))
-    seen: set[str] = set()
-    for id in dataset.ids:
-        label, fine = dataset.load(id).label, np.asarray(Image.open(label_of(folder, id)))
-        np.testing.assert_array_equal(label == 0, fine > 90)
-        seen |= {dataset.classes[value] for value in np.unique(label)}
-    assert {"background", "person"} < seen
 
 
 def test_missing_and_bad_files_are_named(root: Path, tmp_path: Path) -> None:

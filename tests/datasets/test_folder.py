@@ -336,7 +336,7 @@ def test_a_run_writes_tables_label_maps_and_panels(
         tmp_path / "run", "dataset=folder", *options, "dataset.name=streets", *SMALL, "panels=3", capture=capsys
     )
     assert run.status == 1, run.err
-    assert {record["image"]: record["status"] for record in run.images()} == {
+    assert {record["picture"]: record["status"] for record in run.images()} == {
         **dict.fromkeys(IDS[:3], "ok"),
         "z": "failed",
     }

@@ -30,12 +30,6 @@ def test_ids_are_sorted_and_limited(root: Path) -> None:
             CocoStuff27(root=str(root), limit=limit)
 
 
-def test_construction_reads_no_file() -> None:
-    dataset = CocoStuff27(root="/no/such/folder", split_file="/no/such/file")
-    assert len(dataset.classes) == 27
-    assert dataset == CocoStuff27(root="/no/such/folder", split_file="/no/such/file")
-
-
 def test_a_file_without_its_partner_is_named(root: Path, tmp_path: Path) -> None:
     label_of(root, IDS[1]).unlink()
     assert failure(CocoStuff27(root=str(root))).startswith(str(label_of(root, IDS[1])))

@@ -12,7 +12,7 @@ from datasets.base import VOID
 from datasets.voc2012 import Voc2012
 from eval.matching import match
 from eval.protocols import PROTOCOLS
-from tests.helpers.made_records import counts_of
+from eval.runs import read_run
 from tests.helpers.paired_folder import image_of, label_of, write_label, write_list, write_pair
 from tests.helpers.runs import SMALL, evaluate
 from tests.helpers.squares import square_label
@@ -54,15 +54,17 @@ def test_records_of_a_run_hold_the_counts_with_a_background(tmp_path: Path, caps
     options = ("dataset=voc2012", f"dataset.root={root}", "segmenter=kmeans_c", "segmenter.clusters=5")
     run = evaluate(tmp_path / "run", *options, *SMALL[:2], "panels=2", capture=capsys)
     assert run.status == 0, run.err
-    row, *_ = run.records()
-    assert row["settings"]["dataset"]["background"] == 0
+    read = read_run(run.folder)
+    (row,) = read.rows
+    assert row.background == 0
     dataset = Voc2012(root=str(root))
-    for record in run.images():
-        (path,) = (run.folder / "labels").glob(f"*/{record['image']}.png")
-        labels, truth = np.asarray(Image.open(path)), square_label(dataset.load(record["image"]), SIDE).numpy()
-        for protocol in PROTOCOLS:
-            counts = match(labels, truth, 21, protocol, background=0)
-            assert counts_of(record, protocol, background=0) == counts
-            assert counts != match(labels, truth, 21, protocol)
+    for protocol in PROTOCOLS:
+        for record, counts in zip(row.evaluated, row.counts(protocol), strict=True):
+            labels, truth = (
+                read.label_map(row, record.picture),
+                square_label(dataset.load(record.picture), SIDE).numpy(),
+            )
+            assert labels is not None
+            assert counts == match(labels, truth, 21, protocol, background=0) != match(labels, truth, 21, protocol)
     assert list(run.table()["images"]) == [2, 2]
     assert run.table("per_class")["class"].iloc[0] == "background"

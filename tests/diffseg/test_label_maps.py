@@ -52,12 +52,6 @@ def test_pgm_of_any_range(tmp_path: Path, largest: int) -> None:
     np.testing.assert_array_equal(read_label_map(tmp_path / "a.pgm"), NUMBERS)
 
 
-@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd"])
-def test_lossless_tiff(tmp_path: Path, compression: str | None) -> None:
-    Image.fromarray(NUMBERS.astype(np.uint8)).save(tmp_path / "a.tif", compression=compression)
-    np.testing.assert_array_equal(read_label_map(tmp_path / "a.tif"), NUMBERS)
-
-
 @pytest.mark.parametrize(
     ("dtype", "offset", "options"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from diffseg.legend import legend
@@ -40,10 +39,3 @@ def test_lines_break_in_a_narrow_legend() -> None:
     assert len({top for top, _ in places}) > 1
     assert len(narrow) > len(wide)
     assert (narrow[:, -1] == 255).all()  # no letter is cut off
-
-
-@pytest.mark.parametrize("entries", [[], ENTRIES[:1]])
-def test_the_border_is_white(entries: list[tuple[str, tuple[int, int, int]]]) -> None:
-    sheet = legend(entries, width=100, font_size=12)
-    assert (sheet[[0, -1]] == 255).all()
-    assert (sheet[:, [0, -1]] == 255).all()

@@ -12,7 +12,6 @@ from torch import Tensor
 from diffseg.masks import (
     cluster_means,
     grid_side,
-    height_width,
     labels_from_proposals,
     row_blocks,
     to_pixels,
@@ -84,10 +83,3 @@ def test_only_a_square_of_a_square_has_a_grid_side(bad: Tensor) -> None:
     assert grid_side(torch.rand(64, 64)) == 8
     with pytest.raises(ValueError, match="aggregated: must be a floating point tensor of shape"):
         grid_side(bad)
-
-
-def test_a_size_is_a_side_or_height_and_width() -> None:
-    assert (height_width(5), height_width((3, 7))) == ((5, 5), (3, 7))
-    for size in (0, (4, 0), (-1, 4)):
-        with pytest.raises(ValueError, match="size: must be at least 1 pixel"):
-            height_width(size)

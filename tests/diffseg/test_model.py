@@ -18,7 +18,6 @@ from diffseg import parts
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.image import resize_image
 from diffseg.backbones.none import NoBackbone
-from diffseg.backbones.vit import ViT
 from diffseg.photos import PhotoError
 from diffseg.pictures import by_area
 from diffseg.recipe import make_recipe
@@ -182,7 +181,7 @@ def test_segmenters_by_name_and_as_objects_give_the_same_labels(
     ("segmenter", "settings", "problem"),
     [
         ("diffsegs", {}, "segmenter: there is no 'diffsegs'; did you mean diffseg?"),
-        ("kmean", {}, "segmenter: there is no 'kmean'; did you mean kmeans_c?"),
+        ("kmean", {}, "segmenter: there is no 'kmean'; did you mean kmeans_c or kmeans_rgbxy?"),
         ("diffseg", {"taus": 1}, "taus: DiffSeg has no such key; did you mean tau?"),
         ("diffseg", {"anchors": 9}, "anchors: must be 1..8"),
         ("diffseg", {"tau": 0}, "tau: must be above 0"),
@@ -196,14 +195,6 @@ def test_segmenters_by_name_and_as_objects_give_the_same_labels(
 def test_bad_settings_are_refused(model: diffseg.Model, segmenter: str, settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem.replace("?", r"\?")):
         model.segment(np.zeros((8, 8, 3), np.uint8), segmenter, **settings)
-
-
-def test_every_segmenter_takes_a_picture_that_is_not_square(model: diffseg.Model, picture: NDArray[np.uint8]) -> None:
-    settings: dict[str, dict[str, Any]] = {"diffseg": {"anchors": 4}}
-    for name in parts.names("segmenter"):
-        if name not in ("oracle", "kmeans_s", "files", "ucm"):  # these need ground truth, or files of each picture
-            result = model.segment(picture, name, **settings.get(name, {}))
-            assert result.labels.shape == (40, 60), name
 
 
 class Brightness:
@@ -224,14 +215,16 @@ def test_every_segmenter_takes_attention_from_a_file(
     model.attend(tmp_path / "cat.png").save(tmp_path / "cat.safetensors")
     maps = diffseg.AttentionMaps.load(tmp_path / "cat.safetensors")
     without_weights = diffseg.load(NoBackbone(size=SIZE))
-    settings: dict[Any, dict[str, Any]] = {"diffseg": {"anchors": 4}, "kmeans_s": {"clusters": 2}}
-    names = [name for name in parts.names("segmenter") if name not in ("oracle", "files")]
+    settings: dict[Any, dict[str, Any]] = {"diffseg": {"anchors": 4}}
+    more = {"oracle", "kmeans_s", "files", "ucm", "hed"}  # need the truth, files, or packages that are seldom installed
+    names = [name for name in parts.names("segmenter") if name not in more]
     for segmenter in [*names, Brightness()]:
         chosen = settings.get(segmenter, {})
         direct = model.segment(tmp_path / "cat.png", segmenter, **chosen)
         saved = without_weights.segment(maps, segmenter, image=picture, **chosen)
         np.testing.assert_array_equal(saved.labels, direct.labels, err_msg=str(segmenter))
         np.testing.assert_array_equal(saved.picture, picture)
+        assert saved.labels.shape == (40, 60)
     blank = model.segment(maps, tau=TAU, anchors=8)
     np.testing.assert_array_equal(blank.labels, expected(model, picture))
     assert (blank.name, blank.picture.min()) == ("cat", 255)
@@ -279,12 +272,6 @@ def test_stable_diffusion_is_loaded_by_name(tmp_path: Path, picture: NDArray[np.
     model = diffseg.load("sd14", path=build_tiny_sd(tmp_path), size=64, timestep=100)
     assert model.spec.sides == (8, 4, 2, 1)
     assert model.segment(picture, tau=0.01, anchors=4).labels.shape == (40, 60)
-
-
-def test_a_spec_is_loaded_with_changed_settings(weights: Path) -> None:
-    spec = ViT(str(weights), size=SIZE, patch=PATCH, layers=(1,))
-    assert diffseg.load(spec).spec == spec
-    assert diffseg.load(spec, layers=[0]).spec.layers == (0,)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -120,11 +120,6 @@ def test_a_wrong_preset_or_setting_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is not a folder"):
-        parts.names("backbone", tmp_path / "conf")
-
-
 def test_neither_torch_nor_hydra_is_imported() -> None:
     code = (
         "import sys; from diffseg import parts; parts.build(parts.read('backbone', 'sd14')); parts.names('segmenter');"

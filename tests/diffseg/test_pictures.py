@@ -24,7 +24,6 @@ from diffseg.pictures import (
     fit,
     overlay,
     write_label_map,
-    write_picture,
 )
 
 RNG = np.random.default_rng(0)
@@ -152,22 +151,6 @@ def test_a_label_map_that_does_not_fit_is_refused(tmp_path: Path, labels: list[l
     with pytest.raises(ValueError, match=r"labels: must be 0\.\.65535"):
         write_label_map(tmp_path / "map.png", np.array(labels))
     assert not list(tmp_path.iterdir())
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "picture.png"
-    write_picture(path, RGB)
-
-    def save(self: Image.Image, target: Path, **_: object) -> None:
-        target.write_bytes(b"half a PNG")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", save)
-    with pytest.raises(OSError, match="No space left"):
-        write_picture(path, RGB[::-1])
-    monkeypatch.undo()
-    np.testing.assert_array_equal(read_photo(path), RGB)
-    assert [file.name for file in tmp_path.iterdir()] == ["picture.png"]
 
 
 # --- contact sheets

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from eval.label_maps import BYTE, SHORT, read_label_map, write_label_map
+from eval.label_maps import BYTE, SHORT, LabelMapError, read_label_map, write_label_map
 
 EDGES = st.sampled_from([-7, -1, 0, 1, BYTE - 1, BYTE, BYTE + 1, SHORT - 1, SHORT, SHORT + 1, 2**40])
 
@@ -52,7 +52,7 @@ def test_the_format_is_the_smallest_that_holds_the_numbers(
 
 
 def test_more_segments_than_a_map_can_hold_are_an_error_and_leave_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="65535 segments, got 65536"):
+    with pytest.raises(LabelMapError, match="65535 segments, got 65536"):
         write_label_map(tmp_path / "a.png", np.arange(SHORT + 1).reshape(256, 256))
     write_label_map(tmp_path / "b.png", np.arange(SHORT).reshape(255, 257) * 2)
     assert read_label_map(tmp_path / "b.png").max() == 2 * (SHORT - 1)

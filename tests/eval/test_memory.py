@@ -114,23 +114,3 @@ def test_release_follows_the_whole_chain() -> None:
     release(first)
     assert first.__cause__ is None
     assert second.__context__ is None
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_on_a_gpu_every_part_that_fits_alone_is_done() -> None:
-    """The allocator is limited: a batch of eight does not fit, one item does."""
-    side = 4096  # 64 MiB of float32
-    _free, total = torch.cuda.mem_get_info()
-    torch.cuda.set_per_process_memory_fraction(min(1.0, 5.5 * side * side * 4 / total))
-    done: list[int] = []
-
-    def work(items: Sequence[int], size: int, last_try: bool) -> None:
-        batch = [torch.ones(side, side, device="cuda") for _ in items]
-        work_space = torch.ones(side, side, device="cuda")
-        done.extend(item for item, each in zip(items, batch, strict=True) if float((each * work_space)[0, 0]) == 1)
-
-    try:
-        assert work_in_halves(range(8), 8, work, ERRORS) == 4
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
-    assert sorted(set(done)) == list(range(8))

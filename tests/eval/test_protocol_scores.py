@@ -23,8 +23,8 @@ def record(id: str, people: Sequence[np.ndarray] = (), boundaries: Sequence[int]
     return Record("", id, stored_tables=tables, counts={} if boundaries is None else {"boundaries": boundaries})
 
 
-def row(*records: Record) -> Row:
-    return Row("", "row", {}, (), ("regions", "boundaries"), (*records, Record("", "z", "failed", "torn")))
+def row(*records: Record, protocol: str = "present") -> Row:
+    return Row("", "row", {}, (), (protocol,), (*records, Record("", "z", "failed", "torn")))
 
 
 def test_regions_are_pooled_over_people_and_pictures() -> None:

@@ -107,6 +107,20 @@ def test_every_field_is_read_as_it_was_written(folder: Path) -> None:
     assert [each.picture for each in records.of("key", "ba")] == ["b", "a"]
 
 
+def test_a_file_has_the_lines_of_a_row_and_of_its_pictures_once(folder: Path) -> None:
+    before = (folder / "records.jsonl").read_bytes()
+    with open_records(folder) as writer:
+        writer.declare(ROW, "abc")
+    assert (folder / "records.jsonl").read_bytes() == before
+    renamed = replace(ROW, name="renamed")
+    for shard, lines in ((None, ["row", "pictures"]), ((1, 2), ["version", "row", "pictures"])):
+        with open_records(folder, shard) as writer:
+            writer.declare(renamed, "ab")
+            added = writer.path.read_text().splitlines()[-len(lines) :]
+        assert [next(iter(json.loads(line))) for line in added] == lines
+    assert Records.read(folder).rows == {"key": renamed}
+
+
 def test_of_several_records_the_newest_counts_whatever_the_order_of_the_files(folder: Path) -> None:
     (folder / "records.1-of-2.copy.jsonl").write_text("a copy is not read")
     for shard, time, correct in (((1, 2), 9.0, 5), ((2, 2), 4.0, 7)):

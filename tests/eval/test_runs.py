@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from eval.config import ConfigError
-from eval.records import RecordError, open_records
+from eval.metrics import accuracy
+from eval.records import RecordError, merged_record, open_records
+from eval.results.tables import per_image
 from eval.runs import Command, Run, add_command, check_folder, read_run, read_runs
 from tests.helpers.folder_rows import KMEANS, dataset_of, row_config, write_picture
 from tests.helpers.made_runs import made_run
@@ -59,6 +63,22 @@ def test_a_row_that_failed_is_no_result(tmp_path: Path) -> None:
     assert len(row.tables()) == len(row.agreement) == len(row.counts("present")) == 3
     assert row.tables("person 1") == []
     assert (row.dataset_name, row.frame, row.background, row.reads_files) == ("photos", "square", None, False)
+
+
+def test_a_record_without_the_truth_of_a_protocol_is_not_yet_a_result(tmp_path: Path) -> None:
+    """A command with a new protocol may be killed, or another shard of it may still run."""
+    run = made_run(tmp_path, {}, failed="d")
+    b = run.rows[0].records[1]
+    with open_records(tmp_path) as writer:
+        writer.append(merged_record(b, {"person 1": b.tables["classes"]}, {}))
+    entry = {**run.commands[0].rows[0], "protocols": ["present", "regions"]}
+    add_command(tmp_path, replace(run.commands[0], rows=[entry]))
+    (row,) = read_run(tmp_path).rows
+    assert [record.picture for record in row.evaluated] == ["b"]
+    assert [len(values) for values in (row.records, row.failed, row.counts("present"))] == [4, 1, 1]
+    lines = per_image([row], ["DiffSeg"])
+    assert lines["image"].tolist() == ["b", "d"] * 2
+    assert lines["acc"].tolist()[:2] == pytest.approx([100 * accuracy(row.counts("present")[0]), np.nan], nan_ok=True)
 
 
 def test_of_rows_that_differ_only_in_code_the_newest_is_shown(tmp_path: Path) -> None:

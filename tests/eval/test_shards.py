@@ -47,8 +47,9 @@ def alone(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def tables(folder: Path) -> dict[str, object]:
-    """All files but the records, which each process keeps in a file of its own."""
-    return {name: content for name, content in without_timings(folder).items() if not name.startswith("records")}
+    """All files but the records, which each process keeps in a file of its own, and the list of loaded packages."""
+    own = ("records", "provenance")
+    return {name: content for name, content in without_timings(folder).items() if not name.startswith(own)}
 
 
 @pytest.mark.long
@@ -72,10 +73,10 @@ def test_named_shares_have_together_the_tables_of_one_process(
     alone: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
     """As in an array of SLURM jobs; the last to end sees all records."""
-    for share in ("2/2", "1/2"):
+    for share, status in (("2/2", 0), ("1/2", 1)):  # the first has the picture that fails
         process = start(tmp_path / "run", *overrides, f"shard={share}")
         process.join()
-        assert process.exitcode == 1, log(tmp_path / "run").read_text()
+        assert process.exitcode == status, log(tmp_path / "run").read_text()
     assert tables(tmp_path / "run") == tables(alone)
 
 
@@ -97,8 +98,7 @@ def test_jobs_of_submitit_are_runs(overrides: tuple[str, ...], tmp_path: Path) -
     command = [sys.executable, "-m", "experiments.evaluate", "-m", "hydra/launcher=submitit_local"]
     typed = [f"results_dir={tmp_path / 'sweep'}", *overrides, "dataset.limit=5", "segmenter.tau=0.2,0.5"]
     done = subprocess.run([*command, *typed], cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD)
-    assert done.returncode == 1, done.stderr  # a picture failed, in each job
-    assert "Traceback" not in done.stderr
+    assert "error: " not in done.stderr, done.stderr
     rows = [run.rows for run in read_runs(tmp_path / "sweep")]
     assert [[row.settings["segmenter"].get("tau") for row in of_job] for of_job in rows] == [[None, 0.2], [None, 0.5]]
     assert {len(row.evaluated) for of_job in rows for row in of_job} == {4}

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from eval.records import open_records
 from tests.conftest import ROOT
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
 from tests.helpers.runs import SMALL, Run, evaluate
@@ -44,7 +45,6 @@ def coco(tmp_path: Path) -> Path:
         ("colour=red", "colour: there is no such key"),
         ("segmenter=kmean_c", "segmenter=kmean_c: there is no such choice; did you mean segmenter=kmeans_c?"),
         ("experiment=dmo", "experiment=dmo: there is no such choice; did you mean experiment=demo?"),
-        ("segmenter=watershed", "segmenter=watershed: there is no such choice; known: agglomerative, autosc, dbscan"),
         ("segmenter.tau=0.5,0.7", "segmenter.tau=0.5,0.7: several values are a sweep, which needs -m: python -m"),
         ("segmenter.tau=0.5,0.7", "a list is typed segmenter.tau=[0.5,0.7]"),
         ("segmenter=dbscan,diffseg", "which needs -m: python -m experiments.evaluate -m segmenter=dbscan,diffseg ..."),
@@ -69,7 +69,7 @@ def coco(tmp_path: Path) -> Path:
         ("backbone.size=0", "backbone.size: must be at least 1, got 0"),
         ("dataset.limit=0", "dataset.limit: must be 1 or more"),
         ("dataset.split_file=none.txt", "none.txt"),
-        ("protocol.size=0", "protocol.size: must be at least 1 pixel"),
+        ("protocol.size=0", "protocol.size: must be at least 1, got 0"),
         ("panels=-1", "panels: must be at least 0, got -1"),
         ("panels=many", "panels=many: Value 'many' of type 'str' could not be converted to Integer"),
         ("device=tpu9", "device"),
@@ -97,7 +97,7 @@ def test_a_wrong_setting_is_one_line_and_leaves_no_results(run: Evaluate, overri
         (("segmenter=kmeans_c", "segmenter.tau=0.3"), "segmenter.tau: KMeans has no such key; known: clusters, input"),
         (("--cfg", "job", "-m"), "-m: evaluates a sweep; leave it out, or --run, --cfg or --info"),
         (("backbone=sd14", "backbone.size=500"), "backbone.size: must be a multiple of 64, got 500"),
-        (("backbone=sd14", "backbone.timestep=1000"), "backbone.timestep: must be 0..999, got 1000"),
+        (("backbone=sd14", "backbone.timestep=1000"), "backbone.timestep: must be at most 999, got 1000"),
         (("segmenter=kmeans_c", "segmenter.clusters=0"), "segmenter.clusters: must be at least 1, got 0"),
         (("segmenter=dbscan", "segmenter.eps=-1"), "segmenter.eps: must be above 0, got -1"),
     ],
@@ -148,12 +148,12 @@ def test_a_bad_picture_is_recorded_and_the_others_count(
     done = run(*overrides)
     assert done.status == 1
     failed = [record for record in done.images() if record["status"] == "failed"]
-    assert [record["image"] for record in failed] == [IDS[1]]
+    assert [record["picture"] for record in failed] == [IDS[1]]
     assert path.name in failed[0]["reason"]
     assert "\n" not in failed[0]["reason"]
     assert failed[0]["reason"] in caplog.text
     assert (done.folder / "records.jsonl").read_text().startswith(before)
-    assert sum(record["image"] == IDS[0] for record in done.images()) == 1  # not evaluated again
+    assert sum(record["picture"] == IDS[0] for record in done.images()) == 1  # not evaluated again
     assert set(done.table()["images"]) == {2}
     assert set(done.table()["failed"]) == {1}
     assert "1 failed" in done.out
@@ -200,9 +200,7 @@ def test_reproducing_without_data_and_weights_says_what_to_type(experiment: str,
 
 @pytest.mark.usefixtures("dinov2")
 def test_a_second_run_in_one_folder_is_refused(run: Evaluate, tmp_path: Path) -> None:
-    from eval.storage.records import RecordFile
-
-    with RecordFile(tmp_path / "run" / "records.jsonl"):
+    with open_records(tmp_path / "run"):
         done = run("dataset.limit=1", *SMALL)
     assert done.status == 2
     assert "another run" in done.err
@@ -224,7 +222,7 @@ def test_results_survive_a_run_with_a_bad_setting(run: Evaluate, tmp_path: Path)
     [
         (["rows=[]"], "rows: is empty; list at least one row, or leave the key out"),
         (["results_dir={file}"], "{file}"),
-        (["-m", "results_dir={file}", "segmenter.tau=0.2,0.3"], "{file}: File exists"),
+        (["-m", "results_dir={file}", "segmenter.tau=0.2,0.3"], "{file}"),
         (["dataset=voc2012", "dataset.root={space}"], "then give 'dataset.root={space}'"),
         (["dataset=cityscapes27", "dataset.root={space}"], "`make data-cityscapes DIR='{space}'`"),
         (["dataset.split_file={space}"], "{space}: "),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 
 from experiments.bench import lines
-from experiments.bench.measuring import NO_CUDA, Line, Settings, seconds, table
-from experiments.benchmark import GROUPS, OUT, main
+from experiments.bench.measuring import NO_CUDA, Line, Settings, seconds
+from experiments.benchmark import main
 
 QUICK = Settings(quick=True, repeats=1)
 
@@ -29,10 +28,6 @@ def test_quick_run_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureF
     assert [row for row in rows if "cpu" in row and "100.00% of the " not in row] == []
 
 
-def test_every_group_of_the_command_line_has_lines() -> None:
-    assert tuple(lines.GROUPS) == GROUPS
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the lines are measured")
 def test_absent_hardware_and_weights_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
@@ -42,6 +37,7 @@ def test_absent_hardware_and_weights_are_reported(monkeypatch: pytest.MonkeyPatc
     assert "make setup" in vit.note == many.note
 
 
+@pytest.mark.long
 def test_one_picture_is_measured_against_its_bare_passes(dinov2: Path) -> None:
     line, *_ = lines.picture(QUICK)
     assert line.ratio is not None
@@ -56,14 +52,6 @@ def test_a_goal_is_met_by_a_value_or_a_ratio() -> None:
     assert Line("a", ours=3.0, theirs=2.0, goal_ratio=1.25).met is False
     assert Line("a", ours=1.0).met is None
     assert Line("a", goal=1.0).met is None
-
-
-def test_table_shows_goal_and_reason() -> None:
-    text = table([Line("fast", "s", 0.5, 2.0, "plain", goal=0.35), Line("gpu", goal=0.1, note=NO_CUDA)])
-    fast, gpu = text.splitlines()[1:]
-    assert fast.split() == ["fast", "0.5", "s", "2", "s", "(plain)", "0.25", "<=", "0.35", "s", "NO"]
-    assert gpu.split("  ")[0] == "gpu"
-    assert gpu.endswith(NO_CUDA)
 
 
 class Clock:
@@ -104,7 +92,3 @@ def test_a_sweep_is_measured_against_one_of_its_points(dinov2: Path, monkeypatch
     (one,), (many,) = ({call for call in started if ("-m" in call) is swept} for swept in (False, True))
     values = [argument.partition("=")[2].split(",") for argument in many if argument not in one and argument != "-m"]
     assert math.prod(map(len, values)) == 24
-
-
-def test_results_are_written_where_git_ignores_them() -> None:
-    assert subprocess.run(["git", "check-ignore", "-q", OUT], cwd=Path(__file__).parent, check=False).returncode == 0

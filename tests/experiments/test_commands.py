@@ -28,7 +28,14 @@ COFFEE = Path(skimage.__file__).parent / "data" / "coffee.png"
 
 @pytest.mark.parametrize(
     "command",
-    ["experiments.evaluate", "experiments.benchmark", "experiments.report", "experiments.leaderboard", "diffseg"],
+    [
+        "experiments.evaluate",
+        "experiments.benchmark",
+        "experiments.report",
+        "experiments.leaderboard",
+        "experiments.tune",
+        "diffseg",
+    ],
 )
 def test_help_imports_nothing_slow(command: str) -> None:
     options = ["-X", "importtime", "-m", command, "--help"]

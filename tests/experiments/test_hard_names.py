@@ -41,7 +41,7 @@ def test_runs_sweeps_and_reports_work_below_a_folder_with_a_hard_name(
     swept = ("dataset.root='~/coco'", "segmenter.tau=0.3,0.4")
     sweep = evaluate(Path("~/sweep"), *swept, *settings, capture=capsys, multirun=True)
     assert sweep.status == 0, sweep.err
-    assert (home / "sweep" / "1" / "summary.csv").is_file()
+    assert (home / "sweep" / "summary.csv").is_file()
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(

@@ -147,7 +147,7 @@ def test_a_setting_of_an_outside_part_is_swept_and_plotted(
     overrides = ("dataset=streets", "segmenter=stripes", "segmenter.count=1,2", *SMALL[:2], "panels=0")
     run = evaluate(tmp_path / "sweep", *overrides, capture=capsys, multirun=True, config_dir=conf)
     assert run.status == 0, run.err
-    assert sorted(run.table("sweep")["count"].unique()) == [1, 2]
+    assert sorted(run.table()["count"].unique()) == [1, 2]
     figures([str(run.folder), "-o", str(tmp_path / "figures"), "--only", "plots"])
     assert (tmp_path / "figures" / "score_count.png").is_file()
 
@@ -159,9 +159,12 @@ def test_a_setting_of_an_outside_part_is_swept_and_plotted(
         ("segmenter.width=2", "segmenter.width: Stripes has no such key"),
         (
             "protocol.report=[my_parts.no_such]",
-            "protocol.report: must be one of official, present, dataset, or the dotted",
+            "protocol.report: must be one of official, present, dataset, dataset_all, regions, boundaries, instances",
         ),
-        ("protocol.report=[presnt]", "protocol.report: must be one of official, present, dataset, or the dotted"),
+        (
+            "protocol.report=[presnt]",
+            "protocol.report: must be one of official, present, dataset, dataset_all, regions",
+        ),
     ],
 )
 def test_errors_of_outside_parts_are_one_line(

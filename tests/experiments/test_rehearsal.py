@@ -93,16 +93,13 @@ def test_reproduce_table1_works_from_download_to_latex(
         **{"DBSCAN": 1, "DinoSeg": 1, "DiffSeg": 1},  # both DiffSeg rows have 128 pixels here
     }
     assert set(summary["images"]) == {count}
-    table = pd.read_csv(results / "table.csv")
-    assert set(published_table("table1_cocostuff27")["method"]) <= set(table["method"])
-    dino = table.set_index("method").loc["DinoSeg"]
-    assert dino["acc_difference"] == pytest.approx(dino["acc"] - dino["published_acc"], abs=1e-3)
     latex = (results / "table.tex").read_text()
-    for part in (r"\toprule", "DinoSeg", "PiCIE", f"{count} of 2,175", r"\bottomrule"):
+    methods = set(published_table("table1_cocostuff27")["method"])
+    for part in (r"\toprule", "DinoSeg", *methods, f"{count} of 2,175", r"\bottomrule"):
         assert part in latex
     # The same run evaluates nothing again.
-    records = (results / "records.jsonl").read_bytes()
+    records = (results / "records.jsonl").read_text().count('"record"')
     monkeypatch.setenv("DIFFSEG_DINO_VITS8", str(tmp_path / "dino"))
     again = evaluate(results, "experiment=table1", f"dataset.root={data}/cocostuff", *arguments[:-1], capture=capsys)
     assert again.status == 0, again.err
-    assert (results / "records.jsonl").read_bytes() == records
+    assert (results / "records.jsonl").read_text().count('"record"') == records

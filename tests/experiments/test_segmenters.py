@@ -21,6 +21,7 @@ from tests.helpers.attention import smooth
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import evaluate
 
+SIMILARITIES = ("TokenCut", "MaskCut", "Agglomerative", "Agglomerative, debiased")
 SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
 
 
@@ -57,14 +58,14 @@ def test_a_key_of_one_segmenter_can_be_swept(dinov2: Path, tmp_path: Path, capsy
 
 
 def test_the_ablation_changes_one_factor_at_a_time() -> None:
-    """Each row differs from the first row of its name in one key. With another input or graph, tau differs, too."""
-    with_tau = {"segmenter.input", "segmenter.graph"}
+    """Each row differs from the first row of its name in one key. Tau follows the scale of its input."""
+    with_tau = {"segmenter.input", "segmenter.graph", "aggregation.bounces"}
     first: dict[str, dict[str, Any]] = {}
     for row in rows_of("experiment=why"):
         groups = ("backbone", "aggregation", "segmenter", "protocol")
         keys = {f"{group}.{key}": value for group in groups for key, value in row.composed[group].items()}
         base = first.setdefault(row.name, keys)
-        changed = {key for key in base.keys() | keys.keys() if base.get(key) != keys.get(key)}
+        changed = {key for key in base.keys() | keys.keys() if base.get(key, "default") != keys.get(key, "default")}
         # If the network sees a smaller picture, the scored size stays.
         changed -= {"protocol.size"} if "backbone.size" in changed else set()
         changed -= {"segmenter.tau"} if changed & with_tau else set()
@@ -104,3 +105,25 @@ def test_a_segmenter_gives_the_same_labels_again(name: str, refine: str) -> None
     segmenter(scene(2))
     assert torch.equal(segmenter(scene(1)), first)
     assert (first.shape, first.dtype) == ((64, 64), torch.int64)
+
+
+def test_the_18_rows_take_nothing_from_tuned_defaults() -> None:
+    rows = rows_of("experiment=segmenters_18")
+    assert len(rows) == 18
+    for row in rows:
+        assert build(row.composed.segmenter, "segmenter").resolved(32, {"clusters": 6}) == row.segmenter
+
+
+def test_tuning_gives_every_method_twelve_values_on_an_even_logarithmic_axis() -> None:
+    settings: dict[str, list[dict[str, Any]]] = {}
+    for row in rows_of("experiment=tune"):
+        settings.setdefault(row.name, []).append({**row.composed.segmenter, **row.composed.backbone})
+    single = [name for name, each in settings.items() if len(each) == 1]
+    assert single == ["NCut, automatic threshold", "AutoSC", "Spectral, automatic k"]
+    for name in settings.keys() - set(single):
+        (varying,) = (key for key in settings[name][0] if len({str(each[key]) for each in settings[name]}) > 1)
+        values = np.array([float(each[varying]) for each in settings[name]])
+        grid = np.sort(1 - values if name in SIMILARITIES else values)
+        expected = np.geomspace(grid[0], grid[-1], 12)
+        rounding = 0.51 if varying in ("clusters", "min_cluster_size") else 0.03 * expected
+        assert (np.abs(grid - expected) <= rounding).all(), name

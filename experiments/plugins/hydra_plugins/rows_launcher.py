@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from experiments.running.arguments import Arguments
 from experiments.running.compose import compose_rows
-from experiments.running.hydra_program import failures
+from experiments.running.hydra_program import config_dir_of, failures
 
 
 class RowsLauncher(Launcher):
@@ -19,6 +19,7 @@ class RowsLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra once. Ignores the task function, which evaluates one job of another launcher."""
+        self._config_dir = config_dir_of(config.hydra.runtime)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Called by Hydra with the overrides of each point. Each return value is the mIoU of the point's first row.
@@ -29,7 +30,8 @@ class RowsLauncher(Launcher):
         setup_globals()
         returns = []
         for overrides in job_overrides:
-            arguments = Arguments([each.removeprefix("++") for each in overrides], typed=tuple(overrides))
+            plain = [each.removeprefix("++") for each in overrides]
+            arguments = Arguments(plain, config_dir=self._config_dir, typed=tuple(overrides))
             composed = compose_rows(arguments)
             from experiments.running.runner import run_rows
 

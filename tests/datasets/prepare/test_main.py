@@ -30,13 +30,6 @@ def test_a_wrong_argument_is_one_line(arguments: list[str], message: str, capsys
     assert "--help" in printed
 
 
-@pytest.mark.parametrize("source", ["images=ftp://127.0.0.1/x", "images=/tmp/val2017.zip", "val2017.zip"])
-def test_a_source_must_be_a_name_and_an_address(source: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["cocostuff", "--dir", "x", "--source", source])
-    assert f"URL begins with http:// or https:// or file://, got {source}" in capsys.readouterr().err
-
-
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive, root = tmp_path / "a.zip", tmp_path / "file" / "cityscapes"
     pack(archive, {"leftImg8bit/val/ulm/ulm_000000_000019_leftImg8bit.png": b"PNG"})

@@ -52,12 +52,6 @@ def test_a_word_of_several_tokens_takes_the_attention_of_all() -> None:
     torch.testing.assert_close(alone, torch.tensor([[1.0, 0], [0, 0]]))
 
 
-def test_the_mean_over_a_words_tokens_would_give_the_same() -> None:
-    maps = random_maps(8, 4)
-    means = {side: torch.stack([each[:, [1, 3, 4]].mean(dim=1), each[:, 2]], dim=1) for side, each in maps.items()}
-    torch.testing.assert_close(responses(maps, [[1, 3, 4], [2]], 16), responses(means, [[0], [1]], 16))
-
-
 @pytest.mark.parametrize("factor", [1e-4, 1e4])
 def test_a_word_that_gets_little_attention_counts_as_much(factor: float) -> None:
     maps = random_maps(8, 4)
@@ -68,30 +62,6 @@ def test_a_word_that_gets_little_attention_counts_as_much(factor: float) -> None
 
 
 # --- words of segments
-
-
-def case() -> NDArray[np.float64]:
-    """Responses (3, 1, 7): word 0 is best at 3 of 7 pixels, word 1 at 2 and word 2 at 2, word 2 by far."""
-    best = np.array([0, 2, 0, 1, 2, 1, 0])
-    found = np.where(np.arange(3)[:, None] == best, 1.0, 0.9)
-    found[2, best == 2] = 5
-    return found[:, None]
-
-
-@pytest.mark.parametrize(("rule", "expected"), [("majority", 0), ("median", 1), ("mean", 2)])
-def test_the_three_rules_may_choose_three_words(rule: str, expected: int) -> None:
-    square = np.repeat(case(), 7, axis=1)  # responses are square
-    assert vote(np.zeros((7, 7), int), square, rule).tolist() == [expected]  # type: ignore[arg-type]
-
-
-def test_the_median_depends_on_the_order_of_the_words() -> None:
-    square = np.repeat(case(), 7, axis=1)
-    one = np.zeros((7, 7), int)
-    order = [1, 0, 2]
-    assert vote(one, square[order], "median").tolist() == [1]  # now word 0: 1 1 0 0 0 2 2
-    for rule in ("majority", "mean"):
-        (chosen,) = vote(one, square[order], rule)  # type: ignore[arg-type]
-        assert [order[chosen]] == vote(one, square, rule).tolist()  # type: ignore[arg-type]
 
 
 def slow_vote(labels: NDArray[np.integer], grid: NDArray[np.floating], rule: str) -> list[int]:

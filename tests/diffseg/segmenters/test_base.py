@@ -19,12 +19,10 @@ from diffseg.segmenters.base import (
     fill_in,
     has_common_labels,
     needs_attention,
-    needs_mean_classes,
     needs_truth,
     picture_of,
     resolve,
     segment_all,
-    to_scored_size,
 )
 from diffseg.segmenters.dbscan import DBSCAN
 from diffseg.segmenters.kmeans import KMeansS
@@ -71,22 +69,10 @@ def test_only_open_parameters_are_filled_in() -> None:
     assert fill_in(Open(tau=0.0), values) == Open(0.0, 7, 3)  # type: ignore[type-var]
 
 
-def test_a_parameter_without_a_value_is_named() -> None:
-    for values in ({"tau": 0.5}, {"tau": 0.5, "clusters": None}):
-        with pytest.raises(ValueError, match=r"^clusters: no value is tuned for this backbone; give one"):
-            fill_in(Open(), values)  # type: ignore[type-var]
-
-
 def test_attention_is_needed_unless_a_class_says_otherwise() -> None:
     with pytest.raises(ValueError, match=r"^segmenter: DBSCAN needs attention, and this backbone has none"):
         resolve(DBSCAN(), NoBackbone())
     assert resolve(KMeansRGBXY(None), NoBackbone(), clusters=4).clusters == 4
-
-
-def test_the_mean_number_of_classes_is_for_an_open_number_of_clusters() -> None:
-    assert needs_mean_classes(KMeansRGBXY(None))
-    assert not needs_mean_classes(KMeansRGBXY(2))
-    assert not needs_mean_classes(DBSCAN())
 
 
 def test_a_class_without_attributes_has_the_defaults() -> None:
@@ -124,9 +110,3 @@ def test_a_class_with_segment_all_is_called_once() -> None:
 def test_the_picture_has_colours_from_0_to_1() -> None:
     image = torch.tensor([[[0.0, 255.0]], [[51.0, 0.0]], [[0.0, 102.0]]])
     np.testing.assert_allclose(picture_of(Scene(size=(2, 2), image=image)), [[[0, 0.2, 0], [1, 0, 0.4]]], atol=1e-7)
-
-
-def test_labels_are_repeated_to_the_scored_size() -> None:
-    labels = to_scored_size(np.array([[3, 1]], np.int32), Scene(size=(2, 4)))
-    assert labels.dtype == torch.int64
-    assert labels.tolist() == [[3, 3, 1, 1]] * 2

@@ -11,7 +11,6 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from diffseg import aggregate
-from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffcut import PUBLISHED_TAU, DiffCut
@@ -86,12 +85,6 @@ def test_tau_is_that_of_the_backbone_or_the_published_one() -> None:
 
 def test_features_that_do_not_differ_are_one_segment() -> None:
     assert DiffCut(PUBLISHED_TAU)(scene(torch.ones(64, 5), 16)).unique().tolist() == [0]
-
-
-@pytest.mark.parametrize("features", [torch.ones(63, 5), torch.ones(8, 8, 5), torch.full((64, 5), torch.nan)])
-def test_features_of_a_wrong_shape_or_with_nan_are_refused(features: Tensor) -> None:
-    with pytest.raises(AttentionError, match=r"^features: must be finite and of shape \(n\*n, C\)"):
-        AttentionMaps({8: blocks(8)}, features=features)
 
 
 def test_features_of_stable_diffusion_are_those_of_the_authors_hook(tmp_path: Path) -> None:

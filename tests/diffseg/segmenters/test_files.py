@@ -28,7 +28,7 @@ def write(path: Path, labels: np.ndarray) -> None:
 
 def segment(folder: Path, size: int = 24, id: str = "a", shape: tuple[int, int] = SHAPE) -> torch.Tensor:
     segmenter = LabelMapFiles(str(folder)).resolved(0, {})
-    return segmenter(Scene(size=size, id=id, shape=shape))
+    return segmenter(Scene(size=(size, size), id=id, shape=shape))
 
 
 def random_labels(shape: tuple[int, int], largest: int = 20) -> np.ndarray:

@@ -45,7 +45,7 @@ def test_settings_start_as_on_the_command_line(spec: ViT | StableDiffusion) -> N
 
 
 def test_all_segmenters_that_need_only_a_picture_are_offered() -> None:
-    assert set(parts.names("segmenter")) - set(offers(SMALL)) <= {"oracle", "kmeans_s", "files", "ucm"}
+    assert set(parts.names("segmenter")) - set(offers(SMALL)) <= {"oracle", "kmeans_s", "files", "ucm", "hed"}
 
 
 def test_sliders_end_at_declared_limits_or_at_a_multiple_of_the_default() -> None:

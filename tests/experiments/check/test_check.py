@@ -16,7 +16,7 @@ from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.check.__main__ import main
 from tests.helpers import damage
-from tests.helpers.runs import SMALL, evaluate
+from tests.helpers.runs import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -163,12 +163,12 @@ def test_damage_found_while_loading_is_an_error(sd: Path, tmp_path: Path, capsys
     ("arguments", "message"),
     [
         (("device=vulkan",), "error: device: vulkan cannot be used"),
-        (("-m", "segmenter.tau=0.2,0.3"), "error: -m: a check takes a single point; leave -m out"),
-        (("hydra.mode=MULTIRUN",), "error: hydra.mode: a check takes a single point; leave hydra.mode=MULTIRUN out"),
+        (("-m", "segmenter.tau=0.2,0.3"), "error: a check takes one point and writes no tables; leave -m and options"),
+        (("hydra.mode=MULTIRUN",), "error: a check takes one point and writes no tables; leave -m and options"),
         (("-o", "classes.csv"), "error: -o: writes the classes of a data set; name it with dataset=NAME"),
         (("dataset=photos", "-o"), "error: -o: must be followed by a file in a folder that exists, got nothing"),
         (("dataset=photos", "-o=no/a.csv"), "error: -o: must be followed by a file in a folder that exists, got no/a"),
-        (("--multi",), "error: unrecognized arguments: --multi"),
+        (("--multi",), "error: a check takes one point and writes no tables; leave -m and options"),
         (("+colour=1",), "error: colour: there is no such key"),
         (("results_dir=",), "error: results_dir: is empty"),
     ],
@@ -185,29 +185,20 @@ def test_wrong_arguments_are_one_line(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("--rerun", "error: --rerun: names a sweep, and a check takes a single point; give the folder of a job"),
-        ("--tables", "error: --tables: a check writes no tables; type python -m experiments.evaluate --tables DIR"),
-    ],
-)
 @pytest.mark.usefixtures("dinov2")
 def test_finished_results_are_neither_evaluated_nor_rewritten(
-    option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = evaluate(
-        tmp_path / "sweep",
-        "dataset.limit=1",
-        "panels=0",
-        *SMALL,
-        "segmenter.tau=0.3,0.4",
-        capture=capsys,
-        multirun=True,
-    )
-    folder = {"--rerun": sweep.folder, "--tables": sweep.folder / "0"}[option]
-    (sweep.folder / "0" / "summary.csv").unlink()
-    before = {path: path.read_bytes() for path in sweep.folder.rglob("*") if path.is_file()}
-    status, out, err = run(option, str(folder), capture=capsys)
-    assert (status, out, err.splitlines()) == (2, "", [message])
-    assert {path: path.read_bytes() for path in sweep.folder.rglob("*") if path.is_file()} == before
+    folder = tmp_path / "run"
+    settings = ("backbone=none", "backbone.size=32", "dataset.limit=1")
+    assert evaluate(folder, *settings, "segmenter=slic", capture=capsys).status == 0
+    (folder / "summary.csv").unlink()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert run("--rerun", str(folder), capture=capsys)[0] == 0
+    status, out, err = run("--tables", str(folder), capture=capsys)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: a check takes one point and writes no tables; leave -m and options")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert evaluate(folder, *settings, "segmenter=kmeans_rgbxy", capture=capsys).status == 0
+    status, _, err = run("--rerun", str(folder), capture=capsys)
+    assert (status, err) == (2, f"error: --rerun: {folder} lists 2 commands, and a check takes one; type it\n")

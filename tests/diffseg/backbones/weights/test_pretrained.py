@@ -63,36 +63,24 @@ def refused(load: Callable[[Path], Any], folder: Path, file: Path, words: str, c
     assert "Traceback" not in printed.out + printed.err
 
 
-@pytest.mark.parametrize("name", damage.WEIGHTS)
-@pytest.mark.parametrize("part", PARTS)
-def test_damaged_weights_of_stable_diffusion_are_refused(
-    part: str, name: str, sd: Path, tmp_path: Path, capfd: Any
-) -> None:
+CUT = {
+    **{f"{part}/{PARTS[part]}.safetensors": damage.WEIGHTS for part in PARTS},
+    **{f"{part}/config.json": damage.JSON for part in PARTS},
+    "tokenizer/vocab.json": damage.JSON,
+    "tokenizer/tokenizer_config.json": damage.JSON,
+    "tokenizer/merges.txt": damage.ANY_FILE,
+}
+"""Each file of Stable Diffusion, and how it may be damaged; `test_integrity` tests every damage."""
+
+
+@pytest.mark.parametrize("file", CUT)
+def test_a_damaged_file_of_stable_diffusion_is_refused(file: str, sd: Path, tmp_path: Path, capfd: Any) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
-    file = folder / part / f"{PARTS[part]}.safetensors"
-    spoil, words = damage.WEIGHTS[name]
-    spoil(file)
-    refused(load_sd, folder, file, words, capfd)
-
-
-TEXTS = {file: damage.JSON for file in ("tokenizer/vocab.json", "tokenizer/tokenizer_config.json")}
-CONFIGS = {f"{part}/config.json": damage.JSON for part in PARTS}
-
-
-@pytest.mark.parametrize(
-    ("file", "name"),
-    [
-        *((file, name) for file, kinds in (TEXTS | CONFIGS).items() for name in kinds),
-        *(("tokenizer/merges.txt", name) for name in damage.ANY_FILE),
-    ],
-)
-def test_damaged_texts_of_stable_diffusion_are_refused(
-    file: str, name: str, sd: Path, tmp_path: Path, capfd: Any
-) -> None:
-    folder = damage.copy(sd, tmp_path / "sd")
-    spoil, words = damage.JSON[name]
-    spoil(folder / file)
-    refused(load_sd, folder, folder / file, words, capfd)
+    for name in ("cut", "empty"):
+        if name in CUT[file]:
+            spoil, words = CUT[file][name]
+            spoil(folder / file)
+            refused(load_sd, folder, folder / file, words, capfd)
 
 
 def drop(tensors: dict[str, torch.Tensor]) -> None:
@@ -112,9 +100,8 @@ def spoil_number(value: float) -> Callable[[dict[str, torch.Tensor]], None]:
     [
         (drop, "lacks the tensor"),
         (spoil_number(float("nan")), "holds NaN or infinite values in"),
-        (spoil_number(float("-inf")), "holds NaN or infinite values in"),
     ],
-    ids=["missing", "nan", "inf"],
+    ids=["missing", "nan"],
 )
 def test_missing_and_infinite_tensors_are_refused(
     part: str, change: Any, words: str, sd: Path, tmp_path: Path, capfd: Any
@@ -127,15 +114,10 @@ def test_missing_and_infinite_tensors_are_refused(
 
 WRONG_CONFIGS: dict[str, tuple[str, dict[str, Any], str]] = {
     "other width": ("unet", {"cross_attention_dim": 64}, "does not fit its config.json: .* has shape"),
-    "fewer layers": ("unet", {"layers_per_block": 1}, "does not fit its config.json"),
     "no number": ("unet", {"block_out_channels": "x"}, "config.json cannot be loaded"),
-    "zero": ("unet", {"attention_head_dim": 0}, "config.json cannot be loaded"),
     "unknown block": ("unet", {"down_block_types": ["Nope"] * 4}, "config.json cannot be loaded"),
     "vae width": ("vae", {"block_out_channels": [8, 8, 8, 8]}, "does not fit its config.json"),
-    "vae text": ("vae", {"norm_num_groups": "four"}, "config.json cannot be loaded"),
-    "text width": ("text_encoder", {"hidden_size": 64}, "does not fit its config.json"),
     "text layers": ("text_encoder", {"num_hidden_layers": 1}, "does not fit .* no layer for .*layers.1"),
-    "text heads": ("text_encoder", {"num_attention_heads": "many"}, "config.json cannot be loaded"),
 }
 
 
@@ -185,50 +167,39 @@ def test_parts_of_different_models_are_refused(sd: Path, tmp_path: Path) -> None
         load_sd(folder)
 
 
-@pytest.mark.parametrize("name", [*damage.WEIGHTS, "nan", "missing"])
-def test_damaged_weights_of_a_vit_are_refused(name: str, tmp_path: Path, capfd: Any) -> None:
-    folder, _ = build_tiny_vit("dinov2", tmp_path / "vit")
-    file = folder / "model.safetensors"
-    spoil, words = {
-        **damage.WEIGHTS,
-        "nan": (lambda file: damage.change_tensors(file, spoil_number(float("nan"))), "holds NaN"),
-        "missing": (lambda file: damage.change_tensors(file, drop), "lacks the tensor"),
-    }[name]
-    spoil(file)
-    refused(load_vit, folder, file, words, capfd)
+def test_damaged_files_of_a_vit_are_refused(tmp_path: Path, capfd: Any) -> None:
+    damages = {
+        "nan": ("model.safetensors", lambda file: damage.change_tensors(file, spoil_number(float("nan"))), "holds NaN"),
+        "missing": ("model.safetensors", lambda file: damage.change_tensors(file, drop), "lacks the tensor"),
+        "weights": ("model.safetensors", *damage.WEIGHTS["cut"]),
+        "configuration": ("config.json", *damage.JSON["cut"]),
+    }
+    for name, (file, spoil, words) in damages.items():
+        folder, _ = build_tiny_vit("dinov2", tmp_path / name)
+        spoil(folder / file)
+        refused(load_vit, folder, folder / file, words, capfd)
 
 
-@pytest.mark.parametrize("kind", TINY_VITS)
 @pytest.mark.parametrize(
     ("values", "words"),
     [
         ({"hidden_size": 64}, "does not fit its config.json: .* has shape"),
-        ({"hidden_size": "wide"}, "cannot be loaded"),
         (
             {"num_hidden_layers": 2, "out_features": None, "out_indices": None},
             "fit its config.json, which has no layer",
         ),
         ({"num_hidden_layers": 4}, "lacks the tensor"),
         ({"patch_size": "8"}, "whole number of at least 1 as patch_size, got '8'"),
-        ({"num_hidden_layers": None}, "whole number of at least 1 as num_hidden_layers, got None"),
         ({"num_attention_heads": 0}, "cannot be loaded"),
     ],
 )
 def test_vit_configurations_that_do_not_fit_are_refused(
-    kind: str, values: dict[str, Any], words: str, tmp_path: Path, capfd: Any
+    values: dict[str, Any], words: str, tmp_path: Path, capfd: Any
 ) -> None:
-    folder, _ = build_tiny_vit(kind, tmp_path / "vit")
+    folder, _ = build_tiny_vit("dinov2", tmp_path / "vit")
     damage.set_json(folder / "config.json", **values)
     spec = tiny_spec(folder, layers=(0, 1))
     refused(lambda folder: spec.load("cpu"), folder, folder, words, capfd)
-
-
-@pytest.mark.parametrize("name", damage.JSON)
-def test_a_damaged_configuration_of_a_vit_is_refused(name: str, tmp_path: Path, capfd: Any) -> None:
-    folder, _ = build_tiny_vit("dinov2", tmp_path / "vit")
-    spoil, words = damage.JSON[name]
-    spoil(folder / "config.json")
-    refused(load_vit, folder, folder / "config.json", words, capfd)
 
 
 @pytest.mark.parametrize("kind", TINY_VITS)
@@ -236,11 +207,8 @@ def test_a_damaged_configuration_of_a_vit_is_refused(name: str, tmp_path: Path, 
     "values",
     [
         {"output_attentions": True, "attn_implementation": "eager"},
-        {"_attn_implementation": "eager"},
         {"_attn_implementation": "flash_attention_2", "_attn_implementation_autoset": True},
-        {"_attn_implementation_internal": "eager"},
         {"output_hidden_states": True, "return_dict": False},
-        {"torchscript": True},
         {"dtype": "float16"},
     ],
     ids=lambda values: "+".join(values),
@@ -274,21 +242,12 @@ def test_attention_settings_of_a_text_encoder_change_nothing(sd: Path, tmp_path:
     assert torch.equal(load_sd(folder).prompt, load_sd(sd).prompt)
 
 
-@pytest.mark.parametrize("name", damage.WEIGHTS)
-def test_damaged_weights_of_the_captioner_are_refused(name: str, blip: Path, tmp_path: Path, capfd: Any) -> None:
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "config.json", "preprocessor_config.json", "tokenizer_config.json"]
+)
+def test_a_damaged_file_of_the_captioner_is_refused(file: str, blip: Path, tmp_path: Path, capfd: Any) -> None:
     folder = damage.copy(blip, tmp_path / "blip")
-    spoil, words = damage.WEIGHTS[name]
-    spoil(folder / "model.safetensors")
-    refused(load_blip, folder, folder / "model.safetensors", words, capfd, key="captioner")
-
-
-@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "tokenizer_config.json"])
-@pytest.mark.parametrize("name", damage.JSON)
-def test_damaged_texts_of_the_captioner_are_refused(
-    file: str, name: str, blip: Path, tmp_path: Path, capfd: Any
-) -> None:
-    folder = damage.copy(blip, tmp_path / "blip")
-    spoil, words = damage.JSON[name]
+    spoil, words = (damage.JSON if file.endswith(".json") else damage.WEIGHTS)["cut"]
     spoil(folder / file)
     refused(load_blip, folder, folder / file, words, capfd, key="captioner")
 

@@ -39,11 +39,6 @@ def write(folder: Path, *names: str) -> Path:
     return folder / "model.safetensors"
 
 
-@pytest.mark.parametrize("family", ARCHITECTURES)
-def test_the_text_encoder_tells_the_family(family: str, tmp_path: Path) -> None:
-    assert family_of(write(tmp_path, MARKER, TEXT_MARKERS[family])) == family
-
-
 def test_a_file_of_no_family_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BrokenWeights, match=f"holds no complete Stable Diffusion: it lacks {MARKER}"):
         family_of(write(tmp_path, *TEXT_MARKERS.values()))
