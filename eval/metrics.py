@@ -68,7 +68,7 @@ def bootstrap(
         The intervals of ACC and of mIoU.
     """
     sums = resample([np.asarray(each) for each in (tp, fp, fn, labelled)], resamples, seed)
-    return intervals(ResampledCounts(*sums[:3], labelled=sums[3]), level)
+    return intervals(ResampledCounts(*sums), level)
 
 
 def bootstrap_iou(
@@ -148,7 +148,7 @@ def _resampled(
 ) -> tuple[FloatArray, FloatArray]:
     """ACC and mIoU of each resample, each ``(resamples,)``."""
     sums = resample([np.asarray(each) for each in (tp, fp, fn, labelled)], resamples, seed)
-    return ResampledCounts(*sums[:3], labelled=sums[3]).scores()
+    return ResampledCounts(*sums).scores()
 
 
 class ResampledCounts(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,9 @@ class RowProgress:
     def note(self, picture: DecodedPicture, outline: Outline) -> None:
         """Keeps what the user should know about the files of a picture, see `remark_lines`."""
         reads = self.row.reads_files and hasattr(self.row.segmenter, "remarks")
-        self.keep_remarks(picture.id, picture.remarks, self.row.segmenter.remarks(outline) if reads else None)
+        self.keep_remarks(
+            picture.id, picture.remarks, cast(Any, self.row.segmenter).remarks(outline) if reads else None
+        )
 
     def keep_remarks(self, id: str, of_picture: Sequence[Remark], of_map: Sequence[Remark] | None) -> None:
         """Keeps the remarks about a picture, and about its label map if the segmenter reads one."""
@@ -101,8 +104,10 @@ class RowProgress:
         """Records the failure of a picture and its reason, unless the picture has a result."""
         if id in self._done:
             return
-        facts = {"stamp": self._stamp(id), "code": project_code(), "time": _time()}
-        self.take(Record(self.row.key, id, "failed", on_one_line(error), **facts), type(error).__name__)
+        record = Record(
+            self.row.key, id, "failed", on_one_line(error), stamp=self._stamp(id), code=project_code(), time=_time()
+        )
+        self.take(record, type(error).__name__)
 
     def segmented(
         self,
@@ -196,7 +201,8 @@ class RowProgress:
 
     def _valid(self, id: str) -> bool:
         """True if a picture was evaluated, and its files have not changed since."""
-        record = self.run.records.newest.get(self.row.key, {}).get(id)
+        newest = self.run.records.newest.get(self.row.key)
+        record = newest.get(id) if newest is not None else None
         return record is not None and record.ok and record.stamp == self._stamp(id)
 
     def _has_truths(self, id: str) -> bool:

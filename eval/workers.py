@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import SpawnProcess
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ def memory_of(rows: Sequence[RowConfig]) -> float:
 def _started(setup: _Setup, workers: int) -> Iterator[list[Connection]]:
     """Context with the connections to workers, which end after the block."""
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of other threads
-    processes: list[BaseProcess] = []
+    processes: list[SpawnProcess] = []
     connections: list[Connection] = []
     try:
         with _quiet_single_threads():

@@ -198,7 +198,7 @@ def _image_lines(row: Row, protocol: ProtocolName) -> Iterator[dict[str, Any]]:
         if id not in places:
             continue
         place = places[id]
-        line = {"image": id, "status": "ok", "reason": None}
+        line: dict[str, Any] = {"image": id, "status": "ok", "reason": None}
         line |= {"segments": row.facts.segments[place], "seconds": row.facts.seconds[place]}
         line |= {name: values[place] for name, values in others.items()}
         if needs_classes(protocol):
