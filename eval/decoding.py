@@ -1,27 +1,32 @@
-"""Decodes pictures ahead: threads read and resize the next pictures while the backbone runs."""
+"""Decodes pictures ahead: threads read and resize the next pictures while the backbone runs.
+
+Imports no torch until a picture enters a backbone or a segmenter.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from datasets.base import Dataset
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.pictures import Pixels
 from diffseg.remarks import Remark
-from diffseg.segmenters.base import Scene
+from diffseg.segmenters.base import Outline, Scene
 from eval.config import FrameName, Scoring
 from eval.truth import Truth, classes_in, truth_of
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
 # One core takes about 20 ms to decode a photograph of COCO and its labels.
-WORKERS = min(4, os.cpu_count() or 1)
+THREADS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,13 @@ class Needs:
     Attributes:
         frame, size: part of the picture that enters the backbone, and side P of its square in pixels.
         truths: pixels at which rows are scored -> kinds of truth, see `eval.truth.truth_of`.
+        image: False if no backbone and no segmenter sees the picture.
     """
 
     frame: FrameName
     size: int
     truths: Mapping[Scoring, AbstractSet[str]]
+    image: bool = True
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,18 @@ class DecodedPicture:
         id: id of the picture.
         shape: height and width before cropping.
         frame: part of the picture that enters the backbone.
-        image: that part, ``(3, P, P)`` float32 in [0, 255].
+        image: that part, ``(3, P, P)`` float32 in [0, 255]; None if nobody needs it.
         pixels: that part before it was resized, ``(h, w, 3)`` uint8.
         truths: pixels at which rows are scored -> truth.
-        true_classes: number of classes in the ground truth of that part; None if there are no classes.
+        true_classes: number of classes in the ground truth of that part; None if there are no classes, or nobody
+            needs it.
         unscored, remarks: see `datasets.base.Picture`.
     """
 
     id: str
     shape: tuple[int, int]
     frame: FrameName
-    image: Tensor
+    image: Tensor | None
     pixels: Pixels
     truths: Mapping[Scoring, Truth]
     true_classes: int | None
@@ -65,7 +73,11 @@ class DecodedPicture:
 
     def to(self, device: torch.device) -> DecodedPicture:
         """The same picture with its image on a device."""
-        return replace(self, image=self.image.to(device))
+        return self if self.image is None else replace(self, image=self.image.to(device))
+
+    def outline(self, scoring: Scoring) -> Outline:
+        """The input of a segmenter that reads label maps."""
+        return Outline(size=self.truths[scoring].size, frame=self.frame, id=self.id, shape=self.shape)
 
     def scene(self, scoring: Scoring, aggregated: Tensor, features: Tensor | None) -> Scene:
         """The input of a segmenter.
@@ -75,6 +87,8 @@ class DecodedPicture:
             aggregated: ``(S*S, S*S)``, see `diffseg.aggregation`; ``(0, 0)`` without attention.
             features: see `diffseg.attention.AttentionMaps`.
         """
+        import torch
+
         truth = self.truths[scoring]
         classes = truth.maps.get("classes")
         return Scene(
@@ -103,26 +117,28 @@ def decode(dataset: Dataset, id: str, needs: Needs) -> DecodedPicture:
         id,
         (picture.image.shape[0], picture.image.shape[1]),
         needs.frame,
-        resize_image(pixels, needs.size),
+        resize_image(pixels, needs.size) if needs.image else None,
         pixels,
         {scoring: truth_of(picture, scoring, kinds, dataset) for scoring, kinds in needs.truths.items()},
-        classes_in(picture, needs.frame),
+        classes_in(picture, needs.frame) if needs.image else None,
         picture.unscored,
         picture.remarks,
     )
 
 
 def decoded_ahead(
-    dataset: Dataset, ids: Sequence[str], needs: Needs, ahead: int
+    dataset: Dataset, ids: Iterable[str], needs: Needs, ahead: int
 ) -> Iterator[tuple[str, Future[DecodedPicture]]]:
     """Yields each id with the future of its `decode`, while up to ``ahead`` more pictures are decoded."""
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(min(THREADS, ahead + 1), thread_name_prefix="decode") as pool:
         waiting: deque[tuple[str, Future[DecodedPicture]]] = deque()
+        first = True
         try:
             for id in ids:
                 waiting.append((id, pool.submit(decode, dataset, id, needs)))
-                if id == ids[0]:
+                if first or not ahead:
                     wait([waiting[0][1]])  # so that a file with all labels is read once, not by each thread
+                first = False
                 if len(waiting) > ahead:
                     yield waiting.popleft()
             while waiting:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,10 @@ FloatArray = NDArray[np.float64]
 
 RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
 """Defaults of the bootstrap: see `bootstrap`."""
+KEPT = 5_000_000
+"""Up to this many numbers, 40 MB, the weights of all resamples are kept for the next row."""
+BLOCK, PART = 2_000_000, 8192
+"""Weights that are drawn at once, 16 MB; images whose counts are converted at once."""
 
 
 class Interval(NamedTuple):
@@ -63,8 +67,8 @@ def bootstrap(
     Returns:
         The intervals of ACC and of mIoU.
     """
-    acc, miou = _resampled(tp, fp, fn, labelled, resamples, seed)
-    return _interval(acc, level), _interval(miou, level)
+    sums = resample([np.asarray(each) for each in (tp, fp, fn, labelled)], resamples, seed)
+    return intervals(ResampledCounts(*sums), level)
 
 
 def bootstrap_iou(
@@ -77,10 +81,8 @@ def bootstrap_iou(
     Returns:
         ``(n_classes, 2)`` lower and upper ends, fractions; NaN where the IoU is undefined.
     """
-    tp, fp, fn = (np.asarray(counts, dtype=np.float64) for counts in (tp, fp, fn))
-    weights = resample_weights(len(tp), resamples, seed)
-    resampled = _iou(weights @ tp, weights @ fp, weights @ fn)
-    return np.array([_interval(values, level) for values in resampled.T]).reshape(-1, 2)
+    tp, fp, fn = resample([np.asarray(each) for each in (tp, fp, fn)], resamples, seed)
+    return iou_intervals(ResampledCounts(tp, fp, fn, labelled=tp.sum(axis=1)), level)
 
 
 def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED, level: float = LEVEL) -> Interval:
@@ -94,7 +96,7 @@ def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SE
     known = known[~np.isnan(known)]
     if not known.size:
         return Interval(np.nan, np.nan)
-    return _interval(resample_weights(len(known), resamples, seed) @ known / len(known), level)
+    return _interval(resample([known], resamples, seed)[0] / len(known), level)
 
 
 def bootstrap_ratio(
@@ -107,8 +109,7 @@ def bootstrap_ratio(
         resamples, seed, level: as in `bootstrap`.
     """
     part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
-    weights = resample_weights(len(part), resamples, seed)
-    return _interval(_ratio(weights @ part, weights @ whole), level)
+    return _interval(_ratio(*resample([part, whole], resamples, seed)), level)
 
 
 def bootstrap_change(
@@ -146,20 +147,91 @@ def _resampled(
     tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, labelled: ArrayLike, resamples: int, seed: int
 ) -> tuple[FloatArray, FloatArray]:
     """ACC and mIoU of each resample, each ``(resamples,)``."""
-    tp, fp, fn, labelled = (np.asarray(counts, dtype=np.float64) for counts in (tp, fp, fn, labelled))
-    weights = resample_weights(len(tp), resamples, seed)
-    # One matrix product sums the counts of every resample; sums of integers below 2**53 are exact in float64.
-    tp, fp, fn, labelled = (weights @ counts for counts in (tp, fp, fn, labelled))
-    return _ratio(tp.sum(axis=1), labelled), _mean(_iou(tp, fp, fn))
+    sums = resample([np.asarray(each) for each in (tp, fp, fn, labelled)], resamples, seed)
+    return ResampledCounts(*sums).scores()
+
+
+class ResampledCounts(NamedTuple):
+    """Sums of the counts of each resample: ``tp``, ``fp``, ``fn`` ``(resamples, n_classes)``, and ``labelled``."""
+
+    tp: FloatArray
+    fp: FloatArray
+    fn: FloatArray
+    labelled: FloatArray
+
+    @classmethod
+    def of(cls, pixels: FloatArray) -> ResampledCounts:
+        """From sums ``(resamples, 3, n_classes)`` of TP, FP and FN."""
+        tp, fp, fn = pixels.transpose(1, 0, 2)
+        return cls(tp, fp, fn, (tp + fn).sum(axis=1))
+
+    def scores(self) -> tuple[FloatArray, FloatArray]:
+        """ACC and mIoU of each resample, each ``(resamples,)``."""
+        return _ratio(self.tp.sum(axis=1), self.labelled), _mean(_iou(self.tp, self.fp, self.fn))
+
+
+def intervals(sums: ResampledCounts, level: float = LEVEL) -> tuple[Interval, Interval]:
+    """The intervals of ACC and mIoU, see `bootstrap`."""
+    acc, miou = sums.scores()
+    return _interval(acc, level), _interval(miou, level)
+
+
+def iou_intervals(sums: ResampledCounts, level: float = LEVEL) -> FloatArray:
+    """The interval of each class's IoU, see `bootstrap_iou`."""
+    resampled = _iou(sums.tp, sums.fp, sums.fn)
+    return np.array([_interval(values, level) for values in resampled.T]).reshape(-1, 2)
+
+
+def interval_of(values: FloatArray, level: float = LEVEL) -> Interval:
+    """Percentile interval of the values of all resamples, without NaN."""
+    return _interval(values, level)
+
+
+def resample(columns: Sequence[NDArray[Any]], resamples: int = RESAMPLES, seed: int = SEED) -> list[FloatArray]:
+    """Sums numbers over the images of each resample. The resamples are drawn in blocks, which limits the memory.
+
+    Args:
+        columns: arrays ``(images, ...)``.
+        resamples, seed: see `bootstrap`.
+
+    Returns:
+        For each array its sums, ``(resamples, ...)`` float64; those of integers below 2**53 are exact.
+    """
+    flat = [np.reshape(each, (len(each), -1)) for each in columns]
+    sums = [np.empty((resamples, each.shape[1])) for each in flat]
+    for rows, weights in _blocks(len(flat[0]), resamples, seed):
+        for total, numbers in zip(sums, flat, strict=True):
+            if numbers.dtype.kind == "f":
+                total[rows] = weights @ numbers
+            else:  # converted in parts, because exact sums have no order
+                parts = range(0, len(numbers), PART)
+                total[rows] = sum(
+                    weights[:, part : part + PART] @ _float(numbers[part : part + PART]) for part in parts
+                )
+    return [total.reshape(resamples, *each.shape[1:]) for total, each in zip(sums, columns, strict=True)]
+
+
+def _blocks(images: int, resamples: int, seed: int) -> Iterator[tuple[slice, FloatArray]]:
+    """Yields rows of `resample_weights`, and their places: all at once if they are few."""
+    if images * resamples <= KEPT:
+        yield slice(None), resample_weights(images, resamples, seed)
+        return
+    rng, step = np.random.default_rng(seed), max(1, BLOCK // images)
+    for start in range(0, resamples, step):
+        rows = slice(start, min(start + step, resamples))
+        yield rows, _float(rng.multinomial(images, np.full(images, 1 / images), size=rows.stop - rows.start))
 
 
 @lru_cache(maxsize=1)  # all rows of a table have the same images, and so the same resamples: 35 MB for 2,175 images
 def resample_weights(images: int, resamples: int, seed: int) -> FloatArray:
     """Number of times each resample contains each image: ``(resamples, images)``, float64, read-only."""
-    draw = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
-    weights = draw.astype(np.float64)
+    weights = _float(np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples))
     weights.flags.writeable = False
     return weights
+
+
+def _float(numbers: NDArray[Any]) -> FloatArray:
+    return numbers.astype(np.float64)
 
 
 def _iou(tp: NDArray, fp: NDArray, fn: NDArray) -> FloatArray:

@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import re
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from eval.settings import KEY_DIGITS, normalise
 from eval.storage.files import make_folder, writing
 from eval.storage.locks import Locked, locked
+from eval.stored import Files, RecordList, RowRecords
 
 IntArray = NDArray[np.int64]
 
@@ -280,18 +282,20 @@ def pictures_key(ids: Sequence[str]) -> str:
 
 
 class Records:
-    """The records of a results folder, in memory: those of all its files.
+    """The records of a results folder: those of all its files, which they are read from when they are asked for.
 
     Attributes:
         rows: key -> line of the row.
         pictures: key -> ids of the pictures of a command.
         newest: key of a row -> id of a picture -> its newest record.
+        files: the files of the records.
     """
 
     def __init__(self) -> None:
         self.rows: dict[str, RowLine] = {}
         self.pictures: dict[str, Sequence[str]] = {}
-        self.newest: dict[str, dict[str, Record]] = {}
+        self.newest: dict[str, RowRecords] = {}
+        self.files = Files()
 
     @classmethod
     def read(cls, folder: Path) -> Records:
@@ -306,14 +310,14 @@ class Records:
             records.load(path)
         return records
 
-    def of(self, key: str, ids: Iterable[str]) -> list[Record]:
+    def of(self, key: str, ids: Iterable[str]) -> RecordList:
         """The newest records of a row in the order of ``ids``, without pictures that have none."""
-        newest = self.newest.get(key, {})
-        return [newest[id] for id in ids if id in newest]
+        newest = self.newest.get(key) or RowRecords(self.files)
+        return RecordList(newest, [id for id in ids if id in newest])
 
     def load(self, path: Path) -> tuple[int, set[str]]:
         """Reads a file. Returns the number of bytes of its complete lines, and the keys of its rows and pictures."""
-        size, declared = 0, set[str]()
+        size, declared, own = 0, set[str](), self.files.number(path)
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
@@ -328,7 +332,7 @@ class Records:
                     _check_version(path, data)
                 else:
                     try:
-                        self.add(data)
+                        self.add(data, (own, size, len(line)))
                         if "record" not in data:
                             declared.add(data["row"] if "row" in data else data["pictures"])
                     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -336,22 +340,29 @@ class Records:
                 size += len(line)
         return size, declared
 
-    def add(self, data: Mapping[str, Any]) -> None:
-        """Adds a line. Raises KeyError, TypeError or ValueError if it is none."""
+    def add(self, data: Mapping[str, Any], place: tuple[int, int, int]) -> None:
+        """Adds a line.
+
+        Args:
+            data: the line.
+            place: number of its file in `files`, offset and length in bytes.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no line of a records file.
+        """
         if "record" in data:
             record = Record.from_json(data)
             if record.row not in self.rows:
                 raise ValueError(f"no row {record.row} before this picture")
-            known = self.newest.setdefault(record.row, {})
             # Files of shards are read one after the other, so the order of the lines is not that of time.
-            if (old := known.get(record.picture)) is None or old.time <= record.time:
-                known[record.picture] = record
+            known = self.newest.setdefault(record.row, RowRecords(self.files))
+            known.put(record.picture, record.ok, record.truths, record.time, place)
         elif "row" in data:
             row = RowLine.from_json(data)
             self.rows.pop(row.key, None)  # the newest line moves to the end
             self.rows[row.key] = row
         else:
-            self.pictures[data["pictures"]] = tuple(data["ids"])
+            self.pictures[data["pictures"]] = tuple(map(sys.intern, data["ids"]))
 
 
 class RecordWriter:
@@ -372,8 +383,7 @@ class RecordWriter:
         renamed = known is None or known.to_json() != row.to_json()
         for mark, line in ((row.key, row.to_json()), (key, {"pictures": key, "ids": list(ids)})):
             if mark not in self._declared or (mark == row.key and renamed):
-                self._write(line)
-                self.records.add(line)
+                self._add(line)
                 self._declared.add(mark)
 
     def append(self, record: Record) -> None:
@@ -382,15 +392,18 @@ class RecordWriter:
         Raises:
             WriteError: the line could not be written (full disk). The next append removes an incomplete line.
         """
-        data = record.to_json()
-        self._write(data)
-        self.records.add(data)
+        self._add(record.to_json())
 
     def close(self) -> None:
         """Waits until the disk has everything, and closes the file."""
         with writing(self.path):
             os.fsync(self._file.fileno())
         self._file.close()
+
+    def _add(self, data: Mapping[str, Any]) -> None:
+        begin = self._size
+        self._write(data)
+        self.records.add(data, (self.records.files.number(self.path), begin, self._size - begin))
 
     def _write(self, data: Mapping[str, Any]) -> None:
         line = json.dumps(data, allow_nan=False, separators=(",", ":")).encode() + b"\n"

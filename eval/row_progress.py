@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from typing import Any, cast
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from diffseg.remarks import Remark, remark_lines
-from diffseg.segmenters.base import Scene
+from diffseg.segmenters.base import Outline
 from diffseg.texts import on_one_line
 from eval.code import project_code
 from eval.decoding import DecodedPicture
@@ -54,7 +54,7 @@ class RowProgress:
         self.row, self.run, self.kept, self.again, self.on_record = row, run, kept, again, on_record
         self._picture_remarks: dict[str, Sequence[Remark]] = {}
         self._map_remarks: dict[str, Sequence[Remark]] = {}
-        self.errors: list[tuple[type, str]] = []
+        self.errors: list[tuple[str, str]] = []
         self.failed: set[str] = set()  # in this run; the next run tries these pictures again
         self._shown = next((name for name in row.protocols if name in PROTOCOLS), None)
         valid = {id for id in row.dataset.ids if self._valid(id)}
@@ -82,14 +82,21 @@ class RowProgress:
         kinds = {kind for kind, _ in self.errors}
         return not self._done and len(self.errors) >= FAILURES_SHOWN and len(kinds) == 1
 
-    def note(self, picture: DecodedPicture, scene: Scene) -> None:
+    def note(self, picture: DecodedPicture, outline: Outline) -> None:
         """Keeps what the user should know about the files of a picture, see `remark_lines`."""
-        self._picture_remarks[picture.id] = picture.remarks
-        if self.row.reads_files and hasattr(self.row.segmenter, "remarks"):
-            self._map_remarks[picture.id] = self.row.segmenter.remarks(scene)
+        reads = self.row.reads_files and hasattr(self.row.segmenter, "remarks")
+        self.keep_remarks(
+            picture.id, picture.remarks, cast(Any, self.row.segmenter).remarks(outline) if reads else None
+        )
+
+    def keep_remarks(self, id: str, of_picture: Sequence[Remark], of_map: Sequence[Remark] | None) -> None:
+        """Keeps the remarks about a picture, and about its label map if the segmenter reads one."""
+        self._picture_remarks[id] = of_picture
+        if of_map is not None:
+            self._map_remarks[id] = of_map
 
     def remark_lines(self) -> list[str]:
-        """Lines about the files of the pictures that this process has segmented."""
+        """Lines about the files of the pictures that this process and its workers have segmented."""
         maps = remark_lines(self.row.name, self._map_remarks)
         return [*remark_lines(self.row.dataset.name, self._picture_remarks), *maps]
 
@@ -97,23 +104,17 @@ class RowProgress:
         """Records the failure of a picture and its reason, unless the picture has a result."""
         if id in self._done:
             return
-        reason = on_one_line(error)
-        self.failed.add(id)
-        self.errors.append((type(error), f"{id}: {reason}"))
-        if len(self.failed) <= FAILURES_SHOWN:
-            logger.warning("%s, %s: failed: %s", id, self.row.name, reason)
-        elif len(self.failed) == FAILURES_SHOWN + 1:
-            logger.warning("%s: more pictures fail; per_image.csv will list their reasons", self.row.name)
-        self._append(
-            Record(self.row.key, id, "failed", reason, stamp=self._stamp(id), code=project_code(), time=_time())
+        record = Record(
+            self.row.key, id, "failed", on_one_line(error), stamp=self._stamp(id), code=project_code(), time=_time()
         )
+        self.take(record, type(error).__name__)
 
     def segmented(
         self,
         picture: DecodedPicture,
-        labels: Tensor,
+        labels: NDArray[np.integer],
         underflow: float | None,
-        device: torch.device,
+        device: str,
         seconds: Mapping[str, float],
     ) -> None:
         """Compares the segments of a picture with its truth, records the result, and keeps the label map.
@@ -122,28 +123,27 @@ class RowProgress:
             picture: the picture with its truth.
             labels: segments at the scored pixels; negative: in no segment.
             underflow: `diffseg.aggregation.underflow_fraction` of the attention; None without attention.
-            device: device of the attention.
+            device: device of the attention, as records name it.
             seconds: time to compute the ``attention`` and to ``segment``.
         """
-        numbers = labels.cpu().numpy()
         # The label map is written first, so that a run killed before the record evaluates the picture again.
         if picture.id in self.kept:
             path = self.run.label_path(self.row.key, picture.id)
             with writing(path):
-                write_label_map(path, numbers)
+                write_label_map(path, labels)
         if picture.id in self._done:
             return
         truth = picture.truths[self.row.scoring]
-        tables, counts = compare(numbers, truth, self.row.scoring.components)
-        self._finish(
+        tables, counts = compare(labels, truth, self.row.scoring.components)
+        self.take(
             Record(
                 self.row.key,
                 picture.id,
                 stored_tables={name: table.to_json() for name, table in tables.items()},
                 counts=counts,
-                segments=segment_count(numbers, tables),
+                segments=segment_count(labels, tables),
                 underflow=underflow,
-                device=device_name(device),
+                device=device,
                 dtype=self.row.recorded["backbone"].get("dtype") or "",
                 seconds=seconds,
                 stamp=self._stamp(picture.id),
@@ -162,8 +162,33 @@ class RowProgress:
         record, scoring = self._record(picture.id), self.row.scoring
         path = self.run.label_path(self.row.key, picture.id)
         tables, counts = compare_kept(path, record.segments, picture.truths[scoring], scoring.components)
-        self._from_map.discard(picture.id)
-        self._finish(merged_record(record, tables, counts))
+        self.take(merged_record(record, tables, counts))
+
+    def take(self, record: Record, error: str = "") -> None:
+        """Writes a result that this process or a worker has computed.
+
+        Args:
+            record: the result or failure of a picture.
+            error: class of the error of a failed picture.
+        """
+        self.run.record(record)
+        self.on_record(record)
+        self.mark(record, error)
+
+    def mark(self, record: Record, error: str = "") -> None:
+        """Counts a picture as done or failed, and warns of the first failures. Arguments as for `take`."""
+        id = record.picture
+        if record.ok:
+            self._from_map.discard(id)
+            self._done.add(id)
+            self.total += self._counts(record)
+            return
+        self.failed.add(id)
+        self.errors.append((error, f"{id}: {record.reason}"))
+        if len(self.failed) <= FAILURES_SHOWN:
+            logger.warning("%s, %s: failed: %s", id, self.row.name, record.reason)
+        elif len(self.failed) == FAILURES_SHOWN + 1:
+            logger.warning("%s: more pictures fail; per_image.csv will list their reasons", self.row.name)
 
     def score(self) -> str:
         """ACC and mIoU so far, for the progress bar. Empty before the first picture, and without classes."""
@@ -171,17 +196,13 @@ class RowProgress:
             return ""
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
 
-    def _finish(self, record: Record) -> None:
-        self._append(record)
-        self._done.add(record.picture)
-        self.total += self._counts(record)
-
     def _record(self, id: str) -> Record:
         return self.run.records.newest[self.row.key][id]
 
     def _valid(self, id: str) -> bool:
         """True if a picture was evaluated, and its files have not changed since."""
-        record = self.run.records.newest.get(self.row.key, {}).get(id)
+        newest = self.run.records.newest.get(self.row.key)
+        record = newest.get(id) if newest is not None else None
         return record is not None and record.ok and record.stamp == self._stamp(id)
 
     def _has_truths(self, id: str) -> bool:
@@ -196,23 +217,6 @@ class RowProgress:
             return Counts.zeros(len(self.row.dataset.classes))
         table = [record.tables["classes"]]
         return count_images(table, self._shown, self.row.dataset.background, self.row.reads_files)[0]
-
-    def _append(self, record: Record) -> None:
-        self.run.record(record)
-        self.on_record(record)
-
-
-def now(tensor: Tensor) -> float:
-    """Time in seconds, after waiting for the work queued on the tensor's device."""
-    if tensor.is_cuda:
-        torch.cuda.synchronize(tensor.device)
-    return time.perf_counter()
-
-
-@cache
-def device_name(device: torch.device) -> str:
-    """Name of a device in the records: ``cpu``, or the model of the GPU."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _time() -> float:

@@ -102,8 +102,9 @@ class RowConfig:
         values = {}
         if needs_mean_classes(segmenter):
             values["clusters"] = mean_classes(self.dataset, self.scoring.enters)
+        bounces = self.aggregation.bounces if self.backbone.sides else 1  # without attention, nothing is aggregated
         try:
-            return resolve(segmenter, self.backbone, self.dataset.name, self.aggregation.bounces, **values)
+            return resolve(segmenter, self.backbone, self.dataset.name, bounces, **values)
         except ValueError as error:
             raise ConfigError(f"segmenter.{error}") from None
 
@@ -113,6 +114,11 @@ class RowConfig:
         from diffseg.segmenters.base import ReadsFiles
 
         return isinstance(self.segmenter, ReadsFiles)
+
+    @cached_property
+    def reads_maps(self) -> bool:
+        """True if it needs no tensor: its segmenter reads label maps, and it has no backbone."""
+        return self.reads_files and not self.backbone.sides and callable(getattr(self.segmenter, "labels", None))
 
     @cached_property
     def recorded(self) -> Mapping[str, Any]:

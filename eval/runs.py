@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 
 from eval.agreement import Agreement, agreement
 from eval.config import ConfigError
+from eval.image_counts import ImageCounts
 from eval.label_maps import read_label_map
-from eval.matching import Counts
 from eval.protocols import ProtocolName, truths_of
 from eval.records import Record, Records, RecordWriter, RowLine, SparseTable, open_records, pictures_key, record_files
-from eval.scores import count_images
+from eval.scores import counts_in_turn
 from eval.settings import normalise
 from eval.storage.files import make_folder, write_text
 from eval.storage.layout import CONFIG, JOB_FOLDER, LABELS
 from eval.storage.locks import locked_shortly
+from eval.stored import PackedTables, RecordList
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,27 +71,41 @@ class Row:
     published: Mapping[str, float | None] | None = None
     official_count: int | None = None
     dataset: Mapping[str, Any] = field(default_factory=dict)
-    _counts: dict[ProtocolName, list[Counts]] = field(default_factory=dict, init=False, repr=False)
+    _counts: dict[ProtocolName, ImageCounts] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
-    def evaluated(self) -> list[Record]:
+    def evaluated(self) -> Sequence[Record]:
         """Records of the pictures that were evaluated. One without the truth of a protocol is not yet one."""
         needed = truths_of(self.protocols)
+        if isinstance(self.records, RecordList):  # each record is read from its file when it is asked for
+            return self.records.evaluated(needed)
         return [record for record in self.records if record.ok and needed <= record.truths]
 
     @cached_property
-    def failed(self) -> list[Record]:
+    def failed(self) -> Sequence[Record]:
         """Records of the pictures that could not be evaluated."""
+        if isinstance(self.records, RecordList):
+            return self.records.failed()
         return [record for record in self.records if not record.ok]
 
-    def tables(self, name: str = "classes") -> list[SparseTable]:
+    @cached_property
+    def facts(self) -> Facts:
+        """Columns of the evaluated pictures, read in one pass over their records."""
+        return Facts(self.evaluated)
+
+    def tables(self, name: str = "classes") -> Sequence[SparseTable]:
         """Contingency table of each evaluated picture with one truth."""
-        return [record.tables[name] for record in self.evaluated if name in record.stored_tables]
+        if name == "classes":
+            return self.facts.tables
+        return PackedTables(record.stored_tables[name] for record in self.evaluated if name in record.stored_tables)
 
     @cached_property
-    def agreement(self) -> list[Agreement]:
-        """Class-agnostic scores of each evaluated picture."""
-        return [agreement(table.dense()) for table in self.tables()]
+    def agreement(self) -> NDArray[np.float64]:
+        """Class-agnostic scores of each evaluated picture, ``(images, 3)``, see `eval.agreement.Agreement`."""
+        scores = np.empty((len(self.tables()), len(Agreement._fields)))
+        for number, table in enumerate(self.tables()):
+            scores[number] = agreement(table.dense())
+        return scores
 
     @property
     def background(self) -> int | None:
@@ -112,11 +127,49 @@ class Row:
         """True if its segments come from files."""
         return bool(self.settings.get("segmenter", {}).get("reads_files"))
 
-    def counts(self, protocol: ProtocolName) -> list[Counts]:
+    def counts(self, protocol: ProtocolName) -> ImageCounts:
         """Counts of each evaluated picture under a protocol that matches classes."""
         if protocol not in self._counts:
-            self._counts[protocol] = count_images(self.tables(), protocol, self.background, self.reads_files)
+            tables = self.tables()
+            counts = counts_in_turn(tables, protocol, self.background, self.reads_files)
+            self._counts[protocol] = ImageCounts(len(tables), len(self.classes), counts)
         return self._counts[protocol]
+
+
+NONE_UNSCORED: Mapping[str, int] = {}
+
+
+class Facts:
+    """Columns of evaluated pictures.
+
+    Attributes:
+        segments: ``(images,)`` int64, number of segments.
+        seconds: ``(images,)`` float64, time for attention and segmentation.
+        devices, dtypes: all that occur; "" left out.
+        unscored: what records say of values that are not scored.
+        tables: contingency tables with the classes; empty if records have none.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.segments = np.zeros(len(records), dtype=np.int64)
+        self.seconds = np.zeros(len(records))
+        self.devices: set[str] = set()
+        self.dtypes: set[str] = set()
+        self.unscored: list[Mapping[str, int]] = []
+        self.tables = PackedTables(iter(()))
+        for number, record in enumerate(records):
+            self.segments[number] = record.segments
+            self.seconds[number] = record.seconds["attention"] + record.seconds["segment"]
+            self.devices |= {record.device} - {""}
+            self.dtypes |= {record.dtype} - {""}
+            self.unscored.append(record.unscored or NONE_UNSCORED)
+            if "classes" in record.stored_tables:
+                self.tables.append(record.stored_tables["classes"])
+
+
+def ids_of(records: Sequence[Record]) -> Sequence[str]:
+    """Ids of the pictures of some records, in order."""
+    return records.pictures if isinstance(records, RecordList) else [record.picture for record in records]
 
 
 @dataclass(frozen=True)
@@ -247,7 +300,7 @@ class Run:
 
         return summary(self.rows)
 
-    def counts(self, row: Row, protocol: ProtocolName) -> list[Counts]:
+    def counts(self, row: Row, protocol: ProtocolName) -> ImageCounts:
         """Counts of each evaluated picture of a row."""
         return row.counts(protocol)
 

@@ -87,8 +87,15 @@ def count_images(
     The score of a set of images, such as a resample, comes from the sum of their counts. If a protocol matches once for
     all images, the match is that of all images, not only of the set.
     """
-    images = matched_images(tables, protocol, background, renumbered)
-    return [counts_of_match(table, rows, columns, missed) for table, rows, columns, missed in images]
+    return list(counts_in_turn(tables, protocol, background, renumbered))
+
+
+def counts_in_turn(
+    tables: Sequence[SparseTable], protocol: ProtocolName, background: int | None = None, renumbered: bool = False
+) -> Iterator[Counts]:
+    """Yields what `count_images` returns."""
+    for table, rows, columns, missed in matched_images(tables, protocol, background, renumbered):
+        yield counts_of_match(table, rows, columns, missed)
 
 
 def confusion_matrix(

@@ -1,4 +1,4 @@
-"""Divides the pictures of a run among the processes that torchrun starts."""
+"""Divides the pictures of a run among the processes that torchrun starts. Imports torch only under torchrun."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from itertools import count
-
-import torch
-from torch import distributed
 
 from eval.config import ConfigError
 
@@ -38,6 +35,8 @@ class Meetings:
     """
 
     def __init__(self) -> None:
+        from torch import distributed
+
         self.store, self.index, self.count = next(distributed.rendezvous("env://", timeout=LONGEST_WAIT))
         self._numbers = count()
 
@@ -60,9 +59,11 @@ class Meetings:
 @contextmanager
 def _ends_with_the_others() -> Iterator[None]:
     """Context in which a lost connection ends the process."""
+    from torch.distributed import DistNetworkError
+
     try:
         yield
-    except distributed.DistNetworkError:
+    except DistNetworkError:
         sys.exit(1)
 
 
@@ -113,7 +114,11 @@ class Shard:
 
         If a machine has more processes than GPUs, they share GPUs, and the leading process warns.
         """
-        if name not in ("auto", "cuda") or self.count == 1 or self.alone or not torch.cuda.is_available():
+        if name not in ("auto", "cuda") or self.count == 1 or self.alone:
+            return name
+        import torch
+
+        if not torch.cuda.is_available():
             return name
         gpus, processes = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", self.count))
         if processes > gpus and self.leads:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.base import VOID, Dataset, DatasetError, Picture
-from diffseg.backbones.image import centre_crop, resize_image, resize_labels
+from diffseg.backbones.image import centre_crop, nearest, resize_image
 from diffseg.texts import on_one_line
 from eval.config import FrameName, Scoring
 from eval.label_maps import LabelMapError, read_label_map
@@ -221,4 +221,4 @@ def scored_part(labels: Labels, scoring: Scoring) -> Labels:
     if scoring.frame == "whole" or scoring.size is None:
         return labels
     square = centre_crop(labels)
-    return resize_labels(square, (scoring.size, scoring.size)).numpy().astype(labels.dtype)
+    return nearest(square, (scoring.size, scoring.size))

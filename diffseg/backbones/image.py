@@ -77,21 +77,6 @@ def nearest(labels: NDArray[Scalar], size: tuple[int, int]) -> NDArray[Scalar]:
     return labels[rows[:, None], columns]
 
 
-def resize_labels(labels: NDArray[np.integer], size: tuple[int, int]) -> Tensor:
-    """Resizes a label map with `nearest`.
-
-    Args:
-        labels: ``(h, w)`` integers.
-        size: (height, width) in pixels.
-
-    Returns:
-        ``(height, width)`` int64, on the CPU.
-    """
-    import torch
-
-    return torch.from_numpy(nearest(labels, size).astype(np.int64))
-
-
 def check_range(images: Tensor) -> None:
     """Checks that pixels are in [0, 255].
 

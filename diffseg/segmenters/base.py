@@ -1,8 +1,9 @@
 """The interface of segmenters, `Segmenter`, and their input, `Scene`.
 
-A segmenter is a function of a scene. To add one, write a frozen dataclass in a module, and a
-``conf/segmenter/NAME.yaml`` that names the class. The fields of the class are the keys of the YAML. It needs no base
-class; those of this project derive from `CheckedSegmenter`.
+A segmenter is a function of a scene; one that reads files needs only its `Outline`. To add one, write a frozen
+dataclass in a module, and a ``conf/segmenter/NAME.yaml`` that names the class. The fields of the class are the keys of
+the YAML. It needs no base class; those of this project derive from `CheckedSegmenter`. Imports no torch until a scene
+has tensors.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import isqrt
-from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from diffseg.backbones import Backbone, tuned_values
 from diffseg.limits import Count, Seed, check_fields
-from diffseg.masks import labels_from_proposals, upsample_nearest
 from diffseg.pictures import CHANNEL_MAX, Pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Frame = Literal["square", "whole"]
 """Part of the picture that a segmenter sees, and that is scored: its centred square, or all of it."""
@@ -33,37 +34,54 @@ RandomSeed = Annotated[Seed, Field(description="seed of the random starts")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """Input of a segmenter: one picture. Only ``size`` is always known; a segmenter reads what it needs.
+class Outline:
+    """Names a picture and the shape of its label map: all that a segmenter that reads label maps needs.
 
     Attributes:
         size: (height, width) of the label map in pixels.
         frame: ``whole``: the picture was squeezed into the backbone's square, and the label map covers all of it;
             ``square``: both cover its centred square.
+        id: name of the picture in its data set, for segmenters that read files.
+        shape: height and width of the picture before it was cropped or squeezed.
+    """
+
+    size: tuple[int, int]
+    frame: Frame = "square"
+    id: str | None = None
+    shape: tuple[int, int] | None = None
+
+
+def _no_attention() -> Tensor:
+    import torch
+
+    return torch.empty(0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene(Outline):
+    """Input of a segmenter: one picture. Only ``size`` is always known; a segmenter reads what it needs.
+
+    Attributes:
+        size, frame, id, shape: see `Outline`.
         aggregated: ``(S*S, S*S)`` float32, rows sum to 1; ``(0, 0)`` if no attention was computed. The segmenter
             returns the label map on its device.
         features: see `diffseg.attention.AttentionMaps`.
         image: the picture as the backbone sees it, ``(3, side, side)`` float32 RGB in [0, 255].
         picture: the same part of the picture at its own size, ``(h, w, 3)`` uint8 RGB, for segmenters without a
             backbone.
-        id: name of the picture in its data set, for segmenters that read files.
-        shape: height and width of the picture before it was cropped or squeezed.
         truth: ground truth at ``size``, ``(height, width)`` integers, negative at unlabelled pixels, for the oracle.
         true_classes: number of classes in the ground truth, for K-Means-S.
 
+    >>> import torch
     >>> scene = Scene(size=(2, 6))
     >>> scene.upsample(torch.tensor([0, 1, 2, 3])).tolist()
     [[0, 0, 0, 1, 1, 1], [2, 2, 2, 3, 3, 3]]
     """
 
-    size: tuple[int, int]
-    frame: Frame = "square"
-    aggregated: Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    aggregated: Tensor = field(default_factory=_no_attention)
     features: Tensor | None = None
     image: Tensor | None = None
     picture: Pixels | None = None
-    id: str | None = None
-    shape: tuple[int, int] | None = None
     truth: Tensor | None = None
     true_classes: int | None = None
 
@@ -81,6 +99,8 @@ class Scene:
         Raises:
             ValueError: ``cells`` has another shape.
         """
+        from diffseg.masks import labels_from_proposals, upsample_nearest
+
         soft = cells.is_floating_point()
         flat = cells.reshape(len(cells), -1) if soft and cells.ndim > 1 else cells.reshape(1, -1)
         side = isqrt(flat.shape[1])
@@ -157,7 +177,10 @@ class CheckedSegmenter:
 
 @runtime_checkable
 class ReadsFiles(Protocol):
-    """A segmenter that reads a file for each picture. `diffseg.segmenters.files` implements both methods."""
+    """A segmenter that reads a file for each picture. `diffseg.segmenters.files` implements both methods.
+
+    If it has a method ``labels(outline)``, which returns an array, a run needs no tensor, and calls that instead.
+    """
 
     def check_files(self, ids: Sequence[str], listed: Collection[str]) -> list[str]:
         """Warnings about missing and superfluous files. Raises ValueError if every picture lacks its file."""
@@ -272,4 +295,8 @@ def own_picture(scene: Scene) -> NDArray[np.float32]:
 
 def to_scored_size(labels: NDArray[np.integer[Any]], scene: Scene) -> Tensor:
     """Resizes labels ``(h, w)`` to the scene's size, int64; each pixel takes the nearest label."""
+    import torch
+
+    from diffseg.masks import upsample_nearest
+
     return upsample_nearest(torch.from_numpy(labels.astype(np.int64)).to(scene.aggregated.device), scene.size)

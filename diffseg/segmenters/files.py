@@ -6,22 +6,23 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, from_numpy
 
 from diffseg.backbones.image import centre_crop, nearest
 from diffseg.files import sha256_of
 from diffseg.image_files import PhotoError
 from diffseg.label_maps import read_label_map
-from diffseg.masks import height_width
 from diffseg.paths import expanded
 from diffseg.pictures import VOID
 from diffseg.remarks import Remark
-from diffseg.segmenters.base import Scene, UnusablePicture
+from diffseg.segmenters.base import Outline, Scene, UnusablePicture
 from diffseg.texts import counted
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIXES = (".png", ".npy", ".PNG", ".NPY")
 LARGEST_LABEL = np.iinfo(np.uint16).max
@@ -116,14 +117,16 @@ class LabelMapFiles:
         Raises:
             UnusablePicture: the file is missing, damaged or of another shape.
         """
+        from torch import from_numpy
+
         return from_numpy(self.labels(scene)).to(scene.aggregated.device)
 
-    def labels(self, scene: Scene) -> NDArray[np.int64]:
-        """As the call, in NumPy."""
-        path, (height, width) = self._picture(scene)
+    def labels(self, outline: Outline) -> NDArray[np.int64]:
+        """As the call, without torch."""
+        path, (height, width) = self._picture(outline)
         labels = self._numbered(path)
         map_height, map_width = labels.shape
-        aspect, map_aspect, frame = width / height, map_width / map_height, getattr(scene, "frame", "square")
+        aspect, map_aspect, frame = width / height, map_width / map_height, outline.frame
         if abs(map_aspect - aspect) <= ASPECT_TOLERANCE * aspect:
             labels = labels if frame == "whole" else centre_crop(labels)
         elif frame == "whole" or map_height != map_width:
@@ -132,14 +135,14 @@ class LabelMapFiles:
                 f"{path}: is {map_width} x {map_height} pixels; it must have the shape of the picture, "
                 f"{width} x {height}, at any scale{square}"
             )
-        resized = nearest(labels, height_width(scene.size)).astype(np.int64)
+        resized = nearest(labels, outline.size).astype(np.int64)
         if self.void:
             resized[np.isin(resized, self.void)] = VOID
         return resized
 
-    def remarks(self, scene: Scene) -> list[Remark]:
+    def remarks(self, outline: Outline) -> list[Remark]:
         """What the user should know about the map of a picture that was segmented."""
-        path, (height, width) = self._picture(scene)
+        path, (height, width) = self._picture(outline)
         labels = self._numbered(path)
         square = labels.shape[0] == labels.shape[1] and abs(width - height) > ASPECT_TOLERANCE * height
         remarks = [Remark(SQUARE, f"{labels.shape[1]} x {labels.shape[0]} of {width} x {height}")] if square else []
@@ -149,11 +152,11 @@ class LabelMapFiles:
                 remarks.append(Remark(NO_PREDICTION))
         return remarks
 
-    def _picture(self, scene: Scene) -> tuple[Path, tuple[int, int]]:
-        """File of a scene, and height and width of its picture."""
-        if scene.id is None or scene.shape is None:
+    def _picture(self, outline: Outline) -> tuple[Path, tuple[int, int]]:
+        """File of a picture, and its height and width."""
+        if outline.id is None or outline.shape is None:
             raise ValueError("scene: has no id or shape of the picture, so no file can be read")
-        return self._path(scene.id), scene.shape
+        return self._path(outline.id), outline.shape
 
     def _numbered(self, path: Path) -> NDArray[np.integer]:
         """Decodes a map and checks the range of its numbers."""
@@ -177,11 +180,16 @@ class LabelMapFiles:
         return expanded(self.folder or "")
 
     def _path(self, id: str) -> Path:
-        for suffix in SUFFIXES:
-            path = self._folder / f"{id}{suffix}"
-            if path.is_file():
-                return path
-        raise UnusablePicture(f"{self._folder / id}.png: the label map is missing, and so is {id}.npy")
+        path = _existing(self.folder or "", id)
+        if path is None:
+            raise UnusablePicture(f"{self._folder / id}.png: the label map is missing, and so is {id}.npy")
+        return path
+
+
+def _existing(folder: str, id: str) -> Path | None:
+    """The first file of a picture."""
+    place = expanded(folder)
+    return next((path for suffix in SUFFIXES if (path := place / f"{id}{suffix}").is_file()), None)
 
 
 @lru_cache(maxsize=2)  # a run segments a picture, asks for remarks, and may do so in several rows

@@ -11,7 +11,7 @@ from eval.matching import Counts
 from eval.metrics import accuracy, bootstrap_change, bootstrap_mean, mean_iou
 from eval.protocols import ProtocolName
 from eval.results.tables import PERCENT
-from eval.runs import Row
+from eval.runs import Row, ids_of
 
 Estimate = tuple[float, float, float]
 """A value and the ends of its interval."""
@@ -19,8 +19,7 @@ Estimate = tuple[float, float, float]
 
 def counts_by_picture(row: Row, protocol: ProtocolName) -> dict[str, Counts]:
     """Picture -> its counts, in the order of the row's records, without failed pictures."""
-    pictures = [record.picture for record in row.evaluated]
-    return dict(zip(pictures, row.counts(protocol), strict=True))
+    return dict(zip(ids_of(row.evaluated), row.counts(protocol), strict=True))
 
 
 def change(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[str, Estimate]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from eval.protocol_scores import BITS, COLUMNS
 from eval.protocols import ProtocolName, needs_classes
 from eval.results.escaping import markdown_cell
-
-if TYPE_CHECKING:
-    from eval.runs import Row
+from eval.runs import Row, ids_of
 
 _CAPTIONS: Mapping[ProtocolName, str] = {
     "official": "Protocol `official`, as in the paper: classes absent from an image are charged leftover segments",
@@ -162,13 +159,13 @@ def coarse(images: Iterable[int]) -> list[str]:
 
 def mixed(rows: Sequence[Row]) -> list[str]:
     """A list with one caveat if the images of a table were evaluated on several devices; else empty."""
-    devices = sorted({record.device for row in rows for record in row.evaluated})
+    devices = sorted(set[str]().union(*(row.facts.devices for row in rows)))
     return [f"Evaluated on several devices: {', '.join(devices)}."] if len(devices) > 1 else []
 
 
 def _other_pictures(rows: Sequence[Row]) -> list[str]:
     """A list with one caveat if rows of one data set have different pictures; else empty."""
-    pictures = {(row.dataset_name, tuple(record.picture for record in row.evaluated)) for row in rows}
+    pictures = {(row.dataset_name, tuple(ids_of(row.evaluated))) for row in rows}
     several = len(pictures) > len({name for name, _ in pictures})
     return ["The rows were evaluated on different images; compare rows with care."] if several else []
 

@@ -7,24 +7,31 @@ Repeated runs differ only in the timings, ``seconds_per_image`` and ``seconds``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from eval.agreement import Agreement
-from eval.matching import Counts
-from eval.metrics import accuracy, bootstrap, bootstrap_iou, bootstrap_mean, iou, mean_iou
+from diffseg.files import replacing
+from eval.metrics import (
+    ResampledCounts,
+    accuracy,
+    interval_of,
+    intervals,
+    iou,
+    iou_intervals,
+    mean_iou,
+    resample,
+)
 from eval.protocol_scores import COLUMNS, scores_of
 from eval.protocols import REGION_PROTOCOLS, ProtocolName, needs_classes
-from eval.records import Record
 from eval.results.columns import (
     AGREEMENT,
     CONFUSION,
-    MADE_ON,
     PER_CLASS,
     PER_IMAGE,
     PUBLISHED,
@@ -37,12 +44,14 @@ from eval.results.columns import (
 )
 from eval.results.markdown import markdown, scales_markdown
 from eval.results.names import telling_names
-from eval.runs import Row
+from eval.runs import Row, ids_of
 from eval.scores import confusion_matrix
-from eval.storage.files import write_text
+from eval.storage.files import write_text, writing
 from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SCALES_CSV, SUMMARY_CSV, TABLE_MD
 
 PERCENT = 100
+PART = 1000
+"""Lines of ``per_image.csv`` that are in memory at once."""
 SCALES_DECIMALS = 6  # the published variation of information of BSDS500 has five
 SCALES = {"ari": PERCENT, "voi": 1, "covering": PERCENT}
 """Factors of the class-agnostic scores in tables: percent, but bits for the variation of information."""
@@ -63,7 +72,7 @@ def write_tables(folder: Path, rows: Sequence[Row], scale: str | None = None) ->
     text = markdown(overview, rows, names)
     write_csv(folder / SUMMARY_CSV, overview)
     write_csv(folder / PER_CLASS_CSV, per_class(rows, names))
-    write_csv(folder / PER_IMAGE_CSV, per_image(rows, names))
+    write_parts(folder / PER_IMAGE_CSV, per_image(rows, names))
     write_csv(folder / CONFUSION_CSV, confusion(rows, names))
     if any(protocol in REGION_PROTOCOLS for row in rows for protocol in row.protocols):
         from eval.results.scales import scales_table  # takes a second to import
@@ -93,13 +102,14 @@ def summary(rows: Sequence[Row]) -> pd.DataFrame:
             **{name: setting_text(row.settings, path) for name, path in columns.items()},
             "images": len(evaluated),
             "failed": len(row.failed),
-            **{name: _listed_once(getattr(record, name) for record in evaluated) for name in MADE_ON},
+            "device": ", ".join(sorted(row.facts.devices)),
+            "dtype": ", ".join(sorted(row.facts.dtypes)),
             "backbone_weights": setting_text(row.settings, ("backbone", "weights_name")),
             "key": row.key,
         }
         if evaluated:
-            shared["segments"] = np.mean([record.segments for record in evaluated])
-            shared["seconds_per_image"] = np.mean([_seconds(record) for record in evaluated])
+            shared["segments"] = row.facts.segments.mean()
+            shared["seconds_per_image"] = row.facts.seconds.mean()
         for protocol in row.protocols:
             published = row.published if protocol == "official" and row.published else {}
             lines.append(
@@ -130,11 +140,10 @@ def per_class(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         for protocol in filter(needs_classes, row.protocols):
             counts, classes = row.counts(protocol), row.classes
-            total = sum(counts, Counts.zeros(len(classes)))
+            total = counts.total
             ends = np.full((len(classes), 2), np.nan)
             if len(counts) > 1:
-                tp, fp, fn = zip(*((image.tp, image.fp, image.fn) for image in counts), strict=True)
-                ends = bootstrap_iou(tp, fp, fn)
+                ends = iou_intervals(resampled(row).counts[protocol])
             columns = {
                 "number": number,
                 "row": name,
@@ -146,50 +155,63 @@ def per_class(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
                 "tp": total.tp,
                 "fp": total.fp,
                 "fn": total.fn,
-                "images": sum((image.tp + image.fn > 0 for image in counts), np.zeros_like(total.tp)),
+                "images": (counts.tp + counts.fn > 0).sum(axis=0),
             }
             parts.append(pd.DataFrame(columns, columns=PER_CLASS))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def per_image(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
-    """Makes a line for each row, protocol and image: `PER_IMAGE`. Arguments as in `per_class`.
+def per_image(rows: Sequence[Row], names: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Makes a line for each row, protocol and image: `PER_IMAGE`, in parts. Arguments as in `per_class`.
 
     ``tp``, ``fp`` and ``fn`` list pixels in the order of ``class_id``, such as ``[0,512,0]``. ``acc`` and ``miou`` are
     scores of this image. The scores in `summary` are not means of them: they come from the sums of ``tp``, ``fp`` and
     ``fn``. A failed image has a ``reason`` and no numbers.
+
+    Yields:
+        At least one table; each has up to `PART` lines.
     """
-    lines = []
-    for number, (name, row) in enumerate(zip(names, rows, strict=True)):
-        for protocol in row.protocols:
-            matched = needs_classes(protocol)
-            scores = list(zip(row.counts(protocol), row.agreement, strict=True)) if matched else []
-            others = {} if matched else scores_of(row, protocol).pictures
-            places = {record.picture: place for place, record in enumerate(row.evaluated)}
-            for record in row.records:
-                line = {"number": number, "row": name, "protocol": protocol, "image": record.picture}
-                line |= {"status": record.status, "reason": record.reason or None}
-                if record.ok:
-                    if record.picture not in places:
-                        continue
-                    place = places[record.picture]
-                    line |= {"segments": record.segments, "seconds": _seconds(record)}
-                    line |= {name: values[place] for name, values in others.items()}
-                if record.ok and matched:
-                    image, agreement = scores[place]
-                    line |= {
-                        "labelled": image.labelled,
-                        "acc": PERCENT * accuracy(image),
-                        "miou": PERCENT * mean_iou(image),
-                        **{name: SCALES[name] * getattr(agreement, name) for name in AGREEMENT},
-                        **{name: _listed(getattr(image, name)) for name in ("tp", "fp", "fn")},
-                    }
-                lines.append(line)
     numbers = {**dict.fromkeys(("segments", "labelled"), "Int64"), **dict.fromkeys(AGREEMENT, float)}
     protocols = dict.fromkeys(protocol for row in rows for protocol in row.protocols)
     further = [name for each in protocols for name in COLUMNS.get(each, ()) if name not in PER_IMAGE]
     numbers |= dict.fromkeys(("acc", "miou", "seconds", *further), float)
-    return pd.DataFrame(lines, columns=[*PER_IMAGE, *further]).astype(numbers)
+    lines = (
+        {"number": number, "row": name, "protocol": protocol, **line}
+        for number, (name, row) in enumerate(zip(names, rows, strict=True))
+        for protocol in row.protocols
+        for line in _image_lines(row, protocol)
+    )
+    first = True
+    while (part := list(islice(lines, PART))) or first:
+        yield pd.DataFrame(part, columns=[*PER_IMAGE, *further]).astype(numbers)
+        first = False
+
+
+def _image_lines(row: Row, protocol: ProtocolName) -> Iterator[dict[str, Any]]:
+    """The cells of each image of a row under a protocol."""
+    failed = {record.picture: record for record in row.failed}
+    others = {} if needs_classes(protocol) else scores_of(row, protocol).pictures
+    places = {id: place for place, id in enumerate(ids_of(row.evaluated))}
+    for id in ids_of(row.records):
+        if id in failed:
+            yield {"image": id, "status": failed[id].status, "reason": failed[id].reason or None}
+            continue
+        if id not in places:
+            continue
+        place = places[id]
+        line: dict[str, Any] = {"image": id, "status": "ok", "reason": None}
+        line |= {"segments": row.facts.segments[place], "seconds": row.facts.seconds[place]}
+        line |= {name: values[place] for name, values in others.items()}
+        if needs_classes(protocol):
+            image = row.counts(protocol)[place]
+            line |= {
+                "labelled": image.labelled,
+                "acc": PERCENT * accuracy(image),
+                "miou": PERCENT * mean_iou(image),
+                **{name: SCALES[name] * value for name, value in zip(AGREEMENT, row.agreement[place], strict=True)},
+                **{name: _listed(getattr(image, name)) for name in ("tp", "fp", "fn")},
+            }
+        yield line
 
 
 def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
@@ -211,47 +233,72 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
 
 def write_csv(path: Path, frame: pd.DataFrame, decimals: int = 4) -> None:
     """Writes a table atomically."""
-    write_text(path, frame.to_csv(index=False, float_format=f"%.{decimals}f", lineterminator="\n"))
+    write_parts(path, [frame], decimals)
 
 
-def _listed_once(values: Iterable[str | None]) -> str:
-    """The distinct values in alphabetical order, such as ``cpu, cuda``."""
-    return ", ".join(sorted({value for value in values if value}))
+def write_parts(path: Path, parts: Iterable[pd.DataFrame], decimals: int = 4) -> None:
+    """Writes the parts of a table, one after the other, like `write_csv`."""
+    with writing(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        for number, part in enumerate(parts):
+            part.to_csv(file, index=False, header=not number, float_format=f"%.{decimals}f", lineterminator="\n")
 
 
 def _listed(pixels: NDArray[np.int64]) -> str:
     return json.dumps(pixels.tolist(), separators=(",", ":"))
 
 
-def _seconds(record: Record) -> float:
-    return record.seconds["attention"] + record.seconds["segment"]
-
-
 def _protocol_scores(row: Row, protocol: ProtocolName) -> Mapping[str, float]:
     """Scores of a row under a protocol, and the ends of their intervals."""
     if needs_classes(protocol):
-        return _scores(row.counts(protocol)) | _agreement(row.agreement)
+        return _scores(row, protocol) | _agreement(row)
     return scores_of(row, protocol).of_set
 
 
-def _agreement(images: Sequence[Agreement]) -> dict[str, float]:
+class Resampled(NamedTuple):
+    """Sums over the images of each resample of a row.
+
+    Attributes:
+        counts: protocol -> sums of the counts.
+        agreement: ``(resamples, 3)`` means of the class-agnostic scores.
+    """
+
+    counts: Mapping[ProtocolName, ResampledCounts]
+    agreement: NDArray[np.float64]
+
+
+def resampled(row: Row) -> Resampled:
+    """Resamples all that the tables need of a row at once: drawing takes longer than summing. Kept with the row."""
+    if "resampled" not in row.__dict__:
+        protocols = list(filter(needs_classes, row.protocols))
+        counts = [row.counts(protocol) for protocol in protocols]
+        sums = resample([*(each.pixels for each in counts), row.agreement])
+        agreement = sums.pop() / len(row.agreement)
+        row.__dict__["resampled"] = Resampled(
+            dict(zip(protocols, map(ResampledCounts.of, sums), strict=True)), agreement
+        )
+    found: Resampled = row.__dict__["resampled"]
+    return found
+
+
+def _agreement(row: Row) -> dict[str, float]:
     """Means over the images, and their intervals if there are two images or more."""
-    if not images:
-        return {}
-    scores = {}
-    for name in AGREEMENT:
-        values = SCALES[name] * np.array([getattr(image, name) for image in images])
-        scores[name] = float(values.mean())
-        if len(images) > 1:
-            scores |= zip((f"{name}_low", f"{name}_high"), bootstrap_mean(values), strict=True)
+    scores: dict[str, float] = {}
+    if not len(row.agreement):
+        return scores
+    for column, name in enumerate(AGREEMENT):
+        scores[name] = float((SCALES[name] * row.agreement[:, column]).mean())
+        if len(row.agreement) > 1:
+            ends = interval_of(SCALES[name] * resampled(row).agreement[:, column])
+            scores |= zip((f"{name}_low", f"{name}_high"), ends, strict=True)
     return scores
 
 
-def _scores(counts: Sequence[Counts]) -> dict[str, float]:
+def _scores(row: Row, protocol: ProtocolName) -> dict[str, float]:
     """ACC and mIoU in percent, and their intervals if there are two images or more."""
+    counts = row.counts(protocol)
     if not counts:
         return {}
-    total = sum(counts[1:], counts[0])
+    total = counts.total
     scores = {
         "acc": PERCENT * accuracy(total),
         "miou": PERCENT * mean_iou(total),
@@ -259,12 +306,6 @@ def _scores(counts: Sequence[Counts]) -> dict[str, float]:
     }
     if len(counts) == 1:
         return scores
-    acc, miou = bootstrap(
-        tp=[image.tp for image in counts],
-        fp=[image.fp for image in counts],
-        fn=[image.fn for image in counts],
-        labelled=[image.labelled for image in counts],
-    )
-    for name, interval in (("acc", acc), ("miou", miou)):
+    for name, interval in zip(("acc", "miou"), intervals(resampled(row).counts[protocol]), strict=True):
         scores |= {f"{name}_low": PERCENT * interval.low, f"{name}_high": PERCENT * interval.high}
     return scores

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -88,8 +89,6 @@ def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 @cache
 def _process() -> dict[str, Any]:
     """The facts that are constant in a process. Cached, because collecting them takes time."""
-    import torch  # readers need none
-
     return {
         "git_commit": _git_commit(),
         "code": project_code(),
@@ -99,10 +98,18 @@ def _process() -> dict[str, Any]:
             "machine": platform.machine(),
             "system": platform.system(),
             "cpu_cores": os.cpu_count(),
-            "torch_threads": torch.get_num_threads(),
-            "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+            **_torch_facts(),
         },
     }
+
+
+def _torch_facts() -> dict[str, Any]:
+    """Threads and GPUs of torch, if a row of the command needs it."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {"torch_threads": None, "gpus": []}
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"torch_threads": torch.get_num_threads(), "gpus": gpus}
 
 
 def _versions() -> dict[str, str]:

@@ -96,6 +96,7 @@ def _check_backbone(name: str, rows: Sequence[RowConfig], device: str) -> Iterat
 
 
 def _attend(model: AttentionModel, picture: DecodedPicture) -> AttentionMaps:
+    assert picture.image is not None
     (maps,) = model.attend(picture.image[None])
     return maps
 

@@ -163,7 +163,7 @@ def classes(rows: Sequence[ShownRow], setting: str | None = None) -> Figure:
 
 def class_counts(row: ShownRow, protocol: ProtocolName) -> Counts:
     """Counts of all images of a row."""
-    return sum(row.row.counts(protocol), Counts.zeros(len(row.row.classes)))
+    return row.row.counts(protocol).total
 
 
 def class_accuracy(total: Counts) -> NDArray[np.float64]:

@@ -31,6 +31,7 @@ from diffseg import parts
 from diffseg.backbones import MissingWeights, WeightsError
 from diffseg.paths import expanded
 from eval.config import ConfigError, ProtocolSettings, RunConfig, build
+from eval.cores import check_workers
 from eval.protocols import INSTANCES
 from eval.rows import RowConfig
 from experiments.running.arguments import CONF, Arguments, parse, quote_path
@@ -276,6 +277,10 @@ def _check_keys(config: DictConfig) -> None:
         raise ConfigError(f"labels: must be all, panels or none, got {config.labels}")
     if config.batch_size is not None and config.batch_size < 1:
         raise ConfigError(f"batch_size: must be at least 1, or null, got {config.batch_size}")
+    try:
+        check_workers(config.workers)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _row_specs(config: DictConfig) -> list[_RowSpec]:

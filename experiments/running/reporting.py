@@ -99,7 +99,7 @@ def _of_truth(row: Row, dataset: Dataset) -> list[str]:
     pixels = np.zeros(len(row.classes), dtype=np.int64)
     for table in tables:
         np.add.at(pixels, table.rows, table.pixels)
-    lines = truth_remarks(dataset, pixels.tolist(), [record.unscored for record in row.evaluated])
+    lines = truth_remarks(dataset, pixels.tolist(), row.facts.unscored)
     if lines and not pixels.all() and "dataset" in row.protocols:
         lines[0] += "; STEGO and PiCIE count such a class as 0 if it takes a segment (protocol=dataset_all)"
     return lines
@@ -107,7 +107,7 @@ def _of_truth(row: Row, dataset: Dataset) -> list[str]:
 
 def _flat(row: Row) -> list[str]:
     """A line about a row that found a single segment in every picture."""
-    if len(row.evaluated) < 2 or any(record.segments > 1 for record in row.evaluated):
+    if len(row.evaluated) < 2 or bool((row.facts.segments > 1).any()):
         return []
     hint = "; tau is too large for this attention" if row.settings["segmenter"].get("tau") is not None else ""
     return [f"{row.name}: a single segment in every picture{hint}"]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.base import DatasetError
-from diffseg.backbones.device import pick_device
 from diffseg.texts import counted
 from eval.config import ConfigError, build
+from eval.cores import worker_count
 from eval.records import Record
 from eval.results.names import telling_names
 from eval.results.tables import per_class
@@ -61,12 +61,13 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
     shard = join_shards(config.shard)
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
     tracker: Tracker = build(config.tracker, "tracker")
-    device = _device(config.device, shard)
     rows = prepared(composed.rows)
+    device = _device(config.device, shard, rows)
+    workers = _workers(config.workers, device)
     if not shard.leads:
         shard.wait()  # the leading process has then opened the folder
         with Run.open(composed.folder, rows, arguments.for_config, shard.number) as run:
-            evaluate(_progress(rows, run, composed, arguments), device, shard, config.batch_size)
+            evaluate(_progress(rows, run, composed, arguments), device, shard, config.batch_size, workers)
         shard.wait()
         return Outcome(shard.broadcast(0))
     with Run.open(composed.folder, rows, arguments.for_config, shard.number) as run:
@@ -74,7 +75,7 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
         shard.wait()  # the other processes wait until the folder is open
         with _tracked(tracker, run, rows) as tracking:
             progress = _progress(rows, run, composed, arguments, tracking)
-            evaluate(progress, device, shard, config.batch_size)
+            evaluate(progress, device, shard, config.batch_size, workers)
             shard.wait()  # the other processes have then written their records
             finished = read_run(composed.folder) if shard.count > 1 else run
             finished.refresh()
@@ -153,11 +154,28 @@ def _progress(
     return progress
 
 
-def _device(name: str, shard: Shard) -> str:
+def _device(name: str, shard: Shard, rows: Sequence[RowConfig]) -> str:
+    """Device of this process; the CPU, without importing torch, if no row needs a tensor."""
+    if name in ("auto", "cpu") and all(row.reads_maps for row in rows):
+        return "cpu"
+    from diffseg.backbones.device import pick_device
+
     try:
         return str(pick_device(shard.device(name)))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _workers(typed: str, device: str) -> int:
+    """Number of processes that share the pictures on a CPU. A GPU has one."""
+    if device != "cpu":
+        if typed not in ("auto", "1"):
+            raise ConfigError(f"workers: the device {device} is used by a single process; use workers=auto or 1")
+        return 1
+    workers = worker_count(typed)
+    if typed not in ("auto", str(workers)):
+        logger.warning("workers: %s processes need as many cores; this one may use %d", typed, workers)
+    return workers
 
 
 def _warn(run: Run, rows: Sequence[RowConfig], arguments: Arguments) -> None:

@@ -13,7 +13,7 @@ import torch
 from datasets.base import DatasetError
 from datasets.photos import Photos
 from eval.config import Scoring
-from eval.decoding import WORKERS, Needs, decode, decoded_ahead
+from eval.decoding import THREADS, Needs, decode, decoded_ahead
 from tests.helpers.folder_rows import SIDE, dataset_of, write_picture
 
 WHOLE, SMALL = Scoring("whole", None), Scoring("square", 2)
@@ -72,4 +72,4 @@ def test_pictures_are_decoded_ahead_but_not_all() -> None:
     taken = [next(pictures)[0] for _ in range(3)]
     assert taken == ids[:3]
     pictures.close()  # type: ignore[attr-defined]
-    assert len(started) <= 3 + 4 + WORKERS
+    assert len(started) <= 3 + 4 + THREADS

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from eval.config import ConfigError
@@ -61,7 +62,7 @@ def test_a_row_that_failed_is_no_result(tmp_path: Path) -> None:
     (row,) = made_run(tmp_path, {}, failed=["b"]).rows
     assert ([each.picture for each in row.evaluated], [each.picture for each in row.failed]) == ([*"acd"], ["b"])
     assert len(row.tables()) == len(row.agreement) == len(row.counts("present")) == 3
-    assert row.tables("person 1") == []
+    assert not row.tables("person 1")
     assert (row.dataset_name, row.frame, row.background, row.reads_files) == ("photos", "square", None, False)
 
 
@@ -76,7 +77,7 @@ def test_a_record_without_the_truth_of_a_protocol_is_not_yet_a_result(tmp_path: 
     (row,) = read_run(tmp_path).rows
     assert [record.picture for record in row.evaluated] == ["b"]
     assert [len(values) for values in (row.records, row.failed, row.counts("present"))] == [4, 1, 1]
-    lines = per_image([row], ["DiffSeg"])
+    lines = pd.concat(per_image([row], ["DiffSeg"]))
     assert lines["image"].tolist() == ["b", "d"] * 2
     assert lines["acc"].tolist()[:2] == pytest.approx([100 * accuracy(row.counts("present")[0]), np.nan], nan_ok=True)
 
@@ -110,7 +111,7 @@ def test_a_row_names_its_pictures_once_for_all_shards(tmp_path: Path) -> None:
     run = read_run(tmp_path / "run")
     assert [(list(each.arguments), each.rows[0]["pictures"]["count"]) for each in run.commands] == [(["typed"], 2)]
     (only,) = run.rows
-    assert (only.key, only.records, only.pictures, list(only.classes)) == (row.key, [], 2, [*row.dataset.classes])
+    assert (only.key, [*only.records], only.pictures, list(only.classes)) == (row.key, [], 2, [*row.dataset.classes])
 
 
 @pytest.mark.parametrize("name", [".nfs0001", "wandb", "3"])

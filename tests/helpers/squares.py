@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.base import Picture
-from diffseg.backbones.image import resize_labels
+from diffseg.backbones.image import nearest
 from eval.config import Scoring
 from eval.truth import class_map, enter
 
 
 def resize_label(label: NDArray[np.integer], size: int) -> Tensor:
-    return torch.as_tensor(resize_labels(label, (size, size))).to(torch.int16)
+    return torch.as_tensor(nearest(label, (size, size))).to(torch.int16)
 
 
 def square_image(picture: Picture, size: int) -> Tensor:

@@ -1,0 +1,244 @@
+"""Divides the pictures of a run among processes of one thread each: ``workers=auto|N``.
+
+The parent hands out pictures, one after the other, and alone writes records. A worker decodes a picture, evaluates it
+for all rows of the pass with the same code as a single process (`eval.run.work`), writes its label maps, and sends
+each result when it is computed. So a killed run has lost no more than the pictures in work.
+
+A worker ends when its pipe is closed, also if the parent was killed. Ctrl+C reaches the parent only, which then ends
+its workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from diffseg.command import one_line
+from diffseg.remarks import Remark
+from eval.config import ConfigError
+from eval.progress import Progress
+from eval.records import Record
+from eval.row_progress import RowProgress
+from eval.rows import RowConfig
+from eval.run import count, work
+from eval.runs import Run, read_run
+
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Environment variables that give the libraries of a worker a single thread."""
+
+GB = 10**9
+# Peak memory measured on Linux with DINOv2-S: a worker took 0.15 GB without torch, 0.87 GB with all segmenters.
+PLAIN_LIBRARIES, TORCH_LIBRARIES = 0.15 * GB, 0.7 * GB
+TENSORS = 8
+"""Tensors of the size of the finest attention that are in memory at once, besides the weights."""
+
+Passes = Sequence[tuple[Sequence[RowProgress], Sequence[str]]]
+
+
+class WorkerError(ConfigError):
+    """A worker has ended before its work was done."""
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What a worker needs: the rows of each pass, and for each row the pictures whose label maps are kept."""
+
+    folder: Path
+    rows: Sequence[Sequence[tuple[RowConfig, frozenset[str], bool]]]
+    batch_size: int | None
+
+
+def divide(passes: Passes, batch_size: int | None, workers: int, bar_of: Callable[[int], Progress]) -> None:
+    """Evaluates pictures in several processes, and takes their results.
+
+    Args:
+        passes: the rows of each pass, and the pictures that they lack.
+        batch_size: see `eval.run.evaluate`.
+        workers: number of processes.
+        bar_of: makes the progress bar of a pass.
+
+    Raises:
+        WorkerError: a worker has ended, for example because memory ran out.
+    """
+    tasks = ((number, id) for number, (_, left) in enumerate(passes) for id in left)
+    left = [len(ids) for _, ids in passes]
+    workers = min(workers, sum(left))
+    memory = max(memory_of([progress.row for progress in rows]) for rows, _ in passes)
+    print(f"{workers} workers of one thread, each with about {memory / GB:.1f} GB of memory", file=sys.stderr)
+    setup = _Setup(
+        passes[0][0][0].run.folder,
+        [[(progress.row, progress.kept, progress.again) for progress in rows] for rows, _ in passes],
+        batch_size,
+    )
+    bars: dict[int, Progress] = {}
+    with _started(setup, workers) as connections, ExitStack() as stack:
+        for connection in connections * (2 * (batch_size or 1)):  # so that no worker waits for its next picture
+            _send(connection, next(tasks, None))
+        while any(left):
+            for ready in wait(connections):
+                assert isinstance(ready, Connection)
+                number, name, values = _receive(ready)
+                rows = passes[number][0]
+                if name != "done":
+                    position, *arguments = values
+                    getattr(rows[position], name)(*arguments)
+                    continue
+                _send(ready, next(tasks, None))
+                if number not in bars:
+                    bars[number] = stack.enter_context(bar_of(number))
+                count(rows, bars[number])
+                left[number] -= 1
+
+
+def memory_of(rows: Sequence[RowConfig]) -> float:
+    """About the peak memory in bytes of a worker that evaluates these rows: libraries, weights and tensors."""
+    if all(row.reads_maps for row in rows):
+        return PLAIN_LIBRARIES
+    backbone = rows[0].backbone
+    weights = sum(file.stat().st_size for file in getattr(backbone, "files", ()))
+    finest = max((max(row.backbone.sides, default=0) for row in rows), default=0)
+    return TORCH_LIBRARIES + weights + TENSORS * 4 * finest**4
+
+
+@contextmanager
+def _started(setup: _Setup, workers: int) -> Iterator[list[Connection]]:
+    """Context with the connections to workers, which end after the block."""
+    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of other threads
+    processes: list[SpawnProcess] = []
+    connections: list[Connection] = []
+    try:
+        with _quiet_single_threads():
+            for _ in range(workers):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_work, args=(theirs, setup), daemon=True)
+                process.start()
+                theirs.close()  # so that this process notices when the worker ends
+                processes.append(process)
+                connections.append(ours)
+        yield connections
+    finally:
+        for connection in connections:
+            connection.close()
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+@contextmanager
+def _quiet_single_threads() -> Iterator[None]:
+    """Context in which new processes have a single thread, and ignore Ctrl+C."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+        if main:
+            signal.signal(signal.SIGINT, handler)
+
+
+def _send(connection: Connection, task: tuple[int, str] | None) -> None:
+    try:
+        connection.send(task)
+    except BrokenPipeError:  # `_receive` will say so
+        return
+
+
+def _receive(connection: Connection) -> tuple[int, str, Any]:
+    """The next message of a worker: number of the pass, method, arguments. Raises the error of a worker."""
+    try:
+        number, name, values = connection.recv()
+    except (EOFError, ConnectionResetError):
+        raise WorkerError(
+            "a worker has ended, perhaps because memory ran out; recorded results are kept: start the same command "
+            "again, with fewer workers"
+        ) from None
+    if name == "error":
+        raise values
+    return number, name, values
+
+
+def _work(connection: Connection, setup: _Setup) -> None:
+    """Runs in a worker: evaluates the pictures that arrive until None does, or until the parent has ended."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger(RowProgress.__module__).disabled = True  # the parent warns of failures
+    try:
+        run = read_run(setup.folder)
+        passes = [
+            [_Sent(connection, (number, position), run, *facts) for position, facts in enumerate(rows)]
+            for number, rows in enumerate(setup.rows)
+        ]
+        for number, tasks in groupby(iter(connection.recv, None), key=itemgetter(0)):
+            for id in work(passes[number], map(itemgetter(1), tasks), "cpu", setup.batch_size, ahead=False):
+                connection.send((number, "done", id))
+        while True:  # until the parent closes the pipe: its other workers may still have work
+            connection.recv()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+    except Exception as error:
+        connection.send((0, "error", _portable(error)))
+
+
+def _portable(error: Exception) -> Exception:
+    """An error that another process can read."""
+    try:
+        pickle.loads(pickle.dumps(error))  # some classes of errors cannot be made from their message
+    except Exception:
+        return WorkerError(one_line(error))
+    return error
+
+
+class _Sent(RowProgress):
+    """The progress of a row in a worker, which sends its results to the parent.
+
+    Args:
+        connection: the parent.
+        place: number of the pass, and position of the row in it.
+        run: read from the folder.
+        row, kept, again: see `RowProgress`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        place: tuple[int, int],
+        run: Run,
+        row: RowConfig,
+        kept: frozenset[str],
+        again: bool,
+    ) -> None:
+        super().__init__(row, run, kept, again)
+        self._connection, self._place = connection, place
+
+    def take(self, record: Record, error: str = "") -> None:
+        """See `RowProgress`."""
+        self._send("take", record, error)
+        self.mark(record, error)
+
+    def keep_remarks(self, id: str, of_picture: Sequence[Remark], of_map: Sequence[Remark] | None) -> None:
+        """See `RowProgress`."""
+        self._send("keep_remarks", id, of_picture, of_map)
+
+    def _send(self, method: str, *arguments: Any) -> None:
+        number, position = self._place
+        self._connection.send((number, method, (position, *arguments)))
