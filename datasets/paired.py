@@ -40,8 +40,8 @@ class PairedFiles(ListedDataset):
         pixels, label_of = self.table.count(values), self.table.label_of
         if unknown := [value for value in pixels if value not in label_of and value not in self.ignored]:
             raise DatasetError(
-                f"{label_path}: unknown class id {self._unknown(unknown, pixels)}; the label maps of {self.name} hold "
-                f"{self.values}; {self._remedy(id)}"
+                f"{label_path}: unknown class id {self._unknown(unknown, pixels)}; the classes and void of {self.name} "
+                f"are {self.values}; {self._remedy(id)}"
             )
         unscored = {value: count for value, count in pixels.items() if label_of.get(value, VOID) == VOID}
         label = self.table.labels(values)

@@ -6,7 +6,7 @@ Building a row checks its configuration without torch. `RowConfig.prepare` then 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -198,6 +198,11 @@ class RowConfig:
     def with_published(self, published: Mapping[str, float | None] | None) -> RowConfig:
         """The same row with the paper's scores."""
         return replace(self, published=published)
+
+    def with_protocols(self, names: Iterable[ProtocolName]) -> RowConfig:
+        """The same row, whose tables have further protocols."""
+        report = tuple(dict.fromkeys([*self.protocols, *names]))
+        return self if report == self.protocols else replace(self, protocol=replace(self.protocol, report=report))
 
     def stamp(self, id: str) -> str:
         """A text that changes if a file of the picture changes, including a label map that the segmenter reads."""

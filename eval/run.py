@@ -1,7 +1,7 @@
 """The run loop: decode, encode, attend, aggregate, segment, compare, record.
 
 Each picture passes each backbone once. Rows share attention and aggregated tensors. `eval.memory` explains what happens
-if memory runs out.
+if memory runs out. A record holds contingency tables only: `eval.results.tables` computes ACC and mIoU from them.
 """
 
 from __future__ import annotations

@@ -98,6 +98,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "device": ("", "device that evaluated the images, or a list of devices"),
     "dtype": ("", "precision of the backbone, or a list"),
     "backbone_weights": ("", "name of the weights, such as a hub id; `provenance.json` has their hash"),
+    "key": ("", "key of the row: the folder of its label maps in `labels/`, and its name in `records.jsonl`"),
     "pri": ("%", "probabilistic Rand index"),
     "voi_over": ("bits", "part of VoI that comes from cutting the truth's regions"),
     "voi_under": ("bits", "part of VoI that comes from joining the truth's regions"),

@@ -108,7 +108,10 @@ def _of_dataset(dataset: str, rows: Sequence[Row]) -> Iterator[Curve]:
             f"{dataset}: no picture is in all rows; type the command of the run again, which completes it"
         )
     if left_out := len(set.union(*map(set, records)) - common):
-        print(f"{dataset}: {left_out} pictures are not in all rows, and do not count", file=sys.stderr)
+        print(
+            f"{dataset}: {left_out} of {left_out + len(common)} pictures are not in all rows, and do not count",
+            file=sys.stderr,
+        )
     for (method, parameter), points in methods.items():
         values = sorted(points)
         merged = [

@@ -26,7 +26,7 @@ from diffseg.masks import labels_from_proposals
 from diffseg.segmenters.affinity import PointInput, points_of
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.ncut import second_eigenvector
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.refinement import Refinable
 
 Prior = Literal["corners", "none"]
 """``corners``: a side of a cut with three or four of the picture's corners is background; ``none``: TokenCut."""
@@ -61,11 +61,7 @@ class MaskCut(Refinable):
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         assert self.tau is not None  # resolved
         labels = cut_objects(points_of(scene, self.input), self.tau, self.masks, self.prior)
         numbers, labels = labels.unique(return_inverse=True)

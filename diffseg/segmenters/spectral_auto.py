@@ -11,7 +11,9 @@ known, and its optimisation cannot be written from the summary.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -59,27 +61,61 @@ class SpectralAuto(Refinable):
     ] = "features"
 
     def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
+        return next(self.segment_all(scene, [self]))
 
-    def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
-        walk = walk_of(scene, self.input)
-        if self.input == "features":
-            points = points_of(scene, "features")
-            graph = (points @ points.T).clamp(min=0)
+    @staticmethod
+    def segment_all(scene: Scene, segmenters: Sequence[SpectralAuto]) -> Iterator[Tensor]:
+        """Label map of each segmenter. Those that read one graph share its eigenvectors."""
+        graphs: dict[Input, _Graph] = {}
+        for one in segmenters:
+            if one.input not in graphs:
+                graphs[one.input] = _Graph.of(scene, one.input)
+            yield refined(one.refine, partial(one._labels, graphs[one.input]), scene)
+
+    def _labels(self, graph: _Graph, scene: Scene) -> Tensor:
+        if self.rule == "elbow":
+            labels = clusters_by_elbow(graph.weights, self.seed)
         else:
-            graph = (walk + walk.T) / 2
-        weights = graph.cpu().double().numpy()
-        labels = clusters_by_elbow(weights, self.seed) if self.rule == "elbow" else self._by_kappa(weights)
+            labels = clusters_by_kappa(*graph.smallest, self.kappa, self.seed)
         # K-means may leave a cluster empty; the others are renumbered without gaps.
-        return to_pixels(walk, labels.unique(return_inverse=True)[1], scene.size, self.upsample)
+        return to_pixels(graph.walk, labels.unique(return_inverse=True)[1], scene.size, self.upsample)
 
-    def _by_kappa(self, weights: NDArray[np.float64]) -> Tensor:
-        root = np.sqrt(weights.sum(axis=1))
-        most = min(MOST, len(weights))
-        values, vectors = eigh(weights / root / root[:, None], subset_by_index=(len(weights) - most, len(weights) - 1))
-        count = max(1, int((1 - values < self.kappa).sum()))
-        return _clusters(vectors[:, ::-1], count, self.seed)
+
+@dataclass(frozen=True)
+class _Graph:
+    """The graph of an input.
+
+    Attributes:
+        walk: ``(n, n)``, whose rows become soft maps.
+        weights: ``(n, n)`` symmetric, values >= 0.
+    """
+
+    walk: Tensor
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, scene: Scene, read: Input) -> _Graph:
+        walk = walk_of(scene, read)
+        if read == "features":
+            points = points_of(scene, "features")
+            return cls(walk, (points @ points.T).clamp(min=0).cpu().double().numpy())
+        return cls(walk, ((walk + walk.T) / 2).cpu().double().numpy())
+
+    @cached_property
+    def smallest(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return smallest_eigenpairs(self.weights)
+
+
+def smallest_eigenpairs(weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The smallest eigenvalues of a graph's normalised Laplacian, up to `MOST`, and their eigenvectors as columns."""
+    root, n = np.sqrt(weights.sum(axis=1)), len(weights)
+    values, vectors = eigh(weights / root / root[:, None], subset_by_index=(max(0, n - MOST), n - 1))
+    return 1 - values[::-1], vectors[:, ::-1]
+
+
+def clusters_by_kappa(values: NDArray[np.float64], vectors: NDArray[np.float64], kappa: float, seed: int) -> Tensor:
+    """Falcon's clusters: as many as eigenvalues are below kappa, at least one; ``(n,)`` int64 on the CPU."""
+    return _clusters(vectors, max(1, int((values < kappa).sum())), seed)
 
 
 def clusters_by_elbow(weights: NDArray[np.float64], seed: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffseg.boundaries import boundary_divergence
 from diffseg.segmenters.base import Scene, to_scored_size
-from diffseg.segmenters.refinement import PAMR_SIDE, Refinable, refined
+from diffseg.segmenters.refinement import PAMR_SIDE, Refinable
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,7 @@ class Watershed(Refinable):
         _ = _skimage()
         return self
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return refined(self.refine, self.segment, scene)
-
     def segment(self, scene: Scene) -> Tensor:
-        """Labels without refinement."""
         label, local_minima, reconstruction, watershed = _skimage()
         edges = boundary_divergence(scene.aggregated.float())
         size = (PAMR_SIDE, PAMR_SIDE)

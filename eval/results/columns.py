@@ -36,6 +36,7 @@ SUMMARY = (
     "seconds_per_image",
     *MADE_ON,
     "backbone_weights",
+    "key",
 )
 PER_CLASS = ("number", "row", "protocol", "class_id", "class", "iou", "iou_low", "iou_high", "tp", "fp", "fn", "images")
 PER_IMAGE = (

@@ -131,6 +131,8 @@ def scales_markdown(best: pd.DataFrame) -> str:
         "ap": "AP",
     }
     for name, title in titles.items():
+        if best[name].isna().all():  # the rows have no such protocol
+            continue
         fine = name.startswith("voi") or name.endswith("_at")
         cells[title] = [
             f"{value:g}" if name.endswith("_at") and pd.notna(value) else fixed(value, 1 + fine) for value in best[name]
@@ -166,7 +168,7 @@ def mixed(rows: Sequence[Row]) -> list[str]:
 
 def _other_pictures(rows: Sequence[Row]) -> list[str]:
     """A list with one caveat if rows of one data set have different pictures; else empty."""
-    pictures = {(row.dataset_name, tuple(record.picture for record in row.records)) for row in rows}
+    pictures = {(row.dataset_name, tuple(record.picture for record in row.evaluated)) for row in rows}
     several = len(pictures) > len({name for name, _ in pictures})
     return ["The rows were evaluated on different images; compare rows with care."] if several else []
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from eval.protocol_scores import boundary_counts, region_scores
+from eval.results.names import telling_names
 from eval.runs import Row
 from eval.scales import COLUMNS, scales
 from eval.settings import leaves
@@ -61,7 +62,9 @@ def families(rows: Sequence[Row], parameter: str | None = None) -> list[Family]:
 def scales_table(rows: Sequence[Row], parameter: str | None = None) -> pd.DataFrame:
     """Makes a line for each family. Columns `SCALE_COLUMNS`; only pictures that all rows of a family have count."""
     lines = []
-    for family in families(rows, parameter):
+    found = families(rows, parameter)
+    names = telling_names([family.rows[0] for family in found])  # with the settings that are fixed in a family
+    for name_of_family, family in zip(names, found, strict=True):
         known = [{record.picture: record for record in row.evaluated} for row in family.rows]
         pictures = [id for id in known[0] if all(id in records for records in known)]
         columns: dict[str, list[list[Any]]] = {}
@@ -71,7 +74,7 @@ def scales_table(rows: Sequence[Row], parameter: str | None = None) -> pd.DataFr
                 columns[name] = values
         if columns:
             of_family = scales(family.values, **columns)
-            lines.append({"family": family.name, "parameter": family.parameter, **of_family})
+            lines.append({"family": name_of_family, "parameter": family.parameter, **of_family})
     return pd.DataFrame(lines, columns=SCALE_COLUMNS)
 
 

@@ -95,6 +95,7 @@ def summary(rows: Sequence[Row]) -> pd.DataFrame:
             "failed": len(row.failed),
             **{name: _listed_once(getattr(record, name) for record in evaluated) for name in MADE_ON},
             "backbone_weights": setting_text(row.settings, ("backbone", "weights_name")),
+            "key": row.key,
         }
         if evaluated:
             shared["segments"] = np.mean([record.segments for record in evaluated])

@@ -119,6 +119,6 @@ def _git_commit() -> str | None:
         return subprocess.run(["git", *command], cwd=here, check=True, capture_output=True, text=True).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None

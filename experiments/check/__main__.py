@@ -46,6 +46,9 @@ class Checks:
 def main() -> None:
     """Runs the command line."""
     with one_line_errors():
+        if {"-h", "--help"} & {*sys.argv[1:]}:
+            print(__doc__)
+            return
         typed, output = _without_output(sys.argv[1:])
         arguments = read_arguments(typed)
         if arguments.rerun is not None:

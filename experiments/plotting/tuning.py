@@ -57,6 +57,9 @@ def _draw(axis: Axes, curve: Curve, colour: str, marker: str) -> None:
     best = curve.best
     axis.plot(curve.values[best], curve.scores[best], "o", color=colour, fillstyle="none", markersize=9)
     axis.set_xscale("log")
+    axis.minorticks_off()
+    ticks = sorted({curve.values[0], curve.values[len(curve.values) // 2], curve.values[-1]})
+    axis.set_xticks(ticks, [f"{value:g}" for value in ticks])
 
 
 def calibration(curves: Sequence[Curve]) -> Figure:
@@ -72,11 +75,12 @@ def calibration(curves: Sequence[Curve]) -> Figure:
         chosen = [record.segments for record in records]
         places = Counter(zip(classes, chosen, strict=True))
         sizes = LARGEST_DOT * np.array(list(places.values())) / max(places.values())
-        axis.scatter(*np.array(list(places)).T, s=sizes, color=COLOURS[0], alpha=0.6)
+        axis.scatter([x for x, _ in places], [y for _, y in places], s=sizes, color=COLOURS[0], alpha=0.6)
         most = max(*classes, *chosen) + 1
         axis.plot([0, most], [0, most], color=GREY, linestyle="--", zorder=0)
-        correlation = np.corrcoef(classes, chosen)[0, 1] if min(np.ptp(classes), np.ptp(chosen)) else np.nan
-        means = f"mean {np.mean(chosen):.1f} for {np.mean(classes):.1f}, r = {correlation:.2f}"
+        means = f"mean {np.mean(chosen):.1f} for {np.mean(classes):.1f}"
+        if min(np.ptp(classes), np.ptp(chosen)):
+            means += f", r = {np.corrcoef(classes, chosen)[0, 1]:.2f}"
         title = f"{curve.method}, {curve.dataset}\n{means}"
         label_axes(axis, title, "classes in the picture", "segments")
     return add_heading(

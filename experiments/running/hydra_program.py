@@ -21,13 +21,18 @@ from omegaconf import DictConfig
 from diffseg.paths import expanded
 from eval.config import ConfigError
 from eval.runs import read_runs
-from experiments.running.arguments import CONF, Arguments, key_of, parse
+from experiments.running.arguments import COMMAND, CONF, Arguments, key_of, parse
 from experiments.running.compose import compose_points, compose_rows, points_of, search_path
 from experiments.running.errors import one_line_errors
 
 # Hydra finds plugins only in the namespace package hydra_plugins. This folder contains our part of that package.
 PLUGINS = str(Path(__file__).resolve().parents[1] / "plugins")
 ONE_BY_ONE = "hydra/launcher=basic"
+OPTIONS = (
+    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
+    *("--info", "-i", "--shell-completion", "-sc"),
+)
+"""Options of Hydra's program; its own message about others has several lines."""
 failures: list[bool] = []
 """Whether pictures failed, for each job that this process ran inside Hydra's program."""
 
@@ -66,6 +71,9 @@ def start_hydra(arguments: Arguments) -> bool:
             "hydra/launcher=submitit_slurm: SLURM is not on this machine (there is no command srun); start the "
             "sweep on a login node of the cluster, or use hydra/launcher=submitit_local"
         )
+    unknown = [each for each in arguments.hydra if each[0] == "-" and each.partition("=")[0] not in OPTIONS]
+    if unknown:
+        raise ConfigError(f"unrecognized arguments: {' '.join(unknown)} ({COMMAND} --help lists options)")
     if arguments.swept and {"--run", "-r", "--cfg", "-c", "--info", "-i"} & {*arguments.hydra}:
         raise ConfigError("-m: evaluates a sweep; leave it out, or --run, --cfg or --info")
     overrides = parse(arguments.overrides, swept=True)

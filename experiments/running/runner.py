@@ -33,8 +33,6 @@ from experiments.running.panels import write_panels
 from experiments.running.reporting import check_scale, print_report
 
 logger = logging.getLogger(__name__)
-FEW_ROWS = 3
-"""Up to this number, rows of other settings are described; more are only counted."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
 
 
 def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
-    """Builds the parts that need torch, adds published scores, and leaves out rows that repeat an earlier one."""
+    """Builds the parts that need torch, adds published scores, and makes equal rows one, with the protocols of all."""
     distinct: dict[str, RowConfig] = {}
     for row in rows:
         table = row.composed.published
@@ -103,7 +101,8 @@ def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
             published_table(table)
         row = row.with_published(published_score(table, row.name, row.backbone.size))
         row.prepare()
-        distinct.setdefault(row.key, row)
+        known = distinct.get(row.key)
+        distinct[row.key] = known.with_protocols(row.protocols) if known else row
     prepared_rows = list(distinct.values())
     for scale in {row.protocol.scale for row in prepared_rows} - {None}:
         check_scale(scale, [row.line.settings for row in prepared_rows])
@@ -176,7 +175,8 @@ def _warn(run: Run, rows: Sequence[RowConfig], arguments: Arguments) -> None:
                 *(dataset.name, f"{listed:,}", f"{dataset.official_count:,}"),
             )
     if recorded:
-        print(f"{run.folder}: resuming, {recorded} results are already there", file=sys.stderr)
+        verb = "is" if recorded == 1 else "are"
+        print(f"{run.folder}: resuming, {counted(recorded, 'result')} {verb} already there", file=sys.stderr)
     command = shlex.join(["python", "-m", "experiments.evaluate", *arguments.typed])
     settings = [row.line.settings for row in rows]
     if add_provenance(run.folder, settings, read_provenance(run.folder), command):
@@ -188,7 +188,7 @@ def _warn(run: Run, rows: Sequence[RowConfig], arguments: Arguments) -> None:
 
 
 def _warn_other_rows(run: Run, rows: Sequence[RowConfig]) -> None:
-    """Tells the user that the code of a part has changed, or that a single row has other settings than before."""
+    """Tells the user that the code of a part has changed."""
     keys = {row.key for row in rows}
     others = [line for key, line in run.records.rows.items() if key not in keys]
     for row in rows:

@@ -153,7 +153,7 @@ def test_bad_files_are_named(root: Path) -> None:
     label_map(path, values=(0, 7))
     message = failure(dataset_of(root), "in/b")
     assert message.startswith(f"{path}: unknown class id 7 (")
-    assert "of its pixels); the label maps of folder hold 0, 1, 2, 255; " in message
+    assert "of its pixels); the classes and void of folder are 0, 1, 2, 255; " in message
     assert "dataset.void" in message
     dataset_of(root, void=(255, 7)).load("in/b")
     Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(path)

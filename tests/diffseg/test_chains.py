@@ -94,6 +94,6 @@ def test_values_tuned_for_one_bounce_are_refused_for_two() -> None:
     spec = cast(Any, SimpleNamespace(sides=(32,), tuned=tuned))
     for segmenter, name in ((DiffSeg(), "tau"), (DBSCAN(), "eps"), (DiffCut(input="attention"), "tau")):
         with pytest.raises(ValueError, match=rf"^{name}: is tuned for attention with aggregation.bounces=1; give one"):
-            resolve(segmenter, spec, bounces=2)  # type: ignore[type-var]
+            resolve(segmenter, spec, bounces=2)
     assert resolve(DiffSeg(0.05), spec, bounces=2).tau == 0.05
     assert resolve(DiffCut(), spec, bounces=2).tau == 0.4  # it reads features

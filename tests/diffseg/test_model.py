@@ -181,7 +181,7 @@ def test_segmenters_by_name_and_as_objects_give_the_same_labels(
     ("segmenter", "settings", "problem"),
     [
         ("diffsegs", {}, "segmenter: there is no 'diffsegs'; did you mean diffseg?"),
-        ("kmean", {}, "segmenter: there is no 'kmean'; did you mean kmeans_c?"),
+        ("kmean", {}, "segmenter: there is no 'kmean'; did you mean kmeans_c or kmeans_rgbxy?"),
         ("diffseg", {"taus": 1}, "taus: DiffSeg has no such key; did you mean tau?"),
         ("diffseg", {"anchors": 9}, "anchors: must be 1..8"),
         ("diffseg", {"tau": 0}, "tau: must be above 0"),

@@ -13,7 +13,6 @@ from diffseg.backbones.none import NoBackbone
 from eval.code import part_code
 from eval.config import ConfigError
 from eval.rows import RowConfig
-from eval.settings import row_key
 from tests.helpers.folder_rows import KMEANS, SIDE, dataset_of, row_config, write_picture
 
 DIFFSEG = {"_target_": "diffseg.segmenters.diffseg.DiffSeg"}
@@ -55,7 +54,6 @@ def test_the_key_covers_what_changes_the_results(dataset: FolderDataset) -> None
     def key(given: Any = dataset, backbone: Any = Weights(size=SIDE), **keys: Any) -> str:
         return prepared(given, KMEANS, backbone, **keys).key
 
-    assert key() == row_key(prepared(dataset, KMEANS, Weights(size=SIDE)).recorded)
     assert key() == key(backbone=Weights(size=SIDE, path="here")) == key(report=("present",))
     assert key() == key(given=replace(dataset, limit=1))
     others = [

@@ -97,7 +97,7 @@ def test_a_wrong_setting_is_one_line_and_leaves_no_results(run: Evaluate, overri
         (("segmenter=kmeans_c", "segmenter.tau=0.3"), "segmenter.tau: KMeans has no such key; known: clusters, input"),
         (("--cfg", "job", "-m"), "-m: evaluates a sweep; leave it out, or --run, --cfg or --info"),
         (("backbone=sd14", "backbone.size=500"), "backbone.size: must be a multiple of 64, got 500"),
-        (("backbone=sd14", "backbone.timestep=1000"), "backbone.timestep: must be 0..999, got 1000"),
+        (("backbone=sd14", "backbone.timestep=1000"), "backbone.timestep: must be at most 999, got 1000"),
         (("segmenter=kmeans_c", "segmenter.clusters=0"), "segmenter.clusters: must be at least 1, got 0"),
         (("segmenter=dbscan", "segmenter.eps=-1"), "segmenter.eps: must be above 0, got -1"),
     ],

@@ -37,6 +37,7 @@ def test_absent_hardware_and_weights_are_reported(monkeypatch: pytest.MonkeyPatc
     assert "make setup" in vit.note == many.note
 
 
+@pytest.mark.long
 def test_one_picture_is_measured_against_its_bare_passes(dinov2: Path) -> None:
     line, *_ = lines.picture(QUICK)
     assert line.ratio is not None

@@ -21,6 +21,7 @@ from tests.helpers.attention import smooth
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import evaluate
 
+SIMILARITIES = ("TokenCut", "MaskCut", "Agglomerative", "Agglomerative, debiased")
 SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
 
 
@@ -78,15 +79,16 @@ def test_the_ablation_changes_one_factor_at_a_time() -> None:
         (name, refine)
         for name in parts.names("segmenter")
         for refine in ("none", "pamr")
-        if name not in ("files", "ucm", "hed") and (refine == "none" or "refine" in parts.read("segmenter", name))
+        if name not in ("files", "ucm", "hed")
+        and (refine == "none" or "refine" in parts.keys_of(parts.read("segmenter", name)))
     ],
 )
 def test_a_segmenter_gives_the_same_labels_again(name: str, refine: str) -> None:
     """No segmenter keeps anything of a picture, or uses a global random generator."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", overrides=[f"segmenter={name}"]).segmenter
-    if "refine" in config:
-        config.refine = refine
+    if refine != "none":
+        OmegaConf.update(config, "refine", refine, force_add=True)
     tuned = {"tau": 0.3, "eps": 0.015, "min_samples": 40}
     segmenter: Segmenter = build(config, "segmenter").resolved(16, tuned)
     random = torch.Generator().manual_seed(0)
@@ -104,3 +106,25 @@ def test_a_segmenter_gives_the_same_labels_again(name: str, refine: str) -> None
     segmenter(scene(2))
     assert torch.equal(segmenter(scene(1)), first)
     assert (first.shape, first.dtype) == ((64, 64), torch.int64)
+
+
+def test_the_18_rows_take_nothing_from_tuned_defaults() -> None:
+    rows = rows_of("experiment=segmenters_18")
+    assert len(rows) == 18
+    for row in rows:
+        assert build(row.composed.segmenter, "segmenter").resolved(32, {"clusters": 6}) == row.segmenter
+
+
+def test_tuning_gives_every_method_twelve_values_on_an_even_logarithmic_axis() -> None:
+    settings: dict[str, list[dict[str, Any]]] = {}
+    for row in rows_of("experiment=tune"):
+        settings.setdefault(row.name, []).append({**row.composed.segmenter, **row.composed.backbone})
+    single = [name for name, each in settings.items() if len(each) == 1]
+    assert single == ["NCut, automatic threshold", "AutoSC", "Spectral, automatic k"]
+    for name in settings.keys() - set(single):
+        (varying,) = (key for key in settings[name][0] if len({str(each[key]) for each in settings[name]}) > 1)
+        values = np.array([float(each[varying]) for each in settings[name]])
+        grid = np.sort(1 - values if name in SIMILARITIES else values)
+        expected = np.geomspace(grid[0], grid[-1], 12)
+        rounding = 0.51 if varying in ("clusters", "min_cluster_size") else 0.03 * expected
+        assert (np.abs(grid - expected) <= rounding).all(), name

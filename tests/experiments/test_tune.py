@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_the_winner_counts_the_pictures_of_all_splits_and_loses_elsewhere(
 ) -> None:
     folders = [tuned_on(tmp_path, "camvid", 3), tuned_on(tmp_path, "photos", 8)]
     scores = [naive_scores(folder) for folder in folders]
-    best = [max(TAUS, key=lambda tau, of=of: of[tau]) for of in scores]
+    best = [max(TAUS, key=of.__getitem__) for of in scores]
     assert best[0] != best[1]  # else nothing is lost
     assert main([*map(str, folders), "-o", str(tmp_path / "out")]) == 0
     table = pd.read_csv(tmp_path / "out" / "tuned.csv").set_index(["dataset", "method"])
@@ -76,10 +77,10 @@ def test_pictures_that_some_rows_lack_do_not_count(tmp_path: Path, capsys: pytes
     made_run(tmp_path, *METHODS, pictures=("a", "b", "c"))
     made_run(tmp_path, *METHODS[:1], pictures=("a", "b", "c", "d"))
     assert {len(row.records) for curve in curves(read_runs(tmp_path)) for row in curve.rows} == {3}
-    assert "1 pictures are not in all rows" in capsys.readouterr().err
+    assert "1 of 4 pictures are not in all rows" in capsys.readouterr().err
 
 
-def curve(values: list[float], scores: list[float], segments: list[float]) -> Curve:
+def curve(values: Sequence[float], scores: Sequence[float], segments: Sequence[float]) -> Curve:
     return Curve("camvid", "NCut", "segmenter.tau", values, scores, segments, [])
 
 
@@ -96,10 +97,10 @@ def test_a_winner_at_an_end_is_said() -> None:
 
 
 def test_a_grid_goes_on_with_its_own_steps() -> None:
-    grid = np.geomspace(0.01, 2, 20)
-    np.testing.assert_allclose(beyond(grid[4:], low=True), grid[:4])
-    np.testing.assert_allclose(beyond(grid[:-4], low=False), grid[-4:])
-    similarities = 1 - grid[:15][::-1]
-    np.testing.assert_allclose(beyond(similarities[:-4], low=False), similarities[-4:])
-    np.testing.assert_allclose(beyond(similarities[4:], low=True), similarities[:4])
+    grid = np.geomspace(0.01, 2, 20).tolist()
+    assert beyond(grid[4:], low=True) == pytest.approx(grid[:4])
+    assert beyond(grid[:-4], low=False) == pytest.approx(grid[-4:])
+    similarities = [1 - value for value in grid[14::-1]]
+    assert beyond(similarities[:-4], low=False) == pytest.approx(similarities[-4:])
+    assert beyond(similarities[4:], low=True) == pytest.approx(similarities[:4])
     assert beyond([4, 8, 16], low=True) == [1, 2]

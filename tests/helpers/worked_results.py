@@ -15,7 +15,7 @@ COLUMNS = [
     "min_samples", "noise", "seed", "n_init", "upsample", "protocol", "images", "failed", "classes", "segments", "acc",
     "acc_low", "acc_high", "miou", "miou_low", "miou_high", "ari", "ari_low", "ari_high", "voi", "voi_low", "voi_high",
     "covering", "covering_low", "covering_high", "published_acc", "published_miou", "seconds_per_image",
-    "device", "dtype", "backbone_weights",
+    "device", "dtype", "backbone_weights", "key",
 ]
 # fmt: on
 CLASSES = ["sky", "grass", "road"]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy.linalg import eigh
 from torch import Tensor
 
-from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
+from diffseg.masks import Upsample, cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters import ncut
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffcut import DiffCut
@@ -131,7 +131,7 @@ def test_an_eigenvector_of_one_sign_still_cuts_and_a_constant_one_does_not(monke
 
 
 @pytest.mark.parametrize(("upsample", "power"), [("soft", 1), ("nearest", 1), ("soft", 2)])
-def test_ncut_finds_the_quarters(upsample: ncut.Upsample, power: int) -> None:
+def test_ncut_finds_the_quarters(upsample: Upsample, power: int) -> None:
     maps = blocks(8, 0.5)
     labels = NCut(0.7, power, upsample)(Scene(aggregated=maps, size=(20, 20)))
     quarters = (torch.arange(64) // 32) * 2 + torch.arange(64) % 8 // 4
@@ -189,7 +189,7 @@ def test_the_automatic_threshold_finds_planted_groups(between: float) -> None:
 def test_each_cut_is_computed_once_and_only_if_a_threshold_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     affinity, groups = planted((20, 30, 25), between=0.05)
     calls: list[int] = []
-    monkeypatch.setattr(ncut, "bipartition", lambda part: (calls.append(len(part)), bipartition(part))[1])
+    monkeypatch.setattr(ncut, "bipartition", lambda part: (calls.append(len(part)), bipartition(part))[1])  # type: ignore[func-returns-value]
     tree = CutTree(affinity)
     assert same_parts(tree.labels(tree.stable_threshold()), groups)
     assert len(calls) < len(affinity) / 5  # cutting down to single nodes takes as many cuts as there are nodes

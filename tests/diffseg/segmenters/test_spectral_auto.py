@@ -11,7 +11,13 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor
 
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.spectral_auto import SpectralAuto, clusters_by_elbow, elbow
+from diffseg.segmenters.spectral_auto import (
+    SpectralAuto,
+    clusters_by_elbow,
+    clusters_by_kappa,
+    elbow,
+    smallest_eigenpairs,
+)
 from tests.helpers.attention import blocks, regions, smooth
 from tests.helpers.cuts import same_parts
 
@@ -49,8 +55,8 @@ def test_clasp_takes_the_best_silhouette_near_the_elbow() -> None:
 @pytest.mark.parametrize("sizes", [(20, 30), (20, 25, 30), (15, 20, 25, 21)])
 def test_kappa_counts_planted_groups(sizes: tuple[int, ...]) -> None:
     graph, number = groups(sizes)
-    assert same_parts(SpectralAuto("kappa")._by_kappa(graph.numpy()), number)
-    assert SpectralAuto("kappa", kappa=1e-9)._by_kappa(graph.numpy()).unique().tolist() == [0]
+    assert same_parts(clusters_by_kappa(*smallest_eigenpairs(graph.numpy()), 0.6, 0), number)
+    assert clusters_by_kappa(*smallest_eigenpairs(graph.numpy()), 1e-9, 0).unique().tolist() == [0]
 
 
 def test_segments_are_found_in_features_and_in_attention() -> None:
@@ -63,3 +69,11 @@ def test_segments_are_found_in_features_and_in_attention() -> None:
     found = SpectralAuto("kappa", input="attention", upsample="nearest")(Scene(aggregated=blocks(8, 0.1), size=(8, 8)))
     quarters = (torch.arange(64) // 32) * 2 + torch.arange(64) % 8 // 4
     assert same_parts(found.flatten(), quarters)
+
+
+def test_rows_that_share_a_graph_give_the_labels_that_each_gives_alone() -> None:
+    scene = Scene(aggregated=smooth(8, 3), features=F.normalize(smooth(8, 4), dim=1), size=(16, 20))
+    rows = [SpectralAuto("kappa", kappa, input=read) for kappa in (0.3, 0.9) for read in ("attention", "features")]
+    rows.append(SpectralAuto(input="attention"))
+    for together, row in zip(SpectralAuto.segment_all(scene, rows), rows, strict=True):
+        assert torch.equal(together, row(scene))
