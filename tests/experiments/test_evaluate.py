@@ -56,7 +56,7 @@ def test_demo_writes_its_files_and_says_where(demo: Run) -> None:
     ]
     summary = demo.table()
     # Then the other settings of these segmenters.
-    assert tuple(summary.columns) == (*SUMMARY, "refine", "input")
+    assert tuple(summary.columns) == (*SUMMARY, "refine", "input", "anchors_by")
     assert len(summary) == 4 * len(PROTOCOLS)
     assert set(summary["images"]) == {3}
     assert summary["acc"].between(5, 100).all()
