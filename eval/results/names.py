@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,17 +17,16 @@ def telling_names(rows: Sequence[Row]) -> list[str]:
 
     A value that more than half of the rows of a name share is left out.
     """
-    names = []
-    for row in rows:
-        namesakes = [other for other in rows if other.name == row.name]
-        parts = [row.name]
-        for column, path in _telling_columns(namesakes).items():
-            values = [setting_text(other.settings, path) for other in namesakes]
-            value = setting_text(row.settings, path)
-            if 2 * values.count(value) <= len(values):
-                parts.append(f"{column}={value}")
-        names.append(", ".join(parts))
-    return names
+    parts = [[row.name] for row in rows]
+    for name in {row.name for row in rows}:
+        places = [place for place, row in enumerate(rows) if row.name == name]
+        for column, path in _telling_columns([rows[place] for place in places]).items():
+            values = [setting_text(rows[place].settings, path) for place in places]
+            counts = Counter(values)
+            for place, value in zip(places, values, strict=True):
+                if 2 * counts[value] <= len(values):
+                    parts[place].append(f"{column}={value}")
+    return [", ".join(each) for each in parts]
 
 
 def _telling_columns(namesakes: Sequence[Row]) -> dict[str, tuple[str, ...]]:
