@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from eval.protocols import ProtocolName, imported_protocol, within_image
 from eval.records import SparseTable
@@ -201,6 +200,14 @@ def confusion_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> In
     return matrix
 
 
+def assign(table: IntArray) -> tuple[IntArray, IntArray]:
+    """The one-to-one match of rows and columns with the largest sum: rows and columns, ``(min of both,)`` each."""
+    from scipy.optimize import linear_sum_assignment  # takes a while to import, and `--help` needs no match
+
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    return rows, columns
+
+
 def match_official(table: IntArray, background: int | None = None) -> tuple[IntArray, IntArray]:
     """Matched pairs under ``official``: classes ``(m,)`` and their segments ``(m,)``; no segment twice.
 
@@ -215,19 +222,19 @@ def match_official(table: IntArray, background: int | None = None) -> tuple[IntA
         background: the class that may match many segments; None: no such class.
     """
     if background is None:
-        return linear_sum_assignment(table, maximize=True)
+        return assign(table)
     # As in DiffCut's code, the background is the last row and the joined segment has the next number: between equally
     # good matches, the solver decides by position.
     classes = np.append(np.delete(np.arange(len(table)), background), background)
     joined = 1 + np.flatnonzero(table.any(axis=0)).max(initial=-1)
     others = table[classes[:-1]]
-    _, columns = linear_sum_assignment(others, maximize=True)
+    _, columns = assign(others)
     kept = columns[others[:, columns].any(axis=1)]
     number = np.full(table.shape[1], joined)
     number[kept] = kept
     renumbered = np.zeros((len(table), max(len(table), joined + 1)), dtype=np.int64)
     np.add.at(renumbered.T, number, table[classes].T)
-    rows, columns = linear_sum_assignment(renumbered, maximize=True)
+    rows, columns = assign(renumbered)
     class_of_number = np.full(renumbered.shape[1], UNMATCHED)
     class_of_number[columns] = classes[rows]
     class_of = class_of_number[number]
@@ -256,7 +263,7 @@ def match_present(table: IntArray, background: int | None = None) -> tuple[IntAr
     if seen:
         # Gain in agreeing pixels over leaving the segment to the background.
         gain = np.maximum(gain - table[background, order], 0)
-    rows, columns = linear_sum_assignment(gain, maximize=True)
+    rows, columns = assign(gain)
     better = gain[rows, columns] > 0
     rows, columns = classes[rows[better]], order[columns[better]]
     if seen:

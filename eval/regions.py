@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -44,6 +46,8 @@ class Overlay:
         Args:
             people: region of each pixel, ``(h, w)`` integers from 0, or `VOID`; at least one person.
         """
+        from scipy.sparse import csr_array  # takes a while to import, and few commands need it
+
         flat = [regions.reshape(-1).astype(np.int64) for regions in people]
         cells = np.zeros_like(flat[0])
         for regions in flat:

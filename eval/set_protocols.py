@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from eval.matching import Counts, IntArray, counts_of_match, match_official, match_present
+from eval.matching import Counts, IntArray, assign, counts_of_match, match_official, match_present
 from eval.metrics import mean_iou
 
 
@@ -66,7 +65,7 @@ def match_dataset_all(tables: Sequence[IntArray], background: int | None = None)
     padded = np.zeros((max(classes, segments), classes), dtype=np.int64)
     padded[:segments] = total.T
     # As in STEGO, clusters are the rows: between equally good matches the solver decides by position.
-    columns, rows = linear_sum_assignment(padded, maximize=True)
+    columns, rows = assign(padded)
     real = columns < segments
     return rows[real], columns[real]
 

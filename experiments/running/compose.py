@@ -232,6 +232,7 @@ def _expand(
     if base.rows is None:
         left_out = [each for each in values if each.key_or_group in optional and not _has(base, each.key_or_group)]
         config = composer([_line(override) for override in point if override not in left_out])
+        _check_keys(config)
         choices = dict(config.hydra.runtime.choices)
         return config, [_row(config.name or choices["segmenter"], config, choices)]
     specs = _row_specs(base)
@@ -248,6 +249,7 @@ def _expand(
     common = [_line(override) for override in point if override not in deferred]
     given = {override.split("=")[0] for override in common}
     composed = []
+    _check_keys(composer(common))
     for spec in specs:
         composed.append(composer([*(each for each in spec.overrides if each.split("=")[0] not in given), *common]))
     for override in deferred:
