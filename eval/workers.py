@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -27,15 +26,17 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from datasets.base import DatasetError
 from diffseg.command import one_line
 from diffseg.remarks import Remark
 from eval.config import ConfigError
 from eval.progress import Progress
-from eval.records import Record
+from eval.records import Record, RecordError
 from eval.row_progress import RowProgress
 from eval.rows import RowConfig
 from eval.run import count, work
 from eval.runs import Run, read_run
+from eval.storage.files import WriteError
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Environment variables that give the libraries of a worker a single thread."""
@@ -50,7 +51,7 @@ Passes = Sequence[tuple[Sequence[RowProgress], Sequence[str]]]
 
 
 class WorkerError(ConfigError):
-    """A worker has ended before its work was done."""
+    """A worker has ended before its work was done. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _send(connection: Connection, task: tuple[int, str] | None) -> None:
 
 
 def _receive(connection: Connection) -> tuple[int, str, Any]:
-    """The next message of a worker: number of the pass, method, arguments. Raises the error of a worker."""
+    """The next message of a worker: number of the pass, method, arguments. Raises WorkerError if the worker failed."""
     try:
         number, name, values = connection.recv()
     except (EOFError, ConnectionResetError):
@@ -174,7 +175,7 @@ def _receive(connection: Connection) -> tuple[int, str, Any]:
             "again, with fewer workers"
         ) from None
     if name == "error":
-        raise values
+        raise WorkerError(values)
     return number, name, values
 
 
@@ -196,16 +197,8 @@ def _work(connection: Connection, setup: _Setup) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
-        connection.send((0, "error", _portable(error)))
-
-
-def _portable(error: Exception) -> Exception:
-    """An error that another process can read."""
-    try:
-        pickle.loads(pickle.dumps(error))  # some classes of errors cannot be made from their message
-    except Exception:
-        return WorkerError(one_line(error))
-    return error
+        is_clear = isinstance(error, ConfigError | DatasetError | RecordError | WriteError)
+        connection.send((0, "error", str(error) if is_clear else one_line(error)))
 
 
 class _Sent(RowProgress):

@@ -32,6 +32,21 @@ SCALES = (
     "each image; best: the best for each region"
 )
 
+SCALE_TITLES = {
+    "covering_ods": "covering ODS",
+    "covering_ods_at": "at",
+    "covering_ois": "OIS",
+    "covering_best": "best",
+    "pri_ods": "PRI ODS",
+    "pri_ois": "PRI OIS",
+    "voi_ods": "VoI ODS",
+    "voi_ois": "VoI OIS",
+    "f_ods": "F ODS",
+    "f_ois": "F OIS",
+    "ap": "AP",
+}
+"""Column of ``scales.csv`` -> heading."""
+
 CLASS_AGNOSTIC = (
     "Without classes, mean over the images: adjusted Rand index, variation of information (0 is best), covering of the "
     "truth by the segments"
@@ -114,20 +129,7 @@ def _without_classes(protocol: ProtocolName, lines: pd.DataFrame, names: Sequenc
 def scales_markdown(best: pd.DataFrame) -> str:
     """Table of the best scale of each family, from `eval.results.scales.scales_table`."""
     cells: dict[str, Sequence[str]] = {"family": list(best["family"]), "parameter": list(best["parameter"])}
-    titles = {
-        "covering_ods": "covering ODS",
-        "covering_ods_at": "at",
-        "covering_ois": "OIS",
-        "covering_best": "best",
-        "pri_ods": "PRI ODS",
-        "pri_ois": "PRI OIS",
-        "voi_ods": "VoI ODS",
-        "voi_ois": "VoI OIS",
-        "f_ods": "F ODS",
-        "f_ois": "F OIS",
-        "ap": "AP",
-    }
-    for name, title in titles.items():
+    for name, title in SCALE_TITLES.items():
         if best[name].isna().all():  # the rows have no such protocol
             continue
         fine = name.startswith("voi") or name.endswith("_at")

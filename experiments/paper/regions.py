@@ -7,25 +7,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from eval.protocols import REGION_PROTOCOLS
-from eval.results.markdown import fixed, pipe_table
+from eval.results.markdown import SCALE_TITLES, fixed, pipe_table
 from eval.runs import Row
 from experiments.paper.published import published_scores
 
 PUBLISHED_ON = "groundTruth/test"
 """Source of the people's segmentations in the published evaluations (`datasets.bsds500`): all 200 test pictures."""
 SOURCES = "experiments/paper/published/regions/bsds500.csv"
-COLUMNS = {
-    "covering_ods": "covering ODS",
-    "covering_ois": "OIS",
-    "covering_best": "best",
-    "pri_ods": "PRI ODS",
-    "pri_ois": "PRI OIS",
-    "voi_ods": "VoI ODS",
-    "voi_ois": "VoI OIS",
-    "f_ods": "F ODS",
-    "f_ois": "F OIS",
-    "ap": "AP",
-}
+COLUMNS = {name: title for name, title in SCALE_TITLES.items() if not name.endswith("_at")}
 
 
 def published_regions(row: Row) -> pd.DataFrame:
