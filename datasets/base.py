@@ -96,7 +96,7 @@ class Dataset(ABC):
 
     @property
     def void_source(self) -> str | None:
-        """What decides that a value is not scored, such as ``dataset.void``; a run then counts such values.
+        """The setting that keeps values out of the score, such as ``dataset.void``; a run then counts such values.
 
         None: the published evaluation decides, so nothing needs to be said.
         """

@@ -1,4 +1,4 @@
-"""What a run says once about its truth: classes that never occur, and values that are not scored."""
+"""Remarks of a run about its truth: classes that never occur, and values that are not scored."""
 
 from __future__ import annotations
 

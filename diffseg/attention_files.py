@@ -59,7 +59,7 @@ class PictureInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of a file of attention says. The maps themselves are not read.
+    """The header of a file of attention. The maps themselves are not read.
 
     Attributes:
         path: the file.

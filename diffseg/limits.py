@@ -90,7 +90,7 @@ def check_fields(part: Any) -> None:
 
 
 def explain(error: ValidationError, name: str = "") -> str:
-    """One line about the first wrong setting: its name, what is allowed, the value.
+    """Describes the first wrong setting in one line: its name, the allowed values, its value.
 
     Args:
         error: pydantic's error.

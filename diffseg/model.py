@@ -32,7 +32,7 @@ Images = list[AnyImage] | tuple[AnyImage, ...]
 """Pictures of any kinds and sizes."""
 
 Refine = Literal["none", "kmeans", "pamr"]
-"""What happens to the segments: see ``refine`` of `Model.segment`."""
+"""Refinement of the segments: see ``refine`` of `Model.segment`."""
 
 Item = TypeVar("Item")
 

@@ -83,7 +83,7 @@ def make_recipe(
 
 
 def backbone_of(maps: AttentionMaps, spec: Backbone) -> Backbone:
-    """What `make_recipe` reads of the backbone that computed the maps. ``spec``: gives values that the maps lack."""
+    """The facts that `make_recipe` reads about the backbone of the maps. ``spec`` gives values that the maps lack."""
     tuned = maps.provenance.get("tuned", spec.tuned)
     return cast(Backbone, SimpleNamespace(sides=maps.sides, tuned=tuned))
 

@@ -22,7 +22,7 @@ class Remark(NamedTuple):
 
 
 def remark_lines(source: str, remarks: Mapping[str, Iterable[Remark]]) -> list[str]:
-    """One line for each kind of remark.
+    """Makes a line for each kind of remark.
 
     >>> remark_lines("folder", {"a": [Remark("almost black", "brightest 15 of 255")], "b": []})
     ['folder: 1 of 2 pictures: almost black (the first: a, brightest 15 of 255)']

@@ -155,7 +155,7 @@ class _Batches:
 
 
 def _network_of(backbone: Any) -> Any:
-    """What a pass of the network depends on; a backbone outside this project may not say so."""
+    """The settings on which a pass of the network depends; all of them for a backbone that does not say so."""
     return getattr(backbone, "pass_settings", backbone)
 
 

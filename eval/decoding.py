@@ -31,7 +31,7 @@ THREADS = min(4, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class Needs:
-    """What the rows of a pass need of each picture.
+    """The truths and the input that the rows of a pass need of each picture.
 
     Attributes:
         frame, size: part of the picture that enters the backbone, and side P of its square in pixels.

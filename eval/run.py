@@ -135,7 +135,7 @@ def _read_maps(id: str, future: Future[DecodedPicture], rows: Sequence[RowProgre
 
 
 def needs_of(rows: Sequence[RowProgress]) -> Needs:
-    """What the rows of a pass need of each picture."""
+    """The truths and the input that the rows of a pass need."""
     first = rows[0].row
     truths: dict[Scoring, frozenset[str]] = {}
     for progress in rows:

@@ -56,7 +56,7 @@ class WorkerError(ConfigError):
 
 @dataclass(frozen=True)
 class _Setup:
-    """What a worker needs: the rows of each pass, and for each row the pictures whose label maps are kept."""
+    """The setup of a worker: the rows of each pass, and for each row the pictures whose label maps are kept."""
 
     folder: Path
     rows: Sequence[Sequence[tuple[RowConfig, frozenset[str], bool]]]

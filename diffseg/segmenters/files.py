@@ -141,7 +141,7 @@ class LabelMapFiles:
         return resized
 
     def remarks(self, outline: Outline) -> list[Remark]:
-        """What the user should know about the map of a picture that was segmented."""
+        """Remarks for the user about the map of a picture that was segmented."""
         path, (height, width) = self._picture(outline)
         labels = self._numbered(path)
         square = labels.shape[0] == labels.shape[1] and abs(width - height) > ASPECT_TOLERANCE * height

@@ -30,7 +30,7 @@ OUTPUT_OPTIONS = ("-o", "--output")
 
 @dataclass(frozen=True)
 class Checks:
-    """What to check.
+    """The checks that the user asked for.
 
     Attributes:
         truth: read the truth of the data set.

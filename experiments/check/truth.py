@@ -29,7 +29,7 @@ COLUMNS = ("label", "class", "pictures", "pixels", "share")
 
 @dataclass(frozen=True)
 class PictureTruth:
-    """What one picture holds. All counts are of the whole picture, before a protocol crops it.
+    """The truth of one picture. All counts are of the whole picture, before a protocol crops it.
 
     Attributes:
         error: why it cannot be read; None: it can.
@@ -53,7 +53,7 @@ class PictureTruth:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a data set holds: `PictureTruth` of each id."""
+    """The truth of a data set: `PictureTruth` of each id."""
 
     dataset: Dataset
     pictures: Mapping[str, PictureTruth]

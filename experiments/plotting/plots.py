@@ -216,7 +216,7 @@ def _score_panels(rows: Sequence[ShownRow]) -> list[Panel]:
 
 
 def _line_setting(rows: Sequence[ShownRow], setting: str) -> str | None:
-    """What the lines of a plot are: ``name`` (the method), else the next setting that varies, else None."""
+    """The setting that the lines of a plot show: ``name`` (the method), else the next that varies, else None."""
     own = comparable(rows, setting)
     if len({row.row.name for row in own}) > 1:
         return "name"

@@ -195,7 +195,7 @@ def _failures(rows: Sequence[ShownRow]) -> list[dict[str, str]]:
 
 
 def _gallery_data(rows: Sequence[ShownRow], pictures: Mapping[Place, GalleryPicture]) -> dict[str, Any]:
-    """What the script reads: every picture with its scores by row, and with its tiles if the gallery shows it."""
+    """The data that the script reads: every picture with its scores by row, and its tiles if it is shown."""
     entries: dict[Place, dict[str, Any]] = {}
     for number, row in enumerate(rows):
         place = row.row.dataset_name, row.row.frame

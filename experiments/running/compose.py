@@ -45,7 +45,7 @@ SHARED = ("results_dir", "tracker", "device", "workers", "shard", "batch_size", 
 
 @dataclass(frozen=True)
 class Composed:
-    """What a command evaluates.
+    """The rows of a command, composed.
 
     Attributes:
         config: the composed configuration of its first point.
