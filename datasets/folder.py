@@ -27,9 +27,9 @@ from datasets.files import find_files, warn_once, warn_skipped
 from datasets.paired import PairedFiles
 from datasets.reading import read_label, read_photo
 from diffseg.files import sha256_of
+from diffseg.image_files import Photo
 from diffseg.label_maps import ARRAY, number_text
 from diffseg.paths import expanded
-from diffseg.photos import Photo
 from diffseg.remarks import Remark
 
 KEYS = {"images": "DIR", "maps": "DIR", "classes": f"FILE.csv (with {HEADER}) or a list of names"}

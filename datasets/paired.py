@@ -18,9 +18,9 @@ from datasets.class_table import ClassTable
 from datasets.files import FoundFiles, find_files, warn_skipped
 from datasets.listing import ListedDataset
 from datasets.reading import join_picture, read_label, read_photo
+from diffseg.image_files import Photo
 from diffseg.label_maps import number_text
 from diffseg.paths import expanded
-from diffseg.photos import Photo
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.base import VOID, DatasetError, Picture
-from diffseg.image_files import PhotoError, opened
+from diffseg.image_files import Photo, PhotoError, decode_photo, opened
 from diffseg.label_maps import Colours, read_label_map
-from diffseg.photos import Photo, decode_photo
 from diffseg.remarks import Remark
 
 
@@ -27,7 +26,7 @@ def _dataset_errors(path: Path) -> Iterator[None]:
 
 
 def read_photo(path: Path, upright: bool = False) -> Photo:
-    """Decodes a picture and what is to be said about it, by the rules of `diffseg.photos.decode_photo`.
+    """Decodes a picture and what is to be said about it, by the rules of `diffseg.image_files.decode_photo`.
 
     Args:
         path: any format that Pillow reads.

@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     from diffseg.aggregation import aggregate
     from diffseg.attention import AttentionMaps
     from diffseg.catalogue import settings
-    from diffseg.coco import write_coco
     from diffseg.divergence import symmetric_kl
     from diffseg.merging import anchor_grid, segment
     from diffseg.model import Model, load
-    from diffseg.result import Result, Results
+    from diffseg.result import Result, Results, write_coco
     from diffseg.segmenters.dbscan import dbscan
     from diffseg.segmenters.kmeans import kmeans
 
@@ -65,7 +64,7 @@ _HOME = {
     "segment": "merging",
     "settings": "catalogue",
     "symmetric_kl": "divergence",
-    "write_coco": "coco",
+    "write_coco": "result",
 }
 
 

@@ -12,27 +12,66 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffseg.image_files import COMPRESSION, SAMPLE_FORMAT, PhotoError, explained, max_pixels, opened, pages
+from diffseg.image_files import COMPRESSION, DEEP_MODES, SAMPLE_FORMAT, PhotoError, explained, max_pixels, opened, pages
 
 ARRAY = ".npy"
 
+Colours: TypeAlias = Literal["refused", "allowed", "only"]
+"""What `read_label_map` does with colours."""
+
+# Values of COMPRESSION: none, CCITT, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. JPEG and WebP are lossy.
+LOSSLESS_COMPRESSION = (1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000)
 LOSSLESS = ("PNG", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "PCX", "SGI")
 """Formats, in Pillow's words, that keep every number. All others can change them."""
-# Values of TIFF's tag: none, CCITT, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. JPEG and WebP are lossy.
-LOSSLESS_COMPRESSION = (1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000)
 
-# Modes with one number a pixel. A palette only colours the map for people; its indices are the numbers.
-NUMBER_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
-COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "L", "1")
+# Modes with one whole number a pixel. A palette only colours a map for people; its indices are the numbers.
+NUMBER_MODES = ("1", "L", "P", *DEEP_MODES[:-1])
+COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "L", "1")  # 8 bits per channel
 
-# Pillow spreads grey of 2 and 4 bits over 0..255, and that of PGM files of any range.
+# Pillow spreads grey of 2 and 4 bits over 0..255, and that of PGM files over the range of its mode.
 SPREAD = {"L;2": 85, "L;4": 17}
 WHITE = {"L": 255, "I": 65535}
 
 COLOUR = 2**32
 """Added to a colour, 0xRRGGBB, so that it is none of the numbers of a map (see `colour_number`)."""
 
-Colours: TypeAlias = Literal["refused", "allowed", "only"]
+
+def read_label_map(path: Path, colours: Colours = "refused") -> NDArray[np.integer]:
+    """Decodes a label map: the numbers as stored, whatever the file's bits, or the indices of a palette.
+
+    Args:
+        path: a picture in a lossless format with one channel of up to 32 bits or a palette, or NumPy's ``.npy`` with
+            integers or booleans.
+        colours: "allowed" reads an RGB picture, too, as `colour_number`; "only" reads every picture as colours.
+
+    Returns:
+        ``(h, w)`` integers of any dtype; booleans become uint8.
+
+    Raises:
+        PhotoError: the file cannot be read (see `opened`), its format changes numbers, or it holds several frames,
+            several channels or fractions.
+    """
+    if path.suffix.lower() == ARRAY:
+        return _read_array(path)
+    with opened(path) as image:
+        compression = getattr(image, "tag_v2", {}).get(COMPRESSION, 1)
+        if image.format not in LOSSLESS or compression not in LOSSLESS_COMPRESSION:
+            lossy = {"MPO": "JPEG", "JPEG2000": "JPEG 2000", "TIFF": "the compression of this TIFF"}
+            what = lossy.get(str(image.format), image.format)
+            raise PhotoError(f"{path}: {what} changes the numbers of a label map; export the map as PNG")
+        if (count := pages(image)) > 1:
+            raise PhotoError(
+                f"{path}: holds {count} frames, a label map has one; write each frame to a file of its own"
+            )
+        if colours == "only" or (colours == "allowed" and image.mode not in NUMBER_MODES):
+            return _colours(image, path)
+        if image.mode not in NUMBER_MODES:
+            fractions = "fractions" if image.mode == "F" else f"colours ({image.mode})"
+            raise PhotoError(
+                f"{path}: a label map has one whole number per pixel, this picture has {fractions}; write the numbers "
+                "of the classes or segments"
+            )
+        return _stored(image)
 
 
 def colour_number(red: int, green: int, blue: int) -> int:
@@ -49,36 +88,6 @@ def number_text(number: int) -> str:
     return f"#{number - COLOUR:06x}" if number >= COLOUR else str(number)
 
 
-def read_label_map(path: Path, colours: Colours = "refused") -> NDArray[np.integer]:
-    """Decodes a label map: the numbers as stored, whatever the file's bits, or the indices of a palette.
-
-    Args:
-        path: a picture in a lossless format with one channel of up to 32 bits or a palette, or NumPy's ``.npy`` with
-            integers or booleans.
-        colours: "allowed" reads an RGB picture, too, as `colour_number`; "only" reads every picture as colours.
-
-    Returns:
-        ``(h, w)`` integers of any dtype; booleans become uint8.
-
-    Raises:
-        PhotoError: the file cannot be read (see `diffseg.image_files.opened`), its format changes numbers, or it holds
-            several frames, several channels or fractions.
-    """
-    if path.suffix.lower() == ARRAY:
-        return _read_array(path)
-    with opened(path) as image:
-        _check_format(image, path)
-        if colours == "only" or (colours == "allowed" and image.mode not in NUMBER_MODES):
-            return _colours(image, path)
-        if image.mode not in NUMBER_MODES:
-            fractions = "fractions" if image.mode == "F" else f"colours ({image.mode})"
-            raise PhotoError(
-                f"{path}: a label map has one whole number per pixel, this picture has {fractions}; write the numbers "
-                "of the classes or segments"
-            )
-        return _stored(image)
-
-
 def _read_array(path: Path) -> NDArray[np.integer]:
     with explained(path, str(path)):
         # Memory-mapped, because a damaged header may state a size larger than the memory.
@@ -92,17 +101,6 @@ def _read_array(path: Path) -> NDArray[np.integer]:
     if values.size > (limit := max_pixels()):
         raise PhotoError(f"{path}: holds {values.size:,} pixels, and at most {limit:,} are read; make it smaller")
     return np.array(values, np.uint8 if values.dtype.kind == "b" else values.dtype.newbyteorder("="))
-
-
-def _check_format(image: Image.Image, path: Path) -> None:
-    """Raises PhotoError for a format that changes numbers, and for several frames."""
-    compression = getattr(image, "tag_v2", {}).get(COMPRESSION, 1)
-    if image.format not in LOSSLESS or compression not in LOSSLESS_COMPRESSION:
-        lossy = {"MPO": "JPEG", "JPEG2000": "JPEG 2000", "TIFF": "the compression of this TIFF"}
-        what = lossy.get(str(image.format), image.format)
-        raise PhotoError(f"{path}: {what} changes the numbers of a label map; export the map as PNG")
-    if (count := pages(image)) > 1:
-        raise PhotoError(f"{path}: holds {count} frames, a label map has one; write each frame to a file of its own")
 
 
 def _stored(image: Image.Image) -> NDArray[np.integer]:

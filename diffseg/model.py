@@ -21,8 +21,8 @@ from diffseg.backbones.image import resize_image
 from diffseg.backbones.saved import origin
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, Scheme
 from diffseg.files import distinct_names
+from diffseg.image_files import AnyImage, to_picture
 from diffseg.isolation import isolated
-from diffseg.photos import AnyImage, to_picture
 from diffseg.pictures import Pixels
 from diffseg.recipe import Recipe, backbone_of, make_recipe, segment_attention
 from diffseg.result import Result, Results
@@ -154,7 +154,7 @@ class Model:
         """Segments a picture, or each picture of a list; or the attention that `attend` or a file gave.
 
         Args:
-            source: a picture of any size and kind (`diffseg.photos.to_picture`), which is squeezed into the backbone's
+            source: a picture of any size and kind (`diffseg.image_files.to_picture`), squeezed into the backbone's
                 square; or its attention, of this backbone or any other; or a list of either.
             segmenter: name of a preset (a file of ``conf/segmenter``: ``diffseg``, ``kmeans_c``, ...), or a segmenter
                 (`diffseg.segmenters.base.Segmenter`).

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from diffseg.files import replacing
-from diffseg.palette import COLOURS, palette
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.integer]
+
+Colour = Sequence[int]
 
 CHANNEL_MAX = np.iinfo(np.uint8).max
 
@@ -24,6 +26,8 @@ VOID = -1
 """Label of a pixel that belongs to no segment or class."""
 
 VOID_COLOUR = (0, 0, 0)
+COLOURS = 256
+"""Number of different colours: the values of an 8-bit label map."""
 LINE_STEP = 1000
 """Pixels of the picture's longer side for which the line between two segments grows by one pixel on each side."""
 
@@ -34,6 +38,57 @@ CAPTION_SHARE = 22  # width of a tile divided by the height of its caption's let
 SMALLEST_CAPTION = 12  # pixels
 TILE_SHAPE = 4 / 3
 """Largest height of a tile of a contact sheet, divided by its width. Portraits from phones have this shape."""
+
+
+def palette(count: int) -> NDArray[np.uint8]:
+    """Colours of the labels 0..count-1. They never change; the first ones differ most.
+
+    Returns:
+        ``(count, 3)`` uint8 RGB. They repeat after `COLOURS`; none is black, white or grey.
+    """
+    return _all_colours().take(np.arange(count), axis=0, mode="wrap")
+
+
+@cache
+def _all_colours() -> NDArray[np.uint8]:
+    """``(COLOURS, 3)`` uint8: each colour is the point of a grid that is farthest from all colours before it."""
+    # In Oklab (Ottosson 2020) distances match perceived differences, but large ones depend more on hue. So lightness
+    # counts half, and strong colours move together. Both limits leave the photograph visible under the colours.
+    hue, chroma, lightness = np.meshgrid(
+        np.linspace(0, 2 * np.pi, 72, endpoint=False), np.linspace(0.07, 0.23, 5), np.linspace(0.42, 0.84, 7)
+    )
+    directions = np.stack([np.cos(hue), np.sin(hue)], axis=-1)
+    lab = np.concatenate([lightness[..., None], chroma[..., None] * directions], axis=-1).reshape(-1, 3)
+    felt = np.concatenate([lightness[..., None] / 2, (chroma / (1 + 5 * chroma))[..., None] * directions], axis=-1)
+    felt = felt.reshape(-1, 3)
+    rgb = _oklab_to_linear_rgb(lab)
+    shown = ((rgb >= 0) & (rgb <= 1)).all(axis=1)  # a screen cannot show the others
+    lab, felt, rgb = lab[shown], felt[shown], rgb[shown]
+
+    blue = (0.62, -0.05, -0.14)
+    chosen = [int(((lab - blue) ** 2).sum(axis=1).argmin())]
+    distance = np.full(len(lab), np.inf)
+    while len(chosen) < COLOURS:
+        distance = np.minimum(distance, ((felt - felt[chosen[-1]]) ** 2).sum(axis=1))
+        chosen.append(int(distance.argmax()))
+    linear = rgb[chosen]
+    gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)  # the curve of sRGB
+    return np.rint(255 * gamma).astype(np.uint8)
+
+
+def _oklab_to_linear_rgb(lab: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Converts ``(n, 3)`` colours. A screen shows those in [0, 1]. https://bottosson.github.io/posts/oklab/"""
+    to_cones = np.array(
+        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
+    )
+    to_rgb = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.7076147010],
+        ]
+    )
+    return (lab @ to_cones.T) ** 3 @ to_rgb.T
 
 
 def colourise(labels: Labels, void: int = VOID) -> Pixels:
@@ -221,6 +276,38 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Pixels]]], tile_width: int 
             text = _shorten(" ".join(caption.split()), tile_width, font)
             draw.text((middle, top + height + line // 3), text, "black", font, anchor="ma")
         top += height + 3 * line
+    return np.array(sheet)
+
+
+def legend(entries: Sequence[tuple[str, Colour]], width: int, font_size: int) -> NDArray[np.uint8]:
+    """Draws a swatch and a name for each entry, in as many lines as needed.
+
+    Args:
+        entries: names, each with a colour of three values 0..255.
+        width: width of the legend in pixels.
+        font_size: height of the letters in pixels.
+
+    Returns:
+        ``(h, width, 3)`` uint8 RGB, on white.
+
+    >>> legend([("sky", (0, 0, 255)), ("grass", (0, 255, 0))], width=200, font_size=16).shape
+    (48, 200, 3)
+    """
+    font, line = ImageFont.load_default(font_size), font_size * 3 // 2
+    placed: list[tuple[int, int]] = []
+    x, y = line // 2, line // 2
+    for name, _ in entries:
+        needed = round(line * 3 / 2 + font.getlength(name))
+        if x > line // 2 and x + needed > width:
+            x, y = line // 2, y + line
+        placed.append((x, y))
+        x += needed
+    sheet = Image.new("RGB", (width, y + line * 3 // 2), "white")
+    pen = ImageDraw.Draw(sheet)
+    for (name, colour), (x, y) in zip(entries, placed, strict=True):
+        red, green, blue = (int(value) for value in colour)
+        pen.rectangle((x, y, x + font_size, y + font_size), (red, green, blue))
+        pen.text((x + font_size * 4 // 3, y + font_size // 2), name, "black", font, anchor="lm")
     return np.array(sheet)
 
 

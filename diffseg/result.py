@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diffseg import pictures
-from diffseg.coco import annotation, write_coco
+from diffseg.files import write_text
 from diffseg.paths import expanded
 from diffseg.texts import counted
+
+SEGMENT = "segment"
+"""COCO category of segments without a name."""
+
+Names = Sequence[str] | Mapping[int, str]
+"""Name of each label."""
 
 
 class Mask(TypedDict):
@@ -70,27 +77,17 @@ class Result:
     @cached_property
     def masks(self) -> list[Mask]:
         """The segments, the largest first; segment k has label k."""
-        found = []
-        for number in range(self.count):
-            mask = self.labels == number
-            rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-            left, top = int(columns[0]), int(rows[0])
-            box = [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1]
-            found.append(Mask(segmentation=mask, area=int(mask.sum()), bbox=box))
-        return found
+        segments = ((entry, self.labels == entry["label"]) for entry in self.coco())
+        return [Mask(segmentation=mask, area=entry["area"], bbox=entry["bbox"]) for entry, mask in segments]
 
     def coco(self) -> list[dict[str, Any]]:
         """The segments as COCO annotations, the largest first, ready for JSON.
 
         Returns:
-            A dictionary for each segment: the keys of `annotation`, and ``label``, its number in `labels`.
+            A dictionary for each segment: ``segmentation``, the compressed run lengths that pycocotools reads; ``area``
+            and ``bbox`` as in `masks`; ``label``, its number in `labels`.
         """
-        return [annotation(self.labels == number) | {"label": number} for number in range(self.count)]
-
-    def to_json(self) -> dict[str, Any]:
-        """``name``, ``height`` and ``width`` of the picture, and its ``segments`` (`coco`)."""
-        height, width = self.labels.shape
-        return {"name": self.name, "height": height, "width": width, "segments": self.coco()}
+        return [_annotation(self.labels == number) | {"label": number} for number in range(self.count)]
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """The picture under the colours of its segments, with white lines between them.
@@ -110,24 +107,13 @@ class Result:
             folder: made if missing. Files of these names are replaced, each in one step.
 
         Returns:
-            Paths of the three files. The JSON is a COCO file (`diffseg.coco`): one picture, its segments in the
-            category ``segment``.
+            Paths of the three files. The JSON is a COCO file (`write_coco`): one picture, its segments in the category
+            ``segment``.
 
         Raises:
             OSError: a file cannot be written.
         """
-        drawn = self._draw(expanded(folder))
-        segments = drawn[0].with_name(f"{self.name}.segments.json")
-        _write_segments(segments, [self])
-        return [*drawn, segments]
-
-    def _draw(self, folder: Path) -> list[Path]:
-        """Writes the label map and the overlay."""
-        folder.mkdir(parents=True, exist_ok=True)
-        labels, overlay = paths = [folder / f"{self.name}.{kind}.png" for kind in ("labels", "overlay")]
-        pictures.write_label_map(labels, self.labels)
-        pictures.write_picture(overlay, np.array(self.overlay()))
-        return paths
+        return _save([self], expanded(folder), f"{self.name}.segments.json")
 
 
 class Results(list[Result]):
@@ -144,18 +130,87 @@ class Results(list[Result]):
             folder: made if missing. Files of these names are replaced, each in one step.
 
         Returns:
-            Paths of the files; the last one is a COCO file with all pictures (`diffseg.coco`).
+            Paths of the files; the last one is a COCO file with all pictures (`write_coco`).
 
         Raises:
             OSError: a file cannot be written.
         """
-        folder = expanded(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [path for result in self for path in result._draw(folder)]
-        _write_segments(folder / "segments.json", self)
-        return [*paths, folder / "segments.json"]
+        return _save(self, expanded(folder), "segments.json")
 
 
-def _write_segments(path: Path, results: Sequence[Result]) -> None:
-    """Writes a COCO file."""
-    write_coco(path, [(result.file or f"{result.name}.png", result.labels, None) for result in results])
+def _save(results: Sequence[Result], folder: Path, segments: str) -> list[Path]:
+    """Writes label map and overlay of each result, and a COCO file of all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for result in results:
+        paths += [folder / f"{result.name}.{kind}.png" for kind in ("labels", "overlay")]
+        pictures.write_label_map(paths[-2], result.labels)
+        pictures.write_picture(paths[-1], np.array(result.overlay()))
+    write_coco(folder / segments, [(one.file or f"{one.name}.png", one.labels, None) for one in results])
+    return [*paths, folder / segments]
+
+
+def coco(images: Iterable[tuple[str, NDArray[np.integer], Names | None]]) -> dict[str, Any]:
+    """Converts label maps to the content of a COCO file.
+
+    Args:
+        images: for each picture its file name; its label map ``(h, w)``, in which negative labels are no segment; and
+            the name of each label, or None.
+
+    Returns:
+        ``images``, ``annotations`` (one a label, with ``iscrowd`` 0, and the label as ``segment``) and ``categories``:
+        the names in order of appearance; labels without a name are in the category `SEGMENT`. Ids count from 1.
+
+    >>> content = coco([("cat.jpg", np.array([[0, 0, 1]]), ["cat", "sofa"])])
+    >>> [(each["category_id"], each["bbox"]) for each in content["annotations"]]
+    [(1, [0, 0, 2, 1]), (2, [2, 0, 1, 1])]
+    """
+    entries: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    categories: dict[str, int] = {}
+    for file, labels, names in images:
+        height, width = labels.shape
+        entries.append({"id": len(entries) + 1, "file_name": file, "height": height, "width": width})
+        for label in np.unique(labels[labels >= 0]).tolist():
+            name = SEGMENT if names is None else names[label]
+            ids = {
+                "id": len(annotations) + 1,
+                "image_id": len(entries),
+                "category_id": categories.setdefault(name, len(categories) + 1),
+                "iscrowd": 0,
+            }
+            annotations.append({**ids, **_annotation(labels == label), "segment": label})
+    listed = [{"id": number, "name": name, "supercategory": ""} for name, number in categories.items()]
+    return {"info": {}, "licenses": [], "images": entries, "annotations": annotations, "categories": listed}
+
+
+def _annotation(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """The keys of a COCO annotation that describe a mask ``(h, w)`` bool, ready for JSON."""
+    from pycocotools import mask as run_lengths
+
+    runs = run_lengths.encode(np.asfortranarray(mask, np.uint8))
+    return {
+        "segmentation": {"size": [int(side) for side in runs["size"]], "counts": runs["counts"].decode("ascii")},
+        "area": int(run_lengths.area(runs)),
+        "bbox": [int(value) for value in run_lengths.toBbox(runs)],
+    }
+
+
+def write_coco(path: str | Path, images: Iterable[tuple[str, NDArray[np.integer], Names | None]]) -> None:
+    """Writes label maps as one COCO file, which pycocotools, datumaro and supervision read.
+
+    Args:
+        path: the file, replaced in one step if it exists.
+        images: file name, label map ``(h, w)`` and names of each picture. Negative labels are no segment; without
+            names (None), all labels are in the category ``segment``.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "segments.json"
+    >>> write_coco(path, [("cat.jpg", np.array([[0, 0, 1]]), None)])
+    >>> [each["area"] for each in json.loads(path.read_text())["annotations"]]
+    [2, 1]
+    """
+    write_text(path, json.dumps(coco(images), ensure_ascii=False) + "\n")

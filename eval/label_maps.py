@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from diffseg.palette import palette
+from diffseg.pictures import palette
 
 logger = logging.getLogger(__name__)
 

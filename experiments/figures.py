@@ -13,8 +13,8 @@ from diffseg.backbones import WeightsError
 from diffseg.cli.options import message_of
 from diffseg.command import ERROR_STATUS, run_command
 from diffseg.command_line import Parser, path_argument, positive_int
+from diffseg.image_files import PhotoError
 from diffseg.paths import NoHome
-from diffseg.photos import PhotoError
 from eval.config import ConfigError
 from eval.records import RecordError
 from eval.runs import read_runs

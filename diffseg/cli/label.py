@@ -113,8 +113,8 @@ def write(target: Path, photo: Path, image: pictures.Pixels, result: NamedResult
     Raises:
         OSError: a file cannot be written.
     """
-    from diffseg.coco import coco
     from diffseg.labelling.named_pictures import draw
+    from diffseg.result import coco
 
     drawn = draw(image, result.named)
     pictures.write_picture(f"{target}.named.png", drawn)

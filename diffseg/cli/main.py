@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
 
-from diffseg import photos, pictures
+from diffseg import pictures
 from diffseg.backbones import Backbone, WeightsError
 from diffseg.backbones.image import centre_crop
 from diffseg.cli import label
@@ -26,6 +26,7 @@ from diffseg.cli.inputs import STDIN, find_photos
 from diffseg.cli.options import OBLONG, ROWS_A_SHEET, message_of, parse, parser, segmenter_settings, spec_of
 from diffseg.cli.version import version_line
 from diffseg.command import interruptible
+from diffseg.image_files import PhotoError, read_photo
 from diffseg.labelling.captioning import NoNouns
 from diffseg.paths import expanded
 from diffseg.texts import counted
@@ -213,7 +214,9 @@ class _Outputs:
         from diffseg.result import Result
 
         assert self.masks is not None
-        line = {"file": str(photo), **Result(segmented.image, segmented.labels, name).to_json()}
+        height, width = segmented.labels.shape
+        segments = Result(segmented.image, segmented.labels).coco()
+        line = {"file": str(photo), "name": name, "height": height, "width": width, "segments": segments}
         print(json.dumps(line, ensure_ascii=False), file=self.masks, flush=True)
 
     def write_sheet(self) -> None:
@@ -242,7 +245,7 @@ def _run(found: dict[Path, str], segment: Segment, outputs: _Outputs, args: argp
                     "detail along the longer side; --crop keeps the centred square instead"
                 )
             segmented = segment(image)
-        except photos.PhotoError as error:
+        except PhotoError as error:
             failed += 1
             _warn(str(error))
         except NoNouns as error:
@@ -263,5 +266,5 @@ def _warn(line: str) -> None:
 
 def _read(photo: Path) -> pictures.Pixels:
     if photo != STDIN:
-        return photos.read_photo(photo)
-    return photos.read_photo(io.BytesIO(sys.stdin.buffer.read()), "standard input")
+        return read_photo(photo)
+    return read_photo(io.BytesIO(sys.stdin.buffer.read()), "standard input")

@@ -9,8 +9,7 @@ from scipy import ndimage
 
 from diffseg import pictures
 from diffseg.labelling.naming import Named
-from diffseg.legend import legend
-from diffseg.palette import palette
+from diffseg.pictures import legend, palette
 
 GRID = 256  # longer side, in pixels, of the shrunk mask that is searched for places of names
 FONT_SHARE = 32  # the picture's longer side divided by the height of a name

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffseg.palette import COLOURS, palette
-from diffseg.pictures import LINE_STEP, Labels, Pixels, boundaries
+from diffseg.pictures import COLOURS, LINE_STEP, Labels, Pixels, boundaries, palette
 from experiments.plotting.data_uri import image_uri
 
 JPEG_QUALITY = 88

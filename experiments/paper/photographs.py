@@ -7,8 +7,8 @@ from pathlib import Path
 
 from datasets.photos import PHOTO_FILES, Photos
 from diffseg.files import distinct_names
+from diffseg.image_files import PhotoError, read_photo
 from diffseg.paths import expanded
-from diffseg.photos import PhotoError, read_photo
 from diffseg.pictures import Pixels
 
 

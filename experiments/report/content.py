@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from diffseg.palette import palette
+from diffseg.pictures import palette
 from eval.metrics import accuracy, iou, mean_iou
 from eval.protocols import PROTOCOLS, ProtocolName, needs_classes
 from eval.regions import conditional_entropies

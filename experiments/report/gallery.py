@@ -11,8 +11,7 @@ from PIL import Image
 
 from datasets.base import VOID, Dataset, DatasetError, Picture
 from diffseg.backbones.image import centre_crop
-from diffseg.palette import palette
-from diffseg.pictures import boundaries
+from diffseg.pictures import boundaries, palette
 from diffseg.texts import on_one_line
 from eval.config import ConfigError, Scoring, build
 from eval.metrics import mean_iou

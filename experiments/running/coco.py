@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from diffseg.coco import write_coco
 from diffseg.files import distinct_names
+from diffseg.result import write_coco
 from eval.config import ConfigError
 from eval.results.names import telling_names
 from eval.runs import Run

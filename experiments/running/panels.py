@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 
 from datasets.base import VOID, DatasetError, Picture
 from diffseg.files import distinct_names
-from diffseg.legend import legend
-from diffseg.palette import palette
-from diffseg.pictures import TILE_WIDTH, Pixels, caption_size, contact_sheet, fit, overlay, write_picture
+from diffseg.pictures import (
+    TILE_WIDTH,
+    Pixels,
+    caption_size,
+    contact_sheet,
+    fit,
+    legend,
+    overlay,
+    palette,
+    write_picture,
+)
 from eval.config import Scoring
 from eval.label_maps import read_label_map
 from eval.matching import match_contingency

@@ -21,7 +21,7 @@ from datasets.files import warn_once
 from datasets.folder import TURNED, FolderDataset
 from datasets.photos import Photos
 from datasets.remarks import truth_remarks
-from diffseg.photos import read_photo
+from diffseg.image_files import read_photo
 from eval.config import ConfigError, build
 from tests.helpers.dataset_failure import failure
 from tests.helpers.runs import SMALL, evaluate

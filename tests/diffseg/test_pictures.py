@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
 
-from diffseg.palette import COLOURS, palette
-from diffseg.photos import read_photo
+from diffseg.image_files import read_photo
 from diffseg.pictures import (
+    COLOURS,
     TILE_SHAPE,
     VOID_COLOUR,
     boundaries,
@@ -22,7 +23,9 @@ from diffseg.pictures import (
     colourise,
     contact_sheet,
     fit,
+    legend,
     overlay,
+    palette,
     write_label_map,
 )
 
@@ -50,6 +53,27 @@ def test_large_labels_reuse_colours_and_negative_ones_are_refused() -> None:
     )
     with pytest.raises(ValueError, match="labels: must be at least 0, or -1 for void, got -2"):
         colourise(np.array([[0, -2]]))
+
+
+def test_the_palette_is_fixed_and_a_longer_one_begins_with_a_shorter_one() -> None:
+    np.testing.assert_array_equal(palette(300)[:20], palette(20))
+    np.testing.assert_array_equal(palette(300)[COLOURS:], palette(300 - COLOURS))
+    assert palette(0).shape == (0, 3)
+    # Old label maps and figures keep their colours.
+    assert palette(4).tolist() == [[51, 141, 223], [253, 190, 69], [141, 28, 17], [255, 79, 178]]
+
+
+def test_a_caller_cannot_change_the_palette() -> None:
+    palette(3)[:] = 0
+    assert palette(3).any()
+
+
+@pytest.mark.parametrize(("count", "least"), [(8, 23), (16, 19), (27, 14), (32, 12), (COLOURS, 1.5)])
+def test_colours_differ_visibly(count: int, least: float) -> None:
+    colours = np.vstack([palette(count), [VOID_COLOUR, (255, 255, 255), (128, 128, 128)]])
+    lab = rgb2lab(colours[None] / 255)[0]
+    difference = deltaE_ciede2000(lab[:, None], lab[None])  # 1: just noticeable
+    assert difference[~np.eye(len(colours), dtype=bool)].min() > least
 
 
 # --- segments on a photograph
@@ -210,6 +234,43 @@ def test_fit_keeps_the_shape_and_at_least_one_pixel() -> None:
     assert fit(flat(1, 2000, RED), 30).shape == (1, 30, 3)
     once = fit(RGB, 90)
     np.testing.assert_array_equal(fit(once, 90), once)
+
+
+# --- legends
+
+
+SWATCHES = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
+ENTRIES = list(zip(("road", "sky", "a rather long name", "tree"), SWATCHES, strict=True))
+
+
+def swatch(sheet: NDArray[np.uint8], colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Top, left, height and width of the area of that colour. Checks that it is filled."""
+    area = (sheet == colour).all(axis=2)
+    rows, columns = np.nonzero(area)
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert area.sum() == height * width
+    return rows.min(), columns.min(), height, width
+
+
+def test_swatches_stand_in_one_line_if_it_is_wide_enough() -> None:
+    sheet = legend(ENTRIES, width=900, font_size=20)
+    assert (sheet.shape[1], sheet.dtype) == (900, np.uint8)
+    tops, lefts, heights, widths = zip(*(swatch(sheet, colour) for colour in SWATCHES), strict=True)
+    assert len(set(tops)) == 1
+    assert list(lefts) == sorted(lefts)
+    assert set(heights) == set(widths) == {21}
+    dark = (sheet < 128).all(axis=2).any(axis=0)  # the letters
+    for left, end in zip(lefts, [*lefts[1:], 900], strict=True):
+        assert dark[left + 21 : end].any()
+
+
+def test_lines_break_in_a_narrow_legend() -> None:
+    wide, narrow = (legend(ENTRIES, width, font_size=20) for width in (900, 220))
+    places = [swatch(narrow, colour)[:2] for colour in SWATCHES]
+    assert places == sorted(places)  # from top to bottom, and in a line from left to right
+    assert len({top for top, _ in places}) > 1
+    assert len(narrow) > len(wide)
+    assert (narrow[:, -1] == 255).all()  # no letter is cut off
 
 
 def test_no_torch_is_imported() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as run_lengths
+from pycocotools.coco import COCO
 
-from diffseg.coco import coco
 from diffseg.pictures import by_area, overlay
-from diffseg.result import Result, Results
+from diffseg.result import SEGMENT, Result, Results, coco, write_coco
 
 
 @pytest.fixture
@@ -78,3 +78,25 @@ def test_overlay_is_a_picture_of_the_same_size(result: Result) -> None:
 
 def test_repr_gives_count_and_size() -> None:
     assert repr(Result(np.zeros((2, 3, 3), np.uint8), np.zeros((2, 3), int))) == "Result(1 segment, 3 x 2 pixels)"
+
+
+def test_pycocotools_reads_pictures_masks_and_names(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    first, second = generator.integers(-1, 4, (9, 13)), generator.integers(0, 3, (5, 4))
+    path = tmp_path / "segments.json"
+    write_coco(path, [("a/Bär.jpg", first, None), ("b.png", second, {0: "sky", 1: "tree", 2: "sky"})])
+    read = COCO(str(path))
+    assert [image["file_name"] for image in read.loadImgs(read.getImgIds())] == ["a/Bär.jpg", "b.png"]
+    assert [each["name"] for each in read.loadCats(read.getCatIds())] == [SEGMENT, "sky", "tree"]
+    for number, labels in ((1, first), (2, second)):
+        found = read.loadAnns(read.getAnnIds(imgIds=[number]))
+        assert [each["segment"] for each in found] == sorted(set(labels[labels >= 0].tolist()))
+        for each in found:
+            mask = labels == each["segment"]
+            np.testing.assert_array_equal(read.annToMask(each).astype(bool), mask)
+            rows, columns = np.nonzero(mask)
+            box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert (each["area"], each["bbox"], each["iscrowd"]) == (mask.sum(), box, 0)
+    assert len(read.getAnnIds(catIds=read.getCatIds(catNms=["sky"]))) == 2
+    results = read.loadRes([each | {"score": 1.0} for each in json.loads(path.read_text("utf-8"))["annotations"]])
+    assert len(results.getAnnIds()) == len(read.getAnnIds())

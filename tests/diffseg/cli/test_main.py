@@ -24,7 +24,7 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
 from diffseg.cli import main as cli
 from diffseg.cli import options as cli_options
-from diffseg.photos import read_photo
+from diffseg.image_files import read_photo
 from diffseg.pictures import by_area
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers.command_line import COFFEE, FLOWER, contents, packaged, run, save, stored

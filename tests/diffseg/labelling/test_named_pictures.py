@@ -7,8 +7,7 @@ import pytest
 
 from diffseg.labelling.named_pictures import draw, places
 from diffseg.labelling.naming import Named
-from diffseg.palette import palette
-from diffseg.pictures import overlay
+from diffseg.pictures import overlay, palette
 
 
 @pytest.fixture

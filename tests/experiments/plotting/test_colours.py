@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from datasets.base import VOID
-from diffseg.palette import palette
+from diffseg.pictures import palette
 from eval.matching import contingency
 from experiments.plotting.colours import GREYS, channels_last, class_colours, paint
 

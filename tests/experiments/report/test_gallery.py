@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffseg.palette import palette
+from diffseg.pictures import palette
 from eval.runs import read_runs
 from experiments.plotting.colours import GREYS
 from experiments.plotting.shown import shown_rows

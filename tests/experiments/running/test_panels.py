@@ -11,8 +11,7 @@ from PIL import Image
 
 from datasets.base import VOID
 from datasets.photos import Photos
-from diffseg.legend import legend
-from diffseg.pictures import contact_sheet
+from diffseg.pictures import contact_sheet, legend
 from experiments.running import panels
 from tests.helpers.runs import SMALL, evaluate
 

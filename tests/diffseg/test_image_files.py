@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffseg.photos import PhotoError, decode_photo, read_photo, to_picture
+from diffseg.image_files import PhotoError, decode_photo, read_photo, to_picture
 from tests.helpers.tiff import tiff_of
 
 RNG = np.random.default_rng(0)
