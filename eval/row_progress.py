@@ -197,12 +197,11 @@ class RowProgress:
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
 
     def _record(self, id: str) -> Record:
-        return self.run.records.newest[self.row.key][id]
+        return cast(Record, self.run.records.get(self.row.key, id))
 
     def _valid(self, id: str) -> bool:
         """True if a picture was evaluated, and its files have not changed since."""
-        newest = self.run.records.newest.get(self.row.key)
-        record = newest.get(id) if newest is not None else None
+        record = self.run.records.get(self.row.key, id)
         return record is not None and record.ok and record.stamp == self._stamp(id)
 
     def _has_truths(self, id: str) -> bool:

@@ -155,7 +155,7 @@ def per_class(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
                 "tp": total.tp,
                 "fp": total.fp,
                 "fn": total.fn,
-                "images": (counts.tp + counts.fn > 0).sum(axis=0),
+                "images": (counts.pixels[:, 0] + counts.pixels[:, 2] > 0).sum(axis=0),
             }
             parts.append(pd.DataFrame(columns, columns=PER_CLASS))
     return pd.concat(parts[1:] or parts, ignore_index=True)

@@ -180,7 +180,8 @@ def _workers(typed: str, device: str) -> int:
 
 def _warn(run: Run, rows: Sequence[RowConfig], arguments: Arguments) -> None:
     """Tells the user which results are resumed, and what in the folder differs from this command."""
-    recorded = sum(record.ok for row in rows for record in run.records.of(row.key, row.dataset.ids))
+    known = [run.records.of(row.key, row.dataset.ids) for row in rows]
+    recorded = sum(len(records.where(lambda truths: truths is not None)) for records in known)
     _warn_other_rows(run, rows)
     for dataset in {id(row.dataset): row.dataset for row in rows}.values():
         try:

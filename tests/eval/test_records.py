@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.records import VERSION, Record, RecordError, Records, RowLine, SparseTable, open_records
+from eval.records import PackedTables, Record, RecordError, RowLine, SparseTable
+from eval.storage.record_files import VERSION, Records, open_records
 
 ROW = RowLine("key", "a row", {"segmenter": {"tau": 0.3}}, ["sky", "road"], "c0de")
 LARGE = 10**12
@@ -66,9 +67,12 @@ def test_a_table_counts_like_a_loop_over_the_pixels(numbers: list[int], seed: in
     assert table.missed.tolist() == [int(((truth == row) & (segments < 0)).sum()) for row in range(classes)]
     assert table.segments == len(own)
     assert (table.pixels > 0).all()
-    again = SparseTable.from_json(json.loads(json.dumps(table.to_json())))
-    for name in ("classes", "numbers", "rows", "columns", "pixels"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(table, name))
+    stored = json.loads(json.dumps(table.to_json()))
+    packed = PackedTables()
+    packed.append(stored)
+    for again in (SparseTable.from_json(stored), packed[0]):
+        for name in ("classes", "numbers", "rows", "columns", "pixels"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(table, name))
 
 
 @given(seed=st.integers(0, 999), largest=st.integers(0, 9))

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from eval.config import ConfigError
-from eval.records import open_records
 from eval.runs import read_runs
 from eval.shards import Shard, join_shards
+from eval.storage.record_files import open_records
 from tests.conftest import ROOT
 from tests.helpers.coco_folder import write_spoilt_folder
 from tests.helpers.forks import end_all, log, start, start_all

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.records import open_records
+from eval.storage.record_files import open_records
 from tests.conftest import ROOT
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
 from tests.helpers.runs import SMALL, Run, evaluate

@@ -11,9 +11,11 @@ import numpy as np
 from PIL import Image
 
 from eval.protocols import PROTOCOLS
-from eval.records import Record, RowLine, SparseTable, open_records, pictures_key
-from eval.runs import Command, Run, add_command, read_run
+from eval.records import Record, RowLine, SparseTable
+from eval.runs import Run, read_run
 from eval.settings import row_key
+from eval.storage.commands import Command, add_command
+from eval.storage.record_files import open_records, pictures_key
 
 CLASSES = ("sky", "person", "boat")
 PICTURES = ("a", "b", "c", "d")
@@ -44,7 +46,7 @@ def made_run(
         seed: seed of the label maps.
         labels: keep the label maps.
         experiment: name of the experiment.
-        command: further attributes of `eval.runs.Command`.
+        command: further attributes of `eval.storage.commands.Command`.
     """
     data = {"name": "photos", "label_source": "", "fingerprint": "f", "background": None, **(dataset or {})}
     entries = []
