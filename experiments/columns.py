@@ -14,9 +14,8 @@ from eval.results.columns import CONFUSION, PER_CLASS, PER_IMAGE, SUMMARY, proto
 from eval.results.scales import SCALE_COLUMNS
 from experiments.check.truth import COLUMNS as CHECK
 from experiments.compare.comparing import COLUMNS as COMPARE
-from experiments.paper.leaderboard import LEADERBOARD_COLUMNS
-from experiments.paper.published import FOLDER
-from experiments.paper.table import PAPER_COLUMNS
+from experiments.leaderboard import LEADERBOARD_COLUMNS
+from experiments.published import FOLDER
 from experiments.running.audit import AUDIT_COLUMNS
 
 HEAD = """# Columns of the tables
@@ -42,10 +41,9 @@ TABLES: Mapping[str, str] = {
     "decimals. ODS: one value for the whole set; OIS: the best for each image; best: the best for each region.",
     "audit.csv": "The effect of each choice on the scores of a method (`audit: true`).",
     "compare.csv": "Rows compared with one row on the images of both (`python -m experiments.compare`).",
-    "table.csv": "The table of the paper with our rows added (`experiment=table1`, `table2`).",
     "leaderboard.csv": "Results folders and published numbers (`python -m experiments.leaderboard`).",
     "CLASSES.csv": "Classes of a data set (`python -m experiments.check dataset=... -o CLASSES.csv`).",
-    "experiments/paper/published/**/*.csv": "Published numbers. `table*.csv` are tables of the DiffSeg paper.",
+    "experiments/published/**/*.csv": "Published numbers. `table*.csv` are tables of the DiffSeg paper.",
 }
 """Name of a file -> its lines."""
 
@@ -163,14 +161,8 @@ MEANINGS: Mapping[str, Meaning] = {
     "language_dependency": ("", "`yes` if the method needs text, else `no`"),
     "auxiliary_images": ("", "`yes` if the method needs further images, else `no`"),
     "unsupervised_adaptation": ("", "`yes` if the method is trained on the data set without labels, else `no`"),
-    "acc_deviation": ("points", "standard deviation of ACC over the seeds"),
-    "miou_deviation": ("points", "standard deviation of mIoU over the seeds"),
-    "acc_difference": ("points", "our ACC minus the published one"),
-    "miou_difference": ("points", "our mIoU minus the published one"),
     "present_miou": ("%", "mIoU, protocol `present`"),
-    "seeds": ("", "number of seeds"),
     "official_images": ("images", "number of images in the published evaluation"),
-    "note": ("", "footnote"),
     "results": ("", "results folder of our rows; empty for published rows"),
     "paper": ("", "the paper that reports the method"),
     "source": ("", "where the numbers were read"),
@@ -211,7 +203,6 @@ def columns_of_tables() -> dict[str, list[str]]:
         SCALE_COLUMNS,
         AUDIT_COLUMNS,
         COMPARE,
-        PAPER_COLUMNS,
         LEADERBOARD_COLUMNS,
         CHECK,
         [*published],

@@ -9,9 +9,8 @@ Prints the table, and writes it to OUT/tuned.csv with plots beside it.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,9 +61,14 @@ class Curve:
         return min(range(len(self.values)), key=lambda at: (-self.scores[at], self.segments[at]))
 
     @property
+    def has_classes(self) -> bool:
+        """True if the score is mIoU present, False if it is covering."""
+        return "classes" in self.rows[0].records[0].stored_tables
+
+    @property
     def criterion(self) -> str:
         """Name of the score."""
-        return "mIoU present" if _has_classes(self.rows[0]) else "covering"
+        return "mIoU present" if self.has_classes else "covering"
 
     def lost(self, value: float) -> float:
         """Points that are lost with another value; NaN if it is not among the values."""
@@ -73,15 +77,14 @@ class Curve:
 
     def at_an_end(self) -> str:
         """A line if the winner is the smallest or largest value; else ""."""
-        if len(self.values) < 2 or self.best not in (0, len(self.values) - 1):
+        count, best = len(self.values), self.best
+        if count < 2 or best not in (0, count - 1):
             return ""
-        end = "smallest" if self.best == 0 else "largest"
-        line = (
-            f"{self.method} on {self.dataset}: {self.values[self.best]:g} is the {end} of its {len(self.values)} values"
-        )
-        if len(self.values) > POINTS:
+        end = "largest" if best else "smallest"
+        line = f"{self.method} on {self.dataset}: {self.values[best]:g} is the {end} of its {count} values"
+        if count > POINTS:
             return f"{line}, after the grid was widened"
-        further = ",".join(f"{value:.3g}" for value in beyond(self.values, low=self.best == 0))
+        further = ",".join(f"{value:.3g}" for value in beyond(self.values, low=best == 0))
         return f"{line}; widen the grid once: {self.parameter}={further}"
 
 
@@ -99,65 +102,49 @@ def curves(runs: Sequence[Run]) -> list[Curve]:
 
 def _of_dataset(dataset: str, rows: Sequence[Row]) -> Iterator[Curve]:
     from eval.config import ConfigError
-
-    methods = _points(rows)
-    records = [found for points in methods.values() for _, found in points.values()]
-    common = set.intersection(*map(set, records))
-    if not common:
-        raise ConfigError(
-            f"{dataset}: no picture is in all rows; type the command of the run again, which completes it"
-        )
-    if left_out := len(set.union(*map(set, records)) - common):
-        print(
-            f"{dataset}: {left_out} of {left_out + len(common)} pictures are not in all rows, and do not count",
-            file=sys.stderr,
-        )
-    for (method, parameter), points in methods.items():
-        values = sorted(points)
-        merged = [
-            replace(points[value][0], records=[points[value][1][id] for id in sorted(common)]) for value in values
-        ]
-        segments = [float(np.mean([record.segments for record in row.records])) for row in merged]
-        yield Curve(dataset, method, parameter, values, list(map(_score, merged)), segments, merged)
-
-
-def _points(rows: Sequence[Row]) -> Mapping[tuple[str, str], Mapping[float, tuple[Row, dict[str, Record]]]]:
-    """(method, parameter) -> value -> a row of this value, and the records of all rows of it, such as train and val."""
-    from eval.config import ConfigError
+    from eval.matching import Counts
+    from eval.metrics import mean_iou
+    from eval.protocol_scores import region_scores
+    from eval.regions import pooled_covering
     from eval.results.scales import families
 
+    # (method, parameter) -> value -> one row, and the records of all rows of this value, such as train and val.
     methods: dict[tuple[str, str], dict[float, tuple[Row, dict[str, Record]]]] = {}
     for family in families(rows):
         points = methods.setdefault((family.name, family.parameter), {})
         for value, row in zip(family.values, family.rows, strict=True):
-            key = value if family.parameter else NO_VALUE
-            records = points.setdefault(key, (row, {}))[1]
+            records = points.setdefault(value if family.parameter else 0, (row, {}))[1]
             if twice := [record.picture for record in row.evaluated if record.picture in records]:
                 raise ConfigError(
                     f"{family.name}: several rows have {family.parameter}={value:g} for {twice[0]}; "
                     "rows of one name may differ in one number only"
                 )
-            records.update({record.picture: record for record in row.evaluated})
-    return methods
+            records |= {record.picture: record for record in row.evaluated}
+    pictures = [set(records) for points in methods.values() for _, records in points.values()]
+    common = set.intersection(*pictures)
+    if not common:
+        raise ConfigError(
+            f"{dataset}: no picture is in all rows; type the command of the run again, which completes it"
+        )
+    every = set.union(*pictures)
+    if left_out := len(every - common):
+        print(f"{dataset}: {left_out} of {len(every)} pictures are not in all rows, and do not count", file=sys.stderr)
 
+    def score(row: Row) -> float:
+        if "classes" in row.records[0].stored_tables:
+            return PERCENT * mean_iou(sum(row.counts("present"), Counts.zeros(len(row.classes))))
+        return PERCENT * pooled_covering([known for record in row.records if (known := region_scores(record))])
 
-NO_VALUE = float("nan")  # one object, because NaN does not equal NaN
-
-
-def _has_classes(row: Row) -> bool:
-    return "classes" in row.records[0].stored_tables
-
-
-def _score(row: Row) -> float:
-    """Score of the criterion in percent."""
-    from eval.matching import Counts
-    from eval.metrics import mean_iou
-    from eval.protocol_scores import region_scores
-    from eval.regions import pooled_covering
-
-    if _has_classes(row):
-        return PERCENT * mean_iou(sum(row.counts("present"), Counts.zeros(len(row.classes))))
-    return PERCENT * pooled_covering([scores for record in row.records if (scores := region_scores(record))])
+    for (method, parameter), points in methods.items():
+        values = sorted(points)
+        merged = []
+        for value in values:
+            row, records = points[value]
+            merged.append(replace(row, records=[records[id] for id in sorted(common)]))
+        segments = [float(np.mean([record.segments for record in row.records])) for row in merged]
+        yield Curve(
+            dataset, method, parameter, values if parameter else [np.nan], list(map(score, merged)), segments, merged
+        )
 
 
 def beyond(values: Sequence[float], low: bool) -> list[float]:
@@ -181,20 +168,26 @@ def beyond(values: Sequence[float], low: bool) -> list[float]:
     return [float(value) for value in further]
 
 
-def tuned_table(found: Sequence[Curve]) -> pd.DataFrame:
+def tuned_table(methods: Sequence[Curve]) -> pd.DataFrame:
     """A line for each method and data set: the winner, and what it loses with the winner of each other data set."""
     import pandas as pd
 
-    datasets = list(dict.fromkeys(curve.dataset for curve in found))
+    datasets = list(dict.fromkeys(curve.dataset for curve in methods))
     lines = []
-    for curve in found:
+    for curve in methods:
         best = curve.best
         line = {
-            **{"dataset": curve.dataset, "criterion": curve.criterion, "method": curve.method},
-            **{"parameter": curve.parameter, "value": curve.values[best], "score": curve.scores[best]},
-            **{"segments": curve.segments[best], "images": len(curve.rows[0].records), "points": len(curve.values)},
+            "dataset": curve.dataset,
+            "criterion": curve.criterion,
+            "method": curve.method,
+            "parameter": curve.parameter,
+            "value": curve.values[best],
+            "score": curve.scores[best],
+            "segments": curve.segments[best],
+            "images": len(curve.rows[0].records),
+            "points": len(curve.values),
         }
-        for other in found:
+        for other in methods:
             if curve.parameter and other.dataset != curve.dataset and other.method == curve.method:
                 value = other.values[other.best]
                 line |= {f"value_{other.dataset}": value, f"lost_{other.dataset}": curve.lost(value)}
@@ -205,23 +198,27 @@ def tuned_table(found: Sequence[Curve]) -> pd.DataFrame:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns 0, or 2 after one line about an error."""
-    options = _parse(argv)
+    usage = "python -m experiments.tune DIR [DIR ...] [-o OUT]"
+    parser = Parser(prog="tune", usage=usage, description=__doc__)
+    parser.add_argument("folders", nargs="+", type=path_argument, metavar="DIR", help="results_dir of experiment=tune")
+    parser.add_argument("-o", "--out", type=path_argument, default=OUT, metavar="OUT", help="default: %(default)s")
+    options = parser.parse_args(argv)
     # Imports pandas and matplotlib: wrong arguments have been reported before.
     from eval.config import ConfigError
     from eval.records import RecordError
     from eval.results.tables import write_csv
     from eval.runs import read_runs
     from eval.storage.files import WriteError, make_folder
-    from experiments.plotting.saving import save
+    from experiments.plotting.drawing import save
     from experiments.plotting.tuning import calibration, tuning
 
     try:
-        found = curves(read_runs(*options.folders))
-        if not found:
+        methods = curves(read_runs(*options.folders))
+        if not methods:
             raise ConfigError(f"{options.folders[0]}: no picture was evaluated")
-        table = tuned_table(found)
-        figures = {"tuning": tuning(found)}
-        if automatic := [curve for curve in found if not curve.parameter and _has_classes(curve.rows[0])]:
+        table = tuned_table(methods)
+        figures = {"tuning": tuning(methods)}
+        if automatic := [curve for curve in methods if not curve.parameter and curve.has_classes]:
             figures["chosen"] = calibration(automatic)
         make_folder(options.out)
         write_csv(options.out / "tuned.csv", table)
@@ -230,22 +227,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tune: {error}", file=sys.stderr)
         return ERROR_STATUS
     print(table.to_string(index=False, na_rep="", float_format="{:.4g}".format))
-    print(*filter(None, (curve.at_an_end() for curve in found)), sep="\n")
+    print(*filter(None, (curve.at_an_end() for curve in methods)), sep="\n")
     print(f"\nwritten to {options.out}: tuned.csv, {', '.join(f'{name}.png' for name in figures)}")
     return 0
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="tune",
-        usage="python -m experiments.tune DIR [DIR ...] [-o OUT]",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("folders", nargs="+", type=path_argument, metavar="DIR", help="results_dir of experiment=tune")
-    parser.add_argument("-o", "--out", type=path_argument, default=OUT, metavar="OUT", help="default: %(default)s")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diffseg.pictures import COLOURS, LINE_STEP, Labels, Pixels, boundaries, palette
-from experiments.plotting.data_uri import image_uri
+from experiments.plotting.colours import image_uri
 
 JPEG_QUALITY = 88
 HEAT = "plasma"

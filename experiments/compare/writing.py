@@ -11,7 +11,7 @@ from eval.protocol_scores import BITS
 from eval.results.latex import latex_table
 from eval.results.markdown import caption, fixed, pipe_table, with_interval
 from experiments.compare.comparing import WITHOUT_CLASSES, CompareError
-from experiments.paper.published import published_rows
+from experiments.published import published_rows
 
 HEADINGS = {"acc": "ACC", "miou": "mIoU", "ari": "ARI", "voi": "VoI", "covering": "covering"}
 LOWER_IS_BETTER = BITS

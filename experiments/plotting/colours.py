@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from diffseg.pictures import VOID, Pixels, colourise
 from eval.matching import match_present
@@ -21,7 +25,7 @@ def channels_last(channels: NDArray[np.floating]) -> Pixels:
 def class_colours(
     labels: NDArray[np.integer], table: NDArray[np.int64], background: int | None = None
 ) -> NDArray[np.int64]:
-    """Renumbers segments for `diffseg.pictures.colourise`: a matched segment gets the number of its class.
+    """Renumbers segments for `paint`: a matched segment gets the number of its class.
 
     Args:
         labels: ``(h, w)``, segment of each pixel; negative: in no segment.
@@ -44,3 +48,15 @@ def paint(numbers: NDArray[np.integer], classes: int) -> Pixels:
     rows, columns = np.indices(numbers.shape)
     hatching = np.where((rows + columns) // STRIPE % 2, *GREYS).astype(np.uint8)[..., None]
     return np.where((numbers >= classes)[..., None], hatching, colourise(np.minimum(numbers, classes)))
+
+
+def image_uri(image: Image.Image, kind: str, **options: object) -> str:
+    """An image as a data URI. ``kind``: PNG, JPEG or WEBP. ``options``: those of ``Image.save``."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return data_uri(file.getvalue(), kind.lower())
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """The content of an image file as a data URI. ``kind``: second part of its media type, such as ``svg+xml``."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

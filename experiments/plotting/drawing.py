@@ -1,4 +1,4 @@
-"""Building blocks of `experiments.plotting.plots`: figures, lines, rows of points, heat maps, legends.
+"""Building blocks of plots: figures, lines, rows of points, heat maps, legends, and files.
 
 Colour-blind readers can tell the colours apart (Okabe and Ito). Each line also has a different marker.
 """
@@ -8,13 +8,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import cycle
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from diffseg.files import replacing
+from eval.progress import Progress
+from eval.storage.files import make_folder, writing
 from experiments.plotting.shown import is_number, sorted_values
 
 Estimate = tuple[float, float, float]
@@ -25,19 +30,6 @@ Lines = Mapping[str, Mapping[Hashable, Estimate]]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 GREY = "0.6"
-LABELS = {
-    "name": "method",
-    "tau": "threshold τ (nats)",
-    "anchors": "anchors along one side, M",
-    "iterations": "iterations, N",
-    "weights": "aggregation weights, R",
-    "scheme": "aggregation scheme",
-    "timestep": "time step, t",
-    "size": "side of the input (pixels)",
-    "clusters": "clusters, k",
-    "eps": "radius of a neighbourhood, eps",
-    "min_samples": "neighbours of a core point",
-}
 PANEL, ROW, MARGIN, LETTER, LINE = 2.9, 0.22, 1.0, 0.07, 0.16  # inches
 CELL = 0.17  # inches
 FEWEST_CELLS = 12  # a smaller heat map has larger cells, so that its heading fits
@@ -47,6 +39,7 @@ ALONG = 36  # characters that fit along a panel
 TICKS = 8  # more values than this on a scaled axis get matplotlib's ticks
 DODGE = 0.012  # distance between lines as a fraction of the axis, so that their intervals do not overlap
 APART = 0.5  # width of the points at one value, as a fraction of the distance between values that are not numbers
+DPI = 200
 
 
 def new_figure(panels: int, rows: Sequence[str] = ()) -> tuple[Figure, list[Axes]]:
@@ -80,6 +73,15 @@ def add_heading(figure: Figure, *parts: str) -> Figure:
     return figure
 
 
+def add_legend(figure: Figure, axis: Axes, title: str) -> None:
+    """Draws the legend of an axis beside the panels, and widens the figure by it."""
+    handles, labels = axis.get_legend_handles_labels()
+    fonts: dict[str, Any] = {"fontsize": FONT, "title_fontsize": FONT}
+    drawn = figure.legend(handles, labels, title=title, loc="outside right center", frameon=False, **fonts)
+    width = drawn.get_window_extent().width / figure.dpi
+    figure.set_figwidth(figure.get_figwidth() + max(width - MARGIN, 0))
+
+
 def draw_lines(axis: Axes, lines: Lines, texts: Mapping[Hashable, str]) -> None:
     """Plots a numeric setting as a line on a scaled axis, other values as evenly spaced points, with intervals.
 
@@ -92,8 +94,9 @@ def draw_lines(axis: Axes, lines: Lines, texts: Mapping[Hashable, str]) -> None:
     scaled = all(map(is_number, values))
     position = {value: float(value) if scaled else place for place, value in enumerate(values)}  # type: ignore[arg-type]
     step = DODGE * ((max(position.values()) - min(position.values())) or 1) if scaled else APART / len(lines)
-    styles = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
-    for number, ((name, points), (colour, marker)) in enumerate(zip(lines.items(), styles, strict=False)):
+    for number, ((name, points), colour, marker) in enumerate(
+        zip(lines.items(), cycle(COLOURS), cycle(MARKERS), strict=False)
+    ):
         order = [value for value in values if value in points]
         shift = (number - (len(lines) - 1) / 2) * step
         mean, low, high = np.array([points[value] for value in order]).T
@@ -115,15 +118,6 @@ def draw_lines(axis: Axes, lines: Lines, texts: Mapping[Hashable, str]) -> None:
         slanted = not scaled and len(ticks) * max(map(len, ticks)) > ALONG
         turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if slanted else {}
         axis.set_xticks(list(position.values()), ticks, **turned)
-
-
-def add_legend(figure: Figure, axis: Axes, title: str) -> None:
-    """Draws the legend of an axis beside the panels, and widens the figure by it."""
-    place: Literal["outside right center"] = "outside right center"
-    handles, labels = axis.get_legend_handles_labels()
-    drawn = figure.legend(handles, labels, title=title, loc=place, fontsize=FONT, title_fontsize=FONT, frameon=False)
-    width = drawn.get_window_extent().width / figure.dpi
-    figure.set_figwidth(figure.get_figwidth() + max(width - MARGIN, 0))
 
 
 def draw_rows(axis: Axes, estimates: Sequence[Estimate]) -> None:
@@ -167,3 +161,34 @@ def bar_lengths(mean: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.
     """
     mean, low, high = (np.asarray(values, dtype=float) for values in (mean, low, high))
     return np.maximum([mean - low, high - mean], 0)
+
+
+# No date and no version, so that equal figures give equal bytes.
+UNCHANGING: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def save(figures: Mapping[str, Figure], out: Path) -> list[Path]:
+    """Writes each figure atomically as ``NAME.png`` and ``NAME.pdf``. Equal figures give equal bytes.
+
+    Args:
+        figures: name -> figure.
+        out: folder, made if missing.
+
+    Raises:
+        WriteError: a file cannot be written.
+    """
+    paths = []
+    make_folder(out)
+    # Fonts as TrueType, which publishers require.
+    with matplotlib.rc_context({"pdf.fonttype": 42}), Progress("drawing", len(figures), unit="figure") as bar:
+        for name, figure in figures.items():
+            for kind, metadata in UNCHANGING.items():
+                paths.append(out / f"{name}.{kind}")
+                shape: dict[str, Any] = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.05}
+                with writing(paths[-1]), replacing(paths[-1]) as temporary:
+                    figure.savefig(temporary, format=kind, metadata=metadata, **shape)
+            bar.advance(name)
+    return paths

@@ -2,21 +2,21 @@
 
 Scores are those of the tables: in percent, of the pixels of all images together, with 95 % bootstrap intervals over the
 images. If a point is a mean over rows, the heading says over which settings, and the ends of its interval are means,
-too. Every function takes rows of one data set and frame, returns a new figure, and needs neither pyplot nor a display.
+too. Every plot takes rows of one data set and frame, returns a new figure, and needs neither pyplot nor a display.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from eval.matching import Counts
 from eval.metrics import bootstrap_mean, iou
-from eval.protocols import PROTOCOLS, ProtocolName
+from eval.protocols import PROTOCOLS, ProtocolName, needs_classes
 from eval.results.tables import PERCENT
 from eval.scores import confusion_matrix
 from experiments.compare.comparing import differences
@@ -24,9 +24,7 @@ from experiments.plotting.drawing import (
     COLOURS,
     FONT,
     GREY,
-    LABELS,
     Estimate,
-    Lines,
     add_heading,
     add_legend,
     draw_cells,
@@ -35,39 +33,96 @@ from experiments.plotting.drawing import (
     label_axes,
     new_figure,
 )
+from experiments.plotting.scale_plots import scale_plots
 from experiments.plotting.shown import (
-    INTERVALS,
     SEED,
-    PlotError,
     ShownRow,
+    axis_settings,
+    by_dataset,
     comparable,
     criterion,
     describe_data,
+    find_row,
     most,
     protocols_of,
+    ranked,
     seeds_together,
     sorted_values,
     swept,
 )
 
 AGREEMENT = {"ari": "adjusted Rand index (%)", "voi": "variation of information (bits)", "covering": "covering (%)"}
+INTERVALS = "95 % intervals"
 NO_CLASS = "(none)"
-Panel = tuple[str, ProtocolName, str]
-"""Title, protocol and score of a panel."""
+LABELS = {
+    "name": "method",
+    "tau": "threshold τ (nats)",
+    "anchors": "anchors along one side, M",
+    "iterations": "iterations, N",
+    "weights": "aggregation weights, R",
+    "scheme": "aggregation scheme",
+    "timestep": "time step, t",
+    "size": "side of the input (pixels)",
+    "clusters": "clusters, k",
+    "eps": "radius of a neighbourhood, eps",
+    "min_samples": "neighbours of a core point",
+}
+
+
+def all_plots(rows: Sequence[ShownRow], reference: str | None = None) -> dict[str, Figure]:
+    """Draws every plot that the rows allow; returns name -> figure. Names are valid file names.
+
+    Args:
+        rows: rows of any number of data sets and frames, which are plotted separately.
+        reference: name of a row. Rows of its data set are compared with it; None: each with the best row.
+
+    Raises:
+        PlotError: there is no such row.
+    """
+    chosen = find_row(rows, reference) if reference else None
+    groups = by_dataset(rows)
+    several_frames = len({dataset for dataset, _ in groups}) < len(groups)
+    figures: dict[str, Figure] = {}
+    for (dataset, frame), group in groups.items():
+        prefix = f"{dataset}_{frame}_" if several_frames else f"{dataset}_" if len(groups) > 1 else ""
+        own = chosen if chosen in group else None
+        figures |= {f"{prefix}{name}": figure for name, figure in _plots_of_dataset(group, own).items()}
+    return figures
+
+
+def _plots_of_dataset(rows: Sequence[ShownRow], reference: ShownRow | None) -> dict[str, Figure]:
+    figures = scale_plots(rows)
+    rows = [row for row in rows if row.row.evaluated and any(map(needs_classes, row.scores))]
+    if not rows:
+        return figures
+    for setting in axis_settings(rows):
+        figures[f"score_{setting}"] = scores(rows, setting)
+        figures[f"segments_{setting}"] = segments(rows, setting)
+        figures[f"classes_{setting}"] = classes(rows, setting)
+    best = ranked(rows)[0]
+    figures["classes"] = classes(rows)
+    if len(rows) > 1:
+        figures["methods"] = methods(rows)
+        figures["paired"] = paired(rows, reference or best)
+        if any(command.audit for row in rows for command in row.run.commands):
+            figures["audit"] = paired(rows)
+    figures["confusion"] = confusion(best, f"the best row by {criterion(rows)}" if len(rows) > 1 else "")
+    return figures
 
 
 def scores(rows: Sequence[ShownRow], setting: str) -> Figure:
-    """Plots ACC and mIoU against a setting; the lines are the methods, or else the next setting that varies.
-
-    Raises:
-        PlotError: the setting has fewer than two values.
-    """
+    """Plots ACC and mIoU against a setting; the lines are the methods, or else the next setting that varies."""
     panels = _score_panels(rows)
     figure, axes = new_figure(len(panels))
     for axis, (title, protocol, metric) in zip(axes, panels, strict=True):
-        _draw_lines(axis, rows, setting, partial(_mean_estimate, protocol, metric))
+
+        def point(group: Sequence[ShownRow], protocol: ProtocolName = protocol, metric: str = metric) -> Estimate:
+            value, low, high = np.mean([row.estimate(protocol, metric) for row in group], axis=0)
+            return value, low, high
+
+        line = _draw_lines(axis, rows, setting, point)
         label_axes(axis, title, LABELS.get(setting, setting), "%")
-    return _finish_lines(figure, rows, setting, INTERVALS)
+    return _finish_lines(figure, rows, setting, line)
 
 
 def segments(rows: Sequence[ShownRow], setting: str) -> Figure:
@@ -75,24 +130,23 @@ def segments(rows: Sequence[ShownRow], setting: str) -> Figure:
     figure, (axis,) = new_figure(1)
     most_images = max(rows, key=lambda row: len(row.row.evaluated))
     truth = [int((table.dense().sum(axis=1) > 0).sum()) for table in most_images.row.tables()]
-    if truth:
-        axis.axhline(float(np.mean(truth)), color=GREY, linestyle="--", zorder=0)
-    _draw_lines(axis, rows, setting, _mean_segments)
+    axis.axhline(float(np.mean(truth)), color=GREY, linestyle="--", zorder=0)
+    line = _draw_lines(axis, rows, setting, _mean_segments)
     axis.set_ylim(bottom=0)
     label_axes(axis, "", LABELS.get(setting, setting), "segments per image")
-    return _finish_lines(figure, rows, setting, INTERVALS, "dashed: classes per image in the ground truth")
+    return _finish_lines(figure, rows, setting, line, "dashed: classes per image in the ground truth")
 
 
 def methods(rows: Sequence[ShownRow]) -> Figure:
     """Plots the scores of every row with their intervals, averaged over the seeds; hollow: published scores."""
     shown, note = most(seeds_together(rows))
-    panels: list[Panel] = _score_panels(rows)
+    panels = _score_panels(rows)
     panels += [(title, protocols_of(rows)[0], metric) for metric, title in AGREEMENT.items()]
     figure, axes = new_figure(len(panels), [row.name for row in shown])
     for axis, (title, protocol, metric) in zip(axes, panels, strict=True):
         draw_rows(axis, [row.estimate(protocol, metric) for row in shown])
-        published = [row.score("official", f"published_{metric}") for row in shown]
         if protocol == "official":
+            published = [row.score("official", f"published_{metric}") for row in shown]
             axis.plot(published, range(len(shown)), "D", color=COLOURS[1], fillstyle="none")
         label_axes(axis, title, "" if metric in AGREEMENT else "%")
     known = any(row.score("official", "published_acc") > 0 for row in shown)
@@ -103,25 +157,18 @@ def paired(rows: Sequence[ShownRow], reference: ShownRow | None = None) -> Figur
     """Plots the paired differences of ACC and mIoU from one row, on the pictures of both.
 
     Args:
-        rows: the rows.
+        rows: the rows, at least two.
         reference: the row with which the others are compared; None: the first row of the same method, as in an audit.
-
-    Raises:
-        PlotError: there is no row to compare.
     """
-    first: dict[str, ShownRow] = {}
-    for row in rows:
-        first.setdefault(row.row.name, row)
+    first = {row.row.name: row for row in reversed(rows)}
     shown, note = most([row for row in rows if row is not (reference or first[row.row.name])])
-    if not shown:
-        raise PlotError("there is no second row to compare")
     panels = _score_panels(rows)
     changes = [differences(row.row, (reference or first[row.row.name]).row) for row in shown]
     figure, axes = new_figure(len(panels), [row.name for row in shown])
     for axis, (title, protocol, metric) in zip(axes, panels, strict=True):
         axis.axvline(0, color="black", linewidth=0.8)
         points = [change.get((protocol, metric)) for change in changes]
-        draw_rows(axis, [(each.difference, each.low, each.high) if each else (np.nan,) * 3 for each in points])
+        draw_rows(axis, [(one.difference, one.low, one.high) if one else (np.nan,) * 3 for one in points])
         label_axes(axis, title, "difference (points)")
     compared = f"difference from {reference.name if reference else 'the first row of the method'}, on the same images"
     return add_heading(figure, describe_data(rows), INTERVALS, compared, note)
@@ -135,18 +182,17 @@ def classes(rows: Sequence[ShownRow], setting: str | None = None) -> Figure:
         setting: columns for its values instead, with means over the other settings.
     """
     protocol = protocols_of(rows)[-1]
-    note = ""
+    groups: dict[str, list[ShownRow]] = {}
     if setting:
         own = comparable(rows, setting)
-        values = sorted_values(row.settings[setting] for row in own)
-        groups = {
-            _text(own, setting, value): [row for row in own if row.settings[setting] == value] for value in values
-        }
+        for value in sorted_values(row.settings[setting] for row in own):
+            group = [row for row in own if row.settings[setting] == value]
+            groups[group[0].text(setting)] = group
         note = _averaging_note(rows, setting, None)
     else:
         shown, note = most(seeds_together(rows))
         groups = {row.name: list(row.seeds) or [row] for row in shown}
-    totals = [[class_counts(row, protocol) for row in group] for group in groups.values()]
+    totals = [[row.row.counts(protocol).total for row in group] for group in groups.values()]
     present = np.flatnonzero(sum(total.tp + total.fn for group in totals for total in group))
     tables = {
         f"accuracy {protocol}": [np.mean([class_accuracy(total) for total in group], axis=0) for group in totals],
@@ -159,11 +205,6 @@ def classes(rows: Sequence[ShownRow], setting: str | None = None) -> Figure:
         for axis in figure.axes[:-1]:
             axis.set_xlabel(LABELS.get(setting, setting), fontsize=FONT)
     return add_heading(figure, describe_data(rows), "accuracy: share of the class's pixels that are right", note)
-
-
-def class_counts(row: ShownRow, protocol: ProtocolName) -> Counts:
-    """Counts of all images of a row."""
-    return row.row.counts(protocol).total
 
 
 def class_accuracy(total: Counts) -> NDArray[np.float64]:
@@ -198,16 +239,11 @@ def confusion(row: ShownRow, note: str = "") -> Figure:
     return add_heading(figure, describe_data([row]), row.name, note)
 
 
-def best_note(rows: Sequence[ShownRow]) -> str:
-    """Says why a confusion matrix shows the best row."""
-    return f"the best row by {criterion(rows)}" if len(rows) > 1 else ""
-
-
-def _score_panels(rows: Sequence[ShownRow]) -> list[Panel]:
-    """The panels of ACC and mIoU. Protocols that match within each image share one panel of ACC."""
+def _score_panels(rows: Sequence[ShownRow]) -> list[tuple[str, ProtocolName, str]]:
+    """(title, protocol, score) of ACC and mIoU. Protocols that match within each image share one panel of ACC."""
     names = protocols_of(rows)
     within = [name for name in names if name in PROTOCOLS]
-    panels: list[Panel] = [("ACC", within[0], "acc")] if within else []
+    panels: list[tuple[str, ProtocolName, str]] = [("ACC", within[0], "acc")] if within else []
     for name in names:
         if name not in within:
             panels.append((f"ACC {name}", name, "acc"))
@@ -215,58 +251,34 @@ def _score_panels(rows: Sequence[ShownRow]) -> list[Panel]:
     return panels
 
 
-def _line_setting(rows: Sequence[ShownRow], setting: str) -> str | None:
-    """The setting that the lines of a plot show: ``name`` (the method), else the next that varies, else None."""
-    own = comparable(rows, setting)
-    if len({row.row.name for row in own}) > 1:
-        return "name"
-    return next((name for name in swept(own) if name not in (setting, "segmenter", SEED)), None)
-
-
 def _draw_lines(
-    axis: object, rows: Sequence[ShownRow], setting: str, point: Callable[[Sequence[ShownRow]], Estimate]
-) -> None:
-    own, line = comparable(rows, setting), _line_setting(rows, setting)
-    values = sorted_values(row.settings[setting] for row in own)
-    if len(values) < 2:
-        raise PlotError(f"{setting}: these rows have fewer than two values of it; sweep it with -m")
+    axis: Axes, rows: Sequence[ShownRow], setting: str, point: Callable[[Sequence[ShownRow]], Estimate]
+) -> str | None:
+    """Draws a line for each method, or for each value of the next setting that varies. Returns that setting, if any."""
+    own = comparable(rows, setting)
+    line = next((name for name in swept(own) if name not in (setting, "segmenter", SEED)), None)
+    line = "name" if len({row.row.name for row in own}) > 1 else line
+    kind = {row.name: row.row.name if line == "name" else row.settings.get(line) if line else "" for row in own}
+    kinds = sorted_values(kind.values())
     groups: dict[str, dict[Hashable, list[ShownRow]]] = {}
-    kinds = sorted_values(_line_of(row, line) for row in own)
-    for kind in kinds:
-        members = [row for row in own if _line_of(row, line) == kind]
-        name = str(kind) if line in (None, "name") else _text(members, str(line), kind)
-        at = {value: [row for row in members if row.settings[setting] == value] for value in values}
-        groups[name] = {value: group for value, group in at.items() if group}
-    lines: Lines = {name: {value: point(group) for value, group in at.items()} for name, at in groups.items()}
-    texts: Mapping[Hashable, str] = {value: _text(own, setting, value) for value in values}
-    draw_lines(axis, lines, texts)  # type: ignore[arg-type]
+    for row in sorted(own, key=lambda row: kinds.index(kind[row.name])):
+        name = str(kind[row.name]) if line in (None, "name") else row.text(str(line)) or "-"
+        groups.setdefault(name, {}).setdefault(row.settings[setting], []).append(row)
+    lines = {name: {value: point(group) for value, group in at.items()} for name, at in groups.items()}
+    draw_lines(axis, lines, {row.settings[setting]: row.text(setting) for row in own})
+    return line
 
 
-def _line_of(row: ShownRow, line: str | None) -> Hashable:
-    return "" if line is None else row.row.name if line == "name" else row.settings.get(line)
-
-
-def _text(rows: Sequence[ShownRow], setting: str, value: Hashable) -> str:
-    """A value of a setting in the notation of the command line."""
-    return next((row.text(setting) for row in rows if row.settings.get(setting) == value), "-") or "-"
-
-
-def _finish_lines(figure: Figure, rows: Sequence[ShownRow], setting: str, *notes: str) -> Figure:
-    line = _line_setting(rows, setting)
+def _finish_lines(figure: Figure, rows: Sequence[ShownRow], setting: str, line: str | None, note: str = "") -> Figure:
     if line:
         add_legend(figure, figure.axes[0], LABELS.get(line, line))
-    return add_heading(figure, describe_data(rows), *notes, _averaging_note(rows, setting, line))
+    return add_heading(figure, describe_data(rows), INTERVALS, note, _averaging_note(rows, setting, line))
 
 
 def _averaging_note(rows: Sequence[ShownRow], setting: str, line: str | None) -> str:
     """Names the settings over which a plot averages; "" if it does not average."""
     others = [name for name in swept(comparable(rows, setting)) if name not in (setting, line, "segmenter")]
     return f"mean over {', '.join(others)}" if others else ""
-
-
-def _mean_estimate(protocol: ProtocolName, metric: str, rows: Sequence[ShownRow]) -> Estimate:
-    value, low, high = np.mean([row.estimate(protocol, metric) for row in rows], axis=0)
-    return value, low, high
 
 
 def _mean_segments(rows: Sequence[ShownRow]) -> Estimate:
@@ -276,6 +288,4 @@ def _mean_segments(rows: Sequence[ShownRow]) -> Estimate:
         for record in row.row.evaluated:
             by_image.setdefault(record.picture, []).append(record.segments)
     means = [float(np.mean(counts)) for counts in by_image.values()]
-    if len(means) < 2:
-        return means[0] if means else np.nan, np.nan, np.nan
-    return float(np.mean(means)), *bootstrap_mean(means)
+    return float(np.mean(means)), *(bootstrap_mean(means) if len(means) > 1 else (np.nan, np.nan))

@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.results.scales import families
-from experiments.paper.regions import published_regions
 from experiments.plotting.drawing import (
     COLOURS,
     FONT,
@@ -27,21 +26,20 @@ from experiments.plotting.drawing import (
     new_figure,
 )
 from experiments.plotting.shown import ShownRow, describe_data
+from experiments.published import published_regions
 
 REGIONS = {"covering": "covering (%)", "pri": "probabilistic Rand index (%)", "voi": "variation of information (bits)"}
 ISOLINES = range(10, 100, 10)
 APART = 3.5  # smallest distance of two names at the edge, in percent of the axis
 LARGER = 1.6  # a panel with isolines, times the usual size
-Line = Sequence[ShownRow]
 
 
 def scale_plots(rows: Sequence[ShownRow]) -> dict[str, Figure]:
     """Name -> figure, for the protocols that the rows have."""
     figures = {}
-    if of_regions := _with(rows, "regions"):
-        figures["regions"] = regions(of_regions)
-    if of_boundaries := _with(rows, "boundaries"):
-        figures["boundaries"] = boundaries(of_boundaries)
+    for draw in (regions, boundaries):
+        if own := [row for row in rows if draw.__name__ in row.scores and row.row.evaluated]:
+            figures[draw.__name__] = draw(own)
     return figures
 
 
@@ -54,7 +52,9 @@ def regions(rows: Sequence[ShownRow]) -> Figure:
             segments = [np.mean([record.segments for record in row.row.evaluated]) for row in line]
             axis.plot(segments, [row.score("regions", metric) for row in line], label=name, **style)
         known = published.dropna(subset=[f"{metric}_ods"])
-        _name_lines(axis, dict(zip(known["method"], known[f"{metric}_ods"], strict=True)))
+        for value in known[f"{metric}_ods"]:
+            axis.axhline(value, color=GREY, linestyle="--", linewidth=0.8, zorder=0)
+        _name_edge(axis, dict(zip(known["method"], known[f"{metric}_ods"], strict=True)))
         axis.set_xscale("log")
         label_axes(axis, title, "segments per image", "")
     add_legend(figure, axes[0], "")
@@ -68,9 +68,11 @@ def boundaries(rows: Sequence[ShownRow]) -> Figure:
     figure.set_size_inches(*(LARGER * np.array(figure.get_size_inches())))
     for f in ISOLINES:
         axis.plot(*_isoline(f), color="0.85", linewidth=0.6, zorder=0)
-    for name, line, style in _lines(rows):
-        recall, precision = ([row.score("boundaries", f"boundary_{each}") for row in line] for each in _AXES)
-        axis.plot(recall, precision, label=name, **style)
+    for label, line, style in _lines(rows):
+        recall, precision = (
+            [row.score("boundaries", f"boundary_{name}") for row in line] for name in ("recall", "precision")
+        )
+        axis.plot(recall, precision, label=label, **style)
     known = published_regions(rows[0].row).dropna(subset=["f_ods"])
     for f in known["f_ods"]:
         axis.plot(*_isoline(f), color=GREY, linestyle="--", linewidth=0.8, zorder=0)
@@ -83,14 +85,7 @@ def boundaries(rows: Sequence[ShownRow]) -> Figure:
     return add_heading(figure, describe_data(rows), "boundaries; grey: equal F, 10 to 90 %", note)
 
 
-_AXES = ("recall", "precision")
-
-
-def _with(rows: Sequence[ShownRow], protocol: str) -> list[ShownRow]:
-    return [row for row in rows if protocol in row.scores and row.row.evaluated]
-
-
-def _lines(rows: Sequence[ShownRow]) -> Iterator[tuple[str, Line, Mapping[str, Any]]]:
+def _lines(rows: Sequence[ShownRow]) -> Iterator[tuple[str, list[ShownRow], Mapping[str, Any]]]:
     """Name, rows in the order of the scale, and style of each family."""
     shown = {id(row.row): row for row in rows}
     styles = cycle((colour, marker) for marker in MARKERS for colour in COLOURS)
@@ -104,13 +99,6 @@ def _isoline(f: float) -> tuple[np.ndarray, np.ndarray]:
     """Recall and precision in percent at which F is ``f`` percent."""
     recall = np.linspace(f / (2 - f / 100), 100, 100)
     return recall, f * recall / (2 * recall - f)
-
-
-def _name_lines(axis: Axes, values: Mapping[str, float]) -> None:
-    """Draws published values as dashed lines with their names."""
-    for value in values.values():
-        axis.axhline(value, color=GREY, linestyle="--", linewidth=0.8, zorder=0)
-    _name_edge(axis, values)
 
 
 def _name_edge(axis: Axes, values: Mapping[str, float]) -> None:

@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 
 from eval.protocols import ALL_PROTOCOLS, ProtocolName, needs_classes
-from eval.results.columns import setting_columns, setting_text
+from eval.results.columns import ENDS, setting_columns, setting_text
 from eval.results.names import telling_names
 from eval.runs import Row, Run
 from eval.settings import normalise
 
 MOST_ROWS = 20
-INTERVALS = "95 % intervals"
 NOT_SWEPT = ("experiment", "dataset", "label_source", "frame")
 """Settings that only name a run, or that group the rows (`by_dataset`)."""
 SEED = "seed"
 SCORING = {"frame": ("scoring", "frame"), "protocol.size": ("scoring", "size")}
 """Settings without a column."""
+NUMBERS = (int, float, np.number)
 
 
 class PlotError(ValueError):
@@ -57,11 +57,8 @@ class ShownRow:
 
     def estimate(self, protocol: ProtocolName, name: str) -> tuple[float, float, float]:
         """A score and the ends of its interval."""
-        return (
-            self.score(protocol, name),
-            self.score(protocol, f"{name}_low"),
-            self.score(protocol, f"{name}_high"),
-        )
+        value, low, high = (self.score(protocol, f"{name}{end}") for end in ENDS)
+        return value, low, high
 
     def text(self, setting: str) -> str:
         """A setting in the notation of the command line; empty if it does not apply."""
@@ -72,26 +69,22 @@ def shown_rows(runs: Sequence[Run]) -> list[ShownRow]:
     """The rows of all runs, in order. A row in several folders with the same pictures is shown once."""
     places = {(row.key, row.pictures): (row, run) for run in reversed(runs) for row in reversed(run.rows)}
     pairs = list(places.values())[::-1]
-    named = [replace(row, settings={**row.settings, "experiment": ""}) for row, _ in pairs]  # it is only a name
-    names = _distinct(telling_names(named), [run for _, run in pairs])
+    # The name of an experiment tells nothing about a row.
+    names = telling_names([replace(row, settings={**row.settings, "experiment": ""}) for row, _ in pairs])
     columns = setting_columns(row.settings for row, _ in pairs) | SCORING
     lines = {id(run): run.table().groupby("number") for run in runs}
     shown = []
     for name, (row, run) in zip(names, pairs, strict=True):
-        own = lines[id(run)].get_group(run.rows.index(row)).to_dict("records")
+        scores = {
+            line["protocol"]: {key: float(value) for key, value in line.items() if isinstance(value, NUMBERS)}
+            for line in lines[id(run)].get_group(run.rows.index(row)).to_dict("records")
+        }
         values = {column: _value(row.settings, path) for column, path in columns.items()}
         settings = {column: value for column, value in values.items() if value is not None}
-        shown.append(ShownRow(name, row, run, {line["protocol"]: _numbers(line) for line in own}, settings))
+        # Rows of the same settings on other pictures have the same name.
+        distinct = f"{name} ({run.folder})" if names.count(name) > 1 else name
+        shown.append(ShownRow(distinct, row, run, scores, settings))
     return shown
-
-
-def _distinct(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
-    """Adds the folder to names that occur several times, such as rows of the same settings on other pictures."""
-    return [f"{name} ({run.folder})" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
-
-
-def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in line.items() if isinstance(value, int | float | np.number)}
 
 
 def _value(settings: Any, path: Sequence[str]) -> Hashable:
@@ -200,24 +193,22 @@ def seeds_together(rows: Sequence[ShownRow]) -> list[ShownRow]:
     for row in rows:
         settings = frozenset((name, value) for name, value in row.settings.items() if name not in (SEED, "experiment"))
         groups.setdefault((row.row.name, settings, row.row.pictures), []).append(row)
-    names = telling_names([_without_seed(group[0].row) for group in groups.values()])
-    return [
-        group[0] if len(group) == 1 else _mean(name, group) for name, group in zip(names, groups.values(), strict=True)
-    ]
-
-
-def _without_seed(row: Row) -> Row:
-    segmenter = {name: value for name, value in row.settings.get("segmenter", {}).items() if name != SEED}
-    return replace(row, settings={**row.settings, "segmenter": segmenter})
-
-
-def _mean(name: str, group: Sequence[ShownRow]) -> ShownRow:
-    scores = {
-        protocol: pd.DataFrame([row.scores[protocol] for row in group]).mean().to_dict()
-        for protocol in protocols_of(group)
-    }
-    settings = {setting: value for setting, value in group[0].settings.items() if setting != SEED}
-    return replace(group[0], name=name, scores=scores, settings=settings, seeds=tuple(group))
+    unseeded = []
+    for first, *_ in groups.values():
+        segmenter = {name: value for name, value in first.row.settings.get("segmenter", {}).items() if name != SEED}
+        unseeded.append(replace(first.row, settings={**first.row.settings, "segmenter": segmenter}))
+    merged = []
+    for name, group in zip(telling_names(unseeded), groups.values(), strict=True):
+        if len(group) > 1:
+            scores = {
+                protocol: pd.DataFrame([row.scores[protocol] for row in group]).mean().to_dict()
+                for protocol in protocols_of(group)
+            }
+            kept = {setting: value for setting, value in group[0].settings.items() if setting != SEED}
+            merged.append(replace(group[0], name=name, scores=scores, settings=kept, seeds=tuple(group)))
+        else:
+            merged.append(group[0])
+    return merged
 
 
 def sorted_values(values: Iterable[Hashable]) -> list[Hashable]:

@@ -40,11 +40,11 @@ def tuning(curves: Sequence[Curve]) -> Figure:
         name = of_method[0].parameter.rpartition(".")[2]
         axis.tick_params(labelsize=FONT - 2, which="both")
         label_axes(axis, method, name, "%" if panel % columns == 0 else "")
-    criteria = {f"{curve.dataset}: {curve.criterion}, {len(curve.rows[0].records)} images": None for curve in curves}
-    colours = ("blue", "orange", "green")
-    lines = [
-        f"{colours[place]}: {text}" if len(datasets) > 1 and place < 3 else text for place, text in enumerate(criteria)
-    ]
+    lines = dict.fromkeys(
+        f"{curve.dataset}: {curve.criterion}, {len(curve.rows[0].records)} images" for curve in curves
+    )
+    if len(datasets) > 1:
+        lines = {f"{colour}: {text}": None for colour, text in zip(("blue", "orange", "green"), lines, strict=False)}
     return add_heading(figure, *lines, "ring: the winner", "dashed: a method without a parameter")
 
 

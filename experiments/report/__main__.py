@@ -1,4 +1,4 @@
-"""Writes results folders as one HTML page: ``python -m experiments.report RESULTS [RESULTS ...] [-o FILE]``.
+"""Writes results folders as one HTML page of tables, plots and a gallery: ``python -m experiments.report DIR...``.
 
 The page contains everything that it shows and opens from disk. Its content security policy forbids network access.
 """
@@ -21,9 +21,7 @@ PICTURES = 48  # 2 MB with four rows
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line."""
-    parser = Parser(
-        prog="python -m experiments.report", description="Writes one HTML page of results: tables, plots, gallery."
-    )
+    parser = Parser(prog="python -m experiments.report", description=__doc__)
     add = parser.add_argument
     add("results", nargs="+", type=path_argument, help="results_dir of a run")
     add("-o", "--output", type=path_argument, help="the page (default: report.html in the first results folder)")

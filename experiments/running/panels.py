@@ -37,7 +37,7 @@ from eval.runs import Run
 from eval.storage.files import make_folder, writing
 from eval.storage.layout import OVERVIEW, PANELS
 from eval.truth import class_map, enter, scored_part
-from experiments.paper.seeds import key_without_seed
+from experiments.paper.table import key_without_seed
 from experiments.plotting.colours import channels_last, class_colours
 
 PANEL_COLUMNS, SHEET_COLUMNS = 3, 5

@@ -18,8 +18,7 @@ from eval.settings import leaves
 from eval.storage.files import write_text
 from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, TABLE_MD
 from eval.storage.locks import locked_shortly
-from experiments.paper.regions import published_markdown
-from experiments.paper.table import write_tex_table
+from experiments.paper.table import published_markdown, write_tex_table
 from experiments.running.audit import write_audit
 
 

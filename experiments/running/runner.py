@@ -26,7 +26,7 @@ from eval.shards import Shard, join_shards
 from eval.storage.layout import PER_IMAGE_CSV
 from eval.storage.provenance import add_provenance, read_provenance
 from eval.tracking.base import Tracker, Tracking, final_scores
-from experiments.paper.published import published_score, published_table
+from experiments.published import published_score, published_table
 from experiments.running.arguments import Arguments
 from experiments.running.compose import Composed
 from experiments.running.panels import write_panels

@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.figures import main
+from experiments.figures import main, setups
 from experiments.paper import figures as paper_figures
-from experiments.paper.setups import setups
-from experiments.plotting.all_plots import all_plots
+from experiments.plotting.plots import all_plots
 from experiments.plotting.shown import shown_rows
 from tests.helpers.made_runs import grid, made_run
 
@@ -83,6 +82,16 @@ def test_figure_4_of_stable_diffusion_has_its_own_time_step_and_tau(
     assert seen["tau"] == 1.0
     assert seen["maps"].provenance["timestep"] == 100
     assert drawn["attention_maps"].axes[1].get_title() == "2 x 2"
+
+
+def test_setups_are_those_of_the_paper() -> None:
+    usual, fig4 = setups("sd14", None, None)
+    assert (usual.spec.timestep, usual.tau) == (300, 1.1)
+    assert (fig4.spec.timestep, fig4.tau) == (100, 1.0)
+    usual, fig4 = setups("dinov2_small", None, None)
+    assert usual.spec.sides == fig4.spec.sides == (64, 32, 16, 8)
+    assert usual.tau == fig4.tau == usual.spec.tuned["diffseg"]["tau"]["default"]
+    assert setups("dinov2_small", None, 14 * 6)[0].spec.sides == (6, 3)  # those that divide the finest
 
 
 def test_wrong_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

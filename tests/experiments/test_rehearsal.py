@@ -17,7 +17,7 @@ from transformers import ViTConfig, ViTModel
 from datasets.cocostuff27 import OFFICIAL_LIST
 from datasets.prepare import __main__ as prepare
 from experiments.bench.tiny_sd import build_tiny_sd
-from experiments.paper.published import published_table
+from experiments.published import published_table
 from tests.conftest import ROOT
 from tests.helpers.archives import pack
 from tests.helpers.file_server import Behaviour, running

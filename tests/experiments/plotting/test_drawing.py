@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from experiments.plotting.drawing import add_heading, bar_lengths, draw_cells, draw_lines, new_figure
+from experiments.plotting.drawing import add_heading, bar_lengths, draw_cells, draw_lines, new_figure, save
 from tests.helpers.drawn import drawn_lines
 
 
@@ -50,3 +53,15 @@ def test_cells_stand_under_their_names() -> None:
     assert [tick.get_text() for tick in left.get_xticklabels()] == ["1", "2"]
     assert [tick.get_text() for tick in right.get_yticklabels()] == ["x", "y", "z"]
     assert bar.get_ylabel() == "%"
+
+
+def test_equal_figures_are_equal_bytes(tmp_path: Path) -> None:
+    saved = []
+    for folder, value in (("first", 1), ("again", 1), ("other", 2)):
+        figure = Figure((1, 1))
+        figure.subplots().plot([0, value])
+        saved.append([path.read_bytes() for path in save({"a": figure}, tmp_path / folder)])
+    first, again, other = saved
+    assert first == again
+    assert all(old != new for old, new in zip(first, other, strict=True))
+    assert {path.name for path in (tmp_path / "first").iterdir()} == {"a.png", "a.pdf"}

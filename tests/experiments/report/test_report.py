@@ -17,10 +17,11 @@ from selenium.webdriver.support.select import Select
 from eval.metrics import iou, mean_iou
 from eval.regions import conditional_entropies
 from eval.runs import read_run
-from experiments.plotting.plots import class_accuracy, class_counts
+from experiments.plotting.plots import class_accuracy
 from experiments.plotting.shown import shown_rows
 from experiments.report.__main__ import main
 from experiments.report.content import class_tables, summary_table
+from experiments.report.page import Section, Table, render
 from tests.helpers.browser import chromium, console, requests, resize
 from tests.helpers.folder_rows import CLASSES, write_picture
 from tests.helpers.made_runs import grid, made_run
@@ -42,27 +43,40 @@ def data_of(page: Path) -> dict[str, Any]:
 
 def test_the_summary_has_the_numbers_of_the_rows_and_the_settings_that_vary(tmp_path: Path) -> None:
     rows = shown_rows([made_run(tmp_path, *SWEEP, failed=("a",))])
-    table = summary_table(rows, ("photos", "square"), False)
-    headings = [column.heading for column in table.columns]
-    assert headings[:6] == ["Row", "tau", "anchors", "ACC", "mIoU official", "mIoU present"]
-    for row, cells in zip(rows, table.rows, strict=True):
-        own = dict(zip(headings, cells, strict=True))
+    cells = {heading: texts for (_, heading), texts in summary_table(rows, "Rows").cells.items()}
+    assert list(cells)[:6] == ["Row", "tau", "anchors", "ACC", "mIoU official", "mIoU present"]
+    for place, row in enumerate(rows):
+        own = {heading: texts[place] for heading, texts in cells.items()}
         value, low, high = row.estimate("present", "miou")
-        assert (own["mIoU present"].value, own["mIoU present"].small) == (value, f"{low:.1f}, {high:.1f}")
-        assert (own["tau"].text, own["anchors"].text) == (row.text("tau"), row.text("anchors"))
-        assert own["Pictures"].text == "3, 1 failed"
-        assert own["VoI (bits)"].text == f"{row.score('official', 'voi'):.2f}"
+        assert own["mIoU present"] == f"{value:.1f} [{low:.1f}, {high:.1f}]"
+        assert (own["tau"], own["anchors"]) == (row.text("tau"), row.text("anchors"))
+        assert own["Pictures"] == "3, 1 failed"
+        assert own["VoI (bits)"].startswith(f"{row.score('official', 'voi'):.2f} [")
 
 
 def test_classes_have_accuracy_beside_iou_for_every_row(tmp_path: Path) -> None:
     rows = shown_rows([made_run(tmp_path, *grid(segmenter__tau=[0.1 * number for number in range(1, 14)]))])
     tables = class_tables(rows)
     assert [table.protocol for table in tables] == ["official", "official", "present", "present"]
-    shown = [name for table in tables[2:] for name, _ in table.groups if name]
-    assert shown == [row.name for row in rows]
-    first, total = tables[2].rows[0], class_counts(rows[0], "present")
-    assert (first[0].text, first[1].text) == ("sky", "4")
-    assert (first[2].value, first[3].value) == (100 * class_accuracy(total)[0], 100 * iou(total)[0])
+    assert [name for table in tables[2:] for name, _ in table.groups if name] == [row.name for row in rows]
+    cells, total = tables[2].cells, rows[0].row.counts("present").total
+    assert (cells["", "Class"][0], cells["", "Pictures"][0]) == ("sky", "4")
+    assert cells[rows[0].name, "acc."][0] == f"{100 * class_accuracy(total)[0]:.1f}"
+    assert cells[rows[0].name, "IoU"][0] == f"{100 * iou(total)[0]:.1f}"
+
+
+def test_columns_are_sorted_by_the_numbers_with_which_their_cells_begin() -> None:
+    columns = {
+        "row": ["1 & 2", "B"],
+        "score": ["63.0 [60.1, 65.9]", "-"],
+        "count": ["2,175", "8 of 2,175"],
+        "sides": ["[8,4]", ""],
+    }
+    table = Table("T", {("", name): texts for name, texts in columns.items()})
+    assert table.numbers == [False, True, True, False]
+    page = render("title", [Section("Rows", tables=[table])])
+    assert re.findall(r'data-value="(.*?)"', page) == ["63.0", "2175", "", "8"]
+    assert "1 &amp; 2" in page
 
 
 def test_the_gallery_knows_every_picture_and_the_halves_of_voi(tmp_path: Path) -> None:

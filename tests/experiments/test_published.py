@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from eval.config import ConfigError
-from experiments.paper.published import (
+from experiments.published import (
     FOLDER,
     REQUIREMENTS,
     SCOPES,
@@ -59,7 +59,7 @@ def test_the_score_of_a_method_is_that_of_its_resolution() -> None:
 
 
 def test_an_empty_cell_of_the_paper_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.paper.published.FOLDER", tmp_path)
+    monkeypatch.setattr("experiments.published.FOLDER", tmp_path)
     lines = [",".join(["method", "resolution", *REQUIREMENTS.values(), "acc", "miou"]), "A,512,no,no,no,,28.1"]
     (tmp_path / "table9.csv").write_text("\n".join(lines))
     assert published_score("table9", "A", 512) == {"acc": None, "miou": 28.1}

@@ -1,4 +1,4 @@
-"""Reads published scores, ACC and mIoU in percent, from the CSV files in ``published/``.
+"""Published scores, in percent, from the CSV files of this folder.
 
 ``table*.csv`` are the tables of the DiffSeg paper. ``others_*.csv`` are scores of other papers on the same data sets.
 The folders ``instances`` and ``regions`` hold scores without classes (`published_scores`).
@@ -12,13 +12,16 @@ from typing import Literal
 import pandas as pd
 
 from eval.config import ConfigError
+from eval.runs import Row
 
-FOLDER = Path(__file__).parent / "published"
+FOLDER = Path(__file__).parent
 REQUIREMENTS = {"LD": "language_dependency", "AX": "auxiliary_images", "UA": "unsupervised_adaptation"}
 """Abbreviation in the paper -> column: what a method needs."""
 SCOPES = ("image", "dataset", "named")
 """A scope says how segments got their classes: matched in each image, matched once for the whole data set, or named by
 a language model. Scores of different scopes are not comparable."""
+BSDS500_TEST = "groundTruth/test"
+"""Source of the people's segmentations in the published evaluations (`datasets.bsds500`): all 200 test pictures."""
 
 
 def published_table(name: str) -> pd.DataFrame:
@@ -40,6 +43,26 @@ def published_table(name: str) -> pd.DataFrame:
         raise ConfigError(f"published: must be one of {', '.join(known)}, got {name!r}")
     table = _read(known[name]).rename(columns={"acc": "published_acc", "miou": "published_miou"})
     return table[["method", "resolution", *REQUIREMENTS.values(), "published_acc", "published_miou"]]
+
+
+def published_score(table: str | None, method: str, resolution: int) -> dict[str, float | None] | None:
+    """The published ``acc`` and ``miou`` of a method in percent; None if there is no such row, or no table.
+
+    Args:
+        table: see `published_table`.
+        method: name of the method in the table.
+        resolution: side of the square that enters the backbone, in pixels.
+
+    Raises:
+        ConfigError: there is no such table.
+    """
+    if table is None:
+        return None
+    rows = published_table(table).set_index(["method", "resolution"])
+    if (method, str(resolution)) not in rows.index:
+        return None
+    scores = rows.loc[(method, str(resolution))]
+    return {name: None if pd.isna(scores[f"published_{name}"]) else scores[f"published_{name}"] for name in _SCORES}
 
 
 def published_rows(dataset: str) -> pd.DataFrame:
@@ -74,30 +97,16 @@ def published_scores(kind: Literal["instances", "regions"]) -> pd.DataFrame:
     return table.fillna(dict.fromkeys(texts, ""))
 
 
-def published_score(table: str | None, method: str, resolution: int) -> dict[str, float | None] | None:
-    """The published ACC and mIoU of a method.
+def published_regions(row: Row) -> pd.DataFrame:
+    """Published scores on the pictures of a row, see `published_scores`; none for other pictures, or a square."""
+    scores = published_scores("regions")
+    comparable = row.settings["dataset"]["label_source"] == BSDS500_TEST and row.frame == "whole"
+    return scores[(scores["dataset"] == row.dataset_name) & comparable].reset_index(drop=True)
 
-    Args:
-        table: name of a table, see `published_table`; None: no table.
-        method: name of the method in the table.
-        resolution: side of the square that enters the backbone, in pixels.
 
-    Returns:
-        ``acc`` and ``miou`` in percent (None if the paper leaves the cell empty); None if the table has no such row.
-
-    Raises:
-        ConfigError: there is no such table.
-    """
-    if table is None:
-        return None
-    for row in published_table(table).itertuples():
-        if (row.method, row.resolution) == (method, str(resolution)):
-            scores = {"acc": row.published_acc, "miou": row.published_miou}
-            return {name: None if pd.isna(value) else value for name, value in scores.items()}
-    return None
+_SCORES = ("acc", "miou")
 
 
 def _read(path: Path) -> pd.DataFrame:
-    numbers = ("acc", "miou")
-    texts = [name for name in pd.read_csv(path, nrows=0) if name not in numbers]
+    texts = [name for name in pd.read_csv(path, nrows=0) if name not in _SCORES]
     return pd.read_csv(path, dtype=dict.fromkeys(texts, str)).fillna(dict.fromkeys(texts, ""))
