@@ -11,12 +11,11 @@ Tune on ``train`` and ``val``, report on ``test``. There are no classes. For non
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +24,8 @@ from datasets.base import DatasetError, Picture
 from datasets.class_table import ClassTable
 from datasets.files import warn_once
 from datasets.paired import PairedDataset
-from datasets.reading import read_ids, read_image
+from diffseg.image_files import decode_photo
 from diffseg.matlab import read_matlab
-from diffseg.paths import expanded
 
 ARCHIVE_FOLDER = "BSDS500"
 Split = Literal["train", "val", "test"]
@@ -46,14 +44,13 @@ class Bsds500(PairedDataset):
 
     split: Split = "test"
 
-    name: ClassVar[str] = "bsds500"
-    truths: ClassVar[Sequence[str]] = ("people",)
-    table: ClassVar[ClassTable] = ClassTable((), MappingProxyType({}))
+    name = "bsds500"
+    truths = ("people",)
+    table = ClassTable((), MappingProxyType({}))
 
-    map_ending: ClassVar[str] = ".mat"
-    values: ClassVar[str] = "the regions of each person, numbered from 1"
-    usual_root: ClassVar[str] = "data/bsds500"
-    how_to_get: ClassVar[str] = "get it (0.2 GB, no account) with `make data-bsds500 DIR={root}`"
+    map_ending = ".mat"
+    usual_root = "data/bsds500"
+    how_to_get = "get it (0.2 GB, no account) with `make data-bsds500 DIR={root}`"
 
     @property
     def official_count(self) -> int | None:
@@ -65,26 +62,18 @@ class Bsds500(PairedDataset):
         """Folder of the people's segmentations, such as "groundTruth/test"."""
         return f"groundTruth/{self.split}"
 
-    @cached_property
-    def listed(self) -> tuple[str, ...]:
-        """All ids, sorted. A missing ``.mat`` file is an error of its picture only, and raised by `load`."""
-        pictures = set(self._pictures())
-        if self.split_file is None:
-            if len(pictures) < COUNTS[self.split]:
-                warn_once(f"{self._image_folder}: {len(pictures)} of {COUNTS[self.split]} pictures are there")
-            return tuple(sorted(pictures))
-        source = expanded(self.split_file)
-        ids = read_ids(source)
-        self._require((self.image_path(id) for id in sorted(ids - pictures)), f"{source} lists it")
-        return tuple(sorted(ids))
+    def _pictures(self) -> Collection[str]:
+        pictures = super()._pictures()
+        if self.split_file is None and len(pictures) < COUNTS[self.split]:
+            warn_once(f"{self._image_folder}: {len(pictures)} of {COUNTS[self.split]} pictures are there")
+        return pictures
 
-    def load(self, id: str) -> Picture:
-        """Decodes a picture, and the regions and boundaries of its people.
+    def _check_listed(self, ids: Collection[str]) -> None:
+        """A missing ``.mat`` file is an error of its picture only, and raised by `load`."""
 
-        Raises:
-            DatasetError: a file is missing or damaged; the message names it.
-        """
-        path, image = self.label_path(id), read_image(self.image_path(id))
+    def _load(self, id: str) -> Picture:
+        """Decodes a picture, and the regions and boundaries of its people. Raises `DatasetError` and PhotoError."""
+        path, image = self.label_path(id), decode_photo(self.image_path(id), upright=False).pixels
         try:
             people = [_person(cell) for cell in read_matlab(path, "groundTruth").ravel()]
             if not people:
@@ -92,8 +81,6 @@ class Bsds500(PairedDataset):
             if sizes := {regions.shape for regions, _ in people} - {image.shape[:2]}:
                 (height, width), *_ = sizes
                 raise ValueError(f"is {width} x {height} pixels, its picture {image.shape[1]} x {image.shape[0]}")
-        except FileNotFoundError:
-            raise DatasetError(f"{path}: the file is missing; unpack or copy it again") from None
         except ValueError as error:
             raise DatasetError(f"{path}: {error}; unpack or copy it again") from error
         regions, boundaries = zip(*people, strict=True)

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
-from datasets.class_table import ClassTable, class_table
+from datasets.class_table import class_table
 from datasets.paired import PairedDataset
 
-ARCHIVE_FOLDER = "CamVid"
 Split = Literal["train", "val", "test"]
 COUNTS: dict[Split, int] = {"train": 367, "val": 101, "test": 233}
 """Split -> number of pictures."""
@@ -34,13 +33,12 @@ class Camvid(PairedDataset):
 
     split: Split = "test"
 
-    name: ClassVar[str] = "camvid"
-    table: ClassVar[ClassTable] = class_table("camvid")
+    name = "camvid"
+    table = class_table("camvid")
 
-    image_endings: ClassVar[tuple[str, ...]] = (".png",)
-    values: ClassVar[str] = "0..10 and 11 (unlabelled)"
-    usual_root: ClassVar[str] = "data/camvid"
-    how_to_get: ClassVar[str] = "get SegNet's release (0.2 GB, no account) with `make data-camvid DIR={root}`"
+    image_endings = (".png",)
+    usual_root = "data/camvid"
+    how_to_get = "get SegNet's release (0.2 GB, no account) with `make data-camvid DIR={root}`"
 
     @property
     def official_count(self) -> int | None:
@@ -54,8 +52,8 @@ class Camvid(PairedDataset):
 
     @property
     def _image_folder(self) -> Path:
-        return self._folder / ARCHIVE_FOLDER / self.split
+        return self._folder / "CamVid" / self.split
 
     @property
     def _map_folder(self) -> Path:
-        return self._folder / ARCHIVE_FOLDER / self.label_source
+        return self._folder / "CamVid" / self.label_source

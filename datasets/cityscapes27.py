@@ -9,17 +9,14 @@ Layout of the folder, as the official archives unpack:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from datasets.base import Instances
-from datasets.class_table import ClassTable, class_table
-from datasets.instances import check_file, cityscapes_instances
+from datasets.class_table import class_table
+from datasets.instances import cityscapes_instances
 from datasets.paired import PairedDataset
 
-SPLIT = "val"
 FIRST_ID, LAST_ID = 7, 33
 LICENSE_PLATE = 255  # -1 in an 8-bit file
 IMAGE_SUFFIX = "_leftImg8bit.png"
@@ -32,21 +29,20 @@ FIRST_OBJECT = 24  # person; the classes 24..33 are people and vehicles, which h
 class Cityscapes27(PairedDataset):
     """Cityscapes with 27 classes. Ids look like ``frankfurt_000000_000294``."""
 
-    name: ClassVar[str] = "cityscapes27"
-    truths: ClassVar[Sequence[str]] = ("classes", "instances")
-    official_count: ClassVar[int | None] = 500
-    label_source: ClassVar[str] = "gtFine"
-    table: ClassVar[ClassTable] = class_table("cityscapes27")
+    name = "cityscapes27"
+    truths = ("classes", "instances")
+    official_count = 500
+    label_source = "gtFine"
+    table = class_table("cityscapes27")
 
-    images: ClassVar[str] = f"leftImg8bit/{SPLIT}"
-    maps: ClassVar[str] = f"gtFine/{SPLIT}"
-    image_endings: ClassVar[tuple[str, ...]] = (IMAGE_SUFFIX,)
-    map_ending: ClassVar[str] = LABEL_SUFFIX
-    nested: ClassVar[bool] = True
-    values: ClassVar[str] = f"0..{LAST_ID} and {LICENSE_PLATE} (gtFine's *_labelIds.png)"
-    ignored: ClassVar[Collection[int]] = (*range(FIRST_ID), LICENSE_PLATE)
-    usual_root: ClassVar[str] = "data/cityscapes"
-    how_to_get: ClassVar[str] = (
+    images = "leftImg8bit/val"
+    maps = "gtFine/val"
+    image_endings = (IMAGE_SUFFIX,)
+    map_ending = LABEL_SUFFIX
+    nested = True
+    ignored = (*range(FIRST_ID), LICENSE_PLATE)
+    usual_root = "data/cityscapes"
+    how_to_get = (
         "download leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from cityscapes-dataset.com (free "
         "account) into {root}, unpack them with `make data-cityscapes DIR={root}`"
     )
@@ -55,7 +51,7 @@ class Cityscapes27(PairedDataset):
         return f"{id.split('_')[0]}/{id}"
 
     def check_instances(self) -> None:
-        check_file(self._instance_path(self.listed[0]), self._instructions)
+        self._check_file(self._instance_path(self.listed[0]))
 
     def instances(self, id: str) -> Instances:
         """Objects with Cityscapes' ids 24..33. Groups of objects under one outline are crowds."""

@@ -7,7 +7,6 @@ annotations/{instances,stuff}_val2017.json    a second source of labels
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.base import DatasetError, Instances
-from datasets.coco_json import UNPAINTED, CocoJson, paint, read_coco_json
-from datasets.instances import check_file, coco_instances
+from datasets.coco_json import UNPAINTED, CocoJson, read_coco_json
+from datasets.instances import coco_instances
 from datasets.paired import PairedDataset
 
 SPLIT = "val2017"
@@ -36,11 +35,11 @@ class CocoVal2017(PairedDataset):
 
     labels: Literal["auto", "png", "json"] = "auto"
 
-    truths: ClassVar[Sequence[str]] = ("classes", "instances")
-    images: ClassVar[str] = SPLIT
-    maps: ClassVar[str] = f"stuffthingmaps/{SPLIT}"
-    usual_root: ClassVar[str] = "data/cocostuff"
-    how_to_get: ClassVar[str] = (
+    truths = ("classes", "instances")
+    images = SPLIT
+    maps = f"stuffthingmaps/{SPLIT}"
+    usual_root = "data/cocostuff"
+    how_to_get = (
         "get val2017 of COCO (cocodataset.org) and the stuffthingmaps of COCO-Stuff (nightrome/cocostuff) with "
         '`make data-cocostuff DIR={root}` (for dataset.labels=json, with ARGS="--labels json")'
     )
@@ -62,10 +61,6 @@ class CocoVal2017(PairedDataset):
         others = () if self.label_source == "stuffthingmaps" else self.painted[:-1]
         return [*super()._files(id), *map(self._json_path, others)]
 
-    def annotations(self) -> list[CocoJson]:
-        """The annotation files, in the order in which they are painted."""
-        return [self._json[name] for name in self.painted]
-
     def _values(self, id: str) -> NDArray[np.integer]:
         """Fine ids of a picture, ``(h, w)``.
 
@@ -75,11 +70,11 @@ class CocoVal2017(PairedDataset):
             return super()._values(id)
         canvas = np.full(self._json[INSTANCES].size(id), UNPAINTED, np.uint8)
         for name in self.painted:
-            paint(canvas, self._json[name].of(id), self._json_path(name), by_area=name == INSTANCES)
+            self._json[name].paint(canvas, id, by_area=name == INSTANCES)
         return canvas
 
     def check_instances(self) -> None:
-        check_file(self._json_path(INSTANCES), self._instructions)
+        self._check_file(self._json_path(INSTANCES))
         _ = self._instance_file
 
     def instances(self, id: str) -> Instances:

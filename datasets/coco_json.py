@@ -1,4 +1,4 @@
-"""Paints label maps from annotations in COCO's JSON format.
+"""Reads annotations in COCO's JSON format, and paints label maps from them.
 
 Files of other tools may hold invalid regions, so a region is checked before pycocotools gets it: wrong run lengths make
 pycocotools read beyond its memory, and coordinates far outside the picture make it fill the memory.
@@ -7,8 +7,9 @@ pycocotools read beyond its memory, and coordinates far outside the picture make
 from __future__ import annotations
 
 import json
+import reprlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -82,6 +83,57 @@ class CocoJson:
             raise ValueError(f"it has the unknown category id {category!r}")
         return category
 
+    def regions(
+        self, id: str, shape: tuple[int, int], value_of: Callable[[Annotation], int | None]
+    ) -> Iterator[tuple[int, Annotation, dict[str, Any]]]:
+        """Value, annotation and packed run lengths of each region of a picture that covers a pixel.
+
+        Args:
+            id: the picture.
+            shape: its height and width.
+            value_of: value of an annotation; None leaves it out. It raises ValueError and KeyError.
+
+        Raises:
+            DatasetError: an annotation cannot be read; the message names it.
+        """
+        for annotation in self.of(id):
+            try:
+                value, region = value_of(annotation), run_lengths(annotation["segmentation"], *shape)
+            except (ValueError, KeyError) as error:
+                reason = f"it has no {error}" if isinstance(error, KeyError) else error
+                raise DatasetError(
+                    f"{self.path}: annotation {annotation.get('id')!r} cannot be used, because {reason}; correct or "
+                    "remove it"
+                ) from error
+            if value is not None and region is not None:
+                yield value, annotation, region
+
+    def paint(
+        self,
+        canvas: NDArray[np.integer],
+        id: str,
+        by_area: bool = False,
+        value_of: Callable[[Annotation], int | None] | None = None,
+    ) -> None:
+        """Paints the regions of a picture onto ``canvas`` ``(h, w)`` in place. Crowds are painted like all others.
+
+        Args:
+            canvas: values; `UNPAINTED`, or another value, where nothing is painted yet.
+            id: the picture.
+            by_area: True paints larger regions first, so that smaller ones stay visible; otherwise later annotations
+                cover earlier ones.
+            value_of: see `regions`. Default: the fine id of COCO-Stuff, category id - 1.
+
+        Raises:
+            DatasetError: an annotation cannot be read; the message names it.
+        """
+        height, width = canvas.shape
+        regions = list(self.regions(id, (height, width), value_of or fine_id))
+        if by_area:
+            regions.sort(key=lambda region: -int(coco_mask.area(region[2])))
+        for value, _, region in regions:
+            canvas[coco_mask.decode(region).astype(bool)] = value
+
     def _image(self, id: str) -> Mapping[str, Any]:
         try:
             return self.images[id if id in self.images else id.rpartition("/")[2]]
@@ -139,45 +191,7 @@ def _by_name(entries: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     return unique | {path.as_posix(): entry for path, entry in named}
 
 
-def paint(
-    canvas: NDArray[np.integer],
-    annotations: Iterable[Annotation],
-    path: Path,
-    by_area: bool = False,
-    value_of: Callable[[Annotation], int | None] | None = None,
-) -> None:
-    """Paints regions onto ``canvas`` ``(h, w)`` in place.
-
-    Args:
-        canvas: values; `UNPAINTED`, or another value, where nothing is painted yet.
-        annotations: annotations of one picture. Later ones cover earlier ones. Crowds are painted like all others.
-        path: their file, for messages.
-        by_area: True paints larger regions first, whatever their order, so that smaller ones stay visible.
-        value_of: value of an annotation; None leaves it out. Default: the fine id of COCO-Stuff, category id - 1.
-
-    Raises:
-        DatasetError: an annotation cannot be read; the message names it.
-    """
-    height, width = canvas.shape
-    regions = []
-    for annotation in annotations:
-        try:
-            value = (value_of or _fine_id)(annotation)
-            region = run_lengths(annotation["segmentation"], height, width)
-        except (ValueError, KeyError) as error:
-            reason = f"it has no {error}" if isinstance(error, KeyError) else error
-            raise DatasetError(
-                f"{path}: annotation {annotation.get('id')!r} cannot be used, because {reason}; correct or remove it"
-            ) from error
-        if value is not None and region is not None:
-            regions.append((value, region))
-    if by_area:
-        regions.sort(key=lambda each: -int(coco_mask.area(each[1])))
-    for value, region in regions:
-        canvas[coco_mask.decode(region).astype(bool)] = value
-
-
-def _fine_id(annotation: Annotation) -> int | None:
+def fine_id(annotation: Annotation) -> int | None:
     """COCO-Stuff's fine id of an annotation's category; None for `STUFF_OTHER`. Raises ValueError and KeyError."""
     category = annotation["category_id"]
     if type(category) is not int or not 1 <= category <= STUFF_OTHER:
@@ -204,13 +218,15 @@ def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | Non
         whole = [each for each in polygons if len(each) >= 2 * CORNERS]
         return coco_mask.merge(coco_mask.frPyObjects(whole, height, width)) if whole else None
     if not isinstance(region, Mapping):
-        raise ValueError(f"its segmentation is {_short(region)}, neither polygons nor run lengths")
+        raise ValueError(f"its segmentation is {reprlib.repr(region)}, neither polygons nor run lengths")
     if region.get("size") != [height, width]:
-        raise ValueError(f"its segmentation has the size {_short(region.get('size'))}, its picture {[height, width]}")
+        raise ValueError(
+            f"its segmentation has the size {reprlib.repr(region.get('size'))}, its picture {[height, width]}"
+        )
     counts = region.get("counts")
     runs = _unpack(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
-        raise ValueError(f"its counts {_short(counts)} are not run lengths")
+        raise ValueError(f"its counts {reprlib.repr(counts)} are not run lengths")
     if sum(runs) != height * width:
         raise ValueError(f"its run lengths cover {sum(runs):,} pixels, its picture has {height * width:,}")
     return coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
@@ -219,13 +235,15 @@ def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | Non
 def _polygon(points: object, height: int, width: int) -> list[float]:
     """Checks the coordinates of a polygon. Raises ValueError if it is no polygon, or is far outside the picture."""
     if not isinstance(points, list) or any(type(each) not in (int, float) for each in points) or len(points) % 2:
-        raise ValueError(f"its polygon {_short(points)} is not a list of coordinates x, y, x, y, ...")
+        raise ValueError(f"its polygon {reprlib.repr(points)} is not a list of coordinates x, y, x, y, ...")
     # A polygon may reach over the edge of the picture, but not far: pycocotools needs memory for its whole outline.
     if not all(-side <= each <= 2 * side for axis, side in ((0, width), (1, height)) for each in points[axis::2]):
-        raise ValueError(f"its polygon {_short(points)} lies outside the {width} x {height} pixels of its picture")
+        raise ValueError(
+            f"its polygon {reprlib.repr(points)} lies outside the {width} x {height} pixels of its picture"
+        )
     corners = list(zip(points[::2], points[1::2], strict=True))
     if sum(max(abs(x - u), abs(y - v)) for (x, y), (u, v) in pairwise([*corners, *corners[:1]])) > LONGEST_OUTLINE:
-        raise ValueError(f"its polygon {_short(points)} has an outline of more than {LONGEST_OUTLINE:,} pixels")
+        raise ValueError(f"its polygon {reprlib.repr(points)} has an outline of more than {LONGEST_OUTLINE:,} pixels")
     return points
 
 
@@ -241,7 +259,7 @@ def _unpack(text: str) -> list[int]:
     for character in text:
         code = ord(character) - FIRST_CHARACTER
         if not 0 <= code < CHARACTERS or place == DIGITS:
-            raise ValueError(f"its counts {_short(text)} are not packed run lengths")
+            raise ValueError(f"its counts {reprlib.repr(text)} are not packed run lengths")
         number |= (code & ~GOES_ON) << (DIGIT_BITS * place)
         place += 1
         if not code & GOES_ON:
@@ -250,10 +268,5 @@ def _unpack(text: str) -> list[int]:
             runs.append(number + (runs[-2] if len(runs) > 2 else 0))
             number = place = 0
     if place:
-        raise ValueError(f"its counts {_short(text)} are cut short")
+        raise ValueError(f"its counts {reprlib.repr(text)} are cut short")
     return runs
-
-
-def _short(value: object, length: int = 40) -> str:
-    text = repr(value)
-    return text if len(text) <= length else f"{text[:length]}..."

@@ -8,9 +8,8 @@ layout of the folder; of the annotations, only the instances are read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from datasets.class_table import ClassTable, class_table
+from datasets.class_table import class_table
 from datasets.coco import INSTANCES, CocoVal2017
 
 
@@ -22,9 +21,8 @@ class CocoObject(CocoVal2017):
     The PNGs may differ.
     """
 
-    name: ClassVar[str] = "coco_object"
-    official_count: ClassVar[int | None] = 5000
-    table: ClassVar[ClassTable] = class_table("coco_object")
-    background: ClassVar[int | None] = 0
-    values: ClassVar[str] = "COCO-Stuff's 0..181 and 255 (unlabelled), without the eleven things that COCO never had"
-    painted: ClassVar[tuple[str, ...]] = (INSTANCES,)
+    name = "coco_object"
+    official_count = 5000
+    table = class_table("coco_object")
+    background = 0
+    painted = (INSTANCES,)

@@ -6,12 +6,10 @@ papers evaluate: ``Coco164kFull_Stuff_Coarse_7.txt``, or PiCIE's ``curated/val20
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from datasets.class_table import ClassTable, class_table
+from datasets.class_table import class_table
 from datasets.coco import INSTANCES, SPLIT, STUFF, CocoVal2017
 from datasets.coco_json import UNPAINTED
 
@@ -22,13 +20,14 @@ OFFICIAL_LIST = "Coco164kFull_Stuff_Coarse_7.txt"
 class CocoStuff27(CocoVal2017):
     """COCO val2017 with 27 classes. Where things overlap, labels painted from annotations differ from the PNGs."""
 
-    name: ClassVar[str] = "cocostuff27"
-    official_count: ClassVar[int | None] = 2175
-    table: ClassVar[ClassTable] = class_table("cocostuff27")
-    values: ClassVar[str] = f"0..181 and {UNPAINTED} (unlabelled), as COCO-Stuff's stuffthingmaps"
-    ignored: ClassVar[Collection[int]] = (UNPAINTED,)
-    painted: ClassVar[tuple[str, ...]] = (STUFF, INSTANCES)
+    name = "cocostuff27"
+    official_count = 2175
+    table = class_table("cocostuff27")
+    ignored = (UNPAINTED,)
+    painted = (STUFF, INSTANCES)
 
-    def _official_list(self) -> Path | None:
+    @property
+    def official_list(self) -> Path | None:
+        """Path of the published list of ids. None: no list lies beside the data."""
         places = (self._folder / OFFICIAL_LIST, self._folder / "curated" / SPLIT / OFFICIAL_LIST)
         return next((path for path in places if path.is_file()), None)

@@ -12,9 +12,8 @@ Layout, after mmsegmentation's conversion (tools/dataset_converters/pascal_conte
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from datasets.class_table import ClassTable, class_table
+from datasets.class_table import class_table
 from datasets.paired import PairedDataset
 
 ARCHIVE_FOLDER = "VOCdevkit/VOC2010"
@@ -24,18 +23,17 @@ ARCHIVE_FOLDER = "VOCdevkit/VOC2010"
 class Context60(PairedDataset):
     """PASCAL Context with 60 classes, including the background. Ids look like ``2008_000002``."""
 
-    name: ClassVar[str] = "context60"
-    official_count: ClassVar[int | None] = 5104
-    label_source: ClassVar[str] = "SegmentationClassContext"
-    table: ClassVar[ClassTable] = class_table("context60")
-    background: ClassVar[int | None] = 0
+    name = "context60"
+    official_count = 5104
+    label_source = "SegmentationClassContext"
+    table = class_table("context60")
+    background = 0
 
-    images: ClassVar[str] = f"{ARCHIVE_FOLDER}/JPEGImages"
-    maps: ClassVar[str] = f"{ARCHIVE_FOLDER}/SegmentationClassContext"
-    split_list: ClassVar[str | None] = f"{ARCHIVE_FOLDER}/ImageSets/SegmentationContext/val.txt"
-    values: ClassVar[str] = "0..59, as mmsegmentation's pascal_context.py writes them"
-    usual_root: ClassVar[str] = "data/voc"
-    how_to_get: ClassVar[str] = (
+    images = f"{ARCHIVE_FOLDER}/JPEGImages"
+    maps = f"{ARCHIVE_FOLDER}/SegmentationClassContext"
+    split_list = f"{ARCHIVE_FOLDER}/ImageSets/SegmentationContext/val.txt"
+    usual_root = "data/voc"
+    how_to_get = (
         "unpack VOCtrainval_03-May-2010.tar of host.robots.ox.ac.uk/pascal/VOC/voc2010 in {root}, make the label maps "
         "with mmsegmentation's tools/dataset_converters/pascal_context.py {root}/VOCdevkit trainval_merged.json"
     )

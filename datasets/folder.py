@@ -22,13 +22,12 @@ from PIL import Image
 
 from datasets.base import VOID, DatasetError
 from datasets.class_table import HEADER, ClassTable, read_class_table, table_of_names
-from datasets.coco_json import CocoJson, paint, read_coco_json
-from datasets.files import find_files, warn_once, warn_skipped
-from datasets.paired import PairedFiles
-from datasets.reading import read_label, read_photo
+from datasets.coco_json import CocoJson, read_coco_json
+from datasets.files import find_files, warn_once
+from datasets.listing import ListedDataset
 from diffseg.files import sha256_of
-from diffseg.image_files import Photo
-from diffseg.label_maps import ARRAY, number_text
+from diffseg.image_files import Photo, PhotoError, decode_photo
+from diffseg.label_maps import ARRAY, number_text, read_label_map
 from diffseg.paths import expanded
 from diffseg.remarks import Remark
 
@@ -44,7 +43,7 @@ TURNED = (
 
 
 @dataclass(frozen=True, eq=False)
-class FolderDataset(PairedFiles):
+class FolderDataset(ListedDataset):
     """Pictures and label maps of the user.
 
     Building the data set reads only the classes: the CSV file, and the JSON file of the annotations.
@@ -81,31 +80,24 @@ class FolderDataset(PairedFiles):
                 raise ValueError("dataset.void leaves no class")
         except ValueError as error:
             raise ValueError(f"classes: {error}") from error
-        defaults = {} if self.void is not None else dict.fromkeys(DEFAULT_VOID, VOID)
-        unpainted = {UNPAINTED: VOID} if self._json else {}
-        table = ClassTable(table.names, {**defaults, **unpainted, **table.label_of})
+        background = self.background
+        if background is not None:
+            if not 0 <= background < len(named.names):
+                raise ValueError(f"background: must be a label, 0..{len(named.names) - 1}, or null, got {background}")
+            name = named.names[background]
+            if name not in table.names:
+                raise ValueError(f"background: the class {name} is not scored, because its values are in dataset.void")
+            background = table.names.index(name)
+        void = (*(DEFAULT_VOID if self.void is None else ()), *((UNPAINTED,) if self._json else ()))
+        dropped = [value for value in self.void or () if named.label_of.get(value, VOID) != VOID]
         # The dataclass is frozen, but number and names of the classes are needed before the first picture.
-        object.__setattr__(self, "background", self._background(named, table))
-        object.__setattr__(self, "_source", self.classes if isinstance(self.classes, str) else None)
-        object.__setattr__(self, "_dropped", self._dropped_from(named))
-        object.__setattr__(self, "classes", table.names)
-        object.__setattr__(self, "_table", table)
-
-    def _dropped_from(self, named: ClassTable) -> dict[int, str]:
-        """The values of classes that ``void`` drops, with the names of these classes."""
-        void, label_of = self.void or (), named.label_of
-        return {value: named.names[label_of[value]] for value in void if label_of.get(value, VOID) != VOID}
-
-    def _background(self, named: ClassTable, table: ClassTable) -> int | None:
-        """The label of the background after classes have been dropped."""
-        if self.background is None:
-            return None
-        if not 0 <= self.background < len(named.names):
-            raise ValueError(f"background: must be a label, 0..{len(named.names) - 1}, or null, got {self.background}")
-        name = named.names[self.background]
-        if name not in table.names:
-            raise ValueError(f"background: the class {name} is not scored, because its values are in dataset.void")
-        return table.names.index(name)
+        self.__dict__.update(
+            background=background,
+            classes=table.names,
+            _source=self.classes if isinstance(self.classes, str) else None,
+            _dropped=[f"{number_text(value)} ({named.names[named.label_of[value]]})" for value in dropped],
+            _table=ClassTable(table.names, {**dict.fromkeys(void, VOID), **table.label_of}),
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FolderDataset) and self._key == other._key
@@ -142,13 +134,6 @@ class FolderDataset(PairedFiles):
         source: str | None = self.__dict__["_source"]
         return f"dataset.void, or label -1 in {Path(source).name}" if source else "dataset.void"
 
-    @property
-    def values(self) -> str:
-        """Values that a label map may hold, for messages."""
-        known = sorted(self.table.label_of)
-        shown = [number_text(value) for value in known[:10]]
-        return ", ".join([*shown, f"... ({len(known)} values)"] if len(known) > len(shown) else shown)
-
     def image_path(self, id: str) -> Path:
         """Path of a picture. The file may not exist."""
         return self._images.get(id, self._path("images") / id)
@@ -165,19 +150,19 @@ class FolderDataset(PairedFiles):
     def _photo(self, id: str, shape: tuple[int, int]) -> Photo:
         """The picture as stored if its label map has that shape; otherwise turned upright as its EXIF data say."""
         path = self.image_path(id)
-        photo = read_photo(path, upright=True)
+        photo = decode_photo(path)
         if photo.turned and photo.pixels.shape[:2] == photo.stored:
             return Photo(photo.pixels, photo.stored, True, (*photo.remarks, Remark(TURNED)))
-        return read_photo(path) if photo.turned and shape == photo.stored else photo
+        return decode_photo(path, upright=False) if photo.turned and shape == photo.stored else photo
 
     def _values(self, id: str) -> NDArray[np.integer]:
         if self._json:
             canvas = np.full(self._json.size(id), UNPAINTED, np.int32)
-            paint(canvas, self._json.of(id), self._json.path, by_area=True, value_of=self._json.category)
+            self._json.paint(canvas, id, by_area=True, value_of=self._json.category)
             return canvas
         try:
-            return read_label(self.label_path(id), self.table.colours)
-        except DatasetError as error:
+            return read_label_map(self.label_path(id), self.table.colours)
+        except PhotoError as error:
             swapped = self._swapped(id)
             raise DatasetError(f"{error}; {swapped}" if swapped else str(error)) from error
 
@@ -187,8 +172,8 @@ class FolderDataset(PairedFiles):
     def _swapped(self, id: str) -> str | None:
         """A hint if the picture of an unusable label map is a label map itself."""
         try:
-            values = read_label(self.image_path(id), self.table.colours)
-        except DatasetError:
+            values = read_label_map(self.image_path(id), self.table.colours)
+        except PhotoError:
             return None
         if set(self.table.count(values)) - self.table.label_of.keys():
             return None
@@ -198,55 +183,43 @@ class FolderDataset(PairedFiles):
         """Ids of the pictures with a label map. A warning counts the other files and names one."""
         if unset := [f"{key}={advice}" for key, advice in KEYS.items() if not getattr(self, key)]:
             raise DatasetError(f"dataset=folder: these keys are not set: dataset.{', dataset.'.join(unset)}")
-        if _same_file(self._path("images"), self._path("maps")):
+        folder = self._path("maps")
+        if folder.exists() and self._path("images").exists() and folder.samefile(self._path("images")):
             raise DatasetError(
-                f"{self._path('maps')}: holds pictures and label maps, and a file cannot be both; put the label maps "
-                "into a folder of their own, each with the name of its picture (p0.png for p0.jpg)"
+                f"{folder}: holds pictures and label maps, and a file cannot be both; put the label maps into a folder "
+                "of their own, each with the name of its picture (p0.png for p0.jpg)"
             )
         images, maps = self._images, self._label_maps
         if not images:
             raise DatasetError(f"{self._path('images')}: no pictures there; give their folder as dataset.images=DIR")
         if not maps:
-            found = f"no picture such as {_first(images)} in it" if self._json else "no label maps there"
-            raise DatasetError(f"{self._path('maps')}: {found}; give their folder as dataset.maps=DIR")
+            missing = f"no picture such as {_first(images)} in it" if self._json else "no label maps there"
+            raise DatasetError(f"{folder}: {missing}; give their folder as dataset.maps=DIR")
         pairs = images.keys() & maps.keys()
         if not pairs:
             raise DatasetError(
-                f"{self._path('maps')}: none of the {len(maps)} label maps, such as {_first(maps)}, has the name of "
-                f"a picture, such as {_first(images)}; name each map like its picture"
+                f"{folder}: none of the {len(maps)} label maps, such as {_first(maps)}, has the name of a picture, "
+                f"such as {_first(images)}; name each map like its picture"
             )
-        if same := [images[id] for id in sorted(pairs) if _same_file(images[id], maps[id])]:
-            raise DatasetError(
-                f"{same[0]}: is picture and label map at once; put the label maps into a folder of their own, each "
-                f"with the name of its picture ({same[0].stem}.png), and give it as dataset.maps=DIR"
-            )
-        self._warn(images.keys() - pairs, maps.keys() - pairs)
+        kinds = (("pictures without a label map", images), ("label maps without a picture", maps))
+        lonely = [(kind, files.keys() - pairs) for kind, files in kinds]
+        if lines := [f"{kind}, left out: {len(ids)}, such as {min(ids)}" for kind, ids in lonely if ids]:
+            warn_once(f"{self.name}: {'; '.join(lines)}")
+        if dropped := self.__dict__["_dropped"]:
+            warn_once(f"{self.name}: not scored, because dataset.void lists it: {', '.join(dropped)}")
         return pairs
-
-    def _warn(self, without_map: Collection[str], without_picture: Collection[str]) -> None:
-        """Says once which files are left out, and which classes ``void`` drops."""
-        kinds = (("pictures without a label map", without_map), ("label maps without a picture", without_picture))
-        lonely = [f"{kind}, left out: {len(ids)}, such as {min(ids)}" for kind, ids in kinds if ids]
-        if lonely:
-            warn_once(f"{self.name}: {'; '.join(lonely)}")
-        dropped: Mapping[int, str] = self.__dict__["_dropped"]
-        if dropped:
-            values = ", ".join(f"{number_text(value)} ({name})" for value, name in dropped.items())
-            warn_once(f"{self.name}: not scored, because dataset.void lists it: {values}")
 
     @cached_property
     def _images(self) -> Mapping[str, Path]:
         """Id -> picture."""
-        found = find_files(self._path("images"), suffixes(), nested=True)
-        warn_skipped(self._path("images"), found.skipped)
-        return found.paths
+        return find_files(self._path("images"), suffixes(), nested=True, warn=True)
 
     @cached_property
     def _label_maps(self) -> Mapping[str, Path]:
         """Id -> label map."""
         if self._json:
             return {id: self._json.path for id in self._images if self._json.knows(id)}
-        return find_files(self._path("maps"), (*suffixes(), ARRAY), nested=True).paths
+        return find_files(self._path("maps"), (*suffixes(), ARRAY), nested=True)
 
     @cached_property
     def _json(self) -> CocoJson | None:
@@ -285,10 +258,6 @@ def _table_of_categories(annotations: CocoJson, names: tuple[str, ...]) -> Class
         raise ValueError(f"{annotations.path} has no categories; give dataset.classes=FILE.csv with their ids as value")
     label_of = {id: chosen.index(name) if name in chosen else VOID for id, name in known.items()}
     return ClassTable(table_of_names(chosen).names, label_of)
-
-
-def _same_file(first: Path, second: Path) -> bool:
-    return first.exists() and second.exists() and first.samefile(second)
 
 
 def _first(files: Mapping[str, Path]) -> str:

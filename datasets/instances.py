@@ -10,12 +10,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from datasets.base import DatasetError, Instances
-from datasets.coco_json import CocoJson, run_lengths
-from datasets.reading import image_size, read_label
+from datasets.coco_json import Annotation, CocoJson
+from datasets.listing import dataset_errors
+from diffseg.image_files import opened
+from diffseg.label_maps import read_label_map
 
 VOC_VOID = 255
 """Value of VOC's outlines and of its difficult objects, in both label maps."""
@@ -24,12 +25,7 @@ CITYSCAPES_MANY = 1000
 """Cityscapes numbers an object class * 1000 + its count; a smaller value is a class that stands for a region."""
 
 
-def check_file(path: Path, instructions: str) -> None:
-    """Raises `DatasetError` if a file or folder of instances is missing; ``instructions`` say where to get it."""
-    if not path.exists():
-        raise DatasetError(f"{path}: no instances there (protocol=instances needs them); {instructions}")
-
-
+@dataset_errors()
 def voc_instances(objects_path: Path, classes_path: Path, image_path: Path) -> Instances:
     """Objects of a picture of PASCAL VOC.
 
@@ -42,7 +38,7 @@ def voc_instances(objects_path: Path, classes_path: Path, image_path: Path) -> I
     Raises:
         DatasetError: a file is missing or damaged, the sizes differ, or an object has no class.
     """
-    objects, classes = read_label(objects_path), read_label(classes_path)
+    objects, classes = read_label_map(objects_path), read_label_map(classes_path)
     for path, labels in ((objects_path, objects), (classes_path, classes)):
         _check_size(path, labels.shape, image_path)
     void = (objects == VOC_VOID) | (classes == VOC_VOID)
@@ -60,6 +56,7 @@ def voc_instances(objects_path: Path, classes_path: Path, image_path: Path) -> I
     )
 
 
+@dataset_errors()
 def cityscapes_instances(path: Path, image_path: Path, groups: Collection[int], void: Collection[int]) -> Instances:
     """Objects of a picture of Cityscapes.
 
@@ -73,7 +70,7 @@ def cityscapes_instances(path: Path, image_path: Path, groups: Collection[int], 
     Raises:
         DatasetError: the file is missing or damaged, or has another size than the picture.
     """
-    values = read_label(path).astype(np.int64)
+    values = read_label_map(path).astype(np.int64)
     _check_size(path, values.shape, image_path)
     numbers = np.array([n for n in np.unique(values) if n >= CITYSCAPES_MANY or n in groups], dtype=np.int64)
     crowd = numbers < CITYSCAPES_MANY
@@ -85,6 +82,7 @@ def cityscapes_instances(path: Path, image_path: Path, groups: Collection[int], 
     )
 
 
+@dataset_errors()
 def coco_instances(source: CocoJson, id: str, image_path: Path) -> Instances:
     """Objects of a picture of COCO, in the order of the annotations; no pixel is void.
 
@@ -96,35 +94,27 @@ def coco_instances(source: CocoJson, id: str, image_path: Path) -> Instances:
     Raises:
         DatasetError: the file does not know the picture or has another size for it, or an annotation cannot be read.
     """
-    height, width = source.size(id)
-    _check_size(source.path, (height, width), image_path)
-    masks: list[NDArray[np.uint8]] = []
-    classes, crowd = [], []
-    for annotation in source.of(id):
-        try:
-            category, region = annotation["category_id"], run_lengths(annotation["segmentation"], height, width)
-            if type(category) is not int or category < 1:
-                raise ValueError(f"it has the unknown category id {category!r}")
-        except (ValueError, KeyError) as error:
-            reason = f"it has no {error}" if isinstance(error, KeyError) else error
-            raise DatasetError(
-                f"{source.path}: annotation {annotation.get('id')!r} cannot be used, because {reason}; "
-                "correct or remove it"
-            ) from error
-        if region is not None:
-            masks.append(coco_mask.decode(region))
-            classes.append(category)
-            crowd.append(bool(annotation.get("iscrowd", 0)))
+    shape = source.size(id)
+    _check_size(source.path, shape, image_path)
+    regions = list(source.regions(id, shape, _category))
     return Instances(
-        masks=np.array(masks, dtype=bool).reshape(-1, height, width),
-        classes=np.array(classes, dtype=np.int64),
-        crowd=np.array(crowd, dtype=bool),
-        void=np.zeros((height, width), dtype=bool),
+        masks=np.array([coco_mask.decode(region) for _, _, region in regions], dtype=bool).reshape(-1, *shape),
+        classes=np.array([category for category, _, _ in regions], dtype=np.int64),
+        crowd=np.array([bool(annotation.get("iscrowd", 0)) for _, annotation, _ in regions], dtype=bool),
+        void=np.zeros(shape, dtype=bool),
     )
 
 
+def _category(annotation: Annotation) -> int:
+    category = annotation["category_id"]
+    if type(category) is not int or category < 1:
+        raise ValueError(f"it has the unknown category id {category!r}")
+    return category
+
+
 def _check_size(path: Path, shape: tuple[int, ...], image_path: Path) -> None:
-    width, height = image_size(image_path)
+    with opened(image_path) as image:
+        width, height = image.size
     if shape != (height, width):
         raise DatasetError(
             f"{image_path} is {width} x {height} pixels but its instances in {path} are {shape[1]} x {shape[0]}; "

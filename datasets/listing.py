@@ -1,18 +1,37 @@
-"""Base of all data sets: lists the pictures to evaluate, and computes the fingerprint of the list."""
+"""Base of all data sets in files: the list of pictures, its fingerprint, and pictures with their label maps."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
-from datasets.base import Dataset, DatasetError
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.base import VOID, Dataset, DatasetError, Picture
 from datasets.class_table import ClassTable
-from datasets.reading import read_ids
+from diffseg.image_files import Photo, PhotoError, decode_photo
+from diffseg.label_maps import number_text, read_label_map
 from diffseg.paths import expanded
+from diffseg.remarks import Remark
+
+SHOWN = 10
+"""Up to this number, ranges of values are listed in messages; more are counted."""
+
+
+@contextmanager
+def dataset_errors() -> Iterator[None]:
+    """Turns the errors of the readers of pictures and label maps into `DatasetError`."""
+    try:
+        yield
+    except PhotoError as error:
+        raise DatasetError(str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +47,9 @@ class ListedDataset(Dataset):
     split_file: str | None = None
     limit: int | None = None
 
+    ignored: ClassVar[Collection[int]] = ()
+    """Void values of label maps that have no line in the table."""
+
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit: must be 1 or more (or null for all), got {self.limit}")
@@ -37,18 +59,6 @@ class ListedDataset(Dataset):
     def table(self) -> ClassTable:
         """The classes, and their values in the label files."""
 
-    @property
-    def background(self) -> int | None:
-        return None
-
-    @abstractmethod
-    def _pictures(self) -> Collection[str]:
-        """Ids of all existing pictures.
-
-        Raises:
-            DatasetError: no picture exists. The message says where to get the data.
-        """
-
     @abstractmethod
     def image_path(self, id: str) -> Path:
         """Path of a picture. The file may not exist."""
@@ -57,8 +67,17 @@ class ListedDataset(Dataset):
     def label_path(self, id: str) -> Path:
         """Path of a picture's label file. The file may not exist."""
 
-    def _official_list(self) -> Path | None:
+    @abstractmethod
+    def _pictures(self) -> Collection[str]:
+        """Ids of all existing pictures. Raises `DatasetError`, which says where to get the data, if there are none."""
+
+    @property
+    def official_list(self) -> Path | None:
         """Path of the published list of ids. None: no list lies beside the data."""
+        return None
+
+    @property
+    def background(self) -> int | None:
         return None
 
     @property
@@ -79,32 +98,25 @@ class ListedDataset(Dataset):
         if self.split_file is not None:
             source = expanded(self.split_file)
             ids = read_ids(source)
-            self._require(map(self._missing, sorted(ids - pictures)), f"{source} lists it")
-        elif (official := self._official_list()) is not None:
-            ids = read_ids(official) & pictures
+            # The missing file of a picture: its labels if the picture exists, else the picture.
+            files = ((self.image_path(id), self.label_path(id)) for id in sorted(ids - pictures))
+            _require((labels if image.is_file() else image for image, labels in files), f"{source} lists it")
+        elif self.official_list is not None:
+            ids = read_ids(self.official_list) & pictures
             if not ids:
                 raise DatasetError(
-                    f"{official}: none of its ids is among the {len(pictures)} pictures that are there; "
+                    f"{self.official_list}: none of its ids is among the {len(pictures)} pictures that are there; "
                     "name the pictures to evaluate with dataset.split_file"
                 )
         else:
             ids = pictures
-        labels = (self.label_path(id) for id in sorted(ids))
-        self._require((path for path in labels if not path.is_file()), "its picture is there")
+        self._check_listed(ids)
         return tuple(sorted(ids))
 
-    def _missing(self, id: str) -> Path:
-        """The missing file of a picture: its labels if the picture exists, else the picture."""
-        return self.label_path(id) if self.image_path(id).is_file() else self.image_path(id)
-
-    def _require(self, missing: Iterable[Path], because: str) -> None:
-        paths = list(missing)
-        if paths:
-            others = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
-            raise DatasetError(
-                f"{paths[0]}: the file is missing, though {because}{others}; restore it, "
-                "or leave the id out with dataset.split_file"
-            )
+    def _check_listed(self, ids: Collection[str]) -> None:
+        """Raises `DatasetError` if the labels of a listed picture are missing."""
+        labels = (self.label_path(id) for id in sorted(ids))
+        _require((path for path in labels if not path.is_file()), "its picture is there")
 
     def check(self) -> None:
         _ = self.listed
@@ -115,14 +127,111 @@ class ListedDataset(Dataset):
         return hashlib.sha256("\n".join([self.name, self.label_source, *table, *self.listed]).encode()).hexdigest()
 
     def state(self, id: str) -> str:
-        """Sizes of the files of a picture in bytes."""
-        return " ".join(map(_size, self._files(id)))
+        """Sizes of the files of a picture in bytes. A file can vanish during a run; `load` then says so."""
+        return " ".join(str(path.stat().st_size) if path.exists() else "missing" for path in self._files(id))
 
     def _files(self, id: str) -> list[Path]:
         """The files of a picture and its labels."""
         return [self.image_path(id), self.label_path(id)]
 
+    @dataset_errors()
+    def load(self, id: str) -> Picture:
+        """Decodes a picture and its truth. Raises `DatasetError`, which names the file that cannot be used."""
+        for path in (self.image_path(id), self.label_path(id)):
+            if not path.is_file():
+                raise DatasetError(f"{path}: the file is missing; unpack or copy it again")
+        return self._load(id)
 
-def _size(path: Path) -> str:
-    """Size of a file in bytes. A file can vanish during a run; `load` then says so."""
-    return str(path.stat().st_size) if path.exists() else "missing"
+    def _load(self, id: str) -> Picture:
+        """Decodes a picture and its classes. Raises `DatasetError` and PhotoError."""
+        values = self._values(id)
+        photo = self._photo(id, (values.shape[0], values.shape[1]))
+        pixels, label_of = self.table.count(values), self.table.label_of
+        unknown = [value for value in pixels if value not in label_of and value not in self.ignored]
+        if unknown:
+            most = max(unknown, key=lambda value: pixels[value])
+            others = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            raise DatasetError(
+                f"{self.label_path(id)}: unknown class id {number_text(most)} ({pixels[most] / values.size:.2%} of its "
+                f"pixels{others}); the classes and void of {self.name} are {_shown([*label_of, *self.ignored])}; "
+                f"{self._remedy(id)}"
+            )
+        unscored = {value: count for value, count in pixels.items() if label_of.get(value, VOID) == VOID}
+        return self._joined(id, photo.pixels, self.table.labels(values), unscored, photo.remarks)
+
+    def _joined(
+        self,
+        id: str,
+        image: NDArray[np.uint8],
+        label: NDArray[np.int16],
+        unscored: Mapping[int, int],
+        remarks: Sequence[Remark] = (),
+    ) -> Picture:
+        """Joins a picture and its label map. Raises `DatasetError` if their sizes differ, or no pixel has a class."""
+        if image.shape[:2] != label.shape:
+            (height, width), (label_height, label_width) = image.shape[:2], label.shape
+            raise DatasetError(
+                f"{self.image_path(id)} is {width} x {height} pixels but its labels in {self.label_path(id)} are "
+                f"{label_width} x {label_height}; take both from the same release of the data, or resize the label map"
+            )
+        if not (label != VOID).any():
+            raise DatasetError(
+                f"{self.label_path(id)}: no pixel of {id} has a class, so nothing can be scored; "
+                "leave the id out with dataset.split_file"
+            )
+        return Picture(id, image, label, unscored=unscored, remarks=remarks)
+
+    def _values(self, id: str) -> NDArray[np.integer]:
+        """Decodes the values of the picture's label map: ``(h, w)``."""
+        return read_label_map(self.label_path(id))
+
+    def _photo(self, id: str, shape: tuple[int, int]) -> Photo:
+        """Decodes the picture; ``shape`` is the height and width of its label map."""
+        # Published truth is aligned with the stored pixels, so a picture is not turned as its EXIF data say.
+        return decode_photo(self.image_path(id), upright=False)
+
+    def _remedy(self, id: str) -> str:
+        """Advice for a label map with an unknown value."""
+        return "unpack or convert them again"
+
+
+def _require(missing: Iterable[Path], because: str) -> None:
+    """Raises `DatasetError` if files are missing."""
+    paths = list(missing)
+    if paths:
+        others = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+        raise DatasetError(
+            f"{paths[0]}: the file is missing, though {because}{others}; restore it, "
+            "or leave the id out with dataset.split_file"
+        )
+
+
+def _shown(values: Iterable[int]) -> str:
+    """Values that a label map may hold, for messages: ``0..20, 255``."""
+    ranges: list[tuple[int, int]] = []
+    for value in sorted(values):
+        first = ranges.pop()[0] if ranges and ranges[-1][1] == value - 1 else value
+        ranges.append((first, value))
+    texts = [
+        number_text(first) if first == last else f"{number_text(first)}..{number_text(last)}" for first, last in ranges
+    ]
+    return ", ".join(texts[:SHOWN]) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
+
+
+def read_ids(path: Path) -> set[str]:
+    """Reads a list of ids, one a line. Blank lines, repetitions and spaces around an id are ignored.
+
+    Raises:
+        DatasetError: the file is missing, is not UTF-8 text, or lists no id.
+    """
+    try:
+        # Editors on Windows write a byte order mark, which utf-8-sig skips.
+        ids = {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()} - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise DatasetError(
+            f"{path}: the list of ids cannot be read ({reason}); give a text file, one id per line"
+        ) from error
+    if not ids:
+        raise DatasetError(f"{path}: the list of ids is empty; give a text file, one id per line")
+    return ids

@@ -3,77 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from datasets.base import VOID, DatasetError, Picture
+from datasets.base import DatasetError
 from datasets.class_table import ClassTable
-from datasets.files import FoundFiles, find_files, warn_skipped
+from datasets.files import find_files
 from datasets.listing import ListedDataset
-from datasets.reading import join_picture, read_label, read_photo
-from diffseg.image_files import Photo
-from diffseg.label_maps import number_text
 from diffseg.paths import expanded
 
 
 @dataclass(frozen=True)
-class PairedFiles(ListedDataset):
-    """A picture file and a label map file for each id."""
-
-    ignored: ClassVar[Collection[int]] = ()
-    """Void values that have no line in the table."""
-
-    def load(self, id: str) -> Picture:
-        """Decodes a picture and its classes. Raises `DatasetError`, which names the file that cannot be used."""
-        image_path, label_path = self.image_path(id), self.label_path(id)
-        if not image_path.is_file():
-            raise DatasetError(f"{image_path}: the file is missing; unpack or copy it again")
-        values = self._values(id)
-        photo = self._photo(id, (values.shape[0], values.shape[1]))
-        pixels, label_of = self.table.count(values), self.table.label_of
-        if unknown := [value for value in pixels if value not in label_of and value not in self.ignored]:
-            raise DatasetError(
-                f"{label_path}: unknown class id {self._unknown(unknown, pixels)}; the classes and void of {self.name} "
-                f"are {self.values}; {self._remedy(id)}"
-            )
-        unscored = {value: count for value, count in pixels.items() if label_of.get(value, VOID) == VOID}
-        label = self.table.labels(values)
-        return join_picture(id, photo.pixels, label, image_path, label_path, unscored, photo.remarks)
-
-    @staticmethod
-    def _unknown(unknown: Sequence[int], pixels: Mapping[int, int]) -> str:
-        """The most frequent unknown value, its share of the pixels, and the number of others, for messages."""
-        most = max(unknown, key=lambda value: pixels[value])
-        others = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        return f"{number_text(most)} ({pixels[most] / sum(pixels.values()):.2%} of its pixels{others})"
-
-    @property
-    @abstractmethod
-    def values(self) -> str:
-        """Values that a label map may hold, for messages."""
-
-    def _remedy(self, id: str) -> str:
-        """Advice for a label map with an unknown value."""
-        return "unpack or convert them again"
-
-    def _photo(self, id: str, shape: tuple[int, int]) -> Photo:
-        """Decodes the picture; ``shape`` is the height and width of its label map."""
-        return read_photo(self.image_path(id))
-
-    @abstractmethod
-    def _values(self, id: str) -> NDArray[np.integer]:
-        """Decodes the values of the picture's label map: ``(h, w)``."""
-
-
-@dataclass(frozen=True)
-class PairedDataset(PairedFiles):
+class PairedDataset(ListedDataset):
     """``IMAGES/ID.jpg`` and ``MAPS/ID.png`` below one folder.
 
     Attributes:
@@ -89,7 +33,6 @@ class PairedDataset(PairedFiles):
     """Folder of the pictures, below ``root``."""
     maps: ClassVar[str]
     """Folder of the label maps, below ``root``."""
-    values: ClassVar[str]
     image_endings: ClassVar[tuple[str, ...]] = (".jpg", ".jpeg")
     """Endings of a picture's name after the id; the first one is used in messages."""
     map_ending: ClassVar[str] = ".png"
@@ -114,9 +57,6 @@ class PairedDataset(PairedFiles):
         """Path of a file below its folder, without the ending; its last part is the id."""
         return id
 
-    def _values(self, id: str) -> NDArray[np.integer]:
-        return read_label(self.label_path(id))
-
     def _pictures(self) -> Collection[str]:
         if not self._images:
             raise DatasetError(
@@ -129,19 +69,19 @@ class PairedDataset(PairedFiles):
         """Raises `DatasetError` if the folder of labels or the list of the split is missing."""
         if not self._map_folder.is_dir():
             raise DatasetError(f"{self._map_folder}: no label maps there; {self._instructions}")
-        split = self._official_list()
+        split = self.official_list
         if split is not None and self.split_file is None and not split.is_file():
             raise DatasetError(f"{split}: the list of the split is missing; {self._instructions}")
 
-    def _official_list(self) -> Path | None:
+    @property
+    def official_list(self) -> Path | None:
+        """Path of the published list of ids. None: no list lies beside the data."""
         return None if self.split_list is None else self._folder / self.split_list
 
     @cached_property
     def _images(self) -> dict[str, Path]:
         """Id -> picture."""
-        found = find_files(self._image_folder, self.image_endings, self.nested)
-        warn_skipped(self._image_folder, found.skipped)
-        return _by_name(found)
+        return _by_name(find_files(self._image_folder, self.image_endings, self.nested, warn=True))
 
     @cached_property
     def _label_maps(self) -> dict[str, Path]:
@@ -168,7 +108,12 @@ class PairedDataset(PairedFiles):
         given = shlex.quote(f"dataset.root={root}")
         return f"{self.how_to_get.format(root=shlex.quote(root))}, then give {given}"
 
+    def _check_file(self, path: Path) -> None:
+        """Raises `DatasetError` if a file or folder of instances is missing."""
+        if not path.exists():
+            raise DatasetError(f"{path}: no instances there (protocol=instances needs them); {self._instructions}")
 
-def _by_name(found: FoundFiles) -> dict[str, Path]:
+
+def _by_name(paths: dict[str, Path]) -> dict[str, Path]:
     """Id -> file; the id is the file's name without sub-folders."""
-    return {id.rpartition("/")[2]: path for id, path in found.paths.items()}
+    return {id.rpartition("/")[2]: path for id, path in paths.items()}

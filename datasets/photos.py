@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
 from datasets.base import DatasetError, Picture
-from datasets.class_table import ClassTable, class_table
-from datasets.coco_json import UNPAINTED, CocoJson, paint, read_coco_json
+from datasets.class_table import class_table
+from datasets.coco_json import UNPAINTED, CocoJson, read_coco_json
 from datasets.listing import ListedDataset
-from datasets.reading import join_picture, read_image
 from diffseg.files import sha256_of
+from diffseg.image_files import decode_photo
 
 TRUTH = Path(__file__).with_name("photos.json")
 
@@ -42,20 +41,14 @@ DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "matplotl
 class Photos(ListedDataset):
     """The built-in photographs, with the 27 classes of COCO-Stuff-27."""
 
-    name: ClassVar[str] = "photos"
-    official_count: ClassVar[int | None] = None
-    label_source: ClassVar[str] = "polygons"
-    table: ClassVar[ClassTable] = class_table("cocostuff27")
+    name = "photos"
+    official_count = None
+    label_source = "polygons"
+    table = class_table("cocostuff27")
 
-    def load(self, id: str) -> Picture:
-        """Decodes a photograph and paints its classes.
-
-        Raises:
-            DatasetError: the package or the file is missing, or the file is damaged or holds another picture.
-        """
+    def _load(self, id: str) -> Picture:
+        """Decodes a photograph and paints its classes. Raises `DatasetError` if the file holds another picture."""
         path = self.image_path(id)
-        image = read_image(path)
-        height, width = self._truth.size(id)
         if sha256_of(path) != self._truth.images[id]["sha256"]:
             package, file = PHOTO_FILES[id]
             raise DatasetError(
@@ -63,10 +56,10 @@ class Photos(ListedDataset):
                 f"{TRUTH.name} outlines; install the versions of this project (make setup), or leave {id} out with "
                 "dataset.split_file"
             )
-        canvas = np.full((height, width), UNPAINTED, np.uint8)
-        paint(canvas, self._truth.of(id), TRUTH)
+        canvas = np.full(self._truth.size(id), UNPAINTED, np.uint8)
+        self._truth.paint(canvas, id)
         unscored = {UNPAINTED: int((canvas == UNPAINTED).sum())}
-        return join_picture(id, image, self.table.labels(canvas), path, TRUTH, unscored)
+        return self._joined(id, decode_photo(path, upright=False).pixels, self.table.labels(canvas), unscored)
 
     @cached_property
     def _truth(self) -> CocoJson:

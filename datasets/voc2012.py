@@ -12,13 +12,11 @@ The void outlines are not scored, as in VOC's evaluation. DiffCut's public code 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from datasets.base import Instances
-from datasets.class_table import ClassTable, class_table
-from datasets.instances import check_file, voc_instances
+from datasets.class_table import class_table
+from datasets.instances import voc_instances
 from datasets.paired import PairedDataset
 
 ARCHIVE_FOLDER = "VOCdevkit/VOC2012"
@@ -29,24 +27,23 @@ OBJECTS = f"{ARCHIVE_FOLDER}/SegmentationObject"
 class Voc2012(PairedDataset):
     """PASCAL VOC 2012 with 21 classes, including the background. Ids look like ``2007_000033``."""
 
-    name: ClassVar[str] = "voc2012"
-    truths: ClassVar[Sequence[str]] = ("classes", "instances")
-    official_count: ClassVar[int | None] = 1449
-    label_source: ClassVar[str] = "SegmentationClass"
-    table: ClassVar[ClassTable] = class_table("voc2012")
-    background: ClassVar[int | None] = 0
+    name = "voc2012"
+    truths = ("classes", "instances")
+    official_count = 1449
+    label_source = "SegmentationClass"
+    table = class_table("voc2012")
+    background = 0
 
-    images: ClassVar[str] = f"{ARCHIVE_FOLDER}/JPEGImages"
-    maps: ClassVar[str] = f"{ARCHIVE_FOLDER}/SegmentationClass"
-    split_list: ClassVar[str | None] = f"{ARCHIVE_FOLDER}/ImageSets/Segmentation/val.txt"
-    values: ClassVar[str] = "0..20 and 255 (void)"
-    usual_root: ClassVar[str] = "data/voc"
-    how_to_get: ClassVar[str] = (
+    images = f"{ARCHIVE_FOLDER}/JPEGImages"
+    maps = f"{ARCHIVE_FOLDER}/SegmentationClass"
+    split_list = f"{ARCHIVE_FOLDER}/ImageSets/Segmentation/val.txt"
+    usual_root = "data/voc"
+    how_to_get = (
         "download VOCtrainval_11-May-2012.tar (2 GB) from host.robots.ox.ac.uk/pascal/VOC/voc2012, unpack it in {root}"
     )
 
     def check_instances(self) -> None:
-        check_file(self._folder / OBJECTS, self._instructions)
+        self._check_file(self._folder / OBJECTS)
 
     def instances(self, id: str) -> Instances:
         """Objects with VOC's class numbers 1..20. The void outlines are `Instances.void`."""

@@ -1,31 +1,31 @@
-"""Downloads files and checks them. Cut connections and killed processes lose nothing.
+"""Downloads files and checks them. A download grows as ``NAME.part``; the next connection or the next call resumes it.
 
-A download grows as ``NAME.part``. The next connection, or the next call, resumes it if the server supports that. The
-usual library, pooch, would start a broken download of a gigabyte again from zero, so this module uses urllib.
+The usual library, pooch, would start a broken download of a gigabyte again from zero, so this module uses urllib.
 """
 
 from __future__ import annotations
 
 import http.client
-import re
+import shutil
 import sys
 import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from email.message import Message
 from http import HTTPStatus
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tqdm import tqdm
 
 from datasets.base import DatasetError
 from diffseg.files import sha256_of
+
+ARCHIVES: Final = "archives"
+"""Folder of the downloads, below that of the data set."""
 
 SCHEMES = ("http://", "https://", "file://")
 
@@ -38,12 +38,11 @@ PAUSE = 1.0
 TIMEOUT = 30.0
 """Seconds without an answer, or without a further byte, after which a connection counts as cut."""
 
+GB = 10**9
 BLOCK = 1 << 20
 
 # Statuses after which another attempt may succeed. All others (no such file, not allowed) are final.
 TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
-
-CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -73,79 +72,63 @@ class Source:
         """Advice: how to take the file from another address."""
         return f'name another address with ARGS="--source {self.name}=URL" (without make: --source {self.name}=URL)'
 
-
-class _Interrupted(Exception):
-    """A connection failed, but a later one may succeed. The message says why."""
-
-
-class _Unreachable(_Interrupted):
-    """No connection was made."""
-
-
-def difference(source: Source, path: Path, sha256: str) -> str | None:
-    """Says how a file differs from the published one. None: size and checksum match as far as they are published.
-
-    Args:
-        source: the published file.
-        path: the file to compare.
-        sha256: its sha256, hex.
-    """
-    size = path.stat().st_size
-    if source.size not in (None, size):
-        return f"it has {size:,} bytes, the published file {source.size:,}"
-    if source.sha256 not in (None, sha256):
-        return f"its sha256 is {sha256}, that of the published file {source.sha256}"
-    if source.file.endswith(".zip") and not zipfile.is_zipfile(path):
-        return "it is not a complete zip archive"
-    return None
+    def fault(self, path: Path) -> str | None:
+        """Says how a file differs from the published one. None: size and checksum match, as far as published."""
+        size, sha256 = path.stat().st_size, sha256_of(path)
+        if self.size not in (None, size):
+            return f"it has {size:,} bytes, the published file {self.size:,}"
+        if self.sha256 not in (None, sha256):
+            return f"its sha256 is {sha256}, that of the published file {self.sha256}"
+        if self.file.endswith(".zip") and not zipfile.is_zipfile(path):
+            return "it is not a complete zip archive"
+        return None
 
 
-def download(source: Source, path: Path) -> str:
-    """Downloads a file to ``path``. Folders are made when the first byte arrives.
+class _Cut(Exception):
+    """A connection failed or was cut, but a later one may succeed. The message says why."""
 
-    Returns:
-        The file's sha256, hex.
+
+def obtain(source: Source, path: Path) -> None:
+    """Downloads a file to ``path`` unless it exists, and checks it. Prints its sha256 if its publisher gives none.
 
     Raises:
-        DatasetError: the server cannot be reached or refuses (the next call resumes the download); or the file is not
-            the published one (it is kept as ``NAME.rejected``).
+        DatasetError: the server cannot be reached or refuses (the next call resumes the download), or the file is not
+            the published one (a downloaded one is kept as ``NAME.rejected``).
         OSError: the disk is full, or the folder cannot be written.
     """
-    part = path.with_name(f"{path.name}.part")
-    joined = _complete(source, part)
-    wrong = difference(source, part, sha256 := sha256_of(part))
-    if wrong and joined:  # the pieces may be of two versions of the file: download it again in one piece
-        part.unlink()
-        _complete(source, part)
-        wrong = difference(source, part, sha256 := sha256_of(part))
-    if wrong:
-        rejected = part.replace(path.with_name(f"{path.name}.rejected"))
-        raise DatasetError(
-            f"{source.url}: the file is refused, because {wrong}; it is kept as {rejected}; try again later, or "
-            f"{source.elsewhere}"
-        )
-    part.replace(path)
-    return sha256
+    if path.is_file():
+        if fault := source.fault(path):
+            raise DatasetError(f"{path}: not the published file, because {fault}; move it away and run again")
+    else:
+        print(f"{source.file}: from {source.url}", flush=True)
+        part = path.with_name(f"{path.name}.part")
+        _download(source, part)
+        if fault := source.fault(part):
+            rejected = part.replace(path.with_name(f"{path.name}.rejected"))
+            raise DatasetError(
+                f"{source.url}: the file is refused, because {fault}; it is kept as {rejected}; try again later, or "
+                f"{source.elsewhere}"
+            )
+        part.replace(path)
+    if source.sha256 is None:
+        print(f"{source.file}: its publisher gives no checksum; the sha256 of this file is {sha256_of(path)}")
 
 
 def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _complete(source: Source, part: Path) -> bool:
-    """Connects until the file is complete. Returns True if several connections brought pieces of it."""
-    longest = _size(part)
-    joined, failures = longest > 0, 0
+def _download(source: Source, part: Path) -> None:
+    """Connects until the part is complete. Raises `DatasetError` after `ATTEMPTS` connections without a new byte."""
+    longest, failures = _size(part), 0
     for connection in count(1):
         try:
-            _transfer(source, part)
-            break
-        except _Interrupted as error:
+            return _transfer(source, part)
+        except _Cut as error:
             # Only a new greatest length is progress: a server that ignores ranges begins at zero each time.
             failures = 0 if _size(part) > longest else failures + 1
             longest = max(longest, _size(part))
-            joined = joined or longest > 0
-            offline = connection == 1 and isinstance(error, _Unreachable)
+            offline = connection == 1 and type(error.__cause__) is urllib.error.URLError
             if failures == ATTEMPTS or offline:
                 attempts = "" if offline else f" ({ATTEMPTS} attempts)"
                 raise DatasetError(
@@ -155,48 +138,13 @@ def _complete(source: Source, part: Path) -> bool:
             pause = PAUSE * 2 ** max(0, failures - 1)
             print(f"{source.file}: {error}; next attempt in {pause:g} s", file=sys.stderr)
             time.sleep(pause)
-    return joined
 
 
 def _transfer(source: Source, part: Path) -> None:
-    """Appends the bytes of one connection to the part.
-
-    Raises:
-        _Interrupted: the connection failed, or was cut.
-        DatasetError: the server has no such file, or a file of another size or kind.
-    """
+    """Appends the bytes of one connection. Raises `_Cut`, or `DatasetError` if the server has not the right file."""
     offset = _size(part)
     if offset and offset == source.size:  # killed after the last byte
         return
-    with _connect(source, part, offset) as response:
-        if response is None:  # the part is complete
-            return
-        headers: Message = response.headers
-        if headers.get_content_type() == "text/html":
-            raise DatasetError(
-                f"{source.url}: the server sent a web page instead of the file (perhaps a login page of the network); "
-                f"open the address in a browser to see it, or {source.elsewhere}"
-            )
-        if response.status == HTTPStatus.PARTIAL_CONTENT:
-            match = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-            if match is None or match[1] != str(offset):
-                part.unlink()
-                raise _Interrupted("the server resumed at another place in the file")
-            total: int | None = int(match[2])
-        else:
-            offset, length = 0, headers.get("Content-Length", "")
-            total = int(length) if length.isdigit() else None
-        if total is not None and source.size not in (None, total):
-            raise DatasetError(
-                f"{source.url}: the file there has {total:,} bytes, the published one {source.size:,}; "
-                f"{source.elsewhere}"
-            )
-        _append(response, part, offset, total)
-
-
-@contextmanager
-def _connect(source: Source, part: Path, offset: int) -> Iterator[Any]:
-    """The server's answer; None if it says that the file ends at ``offset``."""
     headers = {"User-Agent": "diffseg", "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
@@ -205,43 +153,73 @@ def _connect(source: Source, part: Path, offset: int) -> Iterator[Any]:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
-            match = CONTENT_RANGE.fullmatch(error.headers.get("Content-Range", ""))
-            if match is None or int(match[2]) != offset:
-                part.unlink()
-                raise _Interrupted("the server's file is shorter than the part downloaded before") from error
-            yield None
-            return
-        if error.code not in TEMPORARY:
-            raise DatasetError(
-                f"{source.url}: the server answers {error.code} ({error.reason}); {source.elsewhere}"
-            ) from error
-        raise _Interrupted(f"the server answers {error.code} ({error.reason})") from error
-    except urllib.error.URLError as error:
-        if source.url.startswith("file://"):
-            raise DatasetError(f"{source.url}: {error.reason}; correct --source {source.name}=URL") from error
-        raise _Unreachable(f"no connection ({error.reason})") from error
+            return  # nothing follows these bytes; `Source.fault` says whether they are the file
+        if error.code in TEMPORARY:
+            raise _Cut(f"the server answers {error.code} ({error.reason})") from error
+        message = f"{source.url}: the server answers {error.code} ({error.reason}); {source.elsewhere}"
+        raise DatasetError(message) from error
     except (OSError, http.client.HTTPException) as error:
-        raise _Interrupted(f"no answer ({error})") from error
+        raise _Cut(f"no connection ({getattr(error, 'reason', error)})") from error
     with response:
-        yield response
+        _append(source, response, part, offset)
 
 
-def _append(response: Any, part: Path, size: int, total: int | None) -> None:
-    """Writes an answer after the first ``size`` bytes. Raises _Interrupted if it ends before ``total`` bytes."""
+def _append(source: Source, response: Any, part: Path, offset: int) -> None:
+    """Writes an answer to the end of the part, or over it if the server sends the whole file."""
+    if response.headers.get_content_type() == "text/html":
+        raise DatasetError(
+            f"{source.url}: the server sent a web page instead of the file (perhaps a login page of the network); "
+            f"open the address in a browser to see it, or {source.elsewhere}"
+        )
+    if response.status != HTTPStatus.PARTIAL_CONTENT:
+        offset = 0
+    elif not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+        part.unlink()
+        raise _Cut("the server resumed at another place in the file")
+    length = response.headers.get("Content-Length")  # absent if the server sends chunks, whose end http.client knows
+    size, total = offset, None if length is None else offset + int(length)
+    if total is not None and source.size not in (None, total):
+        raise DatasetError(
+            f"{source.url}: the file there has {total:,} bytes, the published one {source.size:,}; {source.elsewhere}"
+        )
     part.parent.mkdir(parents=True, exist_ok=True)
     with (
-        part.open("ab" if size else "wb") as file,
+        part.open("ab" if offset else "wb") as file,
         tqdm(desc=part.stem, total=total, initial=size, unit="B", unit_scale=True, disable=None, leave=False) as bar,
     ):
-        while total is None or size < total:
+        while True:
             try:
-                block = response.read1(BLOCK if total is None else min(BLOCK, total - size))
+                block = response.read1(BLOCK)
             except (OSError, http.client.HTTPException) as error:
-                raise _Interrupted(f"the connection broke after {size:,} bytes ({error})") from error
+                raise _Cut(f"the connection broke after {size:,} bytes ({error})") from error
             if not block:
                 break
             file.write(block)
             size += len(block)
             bar.update(len(block))
     if total is not None and size < total:
-        raise _Interrupted(f"the connection closed after {size:,} of {total:,} bytes")
+        raise _Cut(f"the connection closed after {size:,} of {total:,} bytes")
+
+
+def announce(root: Path, sources: Iterable[Source]) -> None:
+    """Prints the size of the download and the space it needs. Raises `DatasetError` if the disk is too small."""
+    unpacked, downloads = 0.0, {}
+    for source in sources:
+        archive = root / ARCHIVES / source.file
+        unpacked += source.unpacked
+        if not archive.is_file():
+            downloads[source.file] = max(0.0, source.about - _size(archive.with_name(f"{archive.name}.part")) / GB)
+    total = sum(downloads.values())
+    files = " + ".join(f"{file} {gigabytes:.2g}" for file, gigabytes in downloads.items()) or "nothing"
+    print(f"{root}: downloads about {total:.1f} GB ({files}); needs {total + unpacked:.1f} GB on the disk", flush=True)
+    require_space(root, (total + unpacked) * GB)
+
+
+def require_space(folder: Path, needed: float) -> None:
+    """Raises `DatasetError` if the disk of ``folder``, which may not exist, has fewer than ``needed`` free bytes."""
+    free = shutil.disk_usage(next(path for path in (folder, *folder.absolute().parents) if path.exists())).free
+    if free < needed:
+        raise DatasetError(
+            f"{folder}: {needed / GB:.1f} GB are needed there but {free / GB:.1f} GB are free; "
+            "free some space, or give another DIR"
+        )

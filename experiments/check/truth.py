@@ -14,8 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.base import VOID, Dataset, DatasetError
+from datasets.files import format_of
 from datasets.listing import ListedDataset
-from datasets.reading import format_of
 from datasets.remarks import truth_remarks
 from diffseg.files import write_text
 from diffseg.remarks import Remark, remark_lines

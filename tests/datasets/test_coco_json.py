@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from datasets.base import DatasetError
-from datasets.coco_json import UNPAINTED, paint, read_coco_json, run_lengths
+from datasets.coco_json import UNPAINTED, CocoJson, read_coco_json, run_lengths
 from datasets.cocostuff27 import CocoStuff27
 from datasets.files import warn_once
 from tests.helpers.coco_folder import (
@@ -191,12 +191,16 @@ REGIONS = st.one_of(
 )
 
 
+def source(annotations: list[dict[str, Any]]) -> CocoJson:
+    return CocoJson(Path("x.json"), {"a": {"id": 1, "height": HEIGHT, "width": WIDTH}}, {1: annotations})
+
+
 @settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(REGIONS)
 def test_every_region_is_painted_or_refused(region: object) -> None:
     canvas = np.full((HEIGHT, WIDTH), UNPAINTED, np.uint8)
     try:
-        paint(canvas, [{"id": SPOILT, "category_id": 1, "segmentation": region}], Path("x.json"))
+        source([{"id": SPOILT, "category_id": 1, "segmentation": region}]).paint(canvas, "a")
     except DatasetError as error:
         assert f"annotation {SPOILT}" in str(error)  # noqa: PT017
     assert set(np.unique(canvas)) <= {0, UNPAINTED}
@@ -216,7 +220,7 @@ def test_run_lengths_are_those_of_pycocotools(height: int, width: int, seed: int
 def test_polygons_may_reach_over_the_edge() -> None:
     canvas = np.full((HEIGHT, WIDTH), UNPAINTED, np.uint8)
     annotation = {"category_id": 1, "segmentation": [polygon(-5, -5, HEIGHT + 5, 10)]}
-    paint(canvas, [annotation], Path("x.json"))
+    source([annotation]).paint(canvas, "a")
     expected = np.full_like(canvas, UNPAINTED)
     expected[:, :10] = 0
     np.testing.assert_array_equal(canvas, expected)

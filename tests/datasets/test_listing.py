@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from datasets.base import DatasetError
 from datasets.class_table import ClassTable
 from datasets.cocostuff27 import CocoStuff27
+from datasets.listing import read_ids
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_annotations, write_folder, write_pair
 from tests.helpers.dataset_failure import failure
 
@@ -75,3 +77,15 @@ def test_the_fingerprint_follows_label_source_and_classes(root: Path, monkeypatc
     ):
         monkeypatch.setattr(CocoStuff27, "table", other)
         assert CocoStuff27(root=str(root)).fingerprint != first
+
+
+def test_lists_of_ids_are_read_and_empty_ones_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(b"000000000724\r\n\n  000000000139 \n000000000724\n")
+    assert read_ids(path) == {"000000000139", "000000000724"}
+    path.write_bytes(b"\xef\xbb\xbf000000017914\r\nmy photo\t\r\n")
+    assert read_ids(path) == {"000000017914", "my photo"}
+    for content in (b"", b" \n\n", b"\xff\xfe1\x00", None):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(DatasetError, match=f"^{path}: the list of ids .*; give a text file"):
+            read_ids(path)

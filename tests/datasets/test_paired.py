@@ -127,7 +127,6 @@ def test_bad_files_are_named(kind: Kind, root: Path) -> None:
     write_label(label, np.where(np.arange(WIDTH) == 3, np.uint8(unknown), values), palette=False)
     message = failure(dataset, IDS[0])
     assert message.startswith(f"{label}: unknown class id {unknown} (")
-    assert kind.values in message
     write_label(label, values.T.copy(), palette=False)
     message = failure(dataset, IDS[0])
     assert str(image) in message

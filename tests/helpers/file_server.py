@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 import time
@@ -23,8 +22,6 @@ class Behaviour:
         status: error status of the answer. 0: close without an answer. None: answer with the file.
         cut: number of bytes of the body after which the server closes the connection.
         ranges: honour Range.
-        versions: send an ETag.
-        if_range: honour If-Range.
         shift: number of bytes by which the answer to a range begins too late.
         extra: number added to the true Content-Length; may be negative.
         length: send Content-Length. False: send chunks.
@@ -35,8 +32,6 @@ class Behaviour:
     status: int | None = None
     cut: int | None = None
     ranges: bool = True
-    versions: bool = True
-    if_range: bool = True
     shift: int = 0
     extra: int = 0
     length: bool = True
@@ -94,8 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _start(self, behaviour: Behaviour, content: bytes, asked: str | None) -> int | None:
         """First byte of the answer; 0 for the whole file; None for a range outside the file."""
-        changed = self.headers.get("If-Range") not in (None, etag(content))
-        if asked is None or not behaviour.ranges or (changed and behaviour.if_range):
+        if asked is None or not behaviour.ranges:
             return 0
         match = re.fullmatch(r"bytes=(\d+)-", asked)
         assert match is not None
@@ -107,8 +101,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", behaviour.content_type)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        if behaviour.versions:
-            self.send_header("ETag", etag(content))
         if behaviour.length:
             self.send_header("Content-Length", str(len(body) + behaviour.extra))
         else:
@@ -123,10 +115,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
-
-
-def etag(content: bytes) -> str:
-    return f'"{hashlib.sha256(content).hexdigest()[:16]}"'
 
 
 @contextmanager

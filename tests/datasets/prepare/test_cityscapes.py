@@ -94,3 +94,11 @@ def test_missing_archives_are_named(
     assert "give it as DIR" in error_line(capsys)
     assert run(root, "--archives", cityscapes["labels"], root / "absent.zip") == 2
     assert error_line(capsys).startswith(f"error: {root / 'absent.zip'}: the archive is missing")
+
+
+def test_a_folder_that_cannot_be_made_is_named(
+    cityscapes: dict[str, Path], root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root.parent.write_bytes(b"")
+    assert run(root, "--archives", *cityscapes.values()) == 2
+    assert error_line(capsys).startswith(f"error: {root}: [Errno ")

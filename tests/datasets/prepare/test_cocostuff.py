@@ -17,8 +17,7 @@ import pytest
 
 from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
 from datasets.prepare import __main__ as prepare
-from datasets.prepare import download
-from datasets.prepare import sources as prepare_sources
+from datasets.prepare import download, sets
 from datasets.prepare.__main__ import main
 from tests.helpers.archives import JUNK, error_line, pack
 from tests.helpers.coco_folder import IDS, image_of, label_of, write_annotations, write_folder
@@ -175,7 +174,7 @@ def test_ctrl_c_ends_with_status_130(server: FileServer, root: Path, monkeypatch
     def interrupt(*arguments: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare_sources, "download", interrupt)
+    monkeypatch.setattr(sets, "obtain", interrupt)
     with pytest.raises(SystemExit, match="130"):
         run(root)
 
@@ -221,7 +220,8 @@ def test_make_targets_pass_their_variables_on() -> None:
         ("data-cocostuff", ["DIR=x y"], ["cocostuff", "--dir", "x y"]),
         ("data-cocostuff", ["ARGS=--labels json"], ["cocostuff", "--dir", "data/cocostuff", "--labels", "json"]),
         (
-            *("data-cityscapes", ["ARCHIVES=a.zip b.zip"]),
+            "data-cityscapes",
+            ["ARCHIVES=a.zip b.zip"],
             ["cityscapes", "--dir", "data/cityscapes", "--archives", "a.zip", "b.zip"],
         ),
         ("data-camvid", ["DIR=x y"], ["camvid", "--dir", "x y"]),
@@ -230,6 +230,22 @@ def test_make_targets_pass_their_variables_on() -> None:
         assert words[words.index("datasets.prepare") + 1 :] == expected
 
 
-def test_the_command_imports_no_torch() -> None:
-    code = "import sys, datasets.prepare; assert not {'torch', 'diffseg', 'eval'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: dataset"),
+        (["cocostuff"], "the following arguments are required: --dir"),
+        (["camvid", "--dir", "x", "--labels", "png"], "unrecognized arguments: --labels png"),
+        (["camvid", "--dir", "x", "--source", "archive=x"], "must be NAME=URL, where URL begins with http://"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+    assert "--help" in printed

@@ -1,0 +1,192 @@
+"""Downloads or unpacks each data set into the layout that its module reads."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from datasets.base import DatasetError
+from datasets.bsds500 import Bsds500
+from datasets.camvid import Camvid
+from datasets.cityscapes27 import IMAGE_SUFFIX, INSTANCE_SUFFIX, LABEL_SUFFIX, Cityscapes27
+from datasets.coco import SPLIT
+from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
+from datasets.files import find_files
+from datasets.listing import read_ids
+from datasets.prepare.download import ARCHIVES, Source, announce, obtain
+from datasets.prepare.unpack import unpack
+from diffseg.files import sha256_of
+
+CAMVID: Final = Path(__file__).with_name("camvid.sha256")
+BSDS500: Final = Path(__file__).with_name("bsds500.csv")
+HIERARCHIES: Final = "BSDS500/ucm2/"
+
+
+def prepare_camvid(root: Path, archive: Source) -> Camvid:
+    """Downloads CamVid in SegNet's release, and unpacks its folder ``CamVid/``. See `_prepare_listed`."""
+    lines = (line.split(maxsplit=1) for line in CAMVID.read_text(encoding="utf-8").splitlines())
+    _prepare_listed(root, archive, {path: sha256 for sha256, path in lines})
+    return Camvid(root=str(root))
+
+
+def prepare_bsds500(root: Path, archive: Source, hierarchies: bool = False, checksums: Path | None = None) -> Bsds500:
+    """Downloads BSDS500 from its mirror on GitHub. See `_prepare_listed`.
+
+    Args:
+        root: folder of the data set.
+        archive: its file and address.
+        hierarchies: True also unpacks the hierarchies of gPb-owt-ucm, and the authors' scores of them.
+        checksums: CSV file with the path, bytes and sha256 of each file. None: all files of the mirror.
+    """
+    checksums = checksums or BSDS500
+    try:
+        with checksums.open(newline="", encoding="utf-8") as file:
+            listed = {line["path"]: line["sha256"] for line in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise DatasetError(f"{checksums}: not a CSV file with path, bytes and sha256 of each file") from error
+    needed = {path: sha256 for path, sha256 in listed.items() if hierarchies or not path.startswith(HIERARCHIES)}
+    _prepare_listed(root, archive, needed)
+    return Bsds500(root=str(root))
+
+
+def _prepare_listed(root: Path, archive: Source, checksums: Mapping[str, str]) -> None:
+    """Downloads and unpacks the files of a list, unless they exist, and checks them.
+
+    GitHub packs its archives anew for each download, without a stable checksum, and cannot resume. So a broken download
+    starts again, and the unpacked files are checked.
+
+    Args:
+        root: folder of the data set, made if missing. The archive goes to ``root/archives`` and stays there; the only
+            zip file that lies there already is used instead.
+        archive: its file and address.
+        checksums: path below ``root``, and in the archive below one folder -> sha256 (hex).
+
+    Raises:
+        DatasetError: the archive cannot be downloaded or is not complete, a file is damaged, or a folder holds pictures
+            that are not in the list.
+    """
+    path = root / ARCHIVES / archive.file
+    others = list(path.parent.glob("*.zip"))
+    if len(others) == 1:
+        path = others[0]
+    if not all((root / name).is_file() for name in checksums):
+        if not path.is_file():
+            announce(root, [archive])
+        obtain(archive, path)
+        unpack(path, re.compile(rf"(?:[^/]+/)?({'|'.join(map(re.escape, checksums))})"), root)
+    if missing := [name for name in checksums if not (root / name).is_file()]:
+        raise DatasetError(
+            f"{root / missing[0]}: the file is missing, and not in {path.name} ({len(missing):,} of "
+            f"{len(checksums):,} files are missing); delete that archive and run again"
+        )
+    for name, sha256 in checksums.items():
+        if sha256_of(root / name) != sha256:
+            raise DatasetError(f"{root / name}: not the published file; delete it and run again")
+    for folder in sorted({(root / name).parent for name in checksums}):
+        for picture in find_files(folder, (".jpg", ".png")).values():
+            if picture.relative_to(root).as_posix() not in checksums:
+                raise DatasetError(f"{picture}: not one of the published files; move it away and run again")
+    print(f"{root}: all {len(checksums):,} files have the published sha256")
+
+
+# A further folder in front is allowed, as in mirrors' archives. Cities and ids hold no dot and no slash.
+CITYSCAPES: Final = re.compile(
+    rf"(?:[^/]+/)?(leftImg8bit/val/[\w-]+/[\w-]+{re.escape(IMAGE_SUFFIX)}"
+    rf"|gtFine/val/[\w-]+/[\w-]+(?:{re.escape(LABEL_SUFFIX)}|{re.escape(INSTANCE_SUFFIX)}))"
+)
+
+
+def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: Mapping[str, float]) -> Cityscapes27:
+    """Unpacks the validation split of Cityscapes from archives that the user has downloaded, unless it exists.
+
+    Args:
+        root: folder of the data set, made if missing.
+        archives: the downloaded zip files. Empty: the archives in ``root``.
+        page: address of the page that offers the archives.
+        names: name of each archive -> its size in GB.
+
+    Raises:
+        DatasetError: no archive and no picture exists, a named archive is missing, or a file is damaged.
+    """
+    dataset = Cityscapes27(root=str(root))
+    try:
+        dataset.check_instances()
+        if len(dataset.listed) == dataset.official_count:
+            return dataset
+    except DatasetError:
+        pass  # incomplete
+    archives = archives or [root / name for name in names if (root / name).is_file()]
+    named = 'name the downloaded files with ARCHIVES="A.zip B.zip" (--archives A.zip B.zip)'
+    if not archives and not (root / "leftImg8bit").is_dir():
+        files = " and ".join(f"{name} ({gigabytes:g} GB)" for name, gigabytes in names.items())
+        raise DatasetError(
+            f"{root}: no archive and no picture there; download {files} from {page} (free account) into it, or {named}"
+        )
+    for archive in archives:
+        if archive.is_dir():
+            raise DatasetError(f"{archive}: a folder, no archive; if the data are unpacked there, give it as DIR")
+        if not archive.exists():
+            raise DatasetError(f"{archive}: the archive is missing; {named}")
+    for archive in archives:
+        unpack(archive, CITYSCAPES, root)
+    return Cityscapes27(root=str(root))
+
+
+class Part(NamedTuple):
+    """The files to unpack from an archive of COCO.
+
+    Attributes:
+        source: key in ``sources.yaml``.
+        folder: target folder, below that of the data set.
+        names: names in the archive; the first group is the path below ``folder``.
+        needed: files that must exist afterwards, below ``folder``.
+    """
+
+    source: str
+    folder: str
+    names: str
+    needed: Sequence[str]
+
+
+def prepare_cocostuff(root: Path, labels: Literal["png", "json"], sources: Mapping[str, Source]) -> CocoStuff27:
+    """Downloads and unpacks the missing files of COCO-Stuff-27, and checks them.
+
+    Args:
+        root: folder of the data set, made if missing. Archives go to ``root/archives`` and stay there.
+        labels: "png" for the stuffthingmaps, "json" for COCO's annotations.
+        sources: name -> file and address.
+
+    Raises:
+        DatasetError: a file cannot be downloaded, or is not the published one.
+    """
+    dataset = CocoStuff27(root=str(root), labels=labels)
+    official = dataset.official_list or root / OFFICIAL_LIST
+    obtain(sources["list"], official)
+    ids = sorted(read_ids(official))
+    if labels == "png":
+        pngs = [f"{id}.png" for id in ids]
+        parts = [Part("stuffthingmaps", f"stuffthingmaps/{SPLIT}", rf"(?:[^/]+/)?{SPLIT}/(\d{{12}}\.png)", pngs)]
+    else:
+        jsons = [(name, f"{name}_{SPLIT}.json") for name in ("instances", "stuff")]
+        parts = [Part(name, "annotations", f"annotations/({re.escape(json)})", [json]) for name, json in jsons]
+    # Labels come first: if their server is down, nothing large is downloaded.
+    parts.append(Part("images", SPLIT, rf"(?:[^/]+/)?{SPLIT}/(\d{{12}}\.jpg)", [f"{id}.jpg" for id in ids]))
+    parts = [part for part in parts if not all((root / part.folder / name).is_file() for name in part.needed)]
+    if parts:
+        announce(root, [sources[part.source] for part in parts])
+    for part in parts:
+        archive = root / ARCHIVES / sources[part.source].file
+        try:
+            obtain(sources[part.source], archive)
+        except DatasetError as error:
+            if part.source != "stuffthingmaps":
+                raise
+            raise DatasetError(
+                f"{error}; or take COCO's annotations, whose maps differ where instances overlap (the tables then "
+                'say label_source json), with ARGS="--labels json" (without make: --labels json)'
+            ) from error
+        unpack(archive, re.compile(part.names), root / part.folder)
+    return CocoStuff27(root=str(root), labels=labels)
