@@ -30,22 +30,6 @@ THREADS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
-class Needs:
-    """The truths and the input that the rows of a pass need of each picture.
-
-    Attributes:
-        frame, size: part of the picture that enters the backbone, and side P of its square in pixels.
-        truths: pixels at which rows are scored -> kinds of truth, see `eval.truth.truth_of`.
-        image: False if no backbone and no segmenter sees the picture.
-    """
-
-    frame: FrameName
-    size: int
-    truths: Mapping[Scoring, AbstractSet[str]]
-    image: bool = True
-
-
-@dataclass(frozen=True)
 class DecodedPicture:
     """A decoded picture with its ground truth.
 
@@ -89,45 +73,49 @@ class DecodedPicture:
         """
         import torch
 
-        truth = self.truths[scoring]
-        classes = truth.maps.get("classes")
+        classes = self.truths[scoring].maps.get("classes")
         return Scene(
-            size=truth.size,
-            frame=self.frame,
+            **vars(self.outline(scoring)),
             aggregated=aggregated,
             true_classes=self.true_classes,
             features=features,
             image=self.image,
             picture=self.pixels,
             truth=None if classes is None else torch.from_numpy(classes),
-            id=self.id,
-            shape=self.shape,
         )
 
 
-def decode(dataset: Dataset, id: str, needs: Needs) -> DecodedPicture:
+def decode(
+    dataset: Dataset, id: str, truths: Mapping[Scoring, AbstractSet[str]], side: int | None = None
+) -> DecodedPicture:
     """Reads and resizes one picture.
+
+    Args:
+        dataset, id: the picture.
+        truths: pixels at which rows are scored -> kinds of truth, see `eval.truth.truth_of`. All rows have the same
+            part of the picture enter the backbone.
+        side: of the square that enters the backbone, in pixels; None: no backbone and no segmenter sees the picture.
 
     Raises:
         DatasetError: a file cannot be read, or no pixel is labelled.
     """
-    picture = dataset.load(id)
-    pixels = picture.image if needs.frame == "whole" else centre_crop(picture.image)
+    picture, frame = dataset.load(id), next(iter(truths)).enters
+    pixels = picture.image if frame == "whole" else centre_crop(picture.image)
     return DecodedPicture(
         id,
         (picture.image.shape[0], picture.image.shape[1]),
-        needs.frame,
-        resize_image(pixels, needs.size) if needs.image else None,
+        frame,
+        resize_image(pixels, side) if side else None,
         pixels,
-        {scoring: truth_of(picture, scoring, kinds, dataset) for scoring, kinds in needs.truths.items()},
-        classes_in(picture, needs.frame) if needs.image else None,
+        {scoring: truth_of(picture, scoring, kinds, dataset) for scoring, kinds in truths.items()},
+        classes_in(picture, frame) if side else None,
         picture.unscored,
         picture.remarks,
     )
 
 
 def decoded_ahead(
-    dataset: Dataset, ids: Iterable[str], needs: Needs, ahead: int
+    dataset: Dataset, ids: Iterable[str], truths: Mapping[Scoring, AbstractSet[str]], side: int | None, ahead: int
 ) -> Iterator[tuple[str, Future[DecodedPicture]]]:
     """Yields each id with the future of its `decode`, while up to ``ahead`` more pictures are decoded."""
     with ThreadPoolExecutor(min(THREADS, ahead + 1), thread_name_prefix="decode") as pool:
@@ -135,7 +123,7 @@ def decoded_ahead(
         first = True
         try:
             for id in ids:
-                waiting.append((id, pool.submit(decode, dataset, id, needs)))
+                waiting.append((id, pool.submit(decode, dataset, id, truths, side)))
                 if first or not ahead:
                     wait([waiting[0][1]])  # so that a file with all labels is read once, not by each thread
                 first = False

@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 FAILURES_SHOWN = 10
 """Number of failures of a row that are printed while it runs."""
 
+Remarks = tuple[Sequence[Remark], Sequence[Remark] | None]
+"""Remarks about a picture, and about the label map that the segmenter reads (None: it reads none)."""
+
 
 class RowProgress:
     """The progress of a row in an open run.
@@ -41,6 +44,11 @@ class RowProgress:
         kept: ids of the pictures whose label maps are kept.
         again: True also segments pictures with a result whose label map is missing.
         on_record: called with each new record.
+        send: in a worker: sends the arguments of `take` to the process that writes the records. None: this one does.
+
+    Attributes:
+        failed: id of each picture that failed in this run -> class of its error, and the id with the reason. The next
+            run tries these pictures again.
     """
 
     def __init__(
@@ -50,20 +58,23 @@ class RowProgress:
         kept: frozenset[str] = frozenset(),
         again: bool = False,
         on_record: Callable[[Record], None] = lambda record: None,
+        send: Callable[[Record, str, Remarks | None], None] | None = None,
     ) -> None:
-        self.row, self.run, self.kept, self.again, self.on_record = row, run, kept, again, on_record
-        self._picture_remarks: dict[str, Sequence[Remark]] = {}
-        self._map_remarks: dict[str, Sequence[Remark]] = {}
-        self.errors: list[tuple[str, str]] = []
-        self.failed: set[str] = set()  # in this run; the next run tries these pictures again
-        self._shown = next((name for name in row.protocols if name in PROTOCOLS), None)
-        valid = {id for id in row.dataset.ids if self._valid(id)}
-        self._done = {id for id in valid if self._has_truths(id)}
+        self.row, self.run, self.kept, self.again, self.on_record, self.send = row, run, kept, again, on_record, send
+        self.failed: dict[str, tuple[str, str]] = {}
+        self._remarks: dict[str, Remarks] = {}
+        self._done: set[str] = set()
+        self._from_map: set[str] = set()  # a new protocol needs the label map of an old result
+        self._protocol = next((name for name in row.protocols if name in PROTOCOLS), None)
         self.total = Counts.zeros(len(row.dataset.classes))
-        for id in self._done:
-            self.total += self._counts(self._record(id))
-        # A new protocol needs the label map of an old result, or another segmentation.
-        self._from_map = {id for id in valid - self._done if run.label_path(row.key, id).is_file()}
+        for id in row.dataset.ids:
+            record = run.records.get(row.key, id)
+            if record is None or not record.ok or record.stamp != row.stamp(id):
+                continue
+            if row.truths <= record.truths:
+                self._count(record)
+            elif run.label_path(row.key, id).is_file():
+                self._from_map.add(id)
 
     def wants(self, id: str) -> bool:
         """True if a picture must be segmented; False after it has failed."""
@@ -79,39 +90,27 @@ class RowProgress:
     @property
     def is_hopeless(self) -> bool:
         """True if no picture has a result, and the first `FAILURES_SHOWN` all failed with errors of one class."""
-        kinds = {kind for kind, _ in self.errors}
-        return not self._done and len(self.errors) >= FAILURES_SHOWN and len(kinds) == 1
-
-    def note(self, picture: DecodedPicture, outline: Outline) -> None:
-        """Keeps what the user should know about the files of a picture, see `remark_lines`."""
-        reads = self.row.reads_files and hasattr(self.row.segmenter, "remarks")
-        self.keep_remarks(
-            picture.id, picture.remarks, cast(Any, self.row.segmenter).remarks(outline) if reads else None
-        )
-
-    def keep_remarks(self, id: str, of_picture: Sequence[Remark], of_map: Sequence[Remark] | None) -> None:
-        """Keeps the remarks about a picture, and about its label map if the segmenter reads one."""
-        self._picture_remarks[id] = of_picture
-        if of_map is not None:
-            self._map_remarks[id] = of_map
+        if self._done or len(self.failed) < FAILURES_SHOWN:
+            return False
+        return len({kind for kind, _ in self.failed.values()}) == 1
 
     def remark_lines(self) -> list[str]:
         """Lines about the files of the pictures that this process and its workers have segmented."""
-        maps = remark_lines(self.row.name, self._map_remarks)
-        return [*remark_lines(self.row.dataset.name, self._picture_remarks), *maps]
+        pictures = {id: of_picture for id, (of_picture, _) in self._remarks.items()}
+        maps = {id: of_map for id, (_, of_map) in self._remarks.items() if of_map is not None}
+        return [*remark_lines(self.row.dataset.name, pictures), *remark_lines(self.row.name, maps)]
 
     def fail(self, id: str, error: Exception) -> None:
         """Records the failure of a picture and its reason, unless the picture has a result."""
-        if id in self._done:
-            return
-        record = Record(
-            self.row.key, id, "failed", on_one_line(error), stamp=self._stamp(id), code=project_code(), time=_time()
-        )
-        self.take(record, type(error).__name__)
+        if id not in self._done:
+            facts: Any = {"stamp": self.row.stamp(id), "code": project_code(), "time": round(time.time(), 3)}
+            record = Record(self.row.key, id, "failed", on_one_line(error), **facts)
+            self.take(record, type(error).__name__)
 
     def segmented(
         self,
         picture: DecodedPicture,
+        outline: Outline,
         labels: NDArray[np.integer],
         underflow: float | None,
         device: str,
@@ -121,6 +120,7 @@ class RowProgress:
 
         Args:
             picture: the picture with its truth.
+            outline: the input of the segmenter.
             labels: segments at the scored pixels; negative: in no segment.
             underflow: `diffseg.aggregation.underflow_fraction` of the attention; None without attention.
             device: device of the attention, as records name it.
@@ -133,25 +133,24 @@ class RowProgress:
                 write_label_map(path, labels)
         if picture.id in self._done:
             return
-        truth = picture.truths[self.row.scoring]
-        tables, counts = compare(labels, truth, self.row.scoring.components)
-        self.take(
-            Record(
-                self.row.key,
-                picture.id,
-                stored_tables={name: table.to_json() for name, table in tables.items()},
-                counts=counts,
-                segments=segment_count(labels, tables),
-                underflow=underflow,
-                device=device,
-                dtype=self.row.recorded["backbone"].get("dtype") or "",
-                seconds=seconds,
-                stamp=self._stamp(picture.id),
-                code=project_code(),
-                unscored={str(value): pixels for value, pixels in picture.unscored.items()},
-                time=_time(),
-            )
+        tables, counts = compare(labels, picture.truths[self.row.scoring], self.row.scoring.components)
+        record = Record(
+            self.row.key,
+            picture.id,
+            stored_tables={name: table.to_json() for name, table in tables.items()},
+            counts=counts,
+            segments=segment_count(labels, tables),
+            underflow=underflow,
+            device=device,
+            dtype=self.row.recorded["backbone"].get("dtype") or "",
+            seconds=seconds,
+            stamp=self.row.stamp(picture.id),
+            code=project_code(),
+            unscored={str(value): pixels for value, pixels in picture.unscored.items()},
+            time=round(time.time(), 3),
         )
+        remarks = getattr(self.row.segmenter, "remarks", None) if self.row.reads_files else None
+        self.take(record, remarks=(picture.remarks, remarks(outline) if remarks else None))
 
     def compared(self, picture: DecodedPicture) -> None:
         """Adds what a new protocol needs to an old result, from the kept label map.
@@ -159,32 +158,34 @@ class RowProgress:
         Raises:
             LabelMapError: see `eval.truth.compare_kept`.
         """
-        record, scoring = self._record(picture.id), self.row.scoring
+        record, scoring = cast(Record, self.run.records.get(self.row.key, picture.id)), self.row.scoring
         path = self.run.label_path(self.row.key, picture.id)
         tables, counts = compare_kept(path, record.segments, picture.truths[scoring], scoring.components)
         self.take(merged_record(record, tables, counts))
 
-    def take(self, record: Record, error: str = "") -> None:
-        """Writes a result that this process or a worker has computed.
+    def take(self, record: Record, error: str = "", remarks: Remarks | None = None) -> None:
+        """Writes a result that this process or a worker has computed, and counts its picture as done or failed.
 
         Args:
             record: the result or failure of a picture.
             error: class of the error of a failed picture.
+            remarks: about the files of a picture that was segmented.
         """
-        self.run.record(record)
-        self.on_record(record)
-        self.mark(record, error)
-
-    def mark(self, record: Record, error: str = "") -> None:
-        """Counts a picture as done or failed, and warns of the first failures. Arguments as for `take`."""
+        if self.send:
+            self.send(record, error, remarks)
+        else:
+            self.run.record(record)
+            self.on_record(record)
         id = record.picture
+        if remarks:
+            self._remarks[id] = remarks
         if record.ok:
             self._from_map.discard(id)
-            self._done.add(id)
-            self.total += self._counts(record)
+            self._count(record)
             return
-        self.failed.add(id)
-        self.errors.append((error, f"{id}: {record.reason}"))
+        self.failed[id] = error, f"{id}: {record.reason}"
+        if self.send:
+            return  # the other process warns
         if len(self.failed) <= FAILURES_SHOWN:
             logger.warning("%s, %s: failed: %s", id, self.row.name, record.reason)
         elif len(self.failed) == FAILURES_SHOWN + 1:
@@ -196,27 +197,9 @@ class RowProgress:
             return ""
         return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
 
-    def _record(self, id: str) -> Record:
-        return cast(Record, self.run.records.get(self.row.key, id))
-
-    def _valid(self, id: str) -> bool:
-        """True if a picture was evaluated, and its files have not changed since."""
-        record = self.run.records.get(self.row.key, id)
-        return record is not None and record.ok and record.stamp == self._stamp(id)
-
-    def _has_truths(self, id: str) -> bool:
-        return self.row.truths <= self._record(id).truths
-
-    def _stamp(self, id: str) -> str:
-        return self.row.stamp(id)
-
-    def _counts(self, record: Record) -> Counts:
-        """Counts for `score`; 0 with a protocol that does not match within the image."""
-        if self._shown is None or "classes" not in record.stored_tables:
-            return Counts.zeros(len(self.row.dataset.classes))
-        table = [record.tables["classes"]]
-        return count_images(table, self._shown, self.row.dataset.background, self.row.reads_files)[0]
-
-
-def _time() -> float:
-    return round(time.time(), 3)
+    def _count(self, record: Record) -> None:
+        """Counts a picture as done. Its score is known if a protocol matches within the image."""
+        self._done.add(record.picture)
+        if self._protocol is not None and "classes" in record.stored_tables:
+            table, dataset = [record.tables["classes"]], self.row.dataset
+            self.total += count_images(table, self._protocol, dataset.background, self.row.reads_files)[0]

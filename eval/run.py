@@ -10,12 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 from datasets.base import DatasetError
 from diffseg.segmenters.base import UnusablePicture
 from eval.config import ConfigError, Scoring
-from eval.decoding import DecodedPicture, Needs, decoded_ahead
+from eval.decoding import DecodedPicture, decoded_ahead
 from eval.label_maps import LabelMapError
 from eval.progress import Progress
 from eval.row_progress import RowProgress
@@ -49,42 +51,56 @@ def evaluate(
         workers: processes that share the pictures (`eval.workers`); 1: this process evaluates them.
 
     Raises:
+        ConfigError: nothing but failures: something is wrong that is not in the pictures.
         WriteError: a record or label map could not be written.
         WorkerError: a worker has ended before its work was done.
     """
-    passes = [(shared, unfinished(shared, shard)) for shared in passes_of(rows)]
-    if workers > 1 and any(left for _, left in passes):
+    groups = grouped(rows, lambda each: (each.row.dataset, each.row.scoring.enters, each.row.backbone.encoder))
+    passes = [one for one in (Pass(group, shard) for group in groups) if one.left]
+    if workers > 1 and passes:
         from eval.workers import divide
 
-        divide(passes, batch_size, workers, lambda number: _bar(passes[number], shard))
+        divide(passes, batch_size, workers)
         return
-    for shared, left in passes:
-        if left:
-            with _bar((shared, left), shard) as bar:
-                for _ in work(shared, left, device, batch_size):
-                    count(shared, bar)
+    for one in passes:
+        with one.bar:
+            for _ in work(one.rows, one.left, device, batch_size):
+                one.count()
 
 
-def count(rows: Sequence[RowProgress], bar: Progress) -> None:
-    """Counts a finished picture of a pass.
+@dataclass(frozen=True)
+class Pass:
+    """A pass over the pictures of this process, for the rows that share it."""
 
-    Raises:
-        ConfigError: nothing but failures: something is wrong that is not in the pictures.
-    """
-    bar.advance(rows[-1].score())
-    if all(row.is_hopeless for row in rows):
-        raise ConfigError(f"the first {len(rows[0].errors)} pictures all failed, such as {rows[0].errors[0][1]}")
+    rows: Sequence[RowProgress]
+    shard: Shard
 
+    @cached_property
+    def left(self) -> list[str]:
+        """The pictures that a row lacks."""
+        share = self.shard.share(self.rows[0].row.dataset.ids)
+        return [id for id in share if any(row.wants(id) or row.compares(id) for row in self.rows)]
 
-def passes_of(rows: Sequence[RowProgress]) -> list[list[RowProgress]]:
-    """Groups rows that share a pass over the pictures: those with the same data set, frame and encoder."""
-    return grouped(rows, lambda each: (each.row.dataset, each.row.scoring.enters, each.row.backbone.encoder))
+    @cached_property
+    def bar(self) -> Progress:
+        """The progress bar, which starts when this is read first."""
+        row, shard = self.rows[0].row, self.shard
+        title = f"{row.dataset.name}, {row.choices['backbone']}"
+        if row.backbone.sides:
+            title += f" {row.backbone.size} px"
+        if len(self.rows) > 1:
+            title += f", {len(self.rows)} rows"
+        if shard.count > 1:
+            title += f", share {shard.index + 1} of {shard.count}"
+        total = len(shard.share(row.dataset.ids))
+        return Progress(title, total, total - len(self.left), shown=shard.leads)
 
-
-def unfinished(rows: Sequence[RowProgress], shard: Shard) -> list[str]:
-    """The pictures of this process that a row of a pass lacks."""
-    share = shard.share(rows[0].row.dataset.ids)
-    return [id for id in share if any(row.wants(id) or row.compares(id) for row in rows)]
+    def count(self) -> None:
+        """Counts a finished picture. Raises ConfigError if there is nothing but failures."""
+        self.bar.advance(self.rows[-1].score())
+        if all(row.is_hopeless for row in self.rows):
+            errors = list(self.rows[0].failed.values())
+            raise ConfigError(f"the first {len(errors)} pictures all failed, such as {errors[0][1]}")
 
 
 def work(
@@ -101,26 +117,24 @@ def work(
     Yields:
         Each id, when its results are recorded for all rows.
     """
-    if all(row.row.reads_maps for row in rows):
-        for id, future in decoded_ahead(rows[0].row.dataset, ids, needs_of(rows), ahead=int(ahead)):
+    truths: dict[Scoring, frozenset[str]] = {}
+    for row in (progress.row for progress in rows):
+        truths[row.scoring] = truths.get(row.scoring, frozenset()) | row.truths
+    if all(progress.row.reads_maps for progress in rows):
+        for id, future in decoded_ahead(rows[0].row.dataset, ids, truths, None, ahead=int(ahead)):
             _read_maps(id, future, rows)
             yield id
         return
     from eval.batches import work_in_batches  # imports torch
 
-    yield from work_in_batches(rows, ids, device, batch_size, ahead)
+    yield from work_in_batches(rows, ids, truths, device, batch_size, ahead)
 
 
 def _read_maps(id: str, future: Future[DecodedPicture], rows: Sequence[RowProgress]) -> None:
     """Scores the label maps of a picture, for rows that read them from files."""
-    try:
-        picture = future.result()
-    except READING_ERRORS as error:
-        for row in rows:
-            row.fail(id, error)
-        return
     for row in rows:
         try:
+            picture = future.result()
             if row.compares(id):
                 row.compared(picture)
             elif row.wants(id):
@@ -128,41 +142,9 @@ def _read_maps(id: str, future: Future[DecodedPicture], rows: Sequence[RowProgre
                 outline = picture.outline(row.row.scoring)
                 labels = row.row.segmenter.labels(outline)  # type: ignore[attr-defined]  # see RowConfig.reads_maps
                 seconds = {"attention": 0.0, "segment": time.perf_counter() - start}
-                row.note(picture, outline)
-                row.segmented(picture, labels, None, "cpu", seconds)
+                row.segmented(picture, outline, labels, None, "cpu", seconds)
         except READING_ERRORS as error:
             row.fail(id, error)
-
-
-def needs_of(rows: Sequence[RowProgress]) -> Needs:
-    """The truths and the input that the rows of a pass need."""
-    first = rows[0].row
-    truths: dict[Scoring, frozenset[str]] = {}
-    for progress in rows:
-        row = progress.row
-        truths[row.scoring] = truths.get(row.scoring, frozenset()) | row.truths
-    image = not all(row.row.reads_maps for row in rows)
-    return Needs(first.scoring.enters, first.backbone.size, truths, image)
-
-
-def _bar(of_pass: tuple[Sequence[RowProgress], Sequence[str]], shard: Shard) -> Progress:
-    """The progress bar of a pass."""
-    rows, left = of_pass
-    share = shard.share(rows[0].row.dataset.ids)
-    return Progress(_title(rows, shard), len(share), len(share) - len(left), shown=shard.leads)
-
-
-def _title(rows: Sequence[RowProgress], shard: Shard) -> str:
-    """Title of the progress bar."""
-    row = rows[0].row
-    title = f"{row.dataset.name}, {row.choices['backbone']}"
-    if row.backbone.sides:
-        title += f" {row.backbone.size} px"
-    if len(rows) > 1:
-        title += f", {len(rows)} rows"
-    if shard.count > 1:
-        title += f", share {shard.index + 1} of {shard.count}"
-    return title
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Any]) -> list[list[Item]]:

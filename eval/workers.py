@@ -16,9 +16,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -28,14 +29,12 @@ from typing import Any
 
 from datasets.base import DatasetError
 from diffseg.command import one_line
-from diffseg.remarks import Remark
 from eval.config import ConfigError
-from eval.progress import Progress
-from eval.records import Record, RecordError
+from eval.records import RecordError
 from eval.row_progress import RowProgress
 from eval.rows import RowConfig
-from eval.run import count, work
-from eval.runs import Run, read_run
+from eval.run import Pass, work
+from eval.runs import read_run
 from eval.storage.files import WriteError
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -46,8 +45,6 @@ GB = 10**9
 PLAIN_LIBRARIES, TORCH_LIBRARIES = 0.15 * GB, 0.7 * GB
 TENSORS = 8
 """Tensors of the size of the finest attention that are in memory at once, besides the weights."""
-
-Passes = Sequence[tuple[Sequence[RowProgress], Sequence[str]]]
 
 
 class WorkerError(ConfigError):
@@ -63,46 +60,44 @@ class _Setup:
     batch_size: int | None
 
 
-def divide(passes: Passes, batch_size: int | None, workers: int, bar_of: Callable[[int], Progress]) -> None:
+def divide(passes: Sequence[Pass], batch_size: int | None, workers: int) -> None:
     """Evaluates pictures in several processes, and takes their results.
 
     Args:
-        passes: the rows of each pass, and the pictures that they lack.
+        passes: passes with pictures that are left.
         batch_size: see `eval.run.evaluate`.
         workers: number of processes.
-        bar_of: makes the progress bar of a pass.
 
     Raises:
         WorkerError: a worker has ended, for example because memory ran out.
     """
-    tasks = ((number, id) for number, (_, left) in enumerate(passes) for id in left)
-    left = [len(ids) for _, ids in passes]
-    workers = min(workers, sum(left))
-    memory = max(memory_of([progress.row for progress in rows]) for rows, _ in passes)
+    tasks = ((number, id) for number, one in enumerate(passes) for id in one.left)
+    left = sum(len(one.left) for one in passes)
+    workers = min(workers, left)
+    memory = max(memory_of([progress.row for progress in one.rows]) for one in passes)
     print(f"{workers} workers of one thread, each with about {memory / GB:.1f} GB of memory", file=sys.stderr)
     setup = _Setup(
-        passes[0][0][0].run.folder,
-        [[(progress.row, progress.kept, progress.again) for progress in rows] for rows, _ in passes],
+        passes[0].rows[0].run.folder,
+        [[(progress.row, progress.kept, progress.again) for progress in one.rows] for one in passes],
         batch_size,
     )
-    bars: dict[int, Progress] = {}
-    with _started(setup, workers) as connections, ExitStack() as stack:
+    begun = set[int]()
+    with _started(setup, workers) as connections, ExitStack() as bars:
         for connection in connections * (2 * (batch_size or 1)):  # so that no worker waits for its next picture
             _send(connection, next(tasks, None))
-        while any(left):
+        while left:
             for ready in wait(connections):
                 assert isinstance(ready, Connection)
-                number, name, values = _receive(ready)
-                rows = passes[number][0]
-                if name != "done":
-                    position, *arguments = values
-                    getattr(rows[position], name)(*arguments)
+                number, position, result = _receive(ready)
+                if position is not None:
+                    passes[number].rows[position].take(*result)
                     continue
                 _send(ready, next(tasks, None))
-                if number not in bars:
-                    bars[number] = stack.enter_context(bar_of(number))
-                count(rows, bars[number])
-                left[number] -= 1
+                if number not in begun:
+                    begun.add(number)
+                    bars.enter_context(passes[number].bar)
+                passes[number].count()
+                left -= 1
 
 
 def memory_of(rows: Sequence[RowConfig]) -> float:
@@ -165,73 +160,44 @@ def _send(connection: Connection, task: tuple[int, str] | None) -> None:
         return
 
 
-def _receive(connection: Connection) -> tuple[int, str, Any]:
-    """The next message of a worker: number of the pass, method, arguments. Raises WorkerError if the worker failed."""
+def _receive(connection: Connection) -> tuple[int, int | None, Any]:
+    """The next message of a worker: number of the pass, and position of a row and its result, or None twice."""
     try:
-        number, name, values = connection.recv()
+        number, position, result = connection.recv()
     except (EOFError, ConnectionResetError):
         raise WorkerError(
             "a worker has ended, perhaps because memory ran out; recorded results are kept: start the same command "
             "again, with fewer workers"
         ) from None
-    if name == "error":
-        raise WorkerError(values)
-    return number, name, values
+    if number is None:
+        raise WorkerError(result)
+    return number, position, result
 
 
 def _work(connection: Connection, setup: _Setup) -> None:
     """Runs in a worker: evaluates the pictures that arrive until None does, or until the parent has ended."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger(RowProgress.__module__).disabled = True  # the parent warns of failures
     try:
         run = read_run(setup.folder)
         passes = [
-            [_Sent(connection, (number, position), run, *facts) for position, facts in enumerate(rows)]
+            [
+                RowProgress(row, run, kept, again, send=partial(_send_result, connection, number, position))
+                for position, (row, kept, again) in enumerate(rows)
+            ]
             for number, rows in enumerate(setup.rows)
         ]
         for number, tasks in groupby(iter(connection.recv, None), key=itemgetter(0)):
-            for id in work(passes[number], map(itemgetter(1), tasks), "cpu", setup.batch_size, ahead=False):
-                connection.send((number, "done", id))
+            for _ in work(passes[number], map(itemgetter(1), tasks), "cpu", setup.batch_size, ahead=False):
+                connection.send((number, None, None))
         while True:  # until the parent closes the pipe: its other workers may still have work
             connection.recv()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
         is_clear = isinstance(error, ConfigError | DatasetError | RecordError | WriteError)
-        connection.send((0, "error", str(error) if is_clear else one_line(error)))
+        connection.send((None, None, str(error) if is_clear else one_line(error)))
 
 
-class _Sent(RowProgress):
-    """The progress of a row in a worker, which sends its results to the parent.
-
-    Args:
-        connection: the parent.
-        place: number of the pass, and position of the row in it.
-        run: read from the folder.
-        row, kept, again: see `RowProgress`.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        place: tuple[int, int],
-        run: Run,
-        row: RowConfig,
-        kept: frozenset[str],
-        again: bool,
-    ) -> None:
-        super().__init__(row, run, kept, again)
-        self._connection, self._place = connection, place
-
-    def take(self, record: Record, error: str = "") -> None:
-        """See `RowProgress`."""
-        self._send("take", record, error)
-        self.mark(record, error)
-
-    def keep_remarks(self, id: str, of_picture: Sequence[Remark], of_map: Sequence[Remark] | None) -> None:
-        """See `RowProgress`."""
-        self._send("keep_remarks", id, of_picture, of_map)
-
-    def _send(self, method: str, *arguments: Any) -> None:
-        number, position = self._place
-        self._connection.send((number, method, (position, *arguments)))
+def _send_result(connection: Connection, number: int, position: int, *result: Any) -> None:
+    """Sends the arguments of `RowProgress.take` to the parent."""
+    connection.send((number, position, result))

@@ -18,7 +18,7 @@ from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.weights.locating import sha256_of
 from eval.config import ConfigError
-from eval.decoding import DecodedPicture, Needs, decode
+from eval.decoding import DecodedPicture, decode
 from eval.rows import RowConfig
 
 OFFICIAL_COUNTS = {
@@ -64,9 +64,7 @@ def _check_backbone(name: str, rows: Sequence[RowConfig], device: str) -> Iterat
     except ValueError as error:
         raise ConfigError(f"backbone.{error}") from error
     yield f"  loaded in {loading:.1f} s"
-    picture = decode(
-        dataset, dataset.ids[0], Needs(first.scoring.enters, spec.size, {row.scoring: row.truths for row in rows})
-    )
+    picture = decode(dataset, dataset.ids[0], {row.scoring: row.truths for row in rows}, spec.size)
     try:
         _, warming = _timed(lambda: _attend(model, picture))
         maps, attending = _timed(lambda: _attend(model, picture))  # the first pass also warms up

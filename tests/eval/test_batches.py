@@ -17,7 +17,7 @@ from diffseg.backbones.vit_attention import ViTAttention
 from diffseg.segmenters import lloyd
 from diffseg.segmenters.diffseg import DiffSeg
 from eval.config import Scoring
-from eval.decoding import Needs, decode
+from eval.decoding import decode
 from eval.records import Record
 from eval.row_progress import RowProgress
 from eval.rows import RowConfig
@@ -32,7 +32,7 @@ from tests.helpers.runs import Run as Done
 pytestmark = pytest.mark.usefixtures("dinov2")
 ATTEND = ViTAttention.run_pass
 SINGLE = Shard()
-NEEDS = Needs("square", 112, {Scoring("square", 112): {"classes"}})
+TRUTHS = {Scoring("square", 112): {"classes"}}
 
 
 @pytest.fixture
@@ -112,7 +112,10 @@ def test_counts_do_not_depend_on_the_other_pictures_of_a_batch(tmp_path: Path, m
     records_of(tmp_path / "shards", *rows, shard=Shard(0, 2, alone=True))
     assert records_of(tmp_path / "shards", *rows, shard=Shard(1, 2, alone=True)) == whole
 
-    bad, attend = decode(Photos(), Photos().ids[2], NEEDS).image, ViTAttention.run_pass
+    bad, attend = (
+        decode(Photos(), Photos().ids[2], {Scoring("square", 112): {"classes"}}, 112).image,
+        ViTAttention.run_pass,
+    )
 
     def fails(self: Any, encoded: torch.Tensor, specs: Any) -> Any:
         if any(torch.equal(each, bad) for each in encoded):

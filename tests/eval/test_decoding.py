@@ -13,16 +13,16 @@ import torch
 from datasets.base import DatasetError
 from datasets.photos import Photos
 from eval.config import Scoring
-from eval.decoding import THREADS, Needs, decode, decoded_ahead
+from eval.decoding import THREADS, decode, decoded_ahead
 from tests.helpers.folder_rows import SIDE, dataset_of, write_picture
 
 WHOLE, SMALL = Scoring("whole", None), Scoring("square", 2)
-NEEDS = Needs("square", 4, {WHOLE: {"classes", "people"}, SMALL: {"classes"}})
+TRUTHS = {WHOLE: {"classes", "people"}, SMALL: {"classes"}}
 
 
 def test_a_decoded_picture_has_a_ground_truth_of_every_scored_size(tmp_path: Path) -> None:
     write_picture(tmp_path, "a", classes=2)
-    picture = decode(dataset_of(tmp_path), "a", NEEDS)
+    picture = decode(dataset_of(tmp_path), "a", TRUTHS, 4)
     assert (picture.id, picture.shape, picture.true_classes) == ("a", (SIDE, SIDE), 2)
     assert picture.image.shape == (3, 4, 4)
     columns = {scoring: truth.maps["classes"][:, 0].tolist() for scoring, truth in picture.truths.items()}
@@ -32,7 +32,7 @@ def test_a_decoded_picture_has_a_ground_truth_of_every_scored_size(tmp_path: Pat
 
 def test_a_scene_holds_the_truth_of_its_size(tmp_path: Path) -> None:
     write_picture(tmp_path, "a")
-    picture = decode(dataset_of(tmp_path), "a", NEEDS)
+    picture = decode(dataset_of(tmp_path), "a", TRUTHS, 4)
     aggregated, features = torch.eye(4), torch.ones(1, 2, 2)
     scene = picture.scene(SMALL, aggregated, features)
     assert (scene.size, scene.true_classes, scene.id, scene.shape) == ((2, 2), 2, "a", (SIDE, SIDE))
@@ -47,7 +47,7 @@ def test_the_error_of_a_picture_is_that_of_its_future(tmp_path: Path) -> None:
     for id in "abc":
         write_picture(tmp_path, id)
     (tmp_path / "images" / "b.png").write_bytes(b"damaged")
-    decoded = dict(decoded_ahead(dataset_of(tmp_path), "abc", NEEDS, ahead=1))
+    decoded = dict(decoded_ahead(dataset_of(tmp_path), "abc", TRUTHS, 4, ahead=1))
     assert list(decoded) == ["a", "b", "c"]
     assert [decoded[id].result().id for id in "ac"] == ["a", "c"]
     with pytest.raises(DatasetError, match=r"images/b\.png"):
@@ -68,7 +68,7 @@ def test_pictures_are_decoded_ahead_but_not_all() -> None:
             return Photos().load(Photos().ids[0])
 
     ids = [str(number) for number in range(50)]
-    pictures = decoded_ahead(Slow(), ids, NEEDS, ahead=4)  # type: ignore[arg-type]
+    pictures = decoded_ahead(Slow(), ids, TRUTHS, 4, ahead=4)  # type: ignore[arg-type]
     taken = [next(pictures)[0] for _ in range(3)]
     assert taken == ids[:3]
     pictures.close()  # type: ignore[attr-defined]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from eval.memory import NO_MEMORY, memory_errors, release, work_in_halves
+from diffseg.backbones.device import NO_MEMORY
+from eval.batches import memory_errors, release, work_in_halves
 
 ERRORS = (torch.OutOfMemoryError, ValueError)
 

@@ -57,7 +57,7 @@ def run(folder: Path, data: Path, settings: dict[str, Any], workers: int) -> Run
     with Run.open(folder, [row], ["a command"]) as opened:
         progress = RowProgress(row, opened, frozenset(PICTURES))
         evaluate([progress], "cpu", Shard(), workers=workers)
-        assert progress.failed == {PICTURES[1]}
+        assert list(progress.failed) == [PICTURES[1]]
     return read_run(folder)
 
 
