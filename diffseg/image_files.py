@@ -129,19 +129,29 @@ def to_picture(image: AnyImage) -> Pixels:
     """
     if isinstance(image, str | Path):
         return read_photo(expanded(image))
-    if isinstance(image, Image.Image):
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(_to_uint8(_to_array(image)))
+    if not image.width * image.height:
+        raise ValueError(f"image: must have at least one pixel, got {image.width} x {image.height}")
+    try:
         pixels = _rgb(image)
-        for remark in _darkness(pixels):
-            logger.warning("image: %s", remark)
-        return pixels
-    if not isinstance(image, np.ndarray):
-        if not hasattr(image, "detach"):  # a tensor has it; torch need not be imported to find out
-            raise TypeError(f"image: must be a path, PIL image, array or tensor, got {type(image).__name__}")
-        image = image.detach().cpu()
-        if image.ndim == COLOUR_NDIM and image.shape[0] in CHANNELS and image.shape[2] not in CHANNELS[1:]:
-            image = image.permute(1, 2, 0)
-        image = (image.float() if image.is_floating_point() else image).numpy()  # NumPy knows no bfloat16
-    return _rgb(Image.fromarray(_to_uint8(image)))
+    except (OSError, SyntaxError) as error:  # Pillow decodes a file when its pixels are first read
+        raise PhotoError(f"image: cannot be decoded ({on_one_line(error)})") from error
+    for remark in _darkness(pixels):
+        logger.warning("image: %s", remark)
+    return pixels
+
+
+def _to_array(image: Any) -> NDArray[Any]:
+    """An array or a tensor as an array with its channels last."""
+    if isinstance(image, np.ndarray):
+        return image
+    if not hasattr(image, "permute"):  # a tensor has it; torch need not be imported to find out
+        raise TypeError(f"image: must be a path, PIL image, array or tensor, got {type(image).__name__}")
+    image = image.detach().cpu()
+    if image.ndim == COLOUR_NDIM and image.shape[0] in CHANNELS and image.shape[2] not in CHANNELS[1:]:
+        image = image.permute(1, 2, 0)
+    return (image.float() if image.is_floating_point() else image).numpy()  # NumPy knows no bfloat16
 
 
 def _rgb(image: Image.Image, upright: bool = True) -> Pixels:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 import torch
@@ -33,8 +32,6 @@ Images = list[AnyImage] | tuple[AnyImage, ...]
 
 Refine = Literal["none", "kmeans", "pamr"]
 """Refinement of the segments: see ``refine`` of `Model.segment`."""
-
-Item = TypeVar("Item")
 
 
 @isolated
@@ -177,7 +174,10 @@ class Model:
         """
         if refine is not None:
             settings["refine"] = refine
-        if isinstance(source, AttentionMaps) or (isinstance(source, list | tuple) and _all_maps(source)):
+        kinds = {isinstance(one, AttentionMaps) for one in (source if isinstance(source, list | tuple) else [source])}
+        if len(kinds) > 1:
+            raise TypeError("source: must be pictures or attention, not both in one list")
+        if True in kinds:
             maps = [source] if isinstance(source, AttentionMaps) else list(cast(Any, source))
             results = self._segment_maps(maps, image, segmenter, weights, scheme, settings)
             return results[0] if isinstance(source, AttentionMaps) else results
@@ -185,15 +185,11 @@ class Model:
             raise ValueError("image: goes with attention; a picture to be segmented is the first argument")
         recipe = self.recipe(segmenter, weights, scheme, **settings)
         given, many = _listed(cast(Any, source))
-        found: list[Result] = []
-        for batch in _batches(map(to_picture, given), self._batch_size):
-            found += self._run(batch, recipe)
-        names = distinct_names(map(_name, given))
-        named = Results(
-            replace(result, name=name, file=_file_name(each))
-            for result, name, each in zip(found, names, given, strict=True)
-        )
-        return named if many else named[0]
+        results = Results(result for batch in self._batches(given) for result in self.run(batch, recipe))
+        files = [Path(one).name if isinstance(one, str | Path) else "" for one in given]
+        named = zip(results, _names(given), files, strict=True)
+        results = Results(replace(result, name=name, file=file) for result, name, file in named)
+        return results if many else results[0]
 
     def _segment_maps(
         self,
@@ -238,14 +234,13 @@ class Model:
             TypeError: ``image`` is none of these kinds.
         """
         given, many = _listed(image)
-        provenance = origin(self.spec, self.name)
-        names = iter(distinct_names(map(_name, given)))
-        found = []
-        for batch in _batches(map(to_picture, given), self._batch_size):
+        provenance, names = origin(self.spec, self.name), iter(_names(given))
+        results = []
+        for batch in self._batches(given):
             for pixels, maps in zip(batch, self._attend(self.squares(batch)), strict=True):
                 info = PictureInfo.of(next(names), pixels)
-                found.append(replace(maps, provenance={**maps.provenance, **provenance}, picture=info))
-        return found if many else found[0]
+                results.append(replace(maps, provenance={**maps.provenance, **provenance}, picture=info))
+        return results if many else results[0]
 
     def recipe(
         self,
@@ -258,11 +253,8 @@ class Model:
         return make_recipe(self.spec, segmenter, weights, scheme, self.config_dir, settings)
 
     @isolated
-    def run(self, picture: Pixels, recipe: Recipe) -> Result:
-        """Segments one picture, ``(h, w, 3)`` uint8 RGB, with a recipe that `recipe` has checked."""
-        return self._run([picture], recipe)[0]
-
-    def _run(self, pictures: Sequence[Pixels], recipe: Recipe) -> list[Result]:
+    def run(self, pictures: Sequence[Pixels], recipe: Recipe) -> list[Result]:
+        """Segments a batch of pictures, ``(h, w, 3)`` uint8 RGB, with a recipe that `recipe` has checked."""
         squares = self.squares(pictures)
         attention = self._attend(squares) if recipe.needs_attention else [None] * len(pictures)
         return list(map(recipe, pictures, squares, attention))
@@ -271,9 +263,10 @@ class Model:
         """Resizes ``(h, w, 3)`` uint8 pictures for the backbone: ``(B, 3, P, P)`` float32 in [0, 255]."""
         return torch.stack([resize_image(picture, self.spec.size) for picture in pictures])
 
-    @property
-    def _batch_size(self) -> int:
-        return batch_size_for(self.device, self.spec.size)
+    def _batches(self, images: Sequence[AnyImage]) -> Iterator[list[Pixels]]:
+        size = batch_size_for(self.device, self.spec.size)
+        for start in range(0, len(images), size):
+            yield [to_picture(image) for image in images[start : start + size]]
 
     def _attend(self, squares: Tensor) -> list[AttentionMaps]:
         if self.network is None:
@@ -281,32 +274,12 @@ class Model:
         return self.network.attend_encoded(self.network.encode(squares), self.spec)
 
 
-def _all_maps(source: Sequence[Any]) -> bool:
-    """True for a list of attention. Raises TypeError for a list of attention and pictures."""
-    kinds = [isinstance(each, AttentionMaps) for each in source]
-    if any(kinds) and not all(kinds):
-        raise TypeError("source: must be pictures or attention, not both in one list")
-    return any(kinds)
-
-
 def _listed(image: AnyImage | Images) -> tuple[list[AnyImage], bool]:
     """The pictures, and whether they came as a list; a batch in one array or tensor counts as a list."""
-    if isinstance(image, list | tuple):
-        return list(image), True
-    if isinstance(image, np.ndarray | Tensor) and image.ndim == 4:
+    if isinstance(image, list | tuple) or (isinstance(image, np.ndarray | Tensor) and image.ndim == 4):
         return list(image), True
     return [image], False
 
 
-def _name(image: AnyImage) -> str:
-    return Path(image).stem if isinstance(image, str | Path) else "picture"
-
-
-def _file_name(image: AnyImage) -> str:
-    return Path(image).name if isinstance(image, str | Path) else ""
-
-
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    items = iter(items)
-    while batch := list(islice(items, size)):
-        yield batch
+def _names(images: Sequence[AnyImage]) -> list[str]:
+    return distinct_names(Path(image).stem if isinstance(image, str | Path) else "picture" for image in images)

@@ -10,11 +10,10 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from tqdm import tqdm
 
@@ -23,8 +22,8 @@ from diffseg.backbones import Backbone, WeightsError
 from diffseg.backbones.image import centre_crop
 from diffseg.cli import label
 from diffseg.cli.inputs import STDIN, find_photos
-from diffseg.cli.options import OBLONG, ROWS_A_SHEET, message_of, parse, parser, segmenter_settings, spec_of
-from diffseg.cli.version import version_line
+from diffseg.cli.label import Segmented
+from diffseg.cli.options import DEFAULT_SEGMENTER, OBLONG, ROWS_A_SHEET, message_of, parse, segmenter_settings, spec_of
 from diffseg.command import interruptible
 from diffseg.image_files import PhotoError, read_photo
 from diffseg.labelling.captioning import NoNouns
@@ -35,6 +34,9 @@ if TYPE_CHECKING:
     from diffseg.recipe import Recipe
 
 SheetRow = list[tuple[str, pictures.Pixels]]
+
+Segment = Callable[[pictures.Pixels], Segmented]
+"""Segments ``(h, w, 3)`` uint8. Raises `NoNouns` if its segments cannot be named."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,84 +52,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: after one line on stderr: status 2 for wrong arguments, missing weights, or a file that cannot be
             written; status 130 after Ctrl+C.
     """
-    options = parser()
-    options.add_argument("--version", action="store_true", help="print the version and, in a checkout, the commit")
-    if "--version" in (sys.argv[1:] if argv is None else argv):
-        print(version_line())
-        return 0
-    args = parse(options, argv)
+    args = parse(argv)
     try:
         spec = spec_of(args)
-        found = find_photos(args.photos, args.out)
-        problems = label.problems(args, spec)
+        photos, notes = find_photos(args.photos, args.out)
+        problems = label.problems(args, spec) if args.label else []
         try:
             spec.check()
         except WeightsError as error:
             problems.append(message_of(error))
         if problems:
-            options.exit(2, "".join(f"{options.prog}: {problem}\n" for problem in problems))
+            _fail(*problems)
         recipe = _recipe(spec, args)  # so that wrong settings are reported before folders are made
         _make_folders(args)
         segment = _load(spec, args, recipe)
     except (ValueError, WeightsError) as error:
-        options.exit(2, f"{options.prog}: {message_of(error)}\n")
-    for note in found.notes:
-        print(f"{options.prog}: {note}", file=sys.stderr)
+        _fail(message_of(error))
+    _warn(*notes)
+    state = f"all files in {args.out} are complete" if args.out else "the printed lines are complete"
     try:
-        with interruptible(_state_of_results(args), f"{options.prog}: "), _json_file(args.json) as masks:
-            outputs = _Outputs(args.out, masks, sys.stderr if args.json == "-" else sys.stdout)
-            return _run(found.names, segment, outputs, args)
+        with interruptible(state, "diffseg: "), _json_file(args.json) as masks:
+            return _run(photos, segment, args, masks)
     except BrokenPipeError:  # the reader of the pipe, such as head, has stopped: `run_command` ends quietly
         raise
     except OSError as error:
         reason = f"{error.filename}: cannot be written ({error.strerror})" if error.filename else str(error)
-        options.exit(2, f"{options.prog}: {reason}; {_state_of_results(args)}\n")
-
-
-def _make_folders(args: argparse.Namespace) -> None:
-    """Makes the folders of the results. Raises ValueError with the option whose folder cannot be made."""
-    json_folder = expanded(args.json).parent if args.json else None
-    for option, folder in (("-o/--out", args.out), ("--json", json_folder)):
-        try:
-            if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"argument {option}: cannot make the folder {folder} ({error.strerror})") from None
-
-
-def _state_of_results(args: argparse.Namespace) -> str:
-    return f"all files in {args.out} are complete" if args.out else "the printed lines are complete"
-
-
-@contextmanager
-def _json_file(path: str | None) -> Iterator[TextIO | None]:
-    """The open file of ``--json``; None without it."""
-    if path is None:
-        yield None
-    elif path == "-":
-        yield sys.stdout
-    else:
-        with expanded(path).open("w", encoding="utf-8") as file:
-            yield file
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """Segments of one photograph.
-
-    Attributes:
-        image: ``(h, w, 3)`` uint8.
-        labels: ``(h, w)``, the largest segment first.
-        named: the named segments with ``--label``, else None.
-    """
-
-    image: pictures.Pixels
-    labels: pictures.Labels
-    named: label.NamedResult | None = None
-
-
-Segment = Callable[[pictures.Pixels], Segmented]
-"""Segments ``(h, w, 3)`` uint8. Raises `NoNouns` if its segments cannot be named."""
+        _fail(f"{reason}; {state}")
 
 
 def _recipe(spec: Backbone, args: argparse.Namespace) -> Recipe:
@@ -136,8 +86,8 @@ def _recipe(spec: Backbone, args: argparse.Namespace) -> Recipe:
     from diffseg.recipe import make_recipe
 
     pick_device(args.device)
-    settings = segmenter_settings(args)
-    return make_recipe(spec, args.segmenter, args.weights, args.scheme, args.config_dir, settings)
+    segmenter = args.segmenter or DEFAULT_SEGMENTER
+    return make_recipe(spec, segmenter, args.weights, args.scheme, args.config_dir, segmenter_settings(args))
 
 
 def _load(spec: Backbone, args: argparse.Namespace, recipe: Recipe) -> Segment:
@@ -145,95 +95,44 @@ def _load(spec: Backbone, args: argparse.Namespace, recipe: Recipe) -> Segment:
     from diffseg.model import load
 
     model = load(spec, args.device)
-    labeller = label.Labeller(model, recipe, args) if args.label else None
-
-    def segment(image: pictures.Pixels) -> Segmented:
-        if labeller is None:
-            return Segmented(image, model.run(image, recipe).labels)
-        named = labeller(image)
-        return Segmented(image, named.segments, named)
-
-    return segment
+    if args.label:
+        return label.Labeller(model, recipe, args)
+    return lambda image: Segmented(image, model.run([image], recipe)[0].labels)
 
 
-@dataclass
-class _Outputs:
-    """Writes the results.
+def _make_folders(args: argparse.Namespace) -> None:
+    """Makes the folders of the results. Raises ValueError with the option whose folder cannot be made."""
+    for option, folder in (("-o/--out", args.out), ("--json", expanded(args.json).parent if args.json else None)):
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"argument {option}: cannot make the folder {folder} ({error.strerror})") from None
 
-    Attributes:
-        folder: folder for the pictures; None: no pictures are written.
-        masks: file for the masks as JSON; None: no masks are written.
-        log: gets one line for each photograph.
-        rows: rows of the next contact sheet.
-        sheets: number of contact sheets written.
+
+@contextmanager
+def _json_file(path: str | None) -> Iterator[TextIO | None]:
+    """The open file of ``--json``; None without it."""
+    if path in (None, "-"):
+        yield sys.stdout if path else None
+    else:
+        with expanded(path).open("w", encoding="utf-8") as file:
+            yield file
+
+
+def _run(photos: Mapping[Path, str], segment: Segment, args: argparse.Namespace, masks: TextIO | None) -> int:
+    """Segments the photographs and writes the results; returns the exit status.
+
+    Args:
+        photos: photograph -> name of its results.
+        segment: the loaded method.
+        args: the options.
+        masks: file of ``--json``.
     """
-
-    folder: Path | None
-    masks: TextIO | None
-    log: TextIO
-    rows: list[SheetRow] = field(default_factory=list)
-    sheets: int = 0
-
-    def write(self, photo: Path, name: str, segmented: Segmented) -> None:
-        """Writes the files of one photograph, and a line to the log."""
-        count = int(segmented.labels.max()) + 1
-        found = counted(count, "segment")
-        files = ""
-        if self.folder:
-            files, row = self._draw(photo, name, segmented, found)
-            self.rows.append(row)
-            found = row[-1][0]
-        if self.masks:
-            self._write_masks(photo, name, segmented)
-        tqdm.write(f"{photo}: {found}{files}", file=self.log)
-        self.log.flush()  # a pipe would keep the lines until the end
-        if len(self.rows) == ROWS_A_SHEET:
-            self.write_sheet()
-
-    def _draw(self, photo: Path, name: str, segmented: Segmented, found: str) -> tuple[str, SheetRow]:
-        """Writes the pictures. Returns their names and a row of the contact sheet; its last caption counts segments."""
-        assert self.folder is not None
-        image, labels, target = segmented.image, segmented.labels, self.folder / name
-        overlay = pictures.overlay(image, labels)
-        pictures.write_label_map(f"{target}.labels.png", labels)
-        pictures.write_picture(f"{target}.overlay.png", overlay)
-        files = f", {target}.labels.png, {name}.overlay.png"
-        row = [
-            (f"{photo.name} · {image.shape[1]} x {image.shape[0]}", image),
-            ("overlay", overlay),
-            (found, pictures.colourise(labels)),
-        ]
-        if segmented.named:
-            caption = f"{found}: {', '.join(segmented.named.named.names)}"
-            row.append((caption, label.write(target, photo, image, segmented.named)))
-            files += f", {name}.named.png, {name}.named.json"
-        # Shrunk now, because photographs of many megapixels would fill the memory.
-        return files, [(caption, pictures.fit(picture)) for caption, picture in row]
-
-    def _write_masks(self, photo: Path, name: str, segmented: Segmented) -> None:
-        from diffseg.result import Result
-
-        assert self.masks is not None
-        height, width = segmented.labels.shape
-        segments = Result(segmented.image, segmented.labels).coco()
-        line = {"file": str(photo), "name": name, "height": height, "width": width, "segments": segments}
-        print(json.dumps(line, ensure_ascii=False), file=self.masks, flush=True)
-
-    def write_sheet(self) -> None:
-        """Writes the rows so far as a contact sheet."""
-        if not self.folder or not self.rows:
-            return
-        self.sheets += 1
-        path = self.folder / (f"contact_sheet_{self.sheets}.png" if self.sheets > 1 else "contact_sheet.png")
-        pictures.write_picture(path, pictures.contact_sheet(self.rows))
-        tqdm.write(f"contact sheet: {path}", file=self.log)
-        self.rows = []
-
-
-def _run(found: dict[Path, str], segment: Segment, outputs: _Outputs, args: argparse.Namespace) -> int:
-    """Segments and writes; returns the exit status."""
-    failed, squeezed = 0, False
-    for photo, name in tqdm(found.items(), unit="photo", disable=None):
+    log = sys.stderr if masks is sys.stdout else sys.stdout
+    rows: list[SheetRow] = []  # of the next contact sheet
+    failed, sheets, squeezed = 0, 0, False
+    for number, (photo, name) in enumerate(tqdm(photos.items(), unit="photo", disable=None), start=1):
         try:
             image = _read(photo)
             if args.crop:
@@ -245,26 +144,73 @@ def _run(found: dict[Path, str], segment: Segment, outputs: _Outputs, args: argp
                     "detail along the longer side; --crop keeps the centred square instead"
                 )
             segmented = segment(image)
-        except PhotoError as error:
+        except (PhotoError, NoNouns) as error:
             failed += 1
-            _warn(str(error))
-        except NoNouns as error:
-            failed += 1
-            _warn(f"{photo}: {error}; give your own words with --words")
+            _warn(f"{photo}: {error}; give your own words with --words" if isinstance(error, NoNouns) else str(error))
         else:
-            outputs.write(photo, name, segmented)
-    outputs.write_sheet()
+            caption, files = counted(int(segmented.labels.max()) + 1, "segment"), ""
+            if args.out:
+                files, row = _draw(args.out, photo, name, segmented, caption)
+                rows.append(row)
+                caption = row[-1][0]
+            if masks:
+                _write_masks(masks, photo, name, segmented)
+            _log(f"{photo}: {caption}{files}", log)
+        if rows and (len(rows) == ROWS_A_SHEET or number == len(photos)):
+            sheets += 1
+            path = args.out / (f"contact_sheet_{sheets}.png" if sheets > 1 else "contact_sheet.png")
+            pictures.write_picture(path, pictures.contact_sheet(rows))
+            _log(f"contact sheet: {path}", log)
+            rows = []
     if failed:
-        done = "read or named" if args.label else "read"
-        print(f"diffseg: {failed} of {len(found)} photographs could not be {done}", file=sys.stderr)
+        _warn(f"{failed} of {len(photos)} photographs could not be {'read or named' if args.label else 'read'}")
     return int(failed > 0)
-
-
-def _warn(line: str) -> None:
-    tqdm.write(f"diffseg: {line}", file=sys.stderr)
 
 
 def _read(photo: Path) -> pictures.Pixels:
     if photo != STDIN:
         return read_photo(photo)
     return read_photo(io.BytesIO(sys.stdin.buffer.read()), "standard input")
+
+
+def _draw(folder: Path, photo: Path, name: str, segmented: Segmented, caption: str) -> tuple[str, SheetRow]:
+    """Writes the pictures. Returns their names and a row of the contact sheet; its last caption counts segments."""
+    image, labels, target = segmented.image, segmented.labels, folder / name
+    overlay = pictures.overlay(image, labels)
+    pictures.write_label_map(f"{target}.labels.png", labels)
+    pictures.write_picture(f"{target}.overlay.png", overlay)
+    files = f", {target}.labels.png, {name}.overlay.png"
+    row = [
+        (f"{photo.name} · {image.shape[1]} x {image.shape[0]}", image),
+        ("overlay", overlay),
+        (caption, pictures.colourise(labels)),
+    ]
+    if segmented.named:
+        row.append((f"{caption}: {', '.join(segmented.named.names)}", label.write(target, photo, segmented)))
+        files += f", {name}.named.png, {name}.named.json"
+    # Shrunk now, because photographs of many megapixels would fill the memory.
+    return files, [(text, pictures.fit(picture)) for text, picture in row]
+
+
+def _write_masks(masks: TextIO, photo: Path, name: str, segmented: Segmented) -> None:
+    from diffseg.result import Result
+
+    height, width = segmented.labels.shape
+    segments = Result(segmented.image, segmented.labels).coco()
+    line = {"file": str(photo), "name": name, "height": height, "width": width, "segments": segments}
+    print(json.dumps(line, ensure_ascii=False), file=masks, flush=True)
+
+
+def _log(line: str, log: TextIO) -> None:
+    tqdm.write(line, file=log)
+    log.flush()  # a pipe would keep the lines until the end
+
+
+def _warn(*lines: str) -> None:
+    for line in lines:
+        tqdm.write(f"diffseg: {line}", file=sys.stderr)
+
+
+def _fail(*lines: str) -> NoReturn:
+    _warn(*lines)
+    sys.exit(2)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from textwrap import fill as wrapped
 from typing import Any, get_args
 
 import yaml
 
-from diffseg import catalogue, parts
+from diffseg import __version__, catalogue, parts
 from diffseg.backbones import Backbone, WeightsError, tuned_values
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_VOTE, DEFAULT_WEIGHTS, WEIGHTS, Scheme, Vote
-from diffseg.command_line import Parser, path_argument, positive_int
+from diffseg.command_line import Parser, path_argument
 from diffseg.labelling.captioning import CAPTIONER, Prompt
 from diffseg.limits import settings_text
 
@@ -27,23 +29,15 @@ OBLONG = 2
 
 DESCRIPTION = f"""\
 Segments photographs without training or labels, by default with DiffSeg (Tian
-et al., CVPR 2024): it merges the self-attention maps of a pretrained model
-into segments. For each photograph, OUT gets
+et al., CVPR 2024). For each photograph, the folder OUT gets
 
   NAME.labels.png    label map of the photograph's size: indexed PNG, the pixel
                      values are the segments' numbers, 0 for the largest
   NAME.overlay.png   the photograph under the colours of its segments
+  NAME.named.png     with --label: the same with the names of the segments
+  NAME.named.json    with --label: caption, and the mask of each name (COCO)
 
-with --label also
-
-  NAME.named.png     the photograph under the colours of the nouns, with names
-  NAME.named.json    caption, and the mask of each noun (COCO run lengths)
-
-and for all of them, {ROWS_A_SHEET} photographs per sheet,
-
-  contact_sheet.png  photograph, overlay and segments side by side
-                     (then contact_sheet_2.png, ...)
-
+and contact_sheet.png (contact_sheet_2.png, ...) for each {ROWS_A_SHEET} photographs.
 Photographs of the same name get a number (NAME_2). Existing files of these
 names are replaced.
 """
@@ -64,31 +58,6 @@ the others are done. 2: wrong arguments, no weights, or OUT cannot be written.
 """
 
 
-def _tau(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text}")
-    return value
-
-
-def _weights(text: str) -> str | tuple[float, ...]:
-    if text in WEIGHTS:
-        return text
-    try:
-        numbers = tuple(map(float, text.split(",")))
-    except ValueError:
-        numbers = ()
-    if not numbers or not all(0 <= number < math.inf for number in numbers) or not any(numbers):
-        allowed = ", ".join(WEIGHTS)
-        raise argparse.ArgumentTypeError(
-            f"must be {allowed}, or numbers of at least 0 with commas between, not all 0, got {text}"
-        )
-    return numbers
-
-
 def _words(text: str) -> Prompt:
     try:
         return Prompt.of_words(text.split(","))
@@ -96,10 +65,21 @@ def _words(text: str) -> Prompt:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _weights(text: str) -> str | tuple[float, ...]:
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        return text
+
+
 def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text}")
+    return _setting_of(name, value)
+
+
+def _setting_of(name: str, value: str) -> tuple[str, Any]:
     try:
         return name, yaml.safe_load(value)
     except yaml.YAMLError:
@@ -118,22 +98,15 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("-h", "--help", action="store_true", help="show this text; with --segmenter NAME also its settings")
-    add(
-        "photos",
-        nargs="*",
-        type=path_argument,
-        metavar="PHOTO",
-        help="a photograph; a folder of them; a pattern such as 'holiday/**/*.jpg'; - for standard input",
-    )
+    add("--version", action="store_true", help="print the version and, in a checkout, the commit")
+    photos = "a photograph; a folder of them; a pattern such as 'holiday/**/*.jpg'; - for standard input"
+    add("photos", nargs="*", type=path_argument, metavar="PHOTO", help=photos)
     add("-o", "--out", type=path_argument, metavar="OUT", help="folder for the results, made if missing")
-    add(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="FILE.json",
-        help="write the masks there, or to standard output: one line per photograph, a JSON object with its segments "
-        "as COCO annotations (compressed run lengths); -o may then be left out",
+    json = (
+        "write the masks there, or to standard output: one line per photograph, a JSON object with its segments as "
+        "COCO annotations (compressed run lengths); -o may then be left out"
     )
+    add("--json", nargs="?", const="-", metavar="FILE.json", help=json)
     add("--crop", action="store_true", help="keep only the centred square, as the benchmark does")
     add_model(parser)
     _add_method(parser)
@@ -141,30 +114,51 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def parse(options: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the arguments and checks them against each other.
 
     Raises:
-        SystemExit: after one line (2), or after ``--help`` (0).
+        SystemExit: after one line (2), or after ``--help`` or ``--version`` (0).
     """
+    options = parser()
     args = options.parse_args(argv)
-    if args.help:
+    if args.help or args.version:
         try:
-            print(_help(options, args))
+            print(_help(options, args) if args.help else version_line())
         except ValueError as error:
             options.error(str(error))
         options.exit()
-    args.segmenter = args.segmenter or DEFAULT_SEGMENTER
-    args.label |= args.words is not None
     if args.json and args.json != "-" and not args.json.endswith((".json", ".jsonl")):
         args.photos.insert(0, path_argument(args.json))  # --json PHOTO: the option's FILE was left out
         args.json = "-"
     missing = ["PHOTO"] * (not args.photos) + ["-o/--out (or --json)"] * (args.out is None and args.json is None)
     if missing:
         options.error(f"the following arguments are required: {', '.join(missing)}")
+    args.label |= args.words is not None
     if args.label and args.out is None:
         options.error("argument --label: needs -o/--out")
+    for name in ("vote", "unconditional", "captioner"):
+        if getattr(args, name) and not args.label:
+            options.error(f"argument --{name}: needs --label")
     return args
+
+
+def version_line() -> str:
+    """Version and, in a checkout, commit: ``diffseg 0.1.0, commit 8839ad7`` (``, changed`` if files differ from it)."""
+    root = Path(__file__).parents[2]
+    commit = _git(root, "rev-parse", "--short", "HEAD") if (root / ".git").exists() else ""
+    changed = ", changed" if commit and _git(root, "status", "--porcelain", "-uno") else ""
+    return f"diffseg {__version__}{f', commit {commit}' if commit else ''}{changed}"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Output of a git command; empty if it fails or git is missing."""
+    try:
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -172,26 +166,19 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("model").add_argument
     add("--backbone", default="dinov2_small", metavar="NAME", help="one of those listed below; default: %(default)s")
     add("--path", metavar="DIR", help="folder of its weights, or hub id in the local cache; default: the backbone's")
-    add(
-        "--size",
-        type=positive_int,
-        metavar="N",
-        help="side in pixels of the square into which a photograph is squeezed; default: the backbone's",
-    )
+    _add_setting(add, "--size", "backbone.size", "N", "side in pixels of the square that enters the backbone")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...; default: auto, which is CUDA if there is one")
-    add(
-        "--config-dir",
-        type=path_argument,
-        metavar="DIR",
-        help="your own backbones and segmenters: DIR/backbone/NAME.yaml, DIR/segmenter/NAME.yaml",
-    )
+    folder = "your own backbones and segmenters: DIR/backbone/NAME.yaml, DIR/segmenter/NAME.yaml"
+    add("--config-dir", type=path_argument, metavar="DIR", help=folder)
 
 
 def spec_of(args: argparse.Namespace) -> Backbone:
     """The backbone that the options describe. Raises ValueError for an unknown name or a value out of range."""
-    chosen = {key: getattr(args, key) for key in ("path", "size") if getattr(args, key) is not None}
-    given = [(name.removeprefix(OF_BACKBONE), value) for name, value in _given(args) if name.startswith(OF_BACKBONE)]
-    return catalogue.choose("backbone", args.backbone, args.config_dir, {**chosen, **dict(given)})
+    settings = {} if args.path is None else {"path": args.path}
+    for name, value in args.settings or []:
+        if name.startswith(OF_BACKBONE):
+            settings[name.removeprefix(OF_BACKBONE)] = value
+    return catalogue.choose("backbone", args.backbone, args.config_dir, settings)
 
 
 def message_of(error: Exception) -> str:
@@ -201,12 +188,7 @@ def message_of(error: Exception) -> str:
 
 def segmenter_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Settings of the segmenter in the options."""
-    named = {name: getattr(args, name) for name in ("tau", "anchors", "iterations") if getattr(args, name) is not None}
-    return named | {name: value for name, value in _given(args) if not name.startswith(OF_BACKBONE)}
-
-
-def _given(args: argparse.Namespace) -> list[tuple[str, Any]]:
-    return getattr(args, "settings", None) or []
+    return {name: value for name, value in args.settings or [] if not name.startswith(OF_BACKBONE)}
 
 
 def _help(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
@@ -231,62 +213,38 @@ def _names(args: argparse.Namespace, group: parts.Group) -> list[str]:
 def _add_method(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("method").add_argument
     add("--segmenter", metavar="NAME", help=f"one of those listed below; default: {DEFAULT_SEGMENTER}")
-    add(
-        "--set",
-        action="append",
-        type=_setting,
-        dest="settings",
-        metavar="NAME=VALUE",
-        help="a setting of the segmenter, or backbone.NAME=VALUE for one of the backbone; may be repeated",
-    )
-    add(
-        "--tau",
-        type=_tau,
-        metavar="T",
-        help="threshold of the segmenter. diffseg merges attention maps that differ by less than T, so a larger T "
-        "gives fewer segments; default: the value tuned for the backbone",
-    )
-    add("--anchors", type=positive_int, metavar="M", help="for diffseg: number of anchors along one side")
-    add("--iterations", type=positive_int, metavar="N", help="for diffseg: number of merging iterations")
-    add(
-        "--weights",
-        type=_weights,
-        default=DEFAULT_WEIGHTS,
-        metavar="R",
-        help=f"weights of the resolutions: {', '.join(WEIGHTS)}, or numbers, the finest first, such as 1,0.5,0; "
-        "default: %(default)s",
-    )
+    setting = "a setting of the segmenter, or backbone.NAME=VALUE for one of the backbone; may be repeated"
+    add("--set", action="append", type=_setting, dest="settings", metavar="NAME=VALUE", help=setting)
+    tau = "threshold: a larger one gives fewer segments; default: the value tuned for the backbone"
+    _add_setting(add, "--tau", "tau", "T", tau)
+    _add_setting(add, "--anchors", "anchors", "M", "for diffseg: number of anchors along one side")
+    _add_setting(add, "--iterations", "iterations", "N", "for diffseg: number of merging iterations")
+    weights = f"weights of the sides: {', '.join(WEIGHTS)}, or numbers, the finest first: 1,0.5,0; default: %(default)s"
+    add("--weights", type=_weights, default=DEFAULT_WEIGHTS, metavar="R", help=weights)
     add("--scheme", choices=get_args(Scheme), default=DEFAULT_SCHEME, help="aggregation scheme; default: %(default)s")
 
 
+def _add_setting(add: Callable[..., object], option: str, name: str, metavar: str, text: str) -> None:
+    """Adds an option that stands for ``--set NAME=VALUE``. The part itself checks the value."""
+    kind = partial(_setting_of, name)
+    add(option, action="append", dest="settings", type=kind, metavar=metavar, help=text)
+
+
 def _add_names(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group(
-        "names (needs --backbone sd14, sd15 or sd21; captions need the package HanTa)"
-    ).add_argument
-    add(
-        "--label",
-        action="store_true",
-        help="name each segment by a noun of the photograph's caption, and merge segments of the same name (paper, "
-        "Section 5). The caption conditions the U-Net, so the segments differ from those without --label",
+    add = parser.add_argument_group("names (needs --backbone sd14, sd15 or sd21)").add_argument
+    label = (
+        "name each segment by a noun of the photograph's caption (paper, Section 5), and merge segments of the same "
+        "name. The caption conditions the U-Net, so the segments differ from those without --label. Needs the package "
+        "HanTa"
     )
-    add(
-        "--words",
-        type=_words,
-        metavar="W",
-        help='--label with your names instead of a caption, separated by commas: "cat,remote control"',
+    add("--label", action="store_true", help=label)
+    words = '--label with your names instead of a caption, separated by commas: "cat,remote control"'
+    add("--words", type=_words, metavar="W", help=words)
+    vote = (
+        "how a segment chooses its noun. majority: the noun that is best at most pixels; median: the median of the "
+        "pixels' best nouns, numbered as in the caption; mean: the noun of the largest mean response; default: "
     )
-    add(
-        "--vote",
-        choices=get_args(Vote),
-        default=DEFAULT_VOTE,
-        help="how a segment chooses its noun. majority: the noun that is best at most pixels; median: the median of "
-        "the pixels' best nouns, numbered as in the caption; mean: the noun of the largest mean response; default: "
-        "%(default)s",
-    )
+    add("--vote", choices=get_args(Vote), help=f"{vote}{DEFAULT_VOTE}")
     add("--unconditional", action="store_true", help="name the segments found without --label (takes a second pass)")
-    add(
-        "--captioner",
-        default=CAPTIONER,
-        metavar="DIR",
-        help="folder, or hub id in the local cache, of a BLIP captioning model; default: %(default)s",
-    )
+    captioner = f"folder, or hub id in the local cache, of a BLIP captioning model; default: {CAPTIONER}"
+    add("--captioner", metavar="DIR", help=captioner)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from diffseg.backbones import BrokenWeights, MissingWeights
@@ -52,9 +51,6 @@ class Prompt:
 
     text: str
     words: Mapping[str, tuple[Span, ...]]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "words", MappingProxyType(dict(self.words)))
 
     @classmethod
     def of_words(cls, words: Iterable[str]) -> Prompt:

@@ -1,4 +1,4 @@
-"""Names segments by their pixels' cross-attention to the words of a prompt (paper, Section 5; authors' code)."""
+"""Names segments by their pixels' cross-attention to the words of a prompt (paper, Section 5), and draws the names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 from torch import Tensor
 
+from diffseg import pictures
 from diffseg.choices import Vote
 from diffseg.limits import check
 from diffseg.masks import nearest_cells
-from diffseg.pictures import Labels, by_area
+from diffseg.pictures import Labels, Pixels, by_area
+
+GRID = 256  # longer side, in pixels, of the shrunk mask that is searched for places of names
+FONT_SHARE = 32  # the picture's longer side divided by the height of a name
+SMALLEST_FONT = 11
 
 
 @torch.no_grad()
@@ -23,11 +30,8 @@ def responses(maps: Mapping[int, Tensor], positions: Sequence[Sequence[int]], si
     """Map of each word: its cross-attention at one size, scaled to unit L2 norm over the pixels.
 
     All sides are resized bilinearly and have the same weight. A word with several tokens or occurrences takes the sum
-    of their attention, the probability of attending to any of them. (A mean would give the same map, because the norm
-    removes the factor.) The norm makes words with very different amounts of attention comparable.
-
-    The authors' code divides by the sum over all tokens after resizing. That sum is 1, because a softmax over the
-    tokens sums to 1 and bilinear resizing keeps the sum. So this step is left out.
+    of their attention. The norm makes words with very different amounts of attention comparable. The authors' code also
+    divides by the sum over all tokens after resizing, which is 1.
 
     Args:
         maps: side -> ``(side*side, T)`` floating point, rows sum to 1.
@@ -102,9 +106,58 @@ def merge(labels: Labels, words: Sequence[str], chosen: NDArray[np.integer]) -> 
         chosen: ``(K,)`` number of each segment's word, from `vote`.
     """
     merged = by_area(chosen[labels])
-    # New label of each segment, read from any of its pixels.
     new = np.zeros(len(chosen), np.int64)
-    new[labels] = merged
-    order = range(new.max() + 1)
-    names = tuple(words[chosen[np.flatnonzero(new == number)[0]]] for number in order)
-    return Named(merged, names, tuple(tuple(np.flatnonzero(new == number).tolist()) for number in order))
+    new[labels] = merged  # new label of each segment, read from any of its pixels
+    parts = tuple(tuple(np.flatnonzero(new == number).tolist()) for number in range(new.max() + 1))
+    return Named(merged, tuple(words[chosen[segments[0]]] for segments in parts), parts)
+
+
+def draw(image: Pixels, named: Named) -> Pixels:
+    """Draws the photograph under the colours of the names, each name on its segments, and a legend below.
+
+    Args:
+        image: ``(h, w, 3)`` uint8 RGB.
+        named: the named segments of the same picture.
+
+    Returns:
+        ``(h', w, 3)`` uint8 RGB, h' > h.
+    """
+    height, width = named.labels.shape
+    font_size = max(SMALLEST_FONT, round(max(height, width) / FONT_SHARE))
+    font = ImageFont.load_default(font_size)
+    drawn = Image.fromarray(pictures.overlay(image, named.labels))
+    pen = ImageDraw.Draw(drawn)
+    for number, name in enumerate(named.names):
+        half = font.getlength(name) / 2 + font_size / 4
+        for x, y in places(named.labels == number, font_size / 2):
+            inside = max(min(x, width - half), half), max(min(y, height - font_size), font_size)
+            pen.text(inside, name, "white", font, anchor="mm", stroke_width=max(1, font_size // 9), stroke_fill="black")
+    shares = np.bincount(named.labels.ravel()) / named.labels.size
+    names = [f"{name} {share:.0%}" for name, share in zip(named.names, shares, strict=True)]
+    entries = list(zip(names, pictures.palette(len(names)).tolist(), strict=True))
+    return np.vstack([np.array(drawn), pictures.legend(entries, width, font_size)])
+
+
+def places(mask: NDArray[np.bool_], radius: float) -> list[tuple[float, float]]:
+    """Finds places for a name on a mask: the centre of the largest circle in each of its connected parts.
+
+    Args:
+        mask: ``(h, w)`` bool, not empty.
+        radius: smallest circle, in pixels. Parts without such a circle get no name, except the part with the largest
+            circle.
+
+    Returns:
+        (x, y) in pixels, the largest circle first.
+    """
+    step = -(-max(mask.shape) // GRID)
+    # A border of one cell keeps circles inside the picture: without it, masks at the edge would seem to continue.
+    coarse = np.pad(mask[step // 2 :: step, step // 2 :: step], 1)
+    if not coarse.any():  # the mask lies between the grid's lines
+        y, x = np.argwhere(mask).mean(axis=0)
+        return [(float(x), float(y))]
+    distance = ndimage.distance_transform_edt(coarse)
+    parts, count = ndimage.label(coarse)
+    centres = ndimage.maximum_position(distance, parts, range(1, count + 1))
+    centres.sort(key=lambda centre: -distance[centre])
+    large = [centre for centre in centres if distance[centre] * step >= radius] or centres[:1]
+    return [((column - 1) * step + step // 2, (row - 1) * step + step // 2) for row, column in large]

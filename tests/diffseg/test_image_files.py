@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffseg.image_files import PhotoError, decode_photo, read_photo, to_picture
+from diffseg.image_files import ALMOST_BLACK, PhotoError, read_photo, to_picture
 from tests.helpers.tiff import tiff_of
 
 RNG = np.random.default_rng(0)
@@ -125,6 +126,12 @@ def cut_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + b"\0\0\1\0IDAT"
 
 
+def encoded(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file, format=kind)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -134,11 +141,16 @@ def cut_png(width: int, height: int) -> bytes:
         (b"\n<!DOCTYPE html>", "a web page instead of a picture; download it again"),
         (b"\0\0\0\x18ftypheic", "HEIF picture or a video (heic), which Pillow does not read; convert it to PNG"),
         (b"These are not pixels.\n", "not a picture"),
+        (
+            tiff_of(np.full((4, 8, 3), 4095), 12),
+            "TIFF of 3 bands of 12 bits, which Pillow does not read; convert",
+        ),
         (cut_png(0, 4), ""),
         (cut_png(4, 4), "truncated"),
+        (encoded("JPEG")[:-500], "truncated"),
         (cut_png(10**5, 10**5), "set the environment variable DIFFSEG_MAX_PIXELS=10000000000 if you trust the file"),
     ],
-    ids=["missing", "empty", "pointer", "page", "HEIF", "text", "no pixels", "cut", "huge"],
+    ids=["missing", "empty", "pointer", "page", "HEIF", "text", "TIFF", "no pixels", "cut PNG", "cut JPEG", "huge"],
 )
 def test_an_unreadable_file_is_one_line(tmp_path: Path, content: bytes | None, complaint: str) -> None:
     path = tmp_path / "photo.jpg"
@@ -174,14 +186,6 @@ def test_damaged_files_raise_only_photo_error(tmp_path: Path, kind: str) -> None
     assert all(message.startswith(f"{broken}: ") and "\n" not in message for message in errors)
 
 
-def test_a_cut_jpeg_is_an_error_and_not_half_a_picture(tmp_path: Path) -> None:
-    path = tmp_path / "cut.jpg"
-    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(PhotoError, match="truncated"):
-        read_photo(path)
-
-
 def test_white_of_a_grey_tiff_of_12_bits_is_4095(tmp_path: Path) -> None:
     levels = np.linspace(0, 4095, 32).round().astype(np.int64).reshape(4, 8, 1)
     (tmp_path / "grey.tif").write_bytes(tiff_of(levels, 12))
@@ -189,19 +193,14 @@ def test_white_of_a_grey_tiff_of_12_bits_is_4095(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_photo(tmp_path / "grey.tif"), expected)
 
 
-def test_a_tiff_that_pillow_does_not_read_is_described(tmp_path: Path) -> None:
-    file = tmp_path / "deep.tif"
-    file.write_bytes(tiff_of(np.full((4, 8, 3), 4095), 12))
-    with pytest.raises(PhotoError, match=r"is a TIFF of 3 bands of 12 bits, which Pillow does not read; convert it to"):
-        read_photo(file)
-
-
 def test_the_limit_of_pixels_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Image.new("L", (10_000, 9_000), 200).save(tmp_path / "large.png")
-    with warnings.catch_warnings(action="error"):  # Pillow warns of pictures above 89 megapixels
-        assert decode_photo(tmp_path / "large.png").pixels.shape == (9_000, 10_000, 3)
-    monkeypatch.setenv("DIFFSEG_MAX_PIXELS", "89999999")
-    with pytest.raises(PhotoError, match=r"is 10000 x 9000 pixels, and at most 89,999,999 are read; "):
+    Image.new("L", (30, 20), 200).save(tmp_path / "large.png")
+    for limit in (100, 500):  # Pillow refuses more than twice its limit, and warns of less
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with warnings.catch_warnings(action="error"):
+            assert read_photo(tmp_path / "large.png").shape == (20, 30, 3)
+    monkeypatch.setenv("DIFFSEG_MAX_PIXELS", "599")
+    with pytest.raises(PhotoError, match=r"is 30 x 20 pixels, and at most 599 are read; "):
         read_photo(tmp_path / "large.png")
     monkeypatch.setenv("DIFFSEG_MAX_PIXELS", "many")
     with pytest.raises(PhotoError, match=r"^DIFFSEG_MAX_PIXELS: must be a whole number of pixels, .* got many$"):
@@ -243,3 +242,32 @@ def test_arrays_and_tensors_are_read_as_pillow_takes_them(array: NDArray[Any], e
     np.testing.assert_allclose(to_picture(tensor), expected, atol=1)
     if array.ndim == 3:
         np.testing.assert_allclose(to_picture(tensor.permute(2, 0, 1)), expected, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "problem"),
+    [
+        (np.full((4, 4, 3), 2.0), ValueError, r"floating point must be in \[0, 1\], got 2 to 2"),
+        (np.full((4, 4, 3), np.nan), ValueError, "got nan to nan"),
+        (np.full((4, 4, 3), -1), ValueError, r"whole numbers must be in \[0, 255\], got -1 to -1"),
+        (np.full((4, 4, 3), 256, np.uint16), ValueError, "got 256 to 256"),
+        (np.zeros((4, 4, 2), np.uint8), ValueError, r"must be grey \(h, w\), RGB .*got \(4, 4, 2\)"),
+        (np.zeros((0, 4, 3), np.uint8), ValueError, r"got \(0, 4, 3\)"),
+        (np.zeros((4, 4, 3), bool), ValueError, "must be numbers, got bool"),
+        (torch.zeros(2, 4, 5), ValueError, r"got \(2, 4, 5\)"),
+        (Image.new("RGB", (0, 5)), ValueError, "must have at least one pixel, got 0 x 5"),
+        (Image.open(io.BytesIO(encoded("PNG")[:-500])), PhotoError, r"image: cannot be decoded \(.*truncated"),
+        (io.BytesIO(encoded("PNG")), TypeError, "must be a path, PIL image, array or tensor, got BytesIO"),
+        (None, TypeError, "got NoneType"),
+    ],
+)
+def test_what_is_no_picture_is_refused(image: Any, error: type[Exception], problem: str) -> None:
+    with pytest.raises(error, match=problem):
+        to_picture(image)
+
+
+def test_a_dark_picture_of_any_kind_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+    dark = np.ones((4, 4, 3), np.uint8)  # fractions that somebody converted to uint8
+    for image in (dark, torch.from_numpy(dark), Image.fromarray(dark)):
+        to_picture(image)
+    assert caplog.messages == 3 * [f"image: {ALMOST_BLACK} (brightest 1 of 255)"]

@@ -17,7 +17,6 @@ from pycocotools import mask as coco
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.cli import label as cli_label
 from diffseg.cli import main as cli
-from diffseg.cli import options as cli_options
 from diffseg.labelling import cross_attention
 from diffseg.labelling.naming import Vote, merge, responses, vote
 from diffseg.pictures import by_area
@@ -170,29 +169,6 @@ def test_a_caption_without_nouns_fails_its_photograph(
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        (["--words", "cat"], "argument --label: dinov2_small attends to no words, give --backbone sd14"),
-        (["--unconditional"], "argument --unconditional: needs --label"),
-        (["--vote", "mean"], "argument --vote: needs --label"),
-        (["--captioner", "./blip"], "argument --captioner: needs --label"),
-        (["--label", "--words", " ,"], "argument --words: must hold at least one word"),
-        (["--label", "--vote", "best"], "argument --vote: invalid choice: 'best'"),
-    ],
-)
-def test_wrong_arguments_are_one_line(
-    options: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["photo.png", "-o", str(tmp_path / "out"), *options])
-    assert caught.value.code == 2
-    message = capsys.readouterr().err
-    assert complaint in message
-    assert message.count("\n") == 1
-    assert not list(tmp_path.iterdir())
-
-
 def test_everything_missing_is_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,8 +194,3 @@ def test_more_words_than_a_prompt_holds_are_refused(
         run(models, tmp_path / "out", "--label", "--words", ",".join(f"cat{'s' * i}" for i in range(40)))
     assert caught.value.code == 2
     assert "words: the prompt may have 77 tokens" in capsys.readouterr().err
-
-
-def test_the_defaults_are_those_of_the_options() -> None:
-    defaults = vars(cli_options.parser().parse_args(["photo.png", "-o", "out"]))
-    assert {name: defaults[name] for name in cli_label.DEFAULTS} == cli_label.DEFAULTS

@@ -20,7 +20,6 @@ from pycocotools import mask as run_lengths
 
 import diffseg
 from diffseg.backbones.image import centre_crop, resize_image
-from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
 from diffseg.cli import main as cli
 from diffseg.cli import options as cli_options
@@ -53,20 +52,11 @@ def test_a_run_goes_on_after_a_photograph_that_cannot_be_read(
     assert re.fullmatch(rf"{packaged(*COFFEE)}: \d+ segments, {out}/coffee.labels.png, coffee.overlay.png", coffee)
     assert sheet == f"contact sheet: {out}/contact_sheet.png"
     kinds = ("labels", "overlay")
-    assert set(contents(out)) == {f"{n}.{k}.png" for n in ("flower", "coffee") for k in kinds} | {"contact_sheet.png"}
-
-
-def test_label_maps_fit_their_photographs(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, outcome = finished
     for source in (FLOWER, COFFEE):
-        path = packaged(*source)
-        labels = stored(folder / "new" / "out" / f"{path.stem}.labels.png")
-        assert labels.shape == read_photo(path).shape[:2]
-        areas = np.bincount(labels.ravel())
-        assert len(areas) >= 2
-        assert areas.min() > 0
-        assert (np.diff(areas) <= 0).all()
-        assert f"{path}: {len(areas)} segments" in outcome.stdout
+        labels = stored(out / f"{packaged(*source).stem}.labels.png")
+        assert labels.shape == read_photo(packaged(*source)).shape[:2]
+        assert f"{packaged(*source)}: {labels.max() + 1} segments" in outcome.stdout
+    assert set(contents(out)) == {f"{n}.{k}.png" for n in ("flower", "coffee") for k in kinds} | {"contact_sheet.png"}
 
 
 def test_a_segment_covers_the_flower(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -85,43 +75,14 @@ def test_a_second_run_writes_the_same_bytes(
     assert contents(tmp_path) == contents(finished[0] / "new" / "out")
 
 
-@pytest.mark.parametrize(
-    ("options", "share", "method"),
-    [
-        ((), (32.0, 16.0, 8.0), {"tau": 0.3}),
-        (
-            ("--weights", "1,0.5,0", "--tau", "0.2", "--anchors", "8", "--iterations", "4"),
-            (1.0, 0.5, 0.0),
-            {"tau": 0.2, "anchors": 8, "iterations": 4},
-        ),
-    ],
-)
-def test_a_cropped_photograph_gets_the_segments_of_the_library(
-    weights: None,
-    tmp_path: Path,
-    options: tuple[str, ...],
-    share: tuple[float, ...],
-    method: dict[str, float],
-) -> None:
+def test_a_cropped_photograph_gets_the_segments_of_the_library(weights: None, tmp_path: Path) -> None:
+    options = ["--weights", "1,0.5,0", "--scheme", "paper", "--tau", "0.2", "--anchors", "8", "--iterations", "4"]
     assert cli.main([str(packaged(*COFFEE)), "-o", str(tmp_path), "--crop", "--device", "cpu", *options]) == 0
     square = centre_crop(read_photo(packaged(*COFFEE)))
-    maps = ViT().load("cpu").attend(resize_image(square, 448)[None])[0].maps
-    aggregated = diffseg.aggregate(maps, dict(zip((32, 16, 8), share, strict=True)))
-    expected = diffseg.segment(aggregated, grid="even", size=len(square), **method)  # type: ignore[arg-type]
+    maps = ViT().load("cpu").attend(resize_image(square, 448)[None])[0]
+    aggregated = diffseg.aggregate(maps, {32: 1.0, 16: 0.5, 8: 0.0}, "paper")
+    expected = diffseg.segment(aggregated, 0.2, 8, 4, grid="even", size=len(square))
     np.testing.assert_array_equal(stored(tmp_path / "coffee.labels.png"), by_area(expected.numpy()))
-
-
-def test_stable_diffusion_gives_the_segments_of_the_library(tmp_path: Path) -> None:
-    model = str(build_tiny_sd(tmp_path / "model"))
-    options = ["--backbone", "sd14", "--path", model, "--size", "128", "--scheme", "paper", "--tau", "0.01", "--crop"]
-    assert cli.main([str(packaged(*COFFEE)), "-o", str(tmp_path), *options]) == 0
-    square = centre_crop(read_photo(packaged(*COFFEE)))
-    maps = StableDiffusion(model, size=128).load().attend(resize_image(square, 128)[None])[0]
-    # This scheme depends on the numbers of layers, 5, 5, 5 and 1.
-    aggregated = diffseg.aggregate(maps.maps, scheme="paper", layers=maps.layers)
-    expected = by_area(diffseg.segment(aggregated, tau=0.01, grid="even", size=len(square)).cpu().numpy())
-    assert expected.max() > 0
-    np.testing.assert_array_equal(stored(tmp_path / "coffee.labels.png"), expected)
 
 
 def test_contact_sheets_are_filled_in_turn(tmp_path: Path, halves: list[NDArray[np.uint8]]) -> None:
@@ -292,7 +253,8 @@ def test_parts_of_conf_and_of_the_user_can_be_chosen(tmp_path: Path, monkeypatch
 
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--version"]) == 0
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
     assert re.fullmatch(
         rf"diffseg {re.escape(diffseg.__version__)}(, commit \w+(, changed)?)?\n", capsys.readouterr().out
     )
