@@ -119,10 +119,10 @@ def settings_of(kind: type) -> list[Setting]:
     return [_setting(each.name, hints[each.name], each.default) for each in fields(kind)]
 
 
-def settings_text(kind: type) -> list[str]:
-    """A line for each setting of a part, for help texts: name, default, values, meaning."""
+def settings_text(kind: type, prefix: str = "") -> list[str]:
+    """A line for each setting of a part, for help texts: name after ``prefix``, default, values, meaning."""
     return [
-        f"  {one.name}={'null' if one.default is None else one.default}"
+        f"  {prefix}{one.name}={'null' if one.default is None else one.default}"
         f"{f' ({limits})' if (limits := one.limits) else ''}{': ' if one.about else ''}{one.about}"
         for one in settings_of(kind)
     ]

@@ -5,16 +5,18 @@ A user's folder in the layout of ``conf/`` (``backbone/NAME.yaml``, ``segmenter/
 
 from __future__ import annotations
 
+import ast
 import difflib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -23,7 +25,8 @@ from diffseg.limits import explain
 from diffseg.paths import expanded
 from diffseg.texts import on_one_line
 
-Group = Literal["backbone", "dataset", "segmenter"]
+Group = str
+"""Name of a folder of ``conf/``, such as ``backbone``."""
 
 ENVIRONMENT = re.compile(r"\$\{oc\.env:(\w+)(?:,([^}]*))?\}")
 """OmegaConf's reference to an environment variable, with an optional default."""
@@ -54,7 +57,7 @@ def read(group: Group, name: str, config_dir: str | Path | None = None) -> dict[
     Raises:
         ValueError: the part is unknown, or its file cannot be used.
     """
-    return _resolved(_read(group, name, config_dir, ()), f"{group}={name}")
+    return _resolved(read_unresolved(group, name, config_dir), f"{group}={name}")
 
 
 def find_modules_beside(config_dir: str | Path) -> None:
@@ -79,11 +82,44 @@ def kind_of(settings: Mapping[str, Any], prefix: str = "") -> Any:
     return kind
 
 
-def keys_of(settings: Mapping[str, Any]) -> list[str]:
-    """The keys that a part takes: the fields of its class, or those of ``settings`` if it names no class."""
-    if "_target_" not in settings:
-        return [str(key) for key in settings]
-    return [each.name for each in fields(kind_of(settings))]
+@cache
+def keys_of(target: str) -> tuple[str, ...]:
+    """The keys that a part takes: the fields of the class ``target``.
+
+    They are read from its source if possible. An import would take seconds, because most segmenters import torch.
+
+    >>> keys_of("diffseg.segmenters.slic.SLIC")
+    ('refine', 'clusters', 'compactness')
+    """
+    module, _, name = target.rpartition(".")
+    declared = _declared_fields(module, name)
+    return tuple(each.name for each in fields(kind_of({"_target_": target}))) if declared is None else tuple(declared)
+
+
+def _declared_fields(module: str, name: str) -> dict[str, None] | None:
+    """Fields of a dataclass and its bases, from the source; None if it does not say them."""
+    try:
+        spec = find_spec(module)
+        tree = ast.parse(Path((spec and spec.origin) or "").read_text(encoding="utf-8"))
+    except (ImportError, OSError, ValueError, SyntaxError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return _declared_fields(node.module, alias.name)
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            declared: dict[str, None] = {}
+            for base in node.bases:
+                inherited = _declared_fields(module, base.id) if isinstance(base, ast.Name) else None
+                if inherited is None:
+                    return None
+                declared |= inherited
+            for line in node.body:
+                if isinstance(line, ast.AnnAssign) and not ast.unparse(line.annotation).startswith("ClassVar"):
+                    declared[ast.unparse(line.target)] = None
+            return declared
+    return None
 
 
 def build(settings: Mapping[str, Any], key: str = "") -> Any:
@@ -99,14 +135,20 @@ def build(settings: Mapping[str, Any], key: str = "") -> Any:
     prefix = f"{key}." if key else ""
     kind = kind_of(settings, prefix)
     values = {name: value for name, value in settings.items() if name != "_target_"}
-    known = [each.name for each in fields(kind)]
-    for name in values:
-        if name not in known:
-            raise ValueError(unknown_key(prefix + name, known, kind.__name__))
+    check_keys(settings, prefix, [each.name for each in fields(kind)])
     try:
         return _adapter(kind).validate_python(values)
     except ValidationError as error:
         raise ValueError(f"{prefix}{explain(error)}") from error
+
+
+def check_keys(settings: Mapping[str, Any], prefix: str = "", known: Collection[str] | None = None) -> None:
+    """Raises ValueError if a part has no such key. ``prefix``: of keys in messages; ``known``: see `keys_of`."""
+    target = str(settings["_target_"])
+    known = keys_of(target) if known is None else known
+    for name in settings:
+        if name not in known and name != "_target_":
+            raise ValueError(unknown_key(prefix + name, known, target.rpartition(".")[2]))
 
 
 @cache
@@ -162,7 +204,9 @@ def _folders(group: Group, config_dir: str | Path | None) -> list[Path]:
     return folders
 
 
-def _read(group: Group, name: str, config_dir: str | Path | None, readers: tuple[str, ...]) -> dict[str, Any]:
+def read_unresolved(
+    group: Group, name: str, config_dir: str | Path | None = None, readers: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """`read` without environment variables filled in. ``readers``: the parts whose ``defaults`` led to this one."""
     files = [folder / f"{name}.yaml" for folder in _folders(group, config_dir)]
     file = next((file for file in files if file.is_file()), None)
@@ -170,27 +214,36 @@ def _read(group: Group, name: str, config_dir: str | Path | None, readers: tuple
         raise ValueError(f"{group}: there is no {name!r}{nearest(name, names(group, config_dir))}")
     if name in readers:
         raise ValueError(f"{group}={name}: its defaults lead back to itself")
+    content = read_yaml(file)
+    parents = content.pop("defaults", [])
+    if group == "experiment":  # its defaults choose parts of other groups
+        return content | {"defaults": parents}
+    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+        raise ValueError(f"{file}: defaults: must list names of the group {group}, got {parents!r}")
+    settings: dict[str, Any] = {}
+    for parent in parents if "_self_" in parents else [*parents, "_self_"]:
+        own = parent == "_self_"
+        settings = merged(settings, content if own else read_unresolved(group, parent, config_dir, (*readers, name)))
+    return settings
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Content of a YAML file. Raises ValueError unless it holds keys and values."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        # libyaml's loader, where it is installed, is ten times faster than `yaml.safe_load`.
+        content = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{file}: cannot be read as YAML ({on_one_line(error)})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{file}: must hold keys and values")
-    parents = content.pop("defaults", [])
-    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
-        raise ValueError(f"{file}: defaults: must list names of the group {group}, got {parents!r}")
-    merged: dict[str, Any] = {}
-    for parent in parents if "_self_" in parents else [*parents, "_self_"]:
-        own = parent == "_self_"
-        merged = _merged(merged, content if own else _read(group, parent, config_dir, (*readers, name)))
-    return merged
+    return content
 
 
-def _merged(old: Any, new: Any) -> Any:
+def merged(old: Any, new: Any) -> Any:
     """``new``; of two mappings, the union, merged key by key."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
-    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+    return {**old, **{key: merged(old.get(key), value) for key, value in new.items()}}
 
 
 def _resolved(value: Any, where: str) -> Any:

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
-from omegaconf import MISSING, DictConfig, OmegaConf
-from pydantic import Field
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BeforeValidator, Field
 
 from datasets.base import Dataset, DatasetError
 from diffseg import parts
+from diffseg.limits import Count
 from diffseg.texts import on_one_line
+from eval.cores import check_workers
 from eval.protocols import (
     ALL_PROTOCOLS,
     INSTANCES,
@@ -39,41 +41,37 @@ class ConfigError(Exception):
     """An invalid setting. The message names the key, the value and the allowed values."""
 
 
-@dataclass
+def _workers(workers: Any) -> str:
+    check_workers(str(workers))
+    return str(workers)
+
+
+@dataclass(frozen=True)
 class RunConfig:
-    """Keys of the configuration. A key of type ``Any`` is a part, see the top of this module."""
+    """Keys of a command that are no settings of a part. All rows of a run share them, but ``rows`` to ``name``."""
 
-    dataset: Any = MISSING
-    backbone: Any = MISSING
-    aggregation: Any = MISSING
-    segmenter: Any = MISSING
-    protocol: Any = MISSING
-    tracker: Any = MISSING
-    rows: Any = None
-    """Rows of an experiment, a list of ``{name, overrides, note}``; None: a single row from the keys above."""
-    published: str | None = None
-    """Name of a table of published scores, which are shown beside rows of the same method and resolution."""
-    audit: bool = False
-    """Compare every row with the first row of its name: ``audit.csv``, ``audit.md``."""
-    name: str | None = None
-    """Name of the row of a run with a single row, or of the experiment; None: the segmenter's name."""
-    results_dir: str | None = None
-    """Folder of the results; None: ``results/NAME``."""
-    device: str = "auto"
-    workers: str = "1"
-    """Processes that share the pictures on a CPU, each with one thread: a number, or ``auto`` for all cores.
-
-    1: this process evaluates them, with all its threads."""
-    shard: str | None = None
-    """``i/n``: evaluate the i-th of n shares of the pictures, counted from 1."""
-    batch_size: int | None = None
-    """Pictures that pass the backbone together; None: one on a CPU, several on a GPU. Halved if memory runs out."""
-    labels: str = "all"
-    """Label maps to keep: ``all``, ``panels`` (of the pictures that have panels) or ``none``."""
-    panels: int = 8
-    """Number of pictures, from the first, that get a panel."""
-    allow_failures: bool = False
-    """Exit with status 0 even if pictures failed."""
+    published: Annotated[str | None, Field(description="table of published scores, shown beside rows like theirs")] = (
+        None
+    )
+    audit: Annotated[bool, Field(description="compare rows with the first of their name: audit.csv, audit.md")] = False
+    name: Annotated[str | None, Field(description="name of the row, or of the experiment; null: its YAML's")] = None
+    results_dir: Annotated[str | None, Field(description="folder of the results; null: results/NAME")] = None
+    device: Annotated[str, Field(description="auto, cpu, cuda, cuda:1, mps, ...")] = "auto"
+    workers: Annotated[
+        str,
+        BeforeValidator(_workers),
+        Field(description="processes of one thread that share the pictures on a CPU; auto: one for each core"),
+    ] = "1"
+    shard: Annotated[str | None, Field(description="i/n: the i-th of n shares of the pictures, counted from 1")] = None
+    batch_size: Annotated[
+        Count | None,
+        Field(description="pictures in a pass of the backbone; null: 1 on a CPU, as many as fit on a GPU"),
+    ] = None
+    labels: Annotated[
+        Literal["all", "panels", "none"], Field(description="label maps to keep; panels: of the pictures with panels")
+    ] = "all"
+    panels: Annotated[int, Field(ge=0, description="number of pictures, from the first, that get a panel")] = 8
+    allow_failures: Annotated[bool, Field(description="exit with status 0 even if pictures failed")] = False
 
 
 @dataclass(frozen=True)

@@ -4,43 +4,61 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from diffseg.command import interruptible, run_command
 from eval.config import ConfigError
-from experiments.running.arguments import Arguments, key_of, quote_path, read_arguments
-from experiments.running.compose import compose_rows
+from experiments.running.arguments import Arguments, key_of, read_arguments
+from experiments.running.compose import compose_rows, points_of
 from experiments.running.errors import PicturesFailed, one_line_errors
-from experiments.running.hydra_program import is_for_hydra, points_one_by_one, start_hydra
+
+ONE_BY_ONE = "hydra/launcher=basic"
+OURS = ("hydra/launcher=basic", "hydra/sweeper=basic")
+"""Hydra's own launcher and sweeper, which this project replaces."""
 
 
 def main() -> None:
     """Runs the command line."""
     with interruptible("recorded results are kept, and the same command resumes the run"), one_line_errors():
         arguments = read_arguments(sys.argv[1:])
-        if arguments.tables or arguments.rescore:
+        if arguments.help:
+            from experiments.running.help import help_text
+
+            print(help_text(arguments))
+        elif arguments.cfg:
+            from omegaconf import OmegaConf
+
+            for row in compose_rows(arguments, checked=False).rows:
+                print(f"# {row.name}\n{OmegaConf.to_yaml(row.composed)}")
+        elif arguments.tables or arguments.rescore:
             from experiments.running.finished import tables_of_finished
 
             print(tables_of_finished(arguments))
-        elif arguments.rerun:
-            failed = [evaluate(command) for command in commands_of(arguments)]
-            if any(failed):
+        else:
+            commands = commands_of(arguments) if arguments.rerun else [arguments]
+            if any([evaluate(command) for command in commands]):
                 raise PicturesFailed
-        elif evaluate(arguments):
-            raise PicturesFailed
 
 
 def evaluate(arguments: Arguments) -> bool:
     """Evaluates the rows of a command. Returns True if pictures failed and the user does not allow it."""
-    if is_for_hydra(arguments):
-        return start_hydra(arguments)
-    failed = False
-    for point in points_one_by_one(arguments):
-        composed = compose_rows(point)
-        # Imports torch, which takes seconds. Missing data and weights have been reported before.
-        from experiments.running.runner import run_rows
+    if not {*arguments.hydra} <= {*OURS}:
+        from experiments.running.sweepers import sweep
 
-        failed |= bool(run_rows(composed, point).failed) and not composed.config.allow_failures
-    return failed
+        return sweep(arguments)
+    composed = compose_rows(arguments)
+    commands = [arguments]
+    if ONE_BY_ONE in arguments.hydra:
+        points = [[str(assignment) for assignment in point] for point in points_of(arguments)]
+        commands = [replace(arguments, overrides=point, swept=False) for point in points]
+    # Imports torch, which takes seconds. Missing data and weights have been reported before.
+    from experiments.running.runner import run_rows
+
+    failed = False
+    for command in commands:
+        rows = composed if command is arguments else replace(compose_rows(command), folder=composed.folder)
+        failed |= bool(run_rows(rows, command).failed)
+    return failed and not composed.config.allow_failures
 
 
 def commands_of(arguments: Arguments) -> Sequence[Arguments]:
@@ -56,13 +74,14 @@ def commands_of(arguments: Arguments) -> Sequence[Arguments]:
     if not commands:
         raise ConfigError(f"--rerun: {arguments.rerun} lists no command")
     typed = {key_of(each) for each in arguments.overrides}
-    place = [] if "results_dir" in typed else [quote_path(f"results_dir={arguments.rerun}")]
-    again = []
-    for command in commands:
-        kept = [each for each in command.arguments if key_of(each) not in typed]
-        swept = ["-m"] * arguments.swept
-        again.append(read_arguments([*kept, *swept, *place, *arguments.overrides]))
-    return again
+    place = [] if "results_dir" in typed else [f'results_dir="{arguments.rerun}"']
+    swept = ["-m"] * arguments.swept
+    return [
+        read_arguments(
+            [*(each for each in command.arguments if key_of(each) not in typed), *swept, *place, *arguments.overrides]
+        )
+        for command in commands
+    ]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from diffseg import paths
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.weights import locating
 from eval.config import ConfigError
-from experiments.running.arguments import quote_path
+from experiments.running.arguments import parse
 
 
 @pytest.fixture
@@ -29,4 +29,4 @@ def test_an_unknown_home_folder_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(paths.NoHome, match=r"^~/x: this user has no home folder"):
         paths.expanded("~/x")
     with pytest.raises(ConfigError, match=r"^results_dir: ~/out: this user has no home folder"):
-        quote_path("results_dir=~/out")
+        parse("results_dir=~/out", swept=False)

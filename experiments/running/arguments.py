@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import argparse
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, ValueType
 from hydra.errors import OverrideParseException
 
+from diffseg import parts
 from diffseg.paths import NoHome, expanded
 from eval.config import ConfigError
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 COMMAND = "python -m experiments.evaluate"
-MULTIRUN = ("-m", "--multirun")
-FOLDERS = {"--tables": "tables", "--rescore": "rescore", "--rerun": "rerun"}
-"""Option -> attribute of `Arguments`: options that take a results folder."""
-CONFIG_DIR = ("--config-dir", "-cd")
-OURS = ("basic", "rows")
-"""Launchers and sweepers of Hydra that this project replaces by its own."""
-# Last parts of the keys that take a path, such as dataset.root.
-PATH_KEYS = ("root", "images", "maps", "split_file", "classes", "path", "folder", "results_dir", "out")
-LOOKS_LIKE_A_PATH = re.compile(r"~|\.{0,2}/")
-A_FUNCTION = re.compile(r"\w+\(.*\)")  # a function in Hydra's grammar, such as choice(a,b)
+TEXT_KEYS = ("root", "images", "maps", "split_file", "classes", "path", "folder", "results_dir", "out", "name")
+"""Last parts of the keys, such as dataset.root, whose values are taken as typed, as are all values like `A_PATH`."""
+A_PATH = re.compile(r"~|\.{0,2}/")
+A_FUNCTION = re.compile(r"\w+\(.*\)")
+"""A function of Hydra's grammar, such as choice(a,b)."""
+
+
+class Assignment(NamedTuple):
+    """An override with one value.
+
+    Attributes:
+        key: the group or key, without Hydra's ``+``.
+        value: the value, or the name of the choice.
+        text: the value in Hydra's grammar.
+    """
+
+    key: str
+    value: Any
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.text}"
 
 
 @dataclass
@@ -39,7 +52,9 @@ class Arguments:
         config_dir: the user's folder in the layout of ``conf/``.
         tables, rescore, rerun: the results folder after that option.
         coco: the folder after ``--coco``.
-        hydra: arguments that only Hydra's own program understands, such as ``--help``.
+        help: True with ``--help``.
+        cfg: ``job`` with ``--cfg job``: print the configuration of each row.
+        hydra: overrides of Hydra's own settings, which choose sweepers and launchers of other packages.
         typed: all arguments.
     """
 
@@ -50,6 +65,8 @@ class Arguments:
     rescore: Path | None = None
     rerun: Path | None = None
     coco: Path | None = None
+    help: bool = False
+    cfg: str | None = None
     hydra: list[str] = field(default_factory=list)
     typed: Sequence[str] = ()
 
@@ -61,150 +78,127 @@ class Arguments:
         return [*["-m"] * self.swept, *options, *kept]
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message.removeprefix('argument ')} ({COMMAND} --help lists options)")
+
+
 def read_arguments(typed: Sequence[str]) -> Arguments:
     """Sorts a command line.
 
     Raises:
-        ConfigError: an option lacks its folder, or an argument is empty.
+        ConfigError: an option is unknown or lacks its folder, or an argument is empty.
     """
-    found = Arguments(typed=tuple(typed))
-    left = list(typed)
-    while left:
-        argument = left.pop(0)
-        option, equals, value = argument.partition("=")
-        takes_folder = option in FOLDERS or option in CONFIG_DIR or option == "--coco"
-        if not argument:
-            raise ConfigError("an argument is empty; is a variable of the shell not set?")
-        if argument in MULTIRUN:
-            found.swept = True
-        elif takes_folder:
-            value = value or (left.pop(0) if left and not equals else "")
-            attribute = "coco" if option == "--coco" else FOLDERS.get(option, "config_dir")
-            setattr(found, attribute, _folder(option, value))
-        elif argument.startswith("-"):
-            found.hydra.append(argument)
-            if argument in ("--cfg", "-c", "--package", "-p", "--info", "-i") and left and "=" not in left[0]:
-                found.hydra.append(left.pop(0))
-        elif argument.lstrip("+").startswith(("hydra.", "hydra/")) and not _is_ours(argument):
-            found.hydra.append(argument)
-        else:
-            found.overrides.append(argument)
-    return found
+    if "" in typed:
+        raise ConfigError("an argument is empty; is a variable of the shell not set?")
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-m", "--multirun", action="store_true", dest="swept")
+    parser.add_argument("--config-dir", "-cd", type=expanded)
+    for option in ("--tables", "--rescore", "--rerun", "--coco"):
+        parser.add_argument(option, type=expanded)
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=["job"])
+    try:
+        arguments = Arguments(**vars(parser.parse_intermixed_args(typed)), typed=tuple(typed))
+    except NoHome as error:
+        raise ConfigError(str(error)) from None
+    for option in ("--config-dir", "--tables", "--rescore", "--rerun"):
+        folder = getattr(arguments, option[2:].replace("-", "_"))
+        if folder is not None and not folder.is_dir():
+            kind = "a folder like conf/" if option == "--config-dir" else "a results folder"
+            raise ConfigError(f"{option}: must be followed by {kind}, got {folder}")
+    arguments.hydra = [each for each in arguments.overrides if key_of(each).startswith(("hydra.", "hydra/"))]
+    arguments.overrides = [each for each in arguments.overrides if each not in arguments.hydra]
+    return arguments
 
 
 def key_of(argument: str) -> str:
-    """Key of ``key=value``, without Hydra's ``+``; of an option its name."""
+    """Key of ``key=value``, without Hydra's ``+``."""
     return argument.partition("=")[0].lstrip("+")
 
 
-def parse(arguments: Sequence[str], swept: bool) -> list[Override]:
-    """Parses overrides like Hydra; paths may be typed as they are.
+def parse(argument: str, swept: bool, config_dir: Path | None = None) -> list[Assignment]:
+    """Reads an override in Hydra's grammar. Paths, and values that Hydra cannot read, are taken as typed.
 
     Args:
-        arguments: ``group=choice`` and ``key=value``.
-        swept: True if several values of a key are a sweep.
+        argument: ``group=choice`` or ``key=value``.
+        swept: True if several values of a key are a sweep. A comma then separates values, in paths too; a path with a
+            comma needs quotes: ``'dataset.root="/a,b"'``.
+        config_dir: the user's folder, for patterns such as ``segmenter=glob(*)``.
+
+    Returns:
+        An assignment for each value of a sweep; else one.
 
     Raises:
-        ConfigError: a value cannot be read, a key has several values without ``-m``, or a value occurs twice.
-        OverrideParseException: an argument is neither ``group=choice`` nor ``key=value``.
+        ConfigError: the argument cannot be read, a key has several values without ``-m``, or a value occurs twice.
+
+    >>> parse("dataset.root=/data/my pictures (2)", swept=False)[0].value
+    '/data/my pictures (2)'
+    >>> [assignment.value for assignment in parse("segmenter.tau=0.2,0.3", swept=True)]
+    [0.2, 0.3]
     """
-    overrides = [_parse(quote_path(each, swept)) for each in arguments]
-    for override in overrides:
-        line = str(override.input_line)
-        if override.is_sweep_override() and not swept:
-            key, _, listed = line.partition("=")
-            brackets = f"; a list is typed {key}=[{listed}]" if "." in key and override.is_choice_sweep() else ""
-            raise ConfigError(f"{line}: several values are a sweep, which needs -m: {COMMAND} -m {line} ...{brackets}")
-        # The names that a glob stands for are not known yet.
-        choices = override.is_choice_sweep() and not isinstance(override.value(), Glob)
-        values = [str(value) for value in override.sweep_iterator()] if choices else []
-        if repeated := [value for value in values if values.count(value) > 1]:
-            raise ConfigError(f"{line}: the value {repeated[0]} occurs twice; give each value once")
-    return overrides
-
-
-def quote_path(argument: str, swept: bool = False) -> str:
-    """Quotes the value of ``key=value`` for Hydra if it is a path. Returns any other argument unchanged.
-
-    The path may contain spaces, ``=``, ``#``, brackets, quotes and any letters. If ``swept``, a comma separates the
-    values of a sweep, and a path with a comma needs quotes: ``'dataset.root="/a,b"'``.
-
-    >>> quote_path("dataset.root=/data/my pictures (2)")
-    "dataset.root='/data/my pictures (2)'"
-    >>> quote_path("dataset.root=a b,c", swept=True)
-    "dataset.root='a b',c"
-
-    Raises:
-        ConfigError: the value begins with ``~`` but the home folder is unknown.
-    """
-    key, equals, value = argument.partition("=")
-    name = key.lstrip("+").rpartition(".")[2]
-    if not equals or key.startswith("~"):
-        return argument
-    if name == "results_dir" and not value:
+    key, equals, text = key_of(argument), *argument.partition("=")[1:]
+    override = _read(key, text)
+    if not equals or not key or key[0] == "~" or (override is None and text[:1] in "[{" and not _is_text(key, text)):
+        raise ConfigError(f"{argument}: is neither group=choice nor key=value; check its brackets and quotes")
+    if argument[0] == "+" and (parts.conf_folder() / key).is_dir():
+        raise ConfigError(f"{argument}: leave out the +")
+    if key == "results_dir" and not text:
         raise ConfigError("results_dir: is empty; give a folder")
-    if name not in PATH_KEYS and not (LOOKS_LIKE_A_PATH.match(value) and _read(argument) is None):
-        return argument
-    if value in ("", "null") or "${" in value or (name == "classes" and value[0] in "[{"):
-        return argument
-    read = _read(argument) if value[0] in "'\"" else None
-    if read and not (isinstance(read.value(), str) and str(read.value()).startswith("~")):
-        return argument
-    if read:
-        values = [str(read.value())]
-    elif not swept:
-        values = [value]
-    elif A_FUNCTION.fullmatch(value):
-        return argument
-    else:
-        values = value.split(",")
-    return f"{key}={','.join(_quoted(key, each) for each in values)}"
+    if override is None or (_is_text(key, text) and not _for_hydra(key, text, swept)):
+        values = text.split(",") if swept else [text]
+        return [Assignment(key, _home(key, value), QuotedString(value, Quote.single).with_quotes()) for value in values]
+    if not override.is_sweep_override():
+        return [Assignment(key, _home(key, override.value()), text)]
+    if not swept:
+        brackets = f"; a list is typed {key}=[{text}]" if "." in key and override.is_choice_sweep() else ""
+        raise ConfigError(
+            f"{argument}: several values are a sweep, which needs -m: {COMMAND} -m {argument} ...{brackets}"
+        )
+    if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+        glob = cast(Glob, override.value())
+        names = glob.filter(parts.names(key, config_dir))
+        if not names:
+            raise ConfigError(f"{argument}: there is no such choice")
+        return [Assignment(key, name, name) for name in names]
+    if not override.is_discrete_sweep():
+        raise ConfigError(f"{argument}: an interval needs a sweeper that draws from it (hydra/sweeper=...)")
+    texts = list(override.sweep_string_iterator())
+    if repeated := [value for value in texts if texts.count(value) > 1]:
+        raise ConfigError(f"{argument}: the value {repeated[0]} occurs twice; give each value once")
+    return [assignment for value in texts for assignment in parse(f"{key}={value}", swept, config_dir)]
 
 
-def _quoted(key: str, path: str) -> str:
-    """The path with ``~`` expanded, in quotes if Hydra would read it differently without them."""
-    if path.startswith("~"):
-        try:
-            path = str(expanded(path))
-        except NoHome as error:
-            raise ConfigError(f"{key}: {error}") from None
-    read = _read(f"{key}={path}")
-    plain = read is not None and read.value() == path and "\\" not in path  # a backslash escapes the next character
-    return path if plain else QuotedString(path, Quote.single).with_quotes()
+def for_hydra(argument: str) -> str:
+    """An override of a sweep in Hydra's grammar: values that are taken as typed get quotes."""
+    key, _, text = argument.partition("=")
+    if (override := _read(key, text)) and (not _is_text(key, text) or _for_hydra(key, text, swept=True)):
+        return str(override.input_line)
+    return f"{key}={','.join(assignment.text for assignment in parse(argument, swept=True))}"
 
 
-def _read(argument: str) -> Override | None:
-    """Parses an argument like Hydra; None if that fails."""
+def _is_text(key: str, text: str) -> bool:
+    return key.rpartition(".")[2] in TEXT_KEYS or A_PATH.match(text) is not None
+
+
+def _for_hydra(key: str, text: str, swept: bool) -> bool:
+    """True if a value that Hydra can read is no text as typed: null, text in quotes, a list of classes, a sweep."""
+    is_list = key.endswith("classes") and text[:1] in "[{"
+    return text in ("", "null") or text[0] in "'\"" or is_list or (swept and A_FUNCTION.fullmatch(text) is not None)
+
+
+def _home(key: str, value: Any) -> Any:
+    """The value; of a path with ``~``, the path in the home folder."""
     try:
-        return OverridesParser.create().parse_overrides([argument])[0]
+        return str(expanded(value)) if isinstance(value, str) and value.startswith("~") else value
+    except NoHome as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
+def _read(key: str, text: str) -> Override | None:
+    """Reads an argument like Hydra; None if Hydra cannot."""
+    try:
+        return OverridesParser.create().parse_overrides([f"{key}={text}"])[0]
     except OverrideParseException:
         return None
-
-
-def _parse(argument: str) -> Override:
-    """Parses an argument like Hydra. If that fails, the error says how to type the argument."""
-    try:
-        return OverridesParser.create().parse_overrides([argument])[0]
-    except OverrideParseException:
-        key, equals, value = argument.partition("=")
-        quoted = f"{key}={QuotedString(value, Quote.double).with_quotes()}"
-        if not equals or value[:1] in "[{" or _read(quoted) is None:
-            raise
-        raise ConfigError(f"{argument}: the value needs quotes; type {shlex.quote(quoted)}") from None
-
-
-def _folder(option: str, value: str) -> Path:
-    try:
-        folder = expanded(value) if value else None
-    except NoHome as error:
-        raise ConfigError(f"{option}: {error}") from None
-    if folder is None or (option != "--coco" and not folder.is_dir()):
-        kind = "a folder like conf/" if option in CONFIG_DIR else "a results folder"
-        raise ConfigError(f"{option}: must be followed by {kind}, got {value or 'nothing'}")
-    return folder
-
-
-def _is_ours(argument: str) -> bool:
-    """True if an argument chooses Hydra's own launcher or sweeper, which this project replaces."""
-    key, _, value = argument.partition("=")
-    return key in ("hydra/launcher", "hydra/sweeper") and value in OURS

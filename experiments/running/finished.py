@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,8 +15,8 @@ from eval.protocols import INSTANCES, ProtocolName, truths_of
 from eval.records import Record, merged_record
 from eval.runs import Row, Run, add_rescored, read_run
 from eval.truth import compare_kept, truth_of
-from experiments.running.arguments import Arguments, key_of, parse
-from experiments.running.compose import search_path, select_protocol
+from experiments.running.arguments import Arguments, key_of
+from experiments.running.compose import select_protocol
 from experiments.running.reporting import remarks, retabulate, write_report
 
 TABLE_KEYS = ("protocol", "older")
@@ -53,10 +53,7 @@ def tables_of_finished(arguments: Arguments) -> str:
 def _protocol(arguments: Arguments) -> ProtocolSettings | None:
     """The protocol that the user typed; None: those of the commands."""
     typed = [each for each in arguments.overrides if key_of(each).partition(".")[0] == "protocol"]
-    if not typed:
-        return None
-    with search_path(arguments.config_dir):
-        return select_protocol(parse(typed, swept=False), arguments.config_dir)
+    return select_protocol(replace(arguments, overrides=typed)) if typed else None
 
 
 def _changed_datasets(run: Run) -> list[str]:

@@ -60,7 +60,7 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
     config = composed.config
     shard = join_shards(config.shard)
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
-    tracker: Tracker = build(config.tracker, "tracker")
+    tracker: Tracker = build(composed.tracker, "tracker")
     rows = prepared(composed.rows)
     device = _device(config.device, shard, rows)
     workers = _workers(config.workers, device)

@@ -58,7 +58,7 @@ def test_evaluate_understands_the_command_of_the_agent(
     for name, value in values.items():
         group, key = name.split(".")
         assert row.composed[group][key] == value
-    assert composed.config.tracker._target_ == "eval.tracking.wandb_tracker.WandbTracker"
+    assert composed.tracker._target_ == "eval.tracking.wandb_tracker.WandbTracker"
     assert composed.folder == Path("results/sweeps/sw33p/r0n").resolve()
     assert os.environ["WANDB_RUN_ID"] == "r0n"
 

@@ -1,4 +1,4 @@
-"""Arguments before Hydra reads them: paths with special characters, the home folder, and errors."""
+"""The command line: paths with special characters, the home folder, Hydra's grammar, options, and errors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from eval.config import ConfigError
-from experiments.running.arguments import PATH_KEYS, parse, quote_path, read_arguments
+from experiments.running.arguments import TEXT_KEYS, for_hydra, parse, read_arguments
 from tests.helpers.hard_names import FOLDER_NAMES, WITH_COMMAS
+
+
+def values(argument: str, swept: bool = False) -> list[object]:
+    return [assignment.value for assignment in parse(argument, swept)]
 
 
 def read_by_hydra(argument: str) -> object:
@@ -18,45 +22,45 @@ def read_by_hydra(argument: str) -> object:
 
 @pytest.mark.parametrize("name", [*FOLDER_NAMES, *WITH_COMMAS])
 @pytest.mark.parametrize("key", ["dataset.root", "+segmenter.folder", "results_dir"])
-def test_a_path_reaches_hydra_as_typed(key: str, name: str) -> None:
+def test_a_path_is_read_as_typed(key: str, name: str) -> None:
     for path in (name, f"/data/{name}", f"data/{name}/x.txt"):
-        if not path.startswith("~"):
-            assert read_by_hydra(quote_path(f"{key}={path}")) == path
-
-
-@pytest.mark.parametrize("name", FOLDER_NAMES)
-def test_each_path_of_a_sweep_reaches_hydra_as_typed(name: str) -> None:
-    sweep = read_by_hydra(quote_path(f"dataset.root=/data/{name},/other/{name}", swept=True))
-    assert [str(getattr(each, "text", each)) for each in sweep.list] == [f"/data/{name}", f"/other/{name}"]
+        if path.startswith("~"):
+            continue
+        assert values(f"{key}={path}") == [path]
+        if name in FOLDER_NAMES:
+            assert values(f"{key}={path},/other", swept=True) == [path, "/other"]
+            assert read_by_hydra(for_hydra(f"{key}={path}")) == path  # for sweepers of other packages
 
 
 @pytest.mark.parametrize(
-    ("argument", "swept"),
+    ("argument", "swept", "expected"),
     [
-        ("dataset.root=null", False),
-        ("dataset.root='/data/a b'", False),
-        ('dataset.root="/data/a,b"', True),
-        ('results_dir="/out/a,b"', True),
-        ("dataset.root=choice(a,b)", True),
-        ("dataset.root=${oc.env:DATA}/coco", False),
-        ("dataset.classes=[sky,sea]", False),
-        ("backbone.path=facebook/dino-vits8", False),
-        ("segmenter.tau=0.3,0.4", True),
-        ("name=a b", False),
-        ("dataset=photos", False),
-        ("~dataset.root", False),
-        ("demo", False),
+        ("dataset.root=null", False, [None]),
+        ("dataset.root='/data/a b'", False, ["/data/a b"]),
+        ('dataset.root="/data/a,b"', True, ["/data/a,b"]),
+        ("dataset.root=choice(a,b)", True, ["a", "b"]),
+        ("dataset.root=${oc.env:DATA}/coco", False, ["${oc.env:DATA}/coco"]),
+        ("dataset.classes=[sky,sea]", False, [["sky", "sea"]]),
+        ("backbone.path=facebook/dino-vits8", False, ["facebook/dino-vits8"]),
+        ("segmenter.tau=0.3,0.4", True, [0.3, 0.4]),
+        ("segmenter.seed=range(3)", True, [0, 1, 2]),
+        ("segmenter=glob([slic,kmeans_r*])", True, ["kmeans_rgbxy", "slic"]),
+        ("name=my run (2)", False, ["my run (2)"]),
+        ("name=12", False, ["12"]),
+        ("segmenter.word=Jürgen's", False, ["Jürgen's"]),  # Hydra cannot read it
+        ("++segmenter.clusters=3", False, [3]),
     ],
 )
-def test_arguments_that_hydra_can_read_stay_as_typed(argument: str, swept: bool) -> None:
-    assert quote_path(argument, swept) == argument
+def test_other_values_are_read_in_hydras_grammar(argument: str, swept: bool, expected: list[object]) -> None:
+    assert values(argument, swept) == expected
 
 
-@pytest.mark.parametrize("key", PATH_KEYS)
+@pytest.mark.parametrize("key", [*TEXT_KEYS, "segmenter.prompts"])
 @pytest.mark.parametrize("typed", ["~/maps", "'~/maps'", '"~/maps"'])
 def test_the_tilde_in_a_path_becomes_the_home_folder(key: str, typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's own part may give its folder any key."""
     monkeypatch.setenv("HOME", "/people/Jürgen (2)")
-    assert read_by_hydra(quote_path(f"{key}={typed}")) == "/people/Jürgen (2)/maps"
+    assert values(f"{key}={typed}") == ["/people/Jürgen (2)/maps"]
 
 
 @pytest.mark.parametrize("option", ["--config-dir", "-cd", "--tables", "--rescore", "--rerun"])
@@ -77,27 +81,21 @@ def test_config_yaml_lists_what_repeats_a_command() -> None:
     assert arguments.for_config == ["-m", "segmenter.tau=0.3,0.4", "dataset.root=a b"]
 
 
-def test_a_value_that_begins_like_a_path_is_a_path_under_any_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user's own part may give its folder any key."""
-    monkeypatch.setenv("HOME", "/people/me")
-    assert read_by_hydra(quote_path("segmenter.prompts=~/a b")) == "/people/me/a b"
-    assert read_by_hydra(quote_path("segmenter.prompts=./d (2)")) == "./d (2)"
-
-
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("name=my run (2)", """the value needs quotes; type 'name="my run (2)"'"""),
-        ("name=Jürgen's", """type 'name="Jürgen'"'"'s"'"""),
         ("results_dir=", "results_dir: is empty; give a folder"),
         ("", "an argument is empty; is a variable of the shell not set?"),
         ("dataset.root=~nobody-of-that-name/coco", "there is no user nobody-of-that-name on this machine"),
         ("--tables=/no/such", "--tables: must be followed by a results folder, got /no/such"),
-        ("--config-dir", "--config-dir: must be followed by a folder like conf/, got nothing"),
+        ("--config-dir", "--config-dir/-cd: expected one argument"),
+        ("~dataset.root=a", "is neither group=choice nor key=value"),
+        ("+experiment=demo", "+experiment=demo: leave out the +"),
+        ("segmenter=glob(x*)", "needs -m"),
     ],
 )
 def test_an_argument_that_cannot_be_read_is_a_one_line_error(argument: str, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        parse(read_arguments([argument]).overrides, swept=False)
+        _ = [parse(override, swept=False) for override in read_arguments([argument]).overrides]
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)

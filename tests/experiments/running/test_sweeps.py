@@ -98,10 +98,10 @@ def test_experiments_are_swept_like_any_group(sweep: Sweep, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("results_dir=here,there", "results_dir=here: all rows of a run share this key; give it one value"),
-        ("tracker=none,wandb", "tracker=none: all rows of a run share this key; give it one value"),
-        ("device=cpu,auto", "device=auto: all rows of a run share this key; give it one value"),
-        ("workers=1,2", "workers=1: all rows of a run share this key; give it one value"),
+        ("results_dir=here,there", "results_dir: all rows of a run share this key; give it one value"),
+        ("tracker=none,wandb", "tracker: all rows of a run share this key; give it one value"),
+        ("device=cpu,auto", "device: all rows of a run share this key; give it one value"),
+        ("workers=1,2", "workers: all rows of a run share this key; give it one value"),
         ("segmenter.clusters=4,2,0", "segmenter.clusters: must be at least 1, got 0"),
         ("backbone.size=32,0", "point backbone.size=0: backbone.size: must be at least 1, got 0"),
         ("segmenter.seed=0,1,0", "segmenter.seed=0,1,0: the value 0 occurs twice; give each value once"),
