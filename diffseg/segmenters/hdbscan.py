@@ -24,8 +24,7 @@ class HDBSCAN(Refinable):
     """HDBSCAN (Campello et al., PAKDD 2013), Euclidean, over the S*S attention maps: DBSCAN without a radius to choose.
 
     scikit-learn's result depends on the order of the points where distances are equal, so a mirrored picture may get
-    other segments. The default sizes are the best of ``experiment=tune_segmenters``, on the eight photographs with
-    DINOv2.
+    other segments. The default sizes were tuned on the eight photographs with DINOv2.
     """
 
     min_cluster_size: Annotated[int, Field(ge=2, description="smallest cluster, in attention maps")] = 10

@@ -18,7 +18,7 @@ from diffseg.segmenters.refinement import Refinable
 class SLIC(Refinable):
     """SLIC superpixels (Achanta et al., PAMI 2012) of the scene's picture, with scikit-image, an optional package.
 
-    The defaults are the best of ``experiment=tune_segmenters``, on the eight photographs.
+    The defaults were tuned on the eight photographs.
 
     Attributes:
         clusters: number of superpixels at the start; small ones are merged.

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,49 +18,53 @@ from numpy.typing import NDArray
 
 from datasets.base import Dataset, DatasetError
 from diffseg.attention_files import SUFFIX, AttentionError, PictureInfo, read_header
-from diffseg.backbones import AttentionModel, Backbone
+from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import batch_size_for, pick_device
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.saved import BLANK, origin
 from diffseg.texts import counted, on_one_line
+from eval.config import ConfigError, RunConfig
 from eval.progress import Progress
-from eval.rows import backbone_settings
-
-if TYPE_CHECKING:
-    from experiments.attend.__main__ import Options
+from eval.rows import RowConfig, backbone_settings
+from eval.shards import join_shards
 
 GB = 10**9
+FileType = Literal["float32", "float16"]
 Pixels = NDArray[np.uint8]
 
 
-def write_all(dataset: Dataset, backbone: Backbone, name: str, options: Options, folder: Path) -> int:
+def write_all(row: RowConfig, config: RunConfig, dtype: FileType, folder: Path) -> int:
     """Writes the files that are missing, and `BLANK`; prints the space they take before the first.
 
     Args:
-        dataset, backbone: checked.
-        name: name of the backbone's preset, for the provenance.
-        options: the other keys of the command.
+        row: its backbone, data set and frame count.
+        config: its device, share and batch size count.
+        dtype: number format in the files.
         folder: folder of the files.
 
     Returns:
         Number of pictures that failed; a line on stderr names each.
 
     Raises:
-        ValueError: the folder holds other attention, or the disk is too small.
+        ConfigError: the folder holds other attention, the disk is too small, or a setting is wrong.
     """
-    writer = Writer(backbone, name, options, folder)
-    ids = options.share(dataset.ids)
+    dataset, backbone = row.dataset, row.backbone
+    writer = Writer(row, dtype, folder)
+    ids = join_shards(config.shard).share(dataset.ids)
     missing = [id for id in ids if not writer.fits(writer.file(id))]
     if not missing and writer.fits(folder / BLANK):
         print(f"{folder}: the attention of {counted(len(ids), 'picture')} is complete", file=sys.stderr)
         return 0
-    writer.load()
+    try:
+        device = pick_device(config.device)
+        writer.load(str(device))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     writer.write_blank()
     _say_size(folder, len(missing), (folder / BLANK).stat().st_size)
-    device = pick_device(options.device)
-    size = options.batch_size or batch_size_for(device, backbone.size)
+    size = config.batch_size or batch_size_for(device, backbone.size)
     failed = 0
-    with Progress(f"{dataset.name}, {name} {backbone.size} px", len(ids), len(ids) - len(missing)) as bar:
+    with Progress(f"{dataset.name}, {writer.name} {backbone.size} px", len(ids), len(ids) - len(missing)) as bar:
         for batch in _batches(_decoded(dataset, missing, 2 * size), size):
             pictures = []
             for id, decoding in batch:
@@ -76,23 +80,24 @@ def write_all(dataset: Dataset, backbone: Backbone, name: str, options: Options,
 
 
 class Writer:
-    """Computes and writes the attention of one backbone.
+    """Computes and writes the attention of the backbone of a row; arguments as for `write_all`.
 
     Attributes:
-        backbone, options, folder: as for `write_all`.
+        name: name of the backbone's preset.
         provenance: that of every file.
     """
 
-    def __init__(self, backbone: Backbone, name: str, options: Options, folder: Path) -> None:
-        self.backbone, self.options, self.folder = backbone, options, folder
-        self.provenance = origin(backbone, name, options.frame, backbone_settings(backbone))
+    def __init__(self, row: RowConfig, dtype: FileType, folder: Path) -> None:
+        self.backbone, self.frame, self.dtype, self.folder = row.backbone, row.scoring.enters, dtype, folder
+        self.name = row.choices["backbone"]
+        self.provenance = origin(self.backbone, self.name, self.frame, backbone_settings(self.backbone))
         self._model: AttentionModel | None = None
         if (folder / BLANK).is_file() and not self.fits(folder / BLANK):
-            raise ValueError(f"out: {folder} holds attention of another backbone, frame or dtype; give another folder")
+            raise ConfigError(f"out: {folder} holds attention of another backbone, frame or dtype; give another folder")
 
-    def load(self) -> None:
+    def load(self, device: str) -> None:
         """Loads the model. Raises `WeightsError`."""
-        self._model = self.backbone.load(self.options.device)
+        self._model = self.backbone.load(device)
 
     def file(self, id: str) -> Path:
         """Path of a picture's file."""
@@ -109,7 +114,7 @@ class Writer:
             json.dumps([each.get("settings"), each.get("frame")], sort_keys=True)
             for each in (self.provenance, header.provenance)
         )
-        return ours == theirs and header.dtype == self.options.dtype
+        return ours == theirs and header.dtype == self.dtype
 
     def write_blank(self) -> None:
         """Writes the attention of a black picture."""
@@ -127,24 +132,22 @@ class Writer:
         if not pictures:
             return
         assert self._model is not None  # loaded
-        shown = [(id, centre_crop(pixels) if self.options.frame == "square" else pixels) for id, pixels in pictures]
+        shown = [(id, centre_crop(pixels) if self.frame == "square" else pixels) for id, pixels in pictures]
         squares = [resize_image(pixels, self.backbone.size) for _, pixels in shown]
         images = torch.stack([*squares, *repeat(squares[-1], size - len(squares))])
         attended = self._model.attend_encoded(self._model.encode(images), self.backbone)
         for (id, pixels), maps in zip(shown, attended, strict=False):
             provenance = {**maps.provenance, **self.provenance}
-            replace(maps, provenance=provenance, picture=PictureInfo.of(id, pixels)).save(
-                self.file(id), self.options.dtype
-            )
+            replace(maps, provenance=provenance, picture=PictureInfo.of(id, pixels)).save(self.file(id), self.dtype)
 
 
 def _say_size(folder: Path, count: int, size: int) -> None:
-    """Prints the space that the files will take. Raises ValueError if the disk lacks it."""
+    """Prints the space that the files will take. Raises ConfigError if the disk lacks it."""
     free = shutil.disk_usage(folder).free
     space = f"{counted(count, 'picture')} x {size / 1e6:.1f} MB = {count * size / GB:.1f} GB in {folder}"
     print(f"{space} ({free / GB:.0f} GB are free)", file=sys.stderr)
     if count * size > free:
-        raise ValueError(f"out: {space}, and only {free / GB:.1f} GB are free; try dtype=float16, or another folder")
+        raise ConfigError(f"out: {space}, and only {free / GB:.1f} GB are free; try dtype=float16, or another folder")
 
 
 def _decoded(dataset: Dataset, ids: Sequence[str], ahead: int) -> Iterator[tuple[str, Future[Pixels]]]:

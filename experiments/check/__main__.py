@@ -13,34 +13,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.base import Dataset
 from diffseg.command import run_command
 from diffseg.paths import expanded
 from eval.config import ConfigError
 from experiments.check.truth import read_truth, report, write_csv
 from experiments.evaluate import commands_of
-from experiments.running.arguments import COMMAND, Arguments, key_of, read_arguments
+from experiments.running.arguments import key_of, read_arguments
 from experiments.running.compose import Composed, compose_rows
 from experiments.running.errors import FAILED_STATUS, one_line_errors
 
 OUTPUT_OPTIONS = ("-o", "--output")
-
-
-@dataclass(frozen=True)
-class Checks:
-    """The checks that the user asked for.
-
-    Attributes:
-        truth: read the truth of the data set.
-        backbone: pass a picture through each backbone.
-        output: file for the table of the classes; None: not written.
-    """
-
-    truth: bool
-    backbone: bool
-    output: Path | None
 
 
 def main() -> None:
@@ -52,49 +37,45 @@ def main() -> None:
         typed, output = _without_output(sys.argv[1:])
         arguments = read_arguments(typed)
         if arguments.rerun is not None:
-            arguments = _rerun(arguments)
-        if arguments.swept or arguments.tables or arguments.rescore or arguments.hydra:
-            raise ConfigError(f"a check takes one point and writes no tables; leave -m and options of {COMMAND} out")
+            commands = commands_of(arguments)
+            if len(commands) > 1:
+                raise ConfigError(f"--rerun: {arguments.rerun} lists {len(commands)} commands; type the one to check")
+            arguments = commands[0]
+        arguments.refuse_options("check")
         keys = {key_of(argument) for argument in arguments.overrides}
         truth = "dataset" in keys
+        backbone = not truth or bool(keys & {"backbone", "experiment", "rows"})
         if output is not None and not truth:
             raise ConfigError(f"{OUTPUT_OPTIONS[0]}: writes the classes of a data set; name it with dataset=NAME")
-        checks = Checks(truth, not truth or bool(keys & {"backbone", "experiment", "rows"}), output)
-        damaged = run(compose_rows(arguments, checked=checks.backbone), checks)
+        composed = compose_rows(arguments, checked=backbone)
+        damaged = truth and check_truth(composed.rows[0].dataset, output)
+        if backbone:
+            check_backbones(composed)
     if damaged:
         sys.exit(FAILED_STATUS)
 
 
-def _rerun(arguments: Arguments) -> Arguments:
-    """The command that made the results folder after ``--rerun``. Raises ConfigError if there are several."""
-    commands = commands_of(arguments)
-    if len(commands) > 1:
-        raise ConfigError(f"--rerun: {arguments.rerun} lists {len(commands)} commands, and a check takes one; type it")
-    return commands[0]
+def check_truth(dataset: Dataset, output: Path | None) -> bool:
+    """Reads and describes the truth. Returns True if a file is damaged. ``output``: file for the table of classes."""
+    dataset.check()
+    truth = read_truth(dataset)
+    for line in report(truth):
+        print(line, flush=True)
+    if output is not None:
+        write_csv(truth, output)
+    return bool(truth.damaged)
 
 
-def run(composed: Composed, checks: Checks) -> bool:
-    """Checks and prints. Returns True if a file of the data set is damaged."""
-    rows = composed.rows
-    damaged = False
-    if checks.truth:
-        rows[0].dataset.check()
-        truth = read_truth(rows[0].dataset)
-        for line in report(truth):
+def check_backbones(composed: Composed) -> None:
+    """Passes a picture through each backbone, and describes what it found."""
+    # Imports torch, which takes seconds. Missing data and weights have been reported before.
+    from experiments.check import backbone
+
+    try:
+        for line in backbone.report(composed.rows, composed.config.device):
             print(line, flush=True)
-        if checks.output is not None:
-            write_csv(truth, checks.output)
-        damaged = bool(truth.damaged)
-    if checks.backbone:
-        # Imports torch, which takes seconds. Missing data and weights have been reported before.
-        from experiments.check import backbone
-
-        try:
-            for line in backbone.report(rows, composed.config.device):
-                print(line, flush=True)
-        except ValueError as error:  # a device or weights that cannot be used
-            raise ConfigError(str(error)) from error
-    return damaged
+    except ValueError as error:  # a device or weights that cannot be used
+        raise ConfigError(str(error)) from error
 
 
 def _without_output(arguments: Sequence[str]) -> tuple[list[str], Path | None]:

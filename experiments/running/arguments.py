@@ -77,6 +77,11 @@ class Arguments:
         kept = [each for each in self.overrides if key_of(each) not in ("shard", "results_dir")]
         return [*["-m"] * self.swept, *options, *kept]
 
+    def refuse_options(self, command: str) -> None:
+        """Raises ConfigError if a command that takes only keys and ``--config-dir`` got something else."""
+        if self.swept or self.tables or self.rescore or self.rerun or self.coco or self.cfg or self.hydra:
+            raise ConfigError(f"{command}: takes one point and writes no tables; leave -m and options of {COMMAND} out")
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:

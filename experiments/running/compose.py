@@ -118,8 +118,11 @@ def compose_points(points: Sequence[Point], config_dir: Path | None = None, chec
 
 def select_protocol(arguments: Arguments) -> ProtocolSettings:
     """The protocol that ``protocol=...`` and its keys choose."""
-    point = [one for override in arguments.overrides for one in parse(override, swept=False)]
-    protocol: ProtocolSettings = build(_Composer(arguments.config_dir).rows(point)[0].composed.protocol, "protocol")
+    composer = _Composer(arguments.config_dir)
+    typed = {one.key: one.value for override in arguments.overrides for one in parse(override, swept=False)}
+    choices, content = composer.choices(typed)
+    config = composer.config(content, choices, {key: value for key, value in typed.items() if key not in GROUPS})
+    protocol: ProtocolSettings = build(config.protocol, "protocol")
     return protocol
 
 
@@ -148,7 +151,7 @@ class _Composer:
         ``segmenter.tau`` is that of DiffSeg.
         """
         typed = {one.key: one.value for one in point}
-        choices, content = self._choices(typed)
+        choices, content = self.choices(typed)
         content |= {key: value for key, value in typed.items() if key in content}
         specs = self._specs(content.pop("rows"), content["name"])
         table = f"experiment={content['experiment']}" if content["experiment"] else "rows"
@@ -163,9 +166,12 @@ class _Composer:
         for key in typed.keys() - content.keys() - {*GROUPS, "rows"}:
             for index in self._where(key, chosen, [key.split(".")[0] in settings for _, settings in specs], table):
                 values[index][key] = typed[key]
-        return [self._row(spec, content, *settings) for (spec, _), *settings in zip(specs, chosen, values, strict=True)]
+        return [
+            self._row(spec, self.config(content, choices, settings), choices)
+            for (spec, _), choices, settings in zip(specs, chosen, values, strict=True)
+        ]
 
-    def _choices(self, typed: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    def choices(self, typed: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
         """Group -> name of its part, by ``conf/config.yaml``, the experiment and the user; other keys -> values."""
         entries = parts.read_yaml(parts.conf_folder() / "config.yaml")["defaults"]
         name = typed.get("experiment")
@@ -228,9 +234,8 @@ class _Composer:
     def _keys(self, group: parts.Group, name: str) -> Sequence[str]:
         return parts.keys_of(str(self._preset(group, name).get("_target_")))
 
-    def _row(
-        self, spec: _RowSpec, content: Mapping[str, Any], choices: Mapping[str, str], values: Mapping[str, Any]
-    ) -> RowConfig:
+    def config(self, content: Mapping[str, Any], choices: Mapping[str, str], values: Mapping[str, Any]) -> DictConfig:
+        """The configuration of a row: keys of the command, name of the part of each group, keys of the parts."""
         presets = {group: self._preset(group, choices[group]) for group in GROUPS}
         config = OmegaConf.create(parts.merged(presets, content))
         for key, value in values.items():
@@ -246,6 +251,9 @@ class _Composer:
                 parts.check_keys(config[group], f"{group}.")
             except ValueError as error:
                 raise ConfigError(str(error)) from None
+        return config
+
+    def _row(self, spec: _RowSpec, config: DictConfig, choices: Mapping[str, str]) -> RowConfig:
         dataset, backbone, protocol = (build(config[group], group) for group in ("dataset", "backbone", "protocol"))
         name = spec.name or choices["segmenter"]
         row = RowConfig(name, config, choices, dataset, backbone, protocol, spec.note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,8 +47,8 @@ def test_a_pass_is_described_and_the_time_of_tables_estimated(tmp_path: Path) ->
     assert "  fingerprint 0123456789ab" in told
     for side in SIDES:
         assert any(line.startswith(f"  side {side}: layers averaged 1, rows sum to 1 within ") for line in told)
-    assert sum("  a row: 0." in line for line in told) == 2
-    assert "this run (folder), 2 pictures: 0 s; Table 1 (COCO-Stuff-27), 2,175 pictures: " in told[-1]
+    assert sum("  a row: " in line for line in told) == 2
+    assert re.search(r"this run \(folder\), 2 pictures: \d+ s; Table 1 \(COCO-Stuff-27\), 2,175 pictures: ", told[-1])
 
 
 def test_rows_of_other_sizes_are_paragraphs_of_their_own(tmp_path: Path) -> None:

@@ -163,12 +163,12 @@ def test_damage_found_while_loading_is_an_error(sd: Path, tmp_path: Path, capsys
     ("arguments", "message"),
     [
         (("device=vulkan",), "error: device: vulkan cannot be used"),
-        (("-m", "segmenter.tau=0.2,0.3"), "error: a check takes one point and writes no tables; leave -m and options"),
-        (("hydra.mode=MULTIRUN",), "error: a check takes one point and writes no tables; leave -m and options"),
+        (("-m", "segmenter.tau=0.2,0.3"), "error: check: takes one point and writes no tables; leave -m and options"),
+        (("hydra.mode=MULTIRUN",), "error: check: takes one point and writes no tables; leave -m and options"),
         (("-o", "classes.csv"), "error: -o: writes the classes of a data set; name it with dataset=NAME"),
         (("dataset=photos", "-o"), "error: -o: must be followed by a file in a folder that exists, got nothing"),
         (("dataset=photos", "-o=no/a.csv"), "error: -o: must be followed by a file in a folder that exists, got no/a"),
-        (("--multi",), "error: a check takes one point and writes no tables; leave -m and options"),
+        (("--multi",), "error: unrecognized arguments: --multi"),
         (("+colour=1",), "error: colour: there is no such key"),
         (("results_dir=",), "error: results_dir: is empty"),
     ],
@@ -197,8 +197,8 @@ def test_finished_results_are_neither_evaluated_nor_rewritten(
     assert run("--rerun", str(folder), capture=capsys)[0] == 0
     status, out, err = run("--tables", str(folder), capture=capsys)
     assert (status, out) == (2, "")
-    assert err.startswith("error: a check takes one point and writes no tables; leave -m and options")
+    assert err.startswith("error: check: takes one point and writes no tables; leave -m and options")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert evaluate(folder, *settings, "segmenter=kmeans_rgbxy", capture=capsys).status == 0
     status, _, err = run("--rerun", str(folder), capture=capsys)
-    assert (status, err) == (2, f"error: --rerun: {folder} lists 2 commands, and a check takes one; type it\n")
+    assert (status, err) == (2, f"error: --rerun: {folder} lists 2 commands; type the one to check\n")
