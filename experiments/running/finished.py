@@ -1,26 +1,36 @@
-"""Works on finished results: ``--tables`` makes their tables again, ``--rescore`` compares their label maps again."""
+"""Works on finished results: ``--tables`` makes their tables again, ``--rescore`` compares their label maps again.
+
+``--coco FOLDER`` writes their label maps in COCO's form.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from datasets.base import Dataset, DatasetError
+from diffseg.files import distinct_names
+from diffseg.result import write_coco
 from eval.config import ConfigError, ProtocolSettings, Scoring, build
 from eval.label_maps import LabelMapError
 from eval.progress import Progress
-from eval.protocols import INSTANCES, ProtocolName, truths_of
+from eval.protocols import INSTANCES, ProtocolName, needs_classes, truths_of, within_image
 from eval.records import Record, merged_record
+from eval.results.names import telling_names
 from eval.runs import Row, Run, add_rescored, read_run
+from eval.storage.files import make_folder, writing
 from eval.truth import compare_kept, truth_of
 from experiments.running.arguments import Arguments, key_of
 from experiments.running.compose import select_protocol
-from experiments.running.reporting import remarks, retabulate, write_report
+from experiments.running.reporting import check_scale, remarks, write_report
 
 TABLE_KEYS = ("protocol", "older")
 """Keys that ``--tables`` and ``--rescore`` take."""
+NOT_IN_NAMES = '/\\:*?"<>|'
 
 
 def tables_of_finished(arguments: Arguments) -> str:
@@ -33,71 +43,80 @@ def tables_of_finished(arguments: Arguments) -> str:
     option = "--tables" if arguments.tables else "--rescore"
     assert folder is not None
     wrong = [each for each in arguments.overrides if key_of(each).partition(".")[0] not in TABLE_KEYS]
-    if wrong or arguments.hydra or arguments.swept:
-        given = [*wrong, *arguments.hydra, *["-m"] * arguments.swept]
-        raise ConfigError(f"{option}: takes a results folder, protocol=... and older=true; leave out {' '.join(given)}")
-    protocol = _protocol(arguments)
+    if wrong := [*wrong, *arguments.hydra, *["-m"] * arguments.swept]:
+        raise ConfigError(f"{option}: takes a results folder, protocol=... and older=true; leave out {' '.join(wrong)}")
+    typed = [each for each in arguments.overrides if each.startswith("protocol")]
+    protocol = select_protocol(replace(arguments, overrides=typed)) if typed else None
     if arguments.rescore:
-        text = rescore(folder, protocol)
-    else:
-        older = any(each == "older=true" for each in arguments.overrides)
-        text = retabulate(folder, protocol.report if protocol else None, older, protocol.scale if protocol else None)
-        text = "\n".join([text, *_changed_datasets(read_run(folder))])
+        rescore(folder, protocol)
+    run = read_run(folder)
+    rows = run.rows
+    if arguments.tables and "older=true" in arguments.overrides:
+        every = [*run.rows, *run.older]
+        rows = [replace(row, name=f"{row.name} ({row.code[:6]})") if row.code else row for row in every]
+    if arguments.tables and protocol and protocol.report:
+        rows = [_under(row, protocol.report, folder) for row in rows]
+    scale = protocol.scale if protocol else None
+    check_scale(scale, [row.settings for row in rows])
+    lines = [write_report(run, rows, scale), *remarks(run, run.rows)]
+    if arguments.tables:
+        lines += _changed_datasets(run)
     if arguments.coco:
-        from experiments.running.coco import write_coco_files
-
-        text += "\n" + write_coco_files(read_run(folder), arguments.coco)
-    return text
+        lines += write_coco_files(run, arguments.coco)
+    return "\n".join(lines)
 
 
-def _protocol(arguments: Arguments) -> ProtocolSettings | None:
-    """The protocol that the user typed; None: those of the commands."""
-    typed = [each for each in arguments.overrides if key_of(each).partition(".")[0] == "protocol"]
-    return select_protocol(replace(arguments, overrides=typed)) if typed else None
+def _under(row: Row, protocols: Sequence[ProtocolName], folder: Path) -> Row:
+    """The row under other protocols. Raises ConfigError if its records do not serve them."""
+    wrong = [name for name in protocols if needs_classes(name) and not within_image(name)]
+    if wrong and not row.settings["segmenter"].get("common_labels"):
+        raise ConfigError(
+            f"--tables: {wrong[0]} matches label numbers once for all images, but those of {row.name} have another "
+            "meaning in each image"
+        )
+    asked = replace(row, protocols=[*protocols])
+    if row.evaluated and not asked.evaluated:
+        raise ConfigError(
+            f"--tables: the records of {row.name} were not compared with the truth of {', '.join(protocols)}; "
+            f"--rescore {folder} with the same arguments compares the kept label maps with it"
+        )
+    return asked
 
 
 def _changed_datasets(run: Run) -> list[str]:
     """A line for each data set that is no longer what the rows saw. A data set that is not here is left out."""
-    lines = {}
+    lines: dict[str, None] = {}
     for row in run.rows:
         try:
-            dataset = cast(Dataset, build(row.dataset, "dataset"))
-            changed = dataset.fingerprint != row.settings["dataset"]["fingerprint"]
+            changed = build(row.dataset, "dataset").fingerprint != row.settings["dataset"]["fingerprint"]
         except (ConfigError, DatasetError, OSError, ValueError):
             continue
         if changed:
-            lines[row.dataset_name] = (
-                f"{row.dataset_name}: its pictures or classes have changed; the tables show those that were evaluated"
-            )
-    return list(lines.values())
+            name = row.dataset_name
+            lines[f"{name}: its pictures or classes have changed; the tables show those that were evaluated"] = None
+    return list(lines)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A row to rescore: its pixels, and the protocols of its new tables."""
+    """A row to rescore.
+
+    Attributes:
+        row, dataset: the row and its data set.
+        protocols: protocols of its new tables.
+        records: picture -> its record with a result, of whatever truth.
+        scoring: the pixels of its label maps.
+    """
 
     row: Row
     dataset: Dataset
     protocols: tuple[ProtocolName, ...]
-
-    @property
-    def records(self) -> list[Record]:
-        """Records of its pictures with a result, of whatever truth."""
-        return [record for record in self.row.records if record.ok]
-
-    @property
-    def scoring(self) -> Scoring:
-        """The pixels of its label maps."""
-        return Scoring(**{"components": False, **self.row.settings["scoring"]})
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """The truths that its protocols need."""
-        return truths_of(self.protocols)
+    records: Mapping[str, Record]
+    scoring: Scoring
 
 
-def rescore(folder: Path, protocol: ProtocolSettings | None) -> str:
-    """Compares the kept label maps of all rows with today's truth, and writes new records and all tables.
+def rescore(folder: Path, protocol: ProtocolSettings | None) -> None:
+    """Compares the kept label maps of all rows with today's truth, and writes new records.
 
     Neither a network nor a segmenter runs. Nothing is written if a map is missing or does not fit.
 
@@ -105,75 +124,65 @@ def rescore(folder: Path, protocol: ProtocolSettings | None) -> str:
         folder: results folder.
         protocol: protocols of the tables; None: those of the commands.
 
-    Returns:
-        The tables as text.
-
     Raises:
         ConfigError: maps are missing, or have another size than the truth, or the truth has changed.
         DatasetError: the data are missing.
     """
     run = read_run(folder)
-    plans = _plans(run, protocol)
+    datasets: dict[str, Dataset] = {}
+    plans = [_plan(run, row, protocol, datasets) for row in run.rows]
     new: list[Record] = []
     with Progress(f"{folder}, rescoring", sum(len(plan.records) for plan in plans), unit="map") as bar:
-        for dataset in {id(plan.dataset): plan.dataset for plan in plans}.values():
+        for dataset in datasets.values():
             new += _rescored(run, [plan for plan in plans if plan.dataset is dataset], bar)
     add_rescored(folder, new, {plan.row.key: plan.protocols for plan in plans})
-    run = read_run(folder)
-    scale = protocol.scale if protocol else None
-    return "\n".join([write_report(run, scale=scale), *remarks(run, run.rows)])
 
 
-def _plans(run: Run, protocol: ProtocolSettings | None) -> list[_Plan]:
-    """The rows to rescore. Checks everything that can be known before a picture is read."""
-    datasets: dict[str, Dataset] = {}
-    plans = []
-    for row in run.rows:
-        node = repr(row.dataset)
-        if node not in datasets:
-            datasets[node] = cast(Dataset, build(row.dataset, "dataset"))
-            datasets[node].check()
-        dataset = datasets[node]
-        if dataset.fingerprint != row.settings["dataset"]["fingerprint"]:
+def _plan(run: Run, row: Row, protocol: ProtocolSettings | None, datasets: dict[str, Dataset]) -> _Plan:
+    """How to rescore a row. Checks everything that can be known before a picture is read."""
+    node = repr(row.dataset)
+    if node not in datasets:
+        datasets[node] = cast(Dataset, build(row.dataset, "dataset"))
+        datasets[node].check()
+    dataset = datasets[node]
+    if dataset.fingerprint != row.settings["dataset"]["fingerprint"]:
+        raise ConfigError(
+            f"--rescore: {dataset.name}: its pictures or classes have changed since {row.name} was evaluated"
+        )
+    scoring = Scoring(**{"components": False, **row.settings["scoring"]})
+    protocols = protocol.reported(dataset) if protocol else tuple(row.protocols)
+    if protocol and (protocol.frame or protocol.size or INSTANCES in protocols):
+        asked = protocol.scoring(dataset, scoring.size or 0)
+        if (asked.frame, asked.size) != (scoring.frame, scoring.size):
             raise ConfigError(
-                f"--rescore: {dataset.name}: its pictures or classes have changed since {row.name} was evaluated"
+                f"--rescore: the label maps of {row.name} show the frame {scoring.frame} at "
+                f"{scoring.size or 'their own'} pixels; evaluate the row again for another frame or size"
             )
-        names = protocol.reported(dataset) if protocol else tuple(row.protocols)
-        plan = _Plan(row, dataset, names)
-        if protocol:
-            wanted = protocol.scoring(dataset, plan.scoring.size or 0)
-            asked = protocol.frame or protocol.size or INSTANCES in names
-            if asked and (wanted.frame, wanted.size) != (plan.scoring.frame, plan.scoring.size):
-                raise ConfigError(
-                    f"--rescore: the label maps of {row.name} show the frame {plan.scoring.frame} at "
-                    f"{plan.scoring.size or 'their own'} pixels; evaluate the row again for another frame or size"
-                )
-        missing = [record.picture for record in plan.records if not run.label_path(row.key, record.picture).is_file()]
-        if missing:
-            raise ConfigError(
-                f"--rescore: {len(missing)} label maps of {row.name} are missing, such as {missing[0]}; type the "
-                "command again with labels=all"
-            )
-        plans.append(plan)
-    return plans
+    records = {record.picture: record for record in row.records if record.ok}
+    missing = [id for id in records if not run.label_path(row.key, id).is_file()]
+    if missing:
+        raise ConfigError(
+            f"--rescore: {len(missing)} label maps of {row.name} are missing, such as {missing[0]}; type the "
+            "command again with labels=all"
+        )
+    return _Plan(row, dataset, protocols, records, scoring)
 
 
 def _rescored(run: Run, plans: Sequence[_Plan], bar: Progress) -> list[Record]:
     """New records of the rows of one data set."""
     new = []
-    records = {plan.row.key: {record.picture: record for record in plan.records} for plan in plans}
     kinds: dict[Scoring, frozenset[str]] = {}
     for plan in plans:
-        kinds[plan.scoring] = kinds.get(plan.scoring, frozenset()) | plan.kinds
+        kinds[plan.scoring] = kinds.get(plan.scoring, frozenset()) | truths_of(plan.protocols)
     dataset = plans[0].dataset
-    for id in dict.fromkeys(id for known in records.values() for id in known):
+    for id in dict.fromkeys(id for plan in plans for id in plan.records):
         picture = dataset.load(id)
         truths = {scoring: truth_of(picture, scoring, needed, dataset) for scoring, needed in kinds.items()}
         stamp = dataset.state(id)
         for plan in plans:
-            record = records[plan.row.key].get(id)
-            if record is None:
+            if id not in plan.records:
                 continue
+            record = plan.records[id]
             if record.stamp != stamp and not record.stamp.startswith(f"{stamp} "):  # a map's own stamp follows
                 raise ConfigError(f"--rescore: {id}: its files have changed since {plan.row.name} was evaluated")
             path = run.label_path(plan.row.key, id)
@@ -185,3 +194,33 @@ def _rescored(run: Run, plans: Sequence[_Plan], bar: Progress) -> list[Record]:
             new.append(merged_record(record, tables, counts))
             bar.advance("")
     return new
+
+
+def write_coco_files(run: Run, folder: Path) -> list[str]:
+    """Writes ``FOLDER/ROW.json`` for each row.
+
+    Args:
+        run: the run with its label maps.
+        folder: created if missing.
+
+    Returns:
+        A line for each file.
+
+    Raises:
+        ConfigError: a row has no label maps.
+        WriteError: a file cannot be written.
+    """
+    make_folder(folder)
+    names = ["".join("-" if letter in NOT_IN_NAMES else letter for letter in name) for name in telling_names(run.rows)]
+    lines = []
+    for name, row in zip(distinct_names(names), run.rows, strict=True):
+        maps = [(record.picture, run.label_map(row, record.picture)) for record in row.evaluated]
+        known = [(id, labels.astype(np.int64), None) for id, labels in maps if labels is not None]
+        if not known:
+            raise ConfigError(f"--coco: {row.name} has no label maps; type its command again with labels=all")
+        path = folder / f"{name}.json"
+        with writing(path):
+            write_coco(path, known)
+        missing = f", {len(maps) - len(known)} without a label map" if len(known) < len(maps) else ""
+        lines.append(f"{path}: {len(known)} pictures{missing}")
+    return lines

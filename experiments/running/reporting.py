@@ -11,9 +11,8 @@ import numpy as np
 from datasets.base import Dataset
 from datasets.remarks import truth_remarks
 from eval.config import ConfigError
-from eval.protocols import needs_classes, within_image
 from eval.results.tables import write_tables
-from eval.runs import Row, Run, read_run
+from eval.runs import Row, Run
 from eval.settings import leaves
 from eval.storage.files import write_text
 from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, TABLE_MD
@@ -110,47 +109,3 @@ def _flat(row: Row) -> list[str]:
         return []
     hint = "; tau is too large for this attention" if row.settings["segmenter"].get("tau") is not None else ""
     return [f"{row.name}: a single segment in every picture{hint}"]
-
-
-def retabulate(
-    folder: Path, protocols: Sequence[str] | None = None, older: bool = False, scale: str | None = None
-) -> str:
-    """Rewrites the tables of a results folder from its records, without a pass of the backbone.
-
-    Args:
-        folder: results folder.
-        protocols: protocols of the tables; None: those of the commands.
-        older: show also rows of which a newer code exists, with the code's first digits behind the name.
-        scale: see `write_report`.
-
-    Returns:
-        See `write_report`.
-
-    Raises:
-        ConfigError, RecordError: see `eval.runs.read_run`.
-    """
-    from dataclasses import replace
-
-    run = read_run(folder)
-    rows = run.rows
-    if older:
-        rows = [replace(row, name=f"{row.name} ({row.code[:6]})" if row.code else row.name) for row in rows + run.older]
-    if protocols:
-        asked = [replace(row, protocols=[*protocols]) for row in rows]
-        for row in rows:
-            wrong = [name for name in protocols if needs_classes(name) and not within_image(name)]
-            if wrong and not row.settings["segmenter"].get("common_labels"):
-                raise ConfigError(
-                    f"--tables: {wrong[0]} matches label numbers once for all images, but those of {row.name} have "
-                    "another meaning in each image"
-                )
-        for row, before in zip(asked, rows, strict=True):
-            if before.evaluated and not row.evaluated:
-                raise ConfigError(
-                    f"--tables: the records of {row.name} were not compared with the truth of {', '.join(protocols)}; "
-                    f"--rescore {folder} with the same arguments compares the kept label maps with it"
-                )
-        rows = asked
-    check_scale(scale, [row.settings for row in rows])
-    text = write_report(run, rows, scale)
-    return "\n".join([text, *remarks(run, run.rows)])

@@ -5,27 +5,27 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 from datasets.base import DatasetError
 from diffseg.texts import counted
-from eval.config import ConfigError, build
+from eval.config import ConfigError, RunConfig, build
 from eval.cores import worker_count
-from eval.records import Record
 from eval.results.names import telling_names
 from eval.results.tables import per_class
 from eval.row_progress import RowProgress
 from eval.rows import RowConfig
 from eval.run import evaluate
 from eval.runs import Run, read_run
-from eval.settings import differences
+from eval.settings import leaves, normalise
 from eval.shards import Shard, join_shards
 from eval.storage.layout import PER_IMAGE_CSV
 from eval.storage.provenance import add_provenance, read_provenance
-from eval.tracking.base import Tracker, Tracking, final_scores
+from eval.tracking.base import NoTracker, Tracker, Tracking, final_scores
 from experiments.published import published_score, published_table
 from experiments.running.arguments import Arguments
 from experiments.running.compose import Composed
@@ -60,37 +60,41 @@ def run_rows(composed: Composed, arguments: Arguments) -> Outcome:
     config = composed.config
     shard = join_shards(config.shard)
     logging.basicConfig(format="%(message)s", level=logging.WARNING if shard.leads else logging.ERROR)
-    tracker: Tracker = build(composed.tracker, "tracker")
+    tracker: Tracker = build(composed.tracker, "tracker") if shard.leads else NoTracker()
     rows = prepared(composed.rows)
+    own = {row.key for row in rows}
     device = _device(config.device, shard, rows)
     workers = _workers(config.workers, device)
     if not shard.leads:
         shard.wait()  # the leading process has then opened the folder
-        with Run.open(composed.folder, rows, arguments.for_config, shard.number) as run:
-            evaluate(_progress(rows, run, composed, arguments), device, shard, config.batch_size, workers)
-        shard.wait()
-        return Outcome(shard.broadcast(0))
     with Run.open(composed.folder, rows, arguments.for_config, shard.number) as run:
-        _warn(run, rows, arguments)
-        shard.wait()  # the other processes wait until the folder is open
+        if shard.leads:
+            _warn(run, rows, arguments)
+            shard.wait()
         with _tracked(tracker, run, rows) as tracking:
-            progress = _progress(rows, run, composed, arguments, tracking)
+            progress = _progress(rows, run, config, "labels=all" in arguments.overrides, tracking)
             evaluate(progress, device, shard, config.batch_size, workers)
             shard.wait()  # the other processes have then written their records
+            if not shard.leads:
+                return Outcome(shard.broadcast(0))
             finished = read_run(composed.folder) if shard.count > 1 else run
             finished.refresh()
             panels = write_panels(finished, rows, config.panels)
-            lines = [line for each in progress for line in each.remark_lines()]
+            lines = [line for one in progress for line in one.remark_lines()]
             print_report(finished, {row.key: row.dataset for row in rows}, panels, lines)
-            _finish(tracking, finished, rows, panels)
-    own = {row.key for row in rows}
+            table = finished.table()
+            for number, row in enumerate(finished.rows):
+                if row.key in own and not isinstance(tracker, NoTracker):
+                    scores = final_scores(table[table["number"] == number])
+                    tracking.finish(row, scores, panels[::-1], per_class([row], [row.name]))
     failures = [record for row in finished.rows if row.key in own for record in row.failed]
     if failures:
         first = f"the first, {failures[0].picture}: {failures[0].reason}"
         place = composed.folder / PER_IMAGE_CSV
         print(f"{counted(len(failures), 'evaluation')} failed; {first}; all reasons: {place}", file=sys.stderr)
     # torchrun ends the other processes if this one ends with failures, so they must know first.
-    return Outcome(shard.broadcast(len(failures)), _score(finished))
+    miou = table["miou"].dropna()
+    return Outcome(shard.broadcast(len(failures)), float(miou.iloc[0]) if len(miou) else None)
 
 
 def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
@@ -125,32 +129,16 @@ def _tracked(tracker: Tracker, run: Run, configs: Sequence[RowConfig]) -> Iterat
         tracking.close(failed)
 
 
-def _finish(tracking: Tracking, run: Run, configs: Sequence[RowConfig], panels: Sequence[Path]) -> None:
-    """Gives the final scores of each row to the tracker."""
-    table, keys = run.table(), {config.key for config in configs}
-    for number, row in enumerate(run.rows):
-        if row.key in keys:
-            lines = table[table["number"] == number]
-            tracking.finish(row, final_scores(lines), panels[::-1], per_class([row], [row.name]))
-
-
 def _progress(
-    rows: Sequence[RowConfig], run: Run, composed: Composed, arguments: Arguments, tracking: Tracking | None = None
+    rows: Sequence[RowConfig], run: Run, config: RunConfig, again: bool, tracking: Tracking
 ) -> list[RowProgress]:
-    """The progress of each row; it knows which label maps are kept."""
-    config = composed.config
-    again = any(each.lstrip("+") == "labels=all" for each in arguments.overrides)
+    """The progress of each row; it knows which label maps are kept. ``again``: segment again if one is missing."""
     described = {row.key: row for row in run.rows}
-
-    def track(record: Record) -> None:
-        if tracking:
-            tracking.record(described[record.row], record)
-
     progress = []
     for row in rows:
         ids = row.dataset.ids
         kept = {"all": ids, "panels": ids[: config.panels], "none": ()}[config.labels]
-        progress.append(RowProgress(row, run, frozenset(kept), again, track))
+        progress.append(RowProgress(row, run, frozenset(kept), again, partial(tracking.record, described[row.key])))
     return progress
 
 
@@ -209,23 +197,14 @@ def _warn(run: Run, rows: Sequence[RowConfig], arguments: Arguments) -> None:
 def _warn_other_rows(run: Run, rows: Sequence[RowConfig]) -> None:
     """Tells the user that the code of a part has changed."""
     keys = {row.key for row in rows}
-    others = [line for key, line in run.records.rows.items() if key not in keys]
+    earlier = [_without_code(line.settings) for key, line in run.records.rows.items() if key not in keys]
     for row in rows:
-        changed = [line for line in others if _is_earlier_code(line.settings, row.line.settings)]
-        if changed and row.key not in run.records.newest:
+        if row.key not in run.records.newest and _without_code(row.line.settings) in earlier:
             logger.warning(
                 "%s: its code has changed, so its pictures are evaluated again; the older results are kept", row.name
             )
-            others = [line for line in others if line not in changed]
 
 
-def _is_earlier_code(old: object, new: object) -> bool:
-    """True if two settings of rows differ in nothing but the code of a part."""
-    lines = differences(old, new)  # type: ignore[arg-type]
-    return bool(lines) and all(line.split(": ")[0].endswith(".code") for line in lines)
-
-
-def _score(run: Run) -> float | None:
-    """mIoU of the first row in percent, which a sweeper may maximise."""
-    table = run.table()
-    return None if table.empty or table["miou"].isna().all() else float(table["miou"].iloc[0])
+def _without_code(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a row without the code of its parts, to compare."""
+    return {path: value for path, value in leaves(normalise(settings)) if not path.endswith(".code")}

@@ -26,10 +26,24 @@ sys.meta_path.insert(0, Finder())
 COFFEE = Path(skimage.__file__).parent / "data" / "coffee.png"
 
 
+def run_and_list_imports(*arguments: str) -> tuple[int, str, str, set[str]]:
+    """Exit status, output, errors, and the modules that the command imported."""
+    command = [sys.executable, "-X", "importtime", "-m", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = done.stderr.splitlines()
+    imported = {line.rsplit("|", 1)[1].strip() for line in lines if line.startswith("import time:")}
+    errors = [line for line in lines if not line.startswith("import time:")]
+    return done.returncode, done.stdout, "\n".join(errors), imported
+
+
+SLOW = {"torch", "transformers", "diffusers", "sklearn", "pandas", "scipy"}
+
+
 @pytest.mark.parametrize(
     "command",
     [
         "experiments.evaluate",
+        "experiments.attend",
         "experiments.benchmark",
         "experiments.report",
         "experiments.leaderboard",
@@ -38,15 +52,31 @@ COFFEE = Path(skimage.__file__).parent / "data" / "coffee.png"
     ],
 )
 def test_help_imports_nothing_slow(command: str) -> None:
-    options = ["-X", "importtime", "-m", command, "--help"]
-    done = subprocess.run([sys.executable, *options], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert command in done.stdout
-    imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines()}
-    slow = {"torch", "transformers", "diffusers", "sklearn"}
-    if command not in ("experiments.report", "experiments.leaderboard"):  # plots and tables need these
-        slow |= {"pandas", "scipy"}
-    assert not imported & slow
+    status, printed, _, imported = run_and_list_imports(command, "--help")
+    assert status == 0
+    assert command in printed
+    needed = {"pandas", "scipy"} if command in ("experiments.report", "experiments.leaderboard") else set()
+    assert not imported & (SLOW - needed)
+
+
+def test_the_help_of_a_part_lists_its_keys() -> None:
+    _, printed, _, _ = run_and_list_imports("experiments.evaluate", "segmenter=slic", "dataset=camvid", "--help")
+    assert "  segmenter.clusters=9 (at least 1): " in printed
+    assert "  dataset.split=test (train, val, test)" in printed
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("segmenter.tua=3", "segmenter.tua: no row of experiment=demo has this key; did you mean segmenter.tau?"),
+        ("backbone.size=0", "backbone.size: must be at least 1, got 0"),
+        ("protocol=ofical", "protocol=ofical: there is no such choice; did you mean protocol=official?"),
+    ],
+)
+def test_an_error_of_the_configuration_imports_nothing_slow(argument: str, message: str) -> None:
+    status, _, errors, imported = run_and_list_imports("experiments.evaluate", "experiment=demo", argument)
+    assert (status, errors) == (2, f"error: {message}")
+    assert not imported & SLOW
 
 
 @pytest.mark.parametrize(
