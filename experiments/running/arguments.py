@@ -177,9 +177,9 @@ def parse(argument: str, swept: bool, config_dir: Path | None = None) -> list[As
 
 def for_hydra(argument: str) -> str:
     """An override of a sweep in Hydra's grammar: values that are taken as typed get quotes."""
-    key, _, text = argument.partition("=")
-    if (override := _read(key, text)) and (not _is_text(key, text) or _for_hydra(key, text, swept=True)):
-        return str(override.input_line)
+    key, text = key_of(argument), argument.partition("=")[2]
+    if _read(key, text) and (not _is_text(key, text) or _for_hydra(key, text, swept=True)):
+        return f"{key}={text}"
     return f"{key}={','.join(assignment.text for assignment in parse(argument, swept=True))}"
 
 

@@ -232,7 +232,10 @@ class _Composer:
         return [index for index in having if not choosing[index]] or having
 
     def _keys(self, group: parts.Group, name: str) -> Sequence[str]:
-        return parts.keys_of(str(self._preset(group, name).get("_target_")))
+        try:
+            return parts.keys_of(str(self._preset(group, name).get("_target_")))
+        except ValueError as error:
+            raise ConfigError(f"{group}.{error}") from None
 
     def config(self, content: Mapping[str, Any], choices: Mapping[str, str], values: Mapping[str, Any]) -> DictConfig:
         """The configuration of a row: keys of the command, name of the part of each group, keys of the parts."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
+from hydra.conf import RuntimeConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
 from diffseg import parts
@@ -16,8 +20,10 @@ from eval.runs import read_runs
 from experiments.running.arguments import Arguments, for_hydra, key_of
 from experiments.running.compose import GROUPS, compose_rows
 
-HERE = "."
-"""Value of ``hydra.sweep.subdir`` for points that this process evaluates: they become rows of one run."""
+# Hydra finds plugins only in the namespace package hydra_plugins. This folder contains our part of that package.
+PLUGINS = str(Path(__file__).resolve().parents[1] / "plugins")
+failures: list[bool] = []
+"""Whether pictures failed, for each point that this process evaluated."""
 
 
 def sweep(arguments: Arguments) -> bool:
@@ -31,38 +37,47 @@ def sweep(arguments: Arguments) -> bool:
     """
     if not arguments.swept:
         raise ConfigError(f"{arguments.hydra[0]}: is a setting of sweeps, which need -m")
-    failed: list[bool] = []
-
-    @hydra.main(version_base="1.3", config_path=str(parts.conf_folder()), config_name="config")
-    def evaluate_point(_: DictConfig) -> float | None:
-        job = HydraConfig.get()
-        overrides = [each.removeprefix("++") for each in job.overrides.task]
-        if job.sweep.subdir != HERE:
-            overrides = [each for each in overrides if key_of(each) != "results_dir"]
-            overrides.append(f"results_dir={(Path(job.sweep.dir) / job.sweep.subdir).absolute()}")
-        # A process of a launcher knows the user's folder only from Hydra.
-        sources = (Path(source.path) for source in job.runtime.config_sources if source.provider == "command-line")
-        point = Arguments(overrides, config_dir=next(sources, None), typed=tuple(sys.argv[1:]))
-        composed = compose_rows(point)
-        from experiments.running.runner import run_rows
-
-        outcome = run_rows(composed, point)
-        failed.append(bool(outcome.failed) and not composed.config.allow_failures)
-        return outcome.score
-
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises its errors instead of printing them
-    launched = any(key_of(each) == "hydra/launcher" for each in arguments.hydra)
-    options = [f"--config-dir={arguments.config_dir}"] if arguments.config_dir else []
-    options += [] if launched else [f"hydra.sweep.subdir={HERE}"]
-    # Hydra refuses keys that its own configuration, without the rows of an experiment, lacks, unless they have ++.
-    lines = [
-        each if key_of(each) in (*GROUPS, "experiment") else f"++{each}" for each in map(for_hydra, arguments.overrides)
-    ]
-    sys.argv[1:] = ["-m", *options, *arguments.hydra, *lines]
+    sys.path += [PLUGINS] * (PLUGINS not in sys.path)
+    Plugins.instance().register(importlib.import_module("hydra_plugins.rows_launcher").RowsLauncher)
     if arguments.config_dir is not None:
         parts.find_modules_beside(arguments.config_dir)
-    evaluate_point()
-    return any(failed) or (launched and _jobs_failed(arguments))
+    launched = any(key_of(each) == "hydra/launcher" for each in arguments.hydra)
+    options = [f"--config-dir={arguments.config_dir}"] if arguments.config_dir else []
+    options += [] if launched else ["hydra/launcher=rows"]
+    # Hydra's own configuration lacks most keys, and it refuses a key that it lacks, unless the key has ++.
+    groups = (*GROUPS, "experiment")
+    lines = [f"{'' if key_of(each) in groups else '++'}{for_hydra(each)}" for each in arguments.overrides]
+    sys.argv[1:] = ["-m", *options, *arguments.hydra, *lines]
+    job()
+    return any(failures) or (launched and _jobs_failed(arguments))
+
+
+@hydra.main(version_base="1.3", config_path=str(parts.conf_folder()), config_name="config")
+def job(_: DictConfig) -> float | None:
+    """Evaluates one job of a launcher of another package: a run of its own, in a folder below the sweep's."""
+    settings = HydraConfig.get()
+    folder = (Path(settings.sweep.dir) / settings.sweep.subdir).absolute()
+    overrides = [each for each in settings.overrides.task if key_of(each) != "results_dir"]
+    return evaluate_point([*overrides, f"results_dir={folder}"], config_dir_of(settings.runtime))
+
+
+def evaluate_point(overrides: Sequence[str], config_dir: Path | None) -> float | None:
+    """Evaluates a point. Returns the mIoU of its first row, for sweepers."""
+    plain = [each.removeprefix("++") for each in overrides]
+    arguments = Arguments(plain, config_dir=config_dir, typed=tuple(overrides))
+    composed = compose_rows(arguments)
+    from experiments.running.runner import run_rows
+
+    outcome = run_rows(composed, arguments)
+    failures.append(bool(outcome.failed) and not composed.config.allow_failures)
+    return outcome.score
+
+
+def config_dir_of(runtime: RuntimeConf) -> Path | None:
+    """The folder after ``--config-dir``; a process of a launcher knows it only from Hydra."""
+    sources = (Path(source.path) for source in runtime.config_sources if source.provider == "command-line")
+    return next(sources, None)
 
 
 def _jobs_failed(arguments: Arguments) -> bool:
