@@ -158,7 +158,7 @@ class RowConfig:
     @cached_property
     def line(self) -> RowLine:
         """Its line in the records: the recorded settings, and the names that the tables show."""
-        from diffseg.backbones.weights.locating import name_of
+        from diffseg.backbones.weights.files import name_of
         from diffseg.segmenters.base import has_common_labels
 
         shown: dict[str, Any] = {**self.recorded, "experiment": self.composed.name or self.name}

@@ -63,10 +63,6 @@ class BrokenWeights(WeightsError, ValueError):
         self.file, self.fault, self.remedy, self.key = file, fault, remedy, key
 
 
-class AllCollected(Exception):
-    """Ends a network's pass early: all attention has been collected."""
-
-
 class AttentionModel(ABC):
     """A loaded backbone. A subclass implements `attend_encoded`.
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from diffseg.backbones.latent_diffusion import TRAINED_TIMESTEPS, LatentDiffusion, Weights
-from diffseg.backbones.weights.integrity import read_json, whole_number
+from diffseg.backbones.weights.files import read_json, whole_number
 from diffseg.isolation import isolated
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ class DiffusionTransformer(LatentDiffusion):
     @isolated
     def load(self, device: str = "auto") -> JointAttention:
         """Loads the weights onto ``device``. Raises as `check`, and ValueError if the model has another shape."""
-        from diffseg.backbones.joint_loading import load
+        from diffseg.backbones.latent_loading import load_transformer
 
         self.check()
-        return load(self, device)
+        return load_transformer(self, device)
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,9 @@ class Flux(DiffusionTransformer):
 
     FAMILY: ClassVar[str] = "flux"
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)
-    DENOISER_FILES: ClassVar[tuple[str, ...]] = (
-        "{}/config.json",
-        "{}/diffusion_pytorch_model.safetensors.index.json",
-        *(f"{{}}/diffusion_pytorch_model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)),
+    DENOISER_WEIGHTS: ClassVar[tuple[str, ...]] = (
+        "diffusion_pytorch_model.safetensors.index.json",
+        *(f"diffusion_pytorch_model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)),
     )
     BLOCK_COUNTS: ClassVar[tuple[str, ...]] = ("num_layers", "num_single_layers")
 

@@ -7,7 +7,6 @@ softmax of one head and a block of rows at a time.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from importlib.util import find_spec
 
@@ -61,16 +60,15 @@ def add(total: Tensor, query: Tensor, key: Tensor) -> None:
         total: ``(B, N, N)`` float32, added to in place.
         query, key: ``(B, heads, N, d)`` floating point.
     """
-    _, heads, tokens, width = query.shape
-    rows = min(tokens, max(1, (BLOCK_CUDA if query.is_cuda else BLOCK) // tokens))
-    buffer = torch.empty(rows, tokens, dtype=torch.float32, device=query.device)
-    for sums, queries, keys in zip(total, query, key, strict=True):
-        scaled = keys.float().mT / math.sqrt(width)
-        for block, part in zip(sums.split(rows), queries.float().split(rows, dim=1), strict=True):
-            scores = buffer[: len(block)]
-            for head in range(heads):
-                torch.mm(part[head], scaled[head], out=scores)
-                block.add_(torch.softmax(scores, dim=-1, out=scores), alpha=1 / heads)
+    batch, heads, tokens, width = query.shape
+    rows = min(tokens, max(1, (BLOCK_CUDA if query.is_cuda else BLOCK) // (batch * tokens)))
+    buffer = torch.empty(batch, rows, tokens, dtype=torch.float32, device=query.device)
+    for block, part in zip(total.split(rows, dim=1), query.split(rows, dim=2), strict=True):
+        scores, summed = buffer[:, : block.shape[1]], torch.zeros_like(block)
+        for head in range(heads):
+            torch.matmul(width**-0.5 * part[:, head].float(), key[:, head].float().mT, out=scores)
+            summed += torch.softmax(scores, dim=-1, out=scores)
+        block += summed.div_(heads)
 
 
 @cache

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DModel
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import AllCollected, AttentionModel, head_mean
-from diffseg.backbones.latents import latents_of, placed
+from diffseg.backbones.collecting import LayerCollector
+from diffseg.backbones.latents import LatentModel, attention_of, check_vae
 from diffseg.precision import float32_products
 
 if TYPE_CHECKING:
@@ -26,109 +23,11 @@ GUIDANCE = 3.5  # strength of guidance, an input of FLUX.1-dev: the default of i
 PATCH = 2  # latents along one side of a token
 
 
-class JointCollector(TorchFunctionMode):
-    """While active, collects the attention of chosen blocks among the picture's tokens.
-
-    It reads the arguments of torch's attention function instead of replacing attention processors. So it sees the
-    queries and keys after diffusers' last change to them (normalisation, rotary positions, fused projections,
-    adapters).
-
-    Attributes:
-        total: ``(B, n, n)`` float32, heads averaged. Inside `collect` it is the sum over the chosen blocks that have
-            run, afterwards their mean.
-        keys: ``(B, n, C)``, keys of the last chosen block that has run, heads concatenated.
-        layers: number of chosen blocks that have run.
-    """
-
-    def __init__(self, tokens: int, text_first: bool, stop_after: int | None = None) -> None:
-        """Collects nothing until `wanted` is set.
-
-        Args:
-            tokens: n, the number of the picture's tokens.
-            text_first: True if the prompt's tokens come before the picture's.
-            stop_after: the pass ends after this number of chosen blocks; None: it runs to the end.
-        """
-        super().__init__()
-        self.picture = slice(-tokens, None) if text_first else slice(tokens)
-        self.tokens, self.stop_after = tokens, stop_after
-        self.total: Tensor | None = None
-        self.keys: Tensor | None = None
-        self.layers = 0
-        self.wanted = False
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if func is F.scaled_dot_product_attention and self.wanted:
-            self.wanted = False  # an adapter may attend once more within the same block
-            given = {**dict(zip(("query", "key"), args, strict=False)), **(kwargs or {})}
-            self.add(given["query"], given["key"])
-        return func(*args, **(kwargs or {}))
-
-    @torch.no_grad()
-    def add(self, query: Tensor, key: Tensor) -> None:
-        """Adds a block's ``softmax(query key^T / sqrt(d))`` over the picture's tokens, from ``(B, heads, N, d)``.
-
-        A softmax without the prompt's tokens gives the same as a full softmax whose prompt columns are dropped and
-        whose rows are normalised again.
-        """
-        query, key = query[:, :, self.picture].contiguous(), key[:, :, self.picture].contiguous()
-        if self.total is None:
-            shape = (len(query), self.tokens, self.tokens)
-            self.total = torch.zeros(shape, dtype=torch.float32, device=query.device)
-        head_mean.attend(query, key, None, self.total)
-        self.keys = key.transpose(1, 2).flatten(2)
-        self.layers += 1
-        if self.layers == self.stop_after:
-            raise AllCollected
-
-
-def attention_layers(transformer: Transformer) -> list[nn.Module]:
-    """The joint attention module of each block, in the order of execution."""
-    blocks = [*transformer.transformer_blocks, *getattr(transformer, "single_transformer_blocks", ())]
-    return [block.attn for block in blocks]
-
-
-@contextmanager
-def collect(
-    transformer: Transformer, blocks: Sequence[int], tokens: int, stop: bool = False
-) -> Iterator[JointCollector]:
-    """Collects the attention among the picture's tokens in the pass made inside the ``with`` block.
-
-    Args:
-        transformer: the transformer that runs.
-        blocks: blocks whose attention is averaged, counted from 0.
-        tokens: number of the picture's tokens.
-        stop: True ends the pass, and the ``with`` block, after the last of ``blocks``. False: the pass runs to the end,
-            and collecting does not change its output.
-    """
-    text_first = isinstance(transformer, FluxTransformer2DModel)
-    collector = JointCollector(tokens, text_first, len(blocks) if stop else None)
-
-    def begin(*_: Any) -> None:
-        collector.wanted = True
-
-    layers = attention_layers(transformer)
-    with ExitStack() as stack:
-        for block in blocks:
-            stack.callback(layers[block].register_forward_pre_hook(begin).remove)
-        try:
-            with collector:
-                yield collector
-        except AllCollected:
-            pass
-    if collector.total is not None:
-        collector.total /= collector.layers
-
-
-class JointAttention(AttentionModel):
+class JointAttention(LatentModel):
     """A loaded diffusion transformer.
 
-    Attributes:
-        vae: encodes the picture.
+    Attributes: as for `LatentModel`.
         transformer: the transformer whose attention is collected.
-        prompt: ``(1, T, C)``, text tokens of the empty prompt; T may be 0.
-        pooled: ``(1, C')``, pooled embedding of the empty prompt.
     """
 
     def __init__(
@@ -140,39 +39,36 @@ class JointAttention(AttentionModel):
         spec: DiffusionTransformer,
         device: torch.device,
     ) -> None:
-        """Moves the modules to ``device``."""
-        self.vae = placed(vae, spec, device)
+        """Moves the modules to ``device``. Raises ValueError if they have another shape than the spec says."""
+        check_shape(vae, transformer, spec)
+        super().__init__(vae, transformer, prompt, pooled, spec, device)
         self.transformer = transformer.to(device)
-        self.prompt = prompt.to(device, transformer.dtype)
-        self.pooled = pooled.to(device, transformer.dtype)
-        self.spec = spec
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Encodes ``(B, 3, P, P)`` RGB in [0, 255] to latents ``(B, 16, P/8, P/8)`` float32, see `latents_of`."""
-        return latents_of(self.vae, images, self.spec)
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The joint attention module of each block, in the order of execution."""
+        single = getattr(self.transformer, "single_transformer_blocks", ())
+        return [block.attn for block in [*self.transformer.transformer_blocks, *single]]
 
     def attend_encoded(self, latents: Tensor, spec: DiffusionTransformer) -> list[AttentionMaps]:
         """Runs the transformer at the spec's time step, up to the last of its blocks; see `AttentionModel.attend`.
 
         The features are the keys of the last chosen block, as for vision transformers.
         """
-        (side,) = spec.sides
-        with collect(self.transformer, sorted(spec.blocks), side**2, stop=True) as collected:
+        tokens = spec.sides[0] ** 2
+        # The prompt's tokens come first in FLUX, last in Stable Diffusion 3.
+        picture = slice(-tokens, None) if isinstance(self.transformer, FluxTransformer2DModel) else slice(tokens)
+        layers = self.layers
+        with LayerCollector([layers[block] for block in spec.blocks], picture) as collected:
             self.predict(latents, spec.timestep)
-        assert collected.total is not None  # the pass has run
-        assert collected.keys is not None
-        provenance: dict[str, str | int] = {name: getattr(spec, name) for name in ("size", "timestep", "dtype")}
-        provenance["blocks"] = ",".join(map(str, spec.blocks))
-        return [
-            AttentionMaps({side: total}, {side: len(spec.blocks)}, {"model": spec.path, **provenance}, keys.float())
-            for total, keys in zip(collected.total, collected.keys, strict=True)
-        ]
+        return attention_of(collected, collected.keys, spec, blocks=",".join(map(str, spec.blocks)))
 
     @torch.no_grad()
     def predict(self, latents: Tensor, timestep: int) -> Tensor:
         """Predicts the velocity of latents ``(B, C, H, W)`` with the empty prompt, for FLUX as ``(B, n, 4 C)``."""
         batch = len(latents)
         latents = latents.to(self.transformer.dtype)
+        assert self.pooled is not None
         prompt = {
             "encoder_hidden_states": self.prompt.expand(batch, -1, -1),
             "pooled_projections": self.pooled.expand(batch, -1),
@@ -203,3 +99,20 @@ def positions(latents: Tensor) -> Tensor:
     height, width = (length // PATCH for length in latents.shape[-2:])
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).flatten(0, 1).to(latents)
+
+
+def check_shape(vae: AutoencoderKL, transformer: Transformer, spec: DiffusionTransformer) -> None:
+    """Raises ValueError if the model has other sides than the spec, or needs other inputs than a latent."""
+    config = transformer.config
+    flux = isinstance(transformer, FluxTransformer2DModel)
+    channels = config.in_channels // PATCH**2 if flux else config.in_channels
+    check_vae(vae, channels, spec, "models that edit, fill or take depth")
+    if flux:
+        return
+    if config.patch_size != PATCH:
+        raise ValueError(
+            f"path: the model of {spec.path} has patches of {config.patch_size} latents; only {PATCH} is supported"
+        )
+    if max(spec.sides) > (largest := config.pos_embed_max_size):
+        pixels = largest * PATCH * spec.VAE_FACTOR
+        raise ValueError(f"size: must be at most {pixels} for {spec.path}, got {spec.size}")

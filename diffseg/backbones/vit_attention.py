@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from contextlib import suppress
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
-from transformers import CONFIG_MAPPING, AttentionInterface, AutoModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers import CONFIG_MAPPING, AutoModel
 
 from diffseg.attention import AttentionMaps
-from diffseg.backbones import AllCollected, AttentionModel
+from diffseg.backbones import AttentionModel
+from diffseg.backbones.collecting import LayerCollector
 from diffseg.backbones.debiasing import positional_basis, without_positions
-from diffseg.backbones.positions import authors_table
-from diffseg.backbones.weights.integrity import read_json
+from diffseg.backbones.weights.files import read_json
 from diffseg.backbones.weights.pretrained import configured, pretrained
 from diffseg.pictures import CHANNEL_MAX
 from diffseg.precision import float32_products, weights_dtype
@@ -31,92 +29,10 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-COLLECTING = "diffseg_collecting_sdpa"
-"""Name of `collecting_attention` among transformers' attention implementations."""
-
 TABLE = "embeddings.position_embeddings"
 """Name of the position table in transformers' ViT and DINOv2."""
 
-
-@float32_products()
-def patch_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:
-    """Attention among the patch tokens, averaged over the heads.
-
-    A softmax without the class and register tokens gives the same as a full softmax whose columns of these tokens are
-    dropped and whose rows are normalised again.
-
-    Args:
-        query: ``(B, heads, n, d)``, of the patch tokens only.
-        key: same shape and tokens as ``query``.
-        scaling: factor of the products, d**-0.5.
-
-    Returns:
-        ``(B, n, n)`` float32, rows sum to 1.
-    """
-    heads = query.shape[1]
-    total = query.new_zeros((query.shape[0], query.shape[2], query.shape[2]), dtype=torch.float32)
-    # One head at a time: all at once would take `heads` times the memory.
-    scores = torch.empty_like(total)
-    for head in range(heads):
-        torch.matmul(scaling * query[:, head].float(), key[:, head].float().mT, out=scores)
-        total += torch.softmax(scores, dim=-1, out=scores)
-    return total.div_(heads)
-
-
-@dataclass
-class Collector:
-    """Sums the patch attention of the chosen layers during one forward pass.
-
-    Attributes:
-        layers: the chosen layers, counted from 0.
-        special_tokens: number of class and register tokens; they come first.
-        stop: True ends the pass at the last chosen layer. False: it runs to the end, and its output does not change.
-        total: ``(B, n, n)`` float32, the sum over the chosen layers that have run.
-        layer: number of the layer that runs next.
-        keys: ``(B, n, C)``, keys of the last chosen layer that has run, heads concatenated.
-    """
-
-    layers: tuple[int, ...]
-    special_tokens: int
-    stop: bool = False
-    total: Tensor | float = 0.0
-    layer: int = 0
-    keys: Tensor | None = None
-
-    def add(self, query: Tensor, key: Tensor, scaling: float) -> None:
-        """Adds a layer's attention from ``(B, heads, tokens, d)``. Each layer calls it once, in order."""
-        if self.layer in self.layers:
-            query, key = query[:, :, self.special_tokens :], key[:, :, self.special_tokens :]
-            self.total = self.total + patch_attention(query, key, scaling)
-            self.keys = key.transpose(1, 2).flatten(2)
-        self.layer += 1
-        if self.stop and self.layer > max(self.layers):
-            raise AllCollected
-
-    def features(self) -> Tensor:
-        """Keys of the last chosen layer, ``(B, n, C)`` float32."""
-        assert self.keys is not None  # a spec has at least one layer, and `check` saw that the model has it
-        return self.keys.float()
-
-    def mean(self) -> Tensor:
-        """Mean over the chosen layers, ``(B, n, n)`` float32, rows sum to 1."""
-        return torch.as_tensor(self.total) / len(self.layers)
-
-
-COLLECTOR: ContextVar[Collector | None] = ContextVar("collector", default=None)
-"""Collector of the pass that runs. transformers' models pass unknown keywords on only in some releases."""
-
-
-def collecting_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
-) -> tuple[Tensor, None]:
-    """transformers' sdpa attention; also passes queries and keys to the `COLLECTOR`."""
-    if (collector := COLLECTOR.get()) is not None:
-        collector.add(query, key, kwargs["scaling"])
-    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-
-
-AttentionInterface.register(COLLECTING, collecting_attention)
+OFFSET = 0.1  # the authors add it to the side of a grid so that rounding never loses a row; their factor keeps it
 
 
 class ViTAttention(AttentionModel):
@@ -135,12 +51,7 @@ class ViTAttention(AttentionModel):
         config = configured(CONFIG_MAPPING[read_json(files.config)["model_type"]], files.config)
         # The pooler may be missing, as in DINO: attention does not use it.
         self.model = pretrained(
-            AutoModel,
-            files,
-            weights_dtype(spec.dtype),
-            optional=("pooler.",),
-            config=config,
-            attn_implementation=COLLECTING,
+            AutoModel, files, weights_dtype(spec.dtype), ("pooler.",), config=config, attn_implementation="sdpa"
         ).to(device)
 
     def attend_encoded(self, images: Tensor, spec: PatchTransformer) -> list[AttentionMaps]:
@@ -152,29 +63,35 @@ class ViTAttention(AttentionModel):
         """
         return [self.project(maps, spec) for maps in self.run_pass(images, [spec])]
 
+    @torch.no_grad()
     def run_pass(self, images: Tensor, specs: Sequence[PatchTransformer]) -> list[AttentionMaps]:
         """Runs the model once for each side of ``specs``, finest first; see `AttentionModel.run_pass`."""
-        first = specs[0]
-        if images.ndim != 4 or images.shape[1:] != (3, first.size, first.size):
-            raise ValueError(f"images: must be (B, 3, {first.size}, {first.size}), got {tuple(images.shape)}")
-        pixels = self._normalise(images)
-        sides = sorted({side for spec in specs for side in spec.sides}, reverse=True)
-        passes = {side: self._pass(pixels, side, first) for side in sides}
-        batch = {side: collector.mean() for side, collector in passes.items()}
-        features = passes[sides[0]].features()
-        provenance: dict[str, str | int | float] = {
-            "model": first.source,
-            "layers": ",".join(map(str, first.layers)),
-            "patch": first.patch,
-            "dtype": first.dtype,
-        }
-        if positions := getattr(first, "positions", None):
-            provenance["positions"] = positions
-        layers = dict.fromkeys(sides, len(first.layers))
-        return [
-            AttentionMaps({side: maps[i] for side, maps in batch.items()}, layers, provenance, features[i])
-            for i in range(len(images))
-        ]
+        spec, config = specs[0], self.model.config
+        if images.ndim != 4 or images.shape[1:] != (3, spec.size, spec.size):
+            raise ValueError(f"images: must be (B, 3, {spec.size}, {spec.size}), got {tuple(images.shape)}")
+        images = images.to(self.model.device, torch.float32)
+        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        pixels = (images / CHANNEL_MAX - mean) / std
+        provenance = {"model": spec.source, "layers": ",".join(map(str, spec.layers))}
+        provenance |= {name: getattr(spec, name) for name in ("patch", "dtype", "positions") if hasattr(spec, name)}
+        # transformers names the modules of a network's layers ViTLayer, Dinov2Layer, ...
+        layers = [module for module in self.model.modules() if type(module).__name__.endswith("Layer")]
+        special_tokens = 1 + getattr(config, "num_register_tokens", 0)
+        collector = LayerCollector([layers[number] for number in spec.layers], slice(special_tokens, None))
+        # DINOv2 and v3 interpolate their positions to any input size. The plain ViT needs an option for it.
+        options = {"interpolate_pos_encoding": True} if config.model_type == "vit" else {}
+        features = []
+        for side in sorted({side for each in specs for side in each.sides}, reverse=True):
+            size = side * spec.patch
+            resized = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
+            tables = {}
+            if getattr(spec, "positions", None) == "authors":  # a table of the input's size is used as it is
+                table = self.model.get_parameter(TABLE)
+                tables[TABLE] = authors_table(table, side, config.model_type == "dinov2_with_registers")
+            with collector, float32_products(tf32=spec.dtype == "tf32"):
+                functional_call(self.model, tables, (resized,), options)
+            features.append(collector.keys)
+        return collector.maps(features[0], provenance)
 
     def project(self, maps: AttentionMaps, spec: PatchTransformer) -> AttentionMaps:
         """Picks the sides of ``spec`` and debiases the features; see `AttentionModel.project`."""
@@ -182,7 +99,13 @@ class ViTAttention(AttentionModel):
             return maps
         features = maps.features
         if spec.debias and features is not None:
-            features = without_positions(features, self.positional_basis(spec))
+            key = *spec.pass_settings, spec.debias
+            if key not in self._bases:
+                black = torch.zeros(1, 3, spec.size, spec.size)
+                blank = self.run_pass(black, [replace(spec, sides=spec.sides[:1])])[0].features
+                assert blank is not None
+                self._bases[key] = positional_basis(blank, spec.debias)
+            features = without_positions(features, self._bases[key])
         return replace(
             maps,
             maps={side: maps.maps[side] for side in spec.sides},
@@ -190,40 +113,29 @@ class ViTAttention(AttentionModel):
             features=features,
         )
 
-    def positional_basis(self, spec: PatchTransformer) -> Tensor:
-        """`diffseg.backbones.debiasing.positional_basis` of a black picture, computed once for each setting."""
-        key = *spec.pass_settings, spec.debias
-        if key not in self._bases:
-            self._bases[key] = positional_basis(self.blank_features(spec), spec.debias)
-        return self._bases[key]
 
-    def blank_features(self, spec: PatchTransformer) -> Tensor:
-        """Features of a black picture, ``(n, C)`` float32, n the number of patches at the finest side."""
-        pixels = self._normalise(torch.zeros(1, 3, spec.size, spec.size))
-        return self._pass(pixels, spec.sides[0], spec).features()[0]
+def authors_table(table: Tensor, side: int, registers: bool = False) -> Tensor:
+    """Interpolates a position table to another number of patches, bicubically, as the authors of DINO and DINOv2 do.
 
-    def _normalise(self, images: Tensor) -> Tensor:
-        images = images.to(self.model.device, torch.float32)
-        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        return (images / CHANNEL_MAX - mean) / std
+    DINO (``vision_transformer.py``) and DINOv2 sample the table at steps of ``n / (side + 0.1)``, without antialiasing.
+    The DINOv2 models with registers were trained with another rule: steps of ``n / side``, with antialiasing. The
+    releases of transformers and timm interpolate in other ways: at 448 pixels the table of DINOv2 is 4 % off.
 
-    @torch.no_grad()
-    def _pass(self, pixels: Tensor, side: int, spec: PatchTransformer) -> Collector:
-        """Attention of one input size, of side x side patches."""
-        config, size = self.model.config, side * spec.patch
-        resized = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
-        registers = getattr(config, "num_register_tokens", 0)
-        # DINOv2 and v3 interpolate their positions to any input size. The plain ViT needs an option for it.
-        options = {"interpolate_pos_encoding": True} if config.model_type == "vit" else {}
-        tables = {}
-        if getattr(spec, "positions", None) == "authors":  # a table of the input's size is used as it is
-            table = self.model.get_parameter(TABLE)
-            tables[TABLE] = authors_table(table, side, config.model_type == "dinov2_with_registers")
-        collector = Collector(spec.layers, 1 + registers, stop=True)
-        token = COLLECTOR.set(collector)
-        try:
-            with float32_products(tf32=spec.dtype == "tf32"), suppress(AllCollected):
-                functional_call(self.model, tables, (resized,), options)
-        finally:
-            COLLECTOR.reset(token)
-        return collector
+    Args:
+        table: ``(1, 1 + n*n, C)``: the class token's row, then those of n x n patches, row-major.
+        side: number of patches along one side of the input.
+        registers: True for models with register tokens.
+
+    Returns:
+        ``(1, 1 + side*side, C)`` of the table's dtype. The table itself if ``side`` is n.
+    """
+    trained = math.isqrt(table.shape[1] - 1)
+    if side == trained:
+        return table
+    grid = table[:, 1:].float().unflatten(1, (trained, trained)).permute(0, 3, 1, 2)
+    if registers:
+        grid = F.interpolate(grid, size=(side, side), mode="bicubic", antialias=True)
+    else:
+        factor = (side + OFFSET) / trained
+        grid = F.interpolate(grid, scale_factor=(factor, factor), mode="bicubic")
+    return torch.cat([table[:, :1], grid.flatten(2).mT.to(table.dtype)], dim=1)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffseg.backbones import BrokenWeights, MissingWeights
-from diffseg.backbones.weights.locating import ModelFiles, find, how_to_get, locate
+from diffseg.backbones.weights.files import ModelFiles, find, how_to_get, locate
 from diffseg.pictures import Pixels
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
 from diffseg.backbones import BrokenWeights
+from diffseg.backbones.collecting import square_side
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.text_encoding import load_text_encoder, load_tokenizer, tokenize
-from diffseg.backbones.unet_attention import replaced_processors, square_side
+from diffseg.backbones.unet_attention import replaced_processors
 
 
 class CrossAttentionCollector:
@@ -82,7 +83,7 @@ class PromptEncoder:
     def __init__(self, spec: StableDiffusion, device: torch.device) -> None:
         """Loads both. Raises `WeightsError` if a file is missing or broken."""
         (suffix,) = spec.TEXT_ENCODERS
-        if spec.checkpoint is not None and spec.configs is None:
+        if spec.checkpoint is not None and not spec.tokenizers:
             raise BrokenWeights(
                 spec.checkpoint,
                 "holds no tokenizer, which words need",

@@ -51,10 +51,10 @@ def stable_diffusion(spec: StableDiffusion, device: str) -> UNetAttention:
         blocks = ("DownEncoderBlock2D",) * len(VAE_WIDTHS)
         vae = AutoencoderKL(block_out_channels=VAE_WIDTHS, down_block_types=blocks, layers_per_block=2)
         unet = UNet2DConditionModel(cross_attention_dim=PROMPT_WIDTH)  # the other defaults are those of v1.4
-    del vae.decoder  # as `diffseg.backbones.unet_loading.load` does
+    del vae.decoder  # as `diffseg.backbones.latent_loading` does
     prompt = torch.randn(1, PROMPT_LENGTH, PROMPT_WIDTH)
     modules = _filled(vae, weights_dtype(spec.vae_dtype)), _filled(unet, weights_dtype(spec.dtype))
-    return UNetAttention(*modules, prompt, spec, torch.device(device))
+    return UNetAttention(*modules, prompt, None, spec, torch.device(device))
 
 
 def _filled(module: Any, dtype: torch.dtype) -> Any:

@@ -16,7 +16,7 @@ from diffseg.aggregation import underflow_fraction
 from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import pick_device
-from diffseg.backbones.weights.locating import sha256_of
+from diffseg.backbones.weights.files import sha256_of
 from eval.config import ConfigError
 from eval.decoding import DecodedPicture, decode
 from eval.rows import RowConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from diffseg.backbones.weights.locating import cache_folder
+from diffseg.backbones.weights.files import cache_folder
 from diffseg.cli.main import main as diffseg
 from experiments.evaluate import main as run_evaluate
 from experiments.report.__main__ import main as report

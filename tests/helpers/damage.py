@@ -51,13 +51,9 @@ def longer(file: Path) -> None:
     file.write_bytes(file.read_bytes() + b"more")
 
 
-def no_tensors(file: Path) -> None:
-    save_file({}, file)
-
-
 ANY_FILE: dict[str, tuple[Damage, str]] = {
     "empty": (empty, "is empty"),
-    "folder": (folder, "is a folder"),
+    "folder": (folder, "cannot be read"),
     "lfs pointer": (lfs_pointer, "is a Git LFS pointer.*git lfs pull"),
     "web page": (web_page, "is a web page"),
 }
@@ -65,17 +61,16 @@ WEIGHTS: dict[str, tuple[Damage, str]] = {
     **ANY_FILE,
     "cut": (cut, "is cut short"),
     "cut header": (cut_header, "is cut short"),
-    "pickle": (pickled, "is a PyTorch pickle"),
+    "pickle": (pickled, "not a safetensors file"),
     "noise": (noise, "not a safetensors file"),
     "longer": (longer, "is cut short, damaged"),
-    "no tensors": (no_tensors, "holds no tensors"),
 }
 JSON: dict[str, tuple[Damage, str]] = {
     **ANY_FILE,
     "cut": (lambda file: file.write_text(file.read_text()[: len(file.read_text()) // 2]), "is not a JSON file"),
     "list": (lambda file: file.write_text("[1, 2]"), "holds list where a JSON object"),
     "null": (lambda file: file.write_text("null"), "holds NoneType where a JSON object"),
-    "noise": (noise, "is not a UTF-8 text file"),
+    "noise": (noise, "is not a JSON file"),
     "nested": (lambda file: file.write_text('{"a":' * 100_000), "is not a JSON file"),
 }
 

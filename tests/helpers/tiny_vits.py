@@ -17,7 +17,7 @@ from transformers import (
     ViTModel,
 )
 
-from diffseg.backbones.releases import DTYPE_SINCE, release_of
+from diffseg.backbones.weights.files import DTYPE_SINCE, release_of
 from diffseg.backbones.vit import DINOv3, PatchTransformer, ViT
 
 TINY: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32}

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from diffseg.backbones import BrokenWeights, WeightsError
 from diffseg.backbones.device import NO_MEMORY
-from diffseg.backbones.releases import DTYPE_SINCE, release_of
-from diffseg.backbones.weights.integrity import check_file, read_json
-from diffseg.backbones.weights.locating import ModelFiles
+from diffseg.backbones.weights.files import DTYPE_SINCE, ModelFiles, check_file, read_json, release_of
 from diffseg.texts import on_one_line
 
 Loaded = TypeVar("Loaded")
@@ -26,6 +24,9 @@ DTYPE = "dtype" if release_of("transformers") >= DTYPE_SINCE else "torch_dtype"
 
 LIBRARIES = ("diffusers", "transformers")
 REASON_LENGTH = 200  # characters shown of a library's message
+ONE_REPOSITORY = "download both again, from one repository"
+
+# Some published configurations hold these settings. They would change what a model returns, or its attention function.
 ATTENTION_KEYS = {
     *("attn_implementation", "_attn_implementation", "_attn_implementation_internal", "_attn_implementation_autoset"),
     *("output_attentions", "output_hidden_states", "return_dict", "use_return_dict", "torchscript"),
@@ -58,13 +59,7 @@ def guarded(load: Callable[[], Loaded], files: Iterable[Path], what: Path) -> Lo
         raise BrokenWeights(what, f"cannot be loaded ({type(error).__name__}: {shown})") from error
 
 
-def pretrained(
-    kind: Any,
-    files: ModelFiles,
-    dtype: torch.dtype,
-    optional: tuple[str, ...] = (),
-    **options: Any,
-) -> Any:
+def pretrained(kind: Any, files: ModelFiles, dtype: torch.dtype, optional: tuple[str, ...] = (), **options: Any) -> Any:
     """Loads a module of class ``kind``, frozen and in evaluation mode.
 
     Args:
@@ -92,97 +87,56 @@ def pretrained(
         files.all,
         files.config,
     )
-    check_fit(
-        module,
-        files.weights[0],
-        missing=[name for name in info["missing_keys"] if not name.startswith(optional)],
-        unexpected=info["unexpected_keys"],
-        mismatched=info["mismatched_keys"],
-        tensors=module.named_parameters(),
-    )
-    return module.eval().requires_grad_(False)
+    file = files.weights[0]
+    for name, given, needed in sorted(info["mismatched_keys"]):
+        fault = f"does not fit its config.json: {name} has shape {tuple(given)}, not {tuple(needed)}"
+        raise BrokenWeights(file, fault, ONE_REPOSITORY)
+    missing = [name for name in info["missing_keys"] if not name.startswith(optional)]
+    return _checked(module, file, missing, info["unexpected_keys"])
 
 
 def fitted(module: nn.Module, tensors: Mapping[str, Tensor], file: Path, dtype: torch.dtype) -> Any:
     """Puts the ``tensors`` of ``file`` into ``module``. Returns it as `pretrained` does. Raises `BrokenWeights`."""
-    wanted = module.state_dict()
-    check_fit(
-        module,
-        file,
-        missing=wanted.keys() - tensors.keys(),
-        unexpected=tensors.keys() - wanted.keys(),
-        mismatched=[
-            (name, tensors[name].shape, wanted[name].shape)
-            for name in tensors.keys() & wanted.keys()
-            if tensors[name].shape != wanted[name].shape
-        ],
-        tensors=tensors.items(),
-    )
-    module.load_state_dict({name: tensors[name] for name in wanted}, assign=True)
-    return guarded(lambda: module.to(dtype), [], file).eval().requires_grad_(False)  # diffusers' `to` warns of nothing
+    keys = guarded(lambda: module.load_state_dict(dict(tensors), strict=False, assign=True), [], file)
+    checked = _checked(module, file, keys.missing_keys, keys.unexpected_keys)
+    return guarded(lambda: checked.to(dtype), [], file)  # diffusers' `to` warns of nothing
 
 
 def configured(kind: Any, file: Path) -> Any:
-    """Reads the configuration of transformers' class ``kind``, without the settings of attention.
-
-    Some published configurations hold ``output_attentions`` and similar keys. They would change what a model returns,
-    or replace the attention function that collects.
+    """Reads the configuration of transformers' class ``kind``, without `ATTENTION_KEYS`.
 
     Raises:
         BrokenWeights: the file is damaged, or holds values that the class refuses.
     """
-    values = without_attention_keys(read_json(file))
+    values = _without_attention_keys(read_json(file))
     return guarded(lambda: kind.from_dict(values), [file], file)
 
 
-def without_attention_keys(values: dict[str, Any]) -> dict[str, Any]:
+def _without_attention_keys(values: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: without_attention_keys(value) if isinstance(value, dict) else value
+        name: _without_attention_keys(value) if isinstance(value, dict) else value
         for name, value in values.items()
         if name not in ATTENTION_KEYS
     }
 
 
-def check_fit(
-    module: nn.Module,
-    file: Path,
-    missing: Iterable[str],
-    unexpected: Iterable[str],
-    mismatched: Iterable[tuple[str, torch.Size, torch.Size]],
-    tensors: Iterable[tuple[str, Tensor]],
-) -> None:
-    """Checks that a file's tensors fit ``module``, and are finite.
+def _checked(module: nn.Module, file: Path, missing: Iterable[str], unexpected: Iterable[str]) -> nn.Module:
+    """The module, frozen and in evaluation mode, if the file's tensors fit it and are finite.
 
     Unexpected tensors are allowed, because published files hold unneeded heads, buffers and mask tokens. An extra layer
     of a kind that the module has, such as a 13th after its 12, is an error.
-
-    Raises:
-        BrokenWeights: see `pretrained`.
     """
-    if different := sorted(mismatched):
-        name, found, wanted = different[0]
-        raise BrokenWeights(
-            file,
-            f"does not fit its config.json: {name} has shape {tuple(found)}, not {tuple(wanted)}"
-            + _others(len(different)),
-            "download both again, from one repository",
-        )
-    if lacking := sorted(missing):
-        raise BrokenWeights(file, f"lacks the tensor {lacking[0]}" + _others(len(lacking)))
+    for name in sorted(missing):
+        raise BrokenWeights(file, f"lacks the tensor {name}")
     kinds = {_without_numbers(name) for name in module.state_dict()}
-    if surplus := sorted(name for name in unexpected if _without_numbers(name) in kinds):
-        raise BrokenWeights(
-            file,
-            f"does not fit its config.json, which has no layer for {surplus[0]}" + _others(len(surplus)),
-            "download both again, from one repository",
-        )
-    for name, weight in tensors:
+    for name in sorted(unexpected):
+        if _without_numbers(name) in kinds:
+            fault = f"does not fit its config.json, which has no layer for {name}"
+            raise BrokenWeights(file, fault, ONE_REPOSITORY)
+    for name, weight in module.named_parameters():
         if weight.is_floating_point() and not bool(weight.detach().sum(dtype=torch.float32).isfinite()):
             raise BrokenWeights(file, f"holds NaN or infinite values in {name}")
-
-
-def _others(count: int) -> str:
-    return f" (and {count - 1} more like it)" if count > 1 else ""
+    return module.eval().requires_grad_(False)
 
 
 def _without_numbers(name: str) -> str:

@@ -7,13 +7,11 @@ read. Otherwise the configurations of the published model of that family are use
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from diffseg.backbones import BrokenWeights
-from diffseg.backbones.weights.integrity import tensor_names
+from diffseg.backbones.weights.files import tensor_names
 
 BEGIN, END, EXCLAMATION = 49406, 49407, 0  # tokens of CLIP: <|startoftext|>, <|endoftext|>, "!"
 MARKER = "model.diffusion_model.input_blocks.0.0.weight"
@@ -22,6 +20,10 @@ TEXT_MARKERS = {  # a tensor that only this family has: the positions of a text 
     "sd2": "cond_stage_model.model.positional_embedding",
     "sdxl": "conditioner.embedders.1.model.positional_embedding",
 }
+
+OPEN_CLIP_PREFIXES = {("sd2", ""): "cond_stage_model.model.", ("sdxl", "_2"): "conditioner.embedders.1.model."}
+"""(family, suffix) of OpenCLIP's text encoders -> prefix of their tensors. They pad prompts with "!", OpenAI's with the
+end token."""
 
 CLIP_L: Final[dict[str, Any]] = {
     "hidden_size": 768,
@@ -38,47 +40,26 @@ VAE: Final[dict[str, Any]] = {
     "layers_per_block": 2,
 }
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """Configurations of a published model: the values that differ from the defaults of diffusers and transformers.
-
-    Attributes:
-        unet, vae: configurations of diffusers' classes.
-        text_encoders: suffix of each text encoder -> configuration of transformers' class.
-        padding: suffix of each text encoder -> token that fills up the prompt.
-    """
-
-    unet: Mapping[str, Any]
-    vae: Mapping[str, Any]
-    text_encoders: Mapping[str, Mapping[str, Any]]
-    padding: Mapping[str, int]
-
-
-ARCHITECTURES: Final[dict[str, Architecture]] = {
-    "sd1": Architecture(
-        unet={"cross_attention_dim": 768},
-        vae={**VAE, "scaling_factor": 0.18215},
-        text_encoders={"": CLIP_L},
-        padding={"": END},
-    ),
-    "sd2": Architecture(
-        unet={"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True},
-        vae={**VAE, "scaling_factor": 0.18215},
-        text_encoders={
-            "": {
-                "hidden_size": 1024,
-                "intermediate_size": 4096,
-                "num_hidden_layers": 23,  # the 24th layer is not used by Stable Diffusion 2
-                "num_attention_heads": 16,
-                "projection_dim": 512,
-                "hidden_act": "gelu",
-            }
+ARCHITECTURES: Final[dict[str, dict[str, dict[str, Any]]]] = {
+    "sd1": {
+        "unet": {"cross_attention_dim": 768},
+        "vae": {**VAE, "scaling_factor": 0.18215},
+        "text_encoder": CLIP_L,
+    },
+    "sd2": {
+        "unet": {"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True},
+        "vae": {**VAE, "scaling_factor": 0.18215},
+        "text_encoder": {
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_hidden_layers": 23,  # the 24th layer is not used by Stable Diffusion 2
+            "num_attention_heads": 16,
+            "projection_dim": 512,
+            "hidden_act": "gelu",
         },
-        padding={"": EXCLAMATION},
-    ),
-    "sdxl": Architecture(
-        unet={
+    },
+    "sdxl": {
+        "unet": {
             "block_out_channels": (320, 640, 1280),
             "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -90,21 +71,19 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             "addition_time_embed_dim": 256,
             "projection_class_embeddings_input_dim": 2816,
         },
-        vae={**VAE, "scaling_factor": 0.13025},
-        text_encoders={
-            "": CLIP_L,
-            "_2": {
-                "hidden_size": 1280,
-                "intermediate_size": 5120,
-                "num_hidden_layers": 32,
-                "num_attention_heads": 20,
-                "projection_dim": 1280,
-                "hidden_act": "gelu",
-            },
+        "vae": {**VAE, "scaling_factor": 0.13025},
+        "text_encoder": CLIP_L,
+        "text_encoder_2": {
+            "hidden_size": 1280,
+            "intermediate_size": 5120,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 20,
+            "projection_dim": 1280,
+            "hidden_act": "gelu",
         },
-        padding={"": END, "_2": EXCLAMATION},
-    ),
+    },
 }
+"""Configurations of published models: the values that differ from the defaults of diffusers and transformers."""
 
 
 def family_of(file: Path) -> str:

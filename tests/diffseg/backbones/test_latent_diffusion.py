@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
 
 from diffseg import parts
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.latent_diffusion import LatentDiffusion, published_files
-from diffseg.backbones.stable_diffusion import PUBLISHED_FILES, StableDiffusion
-
-
-@dataclass(frozen=True)
-class Coarse(LatentDiffusion):
-    """A model without attention at the finest side, with two text encoders."""
-
-    DENOISER: ClassVar[str] = "transformer"
-    FACTORS: ClassVar[tuple[int, ...]] = (2, 4)
-    TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("", "_2")
-    LAST_TIMESTEP: ClassVar[int] = 1000
-
-    path: str = "somebody/coarse"
-
-
-def test_sides_are_those_of_the_latent_over_the_factors() -> None:
-    assert LatentDiffusion("somebody/model", size=512).sides == (64, 32, 16, 8)
-    assert Coarse(size=96).sides == (6, 3)
+from diffseg.backbones.diffusion_transformer import StableDiffusion3
+from diffseg.backbones.latent_diffusion import LatentDiffusion
+from diffseg.backbones.stable_diffusion import StableDiffusion
 
 
 @pytest.mark.parametrize(
@@ -59,8 +43,7 @@ def test_specs_that_differ_in_the_time_step_share_the_encoder() -> None:
 
 
 def test_every_text_encoder_is_downloaded() -> None:
-    published = Coarse().published
-    assert published == published_files(("", "_2"), published[2:4])
+    published = StableDiffusion3().published
     assert published[:4] == (
         *("vae/config.json", "vae/diffusion_pytorch_model.safetensors"),
         *("transformer/config.json", "transformer/diffusion_pytorch_model.safetensors"),
@@ -68,7 +51,6 @@ def test_every_text_encoder_is_downloaded() -> None:
     assert {"text_encoder/model.safetensors", "text_encoder_2/model.safetensors", "tokenizer_2/vocab.json"} <= {
         *published
     }
-    assert not any("unet" in name for name in published)
     assert len(published) == len(set(published)) == 4 + 2 * 6
 
 
@@ -82,7 +64,7 @@ def test_fingerprint_follows_the_weights(tiny: Path, tmp_path: Path) -> None:
     assert StableDiffusion(str(copy)).fingerprint != expected
 
 
-@pytest.mark.parametrize("name", PUBLISHED_FILES)
+@pytest.mark.parametrize("name", StableDiffusion().published)
 def test_a_missing_file_is_named(tiny: Path, tmp_path: Path, name: str) -> None:
     copy = shutil.copytree(tiny, tmp_path / "copy")
     (copy / name).unlink()

@@ -1,4 +1,4 @@
-"""Interpolated position tables against a formula written from the authors' description."""
+"""The position tables of the authors of DINO and DINOv2, against NumPy written from their description."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffseg.backbones.positions import authors_table
+from diffseg.backbones.vit_attention import authors_table
 from tests.helpers.position_tables import interpolated
 
 

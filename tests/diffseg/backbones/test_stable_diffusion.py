@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.stable_diffusion import PUBLISHED_FILES, StableDiffusion
+from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
-from experiments.bench.tiny_sd import pictures
+from experiments.bench.tiny_sd import PROMPT_LENGTH, pictures
+from tests.helpers.hub_cache import add_to_hub
 
 SIZE = 128
 
@@ -35,7 +37,7 @@ def test_sides_and_layers_follow_from_the_size(tiny: Path, size: int) -> None:
 
 def test_models_of_another_structure_are_refused(model: UNetAttention) -> None:
     def built(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion = model.spec) -> None:
-        UNetAttention(vae, unet, model.prompt, spec, torch.device("cpu"))
+        UNetAttention(vae, unet, model.prompt, None, spec, torch.device("cpu"))
 
     def unet(**changes: Any) -> UNet2DConditionModel:
         with torch.device("meta"):
@@ -56,21 +58,6 @@ def test_models_of_another_structure_are_refused(model: UNetAttention) -> None:
         built(model.vae, deeper, replace(model.spec, size=192))
 
 
-def hub_cache(tiny: Path, folder: Path) -> Path:
-    """Stores the tiny model as the hub's client stores v1.4: snapshots are links to blobs."""
-    repository = folder / "models--CompVis--stable-diffusion-v1-4"
-    snapshot = repository / "snapshots" / ("0" * 40)
-    for name in PUBLISHED_FILES:
-        blob = repository / "blobs" / name.replace("/", "-")
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(tiny / name, blob)
-        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
-        (snapshot / name).symlink_to(blob)
-    (repository / "refs").mkdir()
-    (repository / "refs/main").write_text("0" * 40)
-    return repository
-
-
 def test_a_hub_id_is_read_from_the_local_cache(
     model: UNetAttention, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,7 +65,37 @@ def test_a_hub_id_is_read_from_the_local_cache(
     spec = StableDiffusion(size=SIZE)
     with pytest.raises(MissingWeights, match=r"vae/config.json of CompVis/stable-diffusion-v1-4.*make weights"):
         spec.check()
-    hub_cache(tiny, tmp_path)
+    add_to_hub(tmp_path, {name: (tiny / name).read_bytes() for name in spec.published}, spec.path)
     spec.check()
     (attention,) = spec.load("cpu").attend(pictures(SIZE))
     assert torch.equal(attention.maps[16], model.attend(pictures(SIZE))[0].maps[16])
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 32, 32), (3, 128, 128), (1, 1, 128, 128)])
+def test_images_of_another_shape_are_refused(model: UNetAttention, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"images: must have shape \('B', 3, 128, 128\)"):
+        model.attend(torch.zeros(shape))
+
+
+def test_published_weight_names_load_alike(tiny: Path, tmp_path: Path) -> None:
+    """The files on the hub keep the names of the libraries' first versions: query, key, ...; text_model."""
+    folder = shutil.copytree(tiny, tmp_path / "published")
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    vae, text = folder / "vae/diffusion_pytorch_model.safetensors", folder / "text_encoder/model.safetensors"
+    renamed = {}
+    for name, weight in load_file(vae).items():
+        for new, published in old.items():
+            name = name.replace(f"attentions.0.{new}.", f"attentions.0.{published}.")
+        renamed[name] = weight
+    save_file(renamed, vae, {"format": "pt"})
+    positions = {"text_model.embeddings.position_ids": torch.arange(PROMPT_LENGTH)[None]}
+    save_file(
+        {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in load_file(text).items()}
+        | positions,
+        text,
+    )
+    published_model, model = (StableDiffusion(str(each), SIZE).load("cpu") for each in (folder, tiny))
+    assert any("proj_attn" in name for name in load_file(vae))
+    assert torch.equal(published_model.prompt, model.prompt)
+    assert torch.equal(published_model.encode(pictures(SIZE)), model.encode(pictures(SIZE)))
+    assert published_model.spec.fingerprint != model.spec.fingerprint

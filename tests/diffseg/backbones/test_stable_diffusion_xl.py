@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.stable_diffusion_xl import StableDiffusionXL
+from diffseg.backbones.stable_diffusion import StableDiffusionXL
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
 from tests.helpers.tiny_sdxl import LAYERS, WIDTHS, build_tiny_sdxl

@@ -121,8 +121,8 @@ def test_attending_skips_the_layers_after_the_last_queries_and_keys(either: UNet
         attended = either.attend(images)
     assert either.unet.attn_processors == before
     assert sorted(len(outputs) for _, outputs in records) == [2] + [4] * 15
-    for attention, maps in zip(attended, whole.maps, strict=True):
-        assert all(torch.equal(attention.maps[side], maps[side]) for side in SIDES)
+    for attention, expected in zip(attended, whole.maps(whole.features, {}), strict=True):
+        assert all(torch.equal(attention.maps[side], expected.maps[side]) for side in SIDES)
 
 
 def test_processors_come_back_after_an_error(model: UNetAttention) -> None:

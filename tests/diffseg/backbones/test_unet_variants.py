@@ -83,10 +83,10 @@ def check(model: UNetAttention, run: Callable[[], Tensor]) -> dict[int, Tensor]:
     torch.testing.assert_close(during, before, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(run(), before, atol=0, rtol=0)
     assert model.unet.attn_processors == processors
-    (maps,) = collected.maps
+    maps = collected.maps(collected.features, {})[0].maps
     for side, reference in expected.items():
         torch.testing.assert_close(maps[side], reference, atol=1e-6, rtol=1e-4)
-    return maps
+    return dict(maps)
 
 
 def test_fused_projections_give_the_same_maps(model: UNetAttention) -> None:
@@ -166,5 +166,6 @@ def test_a_compiled_unet_gives_the_same_maps(model: UNetAttention) -> None:
     torch._dynamo.reset()
     for output in (during, after):
         torch.testing.assert_close(output, before, atol=1e-5, rtol=1e-4)
+    (found,) = collected.maps(collected.features, {})
     for side, maps in plain.items():
-        torch.testing.assert_close(collected.maps[0][side], maps, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(found.maps[side], maps, atol=1e-6, rtol=1e-4)

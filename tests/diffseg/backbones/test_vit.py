@@ -11,7 +11,7 @@ from transformers import CLIPVisionConfig
 
 from diffseg import parts
 from diffseg.backbones import vit
-from diffseg.backbones.releases import DTYPE_SINCE, release_of
+from diffseg.backbones.weights.files import DTYPE_SINCE, release_of
 from diffseg.backbones.vit import DINOv3, ViT
 from tests.helpers.tiny_vits import build_tiny_vit, tiny_spec
 

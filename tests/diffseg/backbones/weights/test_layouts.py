@@ -14,10 +14,10 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
 from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.stable_diffusion_xl import StableDiffusionXL
+from diffseg.backbones.stable_diffusion import StableDiffusionXL
 from diffseg.backbones.vit import ViT
 from diffseg.backbones.weights.pretrained import DTYPE
-from diffseg.backbones.weights.single_file import ARCHITECTURES
+from diffseg.backbones.weights.single_file import ARCHITECTURES, EXCLAMATION
 from diffseg.labelling.cross_attention import PromptEncoder
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
 from tests.helpers import damage
@@ -152,20 +152,15 @@ def test_one_file_alone_is_loaded_with_the_published_configuration(
     family, folder = model
     file = write_ldm_file(folder, tmp_path / "model.safetensors", family)
     configs = {part: json.loads((folder / part / "config.json").read_text()) for part in classes(folder)}
-    texts = {part.removeprefix("text_encoder"): configs[part] for part in configs if part.startswith("text")}
-    published = ARCHITECTURES[family]
-    for name, value in {"unet": configs["unet"], "vae": configs["vae"], "text_encoders": texts}.items():
-        monkeypatch.setitem(published.__dict__, name, value)
+    monkeypatch.setitem(ARCHITECTURES, family, configs)
     tokens = json.loads((folder / "tokenizer/vocab.json").read_text())
     begin, end = tokens["<|startoftext|>"], tokens["<|endoftext|>"]
-    for module in ("unet_loading", "text_encoding"):
-        monkeypatch.setattr(f"diffseg.backbones.{module}.BEGIN", begin)
-        monkeypatch.setattr(f"diffseg.backbones.{module}.END", end)
-    pads = {suffix: end if pad else tokens["!"] for suffix, pad in published.padding.items()}
-    monkeypatch.setitem(published.__dict__, "padding", pads)
-    for values in texts.values():
+    monkeypatch.setattr("diffseg.backbones.text_encoding.BEGIN", begin)
+    monkeypatch.setattr("diffseg.backbones.text_encoding.END", end)
+    assert tokens["!"] == EXCLAMATION
+    for part in configs:
         for key in ("bos_token_id", "eos_token_id"):
-            monkeypatch.delitem(values, key)
+            configs[part].pop(key, None)
     spec = FAMILIES[family](str(file), SIZE)
     assert spec.files == (file,)
     loaded = spec.load("cpu")

@@ -8,9 +8,10 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextConfig
 
 from diffseg.backbones import BrokenWeights
+from diffseg.backbones.text_encoding import TEXT_MODELS
 from diffseg.backbones.weights.single_file import ARCHITECTURES, MARKER, TEXT_MARKERS, family_of
 
 SIZES = {  # numbers of weights of the published models
@@ -27,11 +28,11 @@ def test_published_configurations_have_the_published_number_of_weights(family: s
 
     published, (unet, vae, texts) = ARCHITECTURES[family], SIZES[family]
     with torch.device("meta"):
-        assert count(UNet2DConditionModel.from_config(dict(published.unet))) == unet
-        assert count(AutoencoderKL.from_config(dict(published.vae))) == vae
-        for suffix, kind in {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}.items():
-            if suffix in texts:
-                assert count(kind(CLIPTextConfig(**published.text_encoders[suffix]))) == texts[suffix]
+        assert count(UNet2DConditionModel.from_config(published["unet"])) == unet
+        assert count(AutoencoderKL.from_config(published["vae"])) == vae
+        for suffix, weights in texts.items():
+            config = CLIPTextConfig(**published[f"text_encoder{suffix}"])
+            assert count(TEXT_MODELS[suffix](config)) == weights
 
 
 def write(folder: Path, *names: str) -> Path:

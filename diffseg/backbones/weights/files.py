@@ -1,17 +1,21 @@
-"""Finds weights on this machine, and identifies them. Imports no torch and uses no network."""
+"""Finds weights on this machine, checks that their files are whole, and identifies them. No torch, no network.
+
+Damaged files raise `BrokenWeights`: one line with the file, what is wrong with it, and what to do.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from diffseg.backbones import PATH_ARGUMENT, BrokenWeights, MissingWeights
-from diffseg.backbones.weights.integrity import INDEX_SUFFIX, check_file, shards_of
 from diffseg.files import sha256_of as sha256_of_one
 from diffseg.paths import NoHome, expanded
 
@@ -21,10 +25,14 @@ TRANSFORMERS_FILES = ("config.json", "model.safetensors")
 BY_MAKE = ("CompVis/stable-diffusion-v1-4", "facebook/dino-vits8", "Salesforce/blip-image-captioning-base")
 """Repositories from which ``make weights`` downloads the needed files."""
 
+DTYPE_SINCE = (4, 56)
+"""First release of transformers that calls the dtype of weights ``dtype`` (before: ``torch_dtype``), and has DINOv3."""
+
 SHA256_NAME = re.compile(r"[0-9a-f]{64}")
 
 Stem = Literal["model", "diffusion_pytorch_model"]  # beginning of the names of transformers' and diffusers' weights
 HALF = "fp16"  # diffusers' and transformers' name of the variant in half precision
+HEAD_BYTES = 1024  # enough of a file to recognise its kind
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,15 @@ class ModelFiles:
         return self.config, *self.weights
 
 
+def release_of(package: str) -> tuple[int, ...]:
+    """First two numbers of the installed release of a package.
+
+    >>> release_of("transformers") >= (4, 51)
+    True
+    """
+    return tuple(int(number) for number in re.findall(r"\d+", version(package))[:2])
+
+
 def cache_folder() -> Path:
     """Folder for files that this package creates and keeps. It may not exist yet.
 
@@ -59,9 +76,8 @@ def cache_folder() -> Path:
     """
     if own := os.environ.get("DIFFSEG_CACHE"):
         return expanded(own)
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
-        return expanded(base) / "diffseg"
+        return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "diffseg"
     except NoHome:
         raise MissingWeights(
             "this user has no home folder for the weights; set the environment variable DIFFSEG_CACHE=DIR (or HOME)"
@@ -85,15 +101,18 @@ def local(path: str) -> Path | None:
 
     A path is local if it exists, or starts with ``.``, ``/`` or ``~``.
     """
-    file = _expanded(path)
+    try:
+        file = expanded(path)
+    except NoHome as error:
+        raise MissingWeights(f"path: {error}") from None
     return file if path.startswith((".", "/", "~")) or file.exists() else None
 
 
-def _expanded(path: str) -> Path:
-    try:
-        return expanded(path)
-    except NoHome as error:
-        raise MissingWeights(f"path: {error}") from None
+def name_of(backbone: Any) -> str:
+    """Name of a backbone's weights in records: the hub id, or the name of the local folder or file."""
+    source = str(getattr(backbone, "source", backbone.path))
+    file = local(source)
+    return source if file is None else file.name
 
 
 def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Path:
@@ -101,19 +120,18 @@ def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Pa
 
     Args:
         path: a local folder, or a hub id (owner/name), looked up only in the local Hugging Face cache; see `local`.
-        files: paths relative to that folder, with forward slashes.
+        files: paths relative to that folder, with forward slashes; at least one.
         published: files that the error tells the user to download; empty: ``files``.
 
     Raises:
         MissingWeights: a file is missing. One line names the first one and its source, and says how to get it.
         BrokenWeights: a file is damaged.
     """
-    folder = Path()
     for name in files:
         file = find(path, name)
         if file is None:
-            raise missing(path, name, published or files)
-        check(path, name, file)
+            raise _missing(path, name, published or files)
+        _check(path, name, file)
         folder = file.parents[name.count("/")]
     return folder
 
@@ -136,27 +154,20 @@ def locate_model(path: str, part: str, stem: Stem, published: Sequence[str]) -> 
     config = locate(path, [f"{prefix}config.json"], published) / f"{prefix}config.json"
     for name, variant in (
         (f"{stem}.safetensors", None),
-        (f"{stem}.safetensors{INDEX_SUFFIX}", None),
+        (f"{stem}.safetensors.index.json", None),
         (f"{stem}.{HALF}.safetensors", HALF),
         (f"{stem}.safetensors.index.{HALF}.json", HALF),
     ):
         if (file := find(path, prefix + name)) is not None:
-            check(path, prefix + name, file)
+            _check(path, prefix + name, file)
             shards = shards_of(file) if file.suffix == ".json" else []
             for shard in shards:
-                check(path, prefix + shard.name, shard)
+                _check(path, prefix + shard.name, shard)
             return ModelFiles(config.parent, config, (file, *shards), variant)
-    error = missing(path, f"{prefix}{stem}.safetensors", published)
+    error = _missing(path, f"{prefix}{stem}.safetensors", published)
     if any(config.parent.glob("*.bin")) or any(config.parent.glob("*.ckpt")):
         raise MissingWeights(f"{error} (the PyTorch pickles in its folder are not read: they can run any program)")
     raise error
-
-
-def name_of(backbone: Any) -> str:
-    """Name of a backbone's weights in records: the hub id, or the name of the local folder or file."""
-    source = str(getattr(backbone, "source", backbone.path))
-    file = local(source)
-    return source if file is None else file.name
 
 
 def find(path: str, name: str) -> Path | None:
@@ -180,8 +191,7 @@ def find(path: str, name: str) -> Path | None:
     return Path(cached) if isinstance(cached, str) else None
 
 
-def missing(path: str, name: str, published: Sequence[str]) -> MissingWeights:
-    """Error for a file that `find` did not find."""
+def _missing(path: str, name: str, published: Sequence[str]) -> MissingWeights:
     if local(path) is not None:
         return MissingWeights(f"path: the folder {path} has no {name}; give one that has it, or a hub id")
     return MissingWeights(
@@ -190,28 +200,85 @@ def missing(path: str, name: str, published: Sequence[str]) -> MissingWeights:
     )
 
 
-def check(path: str, name: str, file: Path) -> None:
-    """Raises `BrokenWeights` if the file is damaged. For a hub id, the message names the command that replaces it."""
+def _check(path: str, name: str, file: Path) -> None:
+    """`check_file`; for a hub id, the error names the command that replaces the file."""
     try:
         check_file(file)
     except BrokenWeights as error:
         if local(path) is not None:
             raise
-        remedy = f"run `hf download {path} {name} --force-download`"
-        raise BrokenWeights(file, error.fault, remedy) from None
+        raise BrokenWeights(file, error.fault, f"run `hf download {path} {name} --force-download`") from None
+
+
+def check_file(file: Path) -> None:
+    """Raises `BrokenWeights` if a file of a model is damaged. Reads only the header of large files."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except OSError as error:
+        raise BrokenWeights(file, f"cannot be read ({error.strerror})", "check its permissions") from None
+    if not head:
+        raise BrokenWeights(file, "is empty")
+    if head.startswith(b"version https://git-lfs"):
+        pull = "run `git lfs pull` in its folder, or download it again"
+        raise BrokenWeights(file, "is a Git LFS pointer, not the file itself", pull)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        again = "download it again (from the hub: /resolve/ in the address, not /blob/; some models need a login)"
+        raise BrokenWeights(file, "is a web page, not the file itself", again)
+    if file.suffix == ".safetensors":
+        tensor_names(file)
+    elif file.suffix == ".json":
+        read_json(file)
+
+
+def tensor_names(file: Path) -> set[str]:
+    """Names of the tensors in a safetensors file. Reads only the header, and compares it with the file's length."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as stream:
+            return set(stream.keys())
+    except SafetensorError as error:
+        raise BrokenWeights(file, f"is cut short, damaged or not a safetensors file ({error})") from None
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Reads the object of a JSON file; skips a byte order mark at its start."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise BrokenWeights(file, f"is not a JSON file ({error})") from None
+    if not isinstance(content, dict):
+        raise BrokenWeights(file, f"holds {type(content).__name__} where a JSON object is needed")
+    return content
+
+
+def whole_number(config: dict[str, Any], key: str, file: Path) -> int:
+    """Value of ``key`` in the configuration read from ``file``, at least 1."""
+    value = config.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BrokenWeights(file, f"must have a whole number of at least 1 as {key}, got {value!r}")
+    return value
+
+
+def shards_of(index: Path) -> list[Path]:
+    """Files that ``model.safetensors.index.json`` names, sorted. Raises `MissingWeights` if one is missing."""
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise BrokenWeights(index, "has no weight_map from tensors to files")
+    shards = [index.parent / name for name in sorted(set(names.values()))]
+    for shard in shards:
+        if not shard.exists():
+            raise MissingWeights(f"path: {index.name} names {shard}, which is missing: download it again")
+    return shards
 
 
 def sha256_of(files: Iterable[Path]) -> str:
     """Digest (hex) of the contents of ``files``, in the given order: sha256 of their hex digests."""
     combined = hashlib.sha256()
     for file in files:
-        combined.update(_sha256_of_file(file).encode())
+        # The hub's cache names a large file's blob by its sha256, so gigabytes need not be read.
+        blob = file.resolve()
+        named = file.is_symlink() and blob.parent.name == "blobs" and SHA256_NAME.fullmatch(blob.name)
+        combined.update((blob.name if named else sha256_of_one(blob)).encode())
     return combined.hexdigest()
-
-
-def _sha256_of_file(file: Path) -> str:
-    # The hub's cache names a large file's blob by its sha256, so gigabytes need not be read.
-    blob = file.resolve()
-    if file.is_symlink() and blob.parent.name == "blobs" and SHA256_NAME.fullmatch(blob.name):
-        return blob.name
-    return sha256_of_one(blob)
