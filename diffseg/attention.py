@@ -29,10 +29,6 @@ FileDtype = Literal["float32", "float16"]
 def check_sides(maps: Mapping[int, Tensor], layers: Mapping[int, int]) -> None:
     """Checks shapes, dtypes and sides, without reading the values of the maps.
 
-    Args:
-        maps: side -> ``(side*side, side*side)`` floating point.
-        layers: side -> number of layers, >= 1, for the same sides.
-
     Raises:
         AttentionError: there are no maps, a map does not fit its side, a side does not divide the finest, or the
             layers belong to other sides.
@@ -50,12 +46,6 @@ def check_sides(maps: Mapping[int, Tensor], layers: Mapping[int, int]) -> None:
             )
     if set(layers) != set(maps) or min(layers.values()) < 1:
         raise AttentionError(f"layers: must give at least 1 for each of the sides {sorted(maps)}, got {dict(layers)}")
-
-
-def check_features(features: Tensor) -> None:
-    """Raises AttentionError unless the features are finite and of a square grid."""
-    if features.ndim != 2 or isqrt(len(features)) ** 2 != len(features) or not bool(features.sum().isfinite()):
-        raise AttentionError(f"features: must be finite and of shape (n*n, C), got {tuple(features.shape)}")
 
 
 def _rows_sum_to_one(attention: Tensor) -> Tensor:
@@ -104,8 +94,10 @@ class AttentionMaps:
         for side, is_good in zip(self.maps, good, strict=True):
             if not is_good:
                 raise AttentionError(f"maps: rows of side {side} are negative, NaN or do not sum to 1")
-        if self.features is not None:
-            check_features(self.features)
+        if (given := self.features) is not None and (
+            given.ndim != 2 or isqrt(len(given)) ** 2 != len(given) or not bool(given.sum().isfinite())
+        ):
+            raise AttentionError(f"features: must be finite and of shape (n*n, C), got {tuple(given.shape)}")
         # Finest side first: weights and tables use this order.
         object.__setattr__(self, "maps", MappingProxyType({side: self.maps[side] for side in self.sides}))
         object.__setattr__(self, "layers", MappingProxyType({side: layers[side] for side in self.sides}))

@@ -12,15 +12,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from diffseg.texts import on_one_line
 
 SUFFIX = ".safetensors"
 MAP_NAME = re.compile(r"maps\.([1-9]\d*)")
 FEATURES = "features"
-
-LENGTH_BYTES = 8  # a safetensors file begins with the length of its JSON header
-LONGEST_HEADER = 100_000_000  # bytes, the limit of safetensors
 
 
 class AttentionError(ValueError):
@@ -89,28 +87,22 @@ def read_header(path: Path) -> Header:
         AttentionError: the file is missing, cut short, damaged, or no file of attention. One line names it.
     """
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(LENGTH_BYTES), "little")
-            content = json.loads(file.read(length)) if length <= LONGEST_HEADER else None
-        if not isinstance(content, dict):
-            raise AttentionError(f"{path}: is no safetensors file")
-        metadata = content.pop("__metadata__", {})
-        end = max((entry["data_offsets"][1] for entry in content.values()), default=0)
-        if path.stat().st_size != LENGTH_BYTES + length + end:
-            raise AttentionError(f"{path}: is cut short; write it again")
-        sides = {int(match[1]): name for name in content if (match := MAP_NAME.fullmatch(name))}
-        if not sides:
-            raise AttentionError(f"{path}: holds no tensors maps.SIDE; diffseg/attention.md describes the files")
-        given = {name: json.loads(metadata.get(name, "null")) for name in ("layers", "provenance", "picture")}
-        layers = {int(side): count for side, count in (given["layers"] or dict.fromkeys(sides, 1)).items()}
-        picture = PictureInfo(**given["picture"]) if given["picture"] else None
-        dtypes = {content[name]["dtype"].replace("BF", "bfloat").replace("F", "float") for name in sides.values()}
-        return Header(path, ",".join(sorted(dtypes)), layers, dict(given["provenance"] or {}), picture)
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            names = {int(match[1]): name for name in file.keys() if (match := MAP_NAME.fullmatch(name))}  # noqa: SIM118
+            kinds = {file.get_slice(name).get_dtype() for name in names.values()}
     except FileNotFoundError:
         raise AttentionError(f"{path}: the file of attention is missing") from None
-    except AttentionError:
-        raise
-    except OSError as error:
-        raise AttentionError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (OSError, SafetensorError) as error:
+        fault = f"is cut short, damaged or no safetensors file ({on_one_line(error)})"
+        raise AttentionError(f"{path}: {fault}; write it again") from None
+    if not names:
+        raise AttentionError(f"{path}: holds no tensors maps.SIDE; diffseg/attention.md describes the files")
+    try:
+        given = {name: json.loads(metadata.get(name, "null")) for name in ("layers", "provenance", "picture")}
+        layers = {int(side): count for side, count in (given["layers"] or dict.fromkeys(names, 1)).items()}
+        picture = PictureInfo(**given["picture"]) if given["picture"] else None
+        dtypes = sorted(kind.replace("BF", "bfloat").replace("F", "float") for kind in kinds)
+        return Header(path, ",".join(dtypes), layers, dict(given["provenance"] or {}), picture)
+    except (ValueError, TypeError, AttributeError) as error:
         raise AttentionError(f"{path}: has a damaged header ({on_one_line(error)}); write it again") from None

@@ -1,4 +1,4 @@
-"""Sets the precision of float32 products (strict, or TF32 if allowed), and finds a device that has float64."""
+"""Precision of float32 products (strict, or TF32 if allowed), and the device that has float64."""
 
 from __future__ import annotations
 

@@ -55,12 +55,12 @@ class BrokenWeights(WeightsError, ValueError):
         file: the file, or the folder of the model.
         fault: what is wrong with it, as a verb phrase: "is empty".
         remedy: what to do.
-        key: the configuration key that chose the file.
     """
 
     def __init__(self, file: Path, fault: str, remedy: str = "download it again", key: str = "path") -> None:
+        """``key``: the configuration key that chose the file."""
         super().__init__(f"{key}: {file} {on_one_line(fault)}: {remedy}")
-        self.file, self.fault, self.remedy, self.key = file, fault, remedy, key
+        self.file, self.fault, self.remedy = file, fault, remedy
 
 
 class AttentionModel(ABC):
@@ -86,8 +86,7 @@ class AttentionModel(ABC):
             An `AttentionMaps` for each picture, float32, on the model's device.
 
         Raises:
-            ValueError: the images have another shape, or values outside [0, 255]
-                (`diffseg.backbones.image.check_range`).
+            ValueError: the images have another shape, or values outside [0, 255].
         """
         check_range(images)
         return self.attend_encoded(self.encode(images), self.spec)
@@ -98,12 +97,7 @@ class AttentionModel(ABC):
 
     @abstractmethod
     def attend_encoded(self, encoded: Tensor, spec: Any) -> list[AttentionMaps]:
-        """Computes the attention of an encoded batch, see `attend`.
-
-        Args:
-            encoded: result of `encode`.
-            spec: this model's spec, or another with the same `Backbone.encoder`.
-        """
+        """Computes the attention of a batch from `encode`. ``spec`` is the model's, or one with an equal `encoder`."""
 
     def run_pass(self, encoded: Tensor, specs: Sequence[Any]) -> list[AttentionMaps]:
         """Runs the network once for all ``specs``, which have equal `Backbone.pass_settings`. See `project`."""
@@ -115,46 +109,35 @@ class AttentionModel(ABC):
 
 
 class Backbone(Protocol):
-    """The spec of a backbone: its fields are the configuration keys."""
+    """The spec of a backbone: its fields are the configuration keys.
+
+    Attributes:
+        path: hub id or local folder of the weights; None: the class knows where they are.
+        size: side P in pixels of the square that enters the backbone.
+        tuned: segmenter -> parameter -> value that suits this attention (or data set -> value, with a ``default``).
+        sides: sides of the attention maps, finest first.
+        fingerprint: sha256 (hex) of weights and configuration, part of every record's key. May raise `WeightsError`.
+        encoder: equal for specs that can share a loaded model and encoded pictures (`AttentionModel.encode`).
+        pass_settings: what a pass of the network depends on, besides `encoder`; see `AttentionModel.run_pass`.
+    """
 
     @property
-    def path(self) -> str | None:
-        """Hub id or local folder of the weights; None: the class knows where they are."""
-        ...
-
+    def path(self) -> str | None: ...
     @property
-    def size(self) -> int:
-        """Side P in pixels of the square that enters the backbone."""
-        ...
-
+    def size(self) -> int: ...
     @property
-    def tuned(self) -> Mapping[str, Mapping[str, Any]]:
-        """segmenter -> parameter -> value that suits this attention (or data set -> value, with a ``default``)."""
-        ...
-
+    def tuned(self) -> Mapping[str, Mapping[str, Any]]: ...
     @property
-    def sides(self) -> tuple[int, ...]:
-        """Sides of the attention maps, finest first."""
-        ...
-
+    def sides(self) -> tuple[int, ...]: ...
     @property
-    def fingerprint(self) -> str:
-        """sha256 (hex) of weights and configuration, part of every record's key. Raises `WeightsError`."""
-        ...
-
+    def fingerprint(self) -> str: ...
     @property
-    def encoder(self) -> Hashable:
-        """Key that is equal for specs that can share a loaded model and encoded pictures (`AttentionModel.encode`)."""
-        ...
-
+    def encoder(self) -> Hashable: ...
     @property
-    def pass_settings(self) -> Hashable:
-        """Settings on which a pass of the network depends, besides `encoder`; see `AttentionModel.run_pass`."""
-        ...
+    def pass_settings(self) -> Hashable: ...
 
     def check(self) -> None:
         """Raises `WeightsError` if the weights are missing or damaged. Uses no network and imports no torch."""
-        ...
 
     def load(self, device: str = "auto") -> AttentionModel:
         """Loads the weights onto ``device`` ("auto": CUDA if there is a GPU, else the CPU). Raises `WeightsError`."""
@@ -162,16 +145,12 @@ class Backbone(Protocol):
 
 
 def tuned_values(spec: Backbone, segmenter: str | None, dataset: str = "") -> dict[str, Any]:
-    """Parameters of a segmenter that are tuned for this backbone.
+    """Parameters of a segmenter that are tuned for this backbone: parameter -> value.
 
     Args:
         spec: spec of the backbone.
         segmenter: key in `Backbone.tuned` (the segmenter's ``tuned_key``); None: no values are tuned for it.
-        dataset: name of the data set, for parameters whose value depends on it. A data set without a value takes the
-            default.
-
-    Returns:
-        parameter -> value.
+        dataset: name of the data set. A parameter may have a value for each, and a default for the others.
     """
     values = spec.tuned.get(segmenter, {}) if segmenter else {}
     return {

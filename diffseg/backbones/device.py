@@ -25,13 +25,8 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"device: must be auto, cpu, cuda, cuda:N or another torch device, got {name}") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise ValueError(f"device: {name} is not available ({found} CUDA devices found); use auto or cpu")
-    if device.type == "meta":
-        raise ValueError("device: meta holds no numbers; use auto or cpu")
     try:
-        torch.empty(1, device=device).fill_(0)  # one number: the only test that works for every kind of device
+        torch.empty(1, device=device).fill_(0).cpu()  # one number: the only test that works for every kind of device
     except (RuntimeError, AssertionError, ImportError, AttributeError) as error:
         known = not isinstance(error, NotImplementedError)  # its message lists a hundred kinds of device
         reason = str(error).strip().split("\n")[0].rstrip(".") if known else "this build of torch does not support it"
@@ -40,14 +35,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def batch_size_for(device: torch.device, size: int) -> int:
-    """Number of pictures in a batch if the user gives none.
+    """Number of pictures of ``size`` pixels in a batch if the user gives none.
 
     It is 1 on every device but CUDA, because more would only take memory. On CUDA it is the number that fits the free
     memory, at most `LARGEST_BATCH`: a single picture leaves the GPU waiting for its next kernel.
-
-    Args:
-        device: device on which the backbone is loaded.
-        size: side P in pixels of the square that enters the backbone.
     """
     if device.type != "cuda":
         return 1

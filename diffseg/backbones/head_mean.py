@@ -77,7 +77,7 @@ def _has_triton() -> bool:
 
 
 def fusable(query: Tensor) -> bool:
-    """True if the Triton kernel can handle the queries ``(B, heads, N, d)``; otherwise torch does."""
+    """True if the Triton kernel can handle the queries ``(B, heads, N, d)``."""
     width = query.shape[-1]
     return (
         query.is_cuda
@@ -90,13 +90,10 @@ def fusable(query: Tensor) -> bool:
 
 
 def attention_and_lse(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Scaled dot-product attention and the logarithms of its softmax's sums.
+    """Scaled dot-product attention ``(B, heads, N, d)``; logarithms of its softmax's sums, ``(B, heads, >= N)``.
 
     It calls the kernel that `torch.nn.functional.scaled_dot_product_attention` would choose, so the output is the same.
-    If that is neither flash nor efficient attention, the logarithms need a second call.
-
-    Returns:
-        Output ``(B, heads, N, d)``, and logarithms ``(B, heads, >= N)`` float32; efficient attention pads them.
+    If that is neither flash nor efficient attention, the logarithms need a second call. Efficient attention pads them.
     """
     chosen = torch._fused_sdp_choice(query, key, value)
     if chosen == SDPBackend.FLASH_ATTENTION.value:

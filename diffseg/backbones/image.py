@@ -34,12 +34,10 @@ def centre_crop(array: NDArray[Scalar]) -> NDArray[Scalar]:
 
 
 def resize_image(image: NDArray[np.uint8], size: int) -> Tensor:
-    """Resizes a picture to the square that a backbone takes. A picture that is not square is squeezed.
-
-    Bilinear at half-pixel centres, without antialiasing.
+    """Resizes a picture to the square that a backbone takes: bilinear at half-pixel centres, without antialiasing.
 
     Args:
-        image: ``(h, w, 3)`` uint8 RGB.
+        image: ``(h, w, 3)`` uint8 RGB; squeezed if it is not square.
         size: side P in pixels.
 
     Returns:

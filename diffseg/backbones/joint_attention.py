@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones.collecting import LayerCollector
-from diffseg.backbones.latents import LatentModel, attention_of, check_vae
+from diffseg.backbones.latents import LatentModel, check_vae, provenance_of
 from diffseg.precision import float32_products
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class JointAttention(LatentModel):
         layers = self.layers
         with LayerCollector([layers[block] for block in spec.blocks], picture) as collected:
             self.predict(latents, spec.timestep)
-        return attention_of(collected, collected.keys, spec, blocks=",".join(map(str, spec.blocks)))
+        blocks = ",".join(map(str, spec.blocks))
+        return collected.maps(collected.keys, {**provenance_of(spec), "blocks": blocks})
 
     @torch.no_grad()
     def predict(self, latents: Tensor, timestep: int) -> Tensor:

@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from diffseg.backbones import Dtype
-from diffseg.backbones.weights.files import ModelFiles, Stem, find, locate, locate_model, sha256_of
+from diffseg.backbones.weights.files import ModelFiles, find, locate, locate_model, sha256_of
 
 TOKENIZER_LAYOUTS = (
     ("tokenizer{}/vocab.json", "tokenizer{}/merges.txt", "tokenizer{}/special_tokens_map.json"),
@@ -118,10 +118,8 @@ class LatentDiffusion:
     @cached_property
     def models(self) -> Mapping[str, ModelFiles]:
         """Folder of each model in the diffusers layout, such as "unet" -> its files. Raises `WeightsError`."""
-        stems: dict[str, Stem] = {"vae": "diffusion_pytorch_model", self.DENOISER: "diffusion_pytorch_model"}
-        for suffix in self.TEXT_ENCODERS:
-            stems[f"text_encoder{suffix}"] = "model"
-        return {part: locate_model(self.path, part, stem, self.published) for part, stem in stems.items()}
+        parts = ["vae", self.DENOISER, *(f"text_encoder{suffix}" for suffix in self.TEXT_ENCODERS)]
+        return {part: locate_model(self.path, part, self.published) for part in parts}
 
     @cached_property
     def tokenizers(self) -> Mapping[str, tuple[Path, ...]]:

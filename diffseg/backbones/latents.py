@@ -8,9 +8,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
-from diffseg.backbones.collecting import Collector
 from diffseg.precision import float32_products
 
 if TYPE_CHECKING:
@@ -62,30 +60,15 @@ class LatentModel(AttentionModel):
         return (mean.float() - (self.vae.config.shift_factor or 0)) * self.vae.config.scaling_factor
 
 
-def attention_of(collected: Collector, features: Tensor, spec: LatentDiffusion, **more: str) -> list[AttentionMaps]:
-    """The collected attention of each picture, with its provenance."""
-    settings = {name: getattr(spec, name) for name in ("size", "timestep", "dtype")}
-    return collected.maps(features, {"model": spec.path, **settings, **more})
+def provenance_of(spec: LatentDiffusion) -> dict[str, Any]:
+    """Provenance of the attention of a pass with the settings ``spec``."""
+    return {"model": spec.path, "size": spec.size, "timestep": spec.timestep, "dtype": spec.dtype}
 
 
 def check_vae(vae: AutoencoderKL, channels: int, spec: LatentDiffusion, others: str) -> None:
-    """Checks that a denoiser takes the VAE's latents.
-
-    Args:
-        vae: the VAE.
-        channels: number of channels that the denoiser takes.
-        spec: settings of the backbone.
-        others: models with further channels, for the message.
-
-    Raises:
-        ValueError: the VAE has another factor than the spec, or the denoiser takes other channels.
-    """
+    """Raises ValueError unless the VAE fits a denoiser of so many ``channels``. ``others``: models with more."""
+    model, own = f"path: the model of {spec.path}", vae.config.latent_channels
     if (factor := 2 ** (len(vae.config.block_out_channels) - 1)) != spec.VAE_FACTOR:
-        raise ValueError(
-            f"path: the model of {spec.path} encodes {factor} pixels to a latent; only {spec.VAE_FACTOR} are supported"
-        )
-    if channels != vae.config.latent_channels:
-        raise ValueError(
-            f"path: the model of {spec.path} takes {channels} channels, but its VAE has {vae.config.latent_channels}: "
-            f"{others} are not supported"
-        )
+        raise ValueError(f"{model} encodes {factor} pixels to a latent; only {spec.VAE_FACTOR} are supported")
+    if channels != own:
+        raise ValueError(f"{model} takes {channels} channels, but its VAE has {own}: {others} are not supported")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+
+from annotated_types import Ge, Le
+from pydantic.dataclasses import dataclass
 
 from diffseg.attention_files import SUFFIX, AttentionError, Header, read_header
 from diffseg.backbones import AttentionModel, Backbone
@@ -29,13 +32,10 @@ PAGE = "diffseg/attention.md describes the files"
 
 
 def recorded_settings(spec: Backbone) -> dict[str, Any]:
-    """Settings of a backbone that change its attention: a part of the key of every row.
+    """Settings of a backbone that change its attention: a part of the key of every row. Raises `WeightsError`.
 
     The folder of the weights does not matter, because their hash is recorded. Tuned values are recorded as settings of
     the segmenter. Saved attention has the settings of the backbone that computed it.
-
-    Raises:
-        WeightsError: the weights are missing.
     """
     if isinstance(spec, Saved):
         return spec.recorded()
@@ -56,10 +56,13 @@ def origin(
         frame: ``whole`` if the whole picture entered the backbone, ``square`` if its centred square did.
         settings: settings that rows record of the backbone; None: `recorded_settings`.
     """
-    source = str(getattr(spec, "source", spec.path))
-    tuned = {key: dict(values) for key, values in spec.tuned.items()}
-    recorded = dict(settings or recorded_settings(spec))
-    return {"name": name, "source": source, "frame": frame, "settings": recorded, "tuned": tuned}
+    return {
+        "name": name,
+        "source": str(getattr(spec, "source", spec.path)),
+        "frame": frame,
+        "settings": dict(settings or recorded_settings(spec)),
+        "tuned": {key: dict(values) for key, values in spec.tuned.items()},
+    }
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Saved:
     path: ClassVar[str] = ""
 
     folder: str | None = None
-    debias: float = 0.0
+    debias: Annotated[float, Ge(0), Le(1)] = 0.0
 
     def __post_init__(self) -> None:
         if not self.folder:
@@ -87,8 +90,6 @@ class Saved:
         missing = [name for name in ("size", "weights") if name not in self.header.provenance.get("settings", {})]
         if missing:
             raise ValueError(f"folder: {self.header.path} does not say settings.{missing[0]} in its provenance; {PAGE}")
-        if not 0 <= self.debias <= 1:
-            raise ValueError(f"debias: must be in 0..1, got {self.debias}")
         if self.debias and "debias" not in self.settings:
             raise ValueError(f"debias: {self.name} has no such setting; leave it out")
 
@@ -160,7 +161,7 @@ class Saved:
         return ()
 
     def recorded(self) -> dict[str, Any]:
-        """The settings that rows record: those of the backbone, with this `debias`, and ``stored`` if rounded."""
+        """What rows record: the settings of the backbone, with this `debias`, and ``stored`` if rounded."""
         debias = {"debias": self.debias} if "debias" in self.settings else {}
         rounded = {"stored": self.header.dtype} if self.header.dtype != EXACT else {}
         return {**self.settings, "sides": self.sides, **debias, **rounded}
@@ -177,14 +178,7 @@ class Saved:
         _check_one_backbone(self.header.path, self.root, modified)
 
     def check_files(self, ids: Sequence[str], frame: str) -> list[str]:
-        """Looks for the files of pictures.
-
-        Args:
-            ids: pictures to be evaluated.
-            frame: the part of the pictures that enters the backbone, ``square`` or ``whole``.
-
-        Returns:
-            A warning if files are missing.
+        """Looks for the files of the pictures ``ids``, whose ``frame`` enters the backbone. Warns of missing ones.
 
         Raises:
             ValueError: every picture lacks its file, or the files are of another frame.
@@ -239,14 +233,7 @@ class SavedAttention(AttentionModel):
 
     @isolated
     def attend_file(self, id: str, shape: tuple[int, int]) -> AttentionMaps:
-        """Reads the attention of a picture.
-
-        Args:
-            id: id of the picture.
-            shape: height and width of the whole picture.
-
-        Returns:
-            Maps and features as in the file, without ``debias``; `project` adds it.
+        """Reads the attention of a picture whose whole has this (height, width). `project` adds ``debias``.
 
         Raises:
             AttentionError: the file is missing or damaged, of another backbone, or of another picture.
@@ -254,7 +241,8 @@ class SavedAttention(AttentionModel):
         from diffseg.attention import AttentionMaps
 
         path = self.spec.file(id)
-        _check_same(self.spec.header, read_header(path))
+        if difference := _difference(self.spec.header, read_header(path)):
+            raise AttentionError(difference)
         maps = AttentionMaps.load(path, self.device)
         height, width = (min(shape), min(shape)) if self.spec.frame == "square" else shape
         if maps.picture and (maps.picture.id, maps.picture.height, maps.picture.width) != (id, height, width):
@@ -267,23 +255,17 @@ class SavedAttention(AttentionModel):
     @isolated
     def project(self, maps: AttentionMaps, spec: Any) -> AttentionMaps:
         """Projects the positional part out of the features if ``spec`` has ``debias``, as the backbone's pass does."""
-        from diffseg.backbones.debiasing import without_positions
+        from diffseg.attention import AttentionMaps
+        from diffseg.backbones.debiasing import positional_basis, without_positions
 
         if not spec.debias or maps.features is None:
             return maps
-        return replace(maps, features=without_positions(maps.features, self._basis(spec)))
-
-    def _basis(self, spec: Saved) -> Tensor:
-        """`diffseg.backbones.debiasing.positional_basis` of the black picture."""
-        from diffseg.attention import AttentionMaps
-        from diffseg.backbones.debiasing import positional_basis
-
         if spec.debias not in self._bases:
-            features = AttentionMaps.load(spec.root / BLANK, self.device).features
-            if features is None:
+            blank = AttentionMaps.load(spec.root / BLANK, self.device).features
+            if blank is None:
                 raise AttentionError(f"{spec.root / BLANK}: holds no features")
-            self._bases[spec.debias] = positional_basis(features, spec.debias)
-        return self._bases[spec.debias]
+            self._bases[spec.debias] = positional_basis(blank, spec.debias)
+        return replace(maps, features=without_positions(maps.features, self._bases[spec.debias]))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -305,26 +287,23 @@ def _check_one_backbone(first: Path, folder: Path, modified: tuple[tuple[str, in
             header = read_header(path)
         except AttentionError:
             continue
-        try:
-            _check_same(expected, header)
-        except AttentionError as error:
-            raise ValueError(f"folder: {error}; keep them in different folders") from None
+        if difference := _difference(expected, header):
+            raise ValueError(f"folder: {difference}; keep them in different folders")
 
 
-def _check_same(expected: Header, header: Header) -> None:
-    """Raises AttentionError unless a file comes from the same backbone, with the same settings, as another."""
-    (ours, theirs) = (
+def _difference(expected: Header, header: Header) -> str:
+    """Says how the settings of two files differ; empty if the same backbone has computed both."""
+    ours, theirs = (
         {
-            **each.provenance.get("settings", {}),
-            "frame": each.provenance.get("frame", "whole"),
-            "number format": each.dtype,
-            "layers": dict(each.layers),
+            **file.provenance.get("settings", {}),
+            "frame": file.provenance.get("frame", "whole"),
+            "number format": file.dtype,
+            "layers": dict(file.layers),
         }
-        for each in (expected, header)
+        for file in (expected, header)
     )
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) != theirs.get(name):
-            raise AttentionError(
-                f"{header.path}: is of another backbone than {expected.path}: {name} is "
-                f"{theirs.get(name)}, not {ours.get(name)}"
-            )
+            values = f"{name} is {theirs.get(name)}, not {ours.get(name)}"
+            return f"{header.path}: is of another backbone than {expected.path}: {values}"
+    return ""

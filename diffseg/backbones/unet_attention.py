@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones.collecting import AllCollected, Collector
-from diffseg.backbones.latents import LatentModel, attention_of, check_vae
+from diffseg.backbones.latents import LatentModel, check_vae, provenance_of
 from diffseg.precision import float32_products
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class UNetAttention(LatentModel):
         """
         with collect(self.unet, stop=prompt is None) as collected:
             self.predict(latents, spec.timestep, prompt)
-        return attention_of(collected, collected.features, spec)
+        return collected.maps(collected.features, provenance_of(spec))
 
     @torch.no_grad()
     def predict(self, latents: Tensor, timestep: int, prompt: Tensor | None = None) -> Tensor:

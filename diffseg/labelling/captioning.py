@@ -147,7 +147,7 @@ class Captioner:
             self.tokenizer = guarded(lambda: BertTokenizer.from_pretrained(folder), others, folder)
             self.model = pretrained(
                 BlipForConditionalGeneration,
-                ModelFiles(folder, config, (weights,)),
+                ModelFiles(config, (weights,)),
                 torch.float32,
                 config=configured(BlipConfig, config),
             ).to(device)

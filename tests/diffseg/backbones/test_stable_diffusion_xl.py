@@ -12,8 +12,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.stable_diffusion import StableDiffusionXL
+from diffseg.backbones.stable_diffusion import StableDiffusion, StableDiffusionXL
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
 from tests.helpers.tiny_sdxl import LAYERS, WIDTHS, build_tiny_sdxl

@@ -11,8 +11,8 @@ from transformers import CLIPVisionConfig
 
 from diffseg import parts
 from diffseg.backbones import vit
-from diffseg.backbones.weights.files import DTYPE_SINCE, release_of
 from diffseg.backbones.vit import DINOv3, ViT
+from diffseg.backbones.weights.files import DTYPE_SINCE, release_of
 from tests.helpers.tiny_vits import build_tiny_vit, tiny_spec
 
 

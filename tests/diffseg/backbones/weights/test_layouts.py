@@ -13,8 +13,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
-from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.stable_diffusion import StableDiffusionXL
+from diffseg.backbones.stable_diffusion import StableDiffusion, StableDiffusionXL
 from diffseg.backbones.vit import ViT
 from diffseg.backbones.weights.pretrained import DTYPE
 from diffseg.backbones.weights.single_file import ARCHITECTURES, EXCLAMATION

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,6 @@ PARTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "t
 @pytest.fixture(scope="module")
 def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
-
-
-@pytest.fixture(scope="module")
-def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_blip(tmp_path_factory.mktemp("blip"), ("a", "cat"))
 
 
 def load_sd(folder: Path) -> Any:
@@ -167,17 +163,21 @@ def test_parts_of_different_models_are_refused(sd: Path, tmp_path: Path) -> None
         load_sd(folder)
 
 
-def test_damaged_files_of_a_vit_are_refused(tmp_path: Path, capfd: Any) -> None:
-    damages = {
-        "nan": ("model.safetensors", lambda file: damage.change_tensors(file, spoil_number(float("nan"))), "holds NaN"),
-        "missing": ("model.safetensors", lambda file: damage.change_tensors(file, drop), "lacks the tensor"),
-        "weights": ("model.safetensors", *damage.WEIGHTS["cut"]),
-        "configuration": ("config.json", *damage.JSON["cut"]),
-    }
-    for name, (file, spoil, words) in damages.items():
-        folder, _ = build_tiny_vit("dinov2", tmp_path / name)
-        spoil(folder / file)
-        refused(load_vit, folder, folder / file, words, capfd)
+@pytest.mark.parametrize(
+    ("file", "spoil", "words"),
+    [
+        ("model.safetensors", partial(damage.change_tensors, change=spoil_number(float("nan"))), "holds NaN"),
+        ("model.safetensors", partial(damage.change_tensors, change=drop), "lacks the tensor"),
+        ("model.safetensors", *damage.WEIGHTS["cut"]),
+        ("config.json", *damage.JSON["cut"]),
+    ],
+)
+def test_damaged_files_of_a_vit_are_refused(
+    file: str, spoil: damage.Damage, words: str, tmp_path: Path, capfd: Any
+) -> None:
+    folder, _ = build_tiny_vit("dinov2", tmp_path)
+    spoil(folder / file)
+    refused(load_vit, folder, folder / file, words, capfd)
 
 
 @pytest.mark.parametrize(
@@ -243,27 +243,27 @@ def test_attention_settings_of_a_text_encoder_change_nothing(sd: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "file", ["model.safetensors", "config.json", "preprocessor_config.json", "tokenizer_config.json"]
+    ("file", "spoil", "words"),
+    [
+        ("model.safetensors", *damage.WEIGHTS["cut"]),
+        ("config.json", *damage.JSON["cut"]),
+        ("preprocessor_config.json", *damage.JSON["cut"]),
+        ("tokenizer_config.json", *damage.JSON["cut"]),
+        ("pytorch_model.bin", damage.cut, "cannot be loaded"),
+        (
+            "config.json",
+            lambda file: damage.set_json(file, vision_config={"hidden_size": 64}),
+            "does not fit its config",
+        ),
+    ],
 )
-def test_a_damaged_file_of_the_captioner_is_refused(file: str, blip: Path, tmp_path: Path, capfd: Any) -> None:
-    folder = damage.copy(blip, tmp_path / "blip")
-    spoil, words = (damage.JSON if file.endswith(".json") else damage.WEIGHTS)["cut"]
+def test_damaged_files_of_the_captioner_are_refused(
+    file: str, spoil: damage.Damage, words: str, tmp_path: Path, capfd: Any
+) -> None:
+    weights = file if file.endswith(".bin") else "model.safetensors"
+    folder = build_tiny_blip(tmp_path / "blip", ("a", "cat"), weights)
     spoil(folder / file)
-    refused(load_blip, folder, folder / file, words, capfd, key="captioner")
-
-
-def test_a_cut_pickle_of_the_captioner_is_refused(tmp_path: Path, capfd: Any) -> None:
-    folder = build_tiny_blip(tmp_path / "blip", ("a", "cat"), "pytorch_model.bin")
-    damage.cut(folder / "pytorch_model.bin")
-    refused(load_blip, folder, folder, "cannot be loaded", capfd, key="captioner")
-
-
-def test_a_captioner_whose_configuration_does_not_fit_is_refused(blip: Path, tmp_path: Path, capfd: Any) -> None:
-    folder = damage.copy(blip, tmp_path / "blip")
-    config = json.loads((folder / "config.json").read_text())
-    config["vision_config"]["hidden_size"] = 64
-    (folder / "config.json").write_text(json.dumps(config))
-    refused(load_blip, folder, folder, "does not fit its config.json", capfd, key="captioner")
+    refused(load_blip, folder, folder, words, capfd, key="captioner")
 
 
 def test_pickles_alone_are_not_read(sd: Path, tmp_path: Path) -> None:
