@@ -39,8 +39,7 @@ class JointAttention(LatentModel):
         spec: DiffusionTransformer,
         device: torch.device,
     ) -> None:
-        """Moves the modules to ``device``. Raises ValueError if they have another shape than the spec says."""
-        check_shape(vae, transformer, spec)
+        """Moves the modules to ``device``."""
         super().__init__(vae, transformer, prompt, pooled, spec, device)
         self.transformer = transformer.to(device)
 
@@ -102,7 +101,7 @@ def positions(latents: Tensor) -> Tensor:
     return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).flatten(0, 1).to(latents)
 
 
-def check_shape(vae: AutoencoderKL, transformer: Transformer, spec: DiffusionTransformer) -> None:
+def check_transformer(vae: AutoencoderKL, transformer: Transformer, spec: DiffusionTransformer) -> None:
     """Raises ValueError if the model has other sides than the spec, or needs other inputs than a latent."""
     config = transformer.config
     flux = isinstance(transformer, FluxTransformer2DModel)

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from diffseg.backbones.device import pick_device
-from diffseg.backbones.joint_attention import JointAttention
+from diffseg.backbones.joint_attention import JointAttention, check_transformer
 from diffseg.backbones.text_encoding import flux_prompt, sd3_prompt, unet_prompt
-from diffseg.backbones.unet_attention import UNetAttention
+from diffseg.backbones.unet_attention import UNetAttention, check_unet
 from diffseg.backbones.weights.files import read_json
 from diffseg.backbones.weights.pretrained import fitted, guarded, pretrained
 from diffseg.backbones.weights.single_file import ARCHITECTURES, family_of
@@ -35,6 +35,7 @@ def load_unet(spec: StableDiffusion, device: str) -> UNetAttention:
         unet = _from_file(spec, UNet2DConditionModel, "unet", tensors)
     else:
         vae, unet = _from_folder(spec, AutoencoderKL, "vae"), _from_folder(spec, UNet2DConditionModel, "unet")
+    check_unet(vae, unet, spec)
     del vae.decoder  # half of the VAE's weights, never used
     prompt, pooled = unet_prompt(spec, unet.config.cross_attention_dim, tensors)
     return UNetAttention(vae, unet, prompt, pooled, spec, target)
@@ -44,8 +45,9 @@ def load_transformer(spec: DiffusionTransformer, device: str) -> JointAttention:
     """Loads the model; called by `DiffusionTransformer.load`."""
     target, flux = pick_device(device), spec.FAMILY == "flux"
     vae = _from_folder(spec, AutoencoderKL, "vae")
-    del vae.decoder
     transformer = _from_folder(spec, FluxTransformer2DModel if flux else SD3Transformer2DModel, "transformer")
+    check_transformer(vae, transformer, spec)
+    del vae.decoder
     prompt, pooled = (flux_prompt if flux else sd3_prompt)(spec, transformer.config)
     return JointAttention(vae, transformer, prompt, pooled, spec, target)
 

@@ -109,8 +109,7 @@ class UNetAttention(LatentModel):
         spec: StableDiffusion,
         device: torch.device,
     ) -> None:
-        """Moves the modules to ``device``. Raises ValueError if they have another shape than the spec says."""
-        check_shape(vae, unet, spec)
+        """Moves the modules to ``device``."""
         super().__init__(vae, unet, prompt, pooled, spec, device)
         self.unet = unet.to(device)
 
@@ -139,7 +138,7 @@ class UNetAttention(LatentModel):
             return self.unet(latents.to(self.unet.dtype), timestep, prompts, added_cond_kwargs=added).sample
 
 
-def check_shape(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion) -> None:
+def check_unet(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion) -> None:
     """Raises ValueError if the model has other sides than the spec, or needs other inputs than a latent."""
     check_vae(vae, unet.config.in_channels, spec, "inpainting, depth and upscaling models")
     kinds = unet.config.down_block_types

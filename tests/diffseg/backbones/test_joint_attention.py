@@ -22,7 +22,7 @@ from torch import Tensor
 
 from diffseg.backbones import BrokenWeights, MissingWeights
 from diffseg.backbones.diffusion_transformer import DiffusionTransformer, Flux, StableDiffusion3
-from diffseg.backbones.joint_attention import JointAttention, check_shape, packed, positions
+from diffseg.backbones.joint_attention import JointAttention, check_transformer, packed, positions
 from diffseg.backbones.text_encoding import T5_LENGTH
 from experiments.bench.tiny_sd import pictures
 from tests.helpers import damage
@@ -271,4 +271,4 @@ def test_models_that_do_not_fit_are_named(
     encoder: Mapping[str, Any], denoiser: Mapping[str, Any], spec: DiffusionTransformer, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        check_shape(vae(encoder), transformer(spec, denoiser), spec)
+        check_transformer(vae(encoder), transformer(spec, denoiser), spec)

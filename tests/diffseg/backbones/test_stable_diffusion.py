@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.unet_attention import UNetAttention
+from diffseg.backbones.unet_attention import UNetAttention, check_unet
 from experiments.bench.tiny_sd import PROMPT_LENGTH, pictures
 from tests.helpers.hub_cache import add_to_hub
 
@@ -36,9 +36,6 @@ def test_sides_and_layers_follow_from_the_size(tiny: Path, size: int) -> None:
 
 
 def test_models_of_another_structure_are_refused(model: UNetAttention) -> None:
-    def built(vae: AutoencoderKL, unet: UNet2DConditionModel, spec: StableDiffusion = model.spec) -> None:
-        UNetAttention(vae, unet, model.prompt, None, spec, torch.device("cpu"))
-
     def unet(**changes: Any) -> UNet2DConditionModel:
         with torch.device("meta"):
             return UNet2DConditionModel.from_config({**model.unet.config, **changes})
@@ -46,16 +43,16 @@ def test_models_of_another_structure_are_refused(model: UNetAttention) -> None:
     with torch.device("meta"):
         half_vae = AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * 3, block_out_channels=(32,) * 3)
     with pytest.raises(ValueError, match="encodes 4 pixels to a latent; only 8"):
-        built(half_vae, model.unet)
+        check_unet(half_vae, model.unet, model.spec)
     with pytest.raises(ValueError, match="takes 9 channels, but its VAE has 4"):
-        built(model.vae, unet(in_channels=9))
+        check_unet(model.vae, unet(in_channels=9), model.spec)
     with pytest.raises(ValueError, match="no attention at the finest side"):
-        built(model.vae, unet(down_block_types=["DownBlock2D", *["CrossAttnDownBlock2D"] * 3]))
+        check_unet(model.vae, unet(down_block_types=["DownBlock2D", *["CrossAttnDownBlock2D"] * 3]), model.spec)
     deeper = unet(
         down_block_types=["CrossAttnDownBlock2D"] * 5, up_block_types=["UpBlock2D"] * 5, block_out_channels=(16,) * 5
     )
     with pytest.raises(ValueError, match="downsamples a latent by 16; only 8"):
-        built(model.vae, deeper, replace(model.spec, size=192))
+        check_unet(model.vae, deeper, replace(model.spec, size=192))
 
 
 def test_a_hub_id_is_read_from_the_local_cache(
