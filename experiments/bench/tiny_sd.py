@@ -26,12 +26,7 @@ PAD_TOKEN = {"1.4": "<|endoftext|>", "2.1": "!"}
 def build_tiny_sd(folder: Path, version: Literal["1.4", "2.1"] = "1.4", seed: int = 0) -> Path:
     """Writes VAE, U-Net, text encoder and tokenizer (3 MB) to ``folder`` and returns it."""
     torch.manual_seed(seed)
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        norm_num_groups=4,
-    )
+    vae = tiny_vae()
     unet = UNet2DConditionModel(
         block_out_channels=(16, 16, 32, 32), norm_num_groups=4, cross_attention_dim=PROMPT_WIDTH, **UNET[version]
     )
@@ -41,18 +36,34 @@ def build_tiny_sd(folder: Path, version: Literal["1.4", "2.1"] = "1.4", seed: in
     vae.save_pretrained(folder / "vae")
     unet.save_pretrained(folder / "unet")
     vocabulary = save_tokenizer(folder / "tokenizer", PAD_TOKEN[version])
-    text = CLIPTextConfig(
+    CLIPTextModel(tiny_text_config(vocabulary, PROMPT_WIDTH, layers=2)).save_pretrained(folder / "text_encoder")
+    return folder
+
+
+def tiny_vae(**options: Any) -> AutoencoderKL:
+    """A random VAE with one latent for 8 x 8 pixels."""
+    return AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+        **options,
+    )
+
+
+def tiny_text_config(vocabulary: dict[str, int], width: int, layers: int = 3) -> CLIPTextConfig:
+    """Configuration of a text encoder for the tokenizer of `save_tokenizer`."""
+    return CLIPTextConfig(
         vocab_size=len(vocabulary),
-        hidden_size=PROMPT_WIDTH,
-        intermediate_size=2 * PROMPT_WIDTH,
-        num_hidden_layers=2,
+        hidden_size=width,
+        projection_dim=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
         num_attention_heads=HEADS,
         max_position_embeddings=PROMPT_LENGTH,
         bos_token_id=vocabulary["<|startoftext|>"],
         eos_token_id=vocabulary["<|endoftext|>"],
     )
-    CLIPTextModel(text).save_pretrained(folder / "text_encoder")
-    return folder
 
 
 def pictures(size: int, count: int = 1) -> Tensor:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from experiments.bench.tiny_sd import HEADS, PROMPT_LENGTH, save_tokenizer
+from experiments.bench.tiny_sd import save_tokenizer, tiny_text_config, tiny_vae
 
 WIDTHS = (32, 48)  # widths of the two text encoders
 TIME_WIDTH = 8  # width of the embedding of each of the six time ids
@@ -32,13 +32,7 @@ LAYERS = {  # side of the latent / side of the maps -> number of self-attention 
 def build_tiny_sdxl(folder: Path, version: Literal["sdxl", "ssd1b"] = "sdxl", seed: int = 0) -> Path:
     """Writes VAE, U-Net, both text encoders and tokenizers to ``folder`` and returns it."""
     torch.manual_seed(seed)
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        norm_num_groups=4,
-        scaling_factor=0.13025,
-    )
+    vae = tiny_vae(scaling_factor=0.13025)
     unet = UNet2DConditionModel(
         block_out_channels=(16, 16, 32),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -60,16 +54,5 @@ def build_tiny_sdxl(folder: Path, version: Literal["sdxl", "ssd1b"] = "sdxl", se
     encoders = (("", "<|endoftext|>", CLIPTextModel), ("_2", "!", CLIPTextModelWithProjection))
     for (suffix, pad, kind), width in zip(encoders, WIDTHS, strict=True):
         vocabulary = save_tokenizer(folder / f"tokenizer{suffix}", pad)
-        config = CLIPTextConfig(
-            vocab_size=len(vocabulary),
-            hidden_size=width,
-            projection_dim=width,
-            intermediate_size=2 * width,
-            num_hidden_layers=3,
-            num_attention_heads=HEADS,
-            max_position_embeddings=PROMPT_LENGTH,
-            bos_token_id=vocabulary["<|startoftext|>"],
-            eos_token_id=vocabulary["<|endoftext|>"],
-        )
-        kind(config).save_pretrained(folder / f"text_encoder{suffix}")
+        kind(tiny_text_config(vocabulary, width)).save_pretrained(folder / f"text_encoder{suffix}")
     return folder

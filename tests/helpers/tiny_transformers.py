@@ -15,9 +15,9 @@ from diffusers import (
     StableDiffusion3Pipeline,
 )
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from experiments.bench.tiny_sd import HEADS, PROMPT_LENGTH, save_tokenizer
+from experiments.bench import tiny_sd
 
 WIDTHS = (32, 48)  # widths of the text encoders
 BLOCKS = {"sd3": 3, "sd35": 3, "flux": 4}
@@ -25,33 +25,13 @@ JOINT_WIDTH = 96
 
 
 def tiny_vae() -> AutoencoderKL:
-    return AutoencoderKL(
-        block_out_channels=(8, 8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        norm_num_groups=4,
-        latent_channels=16,
-        scaling_factor=1.5305,
-        shift_factor=0.0609,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-    )
+    numbers = {"latent_channels": 16, "scaling_factor": 1.5305, "shift_factor": 0.0609}
+    return tiny_sd.tiny_vae(**numbers, use_quant_conv=False, use_post_quant_conv=False)
 
 
 def text_encoder(kind: Any, width: int, folder: Path, pad: str) -> tuple[Any, CLIPTokenizer]:
-    vocabulary = save_tokenizer(folder, pad)
-    config = CLIPTextConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=width,
-        projection_dim=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=3,
-        num_attention_heads=HEADS,
-        max_position_embeddings=PROMPT_LENGTH,
-        bos_token_id=vocabulary["<|startoftext|>"],
-        eos_token_id=vocabulary["<|endoftext|>"],
-    )
-    return kind(config), CLIPTokenizer.from_pretrained(folder)
+    vocabulary = tiny_sd.save_tokenizer(folder, pad)
+    return kind(tiny_sd.tiny_text_config(vocabulary, width)), CLIPTokenizer.from_pretrained(folder)
 
 
 def sharpen(transformer: nn.Module) -> None:
