@@ -36,7 +36,6 @@ class DiffusionTransformer(LatentDiffusion):
     FAMILY: ClassVar[str] = "sd3"
     DENOISER: ClassVar[str] = "transformer"
     FACTORS: ClassVar[tuple[int, ...]] = (2,)
-    LAST_TIMESTEP: ClassVar[int] = TRAINED_TIMESTEPS
     BLOCK_COUNTS: ClassVar[tuple[str, ...]] = ("num_layers",)
 
     size: Annotated[

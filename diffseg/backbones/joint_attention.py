@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from diffseg.attention import AttentionMaps
 from diffseg.backbones.collecting import LayerCollector
+from diffseg.backbones.latent_diffusion import TRAINED_TIMESTEPS
 from diffseg.backbones.latents import LatentModel, check_vae, provenance_of
 from diffseg.precision import float32_products
 
@@ -81,7 +82,7 @@ class JointAttention(LatentModel):
             text_ids = latents.new_zeros(self.prompt.shape[1], 3)
             return self.transformer(
                 packed(latents),
-                timestep=time / self.spec.LAST_TIMESTEP,  # FLUX takes sigma
+                timestep=time / TRAINED_TIMESTEPS,  # FLUX takes sigma
                 img_ids=positions(latents),
                 txt_ids=text_ids,
                 guidance=guidance,

@@ -42,7 +42,6 @@ class LatentDiffusion:
         DENOISER_WEIGHTS: names of its weights in the published repository.
         FACTORS: for each side with self-attention, the number of latents along one side of a location.
         TEXT_ENCODERS: suffixes of the folders of text encoders and tokenizers.
-        LAST_TIMESTEP: largest time step.
         VAE_FACTOR: pixels along one side of a latent.
 
     The text encoder, the collected attention and the maps are always float32. Compiling takes about 20 seconds once and
@@ -53,13 +52,10 @@ class LatentDiffusion:
     DENOISER_WEIGHTS: ClassVar[tuple[str, ...]] = ("diffusion_pytorch_model.safetensors",)
     FACTORS: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("",)
-    LAST_TIMESTEP: ClassVar[int] = TRAINED_TIMESTEPS - 1
     VAE_FACTOR: ClassVar[int] = 8
 
     path: Weights
-    size: Annotated[
-        int, Ge(8), MultipleOf(8), Field(description="side in pixels of the square that enters the VAE")
-    ] = 512
+    size: Annotated[int, Ge(8), MultipleOf(8)] = 512
     timestep: Annotated[
         int, Ge(0), Le(TRAINED_TIMESTEPS - 1), Field(description="time step of the pass; no noise is added at any")
     ] = 300

@@ -20,6 +20,15 @@ from diffseg.isolation import isolated
 if TYPE_CHECKING:
     from diffseg.backbones.unet_attention import UNetAttention
 
+Checkpoint = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="hub id (local cache only), a folder in the diffusers layout (safetensors, whole or in shards, "
+        "full or half precision), or a .safetensors file in the authors' layout",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class StableDiffusion(LatentDiffusion):
@@ -35,14 +44,7 @@ class StableDiffusion(LatentDiffusion):
 
     FAMILIES: ClassVar[tuple[str, ...]] = ("sd1", "sd2")
 
-    path: Annotated[
-        str,
-        Field(
-            min_length=1,
-            description="hub id (local cache only), a folder in the diffusers layout (safetensors, whole or in shards, "
-            "full or half precision), or a .safetensors file in the authors' layout",
-        ),
-    ] = "CompVis/stable-diffusion-v1-4"
+    path: Checkpoint = "CompVis/stable-diffusion-v1-4"
     size: Annotated[
         int,
         Ge(64),
@@ -93,12 +95,7 @@ class StableDiffusion(LatentDiffusion):
 
     @isolated
     def load(self, device: str = "auto") -> UNetAttention:
-        """Loads the weights onto ``device``.
-
-        Raises:
-            WeightsError: a file is missing or damaged, or does not fit the others.
-            ValueError: the device does not exist, or the model has another shape than Stable Diffusion.
-        """
+        """Loads the weights onto ``device``. Raises as `check`, and ValueError if the model has another shape."""
         from diffseg.backbones.latent_loading import load_unet
 
         return load_unet(self, device)
@@ -119,14 +116,7 @@ class StableDiffusionXL(StableDiffusion):
     TEXT_ENCODERS: ClassVar[tuple[str, ...]] = ("", "_2")
     FAMILIES: ClassVar[tuple[str, ...]] = ("sdxl",)
 
-    path: Annotated[
-        str,
-        Field(
-            min_length=1,
-            description="hub id (local cache only), a folder in the diffusers layout, or a .safetensors file in the "
-            "authors' layout",
-        ),
-    ] = "stabilityai/stable-diffusion-xl-base-1.0"
+    path: Checkpoint = "stabilityai/stable-diffusion-xl-base-1.0"
     size: Annotated[
         int, Ge(32), MultipleOf(32), Field(description="side in pixels of the square that enters the VAE")
     ] = 1024

@@ -24,6 +24,7 @@ DTYPE = "dtype" if release_of("transformers") >= DTYPE_SINCE else "torch_dtype"
 
 LIBRARIES = ("diffusers", "transformers")
 REASON_LENGTH = 200  # characters shown of a library's message
+NUMBER = re.compile(r"\d+")
 ONE_REPOSITORY = "download both again, from one repository"
 
 # Some published configurations hold these settings. They would change what a model returns, or its attention function.
@@ -128,19 +129,15 @@ def _checked(module: nn.Module, file: Path, missing: Iterable[str], unexpected: 
     """
     for name in sorted(missing):
         raise BrokenWeights(file, f"lacks the tensor {name}")
-    kinds = {_without_numbers(name) for name in module.state_dict()}
+    kinds = {NUMBER.sub("#", name) for name in module.state_dict()}
     for name in sorted(unexpected):
-        if _without_numbers(name) in kinds:
+        if NUMBER.sub("#", name) in kinds:
             fault = f"does not fit its config.json, which has no layer for {name}"
             raise BrokenWeights(file, fault, ONE_REPOSITORY)
     for name, weight in module.named_parameters():
         if weight.is_floating_point() and not bool(weight.detach().sum(dtype=torch.float32).isfinite()):
             raise BrokenWeights(file, f"holds NaN or infinite values in {name}")
     return module.eval().requires_grad_(False)
-
-
-def _without_numbers(name: str) -> str:
-    return re.sub(r"\d+", "#", name)
 
 
 @contextmanager

