@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from eval.agreement import adjusted_rand_index
 from eval.matching import IntArray
+from eval.regions import adjusted_rand_index
 
 FloatArray = NDArray[np.float64]
 

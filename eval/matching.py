@@ -1,19 +1,22 @@
-"""Matches the segments of one image one to one with the classes of its ground truth.
+"""Matches segments with the classes of the ground truth, and counts the pixels of each class.
 
-`eval.scores` matches a whole data set. If a data set has a background class, such as PASCAL VOC, the background may
-match many segments. All protocols are computed from the contingency table of the image.
+The protocols ``official`` and ``present`` match within each image. ``dataset`` and ``dataset_all`` add the tables of all
+images and match once: segments with the same number count as one, so a number must mean the same in every image. If a
+data set has a background class, such as PASCAL VOC, the background may match many segments. All protocols are computed
+from the contingency tables of the images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.protocols import ProtocolName, imported_protocol, within_image
+from eval.contingency import Block, IntArray, add_up, blocks
+from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName, imported_protocol, within_image
 from eval.records import SparseTable
 
 if TYPE_CHECKING:  # reading results imports this module, and must not import torch
@@ -21,10 +24,13 @@ if TYPE_CHECKING:  # reading results imports this module, and must not import to
 
     ArrayOrTensor = NDArray[np.integer] | Tensor
 
-IntArray = NDArray[np.int64]
-
 UNMATCHED = -1
 """Class of a segment that is matched with no class."""
+
+MOST_NUMBERS = 4096
+"""If a label number of a data set is at least this, numbers that do not occur have no column."""
+
+LARGEST = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,18 +65,61 @@ class Counts:
 
     def to_json(self) -> dict[str, Any]:
         """Converts the counts to lists and integers."""
-        return {
-            "tp": self.tp.tolist(),
-            "fp": self.fp.tolist(),
-            "fn": self.fn.tolist(),
-            "labelled": self.labelled,
-        }
+        arrays = {name: getattr(self, name).tolist() for name in ("tp", "fp", "fn")}
+        return {**arrays, "labelled": self.labelled}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Counts:
-        """The inverse of `to_json`."""
-        tp, fp, fn = (np.array(data[name], dtype=np.int64) for name in ("tp", "fp", "fn"))
-        return cls(tp, fp, fn, int(data["labelled"]))
+
+class ImageCounts(Sequence[Counts]):
+    """Counts of many images in one array of integers.
+
+    Attributes:
+        pixels: TP, FP and FN of each image, ``(images, 3, n_classes)`` int32, or int64 for huge images.
+        confusion: pixels of all images by true class and matched class, ``(n_classes, n_classes + 1)`` int64. The last
+            column counts pixels in segments without a class, or in no segment. The diagonal is TP; the rest of a row is
+            FN, the rest of a column FP.
+    """
+
+    def __init__(self, images: int, n_classes: int) -> None:
+        self.pixels = np.zeros((images, 3, n_classes), dtype=np.int32)
+        self.confusion = np.zeros((n_classes, n_classes + 1), dtype=np.int64)
+
+    @property
+    def total(self) -> Counts:
+        """The sum of all images."""
+        return _counts(self.pixels.sum(axis=0, dtype=np.int64))
+
+    def __getitem__(self, place: int) -> Counts:  # type: ignore[override]  # nobody slices it
+        return _counts(self.pixels[place].astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def add(self, start: int, block: Block, class_of: IntArray) -> None:
+        """Counts some images.
+
+        Args:
+            start: number of the first image.
+            block: the tables of the images.
+            class_of: class of each segment of the block, or `UNMATCHED`. Several segments may have the same class.
+        """
+        images, classes = len(block.tables), len(self.confusion)
+        matched = class_of[block.segment]
+        hit, extra = matched == block.row, matched != UNMATCHED
+        rows, columns = block.table * classes + block.row, block.table * classes + matched
+        tp, fp, fn = (
+            add_up(index[cells], block.pixels[cells], images, classes)
+            for index, cells in ((rows, hit), (columns, extra & ~hit), (rows, ~hit))
+        )
+        if self.pixels.dtype == np.int32 and max((tp + fn).sum(axis=1).max(), fp.max(initial=0)) > LARGEST:
+            self.pixels = self.pixels.astype(np.int64)
+        self.pixels[start : start + images] = np.stack((tp, fp, fn), axis=1)
+        cells = block.row * (classes + 1) + np.where(extra, matched, classes)
+        self.confusion += add_up(cells, block.pixels, classes, classes + 1)
+
+
+def _counts(pixels: IntArray) -> Counts:
+    tp, fp, fn = pixels
+    return Counts(tp, fp, fn, int(tp.sum() + fn.sum()))
 
 
 def match(
@@ -133,30 +182,145 @@ def match_contingency(table: IntArray, protocol: ProtocolName = "official", back
     Raises:
         ValueError: the protocol is unknown, or the background is not a class.
     """
-    return counts_of_match(table, *matched_pairs(table, protocol, background))
+    if not within_image(protocol):
+        raise ValueError(f"protocol: {protocol} does not match within one image, see `count_images`")
+    return count_images([SparseTable.of(table)], protocol, background)[0]
 
 
-def matched_pairs(table: IntArray, protocol: ProtocolName, background: int | None = None) -> tuple[IntArray, IntArray]:
-    """The matched pairs of one image: classes ``(m,)`` and their segments ``(m,)``.
+def count_images(
+    tables: Sequence[SparseTable],
+    protocol: ProtocolName,
+    background: int | None = None,
+    renumbered: bool = False,
+    n_classes: int | None = None,
+) -> ImageCounts:
+    """Counts of each image under one protocol.
 
-    Arguments and errors as in `match_contingency`.
+    The score of a set of images, such as a resample, comes from the sum of their counts. If a protocol matches once for
+    all images, the match is that of all images, not only of the set.
+
+    Args:
+        tables: tables of all images of the data set.
+        protocol: see the top of this module.
+        background: the class that may match many segments; None: no such class.
+        renumbered: True if ``official`` must not read the numbers of the segments, because they come from files: it
+            numbers them 0..k-1 in the order of their numbers.
+        n_classes: number of classes; None: that of the tables, of which there is at least one.
+
+    Raises:
+        ValueError: the protocol is unknown, or the background is not a class.
     """
-    if background is not None and not 0 <= background < len(table):
-        raise ValueError(f"background: must be a class, 0..{len(table) - 1}, or None, got {background}")
-    if protocol == "official":
-        return match_official(table, background)
+    classes = tables[0].classes if n_classes is None else n_classes
+    if background is not None and not 0 <= background < classes:
+        raise ValueError(f"background: must be a class, 0..{classes - 1}, or None, got {background}")
+    counts = ImageCounts(len(tables), classes)
+    of_set = None if within_image(protocol) or not tables else _match_set(tables, protocol, background)
+    start = 0
+    for block in blocks(tables):
+        if of_set is None:
+            class_of = _match_images(block, protocol, background, renumbered)
+        else:
+            numbers, class_of_number = of_set
+            place = np.searchsorted(numbers, block.number)
+            class_of = class_of_number[np.where(block.number < 0, UNMATCHED, place)]
+        counts.add(start, block, class_of)
+        start += len(block.tables)
+    return counts
+
+
+def _match_images(block: Block, protocol: ProtocolName, background: int | None, renumbered: bool) -> IntArray:
+    """Class of each segment of several images, or `UNMATCHED`, ``(segments,)``."""
     if protocol == "present":
-        return match_present(table, background)
-    try:
-        if not within_image(protocol):
-            raise ValueError(f"{protocol} does not match segments with classes within one image (eval.scores)")
-        function = imported_protocol(protocol)
-    except ValueError as error:
-        raise ValueError(f"protocol: {error}") from None
-    return checked_pairs(table, protocol, *function(table, background))
+        return _match_present(block, background)
+    place = block.places() if renumbered else block.number
+    # The dense tables stand side by side, each at least as wide as it has classes.
+    width = np.full(len(block.tables), block.tables[0].classes)
+    np.maximum.at(width, block.table_of_segment, place + 1)
+    ends = np.cumsum(width)
+    column = np.where(place < 0, ends[-1], (ends - width)[block.table_of_segment] + place)
+    dense = np.zeros((block.tables[0].classes, ends[-1] + 1), dtype=np.int64)
+    dense[block.row, column[block.segment]] = block.pixels
+    class_of = np.full(ends[-1] + 1, UNMATCHED)
+    for start, end in zip((ends - width).tolist(), ends.tolist(), strict=True):
+        table = dense[:, start:end]
+        if protocol == "official":
+            rows, columns = match_official(table, background)
+        else:
+            rows, columns = _checked_pairs(table, protocol, *imported_protocol(protocol)(table, background))
+        class_of[start + columns] = rows
+    return class_of[column]
 
 
-def checked_pairs(table: IntArray, protocol: str, rows: Any, columns: Any) -> tuple[IntArray, IntArray]:
+def _match_present(block: Block, background: int | None) -> IntArray:
+    """Class of each segment under ``present``, or `UNMATCHED`, see `match_present`."""
+    tables, classes = len(block.tables), block.tables[0].classes
+    dense = np.zeros((classes, len(block.number)), dtype=np.int64)
+    dense[block.row, block.segment] = block.pixels
+    kept = np.flatnonzero((block.number >= 0) & dense.any(axis=0))
+    # Between equally good matches the solver decides by position. Sorting the segments of an image by content and
+    # dropping empty ones makes the result independent of their numbers: equal segments score alike.
+    order = kept[np.lexsort((*dense[::-1, kept], block.table_of_segment[kept]))]
+    gain, table = dense[:, order], block.table_of_segment[order]
+    present = np.zeros((tables, classes), dtype=bool)
+    inside = block.number[block.segment] >= 0
+    present[block.table[inside], block.row[inside]] = True
+    seen = np.zeros(len(order), dtype=bool)
+    if background is not None:
+        seen = present[table, background]
+        # Gain in agreeing pixels over leaving the segment to the background.
+        gain = np.where(seen, np.maximum(gain - gain[background], 0), gain)
+    class_of = np.full(len(block.number), UNMATCHED)
+    ends = np.searchsorted(table, np.arange(1, tables + 1)).tolist()
+    rows_of = np.split(np.nonzero(present)[1], np.cumsum(present.sum(axis=1))[:-1])
+    start = 0
+    for rows, end in zip(rows_of, ends, strict=True):
+        own, columns = assign(gain[rows, start:end])
+        class_of[order[start + columns]] = rows[own]
+        start = end
+    # A pair without gain is no match.
+    matched = class_of[order]
+    useless = gain[matched, np.arange(len(order))] <= 0
+    class_of[order[useless]] = UNMATCHED
+    if background is not None:
+        class_of[order[seen & (class_of[order] == UNMATCHED)]] = background
+    return class_of
+
+
+def _match_set(
+    tables: Sequence[SparseTable], protocol: ProtocolName, background: int | None
+) -> tuple[IntArray, IntArray]:
+    """The match of all images: label numbers, sorted, and the class of each or `UNMATCHED`; one more at the end."""
+    numbers = np.unique(np.concatenate([table.numbers for table in tables]))
+    numbers = numbers[numbers >= 0]
+    # Between equally good matches the solver decides by position, so gaps count as in other codes.
+    if len(numbers) and numbers[-1] < MOST_NUMBERS:
+        numbers = np.arange(max(numbers[-1] + 1, tables[0].classes))
+    if protocol in ALL_PROTOCOLS:
+        total = _sum_of_tables(tables, numbers)
+        # A background takes all leftover segments, and leaves nothing for classes that do not occur.
+        only_present = protocol == "dataset" or background is not None
+        rows, columns = match_present(total, background) if only_present else match_every_class(total)
+    else:
+        each = [_sum_of_tables([table], numbers) for table in tables]
+        rows, columns = _checked_pairs(each[0], protocol, *imported_protocol(protocol)(each, background))
+    class_of = np.full(len(numbers) + 1, UNMATCHED)
+    class_of[columns] = rows
+    return numbers, class_of
+
+
+def _sum_of_tables(tables: Sequence[SparseTable], numbers: IntArray) -> IntArray:
+    """Sum of tables, ``(n_classes, len(numbers))``. ``numbers``: sorted label numbers of the columns."""
+    shape = tables[0].classes, len(numbers)
+    total = np.zeros(shape, dtype=np.int64)
+    for block in blocks(tables):
+        number = block.number[block.segment]
+        own = number >= 0
+        cells = block.row[own] * len(numbers) + np.searchsorted(numbers, number[own])
+        total += add_up(cells, block.pixels[own], *shape)
+    return total
+
+
+def _checked_pairs(table: IntArray, protocol: str, rows: Any, columns: Any) -> tuple[IntArray, IntArray]:
     """The pairs that a function outside this project returned. Raises ValueError unless they are a match."""
     rows, columns = np.asarray(rows), np.asarray(columns)
     if rows.ndim != 1 or rows.shape != columns.shape or (len(rows) and {rows.dtype.kind, columns.dtype.kind} - {*"iu"}):
@@ -167,37 +331,6 @@ def checked_pairs(table: IntArray, protocol: str, rows: Any, columns: Any) -> tu
     if len(np.unique(columns)) < len(columns):
         raise ValueError(f"protocol: {protocol} returned a segment in two pairs; each segment has one class at most")
     return rows.astype(np.int64), columns.astype(np.int64)
-
-
-def counts_of_match(table: IntArray, rows: IntArray, columns: IntArray, missed: IntArray | int = 0) -> Counts:
-    """Counts of an image with the matched pairs of classes ``rows`` and segments ``columns``.
-
-    A class may be in several pairs, a segment only in one. See `match_contingency` for TP, FP and FN.
-
-    Args:
-        table: contingency table ``(n_classes, K)``.
-        rows, columns: classes and segments of the pairs, ``(m,)`` each.
-        missed: pixels of each class that are in no segment, ``(n_classes,)``; they add only to FN.
-    """
-    tp = np.zeros(len(table), dtype=np.int64)
-    fp = np.zeros_like(tp)
-    np.add.at(tp, rows, table[rows, columns])
-    np.add.at(fp, rows, table[:, columns].sum(axis=0) - table[rows, columns])
-    fn = table.sum(axis=1) - tp + missed
-    return Counts(tp, fp, fn, labelled=int((tp + fn).sum()))
-
-
-def confusion_of_match(table: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
-    """Confusion matrix of an image, ``(n_classes, n_classes + 1)`` pixels: true class by matched class.
-
-    The last column counts pixels in segments without a class. The diagonal is TP; the rest of a row is FN, the rest of
-    a column FP. Arguments as in `counts_of_match`.
-    """
-    matched = np.full(table.shape[1], len(table))
-    matched[columns] = rows
-    matrix = np.zeros((len(table), len(table) + 1), dtype=np.int64)
-    np.add.at(matrix.T, matched, table.T)
-    return matrix
 
 
 def assign(table: IntArray) -> tuple[IntArray, IntArray]:
@@ -253,23 +386,29 @@ def match_present(table: IntArray, background: int | None = None) -> tuple[IntAr
         table: ``(n_classes, K)`` from `contingency`.
         background: the class that may match many segments; None: no such class.
     """
-    classes = np.flatnonzero(table.sum(axis=1))
-    # Between equally good matches the solver decides by position. Sorting the columns by content and dropping empty
-    # ones makes the result independent of the numbering of the segments: equal columns score alike.
-    order = np.lexsort(table[::-1])
-    order = order[table.sum(axis=0)[order] > 0]
-    gain = table[np.ix_(classes, order)]
-    seen = background is not None and bool(table[background].any())
-    if seen:
-        # Gain in agreeing pixels over leaving the segment to the background.
-        gain = np.maximum(gain - table[background, order], 0)
-    rows, columns = assign(gain)
-    better = gain[rows, columns] > 0
-    rows, columns = classes[rows[better]], order[columns[better]]
-    if seen:
-        left = np.setdiff1d(order, columns)
-        rows, columns = np.append(rows, np.full_like(left, background)), np.append(columns, left)
-    return rows, columns
+    class_of = _match_present(Block([SparseTable.of(table)]), background)
+    columns = np.flatnonzero(class_of != UNMATCHED)
+    return class_of[columns], columns
+
+
+def match_every_class(table: IntArray) -> tuple[IntArray, IntArray]:
+    """Matched pairs under ``dataset_all``, like STEGO's and PiCIE's public codes: all classes of the data set take part.
+
+    A class that occurs in no image may take a leftover segment. Its IoU is then 0, where ``dataset`` leaves the class
+    out. The sum of TP, and so the accuracy, is that of ``dataset``. For at most as many clusters as classes the scores
+    equal STEGO's (commit eb4d6b5), and PiCIE's (commit c3aa029) if a single match is best. More clusters than classes:
+    the leftover ones add only to FN; STEGO drops their pixels like void ones.
+
+    Args:
+        table: sum of the tables of all images, ``(n_classes, K)``.
+    """
+    classes, segments = table.shape
+    padded = np.zeros((max(classes, segments), classes), dtype=np.int64)
+    padded[:segments] = table.T
+    # As in STEGO, clusters are the rows: between equally good matches the solver decides by position.
+    columns, rows = assign(padded)
+    real = columns < segments
+    return rows[real], columns[real]
 
 
 def _as_labels(name: str, labels: ArrayOrTensor) -> IntArray:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eval.matching import Counts
+from eval.matching import Counts, count_images
+from eval.records import SparseTable
 
 FloatArray = NDArray[np.float64]
 
 RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
-"""Defaults of the bootstrap: see `bootstrap`."""
+"""Defaults of the bootstrap: number of resamples, seed of the draw, share of the resamples inside the interval."""
 KEPT = 5_000_000
 """Up to this many numbers, 40 MB, the weights of all resamples are kept for the next row."""
 BLOCK, PART = 2_000_000, 8192
@@ -22,7 +24,7 @@ BLOCK, PART = 2_000_000, 8192
 
 
 class Interval(NamedTuple):
-    """Lower and upper end of a confidence interval, as fractions; NaN if the metric is undefined."""
+    """Lower and upper end of a confidence interval; NaN if the metric is undefined."""
 
     low: float
     high: float
@@ -35,7 +37,7 @@ def accuracy(counts: Counts) -> float:
 
 def iou(counts: Counts) -> FloatArray:
     """Intersection over union, TP / (TP + FP + FN), ``(n_classes,)`` float64 in [0, 1]; NaN where that is 0 / 0."""
-    return _iou(counts.tp, counts.fp, counts.fn)
+    return iou_of(np.stack((counts.tp, counts.fp, counts.fn)))
 
 
 def mean_iou(counts: Counts) -> float:
@@ -43,73 +45,84 @@ def mean_iou(counts: Counts) -> float:
     return float(_mean(iou(counts)))
 
 
-def bootstrap(
-    tp: ArrayLike,
-    fp: ArrayLike,
-    fn: ArrayLike,
-    labelled: ArrayLike,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-    level: float = LEVEL,
-) -> tuple[Interval, Interval]:
-    """Percentile intervals of ACC and mIoU over images drawn with replacement.
+def iou_of(pixels: NDArray[Any]) -> FloatArray:
+    """`iou` of many counts at once: ``(..., 3, n_classes)`` TP, FP and FN -> ``(..., n_classes)``."""
+    return _ratio(pixels[..., 0, :], pixels.sum(axis=-2))
 
-    Calls with the same number of images, resamples and seed draw the same images, so that methods are compared on the
-    same resamples. The order of the images matters. A resample with an undefined metric is left out.
+
+def acc_and_miou(pixels: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+    """`accuracy` and `mean_iou` of many counts at once: ``(..., 3, n_classes)`` TP, FP and FN -> ``(...)`` each."""
+    tp, _, fn = np.moveaxis(pixels.sum(axis=-1), -1, 0)
+    return _ratio(tp, tp + fn), _mean(iou_of(pixels))
+
+
+class Spread(NamedTuple):
+    """Lowest, mean and highest of several scores, as fractions."""
+
+    low: float
+    mean: float
+    high: float
+
+
+def official_over_numberings(
+    tables: Sequence[SparseTable], background: int | None = None, n: int = 100, seed: int = 0
+) -> Spread:
+    """Mean IoU under ``official`` when the segments of each image are numbered 0..k-1 at random.
+
+    The published score reads the numbers: it hands leftover segments to classes absent from the image, and which
+    segment goes to which class depends on the numbers. Accuracy does not.
 
     Args:
-        tp, fp, fn: ``(images, n_classes)`` integers, one line per image, at least one.
-        labelled: ``(images,)`` integers.
-        resamples: number of resamples.
-        seed: seed of the draw.
-        level: share of the resamples inside the interval, in (0, 1).
+        tables: table of each image; at least one.
+        background: the class that may match many segments; None: no such class.
+        n: number of random numberings, at least 1.
+        seed: seed of the numberings.
 
-    Returns:
-        The intervals of ACC and of mIoU.
+    >>> first, second = (SparseTable.of(np.array(table)) for table in ([[4, 2, 1], [0, 0, 0], [0, 0, 0]], [[0], [5], [0]]))
+    >>> low, _, high = official_over_numberings([first, second])
+    >>> round(low, 3), round(high, 3)  # class 1, absent from the first image, gets the segment of 2 pixels, or of 1
+    (0.429, 0.468)
     """
-    sums = resample([np.asarray(each) for each in (tp, fp, fn, labelled)], resamples, seed)
-    return intervals(ResampledCounts(*sums), level)
+    rng = np.random.default_rng(seed)
+    scores = []
+    for _ in range(n):
+        numbered = [_at_random(table, rng) for table in tables]
+        scores.append(mean_iou(count_images(numbered, "official", background).total))
+    return Spread(float(np.min(scores)), float(np.mean(scores)), float(np.max(scores)))
 
 
-def bootstrap_iou(
-    tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED, level: float = LEVEL
-) -> FloatArray:
-    """Percentile interval of each class's `iou` over images drawn with replacement; arguments as in `bootstrap`.
-
-    A resample in which the IoU of the class is undefined is left out for that class.
-
-    Returns:
-        ``(n_classes, 2)`` lower and upper ends, fractions; NaN where the IoU is undefined.
-    """
-    tp, fp, fn = resample([np.asarray(each) for each in (tp, fp, fn)], resamples, seed)
-    return iou_intervals(ResampledCounts(tp, fp, fn, labelled=tp.sum(axis=1)), level)
+def _at_random(table: SparseTable, rng: np.random.Generator) -> SparseTable:
+    """A table whose segments have the numbers 0..k-1 in random order."""
+    numbers = table.numbers.copy()
+    numbers[numbers >= 0] = np.argsort(rng.permutation(table.segments))
+    return replace(table, numbers=numbers)
 
 
 def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED, level: float = LEVEL) -> Interval:
-    """Percentile interval of the mean of a score over images drawn with replacement; arguments as in `bootstrap`.
+    """Percentile interval of the mean of a score over images drawn with replacement, see `resample`.
 
     Args:
         values: the score of each image, ``(images,)``; NaN is left out. If all are NaN, so is the interval.
-        resamples, seed, level: as in `bootstrap`.
+        resamples: number of resamples.
+        seed: seed of the draw.
+        level: share of the resamples inside the interval, in (0, 1).
     """
     known = np.asarray(values, dtype=np.float64)
     known = known[~np.isnan(known)]
-    if not known.size:
-        return Interval(np.nan, np.nan)
-    return _interval(resample([known], resamples, seed)[0] / len(known), level)
+    return interval(resample([known], resamples, seed)[0] / len(known), level) if known.size else interval(known)
 
 
 def bootstrap_ratio(
     parts: ArrayLike, wholes: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED, level: float = LEVEL
 ) -> Interval:
-    """Percentile interval of a ratio of sums over images drawn with replacement; arguments as in `bootstrap`.
+    """Percentile interval of a ratio of sums over images; arguments as in `bootstrap_mean`.
 
     Args:
         parts, wholes: numerator and denominator of each image, ``(images,)``.
-        resamples, seed, level: as in `bootstrap`.
+        resamples, seed, level: as in `bootstrap_mean`.
     """
     part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
-    return _interval(_ratio(*resample([part, whole], resamples, seed)), level)
+    return interval(_ratio(*resample([part, whole], resamples, seed)), level)
 
 
 def bootstrap_change(
@@ -126,73 +139,33 @@ def bootstrap_change(
 
     Args:
         before, after: counts of the same images in the same order, at least one.
-        resamples, seed, level: as in `bootstrap`.
+        resamples, seed, level: as in `bootstrap_mean`.
     """
-    old, new = (
-        _resampled(
-            [image.tp for image in counts],
-            [image.fp for image in counts],
-            [image.fn for image in counts],
-            [image.labelled for image in counts],
-            resamples,
-            seed,
-        )
-        for counts in (before, after)
-    )
-    acc, miou = (_interval(later - earlier, level) for earlier, later in zip(old, new, strict=True))
+    pixels = [np.array([(image.tp, image.fp, image.fn) for image in counts]) for counts in (before, after)]
+    old, new = map(acc_and_miou, resample(pixels, resamples, seed))
+    acc, miou = (interval(later - earlier, level) for earlier, later in zip(old, new, strict=True))
     return acc, miou
 
 
-def _resampled(
-    tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, labelled: ArrayLike, resamples: int, seed: int
-) -> tuple[FloatArray, FloatArray]:
-    """ACC and mIoU of each resample, each ``(resamples,)``."""
-    sums = resample([np.asarray(each) for each in (tp, fp, fn, labelled)], resamples, seed)
-    return ResampledCounts(*sums).scores()
-
-
-class ResampledCounts(NamedTuple):
-    """Sums of the counts of each resample: ``tp``, ``fp``, ``fn`` ``(resamples, n_classes)``, and ``labelled``."""
-
-    tp: FloatArray
-    fp: FloatArray
-    fn: FloatArray
-    labelled: FloatArray
-
-    @classmethod
-    def of(cls, pixels: FloatArray) -> ResampledCounts:
-        """From sums ``(resamples, 3, n_classes)`` of TP, FP and FN."""
-        tp, fp, fn = pixels.transpose(1, 0, 2)
-        return cls(tp, fp, fn, (tp + fn).sum(axis=1))
-
-    def scores(self) -> tuple[FloatArray, FloatArray]:
-        """ACC and mIoU of each resample, each ``(resamples,)``."""
-        return _ratio(self.tp.sum(axis=1), self.labelled), _mean(_iou(self.tp, self.fp, self.fn))
-
-
-def intervals(sums: ResampledCounts, level: float = LEVEL) -> tuple[Interval, Interval]:
-    """The intervals of ACC and mIoU, see `bootstrap`."""
-    acc, miou = sums.scores()
-    return _interval(acc, level), _interval(miou, level)
-
-
-def iou_intervals(sums: ResampledCounts, level: float = LEVEL) -> FloatArray:
-    """The interval of each class's IoU, see `bootstrap_iou`."""
-    resampled = _iou(sums.tp, sums.fp, sums.fn)
-    return np.array([_interval(values, level) for values in resampled.T]).reshape(-1, 2)
-
-
-def interval_of(values: FloatArray, level: float = LEVEL) -> Interval:
-    """Percentile interval of the values of all resamples, without NaN."""
-    return _interval(values, level)
+def interval(values: FloatArray, level: float = LEVEL) -> Interval:
+    """Percentile interval of the values of all resamples. Undefined ones (NaN) are left out."""
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return Interval(np.nan, np.nan)
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
 
 
 def resample(columns: Sequence[NDArray[Any]], resamples: int = RESAMPLES, seed: int = SEED) -> list[FloatArray]:
-    """Sums numbers over the images of each resample. The resamples are drawn in blocks, which limits the memory.
+    """Sums numbers over the images of each resample: images drawn with replacement, as many as there are.
+
+    Calls with the same number of images, resamples and seed draw the same images, so that methods are compared on the
+    same resamples. The order of the images matters. The resamples are drawn in blocks, which limits the memory.
 
     Args:
-        columns: arrays ``(images, ...)``.
-        resamples, seed: see `bootstrap`.
+        columns: arrays ``(images, ...)``, at least one image.
+        resamples: number of resamples.
+        seed: seed of the draw.
 
     Returns:
         For each array its sums, ``(resamples, ...)`` float64; those of integers below 2**53 are exact.
@@ -206,7 +179,7 @@ def resample(columns: Sequence[NDArray[Any]], resamples: int = RESAMPLES, seed: 
             else:  # converted in parts, because exact sums have no order
                 parts = range(0, len(numbers), PART)
                 total[rows] = sum(
-                    weights[:, part : part + PART] @ _float(numbers[part : part + PART]) for part in parts
+                    weights[:, part : part + PART] @ numbers[part : part + PART].astype(float) for part in parts
                 )
     return [total.reshape(resamples, *each.shape[1:]) for total, each in zip(sums, columns, strict=True)]
 
@@ -219,23 +192,19 @@ def _blocks(images: int, resamples: int, seed: int) -> Iterator[tuple[slice, Flo
     rng, step = np.random.default_rng(seed), max(1, BLOCK // images)
     for start in range(0, resamples, step):
         rows = slice(start, min(start + step, resamples))
-        yield rows, _float(rng.multinomial(images, np.full(images, 1 / images), size=rows.stop - rows.start))
+        yield rows, _draw(rng, images, rows.stop - rows.start)
 
 
 @lru_cache(maxsize=1)  # all rows of a table have the same images, and so the same resamples: 35 MB for 2,175 images
 def resample_weights(images: int, resamples: int, seed: int) -> FloatArray:
     """Number of times each resample contains each image: ``(resamples, images)``, float64, read-only."""
-    weights = _float(np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples))
+    weights = _draw(np.random.default_rng(seed), images, resamples)
     weights.flags.writeable = False
     return weights
 
 
-def _float(numbers: NDArray[Any]) -> FloatArray:
-    return numbers.astype(np.float64)
-
-
-def _iou(tp: NDArray, fp: NDArray, fn: NDArray) -> FloatArray:
-    return _ratio(tp, tp + fp + fn)
+def _draw(rng: np.random.Generator, images: int, resamples: int) -> FloatArray:
+    return rng.multinomial(images, np.full(images, 1 / images), size=resamples).astype(np.float64)
 
 
 def _mean(values: FloatArray) -> FloatArray:
@@ -248,11 +217,3 @@ def _ratio(part: ArrayLike, whole: ArrayLike) -> FloatArray:
     """``part / whole`` in float64; NaN if ``whole`` is 0."""
     part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
-
-
-def _interval(values: FloatArray, level: float) -> Interval:
-    values = values[~np.isnan(values)]
-    if not values.size:
-        return Interval(np.nan, np.nan)
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))

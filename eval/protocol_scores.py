@@ -53,7 +53,7 @@ def scores_of(row: Row, protocol: ProtocolName) -> Scores:
 
 def region_scores(record: Record) -> RegionScores | None:
     """Scores against each person's regions; None if the record has none."""
-    tables = [table.dense() for name, table in record.tables.items() if name.startswith(PERSON)]
+    tables = [table for name, table in record.tables.items() if name.startswith(PERSON)]
     return compare_regions(tables) if tables else None
 
 

@@ -1,8 +1,8 @@
-"""Regions of a segmentation compared with those of several people (Arbelaez et al., TPAMI 2011, Section 3.1).
+"""Segments compared with a truth as partitions of the pixels: nothing is matched, and no number matters.
 
-Everything is computed from contingency tables, ``(regions, segments)`` int64: the pixels that a region of a person and
-a segment have in common. A table may have empty rows and columns. The numbering of regions and segments does not
-matter.
+A truth has regions: the regions that each of several people drew (Arbelaez et al., TPAMI 2011, Section 3.1), or all
+pixels of each class. All scores are computed from contingency tables of regions and segments; pixels in no segment are
+left out. A table may have empty rows and columns.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.contingency import Block, IntArray, add_up, blocks
+from eval.records import SparseTable
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 VOID = -1
@@ -95,16 +97,80 @@ def connected_regions(label: NDArray[np.integer]) -> NDArray[np.int32]:
     return connected_parts(np.maximum(label, VOID), background=VOID, connectivity=1).astype(np.int32) - 1
 
 
+class Overlaps:
+    """What the cells of several tables say of their regions and segments.
+
+    Attributes:
+        areas: pixels of each region, ``(regions,)`` int64; the regions of all tables, one table after the other.
+        overlaps: best intersection over union of each region with a segment, ``(regions,)`` float64; empty ones have 0.
+            Several regions may choose the same segment.
+        covering: mean of ``overlaps`` weighted by ``areas`` (Arbelaez et al. 2011, Section 3.1.3), ``(tables,)``, in
+            (0, 1], as all following ones NaN for a table without a pixel.
+        split: H(segments | regions) in bits, ``(tables,)``: it grows if regions are split into several segments.
+        mixed: H(regions | segments) in bits, ``(tables,)``: it grows if segments mix regions.
+        rand: share of the pixel pairs on which both partitions agree: together in both, or apart in both, ``(tables,)``.
+        ari: `adjusted_rand_index`, ``(tables,)``.
+    """
+
+    def __init__(self, block: Block) -> None:
+        inside = block.number[block.segment] >= 0
+        table, segment, pixels = block.table[inside], block.segment[inside], block.pixels[inside]
+        count, regions = len(block.tables), [table.classes for table in block.tables]
+        region = block.row[inside] + np.cumsum([0, *regions[:-1]])[table]
+        self.areas = add_up(region, pixels, sum(regions))
+        sizes = add_up(segment, pixels, len(block.number))
+        total = add_up(table, pixels, count)
+        area, size = self.areas[region], sizes[segment]
+        self.overlaps = np.zeros(len(self.areas))
+        np.maximum.at(self.overlaps, region, pixels / (area + size - pixels))
+        table_of_region = np.repeat(np.arange(count), regions)
+
+        with np.errstate(invalid="ignore"):  # 0 / 0 without a pixel
+            self.covering = np.bincount(table_of_region, self.areas * self.overlaps, count) / total
+            # Sums of p(cell) log(p(region) / p(cell)): exactly 0 for equal partitions.
+            self.split = np.bincount(table, pixels * np.log2(area / pixels), count) / total
+            self.mixed = np.bincount(table, pixels * np.log2(size / pixels), count) / total
+
+        pairs = zip(
+            *(
+                add_up(of_table, counts * (counts - 1) // 2, count).tolist()
+                for of_table, counts in (
+                    (np.arange(count), total),
+                    (table, pixels),
+                    (table_of_region, self.areas),
+                    (block.table_of_segment, sizes),
+                )
+            ),
+            strict=True,
+        )
+        agreed = [_rand(*each) for each in pairs]
+        self.rand, self.ari = np.where(total > 0, np.reshape(agreed, (count, 2)).T, np.nan)
+
+
+def agreement(tables: Sequence[SparseTable]) -> FloatArray:
+    """Scores of each picture as a partition of the pixels with a class, ``(tables, 3)``; NaN without such pixels.
+
+    The columns are the adjusted Rand index (Hubert and Arabie 1985; at most 1, 0 is chance), the variation of information
+    in bits (Meila 2005; 0 for equal partitions) and the covering of the classes by the segments, in (0, 1].
+
+    >>> agreement([SparseTable.of(np.array([[2, 0], [1, 1]]))]).round(2)
+    array([[0.  , 1.19, 0.58]])
+    """
+    scores = [np.empty((0, 3))]
+    for block in blocks(tables):
+        overlaps = Overlaps(block)
+        scores.append(np.column_stack((overlaps.ari, overlaps.split + overlaps.mixed, overlaps.covering)))
+    return np.concatenate(scores)
+
+
 @dataclass(frozen=True, eq=False)
 class RegionScores:
     """Scores of one segmentation of one picture against all its people.
 
     Attributes:
-        areas: pixels of each region, ``(regions,)`` int64; the regions of all people, one person after the other.
-        overlaps: `best_overlaps` of these regions, ``(regions,)`` float64 in [0, 1].
-        pri: probabilistic Rand index: mean of `rand_index` over the people.
-        voi_over: H(segments | regions) in bits, mean over the people. It grows if regions are split.
-        voi_under: H(regions | segments) in bits, mean over the people. It grows if segments mix regions.
+        areas, overlaps: see `Overlaps`, of the regions of all people, one person after the other.
+        pri: probabilistic Rand index: mean of `Overlaps.rand` over the people.
+        voi_over, voi_under: `Overlaps.split` and ``mixed``, means over the people.
     """
 
     areas: IntArray
@@ -124,63 +190,18 @@ class RegionScores:
         return self.voi_over + self.voi_under
 
 
-def compare_regions(tables: Sequence[IntArray]) -> RegionScores:
+def compare_regions(tables: Sequence[SparseTable]) -> RegionScores:
     """Scores of one segmentation of one picture.
 
     Args:
         tables: contingency table with each person's regions; at least one, each with at least one pixel.
 
-    >>> compare_regions([np.array([[4, 0], [2, 2]])]).covering  # 4/6 of four pixels, 2/4 of the other four
+    >>> compare_regions([SparseTable.of(np.array([[4, 0], [2, 2]]))]).covering  # 4/6 of 4 pixels, 2/4 of the others
     0.5833333333333333
     """
-    entropies = [conditional_entropies(table) for table in tables]
-    return RegionScores(
-        areas=np.concatenate([table.sum(axis=1) for table in tables]),
-        overlaps=np.concatenate([best_overlaps(table) for table in tables]),
-        pri=float(np.mean([rand_index(table) for table in tables])),
-        voi_over=float(np.mean([over for over, _ in entropies])),
-        voi_under=float(np.mean([under for _, under in entropies])),
-    )
-
-
-def best_overlaps(table: IntArray) -> FloatArray:
-    """For each region the best intersection over union with a segment, ``(regions,)`` in [0, 1]; empty ones get 0.
-
-    Several regions may choose the same segment.
-
-    Args:
-        table: contingency table.
-    """
-    union = table.sum(axis=1, keepdims=True) + table.sum(axis=0) - table
-    return np.divide(table, union, out=np.zeros(table.shape), where=union > 0).max(axis=1, initial=0)
-
-
-def rand_index(table: IntArray) -> float:
-    """Share of the pixel pairs on which both partitions agree: together in both, or apart in both. Not adjusted.
-
-    Computed with integers, so equal partitions give exactly 1. A single pixel gives 1.
-
-    Args:
-        table: contingency table with at least one pixel.
-    """
-    pixels = int(table.sum())
-    together = count_pairs(table)
-    disagree = count_pairs(table.sum(axis=0)) + count_pairs(table.sum(axis=1)) - 2 * together
-    pairs = pixels * (pixels - 1) // 2
-    return (pairs - disagree) / pairs if pairs else 1.0
-
-
-def conditional_entropies(table: IntArray) -> tuple[float, float]:
-    """H(segments | regions) and H(regions | segments) in bits, at least 0. Their sum is the variation of information.
-
-    Args:
-        table: contingency table with at least one pixel.
-    """
-    cells = table / table.sum()
-    joint = _entropy(cells)
-    # Rounding can give -1e-16 for equal partitions.
-    over, under = (max(0.0, joint - _entropy(cells.sum(axis=axis))) for axis in (1, 0))
-    return over, under
+    people = Overlaps(Block(tables))
+    means = (float(scores.mean()) for scores in (people.rand, people.split, people.mixed))
+    return RegionScores(people.areas, people.overlaps, *means)
 
 
 def pooled_covering(scores: Sequence[RegionScores]) -> float:
@@ -189,16 +210,21 @@ def pooled_covering(scores: Sequence[RegionScores]) -> float:
     return covered / sum(int(each.areas.sum()) for each in scores)
 
 
-def count_pairs(counts: IntArray) -> int:
-    """Number of pixel pairs within the same cell. A Python integer, because products of such numbers exceed 2**63.
+def adjusted_rand_index(table: IntArray) -> float:
+    """Agreement on which pairs of pixels belong together, corrected for chance (Hubert and Arabie 1985), at most 1.
+
+    A random partition has an expected value of 0, and a worse one is below 0. The value is 1 if both partitions consist
+    of a single region, or both of regions of one pixel.
 
     Args:
-        counts: pixels of each cell, int64 of any shape.
+        table: ``(regions, segments)`` pixels, at least one.
     """
-    return int((counts * (counts - 1)).sum()) // 2
+    return float(Overlaps(Block([SparseTable.of(table)])).ari[0])
 
 
-def _entropy(shares: FloatArray) -> float:
-    """Entropy in bits of shares that sum to 1, with 0 log 0 = 0."""
-    shares = shares[shares > 0]
-    return float(-(shares * np.log2(shares)).sum())
+def _rand(pairs: int, together: int, in_regions: int, in_segments: int) -> tuple[float, float]:
+    """Rand index, plain and adjusted, of numbers of pixel pairs. Python integers are exact: products exceed 2**63."""
+    plain = (pairs + 2 * together - in_regions - in_segments) / pairs if pairs else 1.0
+    chance = 2 * in_regions * in_segments
+    most = pairs * (in_regions + in_segments)
+    return plain, 1.0 if most == chance else (2 * pairs * together - chance) / (most - chance)

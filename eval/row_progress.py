@@ -16,13 +16,12 @@ from diffseg.texts import on_one_line
 from eval.code import project_code
 from eval.decoding import DecodedPicture
 from eval.label_maps import write_label_map
-from eval.matching import Counts
+from eval.matching import Counts, count_images
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.records import Record, merged_record
 from eval.rows import RowConfig
 from eval.runs import Run
-from eval.scores import count_images
 from eval.storage.files import writing
 from eval.truth import compare, compare_kept, segment_count
 

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.agreement import Agreement, agreement
 from eval.config import ConfigError
 from eval.label_maps import read_label_map
-from eval.matching import Counts
+from eval.matching import ImageCounts, count_images
 from eval.protocols import ProtocolName, truths_of
 from eval.records import PackedTables, Record, RowLine, SparseTable
-from eval.scores import counts_in_turn
+from eval.regions import agreement
 from eval.storage.commands import Command, add_command, add_protocols, check_folder, read_commands
 from eval.storage.layout import CONFIG, JOB_FOLDER, LABELS
 from eval.storage.record_files import OpenRecords, RecordList, Records, open_records, record_files
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from eval.rows import RowConfig
 
-LARGEST = np.iinfo(np.int32).max
 NONE_UNSCORED: Mapping[str, int] = {}
 
 
@@ -52,37 +50,6 @@ class Facts(NamedTuple):
     dtypes: set[str]
     unscored: list[Mapping[str, int]]
     tables: PackedTables
-
-
-class ImageCounts(Sequence[Counts]):
-    """Counts of many pictures in one array of integers.
-
-    Attributes:
-        pixels: ``(images, 3, n_classes)`` int32, or int64 for huge pictures: TP, FP and FN.
-    """
-
-    def __init__(self, images: int, classes: int, counts: Iterator[Counts]) -> None:
-        self.pixels = np.zeros((images, 3, classes), dtype=np.int32)
-        for number, image in enumerate(counts):
-            if image.labelled > LARGEST and self.pixels.dtype == np.int32:
-                self.pixels = self.pixels.astype(np.int64)
-            self.pixels[number] = image.tp, image.fp, image.fn
-
-    @property
-    def total(self) -> Counts:
-        """The sum of all pictures."""
-        return _counts(self.pixels.sum(axis=0, dtype=np.int64))
-
-    def __getitem__(self, place: int) -> Counts:  # type: ignore[override]  # nobody slices it
-        return _counts(self.pixels[place].astype(np.int64))
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-
-def _counts(pixels: NDArray[np.int64]) -> Counts:
-    tp, fp, fn = pixels
-    return Counts(tp, fp, fn, int(tp.sum() + fn.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +114,8 @@ class Row:
 
     @cached_property
     def agreement(self) -> NDArray[np.float64]:
-        """Class-agnostic scores of each evaluated picture, ``(images, 3)``, see `eval.agreement.Agreement`."""
-        scores = [agreement(table.dense()) for table in self.tables()]
-        return np.array(scores, dtype=np.float64).reshape(-1, len(Agreement._fields))
+        """Class-agnostic scores of each evaluated picture, ``(images, 3)``, see `eval.regions.agreement`."""
+        return agreement(self.tables())
 
     @property
     def background(self) -> int | None:
@@ -174,9 +140,8 @@ class Row:
     def counts(self, protocol: ProtocolName) -> ImageCounts:
         """Counts of each evaluated picture under a protocol that matches classes."""
         if protocol not in self._counts:
-            tables = self.tables()
-            counts = counts_in_turn(tables, protocol, self.background, self.reads_files)
-            self._counts[protocol] = ImageCounts(len(tables), len(self.classes), counts)
+            facts = self.background, self.reads_files, len(self.classes)
+            self._counts[protocol] = count_images(self.tables(), protocol, *facts)
         return self._counts[protocol]
 
 

@@ -6,27 +6,19 @@ Repeated runs differ only in the timings, ``seconds_per_image`` and ``seconds``.
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from diffseg.files import replacing
-from eval.metrics import (
-    ResampledCounts,
-    accuracy,
-    interval_of,
-    intervals,
-    iou,
-    iou_intervals,
-    mean_iou,
-    resample,
-)
+from eval.metrics import acc_and_miou, interval, iou_of, resample
 from eval.protocol_scores import COLUMNS, scores_of
 from eval.protocols import REGION_PROTOCOLS, ProtocolName, needs_classes
 from eval.results.columns import (
@@ -45,7 +37,6 @@ from eval.results.columns import (
 from eval.results.markdown import markdown, scales_markdown
 from eval.results.names import telling_names
 from eval.runs import Row, ids_of
-from eval.scores import confusion_matrix
 from eval.storage.files import write_text, writing
 from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SCALES_CSV, SUMMARY_CSV, TABLE_MD
 
@@ -72,7 +63,7 @@ def write_tables(folder: Path, rows: Sequence[Row], scale: str | None = None) ->
     text = markdown(overview, rows, names)
     write_csv(folder / SUMMARY_CSV, overview)
     write_csv(folder / PER_CLASS_CSV, per_class(rows, names))
-    write_parts(folder / PER_IMAGE_CSV, per_image(rows, names))
+    write_per_image(folder / PER_IMAGE_CSV, rows, names)
     write_csv(folder / CONFUSION_CSV, confusion(rows, names))
     if any(protocol in REGION_PROTOCOLS for row in rows for protocol in row.protocols):
         from eval.results.scales import scales_table  # takes a second to import
@@ -140,78 +131,91 @@ def per_class(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         for protocol in filter(needs_classes, row.protocols):
             counts, classes = row.counts(protocol), row.classes
-            total = counts.total
+            total = counts.pixels.sum(axis=0, dtype=np.int64)
             ends = np.full((len(classes), 2), np.nan)
             if len(counts) > 1:
-                ends = iou_intervals(resampled(row).counts[protocol])
+                ends = np.array([interval(values) for values in iou_of(resampled(row)[protocol]).T])
             columns = {
                 "number": number,
                 "row": name,
                 "protocol": protocol,
                 "class_id": np.arange(len(classes)),
                 "class": list(classes),
-                "iou": PERCENT * iou(total),
+                "iou": PERCENT * iou_of(total),
                 **dict(zip(("iou_low", "iou_high"), PERCENT * ends.T, strict=True)),
-                "tp": total.tp,
-                "fp": total.fp,
-                "fn": total.fn,
-                "images": (counts.pixels[:, 0] + counts.pixels[:, 2] > 0).sum(axis=0),
+                **dict(zip(("tp", "fp", "fn"), total, strict=True)),
+                "images": (counts.pixels[:, [0, 2]].sum(axis=1) > 0).sum(axis=0),
             }
             parts.append(pd.DataFrame(columns, columns=PER_CLASS))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def per_image(rows: Sequence[Row], names: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Makes a line for each row, protocol and image: `PER_IMAGE`, in parts. Arguments as in `per_class`.
+def write_per_image(path: Path, rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Writes a line for each row, protocol and image: `PER_IMAGE`, and the scores of protocols without classes.
 
     ``tp``, ``fp`` and ``fn`` list pixels in the order of ``class_id``, such as ``[0,512,0]``. ``acc`` and ``miou`` are
     scores of this image. The scores in `summary` are not means of them: they come from the sums of ``tp``, ``fp`` and
-    ``fn``. A failed image has a ``reason`` and no numbers.
-
-    Yields:
-        At least one table; each has up to `PART` lines.
+    ``fn``. A failed image has a ``reason`` and no numbers. Arguments as in `per_class`.
     """
-    numbers = {**dict.fromkeys(("segments", "labelled"), "Int64"), **dict.fromkeys(AGREEMENT, float)}
     protocols = dict.fromkeys(protocol for row in rows for protocol in row.protocols)
-    further = [name for each in protocols for name in COLUMNS.get(each, ()) if name not in PER_IMAGE]
-    numbers |= dict.fromkeys(("acc", "miou", "seconds", *further), float)
-    lines = (
-        {"number": number, "row": name, "protocol": protocol, **line}
-        for number, (name, row) in enumerate(zip(names, rows, strict=True))
-        for protocol in row.protocols
-        for line in _image_lines(row, protocol)
-    )
-    first = True
-    while (part := list(islice(lines, PART))) or first:
-        yield pd.DataFrame(part, columns=[*PER_IMAGE, *further]).astype(numbers)
-        first = False
+    further = [name for protocol in protocols for name in COLUMNS.get(protocol, ()) if name not in PER_IMAGE]
+    columns = [*PER_IMAGE, *further]
+    with writing(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+            for protocol in row.protocols:
+                same = {"number": str(number), "row": name, "protocol": protocol}
+                for cells in _image_cells(row, protocol):
+                    lines = len(cells["image"])
+                    writer.writerows(
+                        zip(
+                            *(cells.get(column) or repeat(same.get(column, ""), lines) for column in columns),
+                            strict=True,
+                        )
+                    )
 
 
-def _image_lines(row: Row, protocol: ProtocolName) -> Iterator[dict[str, Any]]:
-    """The cells of each image of a row under a protocol."""
-    failed = {record.picture: record for record in row.failed}
+def _image_cells(row: Row, protocol: ProtocolName) -> Iterator[dict[str, Sequence[str]]]:
+    """Yields the cells of up to `PART` images of a row under a protocol, by column."""
+    failed = {record.picture: record.reason for record in row.failed}
+    evaluated = ids_of(row.evaluated)
+    known = {*evaluated, *failed}
+    ids = [id for id in ids_of(row.records) if id in known]
     others = {} if needs_classes(protocol) else scores_of(row, protocol).pictures
-    places = {id: place for place, id in enumerate(ids_of(row.evaluated))}
-    for id in ids_of(row.records):
-        if id in failed:
-            yield {"image": id, "status": failed[id].status, "reason": failed[id].reason or None}
-            continue
-        if id not in places:
-            continue
-        place = places[id]
-        line: dict[str, Any] = {"image": id, "status": "ok", "reason": None}
-        line |= {"segments": row.facts.segments[place], "seconds": row.facts.seconds[place]}
-        line |= {name: values[place] for name, values in others.items()}
+    done = 0
+    for start in range(0, len(ids), PART):
+        part = ids[start : start + PART]
+        scored = slice(done, done := done + sum(id not in failed for id in part))
+        cells = {"segments": list(map(str, row.facts.segments[scored].tolist()))}
+        cells |= {"seconds": _decimals(row.facts.seconds[scored])}
+        cells |= {name: _decimals(values[scored]) for name, values in others.items()}
         if needs_classes(protocol):
-            image = row.counts(protocol)[place]
-            line |= {
-                "labelled": image.labelled,
-                "acc": PERCENT * accuracy(image),
-                "miou": PERCENT * mean_iou(image),
-                **{name: SCALES[name] * value for name, value in zip(AGREEMENT, row.agreement[place], strict=True)},
-                **{name: _listed(getattr(image, name)) for name in ("tp", "fp", "fn")},
+            pixels = row.counts(protocol).pixels[scored]
+            acc, miou = acc_and_miou(pixels)
+            cells["labelled"] = list(map(str, pixels[:, [0, 2]].sum(axis=(1, 2)).tolist()))
+            cells |= {"acc": _decimals(PERCENT * acc), "miou": _decimals(PERCENT * miou)}
+            cells |= {
+                name: _decimals(SCALES[name] * row.agreement[scored, place]) for place, name in enumerate(AGREEMENT)
             }
-        yield line
+            cells |= {name: _lists(pixels[:, place]) for place, name in enumerate(("tp", "fp", "fn"))}
+        places = iter(range(scored.stop - scored.start))
+        place_of = [None if id in failed else next(places) for id in part]
+        yield {
+            "image": part,
+            "status": ["failed" if id in failed else "ok" for id in part],
+            "reason": [failed.get(id, "") for id in part],
+            **{name: ["" if place is None else values[place] for place in place_of] for name, values in cells.items()},
+        }
+
+
+def _decimals(values: NDArray[np.float64], decimals: int = 4) -> list[str]:
+    return ["" if value != value else f"{value:.{decimals}f}" for value in values.tolist()]
+
+
+def _lists(pixels: NDArray[np.integer]) -> list[str]:
+    """Each line of an array as a list in JSON."""
+    return [json.dumps(line, separators=(",", ":")) for line in pixels.tolist()]
 
 
 def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
@@ -223,8 +227,8 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
     lines: list[tuple[Any, ...]] = []
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         classes = row.classes
-        for protocol in filter(needs_classes, row.protocols if row.tables() else ()):
-            matrix = confusion_matrix(row.tables(), protocol, row.background, row.reads_files)
+        for protocol in filter(needs_classes, row.protocols):
+            matrix = row.counts(protocol).confusion
             for label, matched in np.argwhere(matrix).tolist():
                 other = (matched, classes[matched]) if matched < len(classes) else (None, None)
                 lines.append((number, name, protocol, label, classes[label], *other, matrix[label, matched]))
@@ -233,79 +237,43 @@ def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
 
 def write_csv(path: Path, frame: pd.DataFrame, decimals: int = 4) -> None:
     """Writes a table atomically."""
-    write_parts(path, [frame], decimals)
-
-
-def write_parts(path: Path, parts: Iterable[pd.DataFrame], decimals: int = 4) -> None:
-    """Writes the parts of a table, one after the other, like `write_csv`."""
-    with writing(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        for number, part in enumerate(parts):
-            part.to_csv(file, index=False, header=not number, float_format=f"%.{decimals}f", lineterminator="\n")
-
-
-def _listed(pixels: NDArray[np.int64]) -> str:
-    return json.dumps(pixels.tolist(), separators=(",", ":"))
+    with writing(path), replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format=f"%.{decimals}f", lineterminator="\n")
 
 
 def _protocol_scores(row: Row, protocol: ProtocolName) -> Mapping[str, float]:
-    """Scores of a row under a protocol, and the ends of their intervals."""
-    if needs_classes(protocol):
-        return _scores(row, protocol) | _agreement(row)
-    return scores_of(row, protocol).of_set
+    """Scores of a row under a protocol, and the ends of their intervals if there are two images or more."""
+    if not needs_classes(protocol):
+        return scores_of(row, protocol).of_set
+    counts = row.counts(protocol)
+    if not len(counts):
+        return {}
+    total = counts.pixels.sum(axis=0, dtype=np.int64)
+    scores: dict[str, ArrayLike] = dict(zip(("acc", "miou"), acc_and_miou(total), strict=True))
+    scores |= zip(AGREEMENT, row.agreement.mean(axis=0), strict=True)
+    sampled: dict[str, NDArray[np.float64]] = {}
+    if len(counts) > 1:
+        sampled |= zip(("acc", "miou"), acc_and_miou(resampled(row)[protocol]), strict=True)
+        sampled |= zip(AGREEMENT, resampled(row)[""].T, strict=True)
+    line = {"classes": int(np.isfinite(iou_of(total)).sum())}
+    for name, value in scores.items():
+        scale = SCALES.get(name, PERCENT)
+        line[name] = scale * value
+        if name in sampled:
+            line |= zip((f"{name}_low", f"{name}_high"), interval(scale * sampled[name]), strict=True)
+    return line
 
 
-class Resampled(NamedTuple):
-    """Sums over the images of each resample of a row.
+def resampled(row: Row) -> Mapping[ProtocolName, NDArray[np.float64]]:
+    """Resamples all that the tables need of a row at once: drawing takes longer than summing. Kept with the row.
 
-    Attributes:
-        counts: protocol -> sums of the counts.
-        agreement: ``(resamples, 3)`` means of the class-agnostic scores.
+    Returns:
+        Protocol -> sums of TP, FP and FN over the images of each resample, ``(resamples, 3, n_classes)``; and under ""
+        the means of the class-agnostic scores, ``(resamples, 3)``.
     """
-
-    counts: Mapping[ProtocolName, ResampledCounts]
-    agreement: NDArray[np.float64]
-
-
-def resampled(row: Row) -> Resampled:
-    """Resamples all that the tables need of a row at once: drawing takes longer than summing. Kept with the row."""
     if "resampled" not in row.__dict__:
         protocols = list(filter(needs_classes, row.protocols))
-        counts = [row.counts(protocol) for protocol in protocols]
-        sums = resample([*(each.pixels for each in counts), row.agreement])
-        agreement = sums.pop() / len(row.agreement)
-        row.__dict__["resampled"] = Resampled(
-            dict(zip(protocols, map(ResampledCounts.of, sums), strict=True)), agreement
-        )
-    found: Resampled = row.__dict__["resampled"]
-    return found
-
-
-def _agreement(row: Row) -> dict[str, float]:
-    """Means over the images, and their intervals if there are two images or more."""
-    scores: dict[str, float] = {}
-    if not len(row.agreement):
-        return scores
-    for column, name in enumerate(AGREEMENT):
-        scores[name] = float((SCALES[name] * row.agreement[:, column]).mean())
-        if len(row.agreement) > 1:
-            ends = interval_of(SCALES[name] * resampled(row).agreement[:, column])
-            scores |= zip((f"{name}_low", f"{name}_high"), ends, strict=True)
-    return scores
-
-
-def _scores(row: Row, protocol: ProtocolName) -> dict[str, float]:
-    """ACC and mIoU in percent, and their intervals if there are two images or more."""
-    counts = row.counts(protocol)
-    if not counts:
-        return {}
-    total = counts.total
-    scores = {
-        "acc": PERCENT * accuracy(total),
-        "miou": PERCENT * mean_iou(total),
-        "classes": int(np.isfinite(iou(total)).sum()),
-    }
-    if len(counts) == 1:
-        return scores
-    for name, interval in zip(("acc", "miou"), intervals(resampled(row).counts[protocol]), strict=True):
-        scores |= {f"{name}_low": PERCENT * interval.low, f"{name}_high": PERCENT * interval.high}
-    return scores
+        *sums, agreement = resample([*(row.counts(protocol).pixels for protocol in protocols), row.agreement])
+        row.__dict__["resampled"] = dict(zip([*protocols, ""], [*sums, agreement / len(row.agreement)], strict=True))
+    sampled: Mapping[ProtocolName, NDArray[np.float64]] = row.__dict__["resampled"]
+    return sampled

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.matching import Counts
+from eval.matching import Counts, count_images
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import ProtocolName, within_image
 from eval.records import Record
 from eval.runs import Row
-from eval.scores import count_images
 
 PERCENT = 100
 CLASSES = "classes"

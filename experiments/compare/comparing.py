@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.agreement import agreement
+from eval.matching import count_images
 from eval.protocol_scores import boundary_counts, region_scores, scores_of
 from eval.protocols import ProtocolName, needs_classes
+from eval.regions import agreement
 from eval.results.columns import AGREEMENT
 from eval.results.names import telling_names
 from eval.results.tables import PERCENT, SCALES
 from eval.runs import Row, Run
-from eval.scores import count_images
 from experiments.compare.statistics import (
     Difference,
     FloatArray,
@@ -193,10 +193,8 @@ def _scores(row: Row, ids: Sequence[str], weights: FloatArray) -> dict[tuple[str
             counts = count_images(tables, protocol, row.background, row.reads_files)
             for name, values in class_scores(counts, weights).items():
                 scores[protocol, name] = PERCENT * values
-        agreements = [agreement(table.dense()) for table in tables]
-        for name in AGREEMENT:
-            own = [SCALES[name] * getattr(each, name) for each in agreements]
-            scores[WITHOUT_CLASSES, name] = mean_score(own, weights)
+        for name, values in zip(AGREEMENT, agreement(tables).T, strict=True):
+            scores[WITHOUT_CLASSES, name] = mean_score(SCALES[name] * values, weights)
     for protocol in row.protocols:
         if not needs_classes(protocol):
             sampled = _without_classes(replace(row, records=chosen), protocol, weights)

@@ -18,7 +18,6 @@ from eval.matching import Counts
 from eval.metrics import bootstrap_mean, iou
 from eval.protocols import PROTOCOLS, ProtocolName, needs_classes
 from eval.results.tables import PERCENT
-from eval.scores import confusion_matrix
 from experiments.compare.comparing import differences
 from experiments.plotting.drawing import (
     COLOURS,
@@ -221,9 +220,7 @@ def confusion(row: ShownRow, note: str = "") -> Figure:
         note: says why this row is shown.
     """
     own = row.row
-    matrices = {
-        name: confusion_matrix(own.tables(), name, own.background, own.reads_files) for name in protocols_of([row])
-    }
+    matrices = {name: own.counts(name).confusion for name in protocols_of([row])}
     present = np.flatnonzero(np.sum(list(matrices.values()), axis=0).any(axis=1))
     names = [*own.classes, NO_CLASS]
     panels, columns = {}, {}

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 
 from eval.matching import Counts
-from eval.metrics import accuracy, mean_iou
+from eval.metrics import accuracy, mean_iou, official_over_numberings
 from eval.protocols import PROTOCOLS, ProtocolName
 from eval.results.comparisons import change, counts_by_picture
 from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval
 from eval.results.tables import PERCENT, write_csv
 from eval.runs import Row
-from eval.set_protocols import official_over_numberings
 from eval.settings import differences
 from eval.storage.files import write_text
 from eval.storage.layout import AUDIT_CSV, AUDIT_MD
@@ -90,8 +89,7 @@ def _numberings(row: Row) -> list[dict[str, Any]]:
     """Lowest, mean and highest mIoU over 100 random numberings of the segments, which only ``official`` reads."""
     if not row.tables():
         return []
-    tables, missed = zip(*((table.dense(), table.missed) for table in row.tables()), strict=True)
-    spread = official_over_numberings(tables, row.background, NUMBERINGS, missed=missed)
+    spread = official_over_numberings(row.tables(), row.background, NUMBERINGS)
     given = _scores(counts_by_picture(row, "official"))
     return [
         {
