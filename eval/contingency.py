@@ -41,7 +41,7 @@ class Block:
     def places(self) -> IntArray:
         """Place of each segment in its table, in the order of the numbers; -1 for pixels in no segment."""
         own = self.number >= 0
-        before = np.cumsum(own) - own
+        before: IntArray = np.cumsum(own) - own
         first = np.full(len(self.tables), len(own))
         np.minimum.at(first, self.table_of_segment, before)
         return np.where(own, before - first[self.table_of_segment], -1)

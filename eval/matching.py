@@ -1,9 +1,9 @@
 """Matches segments with the classes of the ground truth, and counts the pixels of each class.
 
-The protocols ``official`` and ``present`` match within each image. ``dataset`` and ``dataset_all`` add the tables of all
-images and match once: segments with the same number count as one, so a number must mean the same in every image. If a
-data set has a background class, such as PASCAL VOC, the background may match many segments. All protocols are computed
-from the contingency tables of the images.
+The protocols ``official`` and ``present`` match within each image. ``dataset`` and ``dataset_all`` add the tables of
+all images and match once: segments with the same number count as one, so a number must mean the same in every image. If
+a data set has a background class, such as PASCAL VOC, the background may match many segments. All protocols are
+computed from the contingency tables of the images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.contingency import Block, IntArray, add_up, blocks
-from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, ProtocolName, imported_protocol, within_image
+from eval.protocols import ALL_PROTOCOLS, ProtocolName, imported_protocol, within_image
 from eval.records import SparseTable
 
 if TYPE_CHECKING:  # reading results imports this module, and must not import torch
@@ -182,8 +182,11 @@ def match_contingency(table: IntArray, protocol: ProtocolName = "official", back
     Raises:
         ValueError: the protocol is unknown, or the background is not a class.
     """
-    if not within_image(protocol):
-        raise ValueError(f"protocol: {protocol} does not match within one image, see `count_images`")
+    try:
+        if not within_image(protocol):
+            raise ValueError(f"{protocol} does not match within one image, see `count_images`")
+    except ValueError as error:
+        raise ValueError(f"protocol: {error}") from None
     return count_images([SparseTable.of(table)], protocol, background)[0]
 
 
@@ -392,7 +395,7 @@ def match_present(table: IntArray, background: int | None = None) -> tuple[IntAr
 
 
 def match_every_class(table: IntArray) -> tuple[IntArray, IntArray]:
-    """Matched pairs under ``dataset_all``, like STEGO's and PiCIE's public codes: all classes of the data set take part.
+    """Matched pairs under ``dataset_all``, as in STEGO's and PiCIE's public codes: all classes take part.
 
     A class that occurs in no image may take a leftover segment. Its IoU is then 0, where ``dataset`` leaves the class
     out. The sum of TP, and so the accuracy, is that of ``dataset``. For at most as many clusters as classes the scores

@@ -78,8 +78,8 @@ def official_over_numberings(
         n: number of random numberings, at least 1.
         seed: seed of the numberings.
 
-    >>> first, second = (SparseTable.of(np.array(table)) for table in ([[4, 2, 1], [0, 0, 0], [0, 0, 0]], [[0], [5], [0]]))
-    >>> low, _, high = official_over_numberings([first, second])
+    >>> tables = [np.array([[4, 2, 1], [0, 0, 0], [0, 0, 0]]), np.array([[0], [5], [0]])]
+    >>> low, _, high = official_over_numberings([SparseTable.of(table) for table in tables])
     >>> round(low, 3), round(high, 3)  # class 1, absent from the first image, gets the segment of 2 pixels, or of 1
     (0.429, 0.468)
     """

@@ -108,7 +108,7 @@ class Overlaps:
             (0, 1], as all following ones NaN for a table without a pixel.
         split: H(segments | regions) in bits, ``(tables,)``: it grows if regions are split into several segments.
         mixed: H(regions | segments) in bits, ``(tables,)``: it grows if segments mix regions.
-        rand: share of the pixel pairs on which both partitions agree: together in both, or apart in both, ``(tables,)``.
+        rand: share of the pixel pairs on which both partitions agree, together in both or apart in both, ``(tables,)``.
         ari: `adjusted_rand_index`, ``(tables,)``.
     """
 
@@ -150,8 +150,8 @@ class Overlaps:
 def agreement(tables: Sequence[SparseTable]) -> FloatArray:
     """Scores of each picture as a partition of the pixels with a class, ``(tables, 3)``; NaN without such pixels.
 
-    The columns are the adjusted Rand index (Hubert and Arabie 1985; at most 1, 0 is chance), the variation of information
-    in bits (Meila 2005; 0 for equal partitions) and the covering of the classes by the segments, in (0, 1].
+    The columns are the adjusted Rand index (Hubert and Arabie 1985; at most 1, 0 is chance), the variation of
+    information in bits (Meila 2005; 0 for equal partitions) and the covering of the classes by the segments, in (0, 1].
 
     >>> agreement([SparseTable.of(np.array([[2, 0], [1, 1]]))]).round(2)
     array([[0.  , 1.19, 0.58]])
@@ -220,6 +220,12 @@ def adjusted_rand_index(table: IntArray) -> float:
         table: ``(regions, segments)`` pixels, at least one.
     """
     return float(Overlaps(Block([SparseTable.of(table)])).ari[0])
+
+
+def conditional_entropies(table: IntArray) -> tuple[float, float]:
+    """`Overlaps.split` and ``mixed`` of one table ``(regions, segments)``; the sum is the variation of information."""
+    overlaps = Overlaps(Block([SparseTable.of(table)]))
+    return float(overlaps.split[0]), float(overlaps.mixed[0])
 
 
 def _rand(pairs: int, together: int, in_regions: int, in_segments: int) -> tuple[float, float]:

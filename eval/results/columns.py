@@ -25,7 +25,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "upsample": ("segmenter", "upsample"),
 }
 ENDS = ("", "_low", "_high")  # of the 95 % interval
-AGREEMENT = ("ari", "voi", "covering")  # see `eval.agreement`
+AGREEMENT = ("ari", "voi", "covering")  # see `eval.regions.agreement`
 SCORES = ("segments", *(f"{name}{end}" for name in ("acc", "miou", *AGREEMENT) for end in ENDS))
 PUBLISHED = ("published_acc", "published_miou")
 MADE_ON = ("device", "dtype")  # columns with all values in the records

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from diffseg.files import replacing
 from eval.metrics import acc_and_miou, interval, iou_of, resample
@@ -249,16 +249,15 @@ def _protocol_scores(row: Row, protocol: ProtocolName) -> Mapping[str, float]:
     if not len(counts):
         return {}
     total = counts.pixels.sum(axis=0, dtype=np.int64)
-    scores: dict[str, ArrayLike] = dict(zip(("acc", "miou"), acc_and_miou(total), strict=True))
-    scores |= zip(AGREEMENT, row.agreement.mean(axis=0), strict=True)
+    scores = [*acc_and_miou(total), *row.agreement.mean(axis=0)]
     sampled: dict[str, NDArray[np.float64]] = {}
     if len(counts) > 1:
         sampled |= zip(("acc", "miou"), acc_and_miou(resampled(row)[protocol]), strict=True)
         sampled |= zip(AGREEMENT, resampled(row)[""].T, strict=True)
-    line = {"classes": int(np.isfinite(iou_of(total)).sum())}
-    for name, value in scores.items():
+    line: dict[str, float] = {"classes": int(np.isfinite(iou_of(total)).sum())}
+    for name, value in zip(("acc", "miou", *AGREEMENT), scores, strict=True):
         scale = SCALES.get(name, PERCENT)
-        line[name] = scale * value
+        line[name] = scale * float(value)
         if name in sampled:
             line |= zip((f"{name}_low", f"{name}_high"), interval(scale * sampled[name]), strict=True)
     return line

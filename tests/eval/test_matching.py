@@ -225,15 +225,13 @@ def test_unknown_protocol_is_named() -> None:
         match(np.array([0]), np.array([0]), protocol="both")  # type: ignore[arg-type]
 
 
-def test_counts_sum_and_survive_json() -> None:
+def test_counts_add_up_in_any_order() -> None:
     rng = np.random.default_rng(0)
     parts = [match(rng.integers(0, 5, (8, 8)), rng.integers(-1, 4, (8, 8)), 4) for _ in range(3)]
     total = sum(parts)
     assert total == parts[2] + parts[0] + parts[1]
     assert total.labelled == sum(part.labelled for part in parts)
     assert total != parts[0]
-    assert Counts.from_json(total.to_json()) == total
-    assert Counts.from_json(total.to_json()).tp.dtype == np.int64
 
 
 def let_my_own_return(pairs: object, monkeypatch: pytest.MonkeyPatch) -> None:

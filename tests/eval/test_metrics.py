@@ -13,13 +13,16 @@ from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
 
 from eval.matching import Counts, match
 from eval.metrics import (
+    Interval,
+    acc_and_miou,
     accuracy,
-    bootstrap,
     bootstrap_change,
-    bootstrap_iou,
     bootstrap_mean,
+    interval,
     iou,
+    iou_of,
     mean_iou,
+    resample,
     resample_weights,
 )
 
@@ -28,6 +31,14 @@ def some_counts(images: int, classes: int, seed: int = 0) -> dict[str, np.ndarra
     rng = np.random.default_rng(seed)
     tp, fp, fn = rng.integers(0, 1000, (3, images, classes))
     return {"tp": tp, "fp": fp, "fn": fn, "labelled": (tp + fn).sum(axis=1)}
+
+
+def bootstrap(
+    arrays: dict[str, np.ndarray], seed: int = 0, resamples: int = 2000, level: float = 0.95
+) -> list[Interval]:
+    """Intervals of ACC and mIoU."""
+    (sums,) = resample([np.stack([arrays[name] for name in ("tp", "fp", "fn")], axis=1)], resamples, seed)
+    return [interval(values, level) for values in acc_and_miou(sums)]
 
 
 def counts_of(arrays: dict[str, np.ndarray], images: np.ndarray) -> Counts:
@@ -66,11 +77,12 @@ def test_nothing_labelled_is_undefined_without_a_warning() -> None:
         assert math.isnan(accuracy(nothing))
         assert math.isnan(mean_iou(nothing))
         zeros = np.zeros((2, 3), int)
-        assert np.isnan(bootstrap(zeros, zeros, zeros, [0, 0], resamples=10)).all()
+        assert np.isnan(bootstrap({"tp": zeros, "fp": zeros, "fn": zeros}, resamples=10)).all()
 
 
 def test_resamples_without_a_labelled_pixel_are_left_out() -> None:
-    acc, miou = bootstrap(tp=[[5], [0]], fp=[[0], [0]], fn=[[5], [0]], labelled=[10, 0], resamples=100)
+    arrays = {name: np.array([[pixels], [0]]) for name, pixels in {"tp": 5, "fp": 0, "fn": 5}.items()}
+    acc, miou = bootstrap(arrays, resamples=100)
     assert acc == miou == (0.5, 0.5)
 
 
@@ -86,10 +98,10 @@ def test_bootstrap_equals_a_loop(level: float) -> None:
         resamples.append((accuracy(counts), mean_iou(counts)))
     tails = [(1 - level) / 2, (1 + level) / 2]
     expected = np.quantile(resamples, tails, axis=0).T
-    np.testing.assert_allclose(bootstrap(**arrays, resamples=200, seed=3, level=level), expected, rtol=1e-12)
+    np.testing.assert_allclose(bootstrap(arrays, resamples=200, seed=3, level=level), expected, rtol=1e-12)
 
 
-def test_bootstrap_iou_equals_a_loop() -> None:
+def test_the_interval_of_a_class_equals_a_loop() -> None:
     arrays = some_counts(images=12, classes=4)
     for name in ("tp", "fp", "fn"):
         arrays[name][1:, 2] = 0  # a class of one image alone
@@ -99,7 +111,8 @@ def test_bootstrap_iou_equals_a_loop() -> None:
         for weights in resample_weights(12, resamples=200, seed=3)
     ]
     low, high = np.nanquantile(resamples, [0.1, 0.9], axis=0)
-    ends = bootstrap_iou(arrays["tp"], arrays["fp"], arrays["fn"], resamples=200, seed=3, level=0.8)
+    (sums,) = resample([np.stack([arrays[name] for name in ("tp", "fp", "fn")], axis=1)], 200, 3)
+    ends = np.array([interval(values, 0.8) for values in iou_of(sums).T])
     np.testing.assert_allclose(ends[:3], np.stack([low, high], axis=1)[:3], rtol=1e-12)
     assert np.isnan(ends[3]).all()
 
@@ -116,7 +129,7 @@ def test_the_interval_is_near_the_normal_approximation() -> None:
     rng = np.random.default_rng(0)
     images, labelled = 400, 1000
     tp = rng.binomial(labelled, rng.uniform(0.3, 0.9, images))[:, None]
-    acc, _ = bootstrap(tp, np.zeros_like(tp), labelled - tp, np.full(images, labelled))
+    acc, _ = bootstrap({"tp": tp, "fp": np.zeros_like(tp), "fn": labelled - tp})
     half = 1.96 * (tp / labelled).std() / math.sqrt(images)
     assert acc.low == pytest.approx((tp / labelled).mean() - half, abs=0.1 * half)
     assert acc.high == pytest.approx((tp / labelled).mean() + half, abs=0.1 * half)
@@ -125,15 +138,15 @@ def test_the_interval_is_near_the_normal_approximation() -> None:
 def test_one_image_has_a_degenerate_interval() -> None:
     arrays = some_counts(images=1, classes=27)
     counts = counts_of(arrays, np.array([0]))
-    acc, miou = bootstrap(**arrays)
+    acc, miou = bootstrap(arrays)
     assert acc == (accuracy(counts), accuracy(counts))
     assert miou == (mean_iou(counts), mean_iou(counts))
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     arrays = some_counts(images=30, classes=4)
-    assert bootstrap(**arrays) == bootstrap(**arrays, seed=0, resamples=2000, level=0.95)
-    assert bootstrap(**arrays) != bootstrap(**arrays, seed=1)
+    assert bootstrap(arrays) == bootstrap(arrays, seed=0, resamples=2000, level=0.95)
+    assert bootstrap(arrays) != bootstrap(arrays, seed=1)
 
 
 def test_the_interval_of_a_change_is_that_of_the_differences_on_the_same_resamples() -> None:

@@ -29,7 +29,7 @@ def row(*records: Record, protocol: str = "present") -> Row:
 
 def test_regions_are_pooled_over_people_and_pictures() -> None:
     scores = scores_of(row(record("a", PEOPLE), record("b", OTHER), record("c")), "regions")
-    each = [compare_regions(PEOPLE), compare_regions(OTHER)]
+    each = [compare_regions([SparseTable.of(table) for table in people]) for people in (PEOPLE, OTHER)]
     assert scores.pictures["pri"].tolist() == pytest.approx([100 * each[0].pri, 100 * each[1].pri, np.nan], nan_ok=True)
     assert scores.pictures["voi"].tolist() == pytest.approx([each[0].voi, each[1].voi, np.nan], nan_ok=True)  # bits
     assert scores.of_set["pri"] == pytest.approx(50 * (each[0].pri + each[1].pri))

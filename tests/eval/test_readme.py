@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eval.matching import Counts
+from eval.matching import Counts, count_images
 from eval.metrics import accuracy, iou, mean_iou
 from eval.records import SparseTable
-from eval.scores import count_images
 from tests.conftest import ROOT
 
 README = (ROOT / "eval" / "README.md").read_text("utf-8")
@@ -36,7 +35,7 @@ def of_set(protocol: str, background: int | None = None, tables: list[SparseTabl
     return sum(count_images(tables, protocol, background), Counts.zeros(len(CLASSES)))
 
 
-ALL, ALL_SUM = count_images(TABLES, "dataset_all"), of_set("dataset_all")
+ALL, ALL_SUM = list(count_images(TABLES, "dataset_all")), of_set("dataset_all")
 
 
 @pytest.mark.parametrize(
