@@ -11,6 +11,9 @@ from typing import Any
 from diffseg import parts
 from diffseg.backbones import WeightsError
 
+PARTS = {"backbone": "check", "segmenter": "resolved", "dataset": "ids"}
+"""Group -> an attribute that its parts have."""
+
 
 def list_backbones(config_dir: str | Path | None = None) -> list[str]:
     """Names that `diffseg.load` takes, sorted; most need weights, and `load` says how to get them.
@@ -62,6 +65,8 @@ def choose(group: parts.Group, part: Any, config_dir: str | Path | None, setting
         usable = _usable(group, config_dir)
         offered = usable if difflib.get_close_matches(part, usable, n=1) else known
         raise ValueError(f"{group}: there is no {part!r}{parts.nearest(part, offered)}")
+    if not isinstance(part, str) and (isinstance(part, type) or not hasattr(part, PARTS[group])):
+        raise TypeError(f"{group}: must be the name of a preset, or an object of a {group}'s class, got {part!r}")
     return parts.choose(group, part, config_dir, settings)
 
 

@@ -294,6 +294,8 @@ def _not_identified(path: ImageFile) -> str:
         return "holds a Git LFS pointer instead of a picture; run git lfs pull"
     if start.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         return "holds a web page instead of a picture; download it again"
+    if start[8:10] == b'{"':
+        return "holds attention or weights (safetensors), no picture; diffseg.AttentionMaps.load reads attention"
     if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
         return "cannot be decoded; the file is damaged: copy, download or write it again"
     if start[4:8] == b"ftyp":

@@ -153,8 +153,10 @@ def overlay(image: Pixels, labels: Labels, opacity: float = 0.5, void: int = VOI
         ``(h, w, 3)`` uint8 RGB.
 
     Raises:
-        ValueError: the sizes differ, or a label is negative.
+        ValueError: the sizes differ, a label is negative, or the opacity is out of range.
     """
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity: must be in [0, 1], got {opacity}")
     if image.shape[:2] != labels.shape:
         raise ValueError(f"labels: must have the size of the image, {image.shape[:2]}, got {labels.shape}")
     painted = colourise(labels, void)

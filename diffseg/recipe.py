@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,7 +76,8 @@ def make_recipe(
         raise ValueError(f"segmenter: {segmenter} needs the ground truth of a picture, which only the benchmark knows")
     if isinstance(chosen, ReadsFiles):
         raise ValueError(f"segmenter: {segmenter} reads label maps of a data set, which only the benchmark has")
-    aggregation = Aggregation(weights if isinstance(weights, str) else tuple(weights), scheme)
+    listed = isinstance(weights, Iterable) and not isinstance(weights, str)
+    aggregation = Aggregation(tuple(weights) if listed else weights, scheme)  # type: ignore[arg-type]
     if needs_attention(chosen) and spec.sides:
         side_weights(aggregation.weights, spec.sides)
     return Recipe(aggregation, resolve(chosen, spec))

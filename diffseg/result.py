@@ -172,7 +172,10 @@ def coco(images: Iterable[tuple[str, NDArray[np.integer], Names | None]]) -> dic
         height, width = labels.shape
         entries.append({"id": len(entries) + 1, "file_name": file, "height": height, "width": width})
         for label in np.unique(labels[labels >= 0]).tolist():
-            name = SEGMENT if names is None else names[label]
+            try:
+                name = SEGMENT if names is None else names[label]
+            except LookupError:
+                raise ValueError(f"names: label {label} of {file} has no name") from None
             ids = {
                 "id": len(annotations) + 1,
                 "image_id": len(entries),
@@ -206,6 +209,7 @@ def write_coco(path: str | Path, images: Iterable[tuple[str, NDArray[np.integer]
 
     Raises:
         OSError: the file cannot be written.
+        ValueError: a label has no name.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "segments.json"

@@ -37,7 +37,7 @@ et al., CVPR 2024). For each photograph, the folder OUT gets
   NAME.named.png     with --label: the same with the names of the segments
   NAME.named.json    with --label: caption, and the mask of each name (COCO)
 
-and contact_sheet.png (contact_sheet_2.png, ...) for each {ROWS_A_SHEET} photographs.
+and contact_sheet.png (contact_sheet_2.png, ...) for every {ROWS_A_SHEET} photographs.
 Photographs of the same name get a number (NAME_2). Existing files of these
 names are replaced.
 """

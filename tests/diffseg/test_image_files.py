@@ -145,12 +145,26 @@ def encoded(kind: str) -> bytes:
             tiff_of(np.full((4, 8, 3), 4095), 12),
             "TIFF of 3 bands of 12 bits, which Pillow does not read; convert",
         ),
+        (b'\x09\0\0\0\0\0\0\0{"maps.4"', "diffseg.AttentionMaps.load reads attention"),
         (cut_png(0, 4), ""),
         (cut_png(4, 4), "truncated"),
         (encoded("JPEG")[:-500], "truncated"),
         (cut_png(10**5, 10**5), "set the environment variable DIFFSEG_MAX_PIXELS=10000000000 if you trust the file"),
     ],
-    ids=["missing", "empty", "pointer", "page", "HEIF", "text", "TIFF", "no pixels", "cut PNG", "cut JPEG", "huge"],
+    ids=[
+        "missing",
+        "empty",
+        "pointer",
+        "page",
+        "HEIF",
+        "text",
+        "TIFF",
+        "attention",
+        "no pixels",
+        "cut PNG",
+        "cut JPEG",
+        "huge",
+    ],
 )
 def test_an_unreadable_file_is_one_line(tmp_path: Path, content: bytes | None, complaint: str) -> None:
     path = tmp_path / "photo.jpg"

@@ -180,6 +180,11 @@ def test_segmenters_by_name_and_as_objects_give_the_same_labels(
         ("diffseg", {"tau": "warm"}, "tau: "),
         ("diffseg", {"weights": [1, 2]}, "weights: need one number for each of the sides"),
         ("kmeans_s", {}, "segmenter: kmeans_s needs the ground truth"),
+        (
+            "diffseg",
+            {"weights": 1.0},
+            "weights: input should be a valid string or input should be a valid list, got 1.0",
+        ),
         ("oracle", {}, "segmenter: oracle needs the ground truth"),
         ("files", {"folder": "maps"}, "segmenter: files reads label maps of a data set"),
     ],
@@ -281,6 +286,14 @@ def test_a_model_that_cannot_be_loaded_is_an_error(
 ) -> None:
     with pytest.raises(error, match=problem):
         diffseg.load(**arguments)
+
+
+@pytest.mark.parametrize("part", [None, 3, NoBackbone, Path("dinov2_small"), object()])
+def test_what_is_neither_a_name_nor_a_part_is_refused(part: Any) -> None:
+    with pytest.raises(TypeError, match=r"^backbone: must be the name of a preset, or an object"):
+        diffseg.load(part)
+    with pytest.raises(TypeError, match=r"^segmenter: must be the name of a preset, or an object"):
+        diffseg.load(NoBackbone()).recipe(part)
 
 
 def test_a_wrong_name_suggests_a_part_that_can_be_used(tmp_path: Path) -> None:

@@ -118,9 +118,12 @@ def test_overlay_mixes_photograph_and_colours() -> None:
         assert mixed[rim].mean() < 0.8 * expected[rim].mean()
 
 
-def test_overlay_of_another_size_is_refused() -> None:
+def test_overlay_of_another_size_or_opacity_is_refused() -> None:
     with pytest.raises(ValueError, match=r"labels: must have the size of the image, \(5, 7\), got \(3, 4\)"):
         overlay(RGB, LABELS)
+    for opacity in (2, -0.1, np.nan):
+        with pytest.raises(ValueError, match=r"opacity: must be in \[0, 1\], got"):
+            overlay(RGB, np.zeros((5, 7), int), opacity)
 
 
 def test_by_area_renumbers_without_moving_a_boundary() -> None:

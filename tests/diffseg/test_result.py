@@ -85,6 +85,8 @@ def test_pycocotools_reads_pictures_masks_and_names(tmp_path: Path) -> None:
     first, second = generator.integers(-1, 4, (9, 13)), generator.integers(0, 3, (5, 4))
     path = tmp_path / "segments.json"
     write_coco(path, [("a/Bär.jpg", first, None), ("b.png", second, {0: "sky", 1: "tree", 2: "sky"})])
+    with pytest.raises(ValueError, match=r"names: label 1 of a\.jpg has no name"):
+        write_coco(path, [("a.jpg", second, ["sky"])])
     read = COCO(str(path))
     assert [image["file_name"] for image in read.loadImgs(read.getImgIds())] == ["a/Bär.jpg", "b.png"]
     assert [each["name"] for each in read.loadCats(read.getCatIds())] == [SEGMENT, "sky", "tree"]
