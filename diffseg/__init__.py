@@ -25,31 +25,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from diffseg.aggregation import aggregate
-    from diffseg.attention import AttentionMaps
-    from diffseg.catalogue import settings
-    from diffseg.divergence import symmetric_kl
-    from diffseg.merging import anchor_grid, segment
-    from diffseg.model import Model, load
-    from diffseg.result import Result, Results, write_coco
-    from diffseg.segmenters.dbscan import dbscan
-    from diffseg.segmenters.kmeans import kmeans
-
-__all__ = [
-    "AttentionMaps",
-    "Model",
-    "Result",
-    "Results",
-    "aggregate",
-    "anchor_grid",
-    "dbscan",
-    "kmeans",
-    "load",
-    "segment",
-    "settings",
-    "symmetric_kl",
-    "write_coco",
-]
+    from diffseg.aggregation import aggregate as aggregate
+    from diffseg.attention import AttentionMaps as AttentionMaps
+    from diffseg.catalogue import settings as settings
+    from diffseg.divergence import symmetric_kl as symmetric_kl
+    from diffseg.merging import anchor_grid as anchor_grid
+    from diffseg.merging import segment as segment
+    from diffseg.model import Model as Model
+    from diffseg.model import load as load
+    from diffseg.result import Result as Result
+    from diffseg.result import Results as Results
+    from diffseg.result import write_coco as write_coco
+    from diffseg.segmenters.dbscan import dbscan as dbscan
+    from diffseg.segmenters.kmeans import kmeans as kmeans
 
 _HOME = {
     "AttentionMaps": "attention",
@@ -66,6 +54,9 @@ _HOME = {
     "symmetric_kl": "divergence",
     "write_coco": "result",
 }
+"""Exported name -> its module."""
+
+__all__ = list(_HOME)
 
 
 def __dir__() -> list[str]:

@@ -91,25 +91,23 @@ def _oklab_to_linear_rgb(lab: NDArray[np.float64]) -> NDArray[np.float64]:
     return (lab @ to_cones.T) ** 3 @ to_rgb.T
 
 
-def colourise(labels: Labels, void: int = VOID) -> Pixels:
+def colourise(labels: Labels) -> Pixels:
     """Paints a label map.
 
     Args:
-        labels: ``(h, w)`` integers >= 0, or ``void``.
-        void: the label that becomes `VOID_COLOUR`.
+        labels: ``(h, w)`` integers >= 0, or `VOID`.
 
     Returns:
-        ``(h, w, 3)`` uint8 RGB; label n has row n of `palette`.
+        ``(h, w, 3)`` uint8 RGB; label n has row n of `palette`, `VOID` has `VOID_COLOUR`.
 
     Raises:
-        ValueError: a negative label other than ``void``.
+        ValueError: a label is negative, and not `VOID`.
     """
-    nothing = labels == void
-    numbers = np.where(nothing, 0, labels)
-    if numbers.size and numbers.min() < 0:
-        raise ValueError(f"labels: must be at least 0, or {void} for void, got {numbers.min()}")
+    numbers = np.where(labels == VOID, 0, labels)
+    if numbers.min(initial=0) < 0:
+        raise ValueError(f"labels: must be at least 0, or {VOID} for void, got {numbers.min()}")
     painted = palette(COLOURS).take(numbers, axis=0, mode="wrap")
-    painted[nothing] = VOID_COLOUR
+    painted[labels == VOID] = VOID_COLOUR
     return painted
 
 
@@ -140,14 +138,13 @@ def boundaries(labels: Labels, radius: int = 0) -> NDArray[np.bool_]:
     return line
 
 
-def overlay(image: Pixels, labels: Labels, opacity: float = 0.5, void: int = VOID) -> Pixels:
+def overlay(image: Pixels, labels: Labels, opacity: float = 0.5) -> Pixels:
     """Lays the colours of the segments over a photograph, with a white line between them.
 
     Args:
         image: ``(h, w, 3)`` uint8 RGB.
-        labels: ``(h, w)`` integers >= 0, or ``void``, where the photograph stays as it is.
+        labels: ``(h, w)`` integers >= 0, or `VOID`, where the photograph stays as it is.
         opacity: opacity of the colours, from 0 (photograph) to 1 (colours).
-        void: the label of no segment.
 
     Returns:
         ``(h, w, 3)`` uint8 RGB.
@@ -159,8 +156,8 @@ def overlay(image: Pixels, labels: Labels, opacity: float = 0.5, void: int = VOI
         raise ValueError(f"opacity: must be in [0, 1], got {opacity}")
     if image.shape[:2] != labels.shape:
         raise ValueError(f"labels: must have the size of the image, {image.shape[:2]}, got {labels.shape}")
-    painted = colourise(labels, void)
-    painted[labels == void] = image[labels == void]
+    painted = colourise(labels)
+    painted[labels == VOID] = image[labels == VOID]
     mixed = np.array(Image.blend(Image.fromarray(image), Image.fromarray(painted), opacity))
     # A dark rim keeps the white line visible on a bright photograph. Both grow with the picture.
     radius = max(image.shape) // LINE_STEP
@@ -185,51 +182,36 @@ def by_area(labels: Labels) -> Labels:
     return rank[labels]
 
 
-def write_label_map(path: str | Path, labels: Labels, void: int = VOID) -> None:
-    """Writes a label map as a PNG whose pixel values are the labels.
-
-    If all labels fit, it has 8 bits, a `palette`, and 255 for void. Otherwise (a label above 255, or 255 in a map with
-    void) it has 16 bits of grey, and 65535 for void.
+def write_label_map(path: str | Path, labels: Labels) -> None:
+    """Writes a label map as a PNG whose pixel values are the labels: 8 bits with a `palette` if they fit, else 16 bits.
 
     Args:
         path: replaced in one step, when the new file is complete.
-        labels: ``(h, w)`` integers >= 0, or ``void``.
-        void: the label of no segment.
+        labels: ``(h, w)`` integers in 0..65535.
 
     Raises:
-        ValueError: a label is negative or does not fit 16 bits.
+        ValueError: a label is out of range.
         OSError: the file cannot be written.
     """
-    nothing = labels == void
-    lowest, highest = (int(reduce(labels, where=~nothing, initial=0)) for reduce in (np.min, np.max))
-    bits = 8 if highest < 2**8 - nothing.any() else 16
-    white = 2**bits - 1
-    if lowest < 0 or highest > white - nothing.any():
-        raise ValueError(f"labels: must be 0..65535 (65534 with void), got {lowest}..{highest}")
-    values = labels.astype(np.uint16)
-    values[nothing] = white
-    if bits == 16:
-        _write_png(path, Image.fromarray(values))
-        return
-    image = Image.fromarray(values.astype(np.uint8), mode="P")
-    colours = palette(COLOURS)
-    if nothing.any():
-        colours[white] = VOID_COLOUR
-    image.putpalette(colours.tobytes())
-    _write_png(path, image)
-
-
-def write_picture(path: str | Path, image: Pixels) -> None:
-    """Writes ``(h, w, 3)`` uint8 RGB as a PNG, in one step. Raises OSError if it cannot be written."""
-    _write_png(path, Image.fromarray(image))
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= 2**16:
+        raise ValueError(f"labels: must be 0..65535, got {lowest}..{highest}")
+    if highest < COLOURS:
+        image = Image.fromarray(labels.astype(np.uint8), mode="P")
+        image.putpalette(palette(COLOURS).tobytes())
+    else:
+        image = Image.fromarray(labels.astype(np.uint16))
+    write_picture(path, image)
 
 
 PNG_LEVEL = 1  # zlib's level: a quarter of the default's time, 10 % more bytes (measured on panels of the photographs)
 
 
-def _write_png(path: str | Path, image: Image.Image) -> None:
+def write_picture(path: str | Path, image: Pixels | Image.Image) -> None:
+    """Writes ``(h, w, 3)`` uint8 RGB, or a PIL image, as a PNG in one step. Raises OSError if it cannot be written."""
     with replacing(path) as temporary:
-        image.save(temporary, format="PNG", compress_level=PNG_LEVEL)
+        picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+        picture.save(temporary, format="PNG", compress_level=PNG_LEVEL)
 
 
 def fit(image: Pixels, tile_width: int = TILE_WIDTH) -> Pixels:

@@ -145,7 +145,7 @@ def _save(results: Sequence[Result], folder: Path, segments: str) -> list[Path]:
     for result in results:
         paths += [folder / f"{result.name}.{kind}.png" for kind in ("labels", "overlay")]
         pictures.write_label_map(paths[-2], result.labels)
-        pictures.write_picture(paths[-1], np.array(result.overlay()))
+        pictures.write_picture(paths[-1], result.overlay())
     write_coco(folder / segments, [(one.file or f"{one.name}.png", one.labels, None) for one in results])
     return [*paths, folder / segments]
 

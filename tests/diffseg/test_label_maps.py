@@ -157,7 +157,7 @@ def test_colours_are_numbers_of_their_own(tmp_path: Path) -> None:
         read_label_map(tmp_path / "rgba.png", "only")
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["a.npy", "a.png", "a.tif", "a.gif"]), st.integers(0, 10**6), st.binary(min_size=1, max_size=30))
 def test_a_damaged_file_raises_only_photo_error(tmp_path: Path, name: str, start: int, noise: bytes) -> None:
     path = tmp_path / name

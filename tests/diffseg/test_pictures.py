@@ -37,14 +37,13 @@ LABELS = np.array([[0, 0, 1, 1], [0, 2, 2, 1], [5, 2, 2, -1]])
 # --- colours
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
+@pytest.mark.parametrize("dtype", [np.int16, np.int64])
 def test_colourise_paints_labels_and_void(dtype: type) -> None:
-    void = 255 if dtype is np.uint8 else -1
-    labels = np.where(LABELS == -1, void, LABELS).astype(dtype)
-    painted = colourise(labels, void)
-    for row, column in np.ndindex(labels.shape):
-        expected = VOID_COLOUR if labels[row, column] == void else palette(9)[labels[row, column]]
+    painted = colourise(LABELS.astype(dtype))
+    for row, column in np.ndindex(LABELS.shape):
+        expected = VOID_COLOUR if LABELS[row, column] == -1 else palette(9)[LABELS[row, column]]
         assert tuple(painted[row, column]) == tuple(expected)
+    assert (colourise(np.full((1, 1), 255, np.uint8)) == palette(256)[255]).all()
 
 
 def test_large_labels_reuse_colours_and_negative_ones_are_refused() -> None:
@@ -141,39 +140,27 @@ def test_by_area_renumbers_without_moving_a_boundary() -> None:
 # --- label maps on disk
 
 
-def stored(path: Path) -> NDArray[np.integer]:
-    with Image.open(path) as image:
-        return np.array(image)
-
-
 @pytest.mark.parametrize(
-    ("labels", "mode", "void_value"),
+    ("labels", "mode"),
     [
-        (np.arange(256).reshape(16, 16), "P", None),
-        (np.arange(256, dtype=np.uint8).reshape(16, 16), "P", None),
-        (np.arange(-1, 255).reshape(16, 16), "P", 255),
-        (np.arange(-1, 255, dtype=np.int16).reshape(16, 16), "P", 255),
-        (np.full((2, 3), -1), "P", 255),
-        (np.array([[0, 300]]), "I;16", None),
-        (np.array([[-1, 255]]), "I;16", 65535),
-        (np.array([[0, 65535]]), "I;16", None),
-        (np.array([[-1, 65534]]), "I;16", 65535),
+        (np.arange(256).reshape(16, 16), "P"),
+        (np.arange(256, dtype=np.uint8).reshape(16, 16), "P"),
+        (np.array([[0, 256]]), "I;16"),
+        (np.array([[0, 65535]]), "I;16"),
     ],
 )
-def test_a_label_map_holds_the_labels(tmp_path: Path, labels: NDArray[Any], mode: str, void_value: int | None) -> None:
+def test_a_label_map_holds_the_labels(tmp_path: Path, labels: NDArray[Any], mode: str) -> None:
     path = tmp_path / "map.png"
     write_label_map(path, labels)
     with Image.open(path) as image:
         assert (image.format, image.mode) == ("PNG", mode)
-    np.testing.assert_array_equal(
-        stored(path), labels if void_value is None else np.where(labels == -1, void_value, labels)
-    )
+        np.testing.assert_array_equal(np.array(image), labels)
     if mode == "P":
         np.testing.assert_array_equal(read_photo(path), colourise(labels))
     assert [file.name for file in tmp_path.iterdir()] == ["map.png"]
 
 
-@pytest.mark.parametrize("labels", [[[-2, 0]], [[0, 65536]], [[-1, 65535]]])
+@pytest.mark.parametrize("labels", [[[-1, 0]], [[0, 65536]]])
 def test_a_label_map_that_does_not_fit_is_refused(tmp_path: Path, labels: list[list[int]]) -> None:
     with pytest.raises(ValueError, match=r"labels: must be 0\.\.65535"):
         write_label_map(tmp_path / "map.png", np.array(labels))
