@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from datasets.base import Dataset
 from diffseg.backbones import Backbone
@@ -201,10 +201,6 @@ class RowConfig:
                 raise ConfigError(f"segmenter.{error}") from None
         _ = self.line
 
-    def with_published(self, published: Mapping[str, float | None] | None) -> RowConfig:
-        """The same row with the paper's scores."""
-        return replace(self, published=published)
-
     def with_protocols(self, names: Iterable[ProtocolName]) -> RowConfig:
         """The same row, whose tables have further protocols."""
         report = tuple(dict.fromkeys([*self.protocols, *names]))
@@ -214,10 +210,6 @@ class RowConfig:
         """A text that changes if a file of the picture changes, including a label map that the segmenter reads."""
         state = self.dataset.state(id)
         return f"{state} {cast(Any, self.segmenter).state(id)}" if self.reads_files else state
-
-    def datasets_node(self) -> Mapping[str, Any]:
-        """The configuration of its data set."""
-        return cast(Mapping[str, Any], OmegaConf.to_container(self.composed.dataset, resolve=True))
 
 
 def backbone_settings(backbone: Backbone) -> dict[str, Any]:

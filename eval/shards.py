@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
-from itertools import count
+from typing import Any
 
 from eval.config import ConfigError
 
@@ -24,53 +25,6 @@ NUMBERS_OF_TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")
 LONGEST_WAIT = timedelta(days=100)
 
 
-class Meetings:
-    """Synchronises the processes of a run. All processes must call the same methods in the same order.
-
-    Uses torchrun's key-value store. A process group would start threads, and a thread that frees a tensor while Python
-    shuts down aborts the process.
-
-    If the process that holds the store has ended, the methods end this process, too, without a message: the other
-    process, or torchrun, has said why.
-    """
-
-    def __init__(self) -> None:
-        from torch import distributed
-
-        self.store, self.index, self.count = next(distributed.rendezvous("env://", timeout=LONGEST_WAIT))
-        self._numbers = count()
-
-    def wait(self) -> None:
-        """Waits until all processes have called this."""
-        with _ends_with_the_others():
-            self.store.barrier(f"meeting {next(self._numbers)}", self.count)
-
-    def broadcast(self, number: int) -> int:
-        """Returns the number that process 0 passes; waits for it."""
-        key = f"number {next(self._numbers)}"
-        with _ends_with_the_others():
-            if self.index == 0:
-                self.store.set(key, str(number))
-            number = int(self.store.get(key))
-        self.wait()  # process 0 may host the store, so it must not end before the others have read
-        return number
-
-
-@contextmanager
-def _ends_with_the_others() -> Iterator[None]:
-    """Context in which a lost connection ends the process."""
-    from torch.distributed import DistNetworkError
-
-    try:
-        yield
-    except DistNetworkError:
-        sys.exit(1)
-
-
-# All runs of a process (`hydra/launcher=basic` has several) use the same store.
-_meetings = cache(Meetings)
-
-
 @dataclass(frozen=True)
 class Shard:
     """This process's share of a run.
@@ -80,11 +34,16 @@ class Shard:
         count: number of processes.
         alone: True if the user named the share (``shard=i/n``): the other processes are not reached, and each writes
             tables of what is recorded. Otherwise only process 0 writes tables and prints.
+        store: torchrun's key-value store, if it started the processes. A process group would start threads, and a
+            thread that frees a tensor while Python shuts down aborts the process.
+        meetings: numbers the calls of `wait` and `broadcast`, which all processes make in the same order.
     """
 
     index: int = 0
     count: int = 1
     alone: bool = False
+    store: Any = None
+    meetings: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def leads(self) -> bool:
@@ -102,12 +61,20 @@ class Shard:
 
     def wait(self) -> None:
         """Waits until all processes have called this."""
-        if self.count > 1 and not self.alone:
-            _meetings().wait()
+        if self.store:
+            with _ends_with_the_others():
+                self.store.barrier(f"wait {next(self.meetings)}", self.count)
 
     def broadcast(self, number: int) -> int:
-        """Returns the number that the leading process passes; waits for it."""
-        return _meetings().broadcast(number) if self.count > 1 and not self.alone else number
+        """Returns the number that the leading process passes; waits for it. All processes must call this."""
+        if self.store:
+            key = f"number {next(self.meetings)}"
+            with _ends_with_the_others():
+                if self.index == 0:
+                    self.store.set(key, str(number))
+                number = int(self.store.get(key))
+            self.wait()  # process 0 may host the store, so it must not end before the others have read
+        return number
 
     def device(self, name: str) -> str:
         """Device of this process. ``auto`` and ``cuda`` give each process on a machine a different GPU.
@@ -140,29 +107,48 @@ def join_shards(share: str | None = None) -> Shard:
         ConfigError: WORLD_SIZE is set but torchrun's other variables are not, or the processes cannot connect; or
             ``share`` is no share.
     """
-    count = os.environ.get("WORLD_SIZE", "")
+    processes = os.environ.get("WORLD_SIZE", "")
     if share is not None:
-        if count not in ("", "1"):
+        if processes not in ("", "1"):
             raise ConfigError("shard: torchrun divides the pictures itself; leave shard out, or do not use torchrun")
-        return _named_share(share)
-    if count in ("", "1"):
+        match = re.fullmatch(r"(\d+)/(\d+)", share)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise ConfigError(f"shard: must be i/n with 1 <= i <= n, such as 2/4, got {share}")
+        return Shard(int(match[1]) - 1, int(match[2]), alone=True)
+    if processes in ("", "1"):
         return Shard()
     wrong = [name for name in NUMBERS_OF_TORCHRUN if not os.environ.get(name, "").isdecimal()]
     if wrong or not os.environ.get("MASTER_ADDR"):
         raise ConfigError(
-            f"the environment variable WORLD_SIZE is {count}, but these are missing or not numbers: "
+            f"the environment variable WORLD_SIZE is {processes}, but these are missing or not numbers: "
             f"{', '.join(wrong or ['MASTER_ADDR'])}; start several processes with torchrun, or unset WORLD_SIZE"
         )
     try:
-        meetings = _meetings()
+        store, index, number, meetings = _rendezvous()
     except Exception as error:  # torch raises ValueError, RuntimeError or its own classes
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        raise ConfigError(f"the {count} processes cannot meet at {place} ({error}); use torchrun") from error
-    return Shard(meetings.index, meetings.count)
+        raise ConfigError(f"the {processes} processes cannot meet at {place} ({error}); use torchrun") from error
+    return Shard(index, number, store=store, meetings=meetings)
 
 
-def _named_share(share: str) -> Shard:
-    match = re.fullmatch(r"(\d+)/(\d+)", share)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise ConfigError(f"shard: must be i/n with 1 <= i <= n, such as 2/4, got {share}")
-    return Shard(int(match[1]) - 1, int(match[2]), alone=True)
+@cache  # all runs of a process (`hydra/launcher=basic` has several) use the same store
+def _rendezvous() -> tuple[Any, int, int, Iterator[int]]:
+    """torchrun's store, number of this process, number of processes, and numbers of their meetings."""
+    from torch import distributed
+
+    store, index, number = next(distributed.rendezvous("env://", timeout=LONGEST_WAIT))
+    return store, index, number, itertools.count()
+
+
+@contextmanager
+def _ends_with_the_others() -> Iterator[None]:
+    """Context that ends this process without a message if the process that holds the store has ended.
+
+    The other process, or torchrun, has said why.
+    """
+    from torch.distributed import DistNetworkError
+
+    try:
+        yield
+    except DistNetworkError:
+        sys.exit(1)

@@ -27,7 +27,6 @@ from eval.records import PERSON, SparseTable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from eval.instance_truth import TruthMaps
     from eval.regions import Overlay
 
 Labels = NDArray[np.integer]
@@ -86,13 +85,23 @@ def truth_of(picture: Picture, scoring: Scoring, kinds: AbstractSet[str], datase
     if "classes" in kinds:
         maps["classes"], regions["classes"] = class_map(picture, scoring), len(dataset.classes)
     if kinds & {"people", "boundaries"}:
-        for number, cut in enumerate(_people(picture, scoring), start=1):
+        from eval.boundaries import boundary_map
+        from eval.regions import connected_regions
+
+        # Of a picture with classes, the connected parts of its class map are the regions, void left out.
+        people = [scored_part(cut, scoring) for cut in picture.people]
+        for person, cut in enumerate(people or [connected_regions(class_map(picture, scoring))]):
             if "people" in kinds:
-                maps[f"{PERSON}{number}"], regions[f"{PERSON}{number}"] = cut, int(cut.max(initial=-1)) + 1
+                name = f"{PERSON}{person + 1}"
+                maps[name], regions[name] = cut, int(cut.max(initial=-1)) + 1
             if "boundaries" in kinds:
-                boundaries.append(_boundaries(picture, number - 1, cut, scoring))
+                drawn = picture.boundaries and scoring.frame == "whole"
+                boundaries.append(picture.boundaries[person] if drawn else boundary_map(cut))
     if "instances" in kinds:
-        objects = _objects(picture, scoring, dataset)
+        from eval.instance_truth import in_frame, instance_truth
+
+        assert scoring.frame in ("oclf", "spot"), "objects have frames of their own"
+        objects = instance_truth(in_frame(dataset.instances(picture.id), scoring.frame), scoring.frame)
         for name, labels in zip(("instances", "instance_classes"), objects, strict=True):
             maps[name], regions[name] = labels, int(labels.max(initial=0)) + 1
     size = next(iter(maps.values())).shape if maps else boundaries[0].shape
@@ -189,31 +198,6 @@ def segment_count(labels: Labels, tables: Mapping[str, SparseTable]) -> int:
     """Number of segments that were compared; ``tables`` come from `compare`. Boundaries alone give no table."""
     table = next(iter(tables.values()), None)
     return len(np.unique(labels[labels >= 0])) if table is None else table.segments
-
-
-def _objects(picture: Picture, scoring: Scoring, dataset: Dataset) -> TruthMaps:
-    """Maps of the objects and of their classes in the frame of a convention."""
-    from eval.instance_truth import in_frame, instance_truth
-
-    assert scoring.frame in ("oclf", "spot"), "objects have frames of their own"
-    return instance_truth(in_frame(dataset.instances(picture.id), scoring.frame), scoring.frame)
-
-
-def _people(picture: Picture, scoring: Scoring) -> list[Labels]:
-    """Segmentations by people; of a picture with classes, the connected parts of its class map, void left out."""
-    if picture.people:
-        return [scored_part(each, scoring) for each in picture.people]
-    from eval.regions import connected_regions
-
-    return [connected_regions(class_map(picture, scoring))]
-
-
-def _boundaries(picture: Picture, person: int, cut: Labels, scoring: Scoring) -> NDArray[np.bool_]:
-    from eval.boundaries import boundary_map
-
-    if picture.boundaries and scoring.frame == "whole":
-        return picture.boundaries[person]
-    return boundary_map(cut)
 
 
 def scored_part(labels: Labels, scoring: Scoring) -> Labels:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
+from omegaconf import OmegaConf
 
 from eval.config import ConfigError
 from eval.settings import normalise
@@ -51,7 +52,7 @@ class Command:
         datasets: list[Mapping[str, Any]] = []
         rows = []
         for config in configs:
-            node = config.datasets_node()
+            node = cast(Mapping[str, Any], OmegaConf.to_container(config.composed.dataset, resolve=True))
             if node not in datasets:
                 datasets.append(node)
             ids = config.dataset.ids

@@ -33,99 +33,90 @@ def read_provenance(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if not all({"code", "git_commit"} <= each.keys() for each in facts):
+        facts: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        if not all({"code", "git_commit"} <= process.keys() for process in facts):
             raise ValueError("facts are missing")
     except (ValueError, AttributeError, TypeError) as error:
         raise RecordError(f"{path}: damaged ({error}); delete it, and start the same command again") from None
     return facts
 
 
-def add_provenance(
-    folder: Path, settings: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]], command: str
-) -> bool:
+def add_provenance(folder: Path, settings: Sequence[Mapping[str, Any]], command: str) -> bool:
     """Adds the facts of this process, with date and command line, to ``provenance.json``.
 
     Args:
         folder: folder of the records.
-        settings: settings of each row of this process, `eval.rows.Row.settings`.
-        earlier: facts of earlier processes, from `read_provenance`.
+        settings: settings of each row of this process, `eval.records.RowLine.settings`.
         command: the command line.
 
     Returns:
         True if the code differs from that of an earlier process.
+
+    Raises:
+        RecordError: see `read_provenance`.
     """
-    facts = provenance(settings)
+    facts, known = provenance(settings), read_provenance(folder)
     run = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "command": command}
-    together = [dict(each) for each in earlier]
-    same = next((each for each in together if {**each, RUNS: None} == {**facts, RUNS: None}), None)
-    if same is None:
-        together.append({**facts, RUNS: [run]})
+    for earlier in known:
+        if {**earlier, RUNS: None} == {**facts, RUNS: None}:
+            earlier[RUNS] = [*earlier.get(RUNS, []), run]
+            break
     else:
-        same[RUNS] = [*same.get(RUNS, []), run]
-    write_text(folder / PROVENANCE, json.dumps(together, indent=2) + "\n")
-    return any(each["code"] != facts["code"] for each in earlier)
+        known.append({**facts, RUNS: [run]})
+    write_text(folder / PROVENANCE, json.dumps(known, indent=2) + "\n")
+    return any(earlier["code"] != facts["code"] for earlier in known)
 
 
 def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts about a run. A repetition on the same machine and checkout has the same facts.
 
     Args:
-        settings: settings of each row, `eval.rows.Row.settings`.
+        settings: settings of each row, `eval.records.RowLine.settings`.
 
     Returns:
         JSON-ready: git commit (with ``+changes`` if the checkout differs from it), sha256 of the code that makes
         records, versions, hardware, fingerprints and names of the weights, fingerprints of the data.
     """
-    names = {each["backbone"]["weights"]: each["backbone"]["weights_name"] for each in settings}
+    names = {row["backbone"]["weights"]: row["backbone"]["weights_name"] for row in settings}
     return {
         **_process(),
         "weights": sorted(names),
         "weights_names": dict(sorted(names.items())),
-        "data": sorted({each["dataset"]["fingerprint"] for each in settings}),
+        "data": sorted({row["dataset"]["fingerprint"] for row in settings}),
     }
 
 
 @cache
 def _process() -> dict[str, Any]:
     """The facts that are constant in a process. Cached, because collecting them takes time."""
+    # All packages: a segmenter may import its own after this was written.
+    versions = {package.metadata["Name"]: package.version for package in distributions()}
+    torch = sys.modules.get("torch")  # None: no row of the command needs it
+    gpus = range(torch.cuda.device_count()) if torch else ()
     return {
         "git_commit": _git_commit(),
         "code": project_code(),
         "python": platform.python_version(),
-        "versions": _versions(),
+        "versions": dict(sorted(versions.items(), key=lambda item: str(item[0]).lower())),
         "hardware": {
             "machine": platform.machine(),
             "system": platform.system(),
             "cpu_cores": os.cpu_count(),
-            **_torch_facts(),
+            "torch_threads": torch.get_num_threads() if torch else None,
+            "gpus": [torch.cuda.get_device_name(index) for index in gpus] if torch else [],
         },
     }
 
 
-def _torch_facts() -> dict[str, Any]:
-    """Threads and GPUs of torch, if a row of the command needs it."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return {"torch_threads": None, "gpus": []}
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {"torch_threads": torch.get_num_threads(), "gpus": gpus}
-
-
-def _versions() -> dict[str, str]:
-    """Versions of all installed packages, sorted by name: a segmenter may import its package after this was written."""
-    packages = {package.metadata["Name"]: package.version for package in distributions()}
-    return dict(sorted(packages.items(), key=lambda item: str(item[0]).lower()))
-
-
 def _git_commit() -> str | None:
     """Commit of the checkout that contains this file; None outside of git."""
-
-    def git(*command: str) -> str:
-        here = Path(__file__).parents[1]
-        return subprocess.run(["git", *command], cwd=here, check=True, capture_output=True, text=True).stdout.strip()
-
     try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+        commit, changes = (
+            subprocess.run(
+                ["git", *command], cwd=Path(__file__).parent, check=True, capture_output=True, text=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
+    return commit + ("+changes" if changes else "")

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from eval.runs import Run, read_run
 from eval.settings import leaves, normalise
 from eval.shards import Shard, join_shards
 from eval.storage.layout import PER_IMAGE_CSV
-from eval.storage.provenance import add_provenance, read_provenance
+from eval.storage.provenance import add_provenance
 from eval.tracking.base import NoTracker, Tracker, Tracking, final_scores
 from experiments.published import published_score, published_table
 from experiments.running.arguments import Arguments
@@ -104,7 +104,7 @@ def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
         table = row.composed.published
         if table:
             published_table(table)
-        row = row.with_published(published_score(table, row.name, row.backbone.size))
+        row = replace(row, published=published_score(table, row.name, row.backbone.size))
         row.prepare()
         known = distinct.get(row.key)
         distinct[row.key] = known.with_protocols(row.protocols) if known else row
@@ -186,7 +186,7 @@ def _warn(run: Run, rows: Sequence[RowConfig], arguments: Arguments) -> None:
         print(f"{run.folder}: resuming, {counted(recorded, 'result')} {verb} already there", file=sys.stderr)
     command = shlex.join(["python", "-m", "experiments.evaluate", *arguments.typed])
     settings = [row.line.settings for row in rows]
-    if add_provenance(run.folder, settings, read_provenance(run.folder), command):
+    if add_provenance(run.folder, settings, command):
         logger.warning(
             "%s: the project's code has changed since pictures were recorded here; their records are kept. To evaluate "
             "all pictures with the present code, give another results_dir",

@@ -24,7 +24,7 @@ def row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RowConfig:
 
 
 def add(folder: Path, row: RowConfig, command: str) -> bool:
-    return add_provenance(folder, [row.line.settings], read_provenance(folder), command)
+    return add_provenance(folder, [row.line.settings], command)
 
 
 def test_equal_processes_are_one_entry_with_several_runs(tmp_path: Path, row: RowConfig) -> None:
