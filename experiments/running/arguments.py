@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, ValueType
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, RangeSweep, ValueType
 from hydra.errors import OverrideParseException
 
 from diffseg import parts
@@ -169,10 +171,22 @@ def parse(argument: str, swept: bool, config_dir: Path | None = None) -> list[As
         return [Assignment(key, name, name) for name in names]
     if not override.is_discrete_sweep():
         raise ConfigError(f"{argument}: an interval needs a sweeper that draws from it (hydra/sweeper=...)")
-    texts = list(override.sweep_string_iterator())
+    sweep = override.value()
+    texts = _numbers(sweep) if isinstance(sweep, RangeSweep) else list(override.sweep_string_iterator())
     if repeated := [value for value in texts if texts.count(value) > 1]:
         raise ConfigError(f"{argument}: the value {repeated[0]} occurs twice; give each value once")
     return [assignment for value in texts for assignment in parse(f"{key}={value}", swept, config_dir)]
+
+
+def _numbers(sweep: RangeSweep) -> list[str]:
+    """The values of ``range(start,stop,step)``, without ``stop``.
+
+    Hydra 1.3 adds binary fractions: it gives 0.30000000000000004 for 0.3, and 0.4 as the last value of
+    ``range(0.1,0.4,0.1)``.
+    """
+    start, stop, step = (Decimal(str(number)) for number in (sweep.start, sweep.stop, sweep.step))
+    count = math.ceil((stop - start) / step) if step else 0
+    return [str(start + number * step) for number in range(count)]
 
 
 def for_hydra(argument: str) -> str:
