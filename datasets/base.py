@@ -70,64 +70,57 @@ class Dataset(ABC):
 
     Attributes:
         truths: the kinds of ground truth of every picture: ``classes``, ``people``, ``instances``.
+        name: name of the data set, as shown in the tables.
+        classes: class names; the position is the label.
+        background: label of the class that holds everything else and may take many segments. None: no such class.
+        label_source: source of the ground truth, as shown in the tables.
+        void_source: the setting that keeps values out of the score, such as ``dataset.void``; a run then counts such
+            values. None: the published evaluation decides, so nothing needs to be said.
+        official_count: number of pictures in the published evaluation. None: there is no published evaluation.
+        fingerprint: sha256 (hex) over classes, label source and `listed`. It does not depend on the folder: a copy of
+            the data in another place has the same fingerprint.
+        listed: all ids, sorted, before ``limit``. Fewer than `official_count` if the folder holds a part of the
+            pictures. Raises `DatasetError` if the data, a picture of the list, or the labels of a picture are missing.
+        ids: ids to evaluate, sorted, after ``limit``. Raises `DatasetError` as `listed`.
     """
 
     truths: ClassVar[Sequence[str]] = ("classes",)
 
     @property
     @abstractmethod
-    def name(self) -> str:
-        """Name of the data set, as shown in the tables."""
+    def name(self) -> str: ...
 
     @property
     @abstractmethod
-    def classes(self) -> Sequence[str]:
-        """Class names; the position is the label."""
+    def classes(self) -> Sequence[str]: ...
 
     @property
     @abstractmethod
-    def background(self) -> int | None:
-        """Label of the class that holds everything else and may take many segments. None: no such class."""
+    def background(self) -> int | None: ...
 
     @property
     @abstractmethod
-    def label_source(self) -> str:
-        """Source of the ground truth, as shown in the tables."""
+    def label_source(self) -> str: ...
 
     @property
     def void_source(self) -> str | None:
-        """The setting that keeps values out of the score, such as ``dataset.void``; a run then counts such values.
-
-        None: the published evaluation decides, so nothing needs to be said.
-        """
         return "the data set"
 
     @property
     @abstractmethod
-    def official_count(self) -> int | None:
-        """Number of pictures in the published evaluation. None: there is no published evaluation."""
+    def official_count(self) -> int | None: ...
 
     @property
     @abstractmethod
-    def fingerprint(self) -> str:
-        """sha256 (hex) over classes, label source and the whole list of ids, before ``limit``.
-
-        It does not depend on the folder: a copy of the data in another place has the same fingerprint.
-        """
+    def fingerprint(self) -> str: ...
 
     @property
     @abstractmethod
-    def listed(self) -> Sequence[str]:
-        """All ids, sorted, before ``limit``. Fewer than `official_count` if the folder holds a part of the pictures.
-
-        Raises:
-            DatasetError: the data, a picture of the list, or the labels of a picture are missing.
-        """
+    def listed(self) -> Sequence[str]: ...
 
     @property
     @abstractmethod
-    def ids(self) -> Sequence[str]:
-        """Ids to evaluate, sorted, after ``limit``. Raises `DatasetError` as `listed`."""
+    def ids(self) -> Sequence[str]: ...
 
     @abstractmethod
     def check(self) -> None:

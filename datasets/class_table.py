@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+import reprlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +34,11 @@ HEADERS = {
     **{"label": "label", "value_name": "value_name"},
 }
 LIST_HEADERS = {header for header, column in HEADERS.items() if column == "name"} | {"label", "labels"}
+LARGEST_COUNT = np.iinfo(np.int16).max  # the type of labels
 NUMBER, HEX_COLOUR, LARGEST_CHANNEL = re.compile(r"[+-]?\d+"), re.compile(r"#?([0-9a-fA-F]{6})"), 255
+
+Row: TypeAlias = "tuple[Sequence[int], int, str]"
+"""Values in label files, label and name: a line of a class file."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +59,13 @@ class ClassTable:
     @property
     def colours(self) -> Colours:
         """How to read a label map for this table: as numbers, as colours, or as what it is."""
-        coloured = [value >= COLOUR for value in self.label_of]
+        coloured = [value >= COLOUR for value, label in self.label_of.items() if label != VOID]
         return "refused" if not any(coloured) else "only" if all(coloured) else "allowed"
 
     @cached_property
     def _lookup(self) -> NDArray[np.int16]:
         """Labels of the values 0..255."""
-        return self._of(np.arange(np.iinfo(np.uint8).max + 1))
+        return self._of(np.arange(256))
 
     def labels(self, values: NDArray[np.integer]) -> NDArray[np.int16]:
         """Labels ``(h, w)`` int16 of the ``values`` ``(h, w)`` of a label file; `VOID` for a value without a class."""
@@ -75,7 +82,7 @@ class ClassTable:
         if values.dtype == np.uint8:
             counts = np.bincount(values.ravel(), minlength=1)
             return {value: count for value, count in enumerate(counts.tolist()) if count}
-        return dict(zip(*(each.tolist() for each in np.unique(values, return_counts=True)), strict=True))
+        return dict(zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True))
 
     def without(self, values: Iterable[int]) -> ClassTable:
         """The table with these values void. Classes that lose all their values are dropped; the others keep order."""
@@ -108,23 +115,12 @@ def read_class_table(path: Path) -> ClassTable:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(csv.reader(file), 1)]
+            lines = {number: [cell.strip() for cell in line] for number, line in enumerate(csv.reader(file), 1)}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"{path}: the classes cannot be read ({reason}); give a CSV file with {HEADER}") from error
-    for _, line in lines:
-        while line and not line[-1]:  # spreadsheets write empty columns
-            line.pop()
-    lines = [(number, line) for number, line in lines if line]
     try:
-        if not lines:
-            raise ValueError("it is empty")
-        if len(lines[0][1]) > 1 or any(len(line) > 1 for _, line in lines[1:]):
-            return _table(_rows(_columns(lines[0][1]), lines[1:]))
-        names = [line[0] for _, line in lines]
-        if any(separator in name for separator in ";\t" for name in names):
-            raise ValueError("its columns are not separated by commas")
-        return table_of_names(names[1:] if names[0].lower() in LIST_HEADERS else names)
+        return _parsed(lines)
     except ValueError as error:
         raise ValueError(f"{path}: {error}; the columns are {COLUMNS}, with label -1 for void") from error
 
@@ -134,48 +130,57 @@ def table_of_names(names: Iterable[str]) -> ClassTable:
     return _table([([position], position, name) for position, name in enumerate(names)])
 
 
-def _columns(header: Sequence[str]) -> dict[str, int]:
-    """Meaning of each column -> its position. Raises ValueError if the first line is no header, or an unknown one."""
-    if any(NUMBER.fullmatch(cell) or HEX_COLOUR.fullmatch(cell) for cell in header):
-        raise ValueError(f"the first line ({','.join(header)}) holds numbers and no header; add a line with the header")
-    columns: dict[str, int] = {}
-    for position, cell in enumerate(header):
-        column = HEADERS.get(cell.lower())
-        if column is None:
-            raise ValueError(f"its header has the unknown column {cell!r}")
-        if column in columns:
-            raise ValueError(f"its header has two columns for the {column}, {header[columns[column]]} and {cell}")
-        columns[column] = position
-    channels = columns.keys() & {"r", "g", "b"}
-    if 0 < len(channels) < len("rgb"):
-        raise ValueError("its header has some of r, g and b")
-    if "name" not in columns or columns.keys() <= {"name", "value_name"}:
-        raise ValueError(f"its header ({','.join(header)}) has no {'value' if 'name' in columns else 'name'}")
-    return columns
-
-
-def _rows(
-    columns: Mapping[str, int], lines: Sequence[tuple[int, Sequence[str]]]
-) -> list[tuple[Sequence[int], int, str]]:
-    """Values, label and name of each line."""
-    rows: list[tuple[Sequence[int], int, str]] = []
+def _parsed(lines: Mapping[int, list[str]]) -> ClassTable:
+    """The table in the lines of a CSV file; line number -> cells. Raises ValueError."""
+    for line in lines.values():
+        while line and not line[-1]:  # spreadsheets write empty columns
+            line.pop()
+    (header, *rest) = [(number, line) for number, line in lines.items() if line] or [(1, [])]
+    if not header[1]:
+        raise ValueError("it is empty")
+    if all(len(line) == 1 for _, line in (header, *rest)):
+        names = [line[0] for _, line in (header, *rest)]
+        if any(separator in name for separator in ";\t" for name in names):
+            raise ValueError("its columns are not separated by commas")
+        return table_of_names(names[1:] if names[0].lower() in LIST_HEADERS else names)
+    columns = _columns(header[1])
+    rows: list[Row] = []
     numbers: dict[str, int] = {}  # of the classes of a file without labels
-    for number, line in lines:
+    for number, line in rest:
         try:
             if len(line) > len(columns):
                 raise ValueError(f"has {len(line)} columns, the header {len(columns)}")
-            cells = {column: line[position] for column, position in columns.items() if position < len(line)}
+            cells = dict(zip(columns, line, strict=False))
             name = cells.get("name", "")
             label = _whole(cells, "label") if "label" in columns else numbers.setdefault(name, len(numbers))
             if not name and label != VOID:
                 raise ValueError("has no name")
-            rows.append((_values(cells, columns, label), label, name))
+            rows.append((_values(cells, columns) or [label], label, name))  # label,name: the maps hold the labels
         except ValueError as error:
             raise ValueError(f"line {number} ({','.join(line)}) {error}") from None
-    return rows
+    return _table(rows)
 
 
-def _values(cells: Mapping[str, str], columns: Mapping[str, int], label: int) -> list[int]:
+def _columns(header: Sequence[str]) -> list[str]:
+    """Meaning of each column. Raises ValueError if the first line is no header, or an unknown one."""
+    if any(NUMBER.fullmatch(cell) or HEX_COLOUR.fullmatch(cell) for cell in header):
+        raise ValueError(f"the first line ({','.join(header)}) holds numbers and no header; add a line with the header")
+    columns: list[str] = []
+    for cell in header:
+        column = HEADERS.get(cell.lower())
+        if column is None:
+            raise ValueError(f"its header has the unknown column {cell!r}")
+        if column in columns:
+            raise ValueError(f"its header has two columns for the {column}, {header[columns.index(column)]} and {cell}")
+        columns.append(column)
+    if 0 < sum(channel in columns for channel in "rgb") < len("rgb"):
+        raise ValueError("its header has some of r, g and b")
+    if "name" not in columns or {"name", "value_name"}.issuperset(columns):
+        raise ValueError(f"its header ({','.join(header)}) has no {'value' if 'name' in columns else 'name'}")
+    return columns
+
+
+def _values(cells: Mapping[str, str], columns: Sequence[str]) -> list[int]:
     """The numbers of a line in label maps: its value and its colour. Raises ValueError if one cannot be read."""
     values = [_whole(cells, "value")] if "value" in columns else []
     if "r" in columns:
@@ -188,7 +193,7 @@ def _values(cells: Mapping[str, str], columns: Mapping[str, int], label: int) ->
         if match is None:
             raise ValueError("has no colour such as #808080")
         values.append(COLOUR + int(match[1], 16))
-    return values or [label]  # label,name: the maps hold the labels
+    return values
 
 
 def _whole(cells: Mapping[str, str], column: str) -> int:
@@ -198,8 +203,8 @@ def _whole(cells: Mapping[str, str], column: str) -> int:
     return int(text)
 
 
-def _table(rows: Sequence[tuple[Sequence[int], int, str]]) -> ClassTable:
-    """Joins values, labels and names. Raises ValueError if they contradict each other."""
+def _table(rows: Sequence[Row]) -> ClassTable:
+    """Joins the rows. Raises ValueError if they contradict each other."""
     label_of: dict[int, int] = {}
     names: dict[int, str] = {}
     for values, label, name in rows:
@@ -209,10 +214,15 @@ def _table(rows: Sequence[tuple[Sequence[int], int, str]]) -> ClassTable:
             label_of[value] = label
         if label != VOID and names.setdefault(label, name) != name:
             raise ValueError(f"the label {label} has two names, {names[label]} and {name}")
-    if sorted(names) != list(range(len(names))) or not names:
-        raise ValueError(f"the labels are {sorted(names)}, not 0, 1, 2, ... without a gap")
-    if "" in names.values():
-        raise ValueError(f"the name of class {list(names.values()).index('')} is empty")
-    if len(set(names.values())) < len(names):
-        raise ValueError(f"two labels have the same name, among {', '.join(sorted(names.values()))}")
+    if missing := set(range(max(1, len(names)))) - names.keys():
+        raise ValueError(f"no class has the label {min(missing)}; the labels are 0, 1, 2, ... without a gap")
+    if len(names) > LARGEST_COUNT:
+        raise ValueError(f"it has {len(names):,} classes, and at most {LARGEST_COUNT:,} can be scored")
+    for label, name in names.items():
+        if not name:
+            raise ValueError(f"the name of class {label} is empty")
+        if not name.isprintable():  # such as a line break, after a quote that is not closed
+            raise ValueError(f"the name of class {label}, {reprlib.repr(name)}, holds a character that cannot be shown")
+    if repeated := [name for name, count in Counter(names.values()).items() if count > 1]:
+        raise ValueError(f"two labels have the same name, {repeated[0]}")
     return ClassTable(tuple(names[label] for label in range(len(names))), MappingProxyType(label_of))

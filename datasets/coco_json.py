@@ -44,8 +44,8 @@ class CocoJson:
 
     Attributes:
         path: the file.
-        images: picture id -> its entry, with ``id``, and usually ``height`` and ``width``. The picture id is the
-            ``file_name`` without its ending, with its folders; without them, too, if no two pictures share it.
+        images: picture id -> its entry. The picture id is the ``file_name`` without its ending, with its folders;
+            without them, too, if no two pictures share it.
         annotations: COCO image number -> its annotations, in the order of the file.
         categories: category id -> name.
     """
@@ -68,10 +68,6 @@ class CocoJson:
             )
         return height, width
 
-    def of(self, id: str) -> list[Annotation]:
-        """Annotations of a picture, in the order of the file."""
-        return self.annotations.get(self._image(id)["id"], [])
-
     def knows(self, id: str) -> bool:
         """True if the file lists a picture."""
         return id in self.images or id.rpartition("/")[2] in self.images
@@ -79,7 +75,7 @@ class CocoJson:
     def category(self, annotation: Annotation) -> int:
         """Category id of an annotation. Raises ValueError and KeyError."""
         category = annotation["category_id"]
-        if type(category) is not int or (self.categories and category not in self.categories):
+        if type(category) is not int or category < 0 or (self.categories and category not in self.categories):
             raise ValueError(f"it has the unknown category id {category!r}")
         return category
 
@@ -96,7 +92,7 @@ class CocoJson:
         Raises:
             DatasetError: an annotation cannot be read; the message names it.
         """
-        for annotation in self.of(id):
+        for annotation in self.annotations.get(self._image(id)["id"], []):
             try:
                 value, region = value_of(annotation), run_lengths(annotation["segmentation"], *shape)
             except (ValueError, KeyError) as error:
@@ -154,14 +150,9 @@ def read_coco_json(path: Path) -> CocoJson:
     """
     try:
         content = json.loads(path.read_bytes())
-        # An entry without number or file name belongs to no picture: `CocoJson.of` says that the picture is missing.
-        entries = [each for each in content["images"] if type(each.get("id")) is int]
-        images = _by_name([each for each in entries if isinstance(each.get("file_name"), str)])
-        categories = {
-            each["id"]: each["name"]
-            for each in content.get("categories") or []
-            if type(each.get("id")) is int and isinstance(each.get("name"), str) and each["name"]
-        }
+        # An entry without number or file name belongs to no picture: `CocoJson.size` says that the picture is missing.
+        images = _by_name([entry for entry in content["images"] if _has(entry, "file_name")])
+        categories = {entry["id"]: entry["name"] for entry in content.get("categories") or [] if _has(entry, "name")}
         annotations: dict[int, list[Annotation]] = {image["id"]: [] for image in images.values()}
         strays: list[Annotation] = []
         for annotation in content["annotations"]:
@@ -180,6 +171,11 @@ def read_coco_json(path: Path) -> CocoJson:
             f"{strays[0].get('id')!r} of image_id {strays[0].get('image_id')!r}"
         )
     return CocoJson(path, images, annotations, categories)
+
+
+def _has(entry: Mapping[str, Any], key: str) -> bool:
+    """True if an entry has a number, and a text under the key."""
+    return type(entry.get("id")) is int and isinstance(entry.get(key), str) and entry[key] != ""
 
 
 def _by_name(entries: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -214,8 +210,8 @@ def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | Non
         ValueError: the region cannot be read.
     """
     if isinstance(region, list):
-        polygons = [_polygon(each, height, width) for each in region]
-        whole = [each for each in polygons if len(each) >= 2 * CORNERS]
+        polygons = [_polygon(points, height, width) for points in region]
+        whole = [points for points in polygons if len(points) >= 2 * CORNERS]
         return coco_mask.merge(coco_mask.frPyObjects(whole, height, width)) if whole else None
     if not isinstance(region, Mapping):
         raise ValueError(f"its segmentation is {reprlib.repr(region)}, neither polygons nor run lengths")
@@ -234,10 +230,10 @@ def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | Non
 
 def _polygon(points: object, height: int, width: int) -> list[float]:
     """Checks the coordinates of a polygon. Raises ValueError if it is no polygon, or is far outside the picture."""
-    if not isinstance(points, list) or any(type(each) not in (int, float) for each in points) or len(points) % 2:
+    if not isinstance(points, list) or any(type(number) not in (int, float) for number in points) or len(points) % 2:
         raise ValueError(f"its polygon {reprlib.repr(points)} is not a list of coordinates x, y, x, y, ...")
     # A polygon may reach over the edge of the picture, but not far: pycocotools needs memory for its whole outline.
-    if not all(-side <= each <= 2 * side for axis, side in ((0, width), (1, height)) for each in points[axis::2]):
+    if not all(-side <= place <= 2 * side for axis, side in ((0, width), (1, height)) for place in points[axis::2]):
         raise ValueError(
             f"its polygon {reprlib.repr(points)} lies outside the {width} x {height} pixels of its picture"
         )

@@ -193,13 +193,13 @@ class FolderDataset(ListedDataset):
         if not images:
             raise DatasetError(f"{self._path('images')}: no pictures there; give their folder as dataset.images=DIR")
         if not maps:
-            missing = f"no picture such as {_first(images)} in it" if self._json else "no label maps there"
+            missing = f"no picture such as {min(images)} in it" if self._json else "no label maps there"
             raise DatasetError(f"{folder}: {missing}; give their folder as dataset.maps=DIR")
         pairs = images.keys() & maps.keys()
         if not pairs:
             raise DatasetError(
-                f"{folder}: none of the {len(maps)} label maps, such as {_first(maps)}, has the name of a picture, "
-                f"such as {_first(images)}; name each map like its picture"
+                f"{folder}: none of the {len(maps)} label maps, such as {min(maps)}, has the name of a picture, such "
+                f"as {min(images)}; name each map like its picture, with the same sub-folders"
             )
         kinds = (("pictures without a label map", images), ("label maps without a picture", maps))
         lonely = [(kind, files.keys() - pairs) for kind, files in kinds]
@@ -258,7 +258,3 @@ def _table_of_categories(annotations: CocoJson, names: tuple[str, ...]) -> Class
         raise ValueError(f"{annotations.path} has no categories; give dataset.classes=FILE.csv with their ids as value")
     label_of = {id: chosen.index(name) if name in chosen else VOID for id, name in known.items()}
     return ClassTable(table_of_names(chosen).names, label_of)
-
-
-def _first(files: Mapping[str, Path]) -> str:
-    return files[min(files)].name

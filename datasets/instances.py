@@ -1,8 +1,4 @@
-"""Decodes the objects of a picture from the files of PASCAL VOC, Cityscapes and COCO.
-
-A data set calls one of these functions in `datasets.base.Dataset.instances`. The scores that need only classes never
-read these files.
-"""
+"""Decodes the objects of a picture, for `datasets.base.Dataset.instances` of PASCAL VOC, Cityscapes and COCO."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from datasets.base import DatasetError, Instances
-from datasets.coco_json import Annotation, CocoJson
+from datasets.coco_json import CocoJson
 from datasets.listing import dataset_errors
 from diffseg.image_files import opened
 from diffseg.label_maps import read_label_map
@@ -96,20 +92,13 @@ def coco_instances(source: CocoJson, id: str, image_path: Path) -> Instances:
     """
     shape = source.size(id)
     _check_size(source.path, shape, image_path)
-    regions = list(source.regions(id, shape, _category))
+    regions = list(source.regions(id, shape, source.category))
     return Instances(
         masks=np.array([coco_mask.decode(region) for _, _, region in regions], dtype=bool).reshape(-1, *shape),
         classes=np.array([category for category, _, _ in regions], dtype=np.int64),
         crowd=np.array([bool(annotation.get("iscrowd", 0)) for _, annotation, _ in regions], dtype=bool),
         void=np.zeros(shape, dtype=bool),
     )
-
-
-def _category(annotation: Annotation) -> int:
-    category = annotation["category_id"]
-    if type(category) is not int or category < 1:
-        raise ValueError(f"it has the unknown category id {category!r}")
-    return category
 
 
 def _check_size(path: Path, shape: tuple[int, ...], image_path: Path) -> None:

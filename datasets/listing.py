@@ -100,7 +100,8 @@ class ListedDataset(Dataset):
             ids = read_ids(source)
             # The missing file of a picture: its labels if the picture exists, else the picture.
             files = ((self.image_path(id), self.label_path(id)) for id in sorted(ids - pictures))
-            _require((labels if image.is_file() else image for image, labels in files), f"{source} lists it")
+            missing = [labels if image.is_file() else image for image, labels in files]
+            _require(missing, f"{source} lists it", f"correct the list: its lines are ids such as {min(pictures)}")
         elif self.official_list is not None:
             ids = read_ids(self.official_list) & pictures
             if not ids:
@@ -116,7 +117,8 @@ class ListedDataset(Dataset):
     def _check_listed(self, ids: Collection[str]) -> None:
         """Raises `DatasetError` if the labels of a listed picture are missing."""
         labels = (self.label_path(id) for id in sorted(ids))
-        _require((path for path in labels if not path.is_file()), "its picture is there")
+        missing = [path for path in labels if not path.is_file()]
+        _require(missing, "its picture is there", "leave the id out with dataset.split_file")
 
     def check(self) -> None:
         _ = self.listed
@@ -195,15 +197,11 @@ class ListedDataset(Dataset):
         return "unpack or convert them again"
 
 
-def _require(missing: Iterable[Path], because: str) -> None:
+def _require(missing: Sequence[Path], because: str, remedy: str) -> None:
     """Raises `DatasetError` if files are missing."""
-    paths = list(missing)
-    if paths:
-        others = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
-        raise DatasetError(
-            f"{paths[0]}: the file is missing, though {because}{others}; restore it, "
-            "or leave the id out with dataset.split_file"
-        )
+    if missing:
+        others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise DatasetError(f"{missing[0]}: the file is missing, though {because}{others}; restore it, or {remedy}")
 
 
 def _shown(values: Iterable[int]) -> str:

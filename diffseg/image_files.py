@@ -46,6 +46,17 @@ BITS_PER_SAMPLE, COMPRESSION, SAMPLES, NEW_SUBFILE, SAMPLE_FORMAT, ORIENTATION =
 NUMBERS = {1: "", 2: ", signed", 3: ", floating point", 5: ", complex", 6: ", complex"}  # values of SAMPLE_FORMAT
 NOT_A_PAGE = 0b101  # bits of NEW_SUBFILE: a smaller copy of a page, or its mask
 TURNING = range(2, 9)  # values of ORIENTATION that turn or mirror a picture
+EXCHANGING = range(5, 9)  # those that exchange height and width
+# Value of ORIENTATION -> how to turn an upright picture back into the stored one.
+BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 # Modes of one channel with more than 8 bits. Pillow would cut their values off at 255 instead of scaling them.
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 CHANNELS, COLOUR_NDIM = (1, 3, 4), 3  # grey, RGB, RGBA; (h, w, channels)
@@ -105,11 +116,14 @@ def decode_photo(path: ImageFile, name: str | None = None, upright: bool = True)
     """
     with opened(path, name) as image:
         frames = 1 if image.format == "MPO" else pages(image)  # cameras add a map of depth or brightness
-        stored = (image.height, image.width)
+        # Pillow turns a TIFF while it decodes it.
+        tag: Any = image.getexif().get(ORIENTATION) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+        orientation = int(tag) if tag in TURNING else 0
+        stored = (image.width, image.height) if orientation in EXCHANGING else (image.height, image.width)
         image.load()  # or a PNG would be decoded while other threads wait
         with _quiet_pillow():
-            turned = upright and image.getexif().get(ORIENTATION) in TURNING
-        pixels = _rgb(image, upright)
+            turned = upright and (orientation or image.getexif().get(ORIENTATION)) in TURNING
+        pixels = _rgb(image.transpose(BACK[orientation]) if orientation and not upright else image, upright)
     remarks = [Remark(FIRST_FRAME, f"{frames} frames")] if frames > 1 else []
     return Photo(pixels, stored, turned, (*remarks, *_darkness(pixels)))
 
@@ -213,8 +227,9 @@ def opened(path: ImageFile, name: str | None = None) -> Iterator[Image.Image]:
     with explained(path, name):
         with _quiet_pillow():
             image = Image.open(path)
-            if isinstance(image, TiffImagePlugin.TiffImageFile):
-                image.getexif()  # decoding reads the tags, too, and would warn of broken ones
+            # Decoding reads the tags of a TIFF, too, and would warn of broken ones.
+            if isinstance(image, TiffImagePlugin.TiffImageFile) and image.getexif().get(ORIENTATION) in TURNING:
+                image.filename = ""  # or Pillow would map an uncompressed picture into memory in its turned shape
         with image:
             limit, (width, height) = max_pixels(), image.size
             if width * height > limit:

@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffseg.image_files import COMPRESSION, DEEP_MODES, SAMPLE_FORMAT, PhotoError, explained, max_pixels, opened, pages
+from diffseg.image_files import (
+    COMPRESSION,
+    DEEP_MODES,
+    ORIENTATION,
+    SAMPLE_FORMAT,
+    TURNING,
+    PhotoError,
+    explained,
+    max_pixels,
+    opened,
+    pages,
+)
 
 ARRAY = ".npy"
 
@@ -48,8 +59,8 @@ def read_label_map(path: Path, colours: Colours = "refused") -> NDArray[np.integ
         ``(h, w)`` integers of any dtype; booleans become uint8.
 
     Raises:
-        PhotoError: the file cannot be read (see `opened`), its format changes numbers, or it holds several frames,
-            several channels or fractions.
+        PhotoError: the file cannot be read (see `opened`), its format changes numbers, its EXIF data turn it, or it
+            holds several frames, several channels or fractions.
     """
     if path.suffix.lower() == ARRAY:
         return _read_array(path)
@@ -59,6 +70,13 @@ def read_label_map(path: Path, colours: Colours = "refused") -> NDArray[np.integ
             lossy = {"MPO": "JPEG", "JPEG2000": "JPEG 2000", "TIFF": "the compression of this TIFF"}
             what = lossy.get(str(image.format), image.format)
             raise PhotoError(f"{path}: {what} changes the numbers of a label map; export the map as PNG")
+        # Asking a PNG without EXIF would decode it.
+        exif = image.getexif() if image.format == "TIFF" or "exif" in image.info else {}
+        if exif.get(ORIENTATION) in TURNING:
+            raise PhotoError(
+                f"{path}: its EXIF data turn this label map, which some programs do and others do not; save it "
+                "without them, turned like its picture"
+            )
         if (count := pages(image)) > 1:
             raise PhotoError(
                 f"{path}: holds {count} frames, a label map has one; write each frame to a file of its own"

@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from datasets.base import VOID
 from datasets.files import warn_once
 from datasets.folder import TURNED, FolderDataset
 from datasets.photos import Photos
 from datasets.remarks import truth_remarks
-from diffseg.image_files import read_photo
 from eval.config import ConfigError, build
 from tests.helpers.dataset_failure import failure
 from tests.helpers.runs import SMALL, evaluate
@@ -131,6 +130,7 @@ def test_files_without_a_partner_are_counted(root: Path, caplog: pytest.LogCaptu
     (root / "list.txt").write_text("new")
     message = failure(dataset_of(root, split_file=str(root / "list.txt")))
     assert message.startswith(f"{root / 'masks' / 'new.png'}: the file is missing, though {root / 'list.txt'} lists it")
+    assert message.endswith("correct the list: its lines are ids such as a")
 
 
 def test_missing_keys_and_folders_are_named(root: Path) -> None:
@@ -143,7 +143,7 @@ def test_missing_keys_and_folders_are_named(root: Path) -> None:
         assert message.startswith(f"{root / 'absent'}: no {what} there; give their folder as dataset.{key}=DIR")
     other = root / "other"
     label_map(other / "a_mask.png")
-    assert "a_mask.png" in failure(dataset_of(root, maps=str(other)))
+    assert "such as a_mask, has the name of a picture, such as a; " in failure(dataset_of(root, maps=str(other)))
     picture(root / "shots" / "a.jpg")
     assert "both are the file of a; " in failure(dataset_of(root))
 
@@ -166,22 +166,44 @@ def test_bad_files_are_named(root: Path) -> None:
     assert failure(dataset_of(root), "in/b").startswith(f"{path}: ")
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])  # Pillow turns a TIFF while it decodes it, a PNG never
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(("shape", "upright"), [(SHAPE, True), (SHAPE, False), ((24, 24), True)])
 def test_a_photograph_is_turned_unless_its_map_has_the_stored_shape(
-    root: Path, orientation: int, shape: tuple[int, int], upright: bool
+    root: Path, orientation: int, shape: tuple[int, int], upright: bool, suffix: str
 ) -> None:
     """A map is usually drawn on the picture as viewers show it, upright. What the shape cannot settle is remarked."""
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    pixels = picture(root / "shots" / "a.png", shape, exif=exif)
-    turned = read_photo(root / "shots" / "a.png")
+    (root / "shots" / "a.png").unlink()
+    pixels = picture(root / "shots" / f"a.{suffix}", shape, **orienting(suffix, orientation))
+    turned = np.asarray(ImageOps.exif_transpose(oriented(pixels, orientation)))
     map_shape = turned.shape[:2] if upright else shape
     Image.fromarray(np.zeros(map_shape, np.uint8)).save(root / "masks" / "a.png")
     loaded = dataset_of(root).load("a")
     np.testing.assert_array_equal(loaded.image, turned if map_shape == turned.shape[:2] else pixels)
     settled = orientation == 1 or turned.shape[:2] != shape
     assert [remark.kind for remark in loaded.remarks] == ([] if settled else [TURNED])
+
+
+def orienting(suffix: str, orientation: int) -> dict[str, Any]:
+    """Options of Pillow that write the orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return {"tiffinfo": {0x0112: orientation}} if suffix == "tif" else {"exif": exif}
+
+
+def oriented(pixels: NDArray[np.uint8], orientation: int) -> Image.Image:
+    image = Image.fromarray(pixels)
+    image.getexif()[0x0112] = orientation
+    return image
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_label_map_that_exif_turns_is_refused(root: Path, orientation: int, suffix: str) -> None:
+    (root / "masks" / "a.png").unlink()
+    path = root / "masks" / f"a.{suffix}"
+    Image.fromarray(np.zeros(SHAPE, np.uint8)).save(path, **orienting(suffix, orientation))
+    assert failure(dataset_of(root), "a").startswith(f"{path}: its EXIF data turn this label map")
 
 
 def test_a_file_cannot_be_picture_and_map(root: Path) -> None:
@@ -249,8 +271,12 @@ def test_maps_in_colours_are_read_by_the_class_file(root: Path) -> None:
     )
     values = np.asarray(Image.open(root / "masks" / "a.png"))
     Image.fromarray(palette[values]).save(root / "masks" / "a.png")
-    loaded = dataset_of(root, classes=str(root / "colours.csv")).load("a")
-    np.testing.assert_array_equal(loaded.label, np.where(values == 255, 3, values))
+    palettes = Image.fromarray(np.argsort([0, 1, 2, *range(255, 2, -1)]).astype(np.uint8)[values])  # other indices
+    palettes.putpalette(palette[[0, 1, 2, *range(255, 2, -1)]].tobytes())
+    palettes.save(root / "masks" / "in" / "b.png")
+    for id in ("a", "in/b"):
+        loaded = dataset_of(root, classes=str(root / "colours.csv")).load(id)
+        np.testing.assert_array_equal(loaded.label, np.where(values == 255, 3, values))
     (root / "colours.csv").write_text("name,label,colour\nroad,0,#804080\nsky,1,4682b4\n,-1,#000000\n")
     message = failure(dataset_of(root, classes=str(root / "colours.csv")), "a")
     assert f"unknown class id #ffffff ({(values == 255).mean():.2%} of its pixels)" in message

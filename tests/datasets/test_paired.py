@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from datasets.ade150 import Ade150
+from datasets.base import VOID
 from datasets.coco_object import CocoObject
 from datasets.cocostuff27 import CocoStuff27
 from datasets.context60 import Context60
@@ -80,16 +81,6 @@ def test_a_missing_list_is_named_unless_another_is_given(kind: Kind, root: Path,
     assert kind(root=str(root), split_file=str(split)).ids == IDS[:1]
 
 
-def test_the_fingerprint_ignores_the_place_and_the_state_follows_a_file(kind: Kind, root: Path, tmp_path: Path) -> None:
-    dataset = kind(root=str(root))
-    first, before = dataset.fingerprint, {id: dataset.state(id) for id in IDS}
-    shutil.copytree(root, tmp_path / "copy")
-    assert kind(root=str(tmp_path / "copy"), limit=1).fingerprint == first
-    label = label_of(root, kind, IDS[0])
-    label.write_bytes(label.read_bytes() + b"\0")
-    assert [id for id in IDS if dataset.state(id) != before[id]] == [IDS[0]]
-
-
 @pytest.mark.parametrize("path_of", [image_of, label_of])
 def test_a_file_that_vanishes_during_a_run_changes_the_state_and_is_named(
     kind: Kind, root: Path, path_of: Callable[..., Path]
@@ -135,3 +126,32 @@ def test_bad_files_are_named(kind: Kind, root: Path) -> None:
     assert failure(dataset, IDS[0]).startswith(str(label))
     label.unlink()
     assert failure(kind(root=str(root))).startswith(f"{label}: the file is missing, though its picture is there")
+
+
+# Values in a label map, and their labels.
+VALUES: dict[Kind, tuple[list[int], list[int], str, int, int | None]] = {
+    Voc2012: ([*range(21), 255], [*range(21), VOID], "SegmentationClass", 1449, 0),
+    Context60: ([*range(60)], [*range(60)], "SegmentationClassContext", 5104, 0),
+    Ade150: ([*range(151)], [VOID, *range(150)], "annotations", 2000, None),  # 0 is void, the rest moves down by one
+    CocoObject: ([0, 89, 91, 181, 255], [1, 80, 0, 0, 0], "stuffthingmaps", 5000, 0),
+    CocoStuff27: ([0, 91, 181, 255], [9, 17, 24, VOID], "stuffthingmaps", 2175, None),
+}
+NAMES: dict[Kind, list[str]] = {
+    Voc2012: ["background", "aeroplane", "tvmonitor"],
+    Context60: ["background", "aeroplane", "wood"],
+    Ade150: ["wall", "building", "flag"],
+    CocoObject: ["background", "person", "toothbrush"],
+    CocoStuff27: ["electronic-things", "appliance-things", "water-stuff"],
+}
+
+
+def test_values_are_the_published_classes(kind: Kind, tmp_path: Path) -> None:
+    values, labels, source, count, background = VALUES[kind]
+    write_pair(tmp_path, kind, IDS[0], shape=(1, len(values)))
+    write_list(tmp_path, kind, IDS[:1])
+    write_label(label_of(tmp_path, kind, IDS[0]), np.array([values], np.uint8), palette=kind is Voc2012)
+    dataset = kind(root=str(tmp_path))
+    assert dataset.load(IDS[0]).label.ravel().tolist() == labels
+    assert (dataset.label_source, dataset.official_count, dataset.background) == (source, count, background)
+    assert [dataset.classes[number] for number in (0, 1, -1)] == NAMES[kind]
+    assert len(set(dataset.classes)) == len(dataset.classes)
