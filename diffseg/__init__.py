@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from diffseg.catalogue import settings as settings
     from diffseg.divergence import symmetric_kl as symmetric_kl
     from diffseg.merging import anchor_grid as anchor_grid
-    from diffseg.merging import segment as segment
     from diffseg.model import Model as Model
     from diffseg.model import load as load
     from diffseg.result import Result as Result
     from diffseg.result import Results as Results
     from diffseg.result import write_coco as write_coco
     from diffseg.segmenters.dbscan import dbscan as dbscan
+    from diffseg.segmenters.diffseg import segment as segment
     from diffseg.segmenters.kmeans import kmeans as kmeans
 
 _HOME = {
@@ -49,7 +49,7 @@ _HOME = {
     "dbscan": "segmenters.dbscan",
     "kmeans": "segmenters.kmeans",
     "load": "model",
-    "segment": "merging",
+    "segment": "segmenters.diffseg",
     "settings": "catalogue",
     "symmetric_kl": "divergence",
     "write_coco": "result",

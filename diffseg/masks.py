@@ -57,7 +57,7 @@ def block_numbers(device: torch.device) -> int:
 
 
 def row_blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
-    """Cuts the rows of a matrix into blocks of at most `CPU_BLOCK` or `GPU_BLOCK` numbers, but at least one row."""
+    """Cuts the rows of a matrix into blocks of at most `block_numbers`, but at least one row."""
     step = max(1, block_numbers(device) // columns)
     return (slice(start, start + step) for start in range(0, rows, step))
 
@@ -126,25 +126,19 @@ def upsample_nearest(labels: Tensor, size: Size) -> Tensor:
 
 
 @float32_products()
-def cluster_means(aggregated: Tensor, labels: Tensor, clusters: int) -> Tensor:
+def cluster_means(aggregated: Tensor, labels: Tensor) -> Tensor:
     """Mean attention map of each cluster.
 
     Args:
         aggregated: ``(S*S, S*S)``.
-        labels: ``(S*S,)`` int64 in 0..clusters-1, every number used; on any device.
-        clusters: number of clusters K.
+        labels: ``(S*S,)`` int64 in 0..K-1, every number used; on any device.
 
     Returns:
         ``(K, S*S)`` in the dtype and on the device of ``aggregated``.
-
-    Raises:
-        ValueError: a cluster is empty.
     """
     labels = labels.cpu()  # a few thousand numbers: checking them on a GPU would make the CPU wait for it twice
-    counts = labels.bincount(minlength=clusters)
-    if not bool((counts > 0).all()):
-        raise ValueError(f"labels: clusters {(counts == 0).nonzero().flatten().tolist()} are empty")
-    one_hot = torch.zeros(clusters, labels.numel(), dtype=aggregated.dtype)
+    counts = labels.bincount()
+    one_hot = torch.zeros(len(counts), labels.numel(), dtype=aggregated.dtype)
     one_hot[labels, torch.arange(labels.numel())] = 1
     return (one_hot.to(aggregated.device) @ aggregated) / counts.to(aggregated.device)[:, None]
 
@@ -154,15 +148,15 @@ def to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsample
 
     Args:
         aggregated: ``(S*S, S*S)`` floating point.
-        labels: ``(S*S,)`` int64, every number from 0 to the largest used; on the CPU, or on the device of
-            ``aggregated`` (then the CPU waits for a GPU).
+        labels: ``(S*S,)`` integers, on any device. They are renumbered without gaps.
         size: side P of the label map in pixels, or (height, width).
         upsample: see `Upsample`.
 
     Returns:
-        ``(P, P)``, or (height, width), int64 on the device of ``aggregated``.
+        ``(P, P)``, or (height, width), int64 from 0 on the device of ``aggregated``.
     """
+    labels = labels.cpu().unique(return_inverse=True)[1]
     if upsample == "nearest":
         side = grid_side(aggregated)
         return upsample_nearest(labels.view(side, side).to(aggregated.device), size)
-    return labels_from_proposals(cluster_means(aggregated.float(), labels, int(labels.max()) + 1), size)
+    return labels_from_proposals(cluster_means(aggregated.float(), labels), size)

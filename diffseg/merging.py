@@ -1,6 +1,7 @@
 """Iterative attention merging: the segmenter of the paper (Section 3.2, Eq. 4 and 5, Algorithm 1).
 
-`diffseg.reference` is the same algorithm in its shortest form: read that first.
+`diffseg.reference` is the same algorithm in its shortest form: read that first. `diffseg.segment` and its segmenter are
+in `diffseg.segmenters.diffseg`.
 """
 
 from __future__ import annotations
@@ -14,30 +15,23 @@ from torch import Tensor
 
 from diffseg.chains import anchors_by_rank
 from diffseg.divergence import Logarithms, Precision, closer_than, symmetric_kl
-from diffseg.isolation import isolated
-from diffseg.limits import Count, Positive, check
-from diffseg.masks import cluster_means, grid_side, labels_from_proposals, nearest_cells
+from diffseg.limits import check
+from diffseg.masks import grid_side, nearest_cells
 from diffseg.precision import float32_products, float64_device
 
 # Sets of anchors whose divergences a `Merger` keeps; at S = 64 and M = 64 each takes 67 MB.
 KEPT_DIVERGENCES = 8
-
-OFFICIAL_GRID_SIDE = 64
-"""The only side S for which the authors' anchor grid is published (512 pixels)."""
 
 Grid = Literal["official", "even"]
 Rule = Literal["official", "paper"]
 AnchorsBy = Literal["grid", "rank"]
 """``grid``: `anchor_grid`; ``rank``: the highest TokenRank in each cell (`diffseg.chains.anchors_by_rank`)."""
 
+NOT_FINITE = "aggregated: holds NaN or infinite values"
+
 
 class NoProposals(ValueError):
     """Every proposal was lost: in float16, no map was close to any other."""
-
-
-def default_grid(side: int) -> Grid:
-    """The default grid: ``official`` at `OFFICIAL_GRID_SIDE`, else ``even``."""
-    return "official" if side == OFFICIAL_GRID_SIDE else "even"
 
 
 def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
@@ -70,6 +64,12 @@ def anchor_grid(side: int, anchors: int, grid: Grid = "official") -> Tensor:
         step = (side - 1) // (anchors - 1) if anchors > 1 else 0
         line = (side - 1 - step * (anchors - 1)) // 2 + step * torch.arange(anchors, device="cpu")
     return torch.cartesian_prod(line, line).view(-1, 2)
+
+
+def anchor_rows(side: int, anchors: int, grid: Grid) -> Tensor:
+    """Row numbers of the anchors in the tensor, ``(M*M,)`` int64 on the CPU; see `anchor_grid`."""
+    rows, columns = anchor_grid(side, anchors, grid).unbind(dim=1)
+    return rows * side + columns
 
 
 @float32_products()
@@ -114,23 +114,11 @@ def merge_proposals(proposals: Tensor, tau: float, rule: Rule = "official") -> T
     free = np.ones(len(proposals), dtype=bool)
     groups = []
     for index in range(len(proposals)):
-        if not free[index]:
-            continue
-        groups.append(close[index] & free if rule == "paper" else close[index])
-        free &= ~close[index]
+        if free[index]:
+            groups.append(close[index] & free if rule == "paper" else close[index])
+            free &= ~close[index]
     members = torch.from_numpy(np.stack(groups)).to(proposals)
     return (members @ proposals) / members.sum(dim=1, keepdim=True)
-
-
-def _without_nan(proposals: Tensor) -> Tensor:
-    """Removes the proposals that `merge_anchors` lost to float16. Raises `NoProposals` if none is left."""
-    kept = proposals[~proposals.isnan().any(dim=1)]
-    if not len(kept):
-        raise NoProposals("every attention map has entries that underflow in float16: use precision float32")
-    return kept
-
-
-NOT_FINITE = "aggregated: holds NaN or infinite values"
 
 
 class Merger:
@@ -151,6 +139,12 @@ class Merger:
         self._logarithms: dict[Precision, Logarithms] = {}
         self._divergences: dict[tuple[Precision, tuple[int, ...]], Tensor] = {}
         self._ranked: dict[int, Tensor] = {}
+
+    def ranked(self, anchors: int) -> Tensor:
+        """`anchors_by_rank` of the tensor."""
+        if anchors not in self._ranked:
+            self._ranked[anchors] = anchors_by_rank(self.aggregated, anchors)
+        return self._ranked[anchors]
 
     @torch.no_grad()
     def divergence(self, anchors: Tensor, precision: Precision = "float32") -> Tensor:
@@ -175,139 +169,38 @@ class Merger:
             self._divergences[key] = self._logarithms[precision].divergence(on_device)
         return self._divergences[key]
 
-    def points(self, anchors: int, grid: Grid, anchors_by: AnchorsBy = "grid") -> Tensor:
-        """Row numbers of the anchors, ``(M*M,)`` int64 on the CPU. Raises ValueError as `anchor_grid`."""
-        check(anchors_by=(anchors_by, AnchorsBy))
-        if anchors_by == "grid":
-            rows, columns = anchor_grid(self.side, anchors, grid).unbind(dim=1)
-            return rows * self.side + columns
-        if anchors not in self._ranked:
-            self._ranked[anchors] = anchors_by_rank(self.aggregated, anchors)
-        return self._ranked[anchors]
-
     @torch.no_grad()
     @float32_products()
     def proposals(
-        self,
-        tau: float | Sequence[float],
-        anchors: int,
-        iterations: int,
-        rule: Rule,
-        precision: Precision,
-        grid: Grid,
-        anchors_by: AnchorsBy = "grid",
+        self, taus: Sequence[float], anchors: Tensor, rule: Rule = "official", precision: Precision = "float32"
     ) -> Tensor:
-        """Runs all iterations of merging; arguments as in `segment`.
+        """Runs all iterations of merging.
+
+        Args:
+            taus: threshold of each iteration, > 0.
+            anchors: ``(M*M,)`` int64 row numbers, on the CPU.
+            rule: see `merge_proposals`.
+            precision: see `divergence`.
 
         Returns:
             ``(K, S*S)`` float64 proposals, K >= 1.
 
         Raises:
-            ValueError: an argument is out of range, or the tensor holds NaN or infinite values.
+            ValueError: the tensor holds NaN or infinite values.
             NoProposals: float16 lost every proposal.
         """
-        taus = thresholds(tau, iterations)
-        check(rule=(rule, Rule), precision=(precision, Precision))
-        aggregated = self.aggregated
-        points = self.points(anchors, grid, anchors_by)
-        divergence = self.divergence(points, precision)
+        aggregated, divergence = self.aggregated, self.divergence(anchors, precision)
         decide_ties = precision == "float32"  # float64 needs no second look; float16 follows the authors' code
-        close = closer_than(taus[0], divergence, aggregated, points) if decide_ties else divergence < taus[0]
+        close = closer_than(taus[0], divergence, aggregated, anchors) if decide_ties else divergence < taus[0]
         proposals = merge_anchors(aggregated, close, precision)
         # Each check waits for a GPU, so only two cases check here: float16, which loses maps, and a single iteration.
         # Later iterations find NaN themselves.
         if (precision == "float16" or len(taus) == 1) and not bool(aggregated.sum().isfinite()):
             raise ValueError(NOT_FINITE)
         if precision == "float16":
-            proposals = _without_nan(proposals)
-        for threshold in taus[1:]:
-            proposals = merge_proposals(proposals, threshold, rule)
+            proposals = proposals[~proposals.isnan().any(dim=1)]
+            if not len(proposals):
+                raise NoProposals("every attention map has entries that underflow in float16: use precision float32")
+        for tau in taus[1:]:
+            proposals = merge_proposals(proposals, tau, rule)
         return proposals
-
-
-def thresholds(tau: float | Sequence[float], iterations: int) -> tuple[float, ...]:
-    """Threshold of each iteration; a single tau holds for all.
-
-    Raises:
-        ValueError: ``iterations`` is below 1, a threshold is not positive and finite, or a list has another length.
-    """
-    check(iterations=(iterations, Count), tau=(tau, Positive | tuple[Positive, ...]))
-    taus = (float(tau),) * iterations if isinstance(tau, int | float) else tuple(map(float, tau))
-    if len(taus) != iterations:
-        raise ValueError(f"tau: need one value, or one for each of the {iterations} iterations, got {list(taus)}")
-    return taus
-
-
-@torch.no_grad()
-@isolated
-def segment(
-    aggregated: Tensor,
-    tau: float | Sequence[float],
-    anchors: int = 16,
-    iterations: int = 3,
-    rule: Rule = "official",
-    precision: Precision = "float32",
-    grid: Grid | None = None,
-    size: int = 512,
-    refine: Literal["none", "kmeans"] = "none",
-    anchors_by: AnchorsBy = "grid",
-) -> Tensor:
-    """DiffSeg: segments a picture by merging its attention maps (paper, Section 3.2).
-
-    Args:
-        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1, from `diffseg.aggregate`.
-        tau: threshold of the symmetric divergence in nats, > 0: one for all iterations, or one for each. A good value
-            depends on the backbone: 1.1 for Stable Diffusion (paper, Table 3), about 0.3 for DINOv2 ViT-S/14.
-        anchors: M, anchors along one side, 1..S (`anchor_grid`).
-        iterations: N >= 1, the first (from anchors to proposals) included.
-        rule: how the later iterations average (`merge_proposals`).
-        precision: precision of the first iteration's divergence (`Merger.divergence`); later iterations use float64.
-        grid: layout of the anchors (`anchor_grid`); None: ``official`` at S = 64, else ``even``.
-        size: side P of the label map in pixels.
-        refine: ``kmeans`` runs K-means on the attention maps, started from the proposals, and uses its cluster means
-            as proposals (an option of the authors' code, off in the benchmark). Pictures are refined in
-            `diffseg.Model.segment`.
-        anchors_by: ``rank`` takes the location that a walk along the attention visits most in each cell of an even
-            grid, and does not use ``grid``.
-
-    Returns:
-        ``(size, size)`` int64 labels 0..K-1 on the device of ``aggregated``. A proposal that wins no pixel leaves its
-        label unused.
-
-    Raises:
-        ValueError: an argument is out of range, or ``aggregated`` holds NaN or infinite values.
-        NoProposals: float16 lost every proposal.
-
-    At S = 2, the upper and the lower half of the picture each attend only to themselves:
-
-    >>> upper, lower = [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]
-    >>> segment(torch.tensor([upper, upper, lower, lower]), tau=0.3, anchors=2, size=4).tolist()
-    [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
-    """
-    check(refine=(refine, Literal["none", "kmeans"]))
-    merger = Merger(aggregated)
-    grid = grid or default_grid(merger.side)
-    proposals = merger.proposals(tau, anchors, iterations, rule, precision, grid, anchors_by)
-    if refine == "kmeans":
-        proposals = kmeans_from(merger.aggregated, proposals)
-    return labels_from_proposals(proposals, size).to(aggregated.device)
-
-
-@torch.no_grad()
-def kmeans_from(aggregated: Tensor, proposals: Tensor) -> Tensor:
-    """Runs scikit-learn's K-means once, started from the proposals.
-
-    Args:
-        aggregated: ``(S*S, S*S)`` floating point, whose rows are clustered.
-        proposals: ``(K, S*S)`` floating point, the first centres.
-
-    Returns:
-        ``(K', S*S)`` float64, the means of the clusters, K' <= K: clusters stay empty if fewer maps differ.
-    """
-    maps = aggregated.to(float64_device(aggregated.device), torch.float64)
-    from sklearn.cluster import KMeans  # takes a second to import, and few runs refine
-
-    fitted = KMeans(n_clusters=len(proposals), init=proposals.cpu().numpy(), n_init=1).fit(maps.cpu().numpy())
-    # Some clusters may be empty; the others are renumbered without gaps.
-    used, labels = np.unique(fitted.labels_, return_inverse=True)
-    return cluster_means(maps, torch.from_numpy(labels), len(used))

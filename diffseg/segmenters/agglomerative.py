@@ -5,18 +5,16 @@ It is the first stage of INSID3 (arXiv 2603.28480), which finds the fine segment
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from sklearn.cluster import AgglomerativeClustering
 from torch import Tensor
 
-from diffseg.segmenters.affinity import PointInput, assign_pixels, points_of
-from diffseg.segmenters.base import Scene
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.base import Refinable, Scene
+from diffseg.segmenters.graphs import PointInput, assign_pixels, points_of
 
 PUBLISHED_TAU = 0.6  # INSID3's, for DINOv3
 Similarity = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
@@ -24,13 +22,11 @@ Similarity = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class Agglomerative(Refinable):
-    """Joins the two most similar clusters while their mean cosine similarity is above tau.
-
-    Attributes:
-        tau: None: the value tuned for the backbone, or `PUBLISHED_TAU` if none was tuned.
-    """
+    """Joins the two most similar clusters while their mean cosine similarity is above tau."""
 
     tuned_key: ClassVar[str | None] = "agglomerative"
+    open = ("tau",)
+    published_tau = PUBLISHED_TAU
 
     tau: Annotated[
         Similarity | None,
@@ -38,25 +34,17 @@ class Agglomerative(Refinable):
     ] = None
     input: PointInput = "features"
 
-    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
-
-    def segment(self, scene: Scene) -> Tensor:
+    def prepare(self, scene: Scene) -> tuple[Tensor, Tensor]:
         assert self.tau is not None  # resolved
         points = points_of(scene, self.input)
-        return assign_pixels(points, agglomerate(points, self.tau), scene)
+        return points, agglomerate(points, self.tau)
+
+    def finish(self, prepared: tuple[Tensor, Tensor], scene: Scene) -> Tensor:
+        return assign_pixels(*prepared, scene)
 
 
 def agglomerate(points: Tensor, tau: float) -> Tensor:
-    """Clusters points by average linkage over cosine distances.
-
-    Args:
-        points: ``(n, C)`` unit vectors.
-        tau: clusters whose mean similarity is above tau are joined.
-
-    Returns:
-        ``(n,)`` int64 in 0..K-1 on the points' device, every number used.
-    """
+    """Clusters ``(n, C)`` unit vectors by average linkage over cosine distances: ``(n,)`` int64 in 0..K-1."""
     if len(points) == 1:
         return torch.zeros(1, dtype=torch.int64, device=points.device)
     distances = (1 - (points @ points.T).clamp(-1, 1)).cpu().numpy()

@@ -20,10 +20,8 @@ from scipy.linalg.lapack import dpotrf
 from scipy.sparse.linalg import ArpackError, eigsh
 from torch import Tensor
 
-from diffseg.segmenters.affinity import Assign, PointInput, affinity_of, assign_pixels, points_of
-from diffseg.segmenters.base import Scene
-from diffseg.segmenters.diffcut import ASSIGN_SIDE
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.base import Refinable, Scene
+from diffseg.segmenters.graphs import ASSIGN_SIDE, Assign, PointInput, affinity_of, assign_pixels, points_of
 
 EigenRule = Literal["paper", "official"]
 """Eigenvectors that are clustered. ``paper``: those of the chosen alpha. ``official``: those of the last alpha, because
@@ -47,11 +45,13 @@ class AutoSC(Refinable):
     input: PointInput = "features"
     assign: Assign = ASSIGN_SIDE
 
-    def segment(self, scene: Scene) -> Tensor:
+    def prepare(self, scene: Scene) -> tuple[Tensor, Tensor]:
         points = points_of(scene, self.input)
-        labels = torch.from_numpy(auto_clusters(affinity_of(points, 1.0), self.rule)).to(points.device)
-        # A cluster may be empty; the others are renumbered without gaps.
-        return assign_pixels(points, labels.unique(return_inverse=True)[1], scene, self.assign)
+        labels = torch.from_numpy(auto_clusters(affinity_of(points, 1.0), self.rule))
+        return points, labels.to(points.device)
+
+    def finish(self, prepared: tuple[Tensor, Tensor], scene: Scene) -> Tensor:
+        return assign_pixels(*prepared, scene, self.assign)
 
 
 def auto_clusters(affinity: Tensor, rule: EigenRule = "paper") -> NDArray[np.int64]:

@@ -8,10 +8,12 @@ has tensors.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from importlib.util import find_spec
 from math import isqrt
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +26,15 @@ from diffseg.pictures import CHANNEL_MAX, Pixels
 if TYPE_CHECKING:
     from torch import Tensor
 
+Part = TypeVar("Part", bound="Segmenter")
+
 Frame = Literal["square", "whole"]
 """Part of the picture that a segmenter sees, and that is scored: its centred square, or all of it."""
 
 Clusters = Annotated[
     Count | None, Field(description="number of clusters, k; null: the data set's mean number of classes in a picture")
 ]
+SCIKIT_IMAGE = ("skimage", "scikit-image")
 RandomSeed = Annotated[Seed, Field(description="seed of the random starts")]
 
 
@@ -117,9 +122,6 @@ class UnusablePicture(Exception):
     """Raised by a segmenter for a picture that it cannot segment. A run records the message and continues."""
 
 
-AnySegmenter = TypeVar("AnySegmenter", bound="Segmenter")
-
-
 class Segmenter(Protocol):
     """A segmenter with its parameters: a frozen dataclass with these methods.
 
@@ -148,7 +150,10 @@ class Segmenter(Protocol):
 
 @dataclass(frozen=True)
 class CheckedSegmenter:
-    """Base of this project's segmenters: checks the declared limits of their fields (`diffseg.limits`).
+    """Base of this project's segmenters. It checks the declared limits of their fields (`diffseg.limits`).
+
+    A subclass segments in two steps: `prepare` segments the cells of the attention, or the pixels of the picture, and
+    `finish` turns that into a label map. Segmenters that differ only in settings of the second step share the first.
 
     Attributes:
         needs_attention: False if it reads no attention, so that it works without a backbone.
@@ -156,6 +161,11 @@ class CheckedSegmenter:
         common_labels: True if a label means the same class in every picture.
         needs_whole: True if it segments only whole pictures (``protocol.frame=whole``).
         tuned_key: key of the class in `diffseg.backbones.Backbone.tuned`; None: no values are tuned for it.
+        open: fields that may be None until `resolved` fills them in. Open ``clusters`` become the data set's mean
+            number of classes in a picture.
+        published_tau: the paper's value of tau, for backbones without a tuned one.
+        packages: optional packages that it needs, and what pip installs for them.
+        finishing: fields that only `finish` reads.
 
     Raises:
         ValueError: a value is outside its limits.
@@ -166,13 +176,68 @@ class CheckedSegmenter:
     common_labels: ClassVar[bool] = False
     needs_whole: ClassVar[bool] = False
     tuned_key: ClassVar[str | None] = None
+    open: ClassVar[tuple[str, ...]] = ()
+    published_tau: ClassVar[float | None] = None
+    packages: ClassVar[tuple[tuple[str, str], ...]] = ()
+    finishing: ClassVar[frozenset[str]] = frozenset({"refine", "upsample", "assign"})
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        """See `Segmenter.resolved`. Here: nothing is open."""
-        return self
+        """See `Segmenter.resolved`. Raises ValueError if a package is missing, too, so that a run does not start."""
+        for package, install in self.packages:
+            if find_spec(package) is None:
+                name = type(self).__name__.lower()
+                raise ValueError(f"{name}: the package {package} is not installed: pip install {install}")
+        values = {"tau": self.published_tau, **tuned}
+        names = [name for name in self.open if getattr(self, name) is None]
+        if missing := [name for name in names if values.get(name) is None]:
+            raise ValueError(f"{missing[0]}: no value is tuned for this backbone; give one")
+        return replace(self, **{name: values[name] for name in names})
+
+    def __call__(self, scene: Scene) -> Tensor:
+        """See `Segmenter`."""
+        return next(self.segment_all(scene, [self]))
+
+    @classmethod
+    def segment_all(cls, scene: Scene, segmenters: Sequence[CheckedSegmenter]) -> Iterator[Tensor]:
+        """Yields the label map of each segmenter."""
+        import torch
+
+        prepared: dict[tuple[Any, ...], Any] = {}
+        read = [field.name for field in fields(cls) if field.name not in cls.finishing]
+        for segmenter in segmenters:
+            settings = tuple(getattr(segmenter, name) for name in read)
+            with torch.no_grad():
+                if settings not in prepared:
+                    prepared[settings] = segmenter.prepare(scene)
+                finish = partial(segmenter.finish, prepared[settings])
+                if getattr(segmenter, "refine", "none") == "pamr":
+                    from diffseg.segmenters.refinement import refined
+
+                    labels = refined(finish, scene)
+                else:
+                    labels = finish(scene)
+            yield labels
+
+    def prepare(self, scene: Scene) -> Any:
+        """The first step, which does not read ``scene.size``. Here: nothing."""
+        return None
+
+    def finish(self, prepared: Any, scene: Scene) -> Tensor:
+        """The second step: labels of the scene's size, int64."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refinable(CheckedSegmenter):
+    """A segmenter whose label map can be refined."""
+
+    refine: Annotated[
+        Literal["none", "pamr"],
+        Field(description="pamr: moves segment borders to colour edges, at 128 x 128 pixels, as DiffCut does"),
+    ] = "none"
 
 
 @runtime_checkable
@@ -207,11 +272,8 @@ def has_common_labels(segmenter: Segmenter) -> bool:
 
 
 def needs_mean_classes(segmenter: Segmenter) -> bool:
-    """True if a segmenter has the field ``clusters`` and leaves it open (None).
-
-    It then takes the data set's mean number of classes in a picture.
-    """
-    return getattr(segmenter, "clusters", 1) is None
+    """True if a segmenter leaves its number of clusters open, see ``open`` of `CheckedSegmenter`."""
+    return "clusters" in getattr(segmenter, "open", ()) and getattr(segmenter, "clusters", None) is None
 
 
 def segment_all(scene: Scene, segmenters: Sequence[Segmenter]) -> Iterator[Tensor]:
@@ -229,25 +291,10 @@ def segment_all(scene: Scene, segmenters: Sequence[Segmenter]) -> Iterator[Tenso
         it is if the class yields one label map at a time.
     """
     together = getattr(type(segmenters[0]), "segment_all", None) if len(segmenters) > 1 else None
-    label_maps: Iterable[Tensor] = together(scene, segmenters) if together else (one(scene) for one in segmenters)
-    yield from label_maps
+    yield from together(scene, segmenters) if together else (segmenter(scene) for segmenter in segmenters)
 
 
-def fill_in(segmenter: AnySegmenter, values: Mapping[str, Any]) -> AnySegmenter:
-    """Fills the fields that are None with ``values``.
-
-    Raises:
-        ValueError: such a field has no value.
-    """
-    open_ones = [each.name for each in fields(cast(Any, segmenter)) if getattr(segmenter, each.name) is None]
-    if missing := [name for name in open_ones if values.get(name) is None]:
-        raise ValueError(f"{missing[0]}: no value is tuned for this backbone; give one")
-    return replace(cast(Any, segmenter), **{name: values[name] for name in open_ones})
-
-
-def resolve(
-    segmenter: AnySegmenter, spec: Backbone, dataset: str = "", bounces: int = 1, **values: Any
-) -> AnySegmenter:
+def resolve(segmenter: Part, spec: Backbone, dataset: str = "", bounces: int = 1, **values: Any) -> Part:
     """Fills in the open parameters of a segmenter for a backbone.
 
     Args:
@@ -271,10 +318,10 @@ def resolve(
     return segmenter.resolved(max(spec.sides, default=0), {**tuned, **values})
 
 
-def check_cells(setting: str, value: int | None, cells: int) -> None:
-    """Raises ValueError if the value of a setting exceeds the number of cells of the attention."""
-    if value is not None and value > cells:
-        raise ValueError(f"{setting}: must be 1..{cells} at this size of the attention, got {value}")
+def check_cells(setting: str, value: int | None, most: int) -> None:
+    """Raises ValueError if a setting exceeds what the attention, of a number of cells, allows."""
+    if value is not None and value > most:
+        raise ValueError(f"{setting}: must be 1..{most} at this size of the attention, got {value}")
 
 
 def picture_of(scene: Scene) -> NDArray[np.float32]:

@@ -1,21 +1,79 @@
-"""DiffSeg as a segmenter: the paper's iterative merging (`diffseg.merging`) with its settings."""
+"""DiffSeg: the paper's iterative merging (`diffseg.merging`), as a function and as a segmenter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
+import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor
 
-from diffseg import merging
+from diffseg.isolation import isolated
 from diffseg.limits import Count, Positive
-from diffseg.masks import labels_from_proposals
-from diffseg.segmenters.affinity import Input, WalkInput, walk_of
-from diffseg.segmenters.base import CheckedSegmenter, Scene, fill_in
-from diffseg.segmenters.refinement import refined
+from diffseg.masks import cluster_means, grid_side, height_width, labels_from_proposals
+from diffseg.merging import AnchorsBy, Grid, Merger, Precision, Rule, anchor_rows
+from diffseg.precision import float64_device
+from diffseg.segmenters.base import CheckedSegmenter, Scene
+from diffseg.segmenters.graphs import WalkInput, walk_of
+
+OFFICIAL_GRID_SIDE = 64
+"""The only side S for which the authors' anchor grid is published (512 pixels)."""
+
+
+@torch.no_grad()
+@isolated
+def segment(
+    aggregated: Tensor,
+    tau: float | Sequence[float],
+    anchors: int = 16,
+    iterations: int = 3,
+    rule: Rule = "official",
+    precision: Precision = "float32",
+    grid: Grid | None = None,
+    size: int = 512,
+    refine: Literal["none", "kmeans"] = "none",
+    anchors_by: AnchorsBy = "grid",
+) -> Tensor:
+    """DiffSeg: segments a picture by merging its attention maps (paper, Section 3.2).
+
+    Args:
+        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1, from `diffseg.aggregate`.
+        tau: threshold of the symmetric divergence in nats, > 0: one for all iterations, or one for each. A good value
+            depends on the backbone: 1.1 for Stable Diffusion (paper, Table 3), about 0.3 for DINOv2 ViT-S/14.
+        anchors: M, anchors along one side, 1..S (`anchor_grid`).
+        iterations: N >= 1, the first (from anchors to proposals) included.
+        rule: how the later iterations average (`diffseg.merging.merge_proposals`).
+        precision: precision of the first iteration's divergence (`diffseg.merging.Merger.divergence`); later iterations
+            use float64.
+        grid: layout of the anchors (`anchor_grid`); None: ``official`` at S = 64, else ``even``.
+        size: side P of the label map in pixels.
+        refine: ``kmeans`` runs K-means on the attention maps, started from the proposals, and uses its cluster means
+            as proposals (an option of the authors' code, off in the benchmark). Pictures are refined in
+            `diffseg.Model.segment`.
+        anchors_by: ``rank`` takes the location that a walk along the attention visits most in each cell of an even
+            grid, and does not use ``grid``.
+
+    Returns:
+        ``(size, size)`` int64 labels 0..K-1 on the device of ``aggregated``. A proposal that wins no pixel leaves its
+        label unused.
+
+    Raises:
+        ValueError: an argument is out of range, or ``aggregated`` holds NaN or infinite values.
+        diffseg.merging.NoProposals: float16 lost every proposal.
+
+    At S = 2, the upper and the lower half of the picture each attend only to themselves:
+
+    >>> upper, lower = [0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]
+    >>> segment(torch.tensor([upper, upper, lower, lower]), tau=0.3, anchors=2, size=4).tolist()
+    [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+    """
+    taus = tau if isinstance(tau, int | float) else tuple(tau)
+    segmenter = DiffSeg(taus, anchors, iterations, rule, precision, grid, anchors_by, refine=refine)
+    scene = Scene(size=height_width(size), aggregated=aggregated)
+    return segmenter.resolved(grid_side(aggregated), {})(scene)
 
 
 @dataclass(frozen=True)
@@ -29,7 +87,9 @@ class DiffSeg(CheckedSegmenter):
         grid: None: ``official`` at S = 64, else ``even``; S is the side of the attention, for features, too.
     """
 
-    tuned_key: ClassVar[str | None] = "diffseg"
+    tuned_key = "diffseg"
+    open = ("tau", "grid")
+    finishing = frozenset({"tau", "anchors", "iterations", "rule", "precision", "grid", "anchors_by", "refine"})
 
     tau: Annotated[
         Positive | tuple[Positive, ...] | None,
@@ -37,19 +97,17 @@ class DiffSeg(CheckedSegmenter):
     ] = None
     anchors: Annotated[Count, Field(description="M, number of anchors along one side, 1..S")] = 16
     iterations: Annotated[Count, Field(description="N, number of merging iterations, the first included")] = 3
-    rule: Annotated[merging.Rule, Field(description='official (the authors\' code), paper ("without replacement")')] = (
+    rule: Annotated[Rule, Field(description='official (the authors\' code), paper ("without replacement")')] = (
         "official"
     )
-    precision: Annotated[
-        merging.Precision, Field(description="precision of the first iteration; float16: as published")
-    ] = "float32"
+    precision: Annotated[Precision, Field(description="precision of the first iteration; float16: as published")] = (
+        "float32"
+    )
     grid: Annotated[
-        merging.Grid | None,
-        Field(description="official (the authors' code), even; null: official at S = 64, else even"),
+        Grid | None, Field(description="official (the authors' code), even; null: official at S = 64, else even")
     ] = None
     anchors_by: Annotated[
-        merging.AnchorsBy,
-        Field(description="grid; rank: the most visited location (TokenRank) of each cell"),
+        AnchorsBy, Field(description="grid; rank: the most visited location (TokenRank) of each cell")
     ] = "grid"
     input: WalkInput = "attention"
     refine: Annotated[
@@ -59,35 +117,48 @@ class DiffSeg(CheckedSegmenter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        merging.thresholds(1.0 if self.tau is None else self.tau, self.iterations)
+        if isinstance(self.tau, tuple) and len(self.tau) != self.iterations:
+            raise ValueError(
+                f"tau: need one value, or one for each of the {self.iterations} iterations, got {list(self.tau)}"
+            )
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         if self.anchors > side:
             raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {self.anchors}")
         if self.tau is None and self.input == "features":
             raise ValueError("tau: must be given with input=features, the backbone's value is for its attention")
-        return fill_in(self, {"grid": merging.default_grid(side), **tuned})
+        return super().resolved(side, {"grid": "official" if side == OFFICIAL_GRID_SIDE else "even", **tuned})
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return next(self.segment_all(scene, [self]))
+    def prepare(self, scene: Scene) -> Merger:
+        return Merger(scene.aggregated if self.input == "attention" else walk_of(scene, self.input))
 
-    @staticmethod
-    def segment_all(scene: Scene, segmenters: Sequence[DiffSeg]) -> Iterator[Tensor]:
-        """Label map of each segmenter. They share the logarithms and divergences of the attention."""
-        mergers: dict[Input, merging.Merger] = {}
-        for one in segmenters:
-            if one.input not in mergers:
-                mergers[one.input] = merging.Merger(walk_of(scene, one.input))
-            yield refined(one.refine, partial(one._merge, mergers[one.input]), scene)
-
-    def _merge(self, merger: merging.Merger, scene: Scene) -> Tensor:
+    def finish(self, prepared: Merger, scene: Scene) -> Tensor:
         assert self.tau is not None  # resolved
         assert self.grid is not None
         # Features may be coarser than the attention for which the anchors were checked.
-        anchors = min(self.anchors, merger.side) if self.input == "features" else self.anchors
-        proposals = merger.proposals(
-            self.tau, anchors, self.iterations, self.rule, self.precision, self.grid, self.anchors_by
-        )
+        count = min(self.anchors, prepared.side) if self.input == "features" else self.anchors
+        ranked = self.anchors_by == "rank"
+        anchors = prepared.ranked(count) if ranked else anchor_rows(prepared.side, count, self.grid)
+        taus = self.tau if isinstance(self.tau, tuple) else (self.tau,) * self.iterations
+        proposals = prepared.proposals(taus, anchors, self.rule, self.precision)
         if self.refine == "kmeans":
-            proposals = merging.kmeans_from(merger.aggregated, proposals)
+            proposals = kmeans_from(prepared.aggregated, proposals)
         return labels_from_proposals(proposals, scene.size).to(scene.aggregated.device)
+
+
+def kmeans_from(aggregated: Tensor, proposals: Tensor) -> Tensor:
+    """Runs scikit-learn's K-means once, started from the proposals.
+
+    Args:
+        aggregated: ``(S*S, S*S)`` floating point, whose rows are clustered.
+        proposals: ``(K, S*S)`` floating point, the first centres.
+
+    Returns:
+        ``(K', S*S)`` float64, the means of the clusters, K' <= K: clusters stay empty if fewer maps differ.
+    """
+    maps = aggregated.to(float64_device(aggregated.device), torch.float64)
+    from sklearn.cluster import KMeans  # takes a second to import, and few runs refine
+
+    fitted = KMeans(n_clusters=len(proposals), init=proposals.cpu().numpy(), n_init=1).fit(maps.cpu().numpy())
+    # Some clusters may be empty; the others are renumbered without gaps.
+    return cluster_means(maps, torch.from_numpy(np.unique(fitted.labels_, return_inverse=True)[1]))

@@ -12,9 +12,7 @@ into connected components and keeps up to 1,000 overlapping masks; a row of this
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -27,11 +25,10 @@ from torch import Tensor
 
 from diffseg.divergence import symmetric_kl
 from diffseg.masks import cluster_means, grid_side, labels_from_proposals
-from diffseg.merging import anchor_grid
+from diffseg.merging import anchor_rows
 from diffseg.precision import float32_products
-from diffseg.segmenters.affinity import WalkInput, walk_of
-from diffseg.segmenters.base import Scene
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.base import CheckedSegmenter, Refinable, Scene
+from diffseg.segmenters.graphs import WalkInput, walk_of
 
 LEVELS = tuple(np.geomspace(0.186, 2.99, 6).round(3).tolist())
 """The paper's heights of the linkage, in nats."""
@@ -55,6 +52,8 @@ class Diffuse2Seg(Refinable):
             threshold of 0.55 and does not say of what. 0: none is dropped; the maps of DINOv2 then become one segment.
     """
 
+    finishing = CheckedSegmenter.finishing | {"tau"}
+
     tau: Annotated[float, Field(gt=0, description="height in nats at which the linkage is cut")] = 0.1
     seeds: Annotated[int, Field(ge=1, description="seeds along one side, at most the side of the attention")] = 16
     p: Annotated[float, Field(gt=1, le=2, description="exponent of the smoothness; 2: linear diffusion")] = 1.6
@@ -64,47 +63,21 @@ class Diffuse2Seg(Refinable):
     ] = 0.05
     input: WalkInput = "attention"
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return next(self.segment_all(scene, [self]))
-
-    @staticmethod
-    def segment_all(scene: Scene, segmenters: Sequence[Diffuse2Seg]) -> Iterator[Tensor]:
-        """Yields the labels of each segmenter. Those that differ only in tau or refine share all but the cut."""
-        trees: dict[Diffuse2Seg, tuple[Tensor, NDArray[np.float64]]] = {}
-        for each in segmenters:
-            shared = replace(each, tau=1.0, refine="none")
-            if shared not in trees:
-                trees[shared] = shared._tree(walk_of(scene, each.input))
-            proposals = proposals_at(*trees[shared], each.tau)
-            yield refined(each.refine, partial(_label_map, proposals), scene)
-
-    @torch.no_grad()
-    def _tree(self, walk: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
-        """Maps of the seeds ``(K, S*S)``, each of sum 1, and SciPy's linkage of them."""
+    def prepare(self, scene: Scene) -> tuple[Tensor, NDArray[np.float64]]:
+        """Maps of the seeds ``(K, S*S)``, each of sum 1, and SciPy's linkage of them, ``(K - 1, 4)``."""
+        walk = walk_of(scene, self.input)
         side = grid_side(walk)
-        rows, columns = anchor_grid(side, min(self.seeds, side), "even").unbind(dim=1)
         strong = walk * (walk >= self.attention_threshold * walk.amax(dim=1, keepdim=True))
-        maps = propagate(strong / strong.sum(dim=1, keepdim=True), rows * side + columns, self.p, self.iterations)
+        seeds = anchor_rows(side, min(self.seeds, side), "even")
+        maps = propagate(strong / strong.sum(dim=1, keepdim=True), seeds, self.p, self.iterations)
         maps = maps / maps.sum(dim=1, keepdim=True)
         distances = symmetric_kl(maps, maps).double().cpu().numpy()
         return maps, linkage(squareform(distances, checks=False), "average") if len(maps) > 1 else np.empty((0, 4))
 
-
-def _label_map(proposals: Tensor, scene: Scene) -> Tensor:
-    return labels_from_proposals(proposals, scene.size)
-
-
-def proposals_at(maps: Tensor, tree: NDArray[np.float64], tau: float) -> Tensor:
-    """Mean map of each cluster below a height of the linkage, ``(k, S*S)``.
-
-    Args:
-        maps: ``(K, S*S)``.
-        tree: SciPy's linkage of the maps, ``(K - 1, 4)``.
-        tau: height.
-    """
-    numbers = fcluster(tree, tau, "distance") - 1 if len(tree) else np.zeros(1, dtype=np.int64)
-    labels = torch.from_numpy(numbers.astype(np.int64))
-    return cluster_means(maps, labels, int(labels.max()) + 1)
+    def finish(self, prepared: tuple[Tensor, NDArray[np.float64]], scene: Scene) -> Tensor:
+        maps, tree = prepared
+        numbers = fcluster(tree, self.tau, "distance") - 1 if len(tree) else np.zeros(1)
+        return labels_from_proposals(cluster_means(maps, torch.from_numpy(numbers).long()), scene.size)
 
 
 @torch.no_grad()

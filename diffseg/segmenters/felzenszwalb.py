@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any
 
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from diffseg.segmenters.base import Scene, own_picture, to_scored_size
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.base import SCIKIT_IMAGE, Refinable, Scene, own_picture, to_scored_size
 
 
 @dataclass(frozen=True)
@@ -25,25 +24,18 @@ class Felzenszwalb(Refinable):
         min_size: smaller segments are merged with a neighbour, in pixels.
     """
 
-    needs_attention: ClassVar[bool] = False
+    needs_attention = False
+    packages = (SCIKIT_IMAGE,)
 
     scale: Annotated[float, Field(gt=0, description="preference for larger segments")] = 300.0
     sigma: Annotated[float, Field(ge=0, description="standard deviation of the blur in pixels")] = 0.8
     min_size: Annotated[int, Field(ge=1, description="pixels of the smallest segment")] = 50
 
-    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        """Raises ValueError if scikit-image is missing, so that a run fails before it starts."""
-        _ = _felzenszwalb()
-        return self
-
-    def segment(self, scene: Scene) -> Tensor:
-        labels = _felzenszwalb()(own_picture(scene), self.scale, self.sigma, self.min_size)
-        return to_scored_size(labels, scene)
-
-
-def _felzenszwalb() -> Any:
-    try:
+    def prepare(self, scene: Scene) -> NDArray[Any]:
         from skimage.segmentation import felzenszwalb
-    except ImportError:
-        raise ValueError("felzenszwalb: scikit-image is not installed: pip install scikit-image") from None
-    return felzenszwalb
+
+        labels: NDArray[Any] = felzenszwalb(own_picture(scene), self.scale, self.sigma, self.min_size)
+        return labels
+
+    def finish(self, prepared: NDArray[Any], scene: Scene) -> Tensor:
+        return to_scored_size(prepared, scene)

@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from diffseg.backbones.image import centre_crop, nearest
 from diffseg.files import sha256_of
@@ -24,7 +25,6 @@ from diffseg.texts import counted
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUFFIXES = (".png", ".npy", ".PNG", ".NPY")
 LARGEST_LABEL = np.iinfo(np.uint16).max
 ASPECT_TOLERANCE = 0.01
 
@@ -40,31 +40,27 @@ SQUARE = (
 
 
 @dataclass(frozen=True)
-class LabelMapFiles:
-    """Reads the label map of each picture from ``folder/ID.png``, else ``folder/ID.npy``.
-
-    A PNG has one channel of up to 16 bits, or a palette. An array is ``(h, w)``, integers or booleans. Labels are
-    0..65535. A map may have any size. If its aspect ratio is within 1 % of the picture's, it covers the whole picture.
-    If it is square, it covers the centred square of the picture; a protocol that scores whole pictures refuses it. It
-    is cropped and resized like the ground truth.
+class Folder:
+    """A folder with a file for each picture.
 
     Attributes:
-        folder: folder of the label maps. The maps of ids with a slash lie in sub-folders.
-        void: numbers in the maps that stand for no segment. Their pixels get the label -1.
+        folder: the folder. Files of ids with a slash lie in sub-folders.
+        content: what a file holds.
+        suffixes: of the files, in the order in which they are looked for.
     """
 
     needs_attention: ClassVar[bool] = False
-    common_labels: ClassVar[bool] = True
+    content: ClassVar[str] = "label map"
+    suffixes: ClassVar[tuple[str, ...]] = (".png", ".npy", ".PNG", ".NPY")
 
-    folder: str | None = None
-    void: tuple[int, ...] = ()
+    folder: Annotated[str | None, Field(description="folder that holds a file for every picture")] = None
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         """Raises ValueError if ``folder`` is not set or does not exist."""
         if not self.folder:
-            raise ValueError("folder: not set; give the folder that holds ID.png or ID.npy of every picture")
+            raise ValueError(f"folder: not set; give the folder that holds {self._names('ID')} of every picture")
         if not self._folder.is_dir():
-            raise ValueError(f"folder: {self.folder} is not a folder; give the one that holds ID.png or ID.npy")
+            raise ValueError(f"folder: {self.folder} is not a folder; give the one that holds {self._names('ID')}")
         return self
 
     def check_files(self, ids: Sequence[str], listed: Collection[str]) -> list[str]:
@@ -75,27 +71,29 @@ class LabelMapFiles:
             listed: all pictures of the data set.
 
         Returns:
-            Warnings: a line if label maps are missing, and a line if files belong to no picture.
+            Warnings: a line if files are missing, and a line if files belong to no picture.
 
         Raises:
-            ValueError: every picture lacks its label map.
+            ValueError: every picture lacks its file.
         """
-        there = [
-            path for suffix in SUFFIXES for path in self._folder.rglob(f"*{suffix}") if not path.name.startswith(".")
-        ]
-        names = {path.relative_to(self._folder).with_suffix("").as_posix(): path for path in sorted(there)}
+        paths = [path for suffix in self.suffixes for path in self._folder.rglob(f"*{suffix}")]
+        names = {
+            path.relative_to(self._folder).with_suffix("").as_posix(): path
+            for path in sorted(paths)
+            if not path.name.startswith(".")
+        }
         missing = [id for id in ids if id not in names]
         if len(missing) == len(ids):
             example = f"; the first file there is {next(iter(names.values()))}" if names else ""
             raise ValueError(
-                f"folder: {self.folder} has no label map of any of the {len(ids):,} pictures; the first should be "
-                f"{self._folder / missing[0]}.png or .npy{example}"
+                f"folder: {self.folder} has no {self.content} of any of the {len(ids):,} pictures; the first should be "
+                f"{self._names(self._folder / missing[0])}{example}"
             )
         lines = []
         if missing:
             lines.append(
-                f"{self.folder}: {counted(len(missing), 'picture')} of {len(ids):,} will fail without a label map; the "
-                f"first is {missing[0]}"
+                f"{self.folder}: {counted(len(missing), 'picture')} of {len(ids):,} will fail without a {self.content}; "
+                f"the first is {missing[0]}"
             )
         if extra := sorted(names.keys() - set(listed)):
             lines.append(
@@ -105,11 +103,46 @@ class LabelMapFiles:
         return lines
 
     def state(self, id: str) -> str:
-        """sha256 (hex) of a picture's label map, or "" if it has none. A run evaluates a changed map again."""
+        """sha256 (hex) of a picture's file, or "" if it has none. A run evaluates a changed one again."""
         try:
-            return sha256_of(self._path(id))
+            return sha256_of(self.path(id))
         except (OSError, UnusablePicture):
             return ""
+
+    def path(self, id: str | None) -> Path:
+        """The first file of a picture. Raises `UnusablePicture` if it has none."""
+        if id is None:
+            raise ValueError("scene: has no id of the picture, so no file can be read")
+        for suffix in self.suffixes:
+            if (path := self._folder / f"{id}{suffix}").is_file():
+                return path
+        raise UnusablePicture(f"{self._names(self._folder / id)}: the {self.content} is missing")
+
+    @property
+    def _folder(self) -> Path:
+        return expanded(self.folder or "")
+
+    def _names(self, stem: str | Path) -> str:
+        """Names that the file of a picture may have."""
+        return f"{stem}{' or '.join(suffix for suffix in self.suffixes if suffix.islower())}"
+
+
+@dataclass(frozen=True)
+class LabelMapFiles(Folder):
+    """Reads the label map of each picture from ``folder/ID.png``, else ``folder/ID.npy``.
+
+    A PNG has one channel of up to 16 bits, or a palette. An array is ``(h, w)``, integers or booleans. Labels are
+    0..65535. A map may have any size. If its aspect ratio is within 1 % of the picture's, it covers the whole picture.
+    If it is square, it covers the centred square of the picture; a protocol that scores whole pictures refuses it. It
+    is cropped and resized like the ground truth.
+
+    Attributes:
+        void: numbers in the maps that stand for no segment. Their pixels get the label -1.
+    """
+
+    common_labels: ClassVar[bool] = True
+
+    void: tuple[int, ...] = ()
 
     def __call__(self, scene: Scene) -> Tensor:
         """Labels ``(height, width)`` int64, -1 where the map has a number of ``void``.
@@ -123,8 +156,7 @@ class LabelMapFiles:
 
     def labels(self, outline: Outline) -> NDArray[np.int64]:
         """As the call, without torch."""
-        path, (height, width) = self._picture(outline)
-        labels = self._numbered(path)
+        path, labels, (height, width) = self._read(outline)
         map_height, map_width = labels.shape
         aspect, map_aspect, frame = width / height, map_width / map_height, outline.frame
         if abs(map_aspect - aspect) <= ASPECT_TOLERANCE * aspect:
@@ -142,8 +174,7 @@ class LabelMapFiles:
 
     def remarks(self, outline: Outline) -> list[Remark]:
         """Remarks for the user about the map of a picture that was segmented."""
-        path, (height, width) = self._picture(outline)
-        labels = self._numbered(path)
+        _, labels, (height, width) = self._read(outline)
         square = labels.shape[0] == labels.shape[1] and abs(width - height) > ASPECT_TOLERANCE * height
         remarks = [Remark(SQUARE, f"{labels.shape[1]} x {labels.shape[0]} of {width} x {height}")] if square else []
         if USUAL_VOID not in self.void and (labels == USUAL_VOID).any():
@@ -152,14 +183,11 @@ class LabelMapFiles:
                 remarks.append(Remark(NO_PREDICTION))
         return remarks
 
-    def _picture(self, outline: Outline) -> tuple[Path, tuple[int, int]]:
-        """File of a picture, and its height and width."""
-        if outline.id is None or outline.shape is None:
-            raise ValueError("scene: has no id or shape of the picture, so no file can be read")
-        return self._path(outline.id), outline.shape
-
-    def _numbered(self, path: Path) -> NDArray[np.integer]:
-        """Decodes a map and checks the range of its numbers."""
+    def _read(self, outline: Outline) -> tuple[Path, NDArray[np.integer], tuple[int, int]]:
+        """File and label map of a picture, with numbers in the range, and height and width of the picture."""
+        if outline.shape is None:
+            raise ValueError("scene: has no shape of the picture, so no label map fits")
+        path = self.path(outline.id)
         try:
             status = path.stat()
             labels = _decoded(path, status.st_size, status.st_mtime_ns)
@@ -173,23 +201,7 @@ class LabelMapFiles:
                 f"{path}: labels must be 0..{LARGEST_LABEL}, got {wrong}; number the segments from 0, or name the "
                 f"number in segmenter.void=[{wrong}] if it stands for no segment"
             )
-        return labels
-
-    @property
-    def _folder(self) -> Path:
-        return expanded(self.folder or "")
-
-    def _path(self, id: str) -> Path:
-        path = _existing(self.folder or "", id)
-        if path is None:
-            raise UnusablePicture(f"{self._folder / id}.png: the label map is missing, and so is {id}.npy")
-        return path
-
-
-def _existing(folder: str, id: str) -> Path | None:
-    """The first file of a picture."""
-    place = expanded(folder)
-    return next((path for suffix in SUFFIXES if (path := place / f"{id}{suffix}").is_file()), None)
+        return path, labels, outline.shape
 
 
 @lru_cache(maxsize=2)  # a run segments a picture, asks for remarks, and may do so in several rows

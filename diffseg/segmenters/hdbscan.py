@@ -14,9 +14,8 @@ from torch import Tensor
 
 from diffseg.limits import Count
 from diffseg.masks import UpsampleSetting, to_pixels
-from diffseg.segmenters.base import Scene, check_cells
+from diffseg.segmenters.base import Refinable, Scene, check_cells
 from diffseg.segmenters.dbscan import NoiseSetting, settle_noise
-from diffseg.segmenters.refinement import Refinable
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,13 @@ class HDBSCAN(Refinable):
         check_cells("min_samples", self.min_samples, side * side)
         return self
 
-    def segment(self, scene: Scene) -> Tensor:
+    def prepare(self, scene: Scene) -> Tensor:
         points = scene.aggregated.float()
         # One matrix product gives all distances. scikit-learn's tree would compute them one at a time, because the
         # points have thousands of dimensions.
         distances = euclidean_distances(points.cpu().numpy())
         clustering = SklearnHDBSCAN(self.min_cluster_size, self.min_samples, metric="precomputed", copy=False)
-        labels = torch.from_numpy(clustering.fit(distances).labels_).to(points.device, torch.int64)
-        return to_pixels(points, settle_noise(points, labels, self.noise), scene.size, self.upsample)
+        return settle_noise(points, torch.from_numpy(clustering.fit(distances).labels_), self.noise)
+
+    def finish(self, prepared: Tensor, scene: Scene) -> Tensor:
+        return to_pixels(scene.aggregated, prepared, scene.size, self.upsample)

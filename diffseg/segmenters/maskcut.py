@@ -11,10 +11,9 @@ eigenvector, which is arbitrary, can change the result. Here the rule starts fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isqrt
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -23,10 +22,8 @@ from torch import Tensor
 
 from diffseg.limits import Count
 from diffseg.masks import labels_from_proposals
-from diffseg.segmenters.affinity import PointInput, points_of
-from diffseg.segmenters.base import Scene
-from diffseg.segmenters.ncut import second_eigenvector
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.base import Refinable, Scene
+from diffseg.segmenters.graphs import PointInput, points_of, second_eigenvector
 
 Prior = Literal["corners", "none"]
 """``corners``: a side of a cut with three or four of the picture's corners is background; ``none``: TokenCut."""
@@ -47,7 +44,9 @@ class MaskCut(Refinable):
         prior: see `Prior`.
     """
 
-    tuned_key: ClassVar[str | None] = "maskcut"
+    tuned_key = "maskcut"
+    open = ("tau",)
+    published_tau = PUBLISHED_TAU
 
     tau: Annotated[
         float | None, Field(ge=-1, le=1, description="cosine similarity above which two locations are joined")
@@ -58,13 +57,12 @@ class MaskCut(Refinable):
     ] = "corners"
     input: PointInput = "features"
 
-    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        return self if self.tau is not None else replace(self, tau=tuned.get("tau", PUBLISHED_TAU))
-
-    def segment(self, scene: Scene) -> Tensor:
+    def prepare(self, scene: Scene) -> Tensor:
         assert self.tau is not None  # resolved
-        labels = cut_objects(points_of(scene, self.input), self.tau, self.masks, self.prior)
-        numbers, labels = labels.unique(return_inverse=True)
+        return cut_objects(points_of(scene, self.input), self.tau, self.masks, self.prior)
+
+    def finish(self, prepared: Tensor, scene: Scene) -> Tensor:
+        numbers, labels = prepared.unique(return_inverse=True)
         masks = labels == torch.arange(len(numbers), device=labels.device)[:, None]
         return labels_from_proposals(masks.float(), scene.size)
 

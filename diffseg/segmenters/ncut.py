@@ -9,25 +9,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import Field
-from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from diffseg.limits import Count, Positive
 from diffseg.masks import UpsampleSetting, to_pixels
-from diffseg.precision import float64_device
-from diffseg.segmenters.affinity import WalkInput, walk_of
-from diffseg.segmenters.base import Scene
-from diffseg.segmenters.refinement import Refinable, refined
+from diffseg.segmenters.base import CheckedSegmenter, Refinable, Scene
+from diffseg.segmenters.graphs import TINY, WalkInput, second_eigenvector, walk_of
 
 Graph = Literal["walk", "cosine"]
 """Weight of the edge between two locations of a walk P: ``walk``: (P + P^T) / 2; ``cosine``: cosine of their rows."""
@@ -39,11 +32,7 @@ Threshold = Literal["fixed", "auto"]
 THRESHOLDS = 100
 REACH = 0.99
 
-# Largest graph, in nodes, for the dense eigensolver. Lanczos needs more than a few nodes, and is no faster below that.
-DENSE = 64
-TOLERANCE = 1e-5  # relative error of Lanczos' eigenvalue; the products are float32
 NO_STRUCTURE = 1.0  # value of every cut of a graph whose edges are all equal
-TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(eq=False)
@@ -172,37 +161,14 @@ def cut_values(affinity: Tensor, sides: Tensor) -> Tensor:
     return cut / volume.clamp(min=TINY) + cut / (degree.sum() - volume).clamp(min=TINY)
 
 
-def second_eigenvector(affinity: Tensor) -> Tensor:
-    """Solution of ``(D - W) y = lambda D y`` with the second smallest lambda (Shi and Malik, Eq. 6), ``(n,)`` float32.
-
-    It is ``D^-1/2 z`` with the eigenvector z of ``D^-1/2 W D^-1/2`` that has the second largest eigenvalue. The first
-    eigenvector, ``D^1/2 1``, is known; subtracting it twice moves its eigenvalue from 1 to -1.
-    """
-    root = affinity.sum(dim=1).clamp(min=TINY).sqrt()
-    first = root / torch.linalg.vector_norm(root)
-
-    if len(affinity) <= DENSE:
-        matrix = affinity / root / root[:, None] - 2 * torch.outer(first, first)
-        matrix = matrix.to(float64_device(matrix.device), torch.float64)
-        return torch.linalg.eigh(matrix)[1][:, -1].to(root) / root
-
-    def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-        z = torch.from_numpy(vector).ravel().to(root)
-        return (affinity @ (z / root) / root - 2 * first * (first @ z)).cpu().double().numpy()
-
-    # Lanczos runs on the CPU, its products on the device of the graph. A fixed start makes it repeatable.
-    operator = LinearOperator(affinity.shape, matvec=product, dtype=np.float64)
-    start = np.random.default_rng(0).standard_normal(len(affinity))
-    vector = eigsh(operator, k=1, which="LA", v0=start, tol=TOLERANCE)[1][:, 0]
-    return torch.from_numpy(vector).to(root) / root
-
-
 @dataclass(frozen=True)
 class NCut(Refinable):
     """Recursive normalised cut of the aggregated attention.
 
     The attention P is the transition matrix of a random walk. Its k-th power, a walk of k steps, gives the graph.
     """
+
+    finishing = CheckedSegmenter.finishing | {"tau", "threshold"}
 
     tau: Annotated[
         Positive, Field(description="threshold=fixed makes cuts with a value below tau, 0..2; longer walks need more")
@@ -217,27 +183,15 @@ class NCut(Refinable):
         Threshold, Field(description="fixed: tau for all pictures; auto: chosen for each picture, and tau is ignored")
     ] = "fixed"
 
-    def __call__(self, scene: Scene) -> Tensor:
-        return next(self.segment_all(scene, [self]))
-
-    @staticmethod
-    def segment_all(scene: Scene, segmenters: Sequence[NCut]) -> Iterator[Tensor]:
-        """Label map of each segmenter. Those that read the same graph share its cuts."""
-        trees: dict[object, tuple[Tensor, CutTree]] = {}
-        for one in segmenters:
-            key = (one.input, one.power, one.graph)
-            if key not in trees:
-                walk = walk_of(scene, one.input)
-                trees[key] = walk, CutTree(one._graph(walk))
-            yield refined(one.refine, partial(one._labels, *trees[key]), scene)
-
-    def _graph(self, walk: Tensor) -> Tensor:
+    def prepare(self, scene: Scene) -> tuple[Tensor, CutTree]:
+        walk = walk_of(scene, self.input)
         steps = torch.linalg.matrix_power(walk, self.power)
         if self.graph == "walk":
-            return (steps + steps.T) / 2
+            return walk, CutTree((steps + steps.T) / 2)
         rows = F.normalize(steps, dim=1)
-        return rows @ rows.T
+        return walk, CutTree(rows @ rows.T)
 
-    def _labels(self, walk: Tensor, cuts: CutTree, scene: Scene) -> Tensor:
+    def finish(self, prepared: tuple[Tensor, CutTree], scene: Scene) -> Tensor:
+        walk, cuts = prepared
         tau = self.tau if self.threshold == "fixed" else cuts.stable_threshold()
         return to_pixels(walk, cuts.labels(tau), scene.size, self.upsample)

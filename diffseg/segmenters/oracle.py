@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,11 +19,11 @@ class Oracle(CheckedSegmenter):
     and ``soft`` upsampling, which draws borders inside cells, may exceed both.
     """
 
-    common_labels: ClassVar[bool] = True
-    needs_truth: ClassVar[bool] = True
+    common_labels = True
+    needs_truth = True
 
-    def __call__(self, scene: Scene) -> Tensor:
-        """Labels ``(P, P)`` int64, the numbers of the classes; cells without a labelled pixel get 0.
+    def finish(self, prepared: None, scene: Scene) -> Tensor:
+        """Labels of the scene's size, int64, the numbers of the classes; cells without a labelled pixel get 0.
 
         Raises:
             ValueError: the scene has no ground truth.

@@ -6,20 +6,15 @@ colours. DiffCut's published numbers include it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from diffseg.masks import upsample_nearest
-from diffseg.segmenters.base import CheckedSegmenter, Scene, picture_of
-
-Refine = Literal["none", "pamr"]
-"""``none``: no refinement; ``pamr``: see `pamr`."""
+from diffseg.segmenters.base import Scene, picture_of
 
 # DiffCut's settings (eval_diffcut.py): labels and picture at 128 x 128, and a median of the labels at the end.
 PAMR_SIDE = 128
@@ -34,30 +29,10 @@ TINY = 1e-8
 NEIGHBOURS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Refinable(CheckedSegmenter):
-    """A segmenter whose label map can be refined. A subclass has the method `segment`."""
-
-    refine: Annotated[
-        Refine, Field(description="pamr: moves segment borders to colour edges, at 128 x 128 pixels, as DiffCut does")
-    ] = "none"
-
-    def __call__(self, scene: Scene) -> Tensor:
-        """See `diffseg.segmenters.base.Segmenter`."""
-        return refined(self.refine, self.segment, scene)
-
-    def segment(self, scene: Scene) -> Tensor:
-        """Labels of the scene's size without refinement, int64."""
-        raise NotImplementedError
-
-
-@torch.no_grad()
-def refined(refine: str, segment: Callable[[Scene], Tensor], scene: Scene) -> Tensor:
-    """Segments a picture, and refines the label map.
+def refined(segment: Callable[[Scene], Tensor], scene: Scene) -> Tensor:
+    """Segments a picture at `PAMR_SIDE` pixels, refines that, and repeats pixels up to the scene's size.
 
     Args:
-        refine: ``pamr``: segments at `PAMR_SIDE` pixels, refines there, and repeats pixels up to the scene's size;
-            anything else: no refinement.
         segment: turns a scene into labels of the scene's size.
         scene: the picture.
 
@@ -65,10 +40,8 @@ def refined(refine: str, segment: Callable[[Scene], Tensor], scene: Scene) -> Te
         (height, width) int64 >= 0 of the scene's size.
 
     Raises:
-        ValueError: ``pamr``, and the scene has no picture.
+        ValueError: the scene has no picture.
     """
-    if refine != "pamr":
-        return segment(scene)
     image = picture_of(scene)
     labels = segment(replace(scene, size=(PAMR_SIDE, PAMR_SIDE)))
     pixels = torch.from_numpy(image).to(labels.device).permute(2, 0, 1)
@@ -77,10 +50,7 @@ def refined(refine: str, segment: Callable[[Scene], Tensor], scene: Scene) -> Te
 
 
 def pamr(
-    labels: Tensor,
-    image: Tensor,
-    iterations: int = PAMR_ITERATIONS,
-    dilations: tuple[int, ...] = PAMR_DILATIONS,
+    labels: Tensor, image: Tensor, iterations: int = PAMR_ITERATIONS, dilations: Sequence[int] = PAMR_DILATIONS
 ) -> Tensor:
     """Pixel-adaptive mask refinement: in each iteration, a pixel takes the weighted mean of the masks around it.
 
@@ -96,37 +66,29 @@ def pamr(
     Returns:
         ``(h, w)`` int64, numbers of ``labels``; of equally strong ones, the smallest wins.
     """
+    # The pixel itself counts once for each dilation in the deviation, as in the authors' code, and has no weight.
+    shifted = _shifted(image, dilations)
+    deviation = torch.stack(shifted).std(dim=0)
+    around = [index for index in range(len(shifted)) if NEIGHBOURS[index % len(NEIGHBOURS)] != (0, 0)]
+    distances = torch.stack([(shifted[index] - image).abs() for index in around])
+    weights = (-distances / (TINY + DEVIATION_WEIGHT * deviation)).mean(dim=1).softmax(dim=0)
+
     numbers, masks = labels.unique(return_inverse=True)
-    weights = _weights(image, dilations)
     strengths = F.one_hot(masks, len(numbers)).permute(2, 0, 1).to(image.dtype)
     for _ in range(iterations):
-        around = (each for offset, each in _shifted(strengths, dilations) if offset != (0, 0))
-        refined = torch.zeros_like(strengths)
-        for weight, neighbour in zip(weights, around, strict=True):
-            refined.addcmul_(weight, neighbour)
-        strengths = refined
+        shifted, strengths = _shifted(strengths, dilations), torch.zeros_like(strengths)
+        for index, weight in zip(around, weights, strict=True):
+            strengths.addcmul_(weight, shifted[index])
     return numbers[strengths.argmax(dim=0)]
 
 
-def _weights(image: Tensor, dilations: tuple[int, ...]) -> Tensor:
-    """Weight of each neighbour of each pixel, ``(8 * dilations, h, w)``; they sum to 1."""
-    shifted = list(_shifted(image, dilations))
-    # The pixel itself counts once for each dilation, as in the authors' code.
-    deviation = torch.stack([each for _, each in shifted]).std(dim=0)
-    distances = [(each - image).abs() for offset, each in shifted if offset != (0, 0)]
-    likeness = -torch.stack(distances) / (TINY + DEVIATION_WEIGHT * deviation)
-    return likeness.mean(dim=1).softmax(dim=0)
-
-
-def _shifted(maps: Tensor, dilations: tuple[int, ...]) -> Iterator[tuple[tuple[int, int], Tensor]]:
-    """Yields (offset, shifted ``maps`` ``(C, h, w)``) for each dilation and each of the nine `NEIGHBOURS`."""
+def _shifted(maps: Tensor, dilations: Sequence[int]) -> list[Tensor]:
+    """``(C, h, w)`` maps, shifted by each dilation to each of the `NEIGHBOURS`."""
     height, width = maps.shape[-2:]
     reach = max(dilations)
     padded = F.pad(maps[None], (reach,) * 4, mode="replicate")[0]
-    for dilation in dilations:
-        for row, column in NEIGHBOURS:
-            top, left = reach + row * dilation, reach + column * dilation
-            yield (row, column), padded[:, top : top + height, left : left + width]
+    corners = [(reach + row * step, reach + column * step) for step in dilations for row, column in NEIGHBOURS]
+    return [padded[:, top : top + height, left : left + width] for top, left in corners]
 
 
 def median_of(labels: Tensor) -> Tensor:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any
 
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from diffseg.limits import Positive
-from diffseg.segmenters.base import Clusters, Scene, fill_in, picture_of, to_scored_size
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.base import SCIKIT_IMAGE, Clusters, Refinable, Scene, picture_of, to_scored_size
 
 
 @dataclass(frozen=True)
@@ -24,24 +23,18 @@ class SLIC(Refinable):
         clusters: number of superpixels at the start; small ones are merged.
     """
 
-    needs_attention: ClassVar[bool] = False
+    needs_attention = False
+    open = ("clusters",)
+    packages = (SCIKIT_IMAGE,)
 
     clusters: Clusters = 9
     compactness: Annotated[Positive, Field(description="weight of the position against the colour in CIELAB")] = 1.0
 
-    def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
-        """Fills in ``clusters``. Raises ValueError if scikit-image is missing, so that a run fails before it starts."""
-        _ = _slic()
-        return fill_in(self, tuned)
-
-    def segment(self, scene: Scene) -> Tensor:
-        image = picture_of(scene)
-        return to_scored_size(_slic()(image, self.clusters, self.compactness, start_label=0), scene)
-
-
-def _slic() -> Any:
-    try:
+    def prepare(self, scene: Scene) -> NDArray[Any]:
         from skimage.segmentation import slic
-    except ImportError:
-        raise ValueError("slic: scikit-image is not installed: pip install scikit-image") from None
-    return slic
+
+        labels: NDArray[Any] = slic(picture_of(scene), self.clusters, self.compactness, start_label=0)
+        return labels
+
+    def finish(self, prepared: NDArray[Any], scene: Scene) -> Tensor:
+        return to_scored_size(prepared, scene)

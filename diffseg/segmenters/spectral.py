@@ -1,27 +1,52 @@
-"""Spectral clustering of the attention, or of features, with scikit-learn."""
+"""Spectral clustering of the attention, or of features, into a given number of clusters, or into an automatic one.
+
+`SpectralAuto` chooses the number by either of two published rules.
+
+``elbow`` is CLASP (Curie and da Costa, arXiv 2509.25016): the eigenvalues of the graph suggest a number of clusters,
+and the silhouette chooses one near it. The paper's abstract and a third party's design note were read, not its text.
+CLASP's CRF is left out (``refine="pamr"`` takes its place); the limit of 15 clusters is the note's.
+
+``kappa`` counts the eigenvalues of the normalised Laplacian below kappa, as Falcon does (Fast Proximal Linearization,
+ICLR 2026) before its own optimisation. A summary of that paper was read. Its kappa, one for each data set, is not
+known, and its optimisation cannot be written from the summary.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.linalg import eigh
 from sklearn.cluster import SpectralClustering
+from sklearn.metrics import silhouette_score
 from torch import Tensor
 
 from diffseg.masks import UpsampleSetting, to_pixels
-from diffseg.segmenters.affinity import WalkInput, walk_of
-from diffseg.segmenters.base import Clusters, RandomSeed, Scene, check_cells, fill_in
-from diffseg.segmenters.refinement import Refinable
+from diffseg.segmenters.base import Clusters, RandomSeed, Refinable, Scene, check_cells
+from diffseg.segmenters.graphs import Input, WalkInput, points_of, walk_of
+from diffseg.segmenters.kmeans import lloyd
+
+Rule = Literal["elbow", "kappa"]
+"""How the number of clusters is chosen, see the module's text."""
+
+SPREAD = 0.5  # CLASP tries numbers within this fraction of the elbow's
+MOST = 15  # the largest number of clusters that is tried
 
 
 @dataclass(frozen=True)
 class Spectral(Refinable):
-    """Spectral clustering (Ng, Jordan and Weiss, NIPS 2001) of the S*S locations of the attention.
+    """Spectral clustering (Ng, Jordan and Weiss, NIPS 2001) of the S*S locations of the attention, by scikit-learn.
 
     The weight of an edge is the mean of the attention in both directions, (A + A^T) / 2.
     """
+
+    open = ("clusters",)
 
     clusters: Clusters = 6
     seed: RandomSeed = 0
@@ -30,13 +55,118 @@ class Spectral(Refinable):
 
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         check_cells("clusters", self.clusters, side * side - 1)
-        return fill_in(self, tuned)
+        return super().resolved(side, tuned)
 
-    def segment(self, scene: Scene) -> Tensor:
+    def prepare(self, scene: Scene) -> tuple[Tensor, Tensor]:
         walk = walk_of(scene, self.input)
         attention = walk.cpu().numpy()
         clustering = SpectralClustering(self.clusters, affinity="precomputed", random_state=self.seed)
-        labels = torch.from_numpy(clustering.fit((attention + attention.T) / 2).labels_)
-        # K-means may leave a cluster empty; the others are renumbered without gaps.
-        labels = labels.to(walk.device).unique(return_inverse=True)[1]
-        return to_pixels(walk, labels, scene.size, self.upsample)
+        return walk, torch.from_numpy(clustering.fit((attention + attention.T) / 2).labels_)
+
+    def finish(self, prepared: tuple[Tensor, Tensor], scene: Scene) -> Tensor:
+        return to_pixels(*prepared, scene.size, self.upsample)
+
+
+@dataclass(frozen=True)
+class SpectralAuto(Refinable):
+    """Spectral clustering of the attention, or of features, into a number of clusters that the picture decides.
+
+    Attributes:
+        rule: see `Rule`.
+        kappa: for ``rule="kappa"``: eigenvalues of the normalised Laplacian below it, 0..1, count as clusters.
+        seed: seed of the K-means of the eigenvectors' rows.
+        upsample: as for `diffseg.segmenters.kmeans.kmeans`.
+        input: ``features``: their cosines, negative ones as 0; ``attention``: its mean with its transpose.
+    """
+
+    rule: Annotated[
+        Rule, Field(description="elbow: CLASP's eigengap and silhouette; kappa: eigenvalues below kappa")
+    ] = "elbow"
+    kappa: Annotated[float, Field(gt=0, le=1, description="eigenvalues of the Laplacian that count as clusters")] = 0.6
+    seed: RandomSeed = 0
+    upsample: UpsampleSetting = "soft"
+    input: Annotated[
+        Input, Field(description="features (their cosines), or attention (its mean with its transpose)")
+    ] = "features"
+
+    def prepare(self, scene: Scene) -> tuple[Tensor, Tensor]:
+        walk = walk_of(scene, self.input)
+        if self.input == "features":
+            points = points_of(scene, "features")
+            graph = (points @ points.T).clamp(min=0)
+        else:
+            graph = (walk + walk.T) / 2
+        weights = graph.cpu().double().numpy()
+        if self.rule == "elbow":
+            return walk, clusters_by_elbow(weights, self.seed)
+        return walk, clusters_by_kappa(weights, self.kappa, self.seed)
+
+    def finish(self, prepared: tuple[Tensor, Tensor], scene: Scene) -> Tensor:
+        return to_pixels(*prepared, scene.size, self.upsample)
+
+
+def clusters_by_kappa(weights: NDArray[np.float64], kappa: float, seed: int) -> Tensor:
+    """Falcon's clusters: as many as eigenvalues of the normalised Laplacian are below kappa, 1 to `MOST`.
+
+    Arguments and result as for `clusters_by_elbow`.
+    """
+    root, n = np.sqrt(weights.sum(axis=1)), len(weights)
+    values, vectors = eigh(weights / root / root[:, None], subset_by_index=(max(0, n - MOST), n - 1))
+    return _clusters(vectors[:, ::-1], max(1, int((1 - values < kappa).sum())), seed)
+
+
+def clusters_by_elbow(weights: NDArray[np.float64], seed: int) -> Tensor:
+    """CLASP's clusters: of the numbers near `elbow`, the one with the largest silhouette.
+
+    Args:
+        weights: ``(n, n)`` symmetric, values >= 0.
+        seed: seed of the K-means.
+
+    Returns:
+        ``(n,)`` int64 labels on the CPU. The smallest of equally good numbers of clusters wins.
+    """
+    values, vectors = eigh(weights)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    centre, most = elbow(values), min(MOST, len(weights) - 1)
+    low = min(max(2, int(np.floor(centre * (1 - SPREAD)))), most)
+    high = max(low, min(most, int(np.ceil(centre * (1 + SPREAD)))))
+    best, chosen = -np.inf, torch.zeros(len(weights), dtype=torch.int64)
+    for count in range(low, high + 1):
+        labels = _clusters(vectors, count, seed)
+        if not 1 < len(labels.unique()) < len(labels):
+            continue
+        rows = _unit_rows(vectors, count)
+        if (silhouette := silhouette_score(rows.numpy(), labels.numpy())) > best:
+            best, chosen = silhouette, labels
+    return chosen
+
+
+def elbow(values: NDArray[np.float64]) -> int:
+    """The number of clusters at the elbow of the gaps between eigenvalues.
+
+    The elbow is the gap farthest from the line through the first and the last gap.
+
+    Args:
+        values: ``(n,)`` descending, n >= 3.
+
+    Returns:
+        One more than the number of that gap, counted from 1; the first of equally far ones.
+
+    >>> elbow(np.array([10.0, 9.0, 8.0, 1.0, 0.9, 0.8, 0.7]))
+    4
+    """
+    gaps = -np.diff(values)
+    place = np.arange(len(gaps))
+    across, along = gaps[-1] - gaps[0], len(gaps) - 1
+    distance = np.abs(across * place - along * (gaps - gaps[0]))  # times the length of the line
+    return int(distance.argmax()) + 2
+
+
+def _unit_rows(vectors: NDArray[np.float64], count: int) -> Tensor:
+    """Rows of the first ``count`` columns, ``(n, count)`` float32, of unit length."""
+    return F.normalize(torch.from_numpy(vectors[:, :count].copy()), dim=1).float()
+
+
+def _clusters(vectors: NDArray[np.float64], count: int, seed: int) -> Tensor:
+    """K-means of the unit rows, ``(n,)`` int64 (Ng, Jordan and Weiss, NIPS 2001)."""
+    return lloyd(_unit_rows(vectors, count), count, seed)

@@ -17,7 +17,8 @@ from diffseg import aggregate, anchor_grid, reference, segment
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
-from diffseg.segmenters import density, lloyd
+from diffseg.segmenters.dbscan import density_labels
+from diffseg.segmenters.kmeans import lloyd
 from eval.config import Scoring
 from eval.matching import match
 from eval.truth import class_map, enter
@@ -96,9 +97,9 @@ def _clustering(
             continue
         moved = points.to(device)
         call = (
-            partial(lloyd.cluster, moved, CLUSTERS, 0, STARTS)
+            partial(lloyd, moved, CLUSTERS, 0, STARTS)
             if isinstance(theirs, KMeans)
-            else partial(density.cluster, moved, theirs.eps, MIN_SAMPLES)
+            else partial(density_labels, moved, theirs.eps, MIN_SAMPLES)
         )
         took = seconds({"ours": call}, settings.repeats, device)["ours"]
         note = f"{float((call().cpu() == expected).float().mean()):.2%} of the labels are the same"

@@ -13,7 +13,7 @@ from diffseg import reference
 from diffseg.aggregation import Aggregation, aggregate
 from diffseg.attention import AttentionMaps
 from diffseg.chains import anchors_by_rank, token_rank, two_bounces
-from diffseg.merging import Merger, anchor_grid
+from diffseg.merging import Merger, anchor_grid, anchor_rows
 from diffseg.segmenters.base import Scene, resolve
 from diffseg.segmenters.dbscan import DBSCAN
 from diffseg.segmenters.diffcut import DiffCut
@@ -80,9 +80,8 @@ def test_merging_starts_at_the_ranked_anchors() -> None:
     maps = blocks(8, 0.7)
     expected = reference.merge(maps.double(), anchors_by_rank(maps, 4), 0.2, 3)
     merger = Merger(maps)
-    ranked = merger.proposals(0.2, 4, 3, "official", "float32", "official", "rank")
-    np.testing.assert_allclose(ranked.numpy(), expected, rtol=1e-5)
-    assert not torch.equal(merger.points(4, "even", "rank"), merger.points(4, "even"))
+    np.testing.assert_allclose(merger.proposals((0.2,) * 3, merger.ranked(4)).numpy(), expected, rtol=1e-5)
+    assert not torch.equal(merger.ranked(4), anchor_rows(8, 4, "even"))
     rows = [DiffSeg(0.2, 4, grid="even", anchors_by=by) for by in ("grid", "rank", "grid")]
     scene = Scene(aggregated=maps, size=(20, 20))
     for together, row in zip(DiffSeg.segment_all(scene, rows), rows, strict=True):

@@ -51,20 +51,19 @@ def test_upsample_nearest_equals_nearest_exact(side: int, size: int) -> None:
     assert torch.equal(picked, expected.long()[inside][:, inside])
 
 
-def test_cluster_means_equal_a_loop_and_empty_clusters_are_refused() -> None:
+def test_cluster_means_equal_a_loop_and_numbers_need_not_be_consecutive() -> None:
     maps = blocks(4)
     labels = torch.tensor([2, 0, 1, 1] * 4)
     expected = torch.stack([maps[labels == cluster].mean(dim=0) for cluster in range(3)])
-    torch.testing.assert_close(cluster_means(maps, labels, 3), expected)
-    with pytest.raises(ValueError, match=r"clusters \[1\] are empty"):
-        cluster_means(maps, torch.tensor([0, 2]).repeat(8), 3)
+    torch.testing.assert_close(cluster_means(maps, labels), expected)
+    assert torch.equal(to_pixels(maps, 2 * labels + 3, 9, "soft"), to_pixels(maps, labels, 9, "soft"))
 
 
 def test_soft_upsampling_lets_mean_maps_compete_and_nearest_repeats_cells() -> None:
     maps = blocks(4)
     labels = torch.tensor([[0, 0, 1, 1]] * 2 + [[2, 2, 3, 3]] * 2).flatten()
     soft, nearest = (to_pixels(maps, labels, (9, 14), upsample) for upsample in ("soft", "nearest"))  # type: ignore[arg-type]
-    assert torch.equal(soft, labels_from_proposals(cluster_means(maps, labels, 4), (9, 14)))
+    assert torch.equal(soft, labels_from_proposals(cluster_means(maps, labels), (9, 14)))
     assert torch.equal(nearest, upsample_nearest(labels.view(4, 4), (9, 14)))
     assert not torch.equal(soft, nearest)
 

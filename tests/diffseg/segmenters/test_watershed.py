@@ -30,6 +30,6 @@ def test_attention_without_boundaries_is_one_segment() -> None:
 
 
 def test_a_missing_package_is_named_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "skimage.measure", None)
-    with pytest.raises(ValueError, match=r"^watershed: scikit-image is not installed"):
+    monkeypatch.setitem(__import__("sys").modules, "skimage", None)
+    with pytest.raises(ValueError, match=r"^watershed: the package skimage is not installed"):
         Watershed().resolved(32, {})

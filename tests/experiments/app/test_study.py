@@ -15,7 +15,7 @@ from PIL import Image
 
 import diffseg
 from diffseg.masks import labels_from_proposals
-from diffseg.merging import Merger
+from diffseg.merging import Merger, anchor_rows
 from diffseg.pictures import by_area, overlay
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.kmeans import KMeans
@@ -89,7 +89,7 @@ def test_a_large_picture_is_shown_small_and_written_large() -> None:
     assert found.shown.shape == (400, 800, 3)
     assert found.segment(diffseg_of(), PROPORTIONAL).labels.shape == (400, 800)
     merger = Merger(diffseg.aggregate(found.maps.maps))
-    proposals = merger.proposals(TAU, 4, 3, "official", "float32", "even")
+    proposals = merger.proposals((TAU,) * 3, anchor_rows(merger.side, 4, "even"))
     expected = by_area(labels_from_proposals(proposals, (600, 1200)).numpy())
     np.testing.assert_array_equal(found.segment(diffseg_of(), PROPORTIONAL, found.image).labels, expected)
 

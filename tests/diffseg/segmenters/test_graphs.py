@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from diffseg.masks import upsample_nearest
-from diffseg.segmenters.affinity import ALPHA, affinity_of, assign_pixels, points_of, walk_of
-from diffseg.segmenters.base import Scene
+from diffseg.segmenters.base import Refinable, Scene
 from diffseg.segmenters.diffseg import DiffSeg
+from diffseg.segmenters.graphs import ALPHA, affinity_of, assign_pixels, points_of, walk_of
 from diffseg.segmenters.kmeans import KMeans
 from diffseg.segmenters.ncut import NCut
-from diffseg.segmenters.refinement import Refinable
 from diffseg.segmenters.spectral import Spectral
 from tests.helpers.attention import blocks, regions, smooth
 from tests.helpers.cuts import same_parts
