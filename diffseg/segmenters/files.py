@@ -92,8 +92,8 @@ class Folder:
         lines = []
         if missing:
             lines.append(
-                f"{self.folder}: {counted(len(missing), 'picture')} of {len(ids):,} will fail without a {self.content}; "
-                f"the first is {missing[0]}"
+                f"{self.folder}: {counted(len(missing), 'picture')} of {len(ids):,} will fail without a "
+                f"{self.content}; the first is {missing[0]}"
             )
         if extra := sorted(names.keys() - set(listed)):
             lines.append(

@@ -14,8 +14,9 @@ from datasets.photos import Photos
 from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionError
 from diffseg.backbones.vit_attention import ViTAttention
-from diffseg.segmenters import lloyd
+from diffseg.segmenters import kmeans
 from diffseg.segmenters.diffseg import DiffSeg
+from diffseg.segmenters.kmeans import lloyd
 from eval.config import Scoring
 from eval.decoding import decode
 from eval.records import Record
@@ -171,18 +172,17 @@ def test_a_gpu_with_little_memory_loses_no_picture(tmp_path: Path, capsys: pytes
     assert [each["status"] for each in done.images()] == ["ok"] * 8
 
 
-def test_rows_that_differ_in_the_seed_of_kmeans_share_one_clustering(
+def test_rows_that_differ_only_in_upsampling_share_one_clustering(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[list[int]] = []
-    cluster_seeds = lloyd.cluster_seeds
+    calls: list[int] = []
 
-    def counted(points: torch.Tensor, clusters: int, seeds: list[int], n_init: int) -> torch.Tensor:
-        calls.append(seeds)
-        return cluster_seeds(points, clusters, seeds, n_init)
+    def counted(points: torch.Tensor, clusters: int, seed: int, n_init: int) -> torch.Tensor:
+        calls.append(seed)
+        return lloyd(points, clusters, seed, n_init)
 
-    monkeypatch.setattr(lloyd, "cluster_seeds", counted)
+    monkeypatch.setattr(kmeans, "lloyd", counted)
     small = [option for option in SMALL if option.startswith("backbone")]
-    sweep = ("segmenter=kmeans_c", "segmenter.seed=0,3", "dataset.limit=2", *small)
+    sweep = ("segmenter=kmeans_c", "segmenter.upsample=soft,nearest", "dataset.limit=2", *small)
     assert evaluate(tmp_path, *sweep, capture=capsys, multirun=True).status == 0
-    assert calls == [[0, 3]] * 2
+    assert calls == [0, 0]
