@@ -149,20 +149,19 @@ def aggregate(
 
 
 def _finest(attention: Tensor | None, side: int, share: float, sums: Mapping[int, Tensor], scheme: Scheme) -> Tensor:
-    """Scales the finest map and adds the coarser sums to it, a few rows of the picture at a time.
+    """Scales the finest map, if it has a share, and adds the coarser sums to it, a few rows of the picture at a time.
 
     At full size memory is the bottleneck, so the map is read once and the result is written once.
-
-    Args:
-        attention: ``(S*S, S*S)``, or None if it has no share.
-        side: S.
-        share: weight of the finest map.
-        sums: coarser side -> ``(side*side, S*S)`` float32.
-        scheme: as for `aggregate`.
     """
     device = next(iter(sums.values())).device if attention is None else attention.device
     aggregated = torch.empty(side**2, side**2, dtype=torch.float32, device=device)
-    step = _grid_rows(side, [side // coarse for coarse in sums], device)
+    # Rows of the picture in a block: they fit the block size, and align with the coarser sides' rows.
+    blocks, limit = [side // coarse for coarse in sums], max(1, block_numbers(device) // side**3)
+    step = max(
+        rows
+        for rows in range(1, min(limit, side) + 1)
+        if side % rows == 0 and all(rows % block == 0 or block % rows == 0 for block in blocks)
+    )
     for start in range(0, side, step):
         rows = slice(start * side, (start + step) * side)
         part = aggregated[rows]
@@ -179,26 +178,11 @@ def _finest(attention: Tensor | None, side: int, share: float, sums: Mapping[int
     return aggregated
 
 
-def _grid_rows(side: int, blocks: Sequence[int], device: torch.device) -> int:
-    """Number of picture rows in a block: it fits the block size, and aligns with the coarser sides' rows."""
-    limit = block_numbers(device) // side**3
-    return max(
-        rows
-        for rows in range(1, side + 1)
-        if side % rows == 0
-        and (rows == 1 or rows <= limit)
-        and all(rows % block == 0 or block % rows == 0 for block in blocks)
-    )
-
-
 def _add_repeated(part: Tensor, total: Tensor, block: int, start: int, count: int) -> None:
     """Adds each row of a coarser sum to the rows of the ``block * block`` finer locations that it covers.
 
-    Args:
-        part: ``(count * side, S*S)``, added to in place: rows ``start`` to ``start + count`` of the finer picture.
-        total: ``(coarse*coarse, S*S)`` with ``coarse = side / block``.
-        block: finer locations along the side of a coarser one.
-        start, count: both are multiples of ``block``, or ``count`` divides ``block``.
+    ``part``, ``(count * side, S*S)``, holds rows ``start`` to ``start + count`` of the finer picture, ``total`` the
+    ``(coarse*coarse, S*S)`` sum. Both numbers are multiples of ``block``, or ``count`` divides it.
     """
     columns = part.shape[1]
     coarse = len(part) // count // block
@@ -218,9 +202,7 @@ def _shares(
     check_sides(maps, layers)
     check(scheme=(scheme, Scheme))
     if isinstance(weights, str):
-        if weights != "proportional":
-            raise ValueError(f"weights: must be 'proportional' or a mapping from side to weight, got {weights!r}")
-        weights = {side: float(side) for side in maps}
+        weights = side_weights(weights, list(maps))
     if set(weights) != set(maps):
         raise ValueError(f"weights: must name the sides of the maps, {sorted(maps)}, got {sorted(weights)}")
     _check_weights(weights.values())
@@ -230,10 +212,8 @@ def _shares(
 
 def _scaled(attention: Tensor, side: int, finest: int, share: float, scheme: Scheme) -> Tensor:
     """``(side*side, side*side)`` -> ``(side*side, S*S)`` float32, new: maps upsampled bilinearly, times share."""
-    maps = attention.float()
-    if side < finest:
-        grid = maps.view(side * side, 1, side, side)
-        maps = F.interpolate(grid, size=(finest, finest), mode="bilinear", align_corners=False).view(side * side, -1)
+    grid = attention.float().view(side * side, 1, side, side)
+    maps = F.interpolate(grid, size=(finest, finest), mode="bilinear", align_corners=False).view(side * side, -1)
     return maps * _factor(maps, share, scheme)
 
 

@@ -74,13 +74,8 @@ def anchors_by_rank(aggregated: Tensor, anchors: int) -> Tensor:
     Returns:
         ``(M*M,)`` int64 row numbers of the tensor, in the row-major order of the grid's cells, on the CPU. The first of
         equal ranks wins.
-
-    Raises:
-        ValueError: ``anchors`` is out of range, or the tensor has another shape.
     """
     side = grid_side(aggregated)
-    if not 1 <= anchors <= side:
-        raise ValueError(f"anchors: must be 1..{side}, the side of the attention, got {anchors}")
     line = nearest_cells(anchors, side)
     cells = (line[:, None] * anchors + line).flatten()
     order = token_rank(aggregated).cpu().argsort(descending=True, stable=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -76,49 +75,34 @@ def _divergence(p: Tensor, log_p: Tensor, self_p: Tensor, q: Tensor, log_q: Tens
     return (self_p[:, None] + self_q - cross).div_(2).clamp_(min=0)
 
 
-@dataclass(frozen=True)
 class Logarithms:
     """Logarithms of all maps in one precision, computed once for all sets of anchors.
 
-    Attributes:
-        maps, log: ``(S*S, S*S)``, the maps and their centred logarithms.
-        self_term: ``(S*S,)``, sum of p log p of each map.
-        lost: ``(S*S,)`` bool, maps at distance NaN from all maps; None except in float16.
+    Args:
+        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1.
+        precision: ``float64`` computes in float64, the others in float32; ``float16`` first rounds maps and logarithms
+            to half precision.
     """
 
-    maps: Tensor
-    log: Tensor
-    self_term: Tensor
-    lost: Tensor | None = None
-
-    @classmethod
-    def of(cls, aggregated: Tensor, precision: Precision) -> Logarithms:
-        """Computes the logarithms of all maps.
-
-        Args:
-            aggregated: ``(S*S, S*S)`` floating point, rows sum to 1.
-            precision: ``float64`` computes in float64, the others in float32; ``float16`` first rounds maps and
-                logarithms to half precision.
-
-        Returns:
-            Logarithms on the device of ``aggregated``.
-        """
+    def __init__(self, aggregated: Tensor, precision: Precision) -> None:
+        self._lost: Tensor | None = None  # maps at distance NaN from all maps
         if precision != "float16":
-            maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
-            return cls(maps, *_centred(maps, _log(maps.mean(dim=0))))
+            self._maps = aggregated.to(torch.float64 if precision == "float64" else torch.float32)
+            self._log, self._self = _centred(self._maps, _log(self._maps.mean(dim=0)))
+            return
         rounded = aggregated.to(torch.float16)
         zero = rounded == 0
-        maps, log = rounded.float(), rounded.log().float().masked_fill_(zero, 0)
-        return cls(maps, log, (maps * log).sum(dim=1, dtype=torch.float64).float(), zero.any(dim=1))
+        self._maps, self._log = rounded.float(), rounded.log().float().masked_fill_(zero, 0)
+        self._self = (self._maps * self._log).sum(dim=1, dtype=torch.float64).float()
+        self._lost = zero.any(dim=1)
 
     @float32_products()
     def divergence(self, anchors: Tensor) -> Tensor:
         """Divergence ``(M*M, S*S)``, in nats, of the maps with the row numbers ``anchors`` to all maps."""
-        divergence = _divergence(
-            self.maps[anchors], self.log[anchors], self.self_term[anchors], self.maps, self.log, self.self_term
-        )
-        if self.lost is not None:
-            divergence.masked_fill_(self.lost[anchors, None] | self.lost, torch.nan)
+        of_anchors = self._maps[anchors], self._log[anchors], self._self[anchors]
+        divergence = _divergence(*of_anchors, self._maps, self._log, self._self)
+        if self._lost is not None:
+            divergence.masked_fill_(self._lost[anchors, None] | self._lost, torch.nan)
         return divergence
 
 

@@ -162,7 +162,7 @@ class Merger:
         key = (precision, tuple(anchors.tolist()))
         if key not in self._divergences:
             if precision not in self._logarithms:
-                self._logarithms[precision] = Logarithms.of(self.aggregated, precision)
+                self._logarithms[precision] = Logarithms(self.aggregated, precision)
             if len(self._divergences) == KEPT_DIVERGENCES:
                 del self._divergences[next(iter(self._divergences))]  # the oldest
             on_device = anchors.to(self.aggregated.device, non_blocking=True)

@@ -27,7 +27,7 @@ EigenRule = Literal["paper", "official"]
 """Eigenvectors that are clustered. ``paper``: those of the chosen alpha. ``official``: those of the last alpha, because
 the authors' code overwrites the eigenvectors of the chosen one."""
 
-ALPHAS = (1.0, 5.0, 10.0, 15.0)  # exponents that the authors try
+ALPHAS = (1, 5, 10, 15)  # exponents that the authors try
 TINY = 1e-6  # keeps the mean of the eigenvalues above 0, as in the authors' code
 
 KEPT = (12, 40, 100)  # numbers of eigenvalues that are tried before all
@@ -66,7 +66,10 @@ def auto_clusters(affinity: Tensor, rule: EigenRule = "paper") -> NDArray[np.int
         equal. (The authors' code raises UnboundLocalError in both cases.)
     """
     weights = affinity.cpu().double().numpy()  # float64, because the smallest eigenvalues decide
-    spectra = [_Spectrum(graph) for graph in _powers(weights)]
+    square = weights * weights
+    fifth = square * square * weights
+    tenth = fifth * fifth  # products are faster than powers
+    spectra = [Spectrum(graph) for graph in (weights, fifth, tenth, tenth * fifth)]
     best, clusters = _widest_gap(spectra)
     if clusters == 0:
         return np.zeros(len(weights), dtype=np.int64)
@@ -74,37 +77,34 @@ def auto_clusters(affinity: Tensor, rule: EigenRule = "paper") -> NDArray[np.int
     return cluster_qr(chosen.vectors(clusters) / chosen.root[:, None])
 
 
-def _powers(weights: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """The weights to the power of each of the `ALPHAS`, 1, 5, 10 and 15. Products are faster than powers."""
-    square = weights * weights
-    fifth = square * square * weights
-    tenth = fifth * fifth
-    return [weights, fifth, tenth, tenth * fifth]
-
-
-def _widest_gap(spectra: Sequence[_Spectrum]) -> tuple[int, int]:
-    """Finds the graph with the largest `eigengap`.
+def _widest_gap(spectra: Sequence[Spectrum]) -> tuple[int, int]:
+    """Finds the graph with the largest of the `relative_gaps`, the first of equal ones, and the eigenvalues before it.
 
     Graphs of which too few eigenvalues are known to exclude a larger gap behind them get more, until none is left.
-
-    Returns:
-        The number of the graph, the first of equal gaps, and the number of eigenvalues before its gap.
     """
     while True:
-        gaps = [eigengap(spectrum.values) for spectrum in spectra]
-        best = int(np.argmax([gap for gap, _ in gaps]))
-        unsure = [spectrum for spectrum in spectra if spectrum.largest_later_gap() > gaps[best][0] - NEAR_TIE]
-        every = np.sort(np.concatenate([relative_gaps(spectrum.values) for spectrum in spectra]))
-        if not unsure and every[-1] - every[-2] < NEAR_TIE:  # Lanczos rounds differently from the dense solver
+        gaps = [relative_gaps(spectrum.values) for spectrum in spectra]
+        widest = [float(each.max()) for each in gaps]
+        best = int(np.argmax(widest))
+        unsure = [spectrum for spectrum in spectra if spectrum.largest_later_gap() > widest[best] - NEAR_TIE]
+        second, first = np.sort(np.concatenate(gaps))[-2:]
+        if not unsure and first - second < NEAR_TIE:  # Lanczos rounds differently from the dense solver
             unsure = [spectrum for spectrum in spectra if not spectrum.complete]
         unsure = unsure or [spectrum for spectrum in spectra if not spectrum.certain()]
         if not unsure:
-            return best, gaps[best][1]
+            return best, int(gaps[best].argmax())
         for spectrum in unsure:
             spectrum.extend()
 
 
-class _Spectrum:
+def relative_gaps(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Excess of each of the ascending eigenvalues over the mean of all up to it, as a fraction of this mean."""
+    means = np.cumsum(values) / np.arange(1, len(values) + 1)
+    gaps: NDArray[np.float64] = (values - means) / (means + TINY)
+    return gaps
+
+
+class Spectrum:
     """The smallest eigenvalues of a graph's normalised Laplacian: as many as needed, see `extend`.
 
     Lanczos finds the first few several times faster than the dense solver finds all, to 14 digits. It may miss a copy
@@ -133,10 +133,20 @@ class _Spectrum:
         return len(self.values) == len(self._graph)
 
     def extend(self) -> None:
-        """Finds the next number in `KEPT` of eigenvalues, or all if there is none."""
-        kept = [count for count in KEPT if len(self.values) < count <= len(self._graph) // LANCZOS_SHARE]
-        if self._suspect or not kept or not self._lanczos(kept[0]):
-            self.values, self._vectors, self._certain = eigvalsh(self._laplacian()), None, True
+        """Finds the next number in `KEPT` of eigenvalues, or all if there is none, or if Lanczos does not converge."""
+        n = len(self._graph)
+        kept = [count for count in KEPT if len(self.values) < count <= n // LANCZOS_SHARE]
+        if kept and not self._suspect:
+            start = np.random.default_rng(0).standard_normal(n)  # a fixed start makes it repeatable
+            try:
+                values, vectors = eigsh(self._graph, k=kept[0], which="LA", v0=start)
+            except ArpackError:
+                pass
+            else:
+                order = values.argsort()[::-1]
+                self.values, self._vectors = 1 - values[order], vectors[:, order]
+                return
+        self.values, self._vectors, self._certain = eigvalsh(np.eye(n) - self._graph), None, True
 
     def certain(self) -> bool:
         """True if no eigenvalue is missing among those known. If one may be, the next `extend` finds all."""
@@ -153,11 +163,11 @@ class _Spectrum:
         """``(n, count)`` eigenvectors of the smallest eigenvalues."""
         known = self._vectors
         if known is None or count >= known.shape[1] or self.values[count] - self.values[count - 1] < NEAR_TIE:
-            known = eigh(self._laplacian())[1]
+            known = eigh(np.eye(len(self._graph)) - self._graph)[1]
         return known[:, :count]
 
     def largest_later_gap(self) -> float:
-        """A bound on the relative gaps (`eigengap`) of all eigenvalues that are not known.
+        """A bound on the `relative_gaps` of all eigenvalues that are not known.
 
         None is below the largest known one. They sum to the rest of the trace, so that the first ones cannot be large:
         all later ones are at least as large. No eigenvalue exceeds 2.
@@ -171,49 +181,9 @@ class _Spectrum:
         means = (known + (index - count) * last + largest) / (index + 1)
         return float(((largest - means) / (means + TINY)).max())
 
-    def _laplacian(self) -> NDArray[np.float64]:
-        """``D^-1/2 (D - W) D^-1/2``."""
-        return np.eye(len(self._graph)) - self._graph
-
-    def _lanczos(self, count: int) -> bool:
-        """Finds the ``count`` smallest eigenvalues. False if Lanczos did not converge."""
-        start = np.random.default_rng(0).standard_normal(len(self._graph))  # a fixed start makes it repeatable
-        try:
-            values, vectors = eigsh(self._graph, k=count, which="LA", v0=start)
-        except ArpackError:
-            return False
-        order = values.argsort()[::-1]
-        self.values, self._vectors = 1 - values[order], vectors[:, order]
-        return True
-
-
-def eigengap(values: NDArray[np.float64]) -> tuple[float, int]:
-    """The largest of the `relative_gaps`, and the number of eigenvalues before it."""
-    gaps = relative_gaps(values)
-    largest = int(gaps.argmax())
-    return float(gaps[largest]), largest
-
-
-def relative_gaps(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Excess of each eigenvalue over the mean of all up to it, itself included, as a fraction of this mean.
-
-    Args:
-        values: ``(n,)`` ascending.
-    """
-    means = np.cumsum(values) / np.arange(1, len(values) + 1)
-    gaps: NDArray[np.float64] = (values - means) / (means + TINY)
-    return gaps
-
 
 def cluster_qr(vectors: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Assigns each row of k eigenvectors to a cluster, without a random start (Damle, Minden and Ying, 2019).
-
-    Args:
-        vectors: ``(n, k)``, n >= k.
-
-    Returns:
-        ``(n,)`` in 0..k-1.
-    """
+    """Assigns each row ``(n, k)`` of k eigenvectors to a cluster, ``(n,)`` in 0..k-1, without a random start."""
     clusters = vectors.shape[1]
     pivots = qr(vectors.T, mode="r", pivoting=True)[-1][:clusters]  # the k rows that differ most
     left, _, right = svd(vectors[pivots].T)

@@ -37,19 +37,12 @@ NO_STRUCTURE = 1.0  # value of every cut of a graph whose edges are all equal
 
 @dataclass(eq=False)
 class _Part:
-    """Some nodes of a graph.
+    """Some nodes of a graph."""
 
-    Attributes:
-        members: ``(m,)`` int64 numbers of the nodes.
-        highest: the largest value of the cuts that made this part; 0 for the whole graph.
-        value: value of the part's best cut, infinity for a single node; None: not computed yet.
-        halves: both sides of that cut; empty for a single node.
-    """
-
-    members: Tensor
-    highest: float = 0.0
-    value: float | None = None
-    halves: tuple[_Part, ...] = ()
+    members: Tensor  # (m,) int64 numbers of the nodes
+    highest: float = 0.0  # the largest value of the cuts that made this part
+    value: float | None = None  # value of the part's best cut, infinity for a single node; None: not computed yet
+    halves: tuple[_Part, ...] = ()  # both sides of that cut; empty for a single node
 
 
 class CutTree:

@@ -58,7 +58,7 @@ def test_symmetric_kl_refuses_other_dtypes() -> None:
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("float64", torch.float64)])
 def test_logarithms_give_the_divergence_of_anchors_to_all_maps(precision: Precision, dtype: torch.dtype) -> None:
     maps, anchors = blocks(4, 1.0), torch.tensor([3, 0, 15])
-    result = Logarithms.of(maps, precision).divergence(anchors)
+    result = Logarithms(maps, precision).divergence(anchors)
     assert result.dtype == dtype
     torch.testing.assert_close(result.double(), reference.divergence(maps[anchors].double(), maps.double()))
 
@@ -66,11 +66,11 @@ def test_logarithms_give_the_divergence_of_anchors_to_all_maps(precision: Precis
 def test_float16_loses_maps_that_underflow() -> None:
     maps = blocks()
     maps[0] = torch.eye(64)[0]  # zeros underflow
-    divergence = Logarithms.of(maps, "float16").divergence(torch.tensor([0, 5]))
+    divergence = Logarithms(maps, "float16").divergence(torch.tensor([0, 5]))
     assert bool(divergence[0].isnan().all())
     assert bool(divergence[1, 0].isnan())
     assert not bool(divergence[1, 1:].isnan().any())
-    assert not bool(Logarithms.of(maps, "float32").divergence(torch.tensor([0, 5])).isnan().any())
+    assert not bool(Logarithms(maps, "float32").divergence(torch.tensor([0, 5])).isnan().any())
 
 
 def test_pairs_close_to_the_threshold_are_decided_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
