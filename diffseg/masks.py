@@ -72,9 +72,6 @@ def labels_from_proposals(proposals: Tensor, size: Size) -> Tensor:
     Returns:
         ``(P, P)``, or (height, width), int64 in 0..K-1 on the device of the proposals. The first of equal proposals
         wins. A proposal that wins no pixel leaves its number unused.
-
-    Raises:
-        ValueError: the size is below 1.
     """
     count, side = proposals.shape[0], isqrt(proposals.shape[1])
     height, width = height_width(size)
@@ -106,23 +103,10 @@ def nearest_cells(cells: int, pixels: int, device: torch.device | str = "cpu") -
 
 
 def upsample_nearest(labels: Tensor, size: Size) -> Tensor:
-    """Resizes labels: each pixel takes the label of the cell in which its centre lies.
-
-    Args:
-        labels: ``(h, w)`` of any dtype.
-        size: side P of the result in pixels, or (height, width).
-
-    Returns:
-        ``(P, P)``, or (height, width), of the same dtype and device.
-
-    Raises:
-        ValueError: the size is below 1.
-    """
-    rows, columns = (
-        nearest_cells(cells, pixels, labels.device)
-        for cells, pixels in zip(labels.shape, height_width(size), strict=True)
-    )
-    return labels[rows][:, columns]
+    """Resizes ``(h, w)`` labels to ``size``: each pixel takes the label of the cell in which its centre lies."""
+    height, width = height_width(size)
+    rows = nearest_cells(labels.shape[0], height, labels.device)
+    return labels[rows][:, nearest_cells(labels.shape[1], width, labels.device)]
 
 
 @float32_products()

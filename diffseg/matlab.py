@@ -21,15 +21,7 @@ BROKEN = (
 
 
 def read_matlab(path: Path, variable: str) -> NDArray[Any]:
-    """Reads a variable of a MATLAB 5 file.
-
-    Args:
-        path: the file.
-        variable: name of the variable.
-
-    Returns:
-        The array; numbers keep their type, cells and structs have the type object or named fields, as
-        `scipy.io.loadmat` returns them.
+    """A variable of a MATLAB 5 file, as `scipy.io.loadmat` returns it.
 
     Raises:
         FileNotFoundError: the file is missing.

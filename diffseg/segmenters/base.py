@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib.util import find_spec
-from math import isqrt
+from math import isqrt, prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
@@ -107,15 +107,14 @@ class Scene(Outline):
         from diffseg.masks import labels_from_proposals, upsample_nearest
 
         soft = cells.is_floating_point()
-        flat = cells.reshape(len(cells), -1) if soft and cells.ndim > 1 else cells.reshape(1, -1)
-        side = isqrt(flat.shape[1])
-        expected = {(side * side,), (side, side)} if not soft else {(len(cells), side * side), (len(cells), side, side)}
-        if not cells.numel() or tuple(cells.shape) not in expected:
+        shape = tuple(cells.shape[1:] if soft else cells.shape)
+        side = isqrt(prod(shape))
+        if not cells.numel() or shape not in {(side * side,), (side, side)}:
             kind = "soft maps (k, S*S) or (k, S, S)" if soft else "labels (S*S,) or (S, S)"
             raise ValueError(f"cells: must be {kind}, got {tuple(cells.shape)} {cells.dtype}")
         if soft:
-            return labels_from_proposals(flat, self.size)
-        return upsample_nearest(flat.view(side, side), self.size)
+            return labels_from_proposals(cells.flatten(start_dim=1), self.size)
+        return upsample_nearest(cells.reshape(side, side), self.size)
 
 
 class UnusablePicture(Exception):
@@ -141,11 +140,9 @@ class Segmenter(Protocol):
         Raises:
             ValueError: a parameter stays open or does not fit the side.
         """
-        ...
 
     def __call__(self, scene: Scene) -> Tensor:
         """Segments a picture. Returns labels of the scene's size, (height, width) int64 >= 0."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -249,11 +246,9 @@ class ReadsFiles(Protocol):
 
     def check_files(self, ids: Sequence[str], listed: Collection[str]) -> list[str]:
         """Warnings about missing and superfluous files. Raises ValueError if every picture lacks its file."""
-        ...
 
     def state(self, id: str) -> str:
         """A text that changes when the file of a picture changes."""
-        ...
 
 
 def needs_attention(segmenter: Segmenter) -> bool:
@@ -277,36 +272,28 @@ def needs_mean_classes(segmenter: Segmenter) -> bool:
 
 
 def segment_all(scene: Scene, segmenters: Sequence[Segmenter]) -> Iterator[Tensor]:
-    """Segments one picture with several segmenters of one class, which may share work.
+    """Yields the label map of one picture by each of several segmenters of one class, which may share work.
 
     A class that can compute several at once has a static method ``segment_all(scene, segmenters)``, which returns their
-    label maps in order, best one at a time. The others, and a single segmenter, are called.
-
-    Args:
-        scene: the picture.
-        segmenters: without open parameters, all of one class.
-
-    Yields:
-        The label map of each segmenter, in order. An error ends the iteration; it belongs to the segmenter whose turn
-        it is if the class yields one label map at a time.
+    label maps in order, best one at a time. The others, and a single segmenter, are called. An error ends the
+    iteration; it belongs to the segmenter whose turn it is if the class yields one label map at a time.
     """
     together = getattr(type(segmenters[0]), "segment_all", None) if len(segmenters) > 1 else None
     yield from together(scene, segmenters) if together else (segmenter(scene) for segmenter in segmenters)
 
 
 def resolve(segmenter: Part, spec: Backbone, dataset: str = "", bounces: int = 1, **values: Any) -> Part:
-    """Fills in the open parameters of a segmenter for a backbone.
+    """Fills in the open parameters of a segmenter for a backbone, its attention and a data set.
 
     Args:
         segmenter: the segmenter as configured.
         spec: spec of the backbone.
         dataset: name of the data set, for values that differ between data sets.
-        bounces: steps of the attention's walk (`diffseg.aggregation.Aggregation`). Values are tuned for one.
+        bounces: steps of the attention's walk. Values are tuned for one, and refused for two.
         values: parameter -> value, for parameters that no backbone tunes.
 
     Raises:
-        ValueError: the segmenter needs attention, and the backbone has none; it reads a walk of two steps, and leaves
-            open what is tuned for one; or see `Segmenter.resolved`.
+        ValueError: the segmenter needs attention, and the backbone has none; or a parameter stays open.
     """
     if needs_attention(segmenter) and not spec.sides:
         raise ValueError(f"segmenter: {type(segmenter).__name__} needs attention, and this backbone has none")

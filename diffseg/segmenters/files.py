@@ -64,18 +64,7 @@ class Folder:
         return self
 
     def check_files(self, ids: Sequence[str], listed: Collection[str]) -> list[str]:
-        """Compares the names of the files with the pictures.
-
-        Args:
-            ids: pictures to be evaluated.
-            listed: all pictures of the data set.
-
-        Returns:
-            Warnings: a line if files are missing, and a line if files belong to no picture.
-
-        Raises:
-            ValueError: every picture lacks its file.
-        """
+        """A line if pictures lack their file, and a line if files belong to no picture. See `ReadsFiles`."""
         paths = [path for suffix in self.suffixes for path in self._folder.rglob(f"*{suffix}")]
         names = {
             path.relative_to(self._folder).with_suffix("").as_posix(): path

@@ -68,12 +68,7 @@ class MaskCut(Refinable):
 
 
 def cut_objects(points: Tensor, tau: float, masks: int, prior: Prior) -> Tensor:
-    """Finds objects, the most prominent first.
-
-    Args:
-        points: ``(n, C)`` float32 unit vectors of a square grid.
-        tau: similarity above which two locations are joined.
-        masks, prior: as for `MaskCut`.
+    """Finds objects, the most prominent first, in ``(n, C)`` float32 unit vectors of a square grid.
 
     Returns:
         ``(n,)`` int64 on the points' device: 0 background, 1..``masks`` the objects in the order in which they are
@@ -93,15 +88,9 @@ def cut_objects(points: Tensor, tau: float, masks: int, prior: Prior) -> Tensor:
 
 
 def _object(vector: Tensor, free: Tensor, prior: Prior) -> Tensor:
-    """The object in one cut: the part connected to the largest entry of its side of the eigenvector.
+    """The object in one cut, ``(n,)`` bool: the part connected to the largest entry of its side of the eigenvector.
 
-    Args:
-        vector: ``(n,)`` second eigenvector; the cut is at its mean.
-        free: ``(n,)`` bool, locations that belong to no object yet.
-        prior: as for `MaskCut`.
-
-    Returns:
-        ``(n,)`` bool.
+    The cut is at the mean of the ``vector``. The object takes only locations that are ``free`` of earlier ones.
     """
     size, side = vector.abs(), isqrt(len(vector))
     above = vector > vector.mean()

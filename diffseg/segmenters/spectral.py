@@ -116,14 +116,14 @@ def clusters_by_kappa(weights: NDArray[np.float64], kappa: float, seed: int) -> 
 
 
 def clusters_by_elbow(weights: NDArray[np.float64], seed: int) -> Tensor:
-    """CLASP's clusters: of the numbers near `elbow`, the one with the largest silhouette.
+    """CLASP's clusters: of the numbers near `elbow`, the one with the largest silhouette; of equal ones the smallest.
 
     Args:
         weights: ``(n, n)`` symmetric, values >= 0.
         seed: seed of the K-means.
 
     Returns:
-        ``(n,)`` int64 labels on the CPU. The smallest of equally good numbers of clusters wins.
+        ``(n,)`` int64 labels on the CPU.
     """
     values, vectors = eigh(weights)
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -142,15 +142,9 @@ def clusters_by_elbow(weights: NDArray[np.float64], seed: int) -> Tensor:
 
 
 def elbow(values: NDArray[np.float64]) -> int:
-    """The number of clusters at the elbow of the gaps between eigenvalues.
+    """The number of clusters at the elbow of the gaps between ``(n,)`` descending eigenvalues, n >= 3.
 
-    The elbow is the gap farthest from the line through the first and the last gap.
-
-    Args:
-        values: ``(n,)`` descending, n >= 3.
-
-    Returns:
-        One more than the number of that gap, counted from 1; the first of equally far ones.
+    It is one more than the number, counted from 1, of the first gap farthest from the line through the outer gaps.
 
     >>> elbow(np.array([10.0, 9.0, 8.0, 1.0, 0.9, 0.8, 0.7]))
     4

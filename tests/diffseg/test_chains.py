@@ -37,17 +37,6 @@ def test_token_rank_is_the_eigenvector_of_its_chain(alpha: float) -> None:
     np.testing.assert_allclose(token_rank(walk, alpha).numpy(), expected / expected.sum(), atol=1e-4)
 
 
-def test_a_chain_that_falls_apart_still_has_one_rank() -> None:
-    """Without the jumps, each location would stay where it is, and any distribution would do."""
-    torch.testing.assert_close(token_rank(torch.eye(9)), torch.full((9,), 1 / 9))
-
-
-@pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_alpha_out_of_range_is_refused(alpha: float) -> None:
-    with pytest.raises(ValueError, match=r"^alpha: "):
-        token_rank(torch.eye(4), alpha)
-
-
 def test_anchors_are_the_highest_ranks_of_the_cells() -> None:
     maps = smooth(7, 1)
     rank, side = token_rank(maps), 7

@@ -13,7 +13,6 @@ from diffseg.masks import (
     cluster_means,
     grid_side,
     labels_from_proposals,
-    row_blocks,
     to_pixels,
     upsample_nearest,
 )
@@ -69,14 +68,6 @@ def test_soft_upsampling_lets_mean_maps_compete_and_nearest_repeats_cells() -> N
 
 
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 60))
-def test_blocks_of_rows_cover_each_row_once(rows: int, columns: int, block: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("diffseg.masks.CPU_BLOCK", block)
-        blocks_of_rows = [range(rows)[part] for part in row_blocks(rows, columns, torch.device("cpu"))]
-    assert [row for part in blocks_of_rows for row in part] == list(range(rows))
-    assert all(len(part) * columns <= block or len(part) == 1 for part in blocks_of_rows)
-
-
 @pytest.mark.parametrize("bad", [torch.rand(64, 63), torch.rand(63, 63), torch.rand(64), torch.eye(64).long()])
 def test_only_a_square_of_a_square_has_a_grid_side(bad: Tensor) -> None:
     assert grid_side(torch.rand(64, 64)) == 8

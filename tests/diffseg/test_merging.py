@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diffseg import anchor_grid, dbscan, kmeans, reference, segment, symmetric_kl
-from diffseg.merging import Grid, Merger, NoProposals, anchor_rows, merge_proposals
+from diffseg import anchor_grid, dbscan, kmeans, reference, segment
+from diffseg.merging import Grid, Merger, NoProposals, anchor_rows
 from tests.helpers.attention import blocks, smooth
 from tests.helpers.waits import Waits
 
@@ -43,16 +43,6 @@ def test_merging_equals_the_reference(rule: str, iterations: int, tau: float) ->
         np.testing.assert_allclose(result.numpy(), expected, rtol=1e-5)
 
 
-def test_only_the_official_rule_uses_a_proposal_twice() -> None:
-    """Three proposals in a row, each close to the next. `official` uses the middle one twice."""
-    chain = torch.tensor([[0.6, 0.2, 0.2], [0.4, 0.3, 0.3], [0.2, 0.4, 0.4], [0.02, 0.49, 0.49]]).double()
-    tau = 0.1
-    assert (symmetric_kl(chain, chain) < tau).int().tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]]
-    official, paper = (merge_proposals(chain, tau, rule) for rule in ("official", "paper"))  # type: ignore[arg-type]
-    torch.testing.assert_close(official, torch.stack([chain[:2].mean(dim=0), chain[1:3].mean(dim=0), chain[3]]))
-    torch.testing.assert_close(paper, torch.stack([chain[:2].mean(dim=0), chain[2], chain[3]]))
-
-
 @pytest.mark.parametrize(
     ("side", "anchors"), [(64, 16), (64, 8), (64, 12), (28, 16), (32, 16), (5, 5), (7, 3), (64, 1)]
 )
@@ -80,16 +70,6 @@ def test_even_grid_covers_the_side(case: tuple[int, int]) -> None:
     assert all(a < b for a, b in pairwise(line))
 
 
-def test_four_quarters_are_found() -> None:
-    labels = segment(blocks(), tau=0.5, anchors=4, grid="even", size=32)
-    assert labels.shape == (32, 32)
-    assert labels.dtype == torch.int64
-    corners = labels[::31, ::31].flatten().tolist()
-    assert sorted(corners) == [0, 1, 2, 3]
-    # Inside the quarters (bilinear borders excepted) nothing else appears.
-    assert len(labels[1:13, 1:13].unique()) == 1
-
-
 @given(st.integers(0, 500), st.integers(1, 6), st.floats(0.01, 3), st.integers(1, 4), st.integers(3, 40))
 @settings(max_examples=40, deadline=None)
 def test_labels_cover_the_picture(seed: int, anchors: int, tau: float, iterations: int, size: int) -> None:
@@ -115,12 +95,6 @@ def test_float16_finds_no_proposals_if_every_map_underflows() -> None:
     with pytest.raises(NoProposals, match="float16"):
         segment(torch.eye(64), 0.5, 4, precision="float16", grid="even")
     assert segment(torch.eye(64), 0.5, 4, grid="even").max() == 15
-
-
-def test_the_threshold_has_no_default() -> None:
-    """A good threshold depends on the backbone: that of Stable Diffusion would merge all segments of DINOv2."""
-    with pytest.raises(TypeError, match="tau"):
-        segment(blocks())  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(("side", "grid"), [(8, "even"), (32, "even"), (64, "official")])

@@ -43,13 +43,6 @@ def test_clusters_equal_joining_by_hand(tau: float) -> None:
     assert labels.unique().tolist() == list(range(len(expected.unique())))
 
 
-def test_a_lower_threshold_joins_more() -> None:
-    points = F.normalize(regions(8, 0.8)[0], dim=1)
-    counts = [len(agglomerate(points, tau).unique()) for tau in (0.95, 0.5, 0.1, -1.0)]
-    assert counts == sorted(counts, reverse=True)
-    assert counts[-1] == 1
-
-
 def test_stripes_are_found() -> None:
     features, stripe = regions(8, 0.2)
     labels = Agglomerative(PUBLISHED_TAU)(Scene(aggregated=blocks(8), size=(8, 8), features=features))

@@ -8,8 +8,7 @@ import torch
 from sklearn.cluster import DBSCAN as SklearnDBSCAN
 
 from diffseg import dbscan
-from diffseg.segmenters.base import Scene
-from diffseg.segmenters.dbscan import DBSCAN, density_labels
+from diffseg.segmenters.dbscan import density_labels
 from tests.conftest import GOLDEN
 from tests.helpers.attention import blocks, smooth
 from tests.helpers.golden import IMAGES, read_golden
@@ -39,12 +38,6 @@ def test_dbscan_nearest_noise_joins_the_nearest_mean() -> None:
 def test_dbscan_all_noise_is_one_segment() -> None:
     for noise in ("own", "nearest"):
         assert dbscan(torch.eye(16), 1e-3, 5, noise=noise, size=8).unique().tolist() == [0]  # type: ignore[arg-type]
-
-
-def test_the_segmenter_calls_the_function() -> None:
-    maps = blocks(8, 1.0)
-    tuned = DBSCAN(noise="nearest").resolved(8, {"eps": 0.26, "min_samples": 4})
-    assert torch.equal(tuned(Scene(aggregated=maps, size=(20, 20))), dbscan(maps, 0.26, 4, "nearest", 20))
 
 
 @pytest.mark.parametrize("min_samples", [1, 4, 6])

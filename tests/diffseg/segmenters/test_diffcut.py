@@ -77,12 +77,6 @@ def test_pixels_are_assigned_at_the_size_assign_and_repeated() -> None:
     assert same_parts(labels.flatten(), small.repeat_interleave(3, 0).repeat_interleave(3, 1).flatten())
 
 
-def test_tau_is_that_of_the_backbone_or_the_published_one() -> None:
-    assert DiffCut().resolved(32, {"tau": 0.2}).tau == 0.2
-    assert DiffCut().resolved(32, {}).tau == PUBLISHED_TAU
-    assert DiffCut(0.7).resolved(32, {"tau": 0.2}).tau == 0.7
-
-
 def test_features_that_do_not_differ_are_one_segment() -> None:
     assert DiffCut(PUBLISHED_TAU)(scene(torch.ones(64, 5), 16)).unique().tolist() == [0]
 

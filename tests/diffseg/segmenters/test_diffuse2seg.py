@@ -55,13 +55,6 @@ def test_linear_diffusion_ends_where_the_equations_say(monkeypatch: pytest.Monke
     torch.testing.assert_close(propagate(walk, torch.tensor([5]), 2.0, 5000)[0], expected[:, 0], rtol=1e-5, atol=1e-12)
 
 
-def test_iterations_end_when_the_maps_settle() -> None:
-    walk, seeds = blocks(6, 0.1), torch.arange(36)
-    few, many = (propagate(walk, seeds, 1.6, steps) for steps in (400, 800))
-    assert torch.equal(few, many)
-    assert not torch.equal(propagate(walk, seeds, 1.6, 1), many)
-
-
 def naive_clusters(maps: Tensor, tau: float) -> Tensor:
     """Joins the nearest two clusters while the mean divergence of their members is at most tau."""
     distance = symmetric_kl(maps, maps).tolist()
@@ -117,9 +110,3 @@ def test_weak_attention_is_dropped() -> None:
     scene = Scene(aggregated=(torch.eye(16) + 0.01).div(1.16), size=(4, 4))
     assert len(Diffuse2Seg(1.0, seeds=4, attention_threshold=0.5)(scene).unique()) == 16
     assert len(Diffuse2Seg(1.0, seeds=1, attention_threshold=0)(scene).unique()) == 1
-
-
-def test_the_levels_are_the_papers() -> None:
-    assert (LEVELS[0], LEVELS[-1], len(LEVELS)) == (0.186, 2.99, 6)
-    ratios = np.diff(np.log(LEVELS))
-    assert ratios.max() - ratios.min() < 0.01

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -19,9 +17,3 @@ def test_labels_equal_those_of_scikit_image() -> None:
     np.testing.assert_array_equal(labels.numpy(), expected)
     assert len({*labels[inside].tolist()} & {*labels[~inside].tolist()}) == 0
     assert len(labels.unique()) > len(Felzenszwalb(5000.0, 0.5, 20)(scene(image)).unique())
-
-
-def test_without_scikit_image_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "skimage", None)
-    with pytest.raises(ValueError, match="the package skimage is not installed: pip install scikit-image"):
-        Felzenszwalb().resolved(8, {})

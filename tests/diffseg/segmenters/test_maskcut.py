@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.maskcut import PUBLISHED_TAU, MaskCut, cut_objects
+from diffseg.segmenters.maskcut import MaskCut, cut_objects
 from tests.helpers.attention import blocks
 
 SIDE = 12
@@ -97,8 +97,3 @@ def test_the_label_map_has_the_size_of_the_scene() -> None:
     assert (labels.shape, labels.dtype, labels.unique().tolist()) == ((24, 36), torch.int64, [0, 1, 2, 3])
     assert labels[6, 9] == labels[7, 10] != labels[0, 0]
     assert torch.equal(MaskCut(0.5, input="attention")(Scene(aggregated=points, size=(24, 36))), labels)
-
-
-def test_tau_is_that_of_the_backbone_or_the_published_one() -> None:
-    assert MaskCut().resolved(32, {"tau": 0.8}).tau == 0.8
-    assert MaskCut().resolved(32, {}).tau == PUBLISHED_TAU

@@ -45,15 +45,6 @@ def test_cut_values_follow_their_definition() -> None:
     torch.testing.assert_close(cut_values(affinity, torch.tensor(sides)), torch.tensor(expected))
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_bipartition_is_the_best_of_all_where_there_are_two_groups(seed: int) -> None:
-    affinity, groups = planted((4, 6), between=0.1, seed=seed)
-    sides = torch.tensor([side for side in product([False, True], repeat=10) if 0 < sum(side) < 10])
-    side, value = bipartition(affinity)
-    assert value == pytest.approx(float(cut_values(affinity, sides).min()), rel=1e-5)
-    assert same_parts(side.long(), groups)
-
-
 @pytest.mark.parametrize("dense", [0, 10_000])
 def test_second_eigenvector_equals_scipy(monkeypatch: pytest.MonkeyPatch, dense: int) -> None:
     monkeypatch.setattr(graphs, "DENSE", dense)
@@ -83,35 +74,12 @@ def test_planted_groups_are_found(sizes: tuple[int, ...]) -> None:
     assert labels.unique().tolist() == list(range(len(sizes)))
 
 
-def test_cuts_stop_at_tau() -> None:
-    """Two pairs of groups: a low tau cuts only between the pairs, a higher one also inside them."""
-    affinity, groups = planted((10, 10, 10, 10), between=0.0)
-    noise = planted((10, 10, 10, 10), within=1.0, between=1.0, seed=1)[0]
-    pairs = groups // 2
-    affinity = affinity + noise * torch.where(
-        groups[:, None] == groups, 0.0, torch.where(pairs[:, None] == pairs, 0.2, 0.01)
-    )
-    coarse, fine, none = (recursive_cut(affinity, tau) for tau in (0.1, 0.5, 0.01))
-    assert same_parts(coarse, pairs)
-    assert same_parts(fine, groups)
-    assert none.unique().tolist() == [0]
-    assert len(recursive_cut(affinity, 3.0).unique()) == len(affinity)  # no cut costs more than 2
-
-
 def test_scale_and_order_do_not_matter() -> None:
     affinity, _ = planted((70, 40, 30), between=0.1)
     labels = recursive_cut(affinity, 0.6)
     order = torch.randperm(len(affinity), generator=torch.Generator().manual_seed(4))
     assert same_parts(recursive_cut(affinity * 1000, 0.6), labels)
     assert same_parts(recursive_cut(affinity[order][:, order], 0.6), labels[order])
-
-
-def test_a_node_without_any_edge_does_no_harm() -> None:
-    affinity, groups = planted((8, 8))
-    affinity[3], affinity[:, 3] = 0, 0
-    labels = recursive_cut(affinity, 0.5)
-    others = torch.arange(16) != 3
-    assert same_parts(labels[others], groups[others])
 
 
 def test_an_eigenvector_of_one_sign_still_cuts_and_a_constant_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,23 +168,6 @@ def test_a_graph_without_structure_stays_whole() -> None:
         affinity = torch.ones(nodes, nodes)
         assert auto_threshold(affinity) == 1
         assert recursive_cut(affinity, auto_threshold(affinity)).unique().tolist() == [0]
-
-
-@pytest.mark.parametrize(("power", "graph"), [(1, "walk"), (3, "walk"), (2, "cosine")])
-def test_ncut_takes_the_threshold_of_its_own_graph(power: int, graph: ncut.Graph) -> None:
-    maps = smooth(8, 2)
-    steps = torch.linalg.matrix_power(maps, power)
-    rows = steps / torch.linalg.vector_norm(steps, dim=1, keepdim=True)
-    tau = auto_threshold((steps + steps.T) / 2 if graph == "walk" else rows @ rows.T)
-    scene = Scene(aggregated=maps, size=(20, 20))
-    auto = NCut(0.01, power, graph=graph, threshold="auto")(scene)
-    assert torch.equal(auto, NCut(tau, power, graph=graph)(scene))
-    assert len(auto.unique()) > 1
-
-
-def test_longer_walks_cut_less() -> None:
-    counts = [len(NCut(0.8, power)(Scene(aggregated=smooth(16, 0), size=(16, 16))).unique()) for power in (1, 2, 4)]
-    assert counts[0] > counts[1] > counts[2]
 
 
 def test_rows_that_read_one_graph_share_its_cuts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,15 +30,6 @@ def test_no_labelling_of_the_cells_beats_the_oracle(seed: int) -> None:
     assert reached == pytest.approx(int(torch.as_tensor(hits).max()) / int(labelled.sum()))
 
 
-def test_the_oracle_is_perfect_where_the_grid_suffices() -> None:
-    truth = torch.randint(0, 27, (4, 4), generator=torch.Generator().manual_seed(1))
-    truth[0, 0] = -1
-    fine = truth.repeat_interleave(10, dim=0).repeat_interleave(10, dim=1)
-    labels = Oracle()(scene(truth=fine.short()))
-    assert torch.equal(labels, fine.clamp(min=0))  # a cell of void is class 0
-    assert accuracy(match(labels.numpy(), fine.numpy())) == 1
-
-
 def test_a_scene_without_its_truth_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"^truth: the scene has no ground truth"):
         Oracle()(scene())

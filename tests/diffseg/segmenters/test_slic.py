@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -19,9 +17,3 @@ def test_slic_equals_scikit_image() -> None:
     np.testing.assert_array_equal(labels.numpy(), expected)
     mixed = [label for label in labels.unique() if 0.1 < float(inside[labels == label].float().mean()) < 0.9]
     assert not mixed  # superpixels keep to the square's border
-
-
-def test_slic_without_scikit_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "skimage", None)
-    with pytest.raises(ValueError, match="slic: the package skimage is not installed: pip install scikit-image"):
-        SLIC().resolved(8, {})

@@ -7,7 +7,7 @@ import torch
 
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.watershed import Watershed
-from tests.helpers.attention import blocks, quarters, smooth
+from tests.helpers.attention import blocks, quarters
 
 
 def test_the_quarters_are_the_basins() -> None:
@@ -15,14 +15,6 @@ def test_the_quarters_are_the_basins() -> None:
     assert (labels.dtype, labels.shape, len(labels.unique())) == (torch.int64, (64, 64), 4)
     agree = (labels.flatten()[:, None] * 4 + quarters(64)[:, None]).flatten().unique(return_counts=True)[1]
     assert agree.sort(descending=True).values[:4].sum() > 0.85 * 64**2
-
-
-def test_deeper_basins_are_fewer() -> None:
-    scene = Scene(aggregated=smooth(16, 0), size=(64, 64))
-    counts = [len(Watershed(depth)(scene).unique()) for depth in (0.01, 0.1, 1.0, 100.0)]
-    assert counts == sorted(counts, reverse=True)
-    assert counts[0] > counts[2]
-    assert counts[-1] == 1
 
 
 def test_attention_without_boundaries_is_one_segment() -> None:
