@@ -18,7 +18,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from multiprocessing.connection import Connection, wait
@@ -51,15 +50,6 @@ class WorkerError(ConfigError):
     """A worker has ended before its work was done. The message is one line."""
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """The setup of a worker: the rows of each pass, and for each row the pictures whose label maps are kept."""
-
-    folder: Path
-    rows: Sequence[Sequence[tuple[RowConfig, frozenset[str], bool]]]
-    batch_size: int | None
-
-
 def divide(passes: Sequence[Pass], batch_size: int | None, workers: int) -> None:
     """Evaluates pictures in several processes, and takes their results.
 
@@ -76,13 +66,9 @@ def divide(passes: Sequence[Pass], batch_size: int | None, workers: int) -> None
     workers = min(workers, left)
     memory = max(memory_of([progress.row for progress in one.rows]) for one in passes)
     print(f"{workers} workers of one thread, each with about {memory / GB:.1f} GB of memory", file=sys.stderr)
-    setup = _Setup(
-        passes[0].rows[0].run.folder,
-        [[(progress.row, progress.kept, progress.again) for progress in one.rows] for one in passes],
-        batch_size,
-    )
+    rows = [[(progress.row, progress.kept, progress.again) for progress in one.rows] for one in passes]
     begun = set[int]()
-    with _started(setup, workers) as connections, ExitStack() as bars:
+    with _started(workers, passes[0].rows[0].run.folder, rows, batch_size) as connections, ExitStack() as bars:
         for connection in connections * (2 * (batch_size or 1)):  # so that no worker waits for its next picture
             _send(connection, next(tasks, None))
         while left:
@@ -111,8 +97,8 @@ def memory_of(rows: Sequence[RowConfig]) -> float:
 
 
 @contextmanager
-def _started(setup: _Setup, workers: int) -> Iterator[list[Connection]]:
-    """Context with the connections to workers, which end after the block."""
+def _started(workers: int, *setup: Any) -> Iterator[list[Connection]]:
+    """Context with the connections to workers, which end after the block. ``setup``: arguments of `_work`."""
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of other threads
     processes: list[SpawnProcess] = []
     connections: list[Connection] = []
@@ -120,7 +106,7 @@ def _started(setup: _Setup, workers: int) -> Iterator[list[Connection]]:
         with _quiet_single_threads():
             for _ in range(workers):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(theirs, setup), daemon=True)
+                process = context.Process(target=_work, args=(theirs, *setup), daemon=True)
                 process.start()
                 theirs.close()  # so that this process notices when the worker ends
                 processes.append(process)
@@ -174,20 +160,32 @@ def _receive(connection: Connection) -> tuple[int, int | None, Any]:
     return number, position, result
 
 
-def _work(connection: Connection, setup: _Setup) -> None:
-    """Runs in a worker: evaluates the pictures that arrive until None does, or until the parent has ended."""
+def _work(
+    connection: Connection,
+    folder: Path,
+    passes: Sequence[Sequence[tuple[RowConfig, frozenset[str], bool]]],
+    batch_size: int | None,
+) -> None:
+    """Runs in a worker: evaluates the pictures that arrive until None does, or until the parent has ended.
+
+    Args:
+        connection: the parent.
+        folder: the results folder.
+        passes: the rows of each pass; for each row, the pictures whose label maps are kept, and `RowProgress.again`.
+        batch_size: see `eval.run.evaluate`.
+    """
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        run = read_run(setup.folder)
-        passes = [
+        run = read_run(folder)
+        progress = [
             [
                 RowProgress(row, run, kept, again, send=partial(_send_result, connection, number, position))
                 for position, (row, kept, again) in enumerate(rows)
             ]
-            for number, rows in enumerate(setup.rows)
+            for number, rows in enumerate(passes)
         ]
         for number, tasks in groupby(iter(connection.recv, None), key=itemgetter(0)):
-            for _ in work(passes[number], map(itemgetter(1), tasks), "cpu", setup.batch_size, ahead=False):
+            for _ in work(progress[number], map(itemgetter(1), tasks), "cpu", batch_size, ahead=False):
                 connection.send((number, None, None))
         while True:  # until the parent closes the pipe: its other workers may still have work
             connection.recv()

@@ -96,24 +96,3 @@ def test_parts_of_this_project_have_no_code_but_a_users_package_of_that_name_has
     monkeypatch.setitem(sys.modules, "datasets.mine", mine)
     assert kind_name(mine.Part()) == "datasets.mine.Part"
     monkeypatch.delitem(sys.modules, "mine")
-
-
-def test_an_edited_segmenter_is_another_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_picture(tmp_path, "a")
-    text = (
-        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Mine:\n    needs_attention = False\n"
-        "    def resolved(self, side, tuned):\n        return self\n    def __call__(self, scene):\n        return 1\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    keys = []
-    for body in (text, text, text.replace("return 1", "return 2")):
-        (tmp_path / "mine_segmenter.py").write_text(body)
-        monkeypatch.delitem(sys.modules, "mine_segmenter", raising=False)
-        importlib.invalidate_caches()
-        code._module_code.cache_clear()
-        line = row_config(dataset_of(tmp_path), {"_target_": "mine_segmenter.Mine"}).line
-        assert line.settings["segmenter"]["kind"] == "mine_segmenter.Mine"
-        assert line.code == line.settings["segmenter"]["code"] != ""
-        keys.append(line.key)
-    assert keys[0] == keys[1] != keys[2]
-    monkeypatch.delitem(sys.modules, "mine_segmenter")

@@ -87,12 +87,6 @@ def test_a_part_is_built_from_its_configuration() -> None:
     assert part.weights == (0.5, 0.5)
 
 
-def test_an_unknown_key_of_a_part_is_named() -> None:
-    node = OmegaConf.create({"_target_": "diffseg.aggregation.Aggregation", "weight": "finest"})
-    with pytest.raises(ConfigError, match=r"^aggregation\.weight: .* did you mean aggregation\.weights\?$"):
-        build(node, "aggregation")
-
-
 @pytest.mark.parametrize(
     ("kind", "error", "message"),
     [

@@ -71,24 +71,6 @@ def test_a_picture_that_lacks_memory_fails_and_the_next_run_tries_it_again(
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_a_picture_that_fits_the_memory_at_the_second_try_counts(
-    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work, calls = DiffSeg.__call__, []
-
-    def fails_once(self: DiffSeg, scene: Any) -> Any:
-        calls.append(scene)
-        if len(calls) == 2:
-            raise torch.OutOfMemoryError(REASON)
-        return work(self, scene)
-
-    monkeypatch.setattr(DiffSeg, "__call__", fails_once)
-    done = run()
-    assert done.status == 0, done.err
-    assert [each["status"] for each in done.images()] == ["ok"] * 3
-
-
-@pytest.mark.usefixtures("dinov2")
 def test_a_picture_that_fails_before_its_batch_lacks_memory_is_told_and_tried_once(
     run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

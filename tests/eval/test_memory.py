@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diffseg.backbones.device import NO_MEMORY
-from eval.batches import memory_errors, release, work_in_halves
+from eval.batches import memory_errors, work_in_halves
 
 ERRORS = (torch.OutOfMemoryError, ValueError)
 
@@ -56,13 +56,6 @@ def test_one_item_is_tried_once_more() -> None:
     assert tried == [("abc", False), ("a", False), ("bc", False), ("b", False), ("b", True), ("c", False)]
 
 
-def test_work_that_fits_is_done_once() -> None:
-    tried: list[str] = []
-    assert work_in_halves("abc", 4, lambda items, size, last_try: tried.append("".join(items)), ERRORS) == 4
-    assert work_in_halves("", 4, lambda items, size, last_try: tried.append("never"), ERRORS) == 4
-    assert tried == ["abc"]
-
-
 def test_other_errors_stop_the_work() -> None:
     def work(items: Sequence[str], size: int, last_try: bool) -> None:
         raise KeyError("a fault of ours")
@@ -107,11 +100,3 @@ def test_every_message_of_torch_about_memory_is_recognised(text: str) -> None:
         raise RuntimeError(f"{text}: tried to allocate 1 GiB")
     with pytest.raises(RuntimeError, match="another"), memory_errors():
         raise RuntimeError("another fault")
-
-
-def test_release_follows_the_whole_chain() -> None:
-    first, second, third = ValueError("1"), ValueError("2"), ValueError("3")
-    first.__cause__, second.__context__ = second, third
-    release(first)
-    assert first.__cause__ is None
-    assert second.__context__ is None

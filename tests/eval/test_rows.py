@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from omegaconf import OmegaConf
 
 from datasets.folder import FolderDataset
 from diffseg.backbones.none import NoBackbone
 from eval.code import part_code
 from eval.config import ConfigError
 from eval.rows import RowConfig
+from eval.settings import row_key
 from tests.helpers.folder_rows import KMEANS, SIDE, dataset_of, row_config, write_picture
 
 DIFFSEG = {"_target_": "diffseg.segmenters.diffseg.DiffSeg"}
@@ -111,3 +113,16 @@ def test_parts_that_do_not_fit_are_named(dataset: FolderDataset, keys: dict[str,
         prepared(dataset, **keys)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_a_setting_that_older_records_lack_changes_the_key_only_if_it_is_used(dataset: FolderDataset) -> None:
+    def row(segmenter: dict[str, Any], aggregation: dict[str, Any]) -> RowConfig:
+        config = row_config(dataset, {**DIFFSEG, "tau": 0.3, "anchors": 2, **segmenter}, Weights(size=SIDE))
+        config.composed.aggregation = OmegaConf.merge(config.composed.aggregation, aggregation)
+        return config
+
+    plain = row({}, {})
+    older: Any = {group: dict(part) if isinstance(part, dict) else part for group, part in plain.recorded.items()}
+    del older["aggregation"]["bounces"], older["segmenter"]["anchors_by"]
+    assert plain.key == row_key(older)
+    assert len({plain.key, row({"anchors_by": "rank"}, {}).key, row({}, {"bounces": 2}).key}) == 3

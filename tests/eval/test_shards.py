@@ -68,18 +68,6 @@ def test_files_of_torchrun_are_those_of_one_process(
     assert "share 2 of" not in done.stderr
 
 
-@pytest.mark.long
-def test_named_shares_have_together_the_tables_of_one_process(
-    alone: Path, overrides: tuple[str, ...], tmp_path: Path
-) -> None:
-    """As in an array of SLURM jobs; the last to end sees all records."""
-    for share, status in (("2/2", 0), ("1/2", 1)):  # the first has the picture that fails
-        process = start(tmp_path / "run", *overrides, f"shard={share}")
-        process.join()
-        assert process.exitcode == status, log(tmp_path / "run").read_text()
-    assert tables(tmp_path / "run") == tables(alone)
-
-
 def test_a_second_shared_run_in_a_folder_is_refused(overrides: tuple[str, ...], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with open_records(folder, (1, 2)):

@@ -94,16 +94,6 @@ def test_methods_of_a_run_share_the_pass(demo: Run) -> None:
         assert len(times) == 1
 
 
-def test_the_same_settings_give_the_same_files(run: Evaluate) -> None:
-    overrides = ("dataset.limit=2", "panels=2")
-    first, second = run(*overrides, folder="a"), run(*overrides, folder="b")
-    assert first.status == second.status == 0
-    files = [without_timings(run.folder) for run in (first, second)]
-    tex = [each.pop("table.tex").decode() for each in files]  # its label is the folder's name
-    assert files[0] == files[1]
-    assert tex[0].replace("a", "b") == tex[1].replace("a", "b")
-
-
 def test_a_second_run_continues_the_first(run: Evaluate) -> None:
     whole = run("dataset.limit=4", "panels=1", folder="whole")
     part = run("dataset.limit=2", "panels=1", folder="parts")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from eval.runs import read_run
 from tests.helpers.folder_rows import write_picture
-from tests.helpers.forks import end_all, log, start, start_all
+from tests.helpers.forks import log, start
 from tests.helpers.runs import command, evaluate, without_timings
 
 PICTURES = [f"p{number}" for number in range(6)]
@@ -130,15 +130,3 @@ def test_shares_of_the_pictures_give_the_tables_of_one_run(
     wrong = evaluate(folder, swept, *settings, "shard=4/3", capture=capsys)
     assert wrong.status == 2
     assert wrong.err.startswith("error: shard: ")
-
-
-@pytest.mark.long
-def test_processes_of_torchrun_give_the_files_of_one_run(
-    undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    assert end_all(start_all(folder, 2, *overrides)) == [0, 0], log(folder).read_text()
-    printed = "".join(log(folder, rank).read_text() for rank in "01")
-    assert printed.count("Protocol `official`") == 1
-    assert files_of(folder) == files_of(undisturbed)
-    assert {path.name for path in folder.glob("records*")} == {"records.1-of-2.jsonl", "records.2-of-2.jsonl"}

@@ -20,11 +20,6 @@ def test_an_error_names_the_file_and_the_remedy(tmp_path: Path) -> None:
         raise OSError("cut short")  # without a number, as some libraries do
 
 
-def test_other_errors_keep_their_kind(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), writing(tmp_path / "a.csv"):
-        raise KeyError("a bug")
-
-
 def test_a_file_that_cannot_be_replaced_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.csv"
     write_text(path, "old é\n")
