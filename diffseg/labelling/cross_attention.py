@@ -35,6 +35,7 @@ class CrossAttentionCollector:
         self.layers: Counter[int] = Counter()
         self._output = AttnProcessor2_0()
 
+    @torch.no_grad()
     def __call__(
         self,
         attn: Attention,
@@ -44,26 +45,15 @@ class CrossAttentionCollector:
     ) -> Tensor:
         """``(B, N, C)`` and ``(B, T, C')`` to ``(B, N, C)``, as diffusers calls it."""
         # The projection is computed twice. This costs 1 % of a pass and leaves diffusers' output unchanged.
-        self.add(
-            attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2),
-            attn.to_k(encoder_hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2),
-        )
-        return self._output(attn, hidden_states, encoder_hidden_states, attention_mask)
-
-    @torch.no_grad()
-    def add(self, query: Tensor, key: Tensor) -> None:
-        """Adds one layer's ``softmax(query key^T / sqrt(d))`` in float32: ``(B, heads, N, d)``, ``(B, heads, T, d)``.
-
-        Raises:
-            ValueError: N is not a square number.
-        """
-        batch, _, locations, width = query.shape
-        side = square_side(locations)
-        attention = (query.float() @ key.float().mT / math.sqrt(width)).softmax(dim=-1).mean(dim=1)
+        query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2).float()
+        key = attn.to_k(encoder_hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2).float()
+        attention = (query @ key.mT / math.sqrt(query.shape[-1])).softmax(dim=-1).mean(dim=1)
+        side = square_side(attention.shape[1])
         self.layers[side] += 1
-        self.maps = self.maps or [{} for _ in range(batch)]
+        self.maps = self.maps or [{} for _ in attention]
         for maps, added in zip(self.maps, attention, strict=True):
             maps[side] = maps[side] + added if side in maps else added
+        return self._output(attn, hidden_states, encoder_hidden_states, attention_mask)
 
 
 @contextmanager
@@ -113,12 +103,12 @@ class PromptEncoder:
             ValueError: these parts have no token.
         """
         offsets = self.tokenizer(text, return_offsets_mapping=True).offset_mapping
-        wanted = list(spans)
-        found = [
+        parts = list(spans)
+        numbers = [
             number
             for number, (start, end) in enumerate(offsets)
-            if any(start < last and end > first for first, last in wanted)
+            if any(start < last and end > first for first, last in parts)
         ]
-        if not found:
-            raise ValueError(f"words: the text encoder has no token for {[text[first:last] for first, last in wanted]}")
-        return found
+        if not numbers:
+            raise ValueError(f"words: the text encoder has no token for {[text[first:last] for first, last in parts]}")
+        return numbers

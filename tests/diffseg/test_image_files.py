@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diffseg.image_files import ALMOST_BLACK, PhotoError, read_photo, to_picture
-from tests.helpers.tiff import tiff_of
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -124,6 +123,25 @@ def cut_png(width: int, height: int) -> bytes:
     """A PNG that gives its size and ends where its pixels begin."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + b"\0\0\1\0IDAT"
+
+
+def tiff_of(values: NDArray[np.integer], bits: int) -> bytes:
+    """An uncompressed TIFF of ``(h, w, channels)`` values of that many bits, below 16."""
+    height, width, channels = values.shape
+    pixels = np.packbits(np.unpackbits(values.astype(">u2").view(np.uint8)).reshape(-1, 16)[:, 16 - bits :]).tobytes()
+    sizes = struct.pack(f"<{channels}H", *[bits] * channels)
+    kind = 2 if channels == 3 else 1  # RGB, or grey with black as 0
+    entries = {256: width, 257: height, 258: None, 259: 1, 262: kind, 273: None, 277: channels, 278: height}
+    entries[279] = len(pixels)
+    start = 8 + 2 + 12 * len(entries) + 4
+    content = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    for tag, value in entries.items():
+        if tag == 258:
+            inside = sizes.ljust(4, b"\0") if channels == 1 else struct.pack("<I", start)
+            content += struct.pack("<HHI", tag, 3, channels) + inside
+        else:
+            content += struct.pack("<HHII", tag, 4, 1, start + len(sizes) if value is None else value)
+    return content + struct.pack("<I", 0) + sizes + pixels
 
 
 def encoded(kind: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,10 +104,10 @@ def names_of(content: dict[str, Any]) -> list[str]:
 TOKENS = {"cat": [2], "sofa": [5, 6]}
 
 
-@pytest.mark.parametrize("rule", get_args(Vote))
 def test_the_nouns_of_the_caption_name_the_segments(
-    models: Path, tmp_path: Path, rule: Vote, capsys: pytest.CaptureFixture[str]
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    rule: Vote = "median"
     labels, content = labelled(models, tmp_path, "--vote", rule)
     text = " ".join(CAPTION)
     assert content["info"] == {"prompt": text, "vote": rule, "masks": "of this prompt"}

@@ -84,8 +84,10 @@ def test_help_and_missing_weights_answer_without_torch(tmp_path: Path) -> None:
         assert not modules & {"torch", "transformers", "sklearn", "scipy"}
 
 
-def test_help_names_every_option_and_its_default() -> None:
-    text = " ".join(run("--help").stdout.split())
+def test_help_names_every_option_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
     for option in cli_options.parser()._actions:
         for name in option.option_strings:
             assert name in text

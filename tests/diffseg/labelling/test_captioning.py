@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -111,8 +112,8 @@ def test_a_missing_captioner_is_one_line(path: str) -> None:
 
 
 @pytest.mark.parametrize("file", [*FILES, "model.safetensors"])
-def test_a_captioner_that_lacks_a_file_is_an_error(tmp_path: Path, file: str) -> None:
-    folder = build_tiny_blip(tmp_path / "blip")
+def test_a_captioner_that_lacks_a_file_is_an_error(tiny: Path, tmp_path: Path, file: str) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "blip")
     assert locate_captioner(str(folder)) == folder
     (folder / file).unlink()
     with pytest.raises(MissingWeights, match=f"or lacks one of .*{file}"):
