@@ -8,7 +8,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
@@ -62,27 +62,18 @@ class ClassTable:
         coloured = [value >= COLOUR for value, label in self.label_of.items() if label != VOID]
         return "refused" if not any(coloured) else "only" if all(coloured) else "allowed"
 
-    @cached_property
-    def _lookup(self) -> NDArray[np.int16]:
-        """Labels of the values 0..255."""
-        return self._of(np.arange(256))
+    def read(self, values: NDArray[np.integer]) -> tuple[NDArray[np.int16], dict[int, int]]:
+        """Labels ``(h, w)`` int16 of the ``values`` ``(h, w)`` of a label file, and the number of pixels of each value.
 
-    def labels(self, values: NDArray[np.integer]) -> NDArray[np.int16]:
-        """Labels ``(h, w)`` int16 of the ``values`` ``(h, w)`` of a label file; `VOID` for a value without a class."""
-        if values.dtype == np.uint8:
-            return self._lookup[values]
-        present, positions = np.unique(values, return_inverse=True)
-        return self._of(present)[positions].reshape(values.shape)
-
-    def _of(self, values: NDArray[np.integer]) -> NDArray[np.int16]:
-        return np.array([self.label_of.get(value, VOID) for value in values.tolist()], np.int16)
-
-    def count(self, values: NDArray[np.integer]) -> dict[int, int]:
-        """Number of pixels of each value that occurs."""
-        if values.dtype == np.uint8:
-            counts = np.bincount(values.ravel(), minlength=1)
-            return {value: count for value, count in enumerate(counts.tolist()) if count}
-        return dict(zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True))
+        The label of a value without a class is `VOID`.
+        """
+        if values.dtype == np.uint8:  # without sorting
+            present, positions, counts = np.arange(256), values, np.bincount(values.ravel(), minlength=256)
+        else:
+            present, positions, counts = np.unique(values, return_inverse=True, return_counts=True)
+        labels = np.array([self.label_of.get(value, VOID) for value in present.tolist()], np.int16)
+        pixels = {value: count for value, count in zip(present.tolist(), counts.tolist(), strict=True) if count}
+        return labels[positions].reshape(values.shape), pixels
 
     def without(self, values: Iterable[int]) -> ClassTable:
         """The table with these values void. Classes that lose all their values are dropped; the others keep order."""

@@ -151,7 +151,7 @@ def read_coco_json(path: Path) -> CocoJson:
     try:
         content = json.loads(path.read_bytes())
         # An entry without number or file name belongs to no picture: `CocoJson.size` says that the picture is missing.
-        images = _by_name([entry for entry in content["images"] if _has(entry, "file_name")])
+        images = _by_name(path, [entry for entry in content["images"] if _has(entry, "file_name")])
         categories = {entry["id"]: entry["name"] for entry in content.get("categories") or [] if _has(entry, "name")}
         annotations: dict[int, list[Annotation]] = {image["id"]: [] for image in images.values()}
         strays: list[Annotation] = []
@@ -178,13 +178,14 @@ def _has(entry: Mapping[str, Any], key: str) -> bool:
     return type(entry.get("id")) is int and isinstance(entry.get(key), str) and entry[key] != ""
 
 
-def _by_name(entries: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _by_name(path: Path, entries: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Entries by their names with folders, and by those without where no two are the same."""
-    named = [(PurePosixPath(entry["file_name"].replace("\\", "/")), entry) for entry in entries]
-    named = [(path.with_suffix(""), entry) for path, entry in named if path.name]
-    count = Counter(path.name for path, _ in named)
-    unique = {path.name: entry for path, entry in named if count[path.name] == 1}
-    return unique | {path.as_posix(): entry for path, entry in named}
+    names = [PurePosixPath(entry["file_name"].replace("\\", "/")).with_suffix("") for entry in entries]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise DatasetError(f"{path}: several of its images are called {repeated[0]}; leave one of them")
+    count = Counter(name.name for name in names)
+    unique = {name.name: entry for name, entry in zip(names, entries, strict=True) if count[name.name] == 1}
+    return unique | {name.as_posix(): entry for name, entry in zip(names, entries, strict=True)}
 
 
 def fine_id(annotation: Annotation) -> int | None:

@@ -70,7 +70,6 @@ class FolderDataset(ListedDataset):
     label_source: ClassVar[str] = "maps"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not self.name.strip() or "\n" in self.name:
             raise ValueError(f"name: must be a word for the tables, got {self.name!r}")
         try:
@@ -175,7 +174,7 @@ class FolderDataset(ListedDataset):
             values = read_label_map(self.image_path(id), self.table.colours)
         except PhotoError:
             return None
-        if set(self.table.count(values)) - self.table.label_of.keys():
+        if self.table.read(values)[1].keys() - self.table.label_of.keys():
             return None
         return f"{self.image_path(id)} is a label map: dataset.images and dataset.maps look swapped"
 

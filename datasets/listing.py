@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +18,8 @@ from datasets.base import VOID, Dataset, DatasetError, Picture
 from datasets.class_table import ClassTable
 from diffseg.image_files import Photo, PhotoError, decode_photo
 from diffseg.label_maps import number_text, read_label_map
+from diffseg.limits import Count
 from diffseg.paths import expanded
-from diffseg.remarks import Remark
 
 SHOWN = 10
 """Up to this number, ranges of values are listed in messages; more are counted."""
@@ -45,14 +45,10 @@ class ListedDataset(Dataset):
     """
 
     split_file: str | None = None
-    limit: int | None = None
+    limit: Count | None = None
 
     ignored: ClassVar[Collection[int]] = ()
     """Void values of label maps that have no line in the table."""
-
-    def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit: must be 1 or more (or null for all), got {self.limit}")
 
     @property
     @abstractmethod
@@ -148,7 +144,7 @@ class ListedDataset(Dataset):
         """Decodes a picture and its classes. Raises `DatasetError` and PhotoError."""
         values = self._values(id)
         photo = self._photo(id, (values.shape[0], values.shape[1]))
-        pixels, label_of = self.table.count(values), self.table.label_of
+        (label, pixels), label_of = self.table.read(values), self.table.label_of
         unknown = [value for value in pixels if value not in label_of and value not in self.ignored]
         if unknown:
             most = max(unknown, key=lambda value: pixels[value])
@@ -158,18 +154,7 @@ class ListedDataset(Dataset):
                 f"pixels{others}); the classes and void of {self.name} are {_shown([*label_of, *self.ignored])}; "
                 f"{self._remedy(id)}"
             )
-        unscored = {value: count for value, count in pixels.items() if label_of.get(value, VOID) == VOID}
-        return self._joined(id, photo.pixels, self.table.labels(values), unscored, photo.remarks)
-
-    def _joined(
-        self,
-        id: str,
-        image: NDArray[np.uint8],
-        label: NDArray[np.int16],
-        unscored: Mapping[int, int],
-        remarks: Sequence[Remark] = (),
-    ) -> Picture:
-        """Joins a picture and its label map. Raises `DatasetError` if their sizes differ, or no pixel has a class."""
+        image = photo.pixels
         if image.shape[:2] != label.shape:
             (height, width), (label_height, label_width) = image.shape[:2], label.shape
             raise DatasetError(
@@ -181,7 +166,8 @@ class ListedDataset(Dataset):
                 f"{self.label_path(id)}: no pixel of {id} has a class, so nothing can be scored; "
                 "leave the id out with dataset.split_file"
             )
-        return Picture(id, image, label, unscored=unscored, remarks=remarks)
+        unscored = {value: count for value, count in pixels.items() if label_of.get(value, VOID) == VOID}
+        return Picture(id, image, label, unscored=unscored, remarks=photo.remarks)
 
     def _values(self, id: str) -> NDArray[np.integer]:
         """Decodes the values of the picture's label map: ``(h, w)``."""

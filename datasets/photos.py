@@ -13,13 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from datasets.base import DatasetError, Picture
+from datasets.base import DatasetError
 from datasets.class_table import class_table
 from datasets.coco_json import UNPAINTED, CocoJson, read_coco_json
 from datasets.listing import ListedDataset
 from diffseg.files import sha256_of
-from diffseg.image_files import decode_photo
 
 TRUTH = Path(__file__).with_name("photos.json")
 
@@ -45,9 +45,10 @@ class Photos(ListedDataset):
     official_count = None
     label_source = "polygons"
     table = class_table("cocostuff27")
+    ignored = (UNPAINTED,)
 
-    def _load(self, id: str) -> Picture:
-        """Decodes a photograph and paints its classes. Raises `DatasetError` if the file holds another picture."""
+    def _values(self, id: str) -> NDArray[np.integer]:
+        """Paints the classes. Raises `DatasetError` if the file of the picture holds another one."""
         path = self.image_path(id)
         if sha256_of(path) != self._truth.images[id]["sha256"]:
             package, file = PHOTO_FILES[id]
@@ -58,8 +59,7 @@ class Photos(ListedDataset):
             )
         canvas = np.full(self._truth.size(id), UNPAINTED, np.uint8)
         self._truth.paint(canvas, id)
-        unscored = {UNPAINTED: int((canvas == UNPAINTED).sum())}
-        return self._joined(id, decode_photo(path, upright=False).pixels, self.table.labels(canvas), unscored)
+        return canvas
 
     @cached_property
     def _truth(self) -> CocoJson:

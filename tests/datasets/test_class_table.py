@@ -37,7 +37,7 @@ def test_classes_are_read_from_a_file(tmp_path: Path, text: str) -> None:
     path.write_bytes(text.encode())
     table = read_class_table(path)
     assert table.names == NAMES
-    labels = table.labels(np.array([[0, 1], [2, 255]], np.uint8))
+    labels = table.read(np.array([[0, 1], [2, 255]], np.uint8))[0]
     np.testing.assert_array_equal(labels, [[0, 1], [2, VOID]])
 
 
@@ -88,13 +88,13 @@ def test_class_tables_have_27_classes_and_make_other_values_void() -> None:
     assert dict(cityscapes.label_of) == {value: value - 7 for value in range(7, 34)}
     assert cityscapes.names[:2] + cityscapes.names[-1:] == ("road", "sidewalk", "bicycle")
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert coco.labels(values).dtype == np.int16
-    np.testing.assert_array_equal(coco.labels(values).ravel()[182:], VOID)
-    np.testing.assert_array_equal(cityscapes.labels(values).ravel()[:7], VOID)
-    np.testing.assert_array_equal(cityscapes.labels(values).ravel()[34:], VOID)
+    assert coco.read(values)[0].dtype == np.int16
+    np.testing.assert_array_equal(coco.read(values)[0].ravel()[182:], VOID)
+    np.testing.assert_array_equal(cityscapes.read(values)[0].ravel()[:7], VOID)
+    np.testing.assert_array_equal(cityscapes.read(values)[0].ravel()[34:], VOID)
     wide = np.array([[-1, 7, 33, 34, 256 + 7, 70_000]])
-    assert cityscapes.labels(wide).tolist() == [[VOID, 0, 26, VOID, VOID, VOID]]
-    assert cityscapes.labels(wide).dtype == np.int16
+    assert cityscapes.read(wide)[0].tolist() == [[VOID, 0, 26, VOID, VOID, VOID]]
+    assert cityscapes.read(wide)[0].dtype == np.int16
 
 
 def test_class_tables_are_the_published_ones(shared: Path) -> None:
@@ -119,14 +119,14 @@ def test_a_file_of_colours_names_rgb_maps(tmp_path: Path, header: str) -> None:
     table = read_class_table(tmp_path / "colours.csv")
     assert (table.names, table.colours) == (("road", "sky"), "only")
     values = np.array([[colour_number(128, 64, 0), colour_number(1, 2, 3), colour_number(9, 9, 9)]])
-    assert table.labels(values).tolist() == [[0, 1, VOID]]
+    assert table.read(values)[0].tolist() == [[0, 1, VOID]]
     (tmp_path / "both.csv").write_text("value,label,name,r,g,b\n0,0,road,1,1,1\n1,1,sky,2,2,2\n9,-1,,3,3,3\n")
     both = read_class_table(tmp_path / "both.csv")
     assert (both.names, both.colours) == (("road", "sky"), "allowed")
-    assert both.labels(np.array([[1, colour_number(2, 2, 2), 9, colour_number(3, 3, 3)]])).tolist() == [[1, 1, -1, -1]]
+    assert both.read(np.array([[1, colour_number(2, 2, 2), 9, colour_number(3, 3, 3)]]))[0].tolist() == [[1, 1, -1, -1]]
 
 
 def test_values_can_be_made_void() -> None:
     table = table_of_names(NAMES).without([0, 7])
     assert table.names == NAMES[1:]
-    assert table.labels(np.array([[0, 1, 2, 7]])).tolist() == [[VOID, 0, 1, VOID]]
+    assert table.read(np.array([[0, 1, 2, 7]]))[0].tolist() == [[VOID, 0, 1, VOID]]

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from datasets.class_table import FOLDER
 from datasets.coco_object import CocoObject
 from datasets.cocostuff27 import OFFICIAL_LIST
-from tests.helpers.coco_folder import HEIGHT, IDS, THINGS, WIDTH, image_of, label_of, write_annotations, write_folder
+from tests.helpers.coco_folder import HEIGHT, IDS, THINGS, WIDTH, write_annotations, write_folder
 from tests.helpers.dataset_failure import failure
 
 INSTANCES = "annotations/instances_val2017.json"
@@ -38,34 +37,17 @@ def test_classes_are_the_things_of_coco_stuff_in_order() -> None:
     assert not table.label_of.keys() & NEVER.keys()
 
 
-def test_labels_from_the_maps_equal_a_loop(root: Path) -> None:
-    dataset = CocoObject(root=str(root))
-    assert dataset.ids == IDS
-    assert (dataset.label_source, dataset.official_count, dataset.background) == ("stuffthingmaps", 5000, 0)
-    for id in IDS:
-        picture, fine = dataset.load(id), np.asarray(Image.open(label_of(root, id)))
-        expected = {0: "person", 61: "chair", 181: "background", 255: "background"}
-        assert expected.keys() == set(np.unique(fine).tolist())
-        named = np.array(dataset.classes)[picture.label]
-        np.testing.assert_array_equal(named, np.vectorize(expected.__getitem__)(fine))
-
-
-def test_painted_labels_equal_a_loop(root: Path) -> None:
+def test_labels_are_painted_from_the_instances_alone(root: Path) -> None:
     write_annotations(root)
-    (root / "annotations" / "stuff_val2017.json").unlink()  # not needed
+    (root / "annotations" / "stuff_val2017.json").unlink()
     dataset = CocoObject(root=str(root), labels="json")
     assert (dataset.label_source, dataset.ids) == ("json", IDS)
     names = np.full((HEIGHT, WIDTH), "background", dtype=object)
     coco = {1: "person", 3: "car", 17: "cat", 44: "bottle"}  # COCO's own category ids
-    for category, top, left, bottom, right in sorted(
-        THINGS, key=lambda each: -(each[3] - each[1]) * (each[4] - each[2])
-    ):
-        for row in range(top, bottom):
-            for column in range(left, right):
-                names[row, column] = coco[category]
+    for category, top, left, bottom, right in sorted(THINGS, key=lambda box: -(box[3] - box[1]) * (box[4] - box[2])):
+        names[top:bottom, left:right] = coco[category]
     label = dataset.load(IDS[1]).label
     np.testing.assert_array_equal(np.array(dataset.classes, dtype=object)[label], names)
-    assert len(np.unique(label)) == 5
     # A picture without any thing is all background, which is a class.
     assert not dataset.load(IDS[0]).label.any()
 
@@ -76,19 +58,7 @@ def test_the_list_of_cocostuff_27_is_ignored(root: Path) -> None:
     assert CocoObject(root=str(root), split_file=str(root / OFFICIAL_LIST)).ids == IDS[1:2]
 
 
-def test_missing_and_bad_files_are_named(root: Path, tmp_path: Path) -> None:
-    for labels in ("auto", "png", "json"):
-        message = failure(CocoObject(root=str(tmp_path / "absent"), labels=labels))
-        for part in (str(tmp_path / "absent" / "val2017"), "make data-cocostuff DIR=", "dataset.root="):
-            assert part in message
+def test_missing_annotations_are_named(root: Path) -> None:
     message = failure(CocoObject(root=str(root), labels="json"))
     assert message.startswith(f"{root / INSTANCES}: no labels there; ")
     assert 'ARGS="--labels json"' in message
-    Image.fromarray(np.full((HEIGHT, WIDTH), 11, np.uint8)).save(label_of(root, IDS[0]))
-    message = failure(CocoObject(root=str(root)), IDS[0])
-    assert message.startswith(f"{label_of(root, IDS[0])}: unknown class id 11 (")
-    write_annotations(root)
-    image = Image.fromarray(np.zeros((4, 5, 3), np.uint8))
-    image.save(image_of(root, IDS[1]))
-    message = failure(CocoObject(root=str(root), labels="json"), IDS[1])
-    assert str(root / INSTANCES) in message

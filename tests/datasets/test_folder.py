@@ -87,13 +87,12 @@ def test_ids_are_paths_below_the_folder(root: Path) -> None:
     assert dataset_of(root, split_file=str(root / "list.txt")).ids == IDS[2:]
 
 
-@pytest.mark.parametrize("suffix", [".JPG", ".jpeg", ".bmp", ".webp", ".tif", ".gif", ".ppm"])
+@pytest.mark.parametrize("suffix", [".JPG", ".webp", ".ppm"])
 def test_pictures_of_any_format_are_read(root: Path, suffix: str) -> None:
     (root / "shots" / "a.png").unlink()
     picture(root / "shots" / f"a{suffix}")
-    dataset = dataset_of(root)
-    assert tuple(dataset.ids) == IDS
-    assert dataset.load("a").image.shape == (*SHAPE, 3)
+    assert dataset_of(root).ids == IDS
+    assert dataset_of(root).load("a").image.shape == (*SHAPE, 3)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".bmp"])  # the size of such files does not depend on their content

@@ -27,9 +27,6 @@ def test_ids_are_sorted_and_limited(root: Path) -> None:
     assert limited.ids == IDS[:2]
     assert limited.listed == IDS
     assert CocoStuff27(root=str(root), limit=99).ids == IDS
-    for limit in (0, -1):
-        with pytest.raises(ValueError, match=r"^limit: "):
-            CocoStuff27(root=str(root), limit=limit)
 
 
 def test_a_file_without_its_partner_is_named(root: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def coco(tmp_path: Path) -> Path:
         ("results_dir=/proc/none", "/proc/none"),
         ("backbone.layers=[12]", "backbone.layers: must be 0..11"),
         ("backbone.size=0", "backbone.size: must be at least 1, got 0"),
-        ("dataset.limit=0", "dataset.limit: must be 1 or more"),
+        ("dataset.limit=0", "dataset.limit: must be at least 1"),
         ("dataset.split_file=none.txt", "none.txt"),
         ("protocol.size=0", "protocol.size: must be at least 1, got 0"),
         ("panels=-1", "panels: must be at least 0, got -1"),
