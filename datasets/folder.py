@@ -36,6 +36,8 @@ KEYS = {"images": "DIR", "maps": "DIR", "classes": f"FILE.csv (with {HEADER}) or
 DEFAULT_VOID = (255,)
 UNPAINTED = -1
 """Value of a pixel without an annotation in a JSON file."""
+UNPACKED = (".bmp", ".dib", ".pgm", ".pnm", ".ppm", ".sgi", ".tga", ".tif", ".tiff")
+"""Suffixes of pictures that are usually not compressed, so that all of one shape have the same size."""
 TURNED = (
     "turned upright as EXIF says; the shape of the maps does not show whether they are upright, too: if they were "
     "drawn on the stored pixels, remove the orientation from the pictures"
@@ -142,9 +144,10 @@ class FolderDataset(ListedDataset):
         return self._label_maps.get(id, self._path("maps") if self._json else self._path("maps") / f"{id}.png")
 
     def state(self, id: str) -> str:
-        """Sizes of a picture's files, and sha256 of its label map, because arrays of one shape have the same size."""
-        path, sizes = self.label_path(id), super().state(id)
-        return f"{sizes} {sha256_of(path)}" if path.is_file() else sizes
+        """Sizes of a picture's files, and sha256 of those whose size does not show a change of their pixels."""
+        image = self.image_path(id)
+        hashed = [self.label_path(id), *([image] if image.suffix.lower() in UNPACKED else [])]
+        return " ".join([super().state(id), *(sha256_of(path) for path in hashed if path.is_file())])
 
     def _photo(self, id: str, shape: tuple[int, int]) -> Photo:
         """The picture as stored if its label map has that shape; otherwise turned upright as its EXIF data say."""

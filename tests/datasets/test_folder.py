@@ -95,23 +95,22 @@ def test_pictures_of_any_format_are_read(root: Path, suffix: str) -> None:
     assert dataset_of(root).load("a").image.shape == (*SHAPE, 3)
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".bmp"])  # the size of such files does not depend on their content
-def test_the_state_changes_with_a_label_map_of_the_same_size(root: Path, suffix: str) -> None:
-    path, states = root / "masks" / f"a{suffix}", []
+@pytest.mark.parametrize("file", ["masks/a.npy", "masks/a.bmp", "shots/a.bmp", "shots/a.tif"])
+def test_the_state_changes_with_a_file_of_the_same_size(root: Path, file: str) -> None:
+    path, states = root / file, []
+    path.with_suffix(".png").unlink()
     for second, seed in enumerate((0, 1, 0)):
-        labels = label_map(root / "masks" / "a.png", seed)
-        (root / "masks" / "a.png").unlink()
-        if suffix == ".npy":
-            np.save(path, labels)
-        else:
-            Image.fromarray(labels).save(path)
+        labels = np.random.default_rng(seed).integers(0, 3, SHAPE, np.uint8)
+        np.save(path, labels) if path.suffix == ".npy" else Image.fromarray(labels).save(path)
         os.utime(path, (second, second))  # some disks store times to a few milliseconds only
         states.append(dataset_of(root).state("a"))
     assert states[0] == states[2] != states[1]
     other = shutil.copytree(root, root / "copy")
     assert dataset_of(other).state("a") == states[0]
-    (other / "masks" / f"a{suffix}").unlink()
-    assert "missing" in dataset_of(root, maps=str(other / "masks")).state("a")
+    dataset = dataset_of(other)
+    _ = dataset.ids
+    (other / file).unlink()
+    assert "missing" in dataset.state("a")
 
 
 def test_files_without_a_partner_are_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
