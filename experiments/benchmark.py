@@ -17,7 +17,7 @@ from diffseg.command import run_command
 from diffseg.command_line import Parser, path_argument, positive_int
 from eval.storage.files import write_text
 
-GROUPS = ("merging", "kmeans", "dbscan", "picture", "sweep")  # of `experiments.bench.lines`
+GROUPS = ("merging", "kmeans", "dbscan", "picture", "sweep", "peers")  # of `experiments.bench.lines`
 OUT = Path(__file__).parents[1] / "results" / "bench"
 
 
@@ -34,14 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)  # fails before anything is measured
     # Imports torch, which takes seconds: wrong arguments have been reported before.
     from experiments.bench.lines import GROUPS as lines_of
-    from experiments.bench.measuring import Line, Settings, table
+    from experiments.bench.measuring import Line, table
 
     lines: list[Line] = []
     for name in options.only or GROUPS:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        lines += lines_of[name](Settings(options.quick, 1 if options.quick else options.repeats))
+        lines += lines_of[name](options.quick, 1 if options.quick else options.repeats)
     if options.quick:  # the goals are for the full sizes
-        lines = [replace(line, goal=None, goal_ratio=None) for line in lines]
+        lines = [replace(line, goal="") for line in lines]
     text = f"{_headline(options.quick)}\n\n{table(lines)}\n"
     print(text, end="")
     path = options.out / f"{datetime.date.today().isoformat()}{'-quick' if options.quick else ''}.txt"

@@ -38,12 +38,8 @@ SETTINGS = {
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    parser = Parser(
-        prog="app",
-        usage="python -m experiments.app [options]",
-        description="Serves a page on this machine: drop a picture, change the parameters, see segments and attention.",
-        allow_abbrev=False,
-    )
+    about = "Serves a page on this machine: drop a picture, change the parameters, see segments and attention."
+    parser = Parser(prog="app", usage="python -m experiments.app [options]", description=about)
     add_model(parser)
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help="port on 127.0.0.1; default: %(default)s")
     return parser

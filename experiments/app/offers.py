@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, log10
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ SPAN = 4  # largest value of a slider without a declared limit, in multiples of 
 FEWEST_STEPS = 100  # steps of a slider for fractions, at least
 LARGE_INT = 20  # largest value of a slider for whole numbers without a declared limit, at least
 MOST_STEPS = 1000  # steps of a slider; a limit beyond them, such as that of a seed, is not its end
-
 FIRST = "diffseg"
 
 
@@ -36,11 +35,6 @@ class Offer:
     about: str
     content: Mapping[str, Any]
     settings: tuple[Setting, ...]
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """Setting -> its value when the page opens."""
-        return {setting.name: setting.default for setting in self.settings}
 
     def segmenter(self, values: Mapping[str, Any], spec: Backbone) -> Segmenter:
         """The segmenter with these values for this backbone. Raises ValueError for a value out of range."""
@@ -66,17 +60,15 @@ def _offer(name: str, spec: Backbone, config_dir: str | Path | None) -> Offer | 
     kind = parts.kind_of(content)
     offer = Offer(name, str(kind.__doc__).partition("\n")[0].strip(), content, tuple(settings_of(kind)))
     # A small backbone may have fewer locations than the default number of anchors or neighbours.
-    counts = {one.name: one.default for one in offer.settings if type(one.default) is int}
-    smaller = {setting: min(value, max(spec.sides)) for setting, value in counts.items()}
-    for values in ({}, smaller):
+    counts = {one.name: min(one.default, max(spec.sides)) for one in offer.settings if type(one.default) is int}
+    for values in ({}, counts):
         try:
             start: Any = offer.segmenter(values, spec)
         except ValueError:
             continue
         if needs_truth(start) or isinstance(start, ReadsFiles):
             return None
-        settings = (Setting(**{**vars(one), "default": getattr(start, one.name)}) for one in offer.settings)
-        return Offer(name, offer.about, content, tuple(settings))
+        return replace(offer, settings=tuple(replace(one, default=getattr(start, one.name)) for one in offer.settings))
     return None
 
 

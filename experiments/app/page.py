@@ -30,16 +30,16 @@ from diffseg.cli.options import message_of, spec_of
 from diffseg.image_files import PhotoError, read_photo
 from diffseg.segmenters.base import Segmenter
 from diffseg.texts import counted
-from experiments.app import drawing
 from experiments.app.__main__ import parser
-from experiments.app.components import view
 from experiments.app.offers import Offer, offers, slider_range
-from experiments.app.study import Study
+from experiments.app.study import Study, colours, heat, lines, photo
 
 PHOTOGRAPH = "the photograph alone"
-OWN = "other weights"
 ATTENTION_COLUMNS = 4
-
+HERE = Path(__file__).parent
+VIEW = """<div class="view"><label class="opacity">colours
+  <input type="range" min="0" max="1" step="0.05" value="0.5" aria-label="opacity of the colours"></label>
+  <div class="row"></div></div>"""
 STYLE = """<style>
   .stMainBlockContainer { padding: 1.5rem 2rem 2rem; max-width: 1700px; }
   @media (max-width: 640px) { .stMainBlockContainer { padding: 3.5rem 1rem 2rem; } }
@@ -66,6 +66,13 @@ def backend(arguments: tuple[str, ...]) -> Backend:
     return Backend(spec, spec.load(args.device), Lock(), offers(spec, args.config_dir))
 
 
+@st.cache_resource
+def clickable() -> Any:
+    """Registers the component that shows pictures which can be clicked, once."""
+    css, js = ((HERE / name).read_text(encoding="utf-8") for name in ("view.css", "view.js"))
+    return st.components.v2.component("view", html=VIEW, css=css, js=js, isolate_styles=False)
+
+
 def study(shared: Backend) -> Study:
     """Draws the choice of a picture. Runs the backbone if the picture is new. Raises PhotoError or DatasetError."""
     uploads = st.session_state.setdefault("uploads", 0)
@@ -88,19 +95,21 @@ def forget_upload() -> None:
     st.session_state.uploads += 1
 
 
-def segmenter_controls(slot: str, title: str, known: dict[str, Offer]) -> tuple[Offer, dict[str, Any]] | None:
+def segmenter_controls(slot: str, title: str, shared: Backend) -> tuple[str, Segmenter] | None:
     """Draws the choice of a segmenter and its settings; each slot keeps separate values. None: the photograph alone."""
-    names = [*known] if slot == "left" else [PHOTOGRAPH, *known]
+    names = [*shared.offers] if slot == "left" else [PHOTOGRAPH, *shared.offers]
     name = st.selectbox(title, names, key=slot)
-    if name not in known:
+    if name == PHOTOGRAPH:
         return None
-    offer, values = known[name], dict[str, Any]()
-    st.caption(_plain(offer.about))
+    offer, values = shared.offers[name], dict[str, Any]()
+    st.caption(plain(offer.about))
     for setting in offer.settings:
         key, label, about = f"{slot}-{name}-{setting.name}", setting.name, setting.about or None
         if (ends := slider_range(setting)) is not None:
             low, high, step = ends
-            value = st.slider(label, low, high, setting.default, step, format=_format(step), key=key, help=about)
+            digits = len(f"{step:f}".rstrip("0").partition(".")[2])
+            shape = f"%.{digits}f" if digits else "%d"
+            value = st.slider(label, low, high, setting.default, step, format=shape, key=key, help=about)
             # The browser adds up steps: it sends 0.31000000000000005 for 0.31.
             values[label] = value if isinstance(value, int) else round(value, 9)
         elif isinstance(setting.default, bool):
@@ -108,28 +117,18 @@ def segmenter_controls(slot: str, title: str, known: dict[str, Offer]) -> tuple[
         elif setting.default in setting.options:
             index = setting.options.index(setting.default)
             values[label] = st.selectbox(label, setting.options, index, key=key, help=about)
-    return offer, values
+    return name, offer.segmenter(values, shared.spec)
 
 
-def _format(step: float) -> str:
-    digits = len(f"{step:f}".rstrip("0").partition(".")[2])
-    return f"%.{digits}f" if digits else "%d"
-
-
-def weight_controls(sides: tuple[int, ...]) -> tuple[float, ...]:
-    """Draws the choice of R, the weight of each side, finest side first."""
-    allowed = [name for name in WEIGHTS if name == "proportional" or _is_side(name, sides)]
-    name = st.selectbox("R, weight of each resolution", [*allowed, OWN], key="weights")
-    if name != OWN:
-        return tuple(side_weights(name, sides).values())
-    return tuple(st.slider(f"{side} x {side}", 0.0, 1.0, side / sides[0], 0.05, key=f"R-{side}") for side in sides)
-
-
-def _is_side(name: str, sides: tuple[int, ...]) -> bool:
-    try:
-        return bool(side_weights(name, sides))
-    except ValueError:
-        return False
+def weight_choices(sides: tuple[int, ...]) -> dict[str, tuple[float, ...]]:
+    """Names of R, the weight of each side, that these sides allow -> the weights, finest side first."""
+    choices = {}
+    for name in WEIGHTS:
+        try:
+            choices[name] = tuple(side_weights(name, sides).values())
+        except ValueError:  # a single resolution that the backbone lacks
+            continue
+    return choices
 
 
 def choose_point(key: str) -> Callable[[], None]:
@@ -152,7 +151,7 @@ def zipped(picture: Study, segmenter: Segmenter, weights: tuple[float, ...]) -> 
     return archive.getvalue()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Escapes a text for Streamlit's captions, which are Markdown."""
     return re.sub(r"([^\w\s])", r"\\\1", text)
 
@@ -161,48 +160,46 @@ def main() -> None:
     """Draws the page."""
     st.set_page_config("DiffSeg", page_icon="🧩", layout="wide")
     st.html(STYLE)
+    view = clickable()
     shared = backend(tuple(sys.argv[1:]))
     st.title("Segments from attention", anchor=False)
     picture = study(shared)
     with st.sidebar:
-        weights = weight_controls(shared.spec.sides)
-        slots = (("left", "Segmenter"), ("right", "Compare with"))
-        chosen = {slot: segmenter_controls(slot, title, shared.offers) for slot, title in slots}
-    shown = {slot: (one[0].name, one[0].segmenter(one[1], shared.spec)) for slot, one in chosen.items() if one}
+        choices = weight_choices(shared.spec.sides)
+        weights = choices[st.selectbox("R, weight of each resolution", choices, key="weights")]
+        slots = {"left": "Segmenter", "right": "Compare with"}
+        chosen = {slot: segmenter_controls(slot, title, shared) for slot, title in slots.items()}
     height, width = picture.image.shape[:2]
     st.caption(
-        f"{_plain(picture.name)}, {width} x {height} pixels. The backbone took {picture.seconds:.1f} s. It runs once; "
+        f"{plain(picture.name)}, {width} x {height} pixels. The backbone took {picture.seconds:.1f} s. It runs once; "
         "a slider repeats only the steps after it. Click a place in any picture to see its attention."
     )
-    photo = {"photo": drawing.photo(picture.shown), "point": st.session_state.point, "aspect": width / height}
-    panels = []
-    for name, segmenter in shown.values():
+    shape = {"photo": photo(picture.shown), "point": st.session_state.point, "aspect": width / height}
+    panels, downloads = [], []
+    for slot, choice in chosen.items():
+        if choice is None:
+            panels.append({"title": "photograph", "note": ""})
+            continue
+        name, segmenter = choice
         start = time.perf_counter()
         result = picture.segment(segmenter, weights)
         note = f"{counted(result.count, 'segment')} · {1000 * (time.perf_counter() - start):.0f} ms"
-        layers = {"colours": drawing.colours(result.labels), "lines": drawing.lines(result.labels)}
+        layers = {"colours": colours(result.labels), "lines": lines(result.labels)}
         panels.append({"title": name, "note": note, **layers})
-    if len(panels) == 1:
-        panels.append({"title": "photograph", "note": ""})
-    segments = {**photo, "columns": 2, "height": "46vh", "opacity": True, "panels": panels}
+        downloads.append((slot, f"{picture.name}.{name}.zip", partial(zipped, picture, segmenter, weights)))
+    segments = {**shape, "columns": 2, "height": "46vh", "opacity": True, "panels": panels}
     view(key="segments", data=segments, on_point_change=choose_point("segments"))
-    for column, (slot, (name, segmenter)) in zip(st.columns(2), shown.items(), strict=False):
-        column.download_button(
-            "Label map, overlay and COCO JSON",
-            partial(zipped, picture, segmenter, weights),
-            f"{picture.name}.{name}.zip",
-            key=f"{slot}-download",
-            on_click="ignore",
-            type="tertiary",
-        )
+    for column, (slot, file, content) in zip(st.columns(2), downloads, strict=False):
+        label = "Label map, overlay and COCO JSON"
+        column.download_button(label, content, file, key=f"{slot}-download", on_click="ignore", type="tertiary")
     x, y = st.session_state.point
     st.subheader(f"Attention of the place {x:.0%} from the left, {y:.0%} from the top", anchor=False)
     maps = [
-        {"title": name, "note": f"largest {values.max():.1%}", "heat": drawing.heat(values)}
+        {"title": name, "note": f"largest {values.max():.1%}", "heat": heat(values)}
         for name, values in picture.attention(x, y, weights).items()
     ]
     attention = {"columns": max(ATTENTION_COLUMNS, len(maps)), "height": "26vh", "opacity": False, "panels": maps}
-    view(key="attention", data={**photo, **attention}, on_point_change=choose_point("attention"))
+    view(key="attention", data={**shape, **attention}, on_point_change=choose_point("attention"))
 
 
 try:

@@ -1,4 +1,7 @@
-"""A picture with its attention. The backbone and the aggregation run again only if their input has changed."""
+"""A picture with its attention, and its drawings as data URIs. Does not depend on Streamlit.
+
+The backbone and the aggregation run again only if their input has changed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
+import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,12 +19,16 @@ from diffseg.aggregation import Aggregation
 from diffseg.attention import AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.image import resize_image
-from diffseg.pictures import Pixels, by_area
+from diffseg.pictures import COLOURS, LINE_STEP, Labels, Pixels, boundaries, by_area, palette
 from diffseg.result import Result
 from diffseg.segmenters.base import Scene, Segmenter
+from experiments.plotting.colours import image_uri
 
 LONGEST = 800  # pixels: longer side of a picture on the page; downloads have the size of the original
 TENSORS = 2  # aggregated tensors in the cache: switching between two choices of R costs nothing
+HEAT = "plasma"
+HEAT_OPACITY = 235  # of 255: opacity of the largest value
+RIM_OPACITY = 90  # of 255: opacity of the dark rim beside the white line
 
 
 class Study:
@@ -37,7 +45,9 @@ class Study:
     def __init__(self, image: Pixels, model: AttentionModel, name: str = "picture") -> None:
         """Runs the backbone, once."""
         self.image, self.name = image, name
-        self.shown = _shrink(image)
+        scale = min(1, LONGEST / max(image.shape[:2]))
+        height, width = (max(1, round(scale * side)) for side in image.shape[:2])
+        self.shown: Pixels = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
         self._square = resize_image(image, model.spec.size)
         start = time.perf_counter()
         self.maps: AttentionMaps = model.attend(self._square[None])[0]
@@ -57,11 +67,10 @@ class Study:
             ValueError: weights that are negative, all zero, or not one for each side; a segmenter that does not fit.
         """
         image = self.shown if image is None else image
-        aggregated = self.aggregated(tuple(weights))
         scene = Scene(
             size=(image.shape[0], image.shape[1]),
             frame="whole",
-            aggregated=aggregated,
+            aggregated=self.aggregated(tuple(weights)),
             features=self.maps.features,
             image=self._square,
             picture=image,
@@ -78,24 +87,43 @@ class Study:
         Returns:
             "S x S" of each side, finest first, then "aggregated" -> ``(side, side)`` float32, which sums to 1.
         """
-        maps = {f"{side} x {side}": self.maps.maps[side] for side in self.maps.sides}
-        maps["aggregated"] = self.aggregated(tuple(weights))
-        places = {}
-        for name, attention in maps.items():
-            side = round(len(attention) ** 0.5)
-            row, column = (min(int(place * side), side - 1) for place in (y, x))
-            places[name] = attention[row * side + column].view(side, side).float().cpu().numpy()
-        return places
+        aggregated = AttentionMaps({self.maps.sides[0]: self.aggregated(tuple(weights))})
+        places = {f"{side} x {side}": attention for side, attention in self.maps.at(x, y).items()}
+        places |= dict(zip(["aggregated"], aggregated.at(x, y).values(), strict=True))
+        return {name: attention.float().cpu().numpy() for name, attention in places.items()}
 
 
 def _aggregate(maps: AttentionMaps, weights: tuple[float, ...]) -> Tensor:
     return Aggregation(weights)(maps)
 
 
-def _shrink(image: Pixels) -> Pixels:
-    height, width = image.shape[:2]
-    scale = LONGEST / max(height, width)
-    if scale >= 1:
-        return image
-    size = max(1, round(scale * width)), max(1, round(scale * height))
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+def photo(image: Pixels) -> str:
+    """A photograph ``(h, w, 3)`` uint8 as a data URI."""
+    return image_uri(Image.fromarray(image), "JPEG", quality=88)
+
+
+def colours(labels: Labels) -> str:
+    """A label map as a data URI, in the colours of the downloaded files."""
+    image = Image.fromarray((labels % COLOURS).astype(np.uint8), mode="P")
+    image.putpalette(palette(COLOURS).tobytes())
+    return image_uri(image, "PNG", compress_level=1)
+
+
+def lines(labels: Labels) -> str:
+    """White lines with a dark rim between the segments, transparent elsewhere, like `diffseg.pictures.overlay`."""
+    radius = max(labels.shape) // LINE_STEP
+    drawn = np.zeros(labels.shape, np.uint8)
+    drawn[boundaries(labels, 2 * radius + 1)] = 1
+    drawn[boundaries(labels, radius)] = 2
+    image = Image.fromarray(drawn, mode="P")
+    image.putpalette([0, 0, 0, 0, 0, 0, 255, 255, 255])
+    return image_uri(image, "PNG", compress_level=1, transparency=bytes([0, RIM_OPACITY, 255]))
+
+
+def heat(attention: NDArray[np.float32]) -> str:
+    """An attention map ``(side, side)``, one pixel per location: the largest value is yellow, 0 is transparent."""
+    share = attention / attention.max()
+    painted = matplotlib.colormaps[HEAT](share, bytes=True)
+    # With the square root, weak attention is still visible. With a linear opacity it is not.
+    painted[..., 3] = np.rint(HEAT_OPACITY * np.sqrt(share))
+    return image_uri(Image.fromarray(painted), "PNG")

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from experiments.bench import lines
-from experiments.bench.measuring import NO_CUDA, Line, Settings, seconds
+from experiments.bench.measuring import NO_CUDA, seconds
 from experiments.benchmark import main
 
-QUICK = Settings(quick=True, repeats=1)
+QUICK = (True, 1)
 
 
 def test_quick_run_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,27 +31,49 @@ def test_quick_run_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the lines are measured")
 def test_absent_hardware_and_weights_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
-    vit, diffusion = lines.picture(QUICK)
+    vit, diffusion = lines.picture(*QUICK)
     assert (vit.ours, diffusion.ours, diffusion.note) == (None, None, NO_CUDA)
-    (many,) = lines.sweep(QUICK)
+    (many,) = lines.sweep(*QUICK)
     assert "make setup" in vit.note == many.note
 
 
 @pytest.mark.long
 def test_one_picture_is_measured_against_its_bare_passes(dinov2: Path) -> None:
-    line, *_ = lines.picture(QUICK)
+    line, *_ = lines.picture(*QUICK)
     assert line.ratio is not None
     assert 0.1 < line.ratio < 10
 
 
-def test_a_goal_is_met_by_a_value_or_a_ratio() -> None:
-    assert Line("a", ours=1.0, goal=1.0).met
-    assert Line("a", ours=1.1, goal=1.0).met is False
-    assert Line("a", ours=40.0, goal=50.0, more_is_better=True).met is False
-    assert Line("a", ours=3.0, theirs=2.5, goal_ratio=1.25).met
-    assert Line("a", ours=3.0, theirs=2.0, goal_ratio=1.25).met is False
-    assert Line("a", ours=1.0).met is None
-    assert Line("a", goal=1.0).met is None
+def test_peers_that_are_not_installed_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named '{name}'")
+
+    monkeypatch.setattr(lines, "import_module", absent)
+    cut, spectral, *ious = lines.peers(*QUICK)
+    assert cut.note == "unmeasured: fastncut is not installed (No module named 'fastncut')"
+    assert [line.cells[1] for line in (cut, spectral, *ious)] == [""] * 4
+
+
+class Peer:
+    """A package whose metric is written plainly."""
+
+    class IoUMetric:
+        @staticmethod
+        def intersect_and_union(one: torch.Tensor, two: torch.Tensor, classes: int, _: int) -> tuple[torch.Tensor, ...]:
+            pairs = [(one == label, two == label) for label in range(classes)]
+            both = torch.stack([(a & b).sum() for a, b in pairs])
+            return both, torch.stack([(a | b).sum() for a, b in pairs])
+
+
+def test_ious_are_those_of_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed(name: str) -> type[Peer]:
+        if name == "torchmetrics":
+            raise ModuleNotFoundError(name)
+        return Peer
+
+    monkeypatch.setattr(lines, "CITYSCAPES", (40, 60))
+    monkeypatch.setattr(lines, "import_module", installed)
+    assert list(lines._ious(2))[1].note == "IoU differ by at most 0.0e+00"
 
 
 class Clock:
@@ -87,8 +109,8 @@ def test_a_sweep_is_measured_against_one_of_its_points(dinov2: Path, monkeypatch
         clock.sleep(3 if "-m" in arguments else 2)
 
     monkeypatch.setattr(lines, "_run", run)
-    (line,) = lines.sweep(Settings())
-    assert (line.ratio, line.goal_ratio) == (1.5, 2.5)
+    (line,) = lines.sweep(False, 5)
+    assert line.ratio == 1.5
     (one,), (many,) = ({call for call in started if ("-m" in call) is swept} for swept in (False, True))
     values = [argument.partition("=")[2].split(",") for argument in many if argument not in one and argument != "-m"]
     assert math.prod(map(len, values)) == 24

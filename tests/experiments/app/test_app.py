@@ -259,13 +259,6 @@ def test_a_file_that_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chr
     pick(browser, "coffee")
     wait(browser, lambda: not texts(browser, alerts))
     assert segments(browser) > 0
-    # All weights in R are zero.
-    choose(browser, "weights", "other weights")
-    for side, steps in zip(SIDES, (20, 10, 5), strict=True):
-        move(browser, f"R-{side}", -steps)
-    wait(browser, lambda: any("not all zero" in each for each in texts(browser, alerts)))
-    choose(browser, "weights", "half")
-    wait(browser, lambda: not texts(browser, alerts) and notes(browser))
 
 
 @pytest.mark.long

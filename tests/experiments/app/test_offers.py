@@ -24,6 +24,10 @@ def preset(name: str, **settings: int) -> Any:
 SMALL = preset("dinov2_small", size=112)
 
 
+def defaults(offer: Offer) -> dict[str, Any]:
+    return {one.name: one.default for one in offer.settings}
+
+
 def ranges(offer: Offer) -> dict[str, tuple[float, float, float]]:
     return {one.name: ends for one in offer.settings if (ends := slider_range(one)) is not None}
 
@@ -34,14 +38,14 @@ def test_settings_start_as_on_the_command_line(spec: ViT | StableDiffusion) -> N
     assert next(iter(known)) == FIRST
     for offer in known.values():
         for name, (low, high, step) in ranges(offer).items():
-            assert len({type(value) for value in (low, high, step, offer.defaults[name])}) == 1
-            assert low <= offer.defaults[name] <= high
+            assert len({type(value) for value in (low, high, step, defaults(offer)[name])}) == 1
+            assert low <= defaults(offer)[name] <= high
         for one in offer.settings:
             assert one.default in one.options or not one.options
-    started = known[FIRST].segmenter(known[FIRST].defaults, spec)
+    started = known[FIRST].segmenter(defaults(known[FIRST]), spec)
     tau = spec.tuned["diffseg"]["tau"]["default"]
     assert started == DiffSeg(tau, min(16, max(spec.sides)), 3).resolved(max(spec.sides), {})
-    assert known["dbscan"].defaults.items() >= spec.tuned["dbscan"].items()
+    assert defaults(known["dbscan"]).items() >= spec.tuned["dbscan"].items()
 
 
 def test_all_segmenters_that_need_only_a_picture_are_offered() -> None:
@@ -61,8 +65,8 @@ def test_sliders_end_at_declared_limits_or_at_a_multiple_of_the_default() -> Non
 @pytest.mark.parametrize("name", [name for name in parts.names("segmenter") if name in offers(SMALL)])
 def test_every_offer_runs_with_its_defaults_and_at_the_low_ends(name: str) -> None:
     offer, study = offers(SMALL)[name], Study(picture(30, 50), Random())
-    lows = [offer.defaults | {setting: low} for setting, (low, _, _) in ranges(offer).items()]
-    for values in (offer.defaults, *lows):
+    lows = [defaults(offer) | {setting: low} for setting, (low, _, _) in ranges(offer).items()]
+    for values in (defaults(offer), *lows):
         labels = study.segment(offer.segmenter(values, SMALL), PROPORTIONAL).labels
         assert labels.shape == (30, 50)
         areas = np.bincount(labels.ravel())

@@ -19,7 +19,7 @@ from diffseg.merging import Merger, anchor_rows
 from diffseg.pictures import by_area, overlay
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.kmeans import KMeans
-from experiments.app import drawing, study
+from experiments.app import study
 from experiments.app.study import Study
 from tests.helpers.random_attention import PROPORTIONAL, SIDES, Random, picture
 
@@ -122,11 +122,11 @@ def test_stacked_drawings_look_like_the_overlay() -> None:
     labels[:, 14:] = 1
     image = np.full((20, 30, 3), 90, np.uint8)
     expected = overlay(image, labels)
-    mixed = image * 0.5 + pixels(drawing.colours(labels), "RGB") * 0.5
-    drawn = pixels(drawing.lines(labels), "RGBA").astype(float)
+    mixed = image * 0.5 + pixels(study.colours(labels), "RGB") * 0.5
+    drawn = pixels(study.lines(labels), "RGBA").astype(float)
     alpha = drawn[..., 3:] / 255
     np.testing.assert_allclose(mixed * (1 - alpha) + drawn[..., :3] * alpha, expected, atol=3)
     attention = np.array([[0.1, 0.4], [0.0, 0.5]], np.float32)
-    alphas = pixels(drawing.heat(attention), "RGBA")[..., 3]
+    alphas = pixels(study.heat(attention), "RGBA")[..., 3]
     assert alphas[1, 0] == 0
     assert alphas[1, 1] == alphas.max() > alphas[0, 1] > alphas[0, 0] > 0
