@@ -36,6 +36,7 @@ RIM_BRIGHTNESS = 0.65
 TILE_WIDTH = 400
 CAPTION_SHARE = 22  # width of a tile divided by the height of its caption's letters
 SMALLEST_CAPTION = 12  # pixels
+CAPTION_LINES = 3
 TILE_SHAPE = 4 / 3
 """Largest height of a tile of a contact sheet, divided by its width. Portraits from phones have this shape."""
 
@@ -138,13 +139,14 @@ def boundaries(labels: Labels, radius: int = 0) -> NDArray[np.bool_]:
     return line
 
 
-def overlay(image: Pixels, labels: Labels, opacity: float = 0.5) -> Pixels:
+def overlay(image: Pixels, labels: Labels, opacity: float = 0.5, colours: Pixels | None = None) -> Pixels:
     """Lays the colours of the segments over a photograph, with a white line between them.
 
     Args:
         image: ``(h, w, 3)`` uint8 RGB.
         labels: ``(h, w)`` integers >= 0, or `VOID`, where the photograph stays as it is.
         opacity: opacity of the colours, from 0 (photograph) to 1 (colours).
+        colours: ``(h, w, 3)`` uint8 RGB, the painted label map; None: that of `colourise`.
 
     Returns:
         ``(h, w, 3)`` uint8 RGB.
@@ -156,7 +158,7 @@ def overlay(image: Pixels, labels: Labels, opacity: float = 0.5) -> Pixels:
         raise ValueError(f"opacity: must be in [0, 1], got {opacity}")
     if image.shape[:2] != labels.shape:
         raise ValueError(f"labels: must have the size of the image, {image.shape[:2]}, got {labels.shape}")
-    painted = colourise(labels)
+    painted = colourise(labels) if colours is None else colours.copy()
     painted[labels == VOID] = image[labels == VOID]
     mixed = np.array(Image.blend(Image.fromarray(image), Image.fromarray(painted), opacity))
     # A dark rim keeps the white line visible on a bright photograph. Both grow with the picture.
@@ -238,7 +240,7 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Pixels]]], tile_width: int 
 
     Args:
         rows: the rows from top to bottom; in each, (caption, ``(h, w, 3)`` uint8 RGB) from left to right. Rows may
-            differ in length, but none is empty. A caption is one line, shortened if the tile is too narrow.
+            differ in length, but none is empty. A caption has up to `CAPTION_LINES` lines; the last one is shortened.
         tile_width: width of a tile in pixels.
 
     Returns:
@@ -249,17 +251,19 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Pixels]]], tile_width: int 
     line = font_size * 5 // 4  # height of a caption, and the unit of all spacing
     fitted = [[(caption, Image.fromarray(fit(image, tile_width))) for caption, image in row] for row in rows]
     heights = [max(image.height for _, image in row) for row in fitted]
+    captions = [[_wrapped(caption, tile_width, font) for caption, _ in row] for row in rows]
+    below = [(2 + max(map(len, row))) * line for row in captions]
     width = line + (tile_width + line) * max(map(len, rows))
-    sheet = Image.new("RGB", (width, line + sum(height + 3 * line for height in heights)), "white")
+    sheet = Image.new("RGB", (width, line + sum(heights) + sum(below)), "white")
     draw = ImageDraw.Draw(sheet)
     top = line
-    for row, height in zip(fitted, heights, strict=True):
-        for column, (caption, image) in enumerate(row):
+    for row, texts, height, space in zip(fitted, captions, heights, below, strict=True):
+        for column, ((_, image), lines) in enumerate(zip(row, texts, strict=True)):
             middle = line + column * (tile_width + line) + tile_width // 2
             sheet.paste(image, (middle - image.width // 2, top + (height - image.height) // 2))
-            text = _shorten(" ".join(caption.split()), tile_width, font)
-            draw.text((middle, top + height + line // 3), text, "black", font, anchor="ma")
-        top += height + 3 * line
+            for number, text in enumerate(lines):
+                draw.text((middle, top + height + line // 3 + number * line), text, "black", font, anchor="ma")
+        top += height + space
     return np.array(sheet)
 
 
@@ -298,6 +302,18 @@ def legend(entries: Sequence[tuple[str, Colour]], width: int, font_size: int) ->
 def caption_size(tile_width: int) -> int:
     """Height in pixels of the letters below tiles of that width."""
     return max(SMALLEST_CAPTION, tile_width // CAPTION_SHARE)
+
+
+def _wrapped(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+    """Breaks a caption between words into up to `CAPTION_LINES` lines of ``width`` pixels, at least one."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width and len(lines) < CAPTION_LINES:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [_shorten(line, width, font) for line in lines]
 
 
 def _shorten(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

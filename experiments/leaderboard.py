@@ -39,7 +39,7 @@ SCORES = {
     "named_miou": ("named", "mIoU"),
     "ari": ("none", "ARI"),
     "voi": ("none", "VoI (bits)"),
-    "covering": ("none", "covering"),
+    "covering": ("none", "mean covering"),
 }
 """Column -> its group and heading. Our rows also have ``*_low`` and ``*_high``, the ends of the 95 % interval."""
 SET_PROTOCOLS = ("dataset_all", "dataset")  # published rows match all classes, as dataset_all does

@@ -147,7 +147,11 @@ def _class_count(count: int, row: Row) -> str:
 def _class_agnostic(lines: pd.DataFrame, names: Sequence[str]) -> dict[str, Sequence[str]]:
     """Columns of the scores without matching."""
     columns: dict[str, Sequence[str]] = {"method": names}
-    for name, (title, decimals) in {"ari": ("ARI %", 1), "voi": ("VoI bits", 2), "covering": ("covering %", 1)}.items():
+    for name, (title, decimals) in {
+        "ari": ("ARI %", 1),
+        "voi": ("VoI bits", 2),
+        "covering": ("mean covering %", 1),
+    }.items():
         ends = lines[[name, f"{name}_low", f"{name}_high"]].to_numpy()
         columns[f"{title} [95 %]"] = [with_interval(value, low, high, decimals=decimals) for value, low, high in ends]
     return columns

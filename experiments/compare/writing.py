@@ -13,7 +13,7 @@ from eval.results.markdown import caption, fixed, pipe_table, with_interval
 from experiments.compare.comparing import WITHOUT_CLASSES, CompareError
 from experiments.published import published_rows
 
-HEADINGS = {"acc": "ACC", "miou": "mIoU", "ari": "ARI", "voi": "VoI", "covering": "covering"}
+HEADINGS = {"acc": "ACC", "miou": "mIoU", "ari": "ARI", "voi": "VoI"}
 LOWER_IS_BETTER = BITS
 SIGNIFICANT = 0.05
 FEW_PICTURES = 20
@@ -41,6 +41,11 @@ def text_of(table: pd.DataFrame) -> str:
     return "\n\n".join(block.rstrip("\n") for block in blocks) + "\n"
 
 
+def _heading(protocol: str, score: str) -> str:
+    """Heading of a score. Covering without matching is a mean over the pictures; that of regions is over all regions."""
+    return "mean covering" if (protocol, score) == (WITHOUT_CLASSES, "covering") else HEADINGS.get(score, score)
+
+
 def _cells(lines: pd.DataFrame) -> dict[str, list[str]]:
     """Heading -> cells: a line for each row, three columns for each score."""
     by_row = {(line["row"], line["folder"], line["score"]): line for line in lines.to_dict("records")}
@@ -50,7 +55,7 @@ def _cells(lines: pd.DataFrame) -> dict[str, list[str]]:
     columns = {"row": [f"{name} ({folder})" if several else name for name, folder in names]}
     columns["pictures"] = [str(by_row[(*name, scores[0])]["pictures"]) for name in names]
     for score in scores:
-        heading, decimals = HEADINGS.get(score, score), 2 if score in LOWER_IS_BETTER else 1
+        heading, decimals = _heading(lines["protocol"].iloc[0], score), 2 if score in LOWER_IS_BETTER else 1
         own = [by_row[(*name, score)] for name in names]
         columns[heading] = [fixed(row["value"], decimals) for row in own]
         columns[f"Δ {heading} [95 %]"] = [
@@ -108,7 +113,7 @@ def latex_of(
     cells["method"] += [reference, *(name for name, _ in names)]
     best = []
     for protocol, score in columns:
-        heading = HEADINGS.get(score, score) + (f" {protocol}" if protocol != WITHOUT_CLASSES else "")
+        heading = _heading(protocol, score) + (f" {protocol}" if protocol != WITHOUT_CLASSES else "")
         decimals = 2 if score in LOWER_IS_BETTER else 1
         own = [lines[(*name, protocol, score)] for name in names]
         values = [*(others[f"{protocol}/{score}"] if published else []), own[0]["reference"]]

@@ -50,7 +50,11 @@ from experiments.plotting.shown import (
     swept,
 )
 
-AGREEMENT = {"ari": "adjusted Rand index (%)", "voi": "variation of information (bits)", "covering": "covering (%)"}
+AGREEMENT = {
+    "ari": "adjusted Rand index (%)",
+    "voi": "variation of information (bits)",
+    "covering": "mean covering (%)",
+}
 INTERVALS = "95 % intervals"
 NO_CLASS = "(none)"
 LABELS = {

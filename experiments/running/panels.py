@@ -38,11 +38,11 @@ from eval.storage.files import make_folder, writing
 from eval.storage.layout import OVERVIEW, PANELS
 from eval.truth import class_map, enter, scored_part
 from experiments.paper.table import key_without_seed
-from experiments.plotting.colours import channels_last, class_colours
+from experiments.plotting.colours import GREYS, channels_last, class_colours, paint
 
 PANEL_COLUMNS, SHEET_COLUMNS = 3, 5
 OVERVIEW_TILE = SHEET_TILE = 220  # pixels
-UNMATCHED, WHITE = "other colours: no class", [255, 255, 255]
+UNMATCHED, GREY = "hatched grey: no class", [sum(GREYS) // 2] * 3
 FEW_ROWS = 8
 """Up to this number of rows, a panel has large tiles."""
 MOST_ROWS = 12
@@ -54,8 +54,8 @@ def write_panels(run: Run, configs: Sequence[RowConfig], panels: int) -> list[Pa
 
     A panel shows up to `MOST_ROWS` rows. The panel of a picture with the id ``overview`` is ``panels/overview_2.png``.
 
-    A segment that is matched with a class (protocol ``present``) has the colour of that class. The other segments have
-    colours of no class.
+    A segment that is matched with a class (protocol ``present``) has the colour of that class. The other segments are
+    hatched in grey, as in the report.
 
     Args:
         run: the run with its label maps.
@@ -107,7 +107,7 @@ class _Panel:
     Attributes:
         tiles: captions and images of picture, ground truth (classes, or one person's regions) and segmentations.
         legend: label -> name and colour of each class in the ground truth.
-        unmatched: whether a segment has no class, and so a colour that no class has.
+        unmatched: whether a segment has no class.
     """
 
     tiles: list[tuple[str, Pixels]]
@@ -144,17 +144,18 @@ def _read(run: Run, named: Sequence[tuple[str, RowConfig]], id: str, tile_width:
     unmatched = False
     for (name, row, _), labels in zip(kept, maps, strict=True):
         pixels, truth = views[row.scoring]
-        caption, numbers = name, labels
+        caption, numbers, colours = name, labels, None
         if classes and truth is not None and labels.shape == truth.shape and row.scoring.frame in ("square", "whole"):
             table = SparseTable.count(labels, truth, len(classes)).numbered()
             counts = match_contingency(table, "present", dataset.background)
             numbers = class_colours(labels, table, dataset.background)
+            colours = paint(numbers, len(classes))
             unmatched |= bool((numbers >= len(classes)).any())
             caption = f"{name}: ACC {accuracy(counts):.0%}, mIoU {mean_iou(counts):.0%}"
-        tiles.append((caption, fit(overlay(pixels, numbers), tile_width)))
-    colours = palette(len(classes)).tolist()
+        tiles.append((caption, fit(overlay(pixels, numbers, colours=colours), tile_width)))
+    of_class = palette(len(classes)).tolist()
     seen = np.unique(truth[truth != VOID]).tolist() if classes and truth is not None else []
-    return _Panel(tiles, {label: (classes[label], colours[label]) for label in seen}, unmatched)
+    return _Panel(tiles, {label: (classes[label], of_class[label]) for label in seen}, unmatched)
 
 
 def _view(picture: Picture, scoring: Scoring) -> tuple[Pixels, NDArray[np.integer] | None]:
@@ -176,7 +177,7 @@ def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Pixels:
     entries = {label: entry for panel in panels for label, entry in panel.legend.items()}
     names = [entries[label] for label in sorted(entries)]
     if any(panel.unmatched for panel in panels):
-        names.append((UNMATCHED, WHITE))
+        names.append((UNMATCHED, GREY))
     return np.vstack([sheet, legend(names, sheet.shape[1], caption_size(tile_width))])
 
 

@@ -19,7 +19,7 @@ PICTURE = "chelsea"  # two classes, and pixels that are not scored
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_the_legend_names_the_classes_and_the_colours_of_no_class(
+def test_the_legend_names_the_classes_and_the_hatching_of_no_class(
     extra: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
@@ -35,7 +35,7 @@ def test_the_legend_names_the_classes_and_the_colours_of_no_class(
     run = evaluate(tmp_path / "run", "backbone=none", "backbone.size=64", "panels=1", *files, capture=capsys)
     assert run.status == 0, run.err
     classes = [data.classes[label] for label in np.unique(truth[truth != VOID])]
-    assert {tuple(name for name, _ in names) for names in drawn} == {(*classes, *["other colours: no class"] * extra)}
+    assert {tuple(name for name, _ in names) for names in drawn} == {(*classes, *["hatched grey: no class"] * extra)}
 
 
 @pytest.mark.usefixtures("dinov2")
