@@ -42,7 +42,7 @@ def text_of(table: pd.DataFrame) -> str:
 
 
 def _heading(protocol: str, score: str) -> str:
-    """Heading of a score. Covering without matching is a mean over the pictures; that of regions is over all regions."""
+    """Heading of a score. Covering is a mean over the pictures without matching, and pooled over them with regions."""
     return "mean covering" if (protocol, score) == (WITHOUT_CLASSES, "covering") else HEADINGS.get(score, score)
 
 
