@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from diffseg.backbones import MissingWeights
 from experiments.bench import lines
 from experiments.bench.measuring import NO_CUDA, seconds
 from experiments.benchmark import main
@@ -29,8 +30,12 @@ def test_quick_run_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the lines are measured")
-def test_absent_hardware_and_weights_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
+def test_absent_hardware_and_weights_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: object) -> None:
+        raise MissingWeights("no weights")
+
+    for name in ("load", "check"):
+        monkeypatch.setattr(lines.ViT, name, absent)
     vit, diffusion = lines.picture(*QUICK)
     assert (vit.ours, diffusion.ours, diffusion.note) == (None, None, NO_CUDA)
     (many,) = lines.sweep(*QUICK)
