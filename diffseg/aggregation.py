@@ -229,6 +229,6 @@ def underflow_fraction(aggregated: Tensor) -> float:
         aggregated: ``(S*S, S*S)`` floating point.
 
     Returns:
-        In [0, 1]. Above zero, ``precision="float16"`` loses maps (see `diffseg.merging.segment`).
+        In [0, 1]. Above zero, ``precision="float16"`` loses maps (see `diffseg.segment`).
     """
     return int((aggregated <= FLOAT16_ZERO).count_nonzero()) / aggregated.numel()

@@ -47,14 +47,9 @@ def token_rank(aggregated: Tensor, alpha: float = ALPHA) -> Tensor:
     Returns:
         ``(n,)`` probabilities of the stationary distribution, of the same dtype and device.
 
-    Raises:
-        ValueError: ``alpha`` is out of range.
-
     >>> token_rank(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), alpha=0.5)
     tensor([0.2500, 0.7500])
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha: must be above 0 and below 1, got {alpha}")
     rank = aggregated.new_full((len(aggregated),), 1 / len(aggregated))
     for _ in range(MAX_STEPS):
         before, rank = rank, alpha * (rank @ aggregated) + (1 - alpha) / len(aggregated)

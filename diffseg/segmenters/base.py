@@ -15,13 +15,11 @@ from importlib.util import find_spec
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from diffseg.backbones import Backbone, tuned_values
 from diffseg.limits import Count, Seed, check_fields
-from diffseg.pictures import CHANNEL_MAX, Pixels
+from diffseg.pictures import Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +32,6 @@ Frame = Literal["square", "whole"]
 Clusters = Annotated[
     Count | None, Field(description="number of clusters, k; null: the data set's mean number of classes in a picture")
 ]
-SCIKIT_IMAGE = ("skimage", "scikit-image")
 RandomSeed = Annotated[Seed, Field(description="seed of the random starts")]
 
 
@@ -309,28 +306,3 @@ def check_cells(setting: str, value: int | None, most: int) -> None:
     """Raises ValueError if a setting exceeds what the attention, of a number of cells, allows."""
     if value is not None and value > most:
         raise ValueError(f"{setting}: must be 1..{most} at this size of the attention, got {value}")
-
-
-def picture_of(scene: Scene) -> NDArray[np.float32]:
-    """The scene's picture, ``(side, side, 3)`` float32 in [0, 1]. Raises ValueError if the scene has no picture."""
-    if scene.image is None:
-        raise ValueError(
-            "image: the scene has no picture, and this segmenter reads it; with saved attention, pass image="
-        )
-    return scene.image.permute(1, 2, 0).float().div(CHANNEL_MAX).cpu().numpy()
-
-
-def own_picture(scene: Scene) -> NDArray[np.float32]:
-    """The scene's picture at its own size, ``(h, w, 3)`` float32 in [0, 1]; else `picture_of`, with its errors."""
-    if scene.picture is None:
-        return picture_of(scene)
-    return scene.picture.astype(np.float32) / np.float32(CHANNEL_MAX)
-
-
-def to_scored_size(labels: NDArray[np.integer[Any]], scene: Scene) -> Tensor:
-    """Resizes labels ``(h, w)`` to the scene's size, int64; each pixel takes the nearest label."""
-    import torch
-
-    from diffseg.masks import upsample_nearest
-
-    return upsample_nearest(torch.from_numpy(labels.astype(np.int64)).to(scene.aggregated.device), scene.size)

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
-from diffseg.segmenters.base import SCIKIT_IMAGE, Refinable, Scene, own_picture, to_scored_size
+from diffseg.segmenters.base import Scene
+from diffseg.segmenters.pixels import SCIKIT_IMAGE, PixelSegmenter, own_picture
 
 
 @dataclass(frozen=True)
-class Felzenszwalb(Refinable):
+class Felzenszwalb(PixelSegmenter):
     """Graph-based segmentation (Felzenszwalb and Huttenlocher, IJCV 2004), with scikit-image, an optional package.
 
     It cuts up the picture at its own size, as in the paper.
@@ -36,6 +36,3 @@ class Felzenszwalb(Refinable):
 
         labels: NDArray[Any] = felzenszwalb(own_picture(scene), self.scale, self.sigma, self.min_size)
         return labels
-
-    def finish(self, prepared: NDArray[Any], scene: Scene) -> Tensor:
-        return to_scored_size(prepared, scene)

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from diffseg.limits import NotNegative
 from diffseg.pictures import CHANNEL_MAX
-from diffseg.segmenters.base import SCIKIT_IMAGE, CheckedSegmenter, Scene, own_picture
+from diffseg.segmenters.base import CheckedSegmenter, Scene
+from diffseg.segmenters.pixels import SCIKIT_IMAGE, own_picture
 
 WEIGHTS = Path("weights", "hed_bsds500.weights.h5")
 BLOCKS = (2, 2, 3, 3, 3)

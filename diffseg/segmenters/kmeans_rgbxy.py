@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.cluster import KMeans
-from torch import Tensor
 
 from diffseg.limits import NotNegative
-from diffseg.segmenters.base import Clusters, RandomSeed, Refinable, Scene, picture_of, to_scored_size
+from diffseg.segmenters.base import Clusters, RandomSeed, Scene
+from diffseg.segmenters.pixels import PixelSegmenter, picture_of
 
 
 @dataclass(frozen=True)
-class KMeansRGBXY(Refinable):
+class KMeansRGBXY(PixelSegmenter):
     """K-means (scikit-learn's) of each pixel's colour and place, at the size of the scene's picture.
 
     Attributes:
@@ -42,6 +42,3 @@ class KMeansRGBXY(Refinable):
         points = np.concatenate([image, places], axis=-1).reshape(side * side, -1)
         labels: NDArray[Any] = KMeans(self.clusters, n_init=1, random_state=self.seed).fit_predict(points)
         return labels.reshape(side, side)
-
-    def finish(self, prepared: NDArray[Any], scene: Scene) -> Tensor:
-        return to_scored_size(prepared, scene)

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffseg.masks import upsample_nearest
-from diffseg.segmenters.base import Scene, picture_of
+from diffseg.segmenters.base import Scene
+from diffseg.segmenters.pixels import picture_of
 
 # DiffCut's settings (eval_diffcut.py): labels and picture at 128 x 128, and a median of the labels at the end.
 PAMR_SIDE = 128

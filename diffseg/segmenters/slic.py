@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from diffseg.limits import Positive
-from diffseg.segmenters.base import SCIKIT_IMAGE, Clusters, Refinable, Scene, picture_of, to_scored_size
+from diffseg.segmenters.base import Clusters, Scene
+from diffseg.segmenters.pixels import SCIKIT_IMAGE, PixelSegmenter, picture_of
 
 
 @dataclass(frozen=True)
-class SLIC(Refinable):
+class SLIC(PixelSegmenter):
     """SLIC superpixels (Achanta et al., PAMI 2012) of the scene's picture, with scikit-image, an optional package.
 
     The defaults were tuned on the eight photographs.
@@ -35,6 +35,3 @@ class SLIC(Refinable):
 
         labels: NDArray[Any] = slic(picture_of(scene), self.clusters, self.compactness, start_label=0)
         return labels
-
-    def finish(self, prepared: NDArray[Any], scene: Scene) -> Tensor:
-        return to_scored_size(prepared, scene)

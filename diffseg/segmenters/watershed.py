@@ -8,16 +8,16 @@ from typing import Annotated, Any
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from diffseg.boundaries import boundary_divergence
-from diffseg.segmenters.base import SCIKIT_IMAGE, Refinable, Scene, to_scored_size
+from diffseg.segmenters.base import Scene
+from diffseg.segmenters.pixels import SCIKIT_IMAGE, PixelSegmenter
 
 SIDE = 128  # pixels of the boundary map, as PAMR's
 
 
 @dataclass(frozen=True)
-class Watershed(Refinable):
+class Watershed(PixelSegmenter):
     """Floods the boundary map from its basins, with scikit-image, an optional package.
 
     Boundaries of TRACE's formula are interpolated to `SIDE` pixels. A basin starts a segment if it is deeper than
@@ -44,6 +44,3 @@ class Watershed(Refinable):
         basins: NDArray[Any] = label(local_minima(filled))
         # A map without any basin is one segment.
         return watershed(fine, basins) - 1 if basins.any() else basins
-
-    def finish(self, prepared: NDArray[Any], scene: Scene) -> Tensor:
-        return to_scored_size(prepared, scene)

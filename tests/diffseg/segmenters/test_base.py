@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -18,7 +17,6 @@ from diffseg.segmenters.base import (
     has_common_labels,
     needs_attention,
     needs_truth,
-    picture_of,
     resolve,
     segment_all,
 )
@@ -96,8 +94,3 @@ def test_a_class_with_segment_all_is_called_once() -> None:
     assert [labels.tolist() for labels in segment_all(scene, rows)] == [[[1]], [[2]]]
     assert [labels.tolist() for labels in segment_all(scene, [Alone()])] == [[[7]]]
     assert list(segment_all(scene, [])) == []
-
-
-def test_the_picture_has_colours_from_0_to_1() -> None:
-    image = torch.tensor([[[0.0, 255.0]], [[51.0, 0.0]], [[0.0, 102.0]]])
-    np.testing.assert_allclose(picture_of(Scene(size=(2, 2), image=image)), [[[0, 0.2, 0], [1, 0, 0.4]]], atol=1e-7)

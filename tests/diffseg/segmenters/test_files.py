@@ -112,12 +112,6 @@ def test_a_folder_of_other_names_is_refused(tmp_path: Path) -> None:
         LabelMapFiles(str(tmp_path)).check_files(["a", "b"], ["a", "b"])
 
 
-@pytest.mark.parametrize(("folder", "message"), [(None, "folder: not set"), ("/no/such/folder", "is not a folder")])
-def test_the_folder_must_exist(folder: str | None, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        LabelMapFiles(folder).resolved(0, {})
-
-
 def test_the_state_changes_with_the_bytes_of_the_file(tmp_path: Path) -> None:
     segmenter = LabelMapFiles(str(tmp_path))
     assert segmenter.state("a") == ""

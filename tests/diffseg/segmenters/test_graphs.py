@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from diffseg.masks import upsample_nearest
 from diffseg.segmenters.base import Refinable, Scene
 from diffseg.segmenters.diffseg import DiffSeg
-from diffseg.segmenters.graphs import ALPHA, affinity_of, assign_pixels, points_of, walk_of
+from diffseg.segmenters.graphs import ALPHA, affinity_of, assign_pixels, walk_of
 from diffseg.segmenters.kmeans import KMeans
 from diffseg.segmenters.ncut import NCut
 from diffseg.segmenters.spectral import Spectral
@@ -36,14 +36,6 @@ def test_a_walk_on_features_goes_where_they_are_alike() -> None:
     same = (stripe[:, None] == stripe).float()
     assert float((walk * same).sum(dim=1).min()) > 0.9
     assert torch.equal(walk_of(scene, "attention"), scene.aggregated)
-
-
-def test_points_have_unit_length() -> None:
-    features, _ = regions(8, 0.3)
-    scene = Scene(aggregated=blocks(4), size=(8, 8), features=features)
-    for read, given in (("features", features), ("attention", scene.aggregated)):
-        points = points_of(scene, read)  # type: ignore[arg-type]
-        torch.testing.assert_close(points, given / given.square().sum(dim=1, keepdim=True).sqrt())
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,6 @@ def test_pamr_moves_a_border_to_that_of_the_colours() -> None:
     assert torch.equal(pamr(labels, image, iterations=0), labels)
 
 
-def test_a_straight_border_stays_in_a_picture_of_one_colour() -> None:
-    labels = (torch.arange(24) >= 12).long().expand(24, 24)
-    assert torch.equal(pamr(labels, torch.full((3, 24, 24), 0.5)), labels)
-
-
 def test_median_equals_scipy() -> None:
     labels = torch.randint(0, 9, (11, 13), generator=torch.Generator().manual_seed(2))
     assert torch.equal(median_of(labels), torch.from_numpy(median_filter(labels.numpy(), 3)))

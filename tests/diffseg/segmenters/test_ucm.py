@@ -73,10 +73,3 @@ def test_a_run_is_refused_without_any_hierarchy(folder: Path) -> None:
     assert len(segmenter.check_files(["7", "8"], ["7", "8"])) == 1
     with pytest.raises(ValueError, match="no hierarchy of any of the 2 pictures"):
         segmenter.check_files(["8", "9"], ["8", "9"])
-
-
-def test_a_changed_hierarchy_changes_the_stamp(folder: Path) -> None:
-    segmenter = UCM(str(folder))
-    before = segmenter.state("7")
-    savemat(folder / "7.mat", {"ucm2": HIERARCHY / 2})
-    assert (segmenter.state("7") != before, segmenter.state("8")) == (True, "")
