@@ -1,4 +1,4 @@
-"""`Tracking` computes the scores to log, and lets no error of a tracker stop a run."""
+"""Follows the rows of a run with a tracker: the scores to log, and no error of a tracker stops the run."""
 
 from __future__ import annotations
 
@@ -11,39 +11,24 @@ from typing import Any, Protocol
 import pandas as pd
 
 from diffseg.texts import on_one_line
+from eval.matching import Counts, count_images
+from eval.metrics import accuracy, mean_iou
+from eval.protocols import ProtocolName, within_image
 from eval.records import Record
 from eval.results.columns import SCORES
 from eval.runs import Row
-from eval.tracking.scores import RunningScores
+
+PERCENT = 100
+ByProtocol = dict[ProtocolName, Counts]
 
 logger = logging.getLogger(__name__)
-
-
-class RowTracker(Protocol):
-    """Tracks one row."""
-
-    def record(self, scores: Mapping[str, Any], live: bool) -> None:
-        """Receives `RunningScores.add` of a picture. ``live``: False if an earlier process may have logged it."""
-
-    def finish(self, final: Mapping[str, float], panels: Sequence[Path], per_class: pd.DataFrame | None) -> None:
-        """Receives what `Tracking.finish` gets."""
-
-    def close(self, failed: bool) -> None:
-        """Releases everything. ``failed``: the run was interrupted or stopped by an error."""
 
 
 class Tracker(Protocol):
     """A frozen dataclass named by a ``conf/tracker/*.yaml``."""
 
-    def start(self, row: Row, name: str, folder: Path, token: str) -> RowTracker | None:
-        """Begins to track a row; None: it shall not be tracked.
-
-        Args:
-            row: the row.
-            name: its name, which no other row of the run has.
-            folder: the existing results folder.
-            token: `eval.runs.Run.token`, which tells the folder from one that had its place before.
-        """
+    def start(self, row: Row, name: str, folder: Path, token: str) -> Any:
+        """Begins to track a row, see `eval.tracking.wandb_tracker.WandbTracker`. None: it shall not be tracked."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +39,58 @@ class NoTracker:
         """Does nothing."""
 
 
+class RunningScores:
+    """Adds up the records of a row. The newest record of a picture counts.
+
+    Args:
+        row: the row. Of its protocols, those count that match within a picture: the others have no score before the
+            end of the run.
+    """
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self._protocols = [name for name in row.protocols if within_image(name)]
+        self._total: ByProtocol = {name: Counts.zeros(len(row.classes)) for name in self._protocols}
+        self._pictures: dict[str, ByProtocol | None] = {}  # None: it failed
+
+    def add(self, record: Record) -> dict[str, Any]:
+        """Adds the record of a picture.
+
+        Returns:
+            ``image/id``, ``image/segments``, ``image/seconds``, ``image/PROTOCOL/acc`` and ``.../miou`` of this
+            picture; ``running/PROTOCOL/...`` of all pictures so far; the numbers of ``images`` evaluated and
+            ``failed``. Scores in percent.
+        """
+        values: dict[str, Any] = {"image/id": record.picture}
+        counts = self._count(record) if record.ok else None
+        if counts is not None:
+            values |= {"image/segments": record.segments, "image/seconds": sum(record.seconds.values())}
+            values |= _scores("image", counts)
+        replaced = self._pictures.get(record.picture)
+        self._pictures[record.picture] = counts
+        evaluated = [each for each in self._pictures.values() if each is not None]
+        if replaced:  # its counts are in the total
+            self._total = {name: Counts.zeros(len(self._row.classes)) for name in self._protocols}
+        for added in evaluated if replaced else [counts or {}]:
+            self._total |= {name: self._total[name] + added[name] for name in added}
+        failed = len(self._pictures) - len(evaluated)
+        return values | _scores("running", self._total) | {"images": len(evaluated), "failed": failed}
+
+    def _count(self, record: Record) -> ByProtocol:
+        if "classes" not in record.stored_tables:
+            return {}
+        table, row = record.tables["classes"], self._row
+        return {name: count_images([table], name, row.background, row.reads_files)[0] for name in self._protocols}
+
+
+def _scores(prefix: str, counts: ByProtocol) -> dict[str, float]:
+    return {
+        f"{prefix}/{protocol}/{metric}": PERCENT * score(pixels)
+        for protocol, pixels in counts.items()
+        for metric, score in (("acc", accuracy), ("miou", mean_iou))
+    }
+
+
 class Tracking:
     """Tracks the rows of a run. After the first error of the tracker, it warns in one line and stops tracking.
 
@@ -61,22 +98,26 @@ class Tracking:
 
     Args:
         tracker: the tracker of the configuration.
-        folder, token: as in `Tracker.start`.
+        folder: the existing results folder.
+        token: `eval.runs.Run.token`, which tells the folder from one that had its place before.
     """
 
     def __init__(self, tracker: Tracker, folder: Path, token: str) -> None:
         # Absolute: a later upload from another folder finds the files.
         self._tracker, self._folder, self._token = tracker, folder.resolve(), token
-        self._rows: dict[str, tuple[RowTracker, RunningScores]] = {}
+        self._rows: dict[str, tuple[Any, RunningScores]] = {}
         self._stopped = False
 
     def start(self, row: Row, name: str) -> None:
-        """Begins to track a row, and shows its records so far to the tracker. Arguments as in `Tracker.start`."""
-        self._attempt(lambda: self._start(row, name))
+        """Begins to track a row, and shows its records so far to the tracker. ``name``: which no other row has."""
+        if row.key not in self._rows:
+            self._attempt(lambda: self._start(row, name))
 
     def record(self, row: Row, record: Record) -> None:
         """Logs a new record of a row."""
-        self._attempt(lambda: self._record(row, record))
+        if row.key in self._rows:
+            tracked, scores = self._rows[row.key]
+            self._attempt(lambda: tracked.record(scores.add(record), live=True))
 
     def finish(
         self, row: Row, final: Mapping[str, float], panels: Sequence[Path] = (), per_class: pd.DataFrame | None = None
@@ -102,18 +143,12 @@ class Tracking:
                 self._stop(error)
 
     def _start(self, row: Row, name: str) -> None:
-        tracked = None if row.key in self._rows else self._tracker.start(row, name, self._folder, self._token)
-        if tracked is None:
-            return
-        scores = RunningScores(row)
-        self._rows[row.key] = tracked, scores
-        for record in row.records:
-            tracked.record(scores.add(record), live=False)
-
-    def _record(self, row: Row, record: Record) -> None:
-        if row.key in self._rows:
-            tracked, scores = self._rows[row.key]
-            tracked.record(scores.add(record), live=True)
+        tracked = self._tracker.start(row, name, self._folder, self._token)
+        if tracked is not None:
+            scores = RunningScores(row)
+            self._rows[row.key] = tracked, scores
+            for record in row.records:
+                tracked.record(scores.add(record), live=False)
 
     def _attempt(self, step: Callable[[], None]) -> None:
         if not self._stopped:

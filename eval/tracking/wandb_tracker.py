@@ -110,7 +110,7 @@ class WandbTracker:
 
 
 class WandbRow:
-    """Logs a row in its open wandb run. See `eval.tracking.base.RowTracker`."""
+    """Logs a row in its open wandb run."""
 
     def __init__(self, run: wandb.Run) -> None:
         self.run = run
@@ -120,7 +120,10 @@ class WandbRow:
             _say(run.project_url)
 
     def record(self, scores: Mapping[str, Any], live: bool) -> None:
-        """Logs a picture, one step each, unless the continued wandb run already has the step."""
+        """Logs a picture, one step each, unless the continued wandb run already has the step.
+
+        ``live``: False if an earlier process may have logged it.
+        """
         if live:
             self._step = max(self._step, self.run.starting_step)
         if self._step >= self.run.starting_step:
@@ -140,15 +143,14 @@ class WandbRow:
 
     def close(self, failed: bool) -> None:
         """Ends the wandb run. Says how to upload it if it is not on the server."""
-        folder, offline = shlex.quote(str(Path(self.run.sync_dir).parent)), self.run.offline
-        files = f"{folder}/offline-run-*" if offline else f"--include-online {folder}/run-*"
+        folder, uploaded = shlex.quote(str(Path(self.run.sync_dir).parent)), False
+        files = f"{folder}/offline-run-*" if self.run.offline else f"--include-online {folder}/run-*"
         try:
             self.run.finish(exit_code=int(failed))
-        except Exception:
-            _say(f"to upload: wandb sync {files}")
-            raise
-        if offline:
-            _say(f"to upload: wandb sync {files}")
+            uploaded = not self.run.offline
+        finally:
+            if not uploaded:
+                _say(f"to upload: wandb sync {files}")
 
 
 def _mode(chosen: str) -> Literal["online", "offline"] | None:
@@ -157,9 +159,10 @@ def _mode(chosen: str) -> Literal["online", "offline"] | None:
 
     if chosen == "auto" and os.environ.get("WANDB_MODE"):
         return None
-    offline = chosen == "offline" or wandb.setup().settings.mode == "offline"  # the server did not answer before
+    if chosen == "offline" or wandb.setup().settings.mode == "offline":  # the server did not answer before
+        return "offline"
     try:
-        return "online" if not offline and wandb.login(prompt=False, verify=False) else "offline"
+        return "online" if wandb.login(prompt=False, verify=False) else "offline"
     except wandb.Error as error:
         logger.warning("wandb: %s; recording offline", one_line(error))
         return "offline"
