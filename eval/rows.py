@@ -86,7 +86,7 @@ class RowConfig:
     def segmenter(self) -> Segmenter:
         """Its segmenter, without open parameters."""
         from diffseg.segmenters.base import needs_attention, needs_mean_classes, needs_truth, resolve
-        from eval.class_counts import mean_classes
+        from eval.truth import mean_classes
 
         segmenter: Segmenter = build(self.composed.segmenter, "segmenter")
         choice = f"segmenter={self.choices['segmenter']}"

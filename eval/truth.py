@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,7 +99,7 @@ def truth_of(picture: Picture, scoring: Scoring, kinds: AbstractSet[str], datase
                 drawn = picture.boundaries and scoring.frame == "whole"
                 boundaries.append(picture.boundaries[person] if drawn else boundary_map(cut))
     if "instances" in kinds:
-        from eval.instance_truth import in_frame, instance_truth
+        from eval.instances import in_frame, instance_truth
 
         assert scoring.frame in ("oclf", "spot"), "objects have frames of their own"
         objects = instance_truth(in_frame(dataset.instances(picture.id), scoring.frame), scoring.frame)
@@ -133,6 +134,26 @@ def classes_in(picture: Picture, frame: FrameName) -> int | None:
     return len(np.unique(label[label != VOID]))
 
 
+@cache
+def mean_classes(dataset: Dataset, frame: FrameName = "square") -> int:
+    """Mean number of classes in a frame of all pictures, rounded, at least 1; ignores ``limit``.
+
+    Reads every label map once per process. Leaves out unreadable pictures: the run records their errors later.
+
+    Raises:
+        DatasetError: no picture can be read.
+    """
+    counts = []
+    for id in dataset.listed:
+        try:
+            counts.append(classes_in(dataset.load(id), frame) or 0)
+        except DatasetError:
+            continue
+    if not counts:
+        raise DatasetError(f"{dataset.name}: none of the {len(dataset.listed)} pictures can be read")
+    return max(1, round(fmean(counts)))
+
+
 def compare(
     labels: Labels, truth: Truth, components: bool = False
 ) -> tuple[dict[str, SparseTable], dict[str, list[int]]]:
@@ -152,7 +173,7 @@ def compare(
     if labels.shape != truth.size:
         raise ValueError(f"labels: must have the shape {truth.size}, got {labels.shape}")
     if components:
-        from eval.instance_truth import components as connected
+        from eval.instances import components as connected
 
         labels = connected(labels)
     tables = {}

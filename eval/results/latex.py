@@ -5,7 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from eval.results.escaping import latex_text
+from diffseg.texts import on_one_line
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "#": r"\#",
+        "$": r"\$",
+        "%": r"\%",
+        "&": r"\&",
+        "_": r"\_",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        # Others that the usual fonts of LaTeX lack or draw as something else.
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': "''",  # \textquotedbl needs another font encoding
+        "`": r"\textasciigrave{}",
+        "±": r"$\pm$",
+        "Δ": r"$\Delta$",
+        "τ": r"$\tau$",
+        "†": r"\dag{}",
+        "‡": r"\ddag{}",
+        "§": r"\S{}",
+        "¶": r"\P{}",
+    }
+)
 
 
 def latex_table(
@@ -54,3 +82,15 @@ def latex_table(
             "",
         ]
     )
+
+
+def latex_text(text: str) -> str:
+    r"""A text for LaTeX, on one line. Escapes the ten special characters, and some that need another font or mode.
+
+    A text that begins a row must not be taken for an option of the ``\\`` before it: ``[`` and ``*`` get braces there.
+
+    >>> print(latex_text("50 % of k_1, 3^2 & {a}\\b ~ #1 $"))
+    50 \% of k\_1, 3\textasciicircum{}2 \& \{a\}\textbackslash{}b \textasciitilde{} \#1 \$
+    """
+    escaped = on_one_line(text).translate(_LATEX).replace("--", "-{}-")
+    return f"{{{escaped[0]}}}{escaped[1:]}" if escaped[:1] in ("[", "*") else escaped

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from diffseg.texts import on_one_line
 from eval.protocol_scores import BITS, COLUMNS
 from eval.protocols import ProtocolName, needs_classes
-from eval.results.escaping import markdown_cell
 from eval.runs import Row, ids_of
 
 _CAPTIONS: Mapping[ProtocolName, str] = {
@@ -202,3 +203,14 @@ def pipe_table(columns: Mapping[str, Iterable[str]]) -> str:
     lines = [[row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in rows]
     lines.insert(1, ["-" * first, *("-" * (width - 1) + ":" for width in others)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def markdown_cell(text: str) -> str:
+    r"""A text for a cell of a Markdown table, on one line, without what would end the cell or change its look.
+
+    >>> print(markdown_cell("a|b `x`"))
+    a\|b \`x\`
+    """
+    escaped = re.sub(r"[\\|`*<~$]", r"\\\g<0>", on_one_line(text))
+    escaped = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)  # inside a word, an underscore is only an underscore
+    return re.sub(r"\](?=[(\[])|&(?=#?\w+;)", r"\\\g<0>", escaped)  # links and entities

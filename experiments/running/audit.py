@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from eval.matching import Counts
-from eval.metrics import accuracy, mean_iou, official_over_numberings
+from eval.metrics import accuracy, bootstrap_change, mean_iou, official_over_numberings
 from eval.protocols import PROTOCOLS, ProtocolName
-from eval.results.comparisons import change, counts_by_picture
 from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval
 from eval.results.tables import PERCENT, write_csv
-from eval.runs import Row
+from eval.runs import Row, ids_of
 from eval.settings import differences
 from eval.storage.files import write_text
 from eval.storage.layout import AUDIT_CSV, AUDIT_MD
@@ -117,9 +116,22 @@ def _compared(before: Row, after: Row, protocol: ProtocolName, old_protocol: Pro
     """Scores of ``after``, and their change from ``before`` under ``old_protocol``, on the images of both."""
     old, new = counts_by_picture(before, old_protocol), counts_by_picture(after, protocol)
     line = {"protocol": protocol} | _scores(new)
-    for metric, point in change(old, new).items():
-        line |= zip((f"{metric}_{part}" for part in CHANGE), point, strict=True)
+    common = [image for image in old if image in new]
+    if not common:
+        return line
+    first, second = ({image: counts[image] for image in common} for counts in (old, new))
+    scores = zip(METRICS, _scores(first).values(), _scores(second).values(), strict=True)
+    line |= {f"{metric}_change": later - earlier for metric, earlier, later in scores}
+    if len(common) > 1:
+        intervals = bootstrap_change(list(first.values()), list(second.values()))
+        for metric, ends in zip(METRICS, intervals, strict=True):
+            line |= {f"{metric}_change_low": PERCENT * ends.low, f"{metric}_change_high": PERCENT * ends.high}
     return line
+
+
+def counts_by_picture(row: Row, protocol: ProtocolName) -> dict[str, Counts]:
+    """Picture -> its counts, in the order of the row's records, without failed pictures."""
+    return dict(zip(ids_of(row.evaluated), row.counts(protocol), strict=True))
 
 
 def _scores(counts: Mapping[str, Counts]) -> dict[str, float]:

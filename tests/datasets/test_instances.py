@@ -17,7 +17,7 @@ from datasets.coco import CocoVal2017
 from datasets.coco_object import CocoObject
 from datasets.cocostuff27 import CocoStuff27
 from datasets.voc2012 import Voc2012
-from eval.instance_truth import instance_truth
+from eval.instances import instance_truth
 from tests.helpers import coco_folder
 from tests.helpers.paired_folder import label_of, write_label, write_list, write_pair
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,8 +17,19 @@ from sklearn.metrics import adjusted_rand_score
 
 from datasets.base import Instances
 from datasets.voc2012 import OBJECTS, Voc2012
-from eval.instance_truth import IGNORED, Convention, components, frame_pixels, in_frame, instance_truth
-from eval.instances import InstanceScores, best_overlaps, foreground_ari, hungarian_overlaps, instance_scores
+from eval.instances import (
+    IGNORED,
+    Convention,
+    InstanceScores,
+    best_overlaps,
+    components,
+    foreground_ari,
+    frame_pixels,
+    hungarian_overlaps,
+    in_frame,
+    instance_scores,
+    instance_truth,
+)
 from eval.matching import contingency
 from eval.protocol_scores import scores_of
 from eval.records import Record, SparseTable
@@ -88,6 +100,13 @@ def test_frames_are_those_of_the_public_codes(golden: dict[str, NDArray], conven
         height, width = map(int, size.split("x"))
         for name, indices in zip(("rows", "columns"), frame_pixels(height, width, convention), strict=True):
             np.testing.assert_array_equal(indices, golden[f"frame_{size}_{convention}_{name}"], size)
+
+
+def test_the_frame_of_oclf_takes_the_pixels_that_torch_takes() -> None:
+    for length in range(320, 1200, 7):
+        source = torch.arange(length, dtype=torch.float32)[None, None]
+        expected = torch.nn.functional.interpolate(source, size=320, mode="nearest-exact")[0, 0].tolist()
+        assert frame_pixels(length, length, "oclf")[0].tolist() == expected
 
 
 def test_objects_are_seen_through_the_frame() -> None:

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datasets.base import DatasetError, Instances, Picture
+from datasets.cocostuff27 import CocoStuff27
 from eval.config import Scoring
-from eval.instance_truth import in_frame, instance_truth
+from eval.instances import in_frame, instance_truth
 from eval.label_maps import LabelMapError, write_label_map
-from eval.truth import Truth, class_map, classes_in, compare, compare_kept, enter, truth_of
+from eval.truth import Truth, class_map, classes_in, compare, compare_kept, enter, mean_classes, truth_of
+from tests.helpers.coco_folder import IDS, image_of, label_of, write_folder
+from tests.helpers.folder_rows import dataset_of, write_picture
 
 HEIGHT, WIDTH = 4, 7  # the centred square has the columns 1 to 4
 SQUARE, WHOLE = Scoring("square", 4), Scoring("whole", None)
@@ -131,3 +135,35 @@ def test_segments_are_compared_with_every_map(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(LabelMapError, match=r"a\.png: cannot be used"):
         compare_kept(path, 1, whole)
+
+
+def test_mean_classes_counts_the_classes_in_the_squares_of_all_pictures(tmp_path: Path) -> None:
+    """Margins, void pixels and the limit of the run make no difference."""
+    root = write_folder(tmp_path)
+    with Image.open(image_of(root, IDS[0])) as image:
+        width, height = image.size
+    for id, things in zip(IDS, ([0, 1, 15], [0, 15, 24, 25, 39], [0, 2]), strict=True):
+        label = np.full((height, width), 255, np.uint8)
+        label[0, : (width - height) // 2] = 61
+        label[: len(things), width // 2] = things
+        Image.fromarray(label).save(label_of(root, id))
+    dataset = CocoStuff27(root=str(root), limit=1)
+    counts = [
+        len(np.unique(dataset.load(id).label[:, (width - height) // 2 : (width + height) // 2])) - 1 for id in IDS
+    ]
+    assert mean_classes(dataset) == round(sum(counts) / 3)
+    assert len(set(counts)) > 1
+
+
+def test_unreadable_pictures_are_left_out_and_the_limit_does_not_matter(tmp_path: Path) -> None:
+    for id, classes in (("a", 1), ("b", 3), ("c", 3)):
+        write_picture(tmp_path, id, classes)
+    (tmp_path / "maps" / "b.png").write_bytes(b"damaged")
+    assert mean_classes(dataset_of(tmp_path, limit=1)) == 2  # the mean of 1 and 3
+
+
+def test_a_data_set_without_a_readable_picture_is_an_error(tmp_path: Path) -> None:
+    write_picture(tmp_path, "a")
+    (tmp_path / "maps" / "a.png").write_bytes(b"damaged")
+    with pytest.raises(DatasetError, match=r"^folder: none of the 1 pictures can be read"):
+        mean_classes(dataset_of(tmp_path))

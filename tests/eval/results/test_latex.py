@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.results.escaping import latex_text, markdown_cell
-from eval.results.latex import latex_table
+from eval.results.latex import latex_table, latex_text
+from eval.results.markdown import markdown_cell
 
 COLUMNS = {"method & k": ["K-Means ±", "DiffSeg_1"], "ACC %": ["60", "70 Δ"], "note": ["#1", "†"]}
 TEN = "# $ % & ~ _ ^ \\ { }"
