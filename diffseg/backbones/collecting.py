@@ -27,24 +27,15 @@ class Collector:
     Attributes:
         totals: side -> ``(B, side*side, side*side)`` float32, heads averaged, summed over the layers.
         layers: side -> number of layers.
-        keys: ``(B, N, C)``, keys of the last layer, heads concatenated.
     """
 
     def __init__(self) -> None:
         self.totals: dict[int, Tensor] = {}
         self.layers: Counter[int] = Counter()
-        self.keys: Tensor = torch.empty(0)
 
     @torch.no_grad()
     def add(self, query: Tensor, key: Tensor, value: Tensor | None = None) -> Tensor | None:
-        """Adds the attention of one layer.
-
-        Args:
-            query, key: ``(B, heads, N, d)``.
-            value: ``(B, heads, N, d)``, or None if no output is needed.
-
-        Returns:
-            The layer's output ``(B, heads, N, d)``, or None without ``value``.
+        """Adds the attention of one layer, from ``(B, heads, N, d)`` each. Returns its output, None without ``value``.
 
         Raises:
             ValueError: N is not a square number.
@@ -54,7 +45,6 @@ class Collector:
         self.layers[side] += 1
         if side not in self.totals:
             self.totals[side] = torch.zeros(batch, tokens, tokens, dtype=torch.float32, device=query.device)
-        self.keys = key.transpose(1, 2).flatten(2)
         return head_mean.attend(query, key, value, self.totals[side])
 
     def maps(self, features: Tensor, provenance: Mapping[str, Any]) -> list[AttentionMaps]:
@@ -72,6 +62,9 @@ class LayerCollector(Collector, TorchFunctionMode):
     It reads the arguments of torch's attention function instead of replacing parts of the network. So it sees the
     queries and keys after the network's last change to them (normalisation, rotary positions, fused projections,
     adapters). Several passes of different sides may run, each in a block of its own.
+
+    Attributes:
+        keys: ``(B, N, C)``, keys of the last layer that has run, heads concatenated.
     """
 
     def __init__(self, layers: Sequence[nn.Module], tokens: slice) -> None:
@@ -83,7 +76,7 @@ class LayerCollector(Collector, TorchFunctionMode):
         Collector.__init__(self)
         TorchFunctionMode.__init__(self)
         self.chosen, self.tokens = layers, tokens
-        self.ran, self.in_layer = 0, False
+        self.ran, self.in_layer, self.keys = 0, False, torch.empty(0)
         self.hooks: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -109,7 +102,9 @@ class LayerCollector(Collector, TorchFunctionMode):
         if func is F.scaled_dot_product_attention and self.in_layer:
             self.in_layer = False  # an adapter may attend once more within the same layer
             given = {**dict(zip(("query", "key"), args, strict=False)), **(kwargs or {})}
-            self.add(*(given[name][:, :, self.tokens].contiguous() for name in ("query", "key")))
+            query, key = (given[name][:, :, self.tokens].contiguous() for name in ("query", "key"))
+            self.add(query, key)
+            self.keys = key.transpose(1, 2).flatten(2)
             self.ran += 1
             if self.ran == len(self.chosen):
                 raise AllCollected

@@ -28,9 +28,6 @@ class DiffusionTransformer(LatentDiffusion):
     Attributes: as for `LatentDiffusion`.
         FAMILY: "sd3" or "flux".
         BLOCK_COUNTS: keys of the transformer's configuration whose sum is its number of blocks.
-
-    Raises:
-        ValueError: ``blocks`` are repeated.
     """
 
     FAMILY: ClassVar[str] = "sd3"
@@ -62,12 +59,7 @@ class DiffusionTransformer(LatentDiffusion):
         return self.timestep, self.blocks
 
     def check(self) -> None:
-        """Checks that the weights are on this machine, whole, and have the chosen blocks.
-
-        Raises:
-            WeightsError: a file is missing or damaged.
-            ValueError: the transformer has fewer blocks.
-        """
+        """Raises `WeightsError` if a file is missing or damaged, ValueError if there are fewer blocks than chosen."""
         super().check()
         file = self.models[self.DENOISER].config
         config = read_json(file)

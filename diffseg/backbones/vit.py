@@ -134,12 +134,7 @@ class PatchTransformer:
         return sha256_of(self.model.all)
 
     def check(self) -> None:
-        """Checks that the weights are on this machine, whole, and have the chosen layers.
-
-        Raises:
-            WeightsError: a file is missing or damaged.
-            ValueError: the model at ``path`` is of another kind, or has other patches or fewer layers.
-        """
+        """Raises `WeightsError` if a file is missing or damaged, ValueError if the model is another than described."""
         file = self.model.config
         config = read_json(file)
         if (kind := config.get("model_type")) not in self.MODEL_TYPES:
