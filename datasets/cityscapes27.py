@@ -12,10 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from datasets.base import Instances
 from datasets.class_table import class_table
-from datasets.instances import cityscapes_instances
+from datasets.listing import dataset_errors
 from datasets.paired import PairedDataset
+from diffseg.label_maps import read_label_map
 
 FIRST_ID, LAST_ID = 7, 33
 LICENSE_PLATE = 255  # -1 in an 8-bit file
@@ -23,6 +26,7 @@ IMAGE_SUFFIX = "_leftImg8bit.png"
 LABEL_SUFFIX = "_gtFine_labelIds.png"
 INSTANCE_SUFFIX = "_gtFine_instanceIds.png"
 FIRST_OBJECT = 24  # person; the classes 24..33 are people and vehicles, which have instances
+MANY = 1000  # an object has the value class * 1000 + its count; a smaller value is a class that stands for a region
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,21 @@ class Cityscapes27(PairedDataset):
     def check_instances(self) -> None:
         self._check_file(self._instance_path(self.listed[0]))
 
+    @dataset_errors()
     def instances(self, id: str) -> Instances:
         """Objects with Cityscapes' ids 24..33. Groups of objects under one outline are crowds."""
-        objects = range(FIRST_OBJECT, LAST_ID + 1)
-        return cityscapes_instances(self._instance_path(id), self.image_path(id), objects, self.ignored)
+        path = self._instance_path(id)
+        values = read_label_map(path).astype(np.int64)
+        self._check_size(id, path, values.shape)
+        objects = [value for value in np.unique(values) if value >= MANY or FIRST_OBJECT <= value <= LAST_ID]
+        numbers = np.array(objects, dtype=np.int64)
+        crowd = numbers < MANY
+        return Instances(
+            masks=values == numbers[:, None, None],
+            classes=np.where(crowd, numbers, numbers // MANY),
+            crowd=crowd,
+            void=np.isin(values, self.ignored),
+        )
 
     def _instance_path(self, id: str) -> Path:
         return self._map_folder / f"{self._place(id)}{INSTANCE_SUFFIX}"

@@ -14,10 +14,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
 
 from datasets.base import DatasetError, Instances
 from datasets.coco_json import UNPAINTED, CocoJson, read_coco_json
-from datasets.instances import coco_instances
+from datasets.listing import dataset_errors
 from datasets.paired import PairedDataset
 
 SPLIT = "val2017"
@@ -77,9 +78,19 @@ class CocoVal2017(PairedDataset):
         self._check_file(self._json_path(INSTANCES))
         _ = self._instance_file
 
+    @dataset_errors()
     def instances(self, id: str) -> Instances:
-        """Objects with COCO's category ids, in the order of the annotations, crowds included."""
-        return coco_instances(self._instance_file, id, self.image_path(id))
+        """Objects with COCO's category ids, in the order of the annotations, crowds included. No pixel is void."""
+        source = self._instance_file
+        shape = source.size(id)
+        self._check_size(id, source.path, shape)
+        regions = list(source.regions(id, shape, source.category))
+        return Instances(
+            masks=np.array([coco_mask.decode(region) for _, _, region in regions], dtype=bool).reshape(-1, *shape),
+            classes=np.array([category for category, _, _ in regions], dtype=np.int64),
+            crowd=np.array([bool(annotation.get("iscrowd", 0)) for _, annotation, _ in regions], dtype=bool),
+            void=np.zeros(shape, dtype=bool),
+        )
 
     @cached_property
     def _instance_file(self) -> CocoJson:

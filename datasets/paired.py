@@ -13,6 +13,7 @@ from datasets.base import DatasetError
 from datasets.class_table import ClassTable
 from datasets.files import find_files
 from datasets.listing import ListedDataset
+from diffseg.image_files import opened
 from diffseg.paths import expanded
 
 
@@ -112,6 +113,17 @@ class PairedDataset(ListedDataset):
         """Raises `DatasetError` if a file or folder of instances is missing."""
         if not path.exists():
             raise DatasetError(f"{path}: no instances there (protocol=instances needs them); {self._instructions}")
+
+    def _check_size(self, id: str, path: Path, shape: tuple[int, ...]) -> None:
+        """Raises `DatasetError` if instances, ``(height, width)`` as in their file, differ in size from the picture."""
+        image_path = self.image_path(id)
+        with opened(image_path) as image:
+            width, height = image.size
+        if shape != (height, width):
+            raise DatasetError(
+                f"{image_path} is {width} x {height} pixels but its instances in {path} are {shape[1]} x {shape[0]}; "
+                "take both from the same release of the data"
+            )
 
 
 def _by_name(paths: dict[str, Path]) -> dict[str, Path]:

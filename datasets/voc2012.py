@@ -14,13 +14,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from datasets.base import Instances
+import numpy as np
+
+from datasets.base import DatasetError, Instances
 from datasets.class_table import class_table
-from datasets.instances import voc_instances
+from datasets.listing import dataset_errors
 from datasets.paired import PairedDataset
+from diffseg.label_maps import read_label_map
 
 ARCHIVE_FOLDER = "VOCdevkit/VOC2012"
 OBJECTS = f"{ARCHIVE_FOLDER}/SegmentationObject"
+VOID_VALUE = 255
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,26 @@ class Voc2012(PairedDataset):
     def check_instances(self) -> None:
         self._check_file(self._folder / OBJECTS)
 
+    @dataset_errors()
     def instances(self, id: str) -> Instances:
-        """Objects with VOC's class numbers 1..20. The void outlines are `Instances.void`."""
-        return voc_instances(self._folder / OBJECTS / f"{id}.png", self.label_path(id), self.image_path(id))
+        """Objects with VOC's class numbers 1..20: the class of an object is that of most of its pixels.
+
+        The outlines and the difficult objects, 255 in either map, are `Instances.void`.
+        """
+        path, classes_path = self._folder / OBJECTS / f"{id}.png", self.label_path(id)
+        objects, classes = read_label_map(path), read_label_map(classes_path)
+        self._check_size(id, path, objects.shape)
+        self._check_size(id, classes_path, classes.shape)
+        void = (objects == VOID_VALUE) | (classes == VOID_VALUE)
+        objects = np.where(void, 0, objects)
+        numbers = np.unique(objects[objects > 0])
+        of_class = [np.bincount(classes[(objects == number) & (classes > 0)]) for number in numbers]
+        for number, counts in zip(numbers, of_class, strict=True):
+            if not counts.size:
+                raise DatasetError(f"{path}: object {number} has no class in {classes_path}; unpack both again")
+        return Instances(
+            masks=objects == numbers[:, None, None],
+            classes=np.array([counts.argmax() for counts in of_class], dtype=np.int64),
+            crowd=np.zeros(len(numbers), dtype=bool),
+            void=void,
+        )

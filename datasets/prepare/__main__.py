@@ -41,13 +41,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     cityscapes = sets.add_parser("cityscapes", help="unpack Cityscapes, which needs an account")
     camvid = sets.add_parser("camvid", help="download CamVid in SegNet's release")
     bsds = sets.add_parser("bsds500", help="download BSDS500 from its mirror on GitHub")
-    for each in (coco, cityscapes, camvid, bsds):
-        each.add_argument("--dir", type=path_argument, required=True, help="folder of the data set; made if missing")
+    for command in (coco, cityscapes, camvid, bsds):
+        command.add_argument("--dir", type=path_argument, required=True, help="folder of the data set; made if missing")
         partial = "accept fewer pictures than the published number"
-        each.add_argument("--allow-partial", action="store_true", help=partial)
-    for each in (coco, camvid, bsds):
+        command.add_argument("--allow-partial", action="store_true", help=partial)
+    for command in (coco, camvid, bsds):
         names = f"take a file from another address; names are in {SOURCES_YAML.name}; may be repeated"
-        each.add_argument("--source", type=_address, action="append", default=[], metavar="NAME=URL", help=names)
+        command.add_argument("--source", type=_address, action="append", default=[], metavar="NAME=URL", help=names)
     labels = "png: the stuffthingmaps; json: COCO's instances and stuff annotations (default: %(default)s)"
     coco.add_argument("--labels", choices=("png", "json"), default="png", help=labels)
     zips = "downloaded files (default: those in DIR)"
