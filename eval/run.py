@@ -56,16 +56,16 @@ def evaluate(
         WorkerError: a worker has ended before its work was done.
     """
     groups = grouped(rows, lambda each: (each.row.dataset, each.row.scoring.enters, each.row.backbone.encoder))
-    passes = [one for one in (Pass(group, shard) for group in groups) if one.left]
+    passes = [current for current in (Pass(group, shard) for group in groups) if current.left]
     if workers > 1 and passes:
         from eval.workers import divide
 
         divide(passes, batch_size, workers)
         return
-    for one in passes:
-        with one.bar:
-            for _ in work(one.rows, one.left, device, batch_size):
-                one.count()
+    for current in passes:
+        with current.bar:
+            for _ in work(current.rows, current.left, device, batch_size):
+                current.count()
 
 
 @dataclass(frozen=True)

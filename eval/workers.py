@@ -61,12 +61,12 @@ def divide(passes: Sequence[Pass], batch_size: int | None, workers: int) -> None
     Raises:
         WorkerError: a worker has ended, for example because memory ran out.
     """
-    tasks = ((number, id) for number, one in enumerate(passes) for id in one.left)
-    left = sum(len(one.left) for one in passes)
+    tasks = ((number, id) for number, current in enumerate(passes) for id in current.left)
+    left = sum(len(current.left) for current in passes)
     workers = min(workers, left)
-    memory = max(memory_of([progress.row for progress in one.rows]) for one in passes)
+    memory = max(memory_of([progress.row for progress in current.rows]) for current in passes)
     print(f"{workers} workers of one thread, each with about {memory / GB:.1f} GB of memory", file=sys.stderr)
-    rows = [[(progress.row, progress.kept, progress.again) for progress in one.rows] for one in passes]
+    rows = [[(progress.row, progress.kept, progress.again) for progress in current.rows] for current in passes]
     begun = set[int]()
     with _started(workers, passes[0].rows[0].run.folder, rows, batch_size) as connections, ExitStack() as bars:
         for connection in connections * (2 * (batch_size or 1)):  # so that no worker waits for its next picture
