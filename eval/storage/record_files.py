@@ -120,7 +120,7 @@ class Records:
         return size, declared
 
     def _add(self, data: Mapping[str, Any], path: Path, offset: int, length: int) -> str:
-        """Adds a line, and returns its key. Raises KeyError, TypeError or ValueError if it is no line of this format."""
+        """Adds a line, and returns its key. Raises KeyError, TypeError or ValueError if it is no such line."""
         if "record" in data:
             record = Record.from_json(data)
             if record.row not in self.rows:
