@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datasets.base import Dataset, DatasetError
+from datasets.base import DatasetError, Picture
 from diffseg.attention_files import SUFFIX, AttentionError, PictureInfo, read_header
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import batch_size_for, pick_device
@@ -57,30 +57,37 @@ def write_all(row: RowConfig, config: RunConfig, dtype: FileType, folder: Path) 
         return 0
     try:
         device = pick_device(config.device)
-        writer.load(str(device))
+        model = backbone.load(str(device))
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    writer.write_blank()
+    side = backbone.size
+    writer.write(model, [(BLANK.removesuffix(SUFFIX), np.zeros((side, side, 3), np.uint8))], 1)
     _say_size(folder, len(missing), (folder / BLANK).stat().st_size)
-    size = config.batch_size or batch_size_for(device, backbone.size)
+    size = config.batch_size or batch_size_for(device, side)
     failed = 0
-    with Progress(f"{dataset.name}, {writer.name} {backbone.size} px", len(ids), len(ids) - len(missing)) as bar:
-        for batch in _batches(_decoded(dataset, missing, 2 * size), size):
+    progress = Progress(f"{dataset.name}, {writer.name} {side} px", len(ids), len(ids) - len(missing))
+    with progress as bar, ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
+        decoding: dict[str, Future[Picture]] = {}
+        for start in range(0, len(missing), size):
+            # Two more batches are decoded while one is computed.
+            decoding |= {
+                id: pool.submit(dataset.load, id) for id in missing[start : start + 3 * size] if id not in decoding
+            }
             pictures = []
-            for id, decoding in batch:
+            for id in missing[start : start + size]:
                 try:
-                    pictures.append((id, decoding.result()))
+                    pictures.append((id, decoding.pop(id).result().image))
                 except DatasetError as error:
                     failed += 1
                     print(f"{id}: failed: {on_one_line(error)}", file=sys.stderr)
-            writer.write(pictures, size)
-            for _ in batch:
+            writer.write(model, pictures, size)
+            for _ in missing[start : start + size]:
                 bar.advance("")
     return failed
 
 
 class Writer:
-    """Computes and writes the attention of the backbone of a row; arguments as for `write_all`.
+    """Writes the attention of the backbone of a row; arguments as for `write_all`.
 
     Attributes:
         name: name of the backbone's preset.
@@ -91,13 +98,8 @@ class Writer:
         self.backbone, self.frame, self.dtype, self.folder = row.backbone, row.scoring.enters, dtype, folder
         self.name = row.choices["backbone"]
         self.provenance = origin(self.backbone, self.name, self.frame, backbone_settings(self.backbone))
-        self._model: AttentionModel | None = None
         if (folder / BLANK).is_file() and not self.fits(folder / BLANK):
             raise ConfigError(f"out: {folder} holds attention of another backbone, frame or dtype; give another folder")
-
-    def load(self, device: str) -> None:
-        """Loads the model. Raises `WeightsError`."""
-        self._model = self.backbone.load(device)
 
     def file(self, id: str) -> Path:
         """Path of a picture's file."""
@@ -116,26 +118,21 @@ class Writer:
         )
         return ours == theirs and header.dtype == self.dtype
 
-    def write_blank(self) -> None:
-        """Writes the attention of a black picture."""
-        side = self.backbone.size
-        self.write([(BLANK.removesuffix(SUFFIX), np.zeros((side, side, 3), np.uint8))], 1)
-
-    def write(self, pictures: Sequence[tuple[str, Pixels]], size: int) -> None:
-        """Writes the attention of pictures.
+    def write(self, model: AttentionModel, pictures: Sequence[tuple[str, Pixels]], size: int) -> None:
+        """Computes and writes the attention of pictures.
 
         Args:
+            model: the backbone, loaded.
             pictures: id and pixels ``(h, w, 3)`` of each, at most ``size``.
             size: number of images in the pass. As in a run, copies of the last one fill the batch: libraries choose
                 their kernels by its shape, and the attention must be that of the run, bit by bit.
         """
         if not pictures:
             return
-        assert self._model is not None  # loaded
         shown = [(id, centre_crop(pixels) if self.frame == "square" else pixels) for id, pixels in pictures]
         squares = [resize_image(pixels, self.backbone.size) for _, pixels in shown]
         images = torch.stack([*squares, *repeat(squares[-1], size - len(squares))])
-        attended = self._model.attend_encoded(self._model.encode(images), self.backbone)
+        attended = model.attend_encoded(model.encode(images), self.backbone)
         for (id, pixels), maps in zip(shown, attended, strict=False):
             provenance = {**maps.provenance, **self.provenance}
             replace(maps, provenance=provenance, picture=PictureInfo.of(id, pixels)).save(self.file(id), self.dtype)
@@ -148,29 +145,3 @@ def _say_size(folder: Path, count: int, size: int) -> None:
     print(f"{space} ({free / GB:.0f} GB are free)", file=sys.stderr)
     if count * size > free:
         raise ConfigError(f"out: {space}, and only {free / GB:.1f} GB are free; try dtype=float16, or another folder")
-
-
-def _decoded(dataset: Dataset, ids: Sequence[str], ahead: int) -> Iterator[tuple[str, Future[Pixels]]]:
-    """Yields each id with its picture, while up to ``ahead`` more are decoded."""
-    with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
-        waiting: list[tuple[str, Future[Pixels]]] = []
-        for id in ids:
-            waiting.append((id, pool.submit(_pixels, dataset, id)))
-            if len(waiting) > ahead:
-                yield waiting.pop(0)
-        yield from waiting
-
-
-def _pixels(dataset: Dataset, id: str) -> Pixels:
-    return dataset.load(id).image
-
-
-def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

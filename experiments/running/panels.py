@@ -78,26 +78,22 @@ def _write_panels(run: Run, configs: Sequence[RowConfig], panels: int, prefix: s
     rows = {row.key: row for row in run.rows}
     # Shows the first of the rows that differ only in their seed.
     distinct = {key_without_seed(rows[config.key]): config for config in reversed(configs)}
-    shown_configs = list(distinct.values())[::-1]
-    spread = [shown_configs[number] for number in _spread(len(shown_configs), MOST_ROWS)]
-    named = list(zip(telling_names([rows[config.key] for config in spread]), spread, strict=True))
-    tile, columns = (TILE_WIDTH, PANEL_COLUMNS) if len(spread) <= FEW_ROWS else (SHEET_TILE, SHEET_COLUMNS)
+    shown = list(distinct.values())[::-1]
+    shown = [shown[round(number)] for number in np.linspace(0, len(shown) - 1, min(len(shown), MOST_ROWS))]
+    named = list(zip(telling_names([rows[config.key] for config in shown]), shown, strict=True))
+    tile, columns = (TILE_WIDTH, PANEL_COLUMNS) if len(shown) <= FEW_ROWS else (SHEET_TILE, SHEET_COLUMNS)
     with ThreadPoolExecutor() as pool:  # resizing and compressing take most of the time, and run in parallel
-        shown = _read_all(pool, run, named, configs[0].dataset.ids[:panels], tile)
-        if not shown:
+        ids = configs[0].dataset.ids[:panels]
+        read = zip(ids, pool.map(lambda id: _read(run, named, id, tile), ids), strict=True)
+        drawn = {id: panel for id, panel in read if panel}
+        if not drawn:
             return []
-        names = distinct_names([OVERVIEW, *shown])
-        everything = list(shown.values())
-        overview = (everything, len(everything[0].tiles), OVERVIEW_TILE)
-        sheets = [overview, *(([panel], columns, tile) for panel in everything)]  # the largest first
-        folder = run.folder / PANELS
-        first, *others = pool.map(lambda name, sheet: _write(folder, prefix + name, _sheet(*sheet)), names, sheets)
-    return [*others, first]
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """Up to ``most`` of the numbers 0..count-1, evenly spread, including the first and the last."""
-    return sorted({round(number) for number in np.linspace(0, count - 1, min(count, most))})
+        everything = list(drawn.values())
+        sheets = [(everything, len(everything[0].tiles), OVERVIEW_TILE)]  # the largest first
+        sheets += [([panel], columns, tile) for panel in everything]
+        paths = [run.folder / PANELS / f"{prefix}{name}.png" for name in distinct_names([OVERVIEW, *drawn])]
+        list(pool.map(lambda path, sheet: _write(path, *sheet), paths, sheets))
+    return [*paths[1:], paths[0]]
 
 
 @dataclass(frozen=True)
@@ -113,14 +109,6 @@ class _Panel:
     tiles: list[tuple[str, Pixels]]
     legend: dict[int, tuple[str, list[int]]]
     unmatched: bool
-
-
-def _read_all(
-    pool: ThreadPoolExecutor, run: Run, named: Sequence[tuple[str, RowConfig]], ids: Sequence[str], tile_width: int
-) -> dict[str, _Panel]:
-    """Picture -> its panel. Leaves out unreadable pictures and pictures without a label map."""
-    panels = pool.map(lambda id: _read(run, named, id, tile_width), ids)
-    return {id: panel for id, panel in zip(ids, panels, strict=True) if panel}
 
 
 def _read(run: Run, named: Sequence[tuple[str, RowConfig]], id: str, tile_width: int) -> _Panel | None:
@@ -170,20 +158,14 @@ def _view(picture: Picture, scoring: Scoring) -> tuple[Pixels, NDArray[np.intege
     return pixels, scored_part(picture.people[0], scoring) if picture.people else None
 
 
-def _sheet(panels: Sequence[_Panel], columns: int, tile_width: int) -> Pixels:
-    """An image with the tiles of panels, up to ``columns`` per line, above a common legend."""
+def _write(path: Path, panels: Sequence[_Panel], columns: int, tile_width: int) -> None:
+    """Writes an image with the tiles of panels, up to ``columns`` per line, above a common legend."""
     lines = [panel.tiles[start : start + columns] for panel in panels for start in range(0, len(panel.tiles), columns)]
     sheet = contact_sheet(lines, tile_width)
     entries = {label: entry for panel in panels for label, entry in panel.legend.items()}
     names = [entries[label] for label in sorted(entries)]
     if any(panel.unmatched for panel in panels):
         names.append((UNMATCHED, GREY))
-    return np.vstack([sheet, legend(names, sheet.shape[1], caption_size(tile_width))])
-
-
-def _write(folder: Path, name: str, sheet: Pixels) -> Path:
-    path = folder / f"{name}.png"
     make_folder(path.parent)
     with writing(path):
-        write_picture(path, sheet)
-    return path
+        write_picture(path, np.vstack([sheet, legend(names, sheet.shape[1], caption_size(tile_width))]))
