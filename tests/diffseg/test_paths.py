@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from diffseg.backbones import MissingWeights
-from diffseg.backbones.weights import locating
+from diffseg.backbones.weights import files as weights
 from diffseg.paths import NoHome, expanded
 from eval.config import ConfigError
 from experiments.running.arguments import parse
@@ -31,9 +31,9 @@ def test_an_unknown_home_folder_is_an_error_that_names_the_setting(monkeypatch: 
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what it does for such a user
     with pytest.raises(MissingWeights, match=r"no home folder .* DIFFSEG_CACHE=DIR"):
-        locating.cache_folder()
+        weights.cache_folder()
     with pytest.raises(MissingWeights, match=r"^path: ~/sd14: .* HOME"):
-        locating.locate("~/sd14", ["config.json"])
+        weights.locate("~/sd14", ["config.json"])
     with pytest.raises(NoHome, match=r"^~/x: this user has no home folder"):
         expanded("~/x")
     with pytest.raises(ConfigError, match=r"^results_dir: ~/out: this user has no home folder"):
