@@ -63,5 +63,6 @@ def _teach(model: BlipForConditionalGeneration, tokens: Sequence[int]) -> None:
     decoder.cls.predictions.transform.dense.bias.zero_()
     embeddings = decoder.bert.embeddings
     embeddings.word_embeddings.weight.copy_(torch.eye(BEGIN + 1, WIDTH))  # distinguishes the tokens
+    decoder.cls.predictions.decoder.weight.copy_(torch.eye(BEGIN + 1, WIDTH))  # untied in old releases
     for position, token in enumerate(tokens):
         embeddings.position_embeddings.weight[position] = 3 * torch.eye(WIDTH)[token]
