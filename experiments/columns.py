@@ -1,4 +1,4 @@
-"""Makes ``COLUMNS.md``, which explains every column of every CSV: ``python -m experiments.columns > COLUMNS.md``.
+"""Makes ``COLUMNS.md``, which explains every column of every CSV: ``python -m experiments.columns``.
 
 The columns come from the code that writes the tables. A column without a meaning here is an error.
 """
@@ -83,7 +83,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "protocol": ("", "how segments are compared with the truth"),
     "images": ("images", "number of evaluated images"),
     "failed": ("images", "number of failed images; `per_image.csv` has the reasons"),
-    "classes": ("classes", "number of classes that the mean of mIoU is over"),
+    "classes": ("classes", "number of classes in the mean of mIoU"),
     "segments": ("segments", "number of segments; in `summary.csv` the mean over the images"),
     "acc": ("%", "pixel accuracy, of all images together"),
     "miou": ("%", "mean IoU of the classes, of all images together"),
@@ -98,16 +98,16 @@ MEANINGS: Mapping[str, Meaning] = {
     "backbone_weights": ("", "name of the weights, such as a hub id; `provenance.json` has their hash"),
     "key": ("", "key of the row: the folder of its label maps in `labels/`, and its name in `records.jsonl`"),
     "pri": ("%", "probabilistic Rand index"),
-    "voi_over": ("bits", "part of VoI that comes from cutting the truth's regions"),
+    "voi_over": ("bits", "part of VoI that comes from splitting the truth's regions"),
     "voi_under": ("bits", "part of VoI that comes from joining the truth's regions"),
-    "boundary_recall": ("%", "boundary pixels of the people that are found"),
-    "boundary_precision": ("%", "boundary pixels of the segments that a person has"),
+    "boundary_recall": ("%", "share of the people's boundary pixels that are matched"),
+    "boundary_precision": ("%", "share of the segments' boundary pixels that match a person's"),
     "boundary_f": ("%", "harmonic mean of the two"),
     "mbo_i": ("%", "mean best overlap with objects"),
     "mbo_c": ("%", "mean best overlap with the classes of objects"),
     "fg_ari": ("%", "adjusted Rand index of the objects' pixels; an image without objects counts as 100"),
     "instance_miou": ("%", "mean IoU of objects matched one to one"),
-    "corloc": ("%", "images in which an object has an IoU above 0.5"),
+    "corloc": ("%", "share of the images in which an object has an IoU above 0.5"),
     "fg_ari_with_objects": ("%", "`fg_ari` of the images with objects"),
     "without_objects": ("images", "number of images without objects"),
     "class_id": ("", "label of the class in the ground truth"),
@@ -147,7 +147,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "choice": ("", "the setting that differs from the method's first row; empty for the first row"),
     "underflow": ("%", "share of the attention that is 0 in float16"),
     "acc_change": ("points", "change of ACC from the first row, on the images of both rows"),
-    "miou_change": ("points", "the same of mIoU"),
+    "miou_change": ("points", "change of mIoU, in the same way"),
     "folder": ("", "results folder of the row"),
     "to": ("", "the row that it is compared with"),
     "pictures": ("images", "number of images of both rows, or with the class"),
@@ -156,7 +156,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "reference": ("%, bits", "score of the other row on these images"),
     "difference": ("points, bits", "the first minus the second"),
     "p": ("", "two-sided p of the difference (bootstrap)"),
-    "p_holm": ("", "p corrected for the number of rows (Holm), for each score and protocol apart"),
+    "p_holm": ("", "p corrected for the number of rows (Holm), separately for each score and protocol"),
     "resolution": ("pixels", "side of the square that enters the backbone"),
     "language_dependency": ("", "`yes` if the method needs text, else `no`"),
     "auxiliary_images": ("", "`yes` if the method needs further images, else `no`"),
