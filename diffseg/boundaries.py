@@ -1,7 +1,7 @@
 """Boundaries in the attention: ABDiv of TRACE (Jo et al., ICLR 2026, arXiv 2503.07982).
 
 The paper takes the attention at the diffusion step at which it changes most, finds boundaries in it, and trains a
-network on them; only the formula of the boundaries is here. Read through a note of a third party that prints it.
+network on them; only the formula of the boundaries is here. It was read in a third party's note that prints it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names and settings of backbones and segmenters. Imports no torch until a name is wrong."""
+"""Names and settings of backbones and segmenters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A package that is called: ``diffseg.backbones()`` lists the names that `diffseg.load` takes."""
+"""A package that can be called: ``diffseg.backbones()`` lists the names that `diffseg.load` takes."""
 
 from __future__ import annotations
 

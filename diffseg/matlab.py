@@ -1,4 +1,4 @@
-"""Reads files of MATLAB 5 with a few words of error. Imports no torch."""
+"""Reads MATLAB 5 files; an error is a few words. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segments compared with a truth as partitions of the pixels: nothing is matched, and no number matters.
+"""Segments compared with a truth as partitions of the pixels: nothing is matched, and the label numbers do not count.
 
 A truth has regions: the regions that each of several people drew (Arbelaez et al., TPAMI 2011, Section 3.1), or all
 pixels of each class. All scores are computed from contingency tables of regions and segments; pixels in no segment are

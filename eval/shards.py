@@ -1,4 +1,4 @@
-"""Divides the pictures of a run among the processes that torchrun starts. Imports torch only under torchrun."""
+"""Divides the pictures of a run: torchrun's processes, or ``shard=i/n``. Imports torch only under torchrun."""
 
 from __future__ import annotations
 

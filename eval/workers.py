@@ -2,7 +2,7 @@
 
 The parent hands out pictures, one after the other, and alone writes records. A worker decodes a picture, evaluates it
 for all rows of the pass with the same code as a single process (`eval.run.work`), writes its label maps, and sends
-each result when it is computed. So a killed run has lost no more than the pictures in work.
+each result when it is computed. So a killed run loses only the pictures that are being evaluated.
 
 A worker ends when its pipe is closed, also if the parent was killed. Ctrl+C reaches the parent only, which then ends
 its workers.

@@ -2,7 +2,7 @@
 
 DIR are results folders of ``experiment=tune``. The rows of one name that differ in one number are the points of a
 method. One criterion chooses for all: mIoU of the protocol present on a data set with classes, else the covering of the
-people's regions. Of equal scores the one with fewer segments counts. All pictures that every row of a data set has
+people's regions. Of equal scores, the one with fewer segments wins. All pictures that every row of a data set has
 count, whatever their split. With two data sets, the table says what each method loses with the winner of the other.
 Prints the table, and writes it to OUT/tuned.csv with plots beside it.
 """

@@ -1,1 +1,1 @@
-"""``python -m diffseg``: `main` does the work, `options` are its arguments, `label` is ``--label``."""
+"""``python -m diffseg``: `main` runs it, `options` and `inputs` read its arguments, `label` is ``--label``."""

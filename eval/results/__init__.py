@@ -1,1 +1,1 @@
-"""From records to tables, and from tables back: columns, scores of rows, comparisons of rows."""
+"""Makes tables from records: columns, names and scores of rows, as CSV, Markdown and LaTeX."""

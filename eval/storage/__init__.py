@@ -1,1 +1,1 @@
-"""Files of a results folder: records, locks, the list of written files, and the provenance of a run."""
+"""Files of a results folder: their names, records, commands, locks, and the provenance of a run."""

@@ -1,4 +1,4 @@
-"""Follows the rows of a run with a tracker: the scores to log, and no error of a tracker stops the run."""
+"""Follows the rows of a run with a tracker, and chooses the scores to log. An error of a tracker stops no run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the tables of a run from its records. `retabulate` needs only the results folder."""
+"""Makes the tables of a run from its records, and prints them with what a reader must know."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ CUT = {
     "tokenizer/tokenizer_config.json": damage.JSON,
     "tokenizer/merges.txt": damage.ANY_FILE,
 }
-"""Each file of Stable Diffusion, and how it may be damaged; `test_integrity` tests every damage."""
+"""Each file of Stable Diffusion, and how it may be damaged; `test_files` tests every damage."""
 
 
 @pytest.mark.parametrize("file", CUT)
