@@ -141,7 +141,7 @@ def aggregate(
     sums: dict[int, Tensor] = {}
     for side in sorted(set(share) - {finest}):
         total = _scaled(maps[side], side, finest, share[side], scheme)
-        for coarse in [each for each in sums if side % each == 0]:
+        for coarse in [other for other in sums if side % other == 0]:
             _add_repeated(total, sums.pop(coarse), side // coarse, 0, side)
         sums[side] = total
     tensor = _finest(maps[finest] if finest in share else None, finest, share.get(finest, 0), sums, scheme)

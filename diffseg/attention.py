@@ -154,7 +154,7 @@ class AttentionMaps:
         tensors = {f"maps.{side}": attention for side, attention in self.maps.items()}
         if self.features is not None:
             tensors[FEATURES] = self.features
-        tensors = {name: each.to("cpu", getattr(torch, dtype)).contiguous() for name, each in tensors.items()}
+        tensors = {name: tensor.to("cpu", getattr(torch, dtype)).contiguous() for name, tensor in tensors.items()}
         if FEATURES in tensors and not bool(tensors[FEATURES].isfinite().all()):
             raise AttentionError("features: a value is too large for float16; save the attention as float32")
         path = expanded(path)

@@ -56,7 +56,7 @@ def settings(segmenter: str, config_dir: str | Path | None = None) -> dict[str, 
     6
     """
     part = choose("segmenter", segmenter, config_dir, {})
-    return {each.name: getattr(part, each.name) for each in fields(part)}
+    return {field.name: getattr(part, field.name) for field in fields(part)}
 
 
 def choose(group: parts.Group, part: Any, config_dir: str | Path | None, settings: Mapping[str, Any]) -> Any:

@@ -47,15 +47,15 @@ def distinct_names(names: Iterable[str]) -> list[str]:
     ['cat', 'Cat_2', 'dog', 'cat_3']
     """
     taken: set[str] = set()
-    found = []
+    unique = []
     for name in names:
         distinct, number = name, 1
         while distinct.casefold() in taken:
             number += 1
             distinct = f"{name}_{number}"
         taken.add(distinct.casefold())
-        found.append(distinct)
-    return found
+        unique.append(distinct)
+    return unique
 
 
 def sha256_of(path: Path) -> str:

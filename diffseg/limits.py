@@ -97,14 +97,14 @@ def explain(error: ValidationError, name: str = "") -> str:
         name: name of the setting; "": the error knows it, because a whole part was checked.
     """
     errors = error.errors()
-    first = next((each for each in errors if each["type"] in BOUNDS), errors[0])
+    first = next((fault for fault in errors if fault["type"] in BOUNDS), errors[0])
     if first["type"] == "value_error":  # raised by the part: "field: must be ..."
         return str(first["ctx"]["error"])
     where = name or (str(first["loc"][0]) if first["loc"] else "")
     if first["type"] in BOUNDS:
         reason = BOUNDS[first["type"]].format(**first.get("ctx", {}))
     else:
-        messages = [each["msg"].split(", unable to parse")[0].replace("tuple", "list") for each in errors]
+        messages = [fault["msg"].split(", unable to parse")[0].replace("tuple", "list") for fault in errors]
         reason = " or ".join(dict.fromkeys(message[0].lower() + message[1:] for message in messages))
     return f"{where}{': ' if where else ''}{reason}, got {first['input']!r}"
 
@@ -116,7 +116,7 @@ def settings_of(kind: type) -> list[Setting]:
         kind: a dataclass. Fields without limits or description are allowed.
     """
     hints = _hints(kind)
-    return [_setting(each.name, hints[each.name], each.default) for each in fields(kind)]
+    return [_setting(field.name, hints[field.name], field.default) for field in fields(kind)]
 
 
 def settings_text(kind: type, prefix: str = "") -> list[str]:
@@ -164,4 +164,4 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 def _hints(kind: Any) -> dict[str, Any]:
     """Field -> its type with limits."""
     hints = get_type_hints(kind, include_extras=True)
-    return {each.name: hints[each.name] for each in fields(kind)}
+    return {field.name: hints[field.name] for field in fields(kind)}

@@ -93,7 +93,7 @@ def keys_of(target: str) -> tuple[str, ...]:
     """
     module, _, name = target.rpartition(".")
     declared = _declared_fields(module, name)
-    return tuple(each.name for each in fields(kind_of({"_target_": target}))) if declared is None else tuple(declared)
+    return tuple(field.name for field in fields(kind_of({"_target_": target}))) if declared is None else tuple(declared)
 
 
 def _declared_fields(module: str, name: str) -> dict[str, None] | None:
@@ -135,7 +135,7 @@ def build(settings: Mapping[str, Any], key: str = "") -> Any:
     prefix = f"{key}." if key else ""
     kind = kind_of(settings, prefix)
     values = {name: value for name, value in settings.items() if name != "_target_"}
-    check_keys(settings, prefix, [each.name for each in fields(kind)])
+    check_keys(settings, prefix, [field.name for field in fields(kind)])
     try:
         return _adapter(kind).validate_python(values)
     except ValidationError as error:
@@ -174,7 +174,7 @@ def choose(group: Group, part: Any, config_dir: str | Path | None, settings: Map
     if not settings:
         return part
     target = f"{type(part).__module__}.{type(part).__qualname__}"
-    return build({"_target_": target, **{each.name: getattr(part, each.name) for each in fields(part)}, **settings})
+    return build({"_target_": target, **{field.name: getattr(part, field.name) for field in fields(part)}, **settings})
 
 
 def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:
@@ -189,7 +189,7 @@ def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     known = sorted(known)
     if not known:
         return "; it has none"
-    near = [each for each in known if name and each.startswith(name)] or difflib.get_close_matches(name, known, n=1)
+    near = [key for key in known if name and key.startswith(name)] or difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {prefix}{' or '.join(near)}?" if near else f"; known: {', '.join(known)}"
 
 
@@ -248,9 +248,9 @@ def merged(old: Any, new: Any) -> Any:
 
 def _resolved(value: Any, where: str) -> Any:
     if isinstance(value, dict):
-        return {key: _resolved(each, f"{where}: {key}") for key, each in value.items()}
+        return {key: _resolved(item, f"{where}: {key}") for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolved(each, where) for each in value]
+        return [_resolved(item, where) for item in value]
     if not isinstance(value, str):
         return value
     resolved = ENVIRONMENT.sub(lambda match: _variable(match, where), value)

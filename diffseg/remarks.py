@@ -32,8 +32,8 @@ def remark_lines(source: str, remarks: Mapping[str, Iterable[Remark]]) -> list[s
         remarks: id of each picture that was read -> its remarks.
     """
     by_kind: dict[str, dict[str, Remark]] = {}
-    for id, found in remarks.items():
-        for remark in found:
+    for id, of_picture in remarks.items():
+        for remark in of_picture:
             by_kind.setdefault(remark.kind, {}).setdefault(id, remark)
     lines = []
     for kind, pictures in by_kind.items():

@@ -99,14 +99,14 @@ class _Batches:
                 if row.compares(picture.id):
                     with _recorded_failures(picture.id, [row], self.recorded):
                         row.compared(picture)
-        wanted = [picture for picture in pictures if any(row.wants(picture.id) for row in self.rows)]
-        if not wanted:
+        remaining = [picture for picture in pictures if any(row.wants(picture.id) for row in self.rows)]
+        if not remaining:
             return
         if not self.rows[0].row.backbone.sides:
-            for picture in wanted:
+            for picture in remaining:
                 self._segment(picture, self.rows, torch.empty(0, 0), None, 0.0)
         elif isinstance(self.model, SavedAttention):
-            for picture in wanted:
+            for picture in remaining:
                 with _recorded_failures(picture.id, self.rows, self.recorded):
                     start = time.perf_counter()
                     maps = self.model.attend_file(picture.id, picture.shape)
@@ -129,7 +129,7 @@ class _Batches:
                     continue
                 with _recorded_failures(pictures[0].id, rows, recorded):
                     start = time.perf_counter()
-                    backbones = [alike[0].row.backbone for alike in grouped(rows, lambda row: row.row.backbone)]
+                    backbones = [group[0].row.backbone for group in grouped(rows, lambda row: row.row.backbone)]
                     run_pass = getattr(self.model, "run_pass", None)
                     attention = (
                         run_pass(encoded, backbones) if run_pass else self.model.attend_encoded(encoded, backbones[0])
@@ -153,12 +153,12 @@ class _Batches:
                 own = project(maps, of_backbone[0].row.backbone) if project else maps
                 wanting = [row for row in of_backbone if row.wants(picture.id)]
                 # Aggregate, once for the rows of one aggregation.
-                for alike in grouped(wanting, lambda row: row.row.aggregation):
-                    with _recorded_failures(picture.id, alike, self.recorded):
+                for group in grouped(wanting, lambda row: row.row.aggregation):
+                    with _recorded_failures(picture.id, group, self.recorded):
                         start = time.perf_counter()
-                        aggregated = alike[0].row.aggregation(own)
+                        aggregated = group[0].row.aggregation(own)
                         taken = seconds + now(aggregated) - start
-                        self._segment(picture, alike, aggregated, own.features, taken)
+                        self._segment(picture, group, aggregated, own.features, taken)
 
     def _segment(
         self,
@@ -171,11 +171,11 @@ class _Batches:
         """Segments one picture for the rows that share a tensor, and records it. Arguments as in `_use`."""
         wanting = [row for row in rows if row.wants(picture.id)]
         underflow = underflow_fraction(aggregated) if aggregated.numel() else None
-        for alike in grouped(wanting, lambda row: (row.row.scoring, type(row.row.segmenter))):
-            scene = picture.scene(alike[0].row.scoring, aggregated, features)
+        for group in grouped(wanting, lambda row: (row.row.scoring, type(row.row.segmenter))):
+            scene = picture.scene(group[0].row.scoring, aggregated, features)
             start = now(aggregated)
-            segmented = segment_all(scene, [row.row.segmenter for row in alike])
-            for row in alike:
+            segmented = segment_all(scene, [row.row.segmenter for row in group])
+            for row in group:
                 with _recorded_failures(picture.id, [row], self.recorded):
                     labels = next(segmented, None)
                     if labels is None:  # an earlier row of this class has failed

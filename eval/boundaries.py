@@ -164,7 +164,7 @@ def match_pixels(first: BoolArray, second: BoolArray, reach: float) -> tuple[Boo
 def _pairs(first: BoolArray, second: BoolArray, reach: float) -> tuple[tuple[NDArray, NDArray], FloatArray]:
     """All pairs of pixels up to ``reach`` apart: their flat positions in both maps, and their distances."""
     radius = int(np.ceil(reach))
-    down, right = (each.ravel() for each in np.mgrid[-radius : radius + 1, -radius : radius + 1])
+    down, right = (offsets.ravel() for offsets in np.mgrid[-radius : radius + 1, -radius : radius + 1])
     distance = np.hypot(down, right)
     inside = distance <= reach
     down, right, distance = down[inside], right[inside], distance[inside]
@@ -201,7 +201,7 @@ def best_point(parameters: Sequence[float], counts: Sequence[BoundaryCounts]) ->
     >>> best_point([0.1, 0.2], [BoundaryCounts(9, 10, 3, 10), BoundaryCounts(3, 10, 9, 10)]).f
     0.5999...
     """
-    curve = np.array([(at, each.recall, each.precision) for at, each in zip(parameters, counts, strict=True)])
+    curve = np.array([(at, count.recall, count.precision) for at, count in zip(parameters, counts, strict=True)])
     share = np.linspace(0, 1, STEPS)[None, :, None]
     between = (curve[1:, None] * share + curve[:-1, None] * (1 - share)).reshape(-1, 3)
     points = np.concatenate((curve[:1], between))
@@ -213,7 +213,7 @@ def best_point(parameters: Sequence[float], counts: Sequence[BoundaryCounts]) ->
 
 def first_best(counts: Sequence[BoundaryCounts]) -> BoundaryCounts:
     """The counts with the largest F, without interpolation. Of equal ones the first."""
-    return max(counts, key=lambda each: each.f)
+    return max(counts, key=lambda count: count.f)
 
 
 def average_precision(counts: Sequence[BoundaryCounts]) -> float:
@@ -226,7 +226,7 @@ def average_precision(counts: Sequence[BoundaryCounts]) -> float:
     Args:
         counts: counts of each segmentation, in any order.
     """
-    recalls, first = np.unique([each.recall for each in counts], return_index=True)
+    recalls, first = np.unique([count.recall for count in counts], return_index=True)
     if len(recalls) < 2:
         return 0.0
     precisions = [counts[index].precision for index in first]

@@ -68,18 +68,18 @@ def _reached(module: str, file: Path) -> dict[str, Path]:
     levels = module.count(".") + (file.name == "__init__.py")
     home = file.parents[levels]
     single = levels == 0
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     left = [(module, file)]
     while left:
         name, path = left.pop()
-        if name in found:
+        if name in files:
             continue
-        found[name] = path
+        files[name] = path
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         for imported in _imports(path, package):
             if single or imported.partition(".")[0] == top:
                 left += _files(home, imported)
-    return found
+    return files
 
 
 def _files(home: Path, module: str) -> Iterator[tuple[str, Path]]:

@@ -304,8 +304,8 @@ def _match_set(
         only_present = protocol == "dataset" or background is not None
         rows, columns = match_present(total, background) if only_present else match_every_class(total)
     else:
-        each = [_sum_of_tables([table], numbers) for table in tables]
-        rows, columns = _checked_pairs(each[0], protocol, *imported_protocol(protocol)(each, background))
+        summed = [_sum_of_tables([table], numbers) for table in tables]
+        rows, columns = _checked_pairs(summed[0], protocol, *imported_protocol(protocol)(summed, background))
     class_of = np.full(len(numbers) + 1, UNMATCHED)
     class_of[columns] = rows
     return numbers, class_of

@@ -170,8 +170,8 @@ def resample(columns: Sequence[NDArray[Any]], resamples: int = RESAMPLES, seed: 
     Returns:
         For each array its sums, ``(resamples, ...)`` float64; those of integers below 2**53 are exact.
     """
-    flat = [np.reshape(each, (len(each), -1)) for each in columns]
-    sums = [np.empty((resamples, each.shape[1])) for each in flat]
+    flat = [np.reshape(column, (len(column), -1)) for column in columns]
+    sums = [np.empty((resamples, column.shape[1])) for column in flat]
     for rows, weights in _blocks(len(flat[0]), resamples, seed):
         for total, numbers in zip(sums, flat, strict=True):
             if numbers.dtype.kind == "f":
@@ -181,7 +181,7 @@ def resample(columns: Sequence[NDArray[Any]], resamples: int = RESAMPLES, seed: 
                 total[rows] = sum(
                     weights[:, part : part + PART] @ numbers[part : part + PART].astype(float) for part in parts
                 )
-    return [total.reshape(resamples, *each.shape[1:]) for total, each in zip(sums, columns, strict=True)]
+    return [total.reshape(resamples, *column.shape[1:]) for total, column in zip(sums, columns, strict=True)]
 
 
 def _blocks(images: int, resamples: int, seed: int) -> Iterator[tuple[slice, FloatArray]]:

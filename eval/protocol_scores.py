@@ -65,14 +65,14 @@ def boundary_counts(record: Record) -> BoundaryCounts | None:
 def _regions(records: Sequence[Record]) -> Scores:
     scored = [region_scores(record) for record in records]
     pictures = {
-        name: np.array([np.nan if each is None else _unit(name) * getattr(each, name) for each in scored])
+        name: np.array([np.nan if score is None else _unit(name) * getattr(score, name) for score in scored])
         for name in COLUMNS["regions"]
     }
     of_set = _means({name: values for name, values in pictures.items() if name != "covering"})
-    known = [each for each in scored if each is not None]
+    known = [score for score in scored if score is not None]
     if known:
-        covered = np.array([float(each.areas @ each.overlaps) for each in known])
-        areas = np.array([float(each.areas.sum()) for each in known])
+        covered = np.array([float(score.areas @ score.overlaps) for score in known])
+        areas = np.array([float(score.areas.sum()) for score in known])
         of_set |= {"covering": PERCENT * float(covered.sum() / areas.sum())}
         if len(known) > 1:
             ends = bootstrap_ratio(covered, areas, RESAMPLES, SEED)
@@ -84,10 +84,10 @@ def _boundaries(records: Sequence[Record]) -> Scores:
     counts = [boundary_counts(record) for record in records]
     names = {"boundary_recall": "recall", "boundary_precision": "precision", "boundary_f": "f"}
     pictures = {
-        name: np.array([np.nan if each is None else PERCENT * getattr(each, own) for each in counts])
+        name: np.array([np.nan if count is None else PERCENT * getattr(count, own) for count in counts])
         for name, own in names.items()
     }
-    known = [each for each in counts if each is not None]
+    known = [count for count in counts if count is not None]
     total = add_counts(known) if known else None
     return Scores(pictures, {name: PERCENT * getattr(total, own) for name, own in names.items()} if total else {})
 
@@ -95,7 +95,7 @@ def _boundaries(records: Sequence[Record]) -> Scores:
 def _instances(records: Sequence[Record]) -> Scores:
     missing = InstanceScores(*[np.nan] * len(InstanceScores._fields))
     scored = [_instance_scores(record) or missing for record in records]
-    columns = {name: PERCENT * np.array([getattr(each, name) for each in scored]) for name in COLUMNS["instances"]}
+    columns = {name: PERCENT * np.array([getattr(score, name) for score in scored]) for name in COLUMNS["instances"]}
     objects = ~np.isnan(columns["mbo_i"])
     known = ~np.isnan(columns["fg_ari"])
     further = {"without_objects": float((known & ~objects).sum())}

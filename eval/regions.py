@@ -143,7 +143,7 @@ class Overlaps:
             ),
             strict=True,
         )
-        agreed = [_rand(*each) for each in pairs]
+        agreed = [_rand(*pair) for pair in pairs]
         self.rand, self.ari = np.where(total > 0, np.reshape(agreed, (count, 2)).T, np.nan)
 
 
@@ -206,8 +206,8 @@ def compare_regions(tables: Sequence[SparseTable]) -> RegionScores:
 
 def pooled_covering(scores: Sequence[RegionScores]) -> float:
     """Covering of the regions of all people of all pictures, weighted by area, in [0, 1]. No mean over pictures."""
-    covered = sum(float(each.areas @ each.overlaps) for each in scores)
-    return covered / sum(int(each.areas.sum()) for each in scores)
+    covered = sum(float(score.areas @ score.overlaps) for score in scores)
+    return covered / sum(int(score.areas.sum()) for score in scores)
 
 
 def adjusted_rand_index(table: IntArray) -> float:

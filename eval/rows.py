@@ -148,7 +148,7 @@ class RowConfig:
     def key(self) -> str:
         """Its key in the records: the hash of `recorded`, see `eval.settings.row_key`, without the `ADDED` settings."""
         settings = {
-            group: {name: each for name, each in value.items() if ADDED.get((group, name), ...) != each}
+            group: {name: setting for name, setting in value.items() if ADDED.get((group, name), ...) != setting}
             if isinstance(value, Mapping)
             else value
             for group, value in self.recorded.items()

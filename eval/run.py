@@ -55,7 +55,9 @@ def evaluate(
         WriteError: a record or label map could not be written.
         WorkerError: a worker has ended before its work was done.
     """
-    groups = grouped(rows, lambda each: (each.row.dataset, each.row.scoring.enters, each.row.backbone.encoder))
+    groups = grouped(
+        rows, lambda progress: (progress.row.dataset, progress.row.scoring.enters, progress.row.backbone.encoder)
+    )
     passes = [current for current in (Pass(group, shard) for group in groups) if current.left]
     if workers > 1 and passes:
         from eval.workers import divide

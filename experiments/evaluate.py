@@ -73,12 +73,17 @@ def commands_of(arguments: Arguments) -> Sequence[Arguments]:
     commands = read_run(arguments.rerun).commands
     if not commands:
         raise ConfigError(f"--rerun: {arguments.rerun} lists no command")
-    typed = {key_of(each) for each in arguments.overrides}
+    typed = {key_of(override) for override in arguments.overrides}
     place = [] if "results_dir" in typed else [f'results_dir="{arguments.rerun}"']
     swept = ["-m"] * arguments.swept
     return [
         read_arguments(
-            [*(each for each in command.arguments if key_of(each) not in typed), *swept, *place, *arguments.overrides]
+            [
+                *(override for override in command.arguments if key_of(override) not in typed),
+                *swept,
+                *place,
+                *arguments.overrides,
+            ]
         )
         for command in commands
     ]

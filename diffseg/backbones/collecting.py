@@ -51,8 +51,8 @@ class Collector:
         """The mean over the layers, for each picture of the batch, with these features ``(B, n, C)``."""
         means = {side: total / self.layers[side] for side, total in self.totals.items()}
         return [
-            AttentionMaps({side: mean[i] for side, mean in means.items()}, self.layers, provenance, each.float())
-            for i, each in enumerate(features)
+            AttentionMaps({side: mean[i] for side, mean in means.items()}, self.layers, provenance, own.float())
+            for i, own in enumerate(features)
         ]
 
 

@@ -271,7 +271,7 @@ class SavedAttention(AttentionModel):
 def _files(folder: Path) -> Iterator[Path]:
     """All files of attention in a folder and its sub-folders, except hidden ones."""
     for name, folders, files in os.walk(folder):
-        folders[:] = [each for each in folders if not each.startswith(".")]
+        folders[:] = [child for child in folders if not child.startswith(".")]
         yield from (Path(name, file) for file in files if file.endswith(SUFFIX) and not file.startswith("."))
 
 

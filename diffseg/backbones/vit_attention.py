@@ -81,7 +81,7 @@ class ViTAttention(AttentionModel):
         # DINOv2 and v3 interpolate their positions to any input size. The plain ViT needs an option for it.
         options = {"interpolate_pos_encoding": True} if config.model_type == "vit" else {}
         features = []
-        for side in sorted({side for each in specs for side in each.sides}, reverse=True):
+        for side in sorted({side for spec in specs for side in spec.sides}, reverse=True):
             size = side * spec.patch
             resized = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
             tables = {}

@@ -84,9 +84,9 @@ class Prompt:
         spans: dict[str, tuple[Span, ...]] = {}
         for is_noun, run in groupby(zip(tokens, tags, strict=True), lambda pair: pair[1].startswith(NOUN_TAGS)):
             if is_noun:
-                found = [token for token, _ in run]
-                name = " ".join(token.group().casefold() for token in found)
-                spans[name] = (*spans.get(name, ()), (found[0].start(), found[-1].end()))
+                nouns = [token for token, _ in run]
+                name = " ".join(token.group().casefold() for token in nouns)
+                spans[name] = (*spans.get(name, ()), (nouns[0].start(), nouns[-1].end()))
         if not spans:
             raise NoNouns(f'the caption "{caption}" has no noun')
         return cls(caption, spans)

@@ -84,7 +84,7 @@ def _widest_gap(spectra: Sequence[Spectrum]) -> tuple[int, int]:
     """
     while True:
         gaps = [relative_gaps(spectrum.values) for spectrum in spectra]
-        widest = [float(each.max()) for each in gaps]
+        widest = [float(sizes.max()) for sizes in gaps]
         best = int(np.argmax(widest))
         unsure = [spectrum for spectrum in spectra if spectrum.largest_later_gap() > widest[best] - NEAR_TIE]
         second, first = np.sort(np.concatenate(gaps))[-2:]

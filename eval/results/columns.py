@@ -72,8 +72,8 @@ def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[st
         settings: settings of each row, `eval.runs.Row.settings`.
     """
     columns = dict(SETTINGS)
-    for each in settings:
-        for name in each.get("segmenter", {}):
+    for row_settings in settings:
+        for name in row_settings.get("segmenter", {}):
             path = ("segmenter", name)
             if name not in HIDDEN and SETTINGS.get(name) != path:
                 columns[f"segmenter.{name}" if name in SETTINGS or name in NOT_A_SETTING else name] = path

@@ -80,7 +80,7 @@ def _blocks(overview: pd.DataFrame, all_rows: Sequence[Row], all_names: Sequence
     """The tables of one data set."""
     blocks, last = [], None
     for protocol, lines in overview.groupby("protocol", sort=False):
-        rows, names = ([each[number] for number in lines["number"]] for each in (all_rows, all_names))
+        rows, names = ([values[number] for number in lines["number"]] for values in (all_rows, all_names))
         if not needs_classes(str(protocol)):
             blocks.append(f"{caption(str(protocol))}\n\n{pipe_table(_without_classes(str(protocol), lines, names))}")
             continue
@@ -113,7 +113,7 @@ def _without_classes(protocol: ProtocolName, lines: pd.DataFrame, names: Sequenc
     columns: dict[str, Sequence[str]] = {"method": names}
     for name in COLUMNS[protocol]:
         decimals = 2 if name in BITS else 1
-        known = [each for each in (name, f"{name}_low", f"{name}_high") if each in lines]
+        known = [column for column in (name, f"{name}_low", f"{name}_high") if column in lines]
         ends = lines[known].reindex(columns=[name, f"{name}_low", f"{name}_high"]).to_numpy()
         unit = "bits" if name in BITS else "%"
         columns[f"{name} {unit}"] = [with_interval(value, low, high, decimals=decimals) for value, low, high in ends]

@@ -26,7 +26,7 @@ def telling_names(rows: Sequence[Row]) -> list[str]:
             for place, value in zip(places, values, strict=True):
                 if 2 * counts[value] <= len(values):
                     parts[place].append(f"{column}={value}")
-    return [", ".join(each) for each in parts]
+    return [", ".join(texts) for texts in parts]
 
 
 def _telling_columns(namesakes: Sequence[Row]) -> dict[str, tuple[str, ...]]:
@@ -34,11 +34,11 @@ def _telling_columns(namesakes: Sequence[Row]) -> dict[str, tuple[str, ...]]:
     columns: dict[str, tuple[str, ...]] = {}
     apart = 1
     # The side of the scored label map has no column, and neither has the code of a part.
-    known = setting_columns(each.settings for each in namesakes)
+    known = setting_columns(row.settings for row in namesakes)
     further = {"protocol.size": ("scoring", "size"), "protocol.components": ("scoring", "components")}
     for column, path in {**known, **further}.items():
         paths = [*columns.values(), path]
-        kinds = len({tuple(setting_text(each.settings, path) for path in paths) for each in namesakes})
+        kinds = len({tuple(setting_text(row.settings, path) for path in paths) for row in namesakes})
         if kinds > apart:
             columns[column] = path
             apart = kinds

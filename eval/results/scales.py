@@ -1,7 +1,7 @@
 """Makes ``scales.csv``: the best scale of each family of segmentations, rows that differ in one number.
 
 Three readings of a family (Arbelaez et al., TPAMI 2011, Section 3): ODS, the parameter that is best for the whole data
-set; OIS, the best for each picture; "best" (covering only), the best for each region. Of equal ones the first counts.
+set; OIS, the best for each picture; "best" (covering only), the best for each region. Of equal ones, the first wins.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def families(rows: Sequence[Row], parameter: str | None = None) -> list[Family]:
         rows: the rows.
         parameter: path of the number, such as ``segmenter.tau``; None: the number that leaves the fewest families.
     """
-    found = []
+    result = []
     for name in dict.fromkeys(row.name for row in rows):
         namesakes = [row for row in rows if row.name == name]
         settings = [_compared(row) for row in namesakes]
@@ -66,16 +66,16 @@ def families(rows: Sequence[Row], parameter: str | None = None) -> list[Family]:
             values = [settings[index].get(best or "") for index in members]
             numeric = best is not None and all(_is_number(value) for value in values)
             of_group = [namesakes[index] for index in members]
-            found.append(Family(name, (best or "") if numeric else "", list(_numbers(values)), of_group))
-    return found
+            result.append(Family(name, (best or "") if numeric else "", list(_numbers(values)), of_group))
+    return result
 
 
 def scales_table(rows: Sequence[Row], parameter: str | None = None) -> pd.DataFrame:
     """Makes a line for each family. Columns `SCALE_COLUMNS`; only pictures that all rows of a family have count."""
     lines = []
-    found = families(rows, parameter)
-    names = telling_names([family.rows[0] for family in found])  # with the settings that are fixed in a family
-    for name_of_family, family in zip(names, found, strict=True):
+    all_families = families(rows, parameter)
+    names = telling_names([family.rows[0] for family in all_families])  # with the settings that are fixed in a family
+    for name_of_family, family in zip(names, all_families, strict=True):
         known = [{record.picture: record for record in row.evaluated} for row in family.rows]
         pictures = [id for id in known[0] if all(id in records for records in known)]
         columns: dict[str, list[list[Any]]] = {}
@@ -95,13 +95,16 @@ def _compared(row: Row) -> Mapping[str, Any]:
 
 
 def _varying_numbers(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    paths = dict.fromkeys(path for each in settings for path in each)
-    varying = [path for path in paths if len({repr(each.get(path)) for each in settings}) > 1]
-    return [path for path in varying if all(_is_number(each.get(path)) for each in settings)]
+    paths = dict.fromkeys(path for row_settings in settings for path in row_settings)
+    varying = [path for path in paths if len({repr(row_settings.get(path)) for row_settings in settings}) > 1]
+    return [path for path in varying if all(_is_number(row_settings.get(path)) for row_settings in settings)]
 
 
 def _without(settings: Sequence[Mapping[str, Any]], path: str) -> list[tuple[str, ...]]:
-    return [tuple(f"{name}={value!r}" for name, value in sorted(each.items()) if name != path) for each in settings]
+    return [
+        tuple(f"{name}={value!r}" for name, value in sorted(row_settings.items()) if name != path)
+        for row_settings in settings
+    ]
 
 
 def _is_number(value: Any) -> bool:

@@ -68,7 +68,7 @@ class RunningScores:
             values |= _scores("image", counts)
         replaced = self._pictures.get(record.picture)
         self._pictures[record.picture] = counts
-        evaluated = [each for each in self._pictures.values() if each is not None]
+        evaluated = [scores for scores in self._pictures.values() if scores is not None]
         if replaced:  # its counts are in the total
             self._total = {name: Counts.zeros(len(self._row.classes)) for name in self._protocols}
         for added in evaluated if replaced else [counts or {}]:

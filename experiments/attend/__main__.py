@@ -40,9 +40,9 @@ def main() -> None:
         arguments = read_arguments(sys.argv[1:])
         arguments.refuse_options("attend")
         own = {"out": "", "dtype": DTYPES[0], "frame": "square"}
-        typed = [one for each in arguments.overrides for one in parse(each, swept=False)]
+        typed = [one for override in arguments.overrides for one in parse(override, swept=False)]
         own |= {one.key: str(one.value) for one in typed if one.key in own}
-        keys = [each for each in arguments.overrides if key_of(each) not in own]
+        keys = [override for override in arguments.overrides if key_of(override) not in own]
         arguments.overrides = [f"protocol.frame={own['frame']}", *keys]
         if not own["out"]:
             raise ConfigError("out: not set; give the folder for the files, out=DIR")

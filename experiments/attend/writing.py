@@ -113,8 +113,8 @@ class Writer:
             return False
         # As JSON: a file holds lists where the settings have tuples.
         ours, theirs = (
-            json.dumps([each.get("settings"), each.get("frame")], sort_keys=True)
-            for each in (self.provenance, header.provenance)
+            json.dumps([provenance.get("settings"), provenance.get("frame")], sort_keys=True)
+            for provenance in (self.provenance, header.provenance)
         )
         return ours == theirs and header.dtype == self.dtype
 

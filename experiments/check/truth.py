@@ -83,8 +83,8 @@ class Truth:
 def read_truth(dataset: Dataset) -> Truth:
     """Reads every picture of a data set. Raises DatasetError if the data are missing."""
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = pool.map(lambda id: _read(dataset, id), dataset.ids)
-        bar = tqdm(found, total=len(dataset.ids), desc="read", unit="picture", disable=None, leave=False)
+        readings = pool.map(lambda id: _read(dataset, id), dataset.ids)
+        bar = tqdm(readings, total=len(dataset.ids), desc="read", unit="picture", disable=None, leave=False)
         return Truth(dataset, dict(zip(dataset.ids, bar, strict=True)))
 
 
@@ -122,14 +122,14 @@ def report(truth: Truth) -> Iterator[str]:
     yield from (f"  {message}" for message in truth.damaged[:SHOWN])
     if len(truth.damaged) > SHOWN:
         yield f"  and {len(truth.damaged) - SHOWN:,} more"
-    yield f"  sizes: {_most_common(f'{width} x {height}' for width, height in (each.size for each in readable))}"
+    yield f"  sizes: {_most_common(f'{width} x {height}' for width, height in (picture.size for picture in readable))}"
     for what, position in (("pictures", 0), ("label files", 1)):
-        yield f"  {what}: {_most_common(each.formats[position] for each in readable)}"
-    if people := [each.people for each in readable if each.people]:
+        yield f"  {what}: {_most_common(picture.formats[position] for picture in readable)}"
+    if people := [picture.people for picture in readable if picture.people]:
         yield f"  people: {min(people)} to {max(people)} segmentations a picture"
     if truth.rows:
         yield from _classes(truth)
-    remarks = {id: each.remarks for id, each in truth.pictures.items() if each.error is None}
+    remarks = {id: picture.remarks for id, picture in truth.pictures.items() if picture.error is None}
     yield from remark_lines(dataset.name, remarks)
 
 

@@ -78,11 +78,9 @@ def named_rows(runs: Sequence[Run]) -> list[NamedRow]:
         for name, row in zip(telling_names(run.rows), run.rows, strict=True):
             rows.setdefault(row.key, NamedRow(name, row, run))
     named = list(rows.values())
-    names = Counter(each.name for each in named)
-    telling = telling_names([each.row for each in named])
-    return [
-        replace(each, name=name) if names[each.name] > 1 else each for each, name in zip(named, telling, strict=True)
-    ]
+    names = Counter(entry.name for entry in named)
+    telling = telling_names([entry.row for entry in named])
+    return [replace(entry, name=name) if names[entry.name] > 1 else entry for entry, name in zip(named, telling, strict=True)]
 
 
 def find_row(rows: Sequence[NamedRow], name: str) -> NamedRow:
@@ -149,7 +147,7 @@ def differences(row: Row, reference: Row) -> dict[tuple[str, str], Difference]:
     if not pictures:
         return {}
     weights = weights_of(len(pictures))
-    ours, theirs = (_scores(each, pictures, weights) for each in (row, reference))
+    ours, theirs = (_scores(side, pictures, weights) for side in (row, reference))
     return {place: compare(ours[place], values) for place, values in theirs.items() if place in ours}
 
 
@@ -161,7 +159,7 @@ def _check(row: NamedRow, reference: NamedRow) -> None:
         ("sizes", "scoring", ("size",)),
         ("segments (connected components or not)", "scoring", ("components",)),
     ):
-        ours, theirs = (_settings(each.row, group, names) for each in (row, reference))
+        ours, theirs = (_settings(side.row, group, names) for side in (row, reference))
         if ours != theirs:
             shown = [_text({name: own[name] for name in names if ours[name] != theirs[name]}) for own in (ours, theirs)]
             raise CompareError(
@@ -211,7 +209,7 @@ def _without_classes(row: Row, protocol: ProtocolName, weights: FloatArray) -> d
         scores |= {name: PERCENT * values for name, values in boundary_scores(counts, weights).items()}
     if protocol == "regions" and scores:
         regions = [region_scores(record) for record in row.evaluated]
-        covered = [float(each.areas @ each.overlaps) if each else 0.0 for each in regions]
-        areas = [float(each.areas.sum()) if each else 0.0 for each in regions]
+        covered = [float(region.areas @ region.overlaps) if region else 0.0 for region in regions]
+        areas = [float(region.areas.sum()) if region else 0.0 for region in regions]
         scores["covering"] = PERCENT * ratio(weights @ np.array(covered), weights @ np.array(areas))
     return scores

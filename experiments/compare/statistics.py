@@ -48,8 +48,8 @@ def weights_of(pictures: int, resamples: int = RESAMPLES, seed: int = SEED) -> F
 
 def class_scores(counts: Sequence[Counts], weights: FloatArray) -> dict[str, FloatArray]:
     """``acc`` and ``miou`` of each resample as fractions, ``(resamples,)``, from the sums of its pictures' counts."""
-    tp, fp, fn = (weights @ np.array([getattr(each, name) for each in counts], float) for name in ("tp", "fp", "fn"))
-    labelled = weights @ np.array([each.labelled for each in counts], float)
+    tp, fp, fn = (weights @ np.array([getattr(count, name) for count in counts], float) for name in ("tp", "fp", "fn"))
+    labelled = weights @ np.array([count.labelled for count in counts], float)
     iou = ratio(tp, tp + fp + fn)
     defined = ~np.isnan(iou)
     miou = ratio(iou.sum(axis=1, where=defined), defined.sum(axis=1))

@@ -66,23 +66,23 @@ def _cells(lines: pd.DataFrame) -> dict[str, list[str]]:
     return columns
 
 
-def chosen_columns(table: pd.DataFrame, wanted: Sequence[str] | None) -> list[tuple[str, str]]:
+def chosen_columns(table: pd.DataFrame, scores: Sequence[str] | None) -> list[tuple[str, str]]:
     """The scores of the LaTeX table.
 
     Args:
         table: from `experiments.compare.comparing.compare_rows`.
-        wanted: ``PROTOCOL/SCORE`` or ``SCORE``, such as ``present/miou`` or ``ari``; None: ACC and mIoU of the last
+        scores: ``PROTOCOL/SCORE`` or ``SCORE``, such as ``present/miou`` or ``ari``; None: ACC and mIoU of the last
             protocol, or all scores if it has neither.
 
     Raises:
         CompareError: the comparison has no such score.
     """
     known = list(dict.fromkeys(zip(table["protocol"], table["score"], strict=True)))
-    if wanted is None:
+    if scores is None:
         protocols = [protocol for protocol, score in known if score == "miou"]
         return [pair for pair in known if not protocols or pair[0] == protocols[-1]]
     chosen: list[tuple[str, str]] = []
-    for name in wanted:
+    for name in scores:
         protocol, _, score = name.rpartition("/")
         matching = [pair for pair in known if pair[1] == score and protocol in ("", pair[0])]
         if not matching:

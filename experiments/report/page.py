@@ -93,5 +93,5 @@ def render(title: str, sections: Sequence[Section], **more: Any) -> str:
 
 def _number(text: str) -> str:
     """The number with which a cell begins, by which its column is sorted; "" without one."""
-    found = NUMBER.match(text)
-    return found[0].replace(",", "") if found else ""
+    number = NUMBER.match(text)
+    return number[0].replace(",", "") if number else ""

@@ -76,7 +76,7 @@ class Arguments:
     def for_config(self) -> list[str]:
         """The arguments that ``config.yaml`` lists: without ``shard`` and ``results_dir``."""
         options = [f"--config-dir={self.config_dir}"] if self.config_dir else []
-        kept = [each for each in self.overrides if key_of(each) not in ("shard", "results_dir")]
+        kept = [override for override in self.overrides if key_of(override) not in ("shard", "results_dir")]
         return [*["-m"] * self.swept, *options, *kept]
 
     def refuse_options(self, command: str) -> None:
@@ -115,8 +115,10 @@ def read_arguments(typed: Sequence[str]) -> Arguments:
         if folder is not None and not folder.is_dir():
             kind = "a folder like conf/" if option == "--config-dir" else "a results folder"
             raise ConfigError(f"{option}: must be followed by {kind}, got {folder}")
-    arguments.hydra = [each for each in arguments.overrides if key_of(each).startswith(("hydra.", "hydra/"))]
-    arguments.overrides = [each for each in arguments.overrides if each not in arguments.hydra]
+    arguments.hydra = [
+        override for override in arguments.overrides if key_of(override).startswith(("hydra.", "hydra/"))
+    ]
+    arguments.overrides = [override for override in arguments.overrides if override not in arguments.hydra]
     return arguments
 
 

@@ -24,7 +24,7 @@ METRICS = {"acc": "ACC", "miou": "mIoU"}
 CHANGE = ("change", "change_low", "change_high")
 AUDIT_COLUMNS = (
     *("method", "choice", "protocol", "images", "failed", "underflow"),
-    *(f"{metric}{part}" for metric in METRICS for part in ("", *(f"_{each}" for each in CHANGE))),
+    *(f"{metric}{part}" for metric in METRICS for part in ("", *(f"_{ending}" for ending in CHANGE))),
 )
 CAPTION = (
     "Effect of each choice on the scores, in %, compared with the first row of its method. A change is measured on the "
@@ -68,8 +68,8 @@ def audit(results: Sequence[Row]) -> pd.DataFrame:
     row with the settings of the first is left out.
     """
     lines = []
-    for name in dict.fromkeys(each.name for each in results):
-        first, *others = (each for each in results if each.name == name)
+    for name in dict.fromkeys(result.name for result in results):
+        first, *others = (result for result in results if result.name == name)
         reference = _facts(first, "")
         lines.append(reference | {"protocol": "official"} | _scores(counts_by_picture(first, "official")))
         lines.append(

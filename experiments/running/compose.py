@@ -84,7 +84,7 @@ def compose_rows(arguments: Arguments, checked: bool = True) -> Composed:
 
 def points_of(arguments: Arguments) -> list[Point]:
     """The points of a sweep, one for each combination of values; without ``-m``, one point."""
-    return list(product(*(parse(each, arguments.swept, arguments.config_dir) for each in arguments.overrides)))
+    return list(product(*(parse(override, arguments.swept, arguments.config_dir) for override in arguments.overrides)))
 
 
 def compose_points(points: Sequence[Point], config_dir: Path | None = None, checked: bool = True) -> Composed:

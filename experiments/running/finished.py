@@ -42,10 +42,10 @@ def tables_of_finished(arguments: Arguments) -> str:
     folder = arguments.tables or arguments.rescore
     option = "--tables" if arguments.tables else "--rescore"
     assert folder is not None
-    wrong = [each for each in arguments.overrides if key_of(each).partition(".")[0] not in TABLE_KEYS]
+    wrong = [override for override in arguments.overrides if key_of(override).partition(".")[0] not in TABLE_KEYS]
     if wrong := [*wrong, *arguments.hydra, *["-m"] * arguments.swept]:
         raise ConfigError(f"{option}: takes a results folder, protocol=... and older=true; leave out {' '.join(wrong)}")
-    typed = [each for each in arguments.overrides if each.startswith("protocol")]
+    typed = [override for override in arguments.overrides if override.startswith("protocol")]
     protocol = select_protocol(replace(arguments, overrides=typed)) if typed else None
     if arguments.rescore:
         rescore(folder, protocol)

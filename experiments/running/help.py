@@ -31,7 +31,9 @@ def help_text(arguments: Arguments) -> str:
     Raises:
         ConfigError: an argument cannot be read, or there is no such part.
     """
-    typed = [one for each in arguments.overrides for one in parse(each, swept=True, config_dir=arguments.config_dir)]
+    typed = [
+        one for override in arguments.overrides for one in parse(override, swept=True, config_dir=arguments.config_dir)
+    ]
     try:
         named = [_part(one.key, str(one.value), arguments) for one in typed if one.key in GROUPS]
         return "\n\n".join(named or [_command(arguments)])

@@ -23,7 +23,7 @@ from experiments.running.audit import write_audit
 
 def check_scale(scale: str | None, settings: Iterable[Mapping[str, Any]]) -> None:
     """Raises ConfigError if no row has the setting ``protocol.scale``, which families of rows differ in."""
-    if scale and not any(scale in dict(leaves(each)) for each in settings):
+    if scale and not any(scale in dict(leaves(row_settings)) for row_settings in settings):
         raise ConfigError(f"protocol.scale: no row has the setting {scale}; give one such as segmenter.tau")
 
 

@@ -42,12 +42,12 @@ def sweep(arguments: Arguments) -> bool:
     Plugins.instance().register(importlib.import_module("hydra_plugins.rows_launcher").RowsLauncher)
     if arguments.config_dir is not None:
         parts.find_modules_beside(arguments.config_dir)
-    launched = any(key_of(each) == "hydra/launcher" for each in arguments.hydra)
+    launched = any(key_of(override) == "hydra/launcher" for override in arguments.hydra)
     options = [f"--config-dir={arguments.config_dir}"] if arguments.config_dir else []
     options += [] if launched else ["hydra/launcher=rows"]
     # Hydra's own configuration lacks most keys, and it refuses a key that it lacks, unless the key has ++.
     groups = (*GROUPS, "experiment")
-    lines = [f"{'' if key_of(each) in groups else '++'}{for_hydra(each)}" for each in arguments.overrides]
+    lines = [f"{'' if key_of(override) in groups else '++'}{for_hydra(override)}" for override in arguments.overrides]
     sys.argv[1:] = ["-m", *options, *arguments.hydra, *lines]
     job()
     return any(failures) or (launched and _jobs_failed(arguments))
@@ -58,13 +58,13 @@ def job(_: DictConfig) -> float | None:
     """Evaluates one job of a launcher of another package: a run of its own, in a folder below the sweep's."""
     settings = HydraConfig.get()
     folder = (Path(settings.sweep.dir) / settings.sweep.subdir).absolute()
-    overrides = [each for each in settings.overrides.task if key_of(each) != "results_dir"]
+    overrides = [override for override in settings.overrides.task if key_of(override) != "results_dir"]
     return evaluate_point([*overrides, f"results_dir={folder}"], config_dir_of(settings.runtime))
 
 
 def evaluate_point(overrides: Sequence[str], config_dir: Path | None) -> float | None:
     """Evaluates a point. Returns the mIoU of its first row, for sweepers."""
-    plain = [each.removeprefix("++") for each in overrides]
+    plain = [override.removeprefix("++") for override in overrides]
     arguments = Arguments(plain, config_dir=config_dir, typed=tuple(overrides))
     composed = compose_rows(arguments)
     from experiments.running.runner import run_rows
