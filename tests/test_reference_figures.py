@@ -74,11 +74,11 @@ def totals(request: pytest.FixtureRequest, shared: Path, dinov2: Path) -> tuple[
 
 @pytest.mark.long
 def test_scores_are_near_the_reference_figures(totals: tuple[str, dict[tuple[str, str], Counts]]) -> None:
-    name, found = totals
+    name, counts_of = totals
     far = []
     for method, figures in FIGURES[name].items():
         for sides, (acc, miou) in zip(("32", "32+16+8"), figures, strict=True):
-            counts = found[method, sides]
+            counts = counts_of[method, sides]
             ours = 100 * accuracy(counts), 100 * mean_iou(counts)
             if abs(ours[0] - acc) > ACC_TOLERANCE or abs(ours[1] - miou) > MIOU_TOLERANCE:
                 far.append(f"{method}, sides {sides}: {ours[0]:.1f} / {ours[1]:.1f}, reference {acc} / {miou}")

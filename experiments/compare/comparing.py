@@ -80,7 +80,10 @@ def named_rows(runs: Sequence[Run]) -> list[NamedRow]:
     named = list(rows.values())
     names = Counter(entry.name for entry in named)
     telling = telling_names([entry.row for entry in named])
-    return [replace(entry, name=name) if names[entry.name] > 1 else entry for entry, name in zip(named, telling, strict=True)]
+    return [
+        replace(entry, name=name) if names[entry.name] > 1 else entry
+        for entry, name in zip(named, telling, strict=True)
+    ]
 
 
 def find_row(rows: Sequence[NamedRow], name: str) -> NamedRow:

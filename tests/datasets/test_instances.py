@@ -80,8 +80,8 @@ def test_cityscapes_numbers_say_class_and_object(tmp_path: Path) -> None:
     dataset = Cityscapes27(root=str(tmp_path))
     dataset.check_instances()
     objects = dataset.instances(CITY)
-    found = sorted(zip(objects.classes.tolist(), objects.crowd.tolist(), objects.masks.sum(axis=(1, 2)), strict=True))
-    assert found == [(24, False, 1), (26, False, 1), (26, False, 2), (26, True, 1), (33, True, 1)]
+    summary = sorted(zip(objects.classes.tolist(), objects.crowd.tolist(), objects.masks.sum(axis=(1, 2)), strict=True))
+    assert summary == [(24, False, 1), (26, False, 1), (26, False, 2), (26, True, 1), (33, True, 1)]
     assert objects.void.astype(int).tolist() == [[0, 0, 0, 0], [0, 1, 0, 0]]
     oclf, spot = (instance_truth(objects, convention) for convention in ("oclf", "spot"))
     assert (oclf.instances > 0).sum() == 4

@@ -114,6 +114,6 @@ def test_backbones_ignore_torch_settings_of_the_caller(
             *zip(inside.attend(images), expected, strict=True),
         ]
     results += zip(inside.attend(images), expected, strict=True)  # loaded under the setting, used after it
-    for given, wanted in results:
+    for given, reference in results:
         assert given.maps[given.sides[0]].dtype == torch.float32
-        assert same(given, wanted)
+        assert same(given, reference)

@@ -105,12 +105,12 @@ def kinds(picture: NDArray[np.uint8], folder: Path) -> dict[str, Any]:
 def test_pictures_of_every_kind_give_the_same_labels(
     model: diffseg.Model, picture: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    wanted = expected(model, picture)
+    reference = expected(model, picture)
     given = kinds(picture, tmp_path)
     for name, image in given.items():
         result = model.segment(image, tau=TAU, anchors=8)
         np.testing.assert_array_equal(result.picture, picture, err_msg=name)
-        np.testing.assert_array_equal(result.labels, wanted, err_msg=name)
+        np.testing.assert_array_equal(result.labels, reference, err_msg=name)
     assert model.segment(given["path"], tau=TAU, anchors=8).name == "picture"
 
 
@@ -141,9 +141,9 @@ def test_lists_and_batches_give_the_labels_of_single_pictures(
         monkeypatch.setattr("diffseg.model.batch_size_for", lambda *_, size=size: size)
         results = model.segment(given, tau=TAU, anchors=8)
         assert [result.name for result in results] == ["picture", "cat", "picture_2", "cat_2"]
-        for result, wanted in zip(results, one_by_one, strict=True):
-            assert result.labels.shape == wanted.labels.shape
-            assert (result.labels == wanted.labels).mean() > 0.99  # a batch rounds differently
+        for result, reference in zip(results, one_by_one, strict=True):
+            assert result.labels.shape == reference.labels.shape
+            assert (result.labels == reference.labels).mean() > 0.99  # a batch rounds differently
         assert len(model.attend(given)) == 4
     assert model.segment([], anchors=8) == []
     batch = np.stack([picture, picture[::-1]])

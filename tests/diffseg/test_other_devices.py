@@ -52,10 +52,10 @@ def test_aggregated_attention_is_that_of_the_cpu(device: str) -> None:
 
 def test_the_fake_device_raises_the_errors_of_a_real_one() -> None:
     with FakeDevice("mps") as fake:
-        there, here = fake.put(torch.ones(3)), torch.ones(3)
+        remote, here = fake.put(torch.ones(3)), torch.ones(3)
         with pytest.raises(RuntimeError, match="same device"):
-            there + here
+            remote + here
         with pytest.raises(RuntimeError, match="indices should be"):
             here[fake.put(torch.tensor([0]))]
         with pytest.raises(TypeError, match="no float64"):
-            there.double()
+            remote.double()

@@ -91,9 +91,9 @@ def test_pycocotools_reads_pictures_masks_and_names(tmp_path: Path) -> None:
     assert [image["file_name"] for image in read.loadImgs(read.getImgIds())] == ["a/Bär.jpg", "b.png"]
     assert [each["name"] for each in read.loadCats(read.getCatIds())] == [SEGMENT, "sky", "tree"]
     for number, labels in ((1, first), (2, second)):
-        found = read.loadAnns(read.getAnnIds(imgIds=[number]))
-        assert [each["segment"] for each in found] == sorted(set(labels[labels >= 0].tolist()))
-        for each in found:
+        objects = read.loadAnns(read.getAnnIds(imgIds=[number]))
+        assert [each["segment"] for each in objects] == sorted(set(labels[labels >= 0].tolist()))
+        for each in objects:
             mask = labels == each["segment"]
             np.testing.assert_array_equal(read.annToMask(each).astype(bool), mask)
             rows, columns = np.nonzero(mask)

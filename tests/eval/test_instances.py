@@ -74,8 +74,8 @@ def test_all_scores_are_those_of_the_public_codes(golden: dict[str, NDArray], co
 def test_the_scores_of_a_set_are_those_of_the_public_codes(golden: dict[str, NDArray], convention: Convention) -> None:
     records = [record_of(case, *tables_of(golden, case, convention)) for case in CASES]
     scores = scores_of(row_with(records), "instances").of_set
-    found = [scores[name] / 100 for name in InstanceScores._fields]
-    np.testing.assert_allclose(found, [golden[f"set_{convention}_{name}"] for name in SCORES], rtol=0, atol=1e-12)
+    means = [scores[name] / 100 for name in InstanceScores._fields]
+    np.testing.assert_allclose(means, [golden[f"set_{convention}_{name}"] for name in SCORES], rtol=0, atol=1e-12)
     pictures, with_objects = (golden[f"set_{convention}_pictures_{name}"] for name in ("fg_ari", "mbo_i"))
     assert scores["without_objects"] == pictures - with_objects
 

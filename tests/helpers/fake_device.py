@@ -90,8 +90,8 @@ class FakeDevice(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        wanted = kwargs.get("device")
-        if wanted is not None and torch.device(wanted).type == self.name:
+        device = kwargs.get("device")
+        if device is not None and torch.device(device).type == self.name:
             kwargs["device"] = "cpu"
             return self.put(function(*args, **kwargs))
         name = getattr(function, "__name__", "")

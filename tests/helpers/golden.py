@@ -39,12 +39,12 @@ class Golden:
 
     def masks(self, kind: str) -> list[tuple[float, int, NDArray[np.uint8]]]:
         """All masks of a kind such as ``float64`` or ``refined_float64``, as ``(tau, anchors, mask)``."""
-        found = []
+        masks = []
         for key in sorted(self.arrays):
             if key.startswith(f"mask_{kind}_tau"):
                 tau, anchors = key.removeprefix(f"mask_{kind}_tau").split("_M")
-                found.append((float(tau), int(anchors), self.arrays[key]))
-        return found
+                masks.append((float(tau), int(anchors), self.arrays[key]))
+        return masks
 
 
 def read_golden(folder: Path, image: str) -> Golden:

@@ -112,24 +112,24 @@ def clip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def open_clip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     tensors = {name.removeprefix("text_model."): value for name, value in tensors.items()}
-    found = {
+    weights = {
         "positional_embedding": tensors.pop("embeddings.position_embedding.weight"),
         "token_embedding.weight": tensors.pop("embeddings.token_embedding.weight"),
         "ln_final.weight": tensors.pop("final_layer_norm.weight"),
         "ln_final.bias": tensors.pop("final_layer_norm.bias"),
     }
-    width = found["positional_embedding"].shape[1]
+    width = weights["positional_embedding"].shape[1]
     projection = tensors.pop(
         "text_projection.weight", torch.eye(width)
     )  # Stable Diffusion 2 has it and does not use it
-    found["text_projection"] = projection.T
+    weights["text_projection"] = projection.T
     for name in [name for name in tensors if ".q_proj." in name]:
         parts = [tensors.pop(name.replace("q_proj", f"{each}_proj")) for each in "qkv"]
         block, _, leaf = name.replace("encoder.layers", "transformer.resblocks").partition(".self_attn.q_proj.")
-        found[f"{block}.attn.in_proj_{leaf}"] = torch.cat(parts)
+        weights[f"{block}.attn.in_proj_{leaf}"] = torch.cat(parts)
     for name, value in tensors.items():
         renamed = name.replace("encoder.layers", "transformer.resblocks")
         for ours, theirs in OPEN_CLIP.items():
             renamed = renamed.replace(ours, theirs)
-        found[renamed] = value
-    return {prefix + name: value for name, value in found.items()}
+        weights[renamed] = value
+    return {prefix + name: value for name, value in weights.items()}

@@ -45,26 +45,26 @@ def read_wandb_file(path: Path) -> WandbFile:
     Raises:
         AssertionError: it is damaged.
     """
-    found = WandbFile()
+    content = WandbFile()
     for data in _records(path.read_bytes()):
         record = pb.Record.FromString(data)
         kind = record.WhichOneof("record_type")
-        found.kinds[kind] += 1
+        content.kinds[kind] += 1
         match kind:
             case "run":
-                found.run = record.run
-                _update(found.config, record.run.config.update)
+                content.run = record.run
+                _update(content.config, record.run.config.update)
             case "config":
-                _update(found.config, record.config.update)
+                _update(content.config, record.config.update)
             case "history":
-                found.history.append(_update({}, record.history.item))
+                content.history.append(_update({}, record.history.item))
             case "summary":
-                _update(found.summary, record.summary.update)
+                _update(content.summary, record.summary.update)
             case "artifact":
-                found.artifacts.append(record.artifact)
+                content.artifacts.append(record.artifact)
             case "exit":
-                found.exit_code = record.exit.exit_code
-    return found
+                content.exit_code = record.exit.exit_code
+    return content
 
 
 def _records(data: bytes) -> Iterator[bytes]:

@@ -52,4 +52,4 @@ def would_upload(line: str) -> list[Path]:
     arguments = line.partition("wandb sync")[2]
     shell = f"{shlex.quote(sys.executable)} -m wandb sync --dry-run --verbose {arguments}"
     done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=True)
-    return [Path(found[1]).parent for found in re.finditer(r"^wandb:\s+(/.+\.wandb)$", done.stderr, re.MULTILINE)]
+    return [Path(match[1]).parent for match in re.finditer(r"^wandb:\s+(/.+\.wandb)$", done.stderr, re.MULTILINE)]

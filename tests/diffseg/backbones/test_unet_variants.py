@@ -166,6 +166,6 @@ def test_a_compiled_unet_gives_the_same_maps(model: UNetAttention) -> None:
     torch._dynamo.reset()
     for output in (during, after):
         torch.testing.assert_close(output, before, atol=1e-5, rtol=1e-4)
-    (found,) = collected.maps(collected.features, {})
+    (attention,) = collected.maps(collected.features, {})
     for side, maps in plain.items():
-        torch.testing.assert_close(found.maps[side], maps, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(attention.maps[side], maps, atol=1e-6, rtol=1e-4)

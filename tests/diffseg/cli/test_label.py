@@ -81,9 +81,9 @@ def expected(models: Path, text: str, words: dict[str, list[int]], rule: Vote, m
     return segments, merge(segments, tuple(words), vote(segments, where, rule))
 
 
-def check(result: tuple[NDArray[np.integer], dict[str, Any]], wanted: Any) -> None:
+def check(result: tuple[NDArray[np.integer], dict[str, Any]], reference: Any) -> None:
     """Asserts that label map, names and parts are those of the library, and each mask the union of its segments."""
-    (labels, content), (segments, named) = result, wanted
+    (labels, content), (segments, named) = result, reference
     np.testing.assert_array_equal(labels, segments)
     assert names_of(content) == list(named.names)
     assert [tuple(each["segments"]) for each in content["annotations"]] == list(named.parts)

@@ -57,9 +57,9 @@ def test_a_word_of_several_tokens_takes_the_attention_of_all() -> None:
 def test_a_word_that_gets_little_attention_counts_as_much(factor: float) -> None:
     maps = random_maps(8, 4)
     scaled = {side: attention * torch.tensor([1, factor, *[1] * (TOKENS - 2)]) for side, attention in maps.items()}
-    found = responses(scaled, [[1], [2]], 16)
-    torch.testing.assert_close(found, responses(maps, [[1], [2]], 16))
-    torch.testing.assert_close(found.square().sum(dim=(1, 2)), torch.ones(2))
+    answer = responses(scaled, [[1], [2]], 16)
+    torch.testing.assert_close(answer, responses(maps, [[1], [2]], 16))
+    torch.testing.assert_close(answer.square().sum(dim=(1, 2)), torch.ones(2))
 
 
 # --- words of segments

@@ -77,12 +77,12 @@ def test_the_rules_differ_in_the_alpha_of_the_eigenvectors() -> None:
     gaps = [naive_gap(spectrum(affinity.double() ** alpha)[0]) for alpha in ALPHAS]
     best = max(range(len(ALPHAS)), key=lambda index: gaps[index][0])
     assert 0 < best < len(ALPHAS) - 1
-    found = {}
+    clusters = {}
     for rule, alpha in (("paper", ALPHAS[best]), ("official", ALPHAS[-1])):
         expected = cluster_qr(spectrum(affinity.double() ** alpha)[1][:, : gaps[best][1]])
-        found[rule] = torch.from_numpy(auto_clusters(affinity, rule))  # type: ignore[arg-type]
-        assert same_parts(found[rule], torch.from_numpy(expected))
-    assert not same_parts(found["paper"], found["official"])
+        clusters[rule] = torch.from_numpy(auto_clusters(affinity, rule))  # type: ignore[arg-type]
+        assert same_parts(clusters[rule], torch.from_numpy(expected))
+    assert not same_parts(clusters["paper"], clusters["official"])
 
 
 def noisy_groups(channels: int, groups: int, noise: float, seed: int) -> NDArray[np.float64]:
@@ -126,14 +126,14 @@ def test_official_gives_the_labels_of_the_authors_code_where_the_rules_differ(
 ) -> None:
     points = noisy_groups(*features)
     affinity = affinity_of(F.normalize(torch.from_numpy(points), dim=1), 1.0)
-    found = {}
+    clusters = {}
     for rule in ("paper", "official"):
         expected, alpha, counts = numpy_autosc(points, rule)
         assert (alpha, counts[2], counts[3]) == (10, 3, of_the_last)
-        found[rule] = auto_clusters(affinity, rule)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(found[rule], expected)
-    assert "".join(map(str, found["official"])) == labels
-    assert not same_parts(torch.from_numpy(found["paper"]), torch.from_numpy(found["official"]))
+        clusters[rule] = auto_clusters(affinity, rule)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(clusters[rule], expected)
+    assert "".join(map(str, clusters["official"])) == labels
+    assert not same_parts(torch.from_numpy(clusters["paper"]), torch.from_numpy(clusters["official"]))
 
 
 def large_graphs() -> dict[str, Tensor]:
@@ -155,10 +155,10 @@ def test_a_few_eigenvalues_give_the_clusters_of_all(
     name: str, rule: autosc.EigenRule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = large_graphs()[name]
-    found = auto_clusters(graph, rule)
+    clusters = auto_clusters(graph, rule)
     monkeypatch.setattr(autosc, "KEPT", ())
     # Equal groups may be numbered in another order.
-    assert same_parts(torch.from_numpy(found), torch.from_numpy(auto_clusters(graph, rule)))
+    assert same_parts(torch.from_numpy(clusters), torch.from_numpy(auto_clusters(graph, rule)))
 
 
 def test_a_missing_copy_of_an_eigenvalue_is_noticed() -> None:

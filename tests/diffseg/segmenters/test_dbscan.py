@@ -16,20 +16,20 @@ from tests.helpers.golden import IMAGES, read_golden
 
 def test_dbscan_own_noise_is_the_last_label() -> None:
     maps = blocks(8, 1.0)
-    found = SklearnDBSCAN(eps=0.26, min_samples=4).fit(maps.numpy()).labels_
-    assert found.min() == -1  # the case has noise
-    assert found.max() >= 1
-    expected = np.where(found == -1, found.max() + 1, found).reshape(8, 8)
+    sklearn_labels = SklearnDBSCAN(eps=0.26, min_samples=4).fit(maps.numpy()).labels_
+    assert sklearn_labels.min() == -1  # the case has noise
+    assert sklearn_labels.max() >= 1
+    expected = np.where(sklearn_labels == -1, sklearn_labels.max() + 1, sklearn_labels).reshape(8, 8)
     labels = dbscan(maps, 0.26, 4, size=8, upsample="nearest")
     np.testing.assert_array_equal(labels.numpy(), expected)
 
 
 def test_dbscan_nearest_noise_joins_the_nearest_mean() -> None:
     maps = blocks(8, 1.0)
-    found = SklearnDBSCAN(eps=0.26, min_samples=4).fit(maps.numpy()).labels_
-    means = np.stack([maps.numpy()[found == k].mean(axis=0) for k in range(found.max() + 1)])
-    expected = found.copy()
-    for index in np.flatnonzero(found == -1):
+    sklearn_labels = SklearnDBSCAN(eps=0.26, min_samples=4).fit(maps.numpy()).labels_
+    means = np.stack([maps.numpy()[sklearn_labels == k].mean(axis=0) for k in range(sklearn_labels.max() + 1)])
+    expected = sklearn_labels.copy()
+    for index in np.flatnonzero(sklearn_labels == -1):
         expected[index] = np.linalg.norm(maps.numpy()[index] - means, axis=1).argmin()
     labels = dbscan(maps, 0.26, 4, noise="nearest", size=8, upsample="nearest")
     np.testing.assert_array_equal(labels.numpy().ravel(), expected)
@@ -42,14 +42,14 @@ def test_dbscan_all_noise_is_one_segment() -> None:
 
 @pytest.mark.parametrize("min_samples", [1, 4, 6])
 def test_dbscan_labels_equal_sklearn(min_samples: int) -> None:
-    found = set()
+    counts = set()
     for seed in range(4):
         maps = smooth(16, seed)
         for eps in (0.06, 0.1, 0.15, 0.2):
             expected = SklearnDBSCAN(eps=eps, min_samples=min_samples).fit(maps.numpy())
             np.testing.assert_array_equal(density_labels(maps, eps, min_samples).numpy(), expected.labels_)
-            found.add(int(expected.labels_.max()))
-    assert len(found) > 4  # the cases differ
+            counts.add(int(expected.labels_.max()))
+    assert len(counts) > 4  # the cases differ
 
 
 def test_dbscan_decides_ties_and_cancelling_distances_as_float64() -> None:
@@ -75,5 +75,5 @@ def test_dbscan_border_point_joins_the_first_cluster_that_reaches_it() -> None:
 def test_dbscan_labels_equal_sklearn_at_the_size_of_stable_diffusion(image: str) -> None:
     maps = read_golden(GOLDEN, image).aggregated
     for eps, min_samples in ((0.02, 5), (0.004, 10)):
-        found = SklearnDBSCAN(eps=eps, min_samples=min_samples).fit(maps.numpy()).labels_
-        np.testing.assert_array_equal(density_labels(maps, eps, min_samples).numpy(), found)
+        sklearn_labels = SklearnDBSCAN(eps=eps, min_samples=min_samples).fit(maps.numpy()).labels_
+        np.testing.assert_array_equal(density_labels(maps, eps, min_samples).numpy(), sklearn_labels)

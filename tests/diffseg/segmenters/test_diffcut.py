@@ -36,7 +36,7 @@ def naive_parts(affinity: Tensor, members: list[int], tau: float) -> list[list[i
     if value >= tau:
         return [members]
     halves = [
-        [member for member, inside in zip(members, side, strict=True) if inside is wanted] for wanted in (True, False)
+        [member for member, inside in zip(members, side, strict=True) if inside is kept] for kept in (True, False)
     ]
     return [*naive_parts(affinity, halves[0], tau), *naive_parts(affinity, halves[1], tau)]
 

@@ -36,12 +36,12 @@ def test_steps_equal_loops(p: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diffuse2seg, "SETTLED", 0.0)
     walk = smooth(4, 0).double()
     for steps in (1, 5):
-        found = propagate(walk, torch.tensor([3, 10]), p, steps)
+        smoothed = propagate(walk, torch.tensor([3, 10]), p, steps)
         for row, seed in enumerate((3, 10)):
             maps = np.eye(16)[seed]
             for _ in range(steps):
                 maps = naive_step(walk, seed, maps, p)
-            np.testing.assert_allclose(found[row].numpy(), maps, rtol=1e-6)
+            np.testing.assert_allclose(smoothed[row].numpy(), maps, rtol=1e-6)
 
 
 def test_linear_diffusion_ends_where_the_equations_say(monkeypatch: pytest.MonkeyPatch) -> None:

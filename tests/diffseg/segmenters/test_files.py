@@ -135,8 +135,8 @@ def test_void_numbers_are_in_no_segment(tmp_path: Path) -> None:
     labels[3, 4:9] = 255
     labels[5] = -1
     write(tmp_path / "a.npy", labels)
-    found = LabelMapFiles(str(tmp_path), void=(255, -1))(scene_of((24, 24)))
-    np.testing.assert_array_equal(found, np.where(labels == 255, -1, labels))
+    result = LabelMapFiles(str(tmp_path), void=(255, -1))(scene_of((24, 24)))
+    np.testing.assert_array_equal(result, np.where(labels == 255, -1, labels))
     with pytest.raises(UnusablePicture, match=r"got -1; .* segmenter\.void=\[-1\] if it stands for no segment"):
         LabelMapFiles(str(tmp_path), void=(255,))(scene_of((24, 24)))
 
@@ -145,8 +145,8 @@ def test_the_whole_frame_takes_maps_of_the_pictures_aspect_only(tmp_path: Path) 
     labels = random_labels((30, 50))
     write(tmp_path / "a.npy", labels)
     segmenter = LabelMapFiles(str(tmp_path))
-    found = segmenter(scene_of((60, 100), (60, 100), "whole"))
-    np.testing.assert_array_equal(found, labels.repeat(2, axis=0).repeat(2, axis=1))
+    result = segmenter(scene_of((60, 100), (60, 100), "whole"))
+    np.testing.assert_array_equal(result, labels.repeat(2, axis=0).repeat(2, axis=1))
     write(tmp_path / "a.npy", random_labels((24, 24)))
     with pytest.raises(UnusablePicture, match=r"must have the shape of the picture, 100 x 60, at any scale$"):
         segmenter(scene_of((60, 100), (60, 100), "whole"))

@@ -29,16 +29,16 @@ def picture(seed: int = 0, noise: float = 0.25) -> tuple[Tensor, Tensor]:
 
 def flood(inside: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
     """Locations that are connected with ``start`` through side neighbours."""
-    found, pending = np.zeros_like(inside), [start]
+    part, pending = np.zeros_like(inside), [start]
     while pending:
         at = pending.pop()
-        if not inside[at] or found[at]:
+        if not inside[at] or part[at]:
             continue
-        found[at] = True
+        part[at] = True
         row, column = divmod(at, SIDE)
         pending += [at - SIDE] * (row > 0) + [at + SIDE] * (row < SIDE - 1)
         pending += [at - 1] * (column > 0) + [at + 1] * (column < SIDE - 1)
-    return found
+    return part
 
 
 def naive_masks(points: Tensor, tau: float, masks: int, corners: bool) -> NDArray[np.int64]:

@@ -53,8 +53,8 @@ def test_second_eigenvector_equals_scipy(monkeypatch: pytest.MonkeyPatch, dense:
         values, vectors = eigh(degrees - affinity.double().numpy(), degrees)
         assert values[2] - values[1] > 0.01  # else any vector of the plane would do
         expected = torch.from_numpy(vectors[:, 1]).float()
-        found = second_eigenvector(affinity)
-        assert float(torch.cosine_similarity(found, expected, dim=0).abs()) > 1 - 1e-5
+        vector = second_eigenvector(affinity)
+        assert float(torch.cosine_similarity(vector, expected, dim=0).abs()) > 1 - 1e-5
 
 
 def test_a_graph_in_two_pieces_is_cut_between_them(monkeypatch: pytest.MonkeyPatch) -> None:

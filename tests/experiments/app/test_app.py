@@ -105,9 +105,9 @@ def notes(browser: Chrome) -> list[str]:
 
 
 def segments(browser: Chrome, panel: int = 0) -> int:
-    found = re.match(r"(\d+) segments?\b", notes(browser)[panel])
-    assert found, notes(browser)
-    return int(found[1])
+    match = re.match(r"(\d+) segments?\b", notes(browser)[panel])
+    assert match, notes(browser)
+    return int(match[1])
 
 
 def sources(browser: Chrome, selector: str) -> list[str]:

@@ -34,64 +34,68 @@ def test_a_study_is_gone_when_the_next_picture_comes() -> None:
     """Its tensors take a GB at S = 64, which must not wait for a garbage collection."""
     gc.disable()
     try:
-        found = Study(picture(), Random())
-        found.segment(diffseg_of(), PROPORTIONAL)
-        maps = weakref.ref(found.maps.maps[SIDES[0]])
-        del found
+        photo_study = Study(picture(), Random())
+        photo_study.segment(diffseg_of(), PROPORTIONAL)
+        maps = weakref.ref(photo_study.maps.maps[SIDES[0]])
+        del photo_study
         assert maps() is None
     finally:
         gc.enable()
 
 
 def test_segments_are_those_of_the_library() -> None:
-    found = Study(picture(), Random())
+    photo_study = Study(picture(), Random())
     for weights in (PROPORTIONAL, (0.0, 1.0, 0.3)):
-        aggregated = diffseg.aggregate(found.maps.maps, dict(zip(SIDES, weights, strict=True)))
+        aggregated = diffseg.aggregate(photo_study.maps.maps, dict(zip(SIDES, weights, strict=True)))
         for values in ({}, {"tau": 0.8}, {"anchors": 7}, {"iterations": 1}):
-            result = found.segment(diffseg_of(**values), weights)
+            result = photo_study.segment(diffseg_of(**values), weights)
             settings = {"tau": TAU, "anchors": 4} | values
             expected = by_area(diffseg.segment(aggregated, **settings, grid="even", size=40).numpy())  # type: ignore[arg-type]
             np.testing.assert_array_equal(result.labels, expected)
             assert result.count == len(np.unique(expected))
-    assert found.segment(diffseg_of(), PROPORTIONAL).count > 2
-    proportional = diffseg.aggregate(found.maps.maps)
-    assert torch.equal(diffseg.aggregate(found.maps.maps, dict(zip(SIDES, PROPORTIONAL, strict=True))), proportional)
+    assert photo_study.segment(diffseg_of(), PROPORTIONAL).count > 2
+    proportional = diffseg.aggregate(photo_study.maps.maps)
+    assert torch.equal(
+        diffseg.aggregate(photo_study.maps.maps, dict(zip(SIDES, PROPORTIONAL, strict=True))), proportional
+    )
 
 
 def test_a_picture_passes_the_backbone_once_and_each_r_is_aggregated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model, aggregated = Random(), []
     aggregate = study._aggregate
     monkeypatch.setattr(study, "_aggregate", lambda *given: aggregated.append(given) or aggregate(*given))
-    found = Study(picture(), model)
+    photo_study = Study(picture(), model)
     for weights in (PROPORTIONAL, (1.0, 0.0, 0.0)):
         for tau in (0.4, 0.5):
-            found.segment(diffseg_of(tau=tau), weights)
-    found.attention(0.5, 0.5, PROPORTIONAL)
+            photo_study.segment(diffseg_of(tau=tau), weights)
+    photo_study.attention(0.5, 0.5, PROPORTIONAL)
     assert len(aggregated) == 2
     assert model.passes == 1
 
 
 def test_the_attention_of_a_place_is_that_of_its_location() -> None:
-    found = Study(picture(), Random())
-    maps = found.attention(0.7, 0.2, PROPORTIONAL)
+    photo_study = Study(picture(), Random())
+    maps = photo_study.attention(0.7, 0.2, PROPORTIONAL)
     assert list(maps) == ["8 x 8", "4 x 4", "2 x 2", "aggregated"]
     for side, (row, column) in {8: (1, 5), 4: (0, 2), 2: (0, 1)}.items():
-        expected = found.maps.maps[side].view(side, side, side, side)[row, column]
+        expected = photo_study.maps.maps[side].view(side, side, side, side)[row, column]
         np.testing.assert_array_equal(maps[f"{side} x {side}"], expected.numpy())
-    aggregated = diffseg.aggregate(found.maps.maps).view(8, 8, 8, 8)
+    aggregated = diffseg.aggregate(photo_study.maps.maps).view(8, 8, 8, 8)
     np.testing.assert_array_equal(maps["aggregated"], aggregated[1, 5].numpy())
     for x, y, location in ((0, 0, (0, 0)), (1, 1, (7, 7)), (0.999, 0, (0, 7))):
-        np.testing.assert_array_equal(found.attention(x, y, PROPORTIONAL)["aggregated"], aggregated[location].numpy())
+        np.testing.assert_array_equal(
+            photo_study.attention(x, y, PROPORTIONAL)["aggregated"], aggregated[location].numpy()
+        )
 
 
 def test_a_large_picture_is_shown_small_and_written_large() -> None:
-    found = Study(picture(600, 1200), Random())
-    assert found.shown.shape == (400, 800, 3)
-    assert found.segment(diffseg_of(), PROPORTIONAL).labels.shape == (400, 800)
-    merger = Merger(diffseg.aggregate(found.maps.maps))
+    photo_study = Study(picture(600, 1200), Random())
+    assert photo_study.shown.shape == (400, 800, 3)
+    assert photo_study.segment(diffseg_of(), PROPORTIONAL).labels.shape == (400, 800)
+    merger = Merger(diffseg.aggregate(photo_study.maps.maps))
     proposals = merger.proposals((TAU,) * 3, anchor_rows(merger.side, 4, "even"))
     expected = by_area(labels_from_proposals(proposals, (600, 1200)).numpy())
-    np.testing.assert_array_equal(found.segment(diffseg_of(), PROPORTIONAL, found.image).labels, expected)
+    np.testing.assert_array_equal(photo_study.segment(diffseg_of(), PROPORTIONAL, photo_study.image).labels, expected)
 
 
 @pytest.mark.parametrize(
@@ -106,10 +110,10 @@ def test_a_large_picture_is_shown_small_and_written_large() -> None:
 def test_a_bad_setting_is_an_error_and_the_study_goes_on(
     segmenter: DiffSeg, weights: tuple[float, ...], message: str
 ) -> None:
-    found = Study(picture(), Random())
+    photo_study = Study(picture(), Random())
     with pytest.raises(ValueError, match=message):
-        found.segment(segmenter, weights)
-    assert found.segment(diffseg_of(), PROPORTIONAL).count > 1  # the study still works
+        photo_study.segment(segmenter, weights)
+    assert photo_study.segment(diffseg_of(), PROPORTIONAL).count > 1  # the study still works
 
 
 def pixels(uri: str, mode: str) -> NDArray[np.uint8]:

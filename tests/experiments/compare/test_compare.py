@@ -50,10 +50,10 @@ def test_differences_are_on_the_pictures_of_both_rows(tmp_path: Path) -> None:
     assert set(lines["pictures"]["DiffSeg, tau=0.2"]) == {4}
     assert set(lines["pictures"]["DiffSeg"]) == {1}
     ours, theirs = first.rows[0].counts("present"), first.rows[2].counts("present")
-    found = lines.loc[("DiffSeg, tau=0.2", "present", "acc")]
-    assert found["value"] == pytest.approx(100 * accuracy(sum(ours)))
-    assert found["difference"] == pytest.approx(100 * (accuracy(sum(ours)) - accuracy(sum(theirs))))
-    assert [found["difference_low"], found["difference_high"]] == pytest.approx(
+    line = lines.loc[("DiffSeg, tau=0.2", "present", "acc")]
+    assert line["value"] == pytest.approx(100 * accuracy(sum(ours)))
+    assert line["difference"] == pytest.approx(100 * (accuracy(sum(ours)) - accuracy(sum(theirs))))
+    assert [line["difference_low"], line["difference_high"]] == pytest.approx(
         [100 * end for end in bootstrap_change(theirs, ours)[0]]
     )
     voi = lines.loc[("DiffSeg, tau=0.2", "-", "voi")]
@@ -145,9 +145,9 @@ def test_scores_without_classes_are_those_of_the_tables() -> None:
         return Row(f"{seed}", "made", {}, (), tuple(COLUMNS), records)
 
     first, second = row(0), row(1)
-    found = differences(first, second)
-    assert set(found) == {(protocol, name) for protocol, names in COLUMNS.items() for name in names}
-    for (protocol, name), difference in found.items():
+    line = differences(first, second)
+    assert set(line) == {(protocol, name) for protocol, names in COLUMNS.items() for name in names}
+    for (protocol, name), difference in line.items():
         ours, theirs = (scores_of(each, protocol).of_set[name] for each in (first, second))
         assert difference.value == pytest.approx(ours), name
         assert difference.difference == pytest.approx(ours - theirs, abs=1e-9), name

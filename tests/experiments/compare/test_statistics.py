@@ -35,9 +35,9 @@ def test_differences_are_those_of_the_tables_and_of_an_independent_bootstrap() -
     weights = weights_of(PICTURES)
     old, new = class_scores(before, weights), class_scores(after, weights)
     for name, interval in zip(("acc", "miou"), bootstrap_change(before, after), strict=True):
-        found = compare(new[name], old[name])
-        assert (found.low, found.high) == pytest.approx(interval)
-        assert found.difference == pytest.approx(found.value - found.reference)
+        result = compare(new[name], old[name])
+        assert (result.low, result.high) == pytest.approx(interval)
+        assert result.difference == pytest.approx(result.value - result.reference)
     assert compare(new["acc"], old["acc"]).value == pytest.approx(accuracy(sum(after)))
 
 
@@ -59,9 +59,9 @@ def test_p_counts_both_sides() -> None:
 def test_a_single_picture_has_no_interval() -> None:
     counts = made_counts(0)[:1]
     scores = class_scores(counts, np.ones((1, 1)))
-    found = compare(scores["acc"], scores["acc"])
-    assert found.difference == 0
-    assert np.isnan([found.low, found.high, found.p]).all()
+    result = compare(scores["acc"], scores["acc"])
+    assert result.difference == 0
+    assert np.isnan([result.low, result.high, result.p]).all()
 
 
 def test_holm_is_at_least_as_strict_as_benjamini_and_hochberg_and_keeps_the_order() -> None:

@@ -36,9 +36,9 @@ def page_of(*folders: Path) -> Path:
 
 
 def data_of(page: Path) -> dict[str, Any]:
-    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', page.read_text("utf-8"))
-    assert found
-    return json.loads(found[1])
+    match = re.search(r'<script id="data" type="application/json">(.*?)</script>', page.read_text("utf-8"))
+    assert match
+    return json.loads(match[1])
 
 
 def test_the_summary_has_the_numbers_of_the_rows_and_the_settings_that_vary(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def test_24_points_are_one_folder_with_a_line_for_each_row_and_protocol(sweep: S
     points = ("segmenter.clusters=2,3,4", "segmenter.position=0,0.5", "segmenter.seed=range(4)")
     run = sweep(*COLOURS, *points, "panels=1")
     lines = lines_of(run, "clusters", "position", "seed", "protocol")
-    wanted = [(k, p, s, x) for k in (2, 3, 4) for p in (0, 0.5) for s in range(4) for x in ("official", "present")]
-    assert lines == wanted
+    expected = [(k, p, s, x) for k in (2, 3, 4) for p in (0, 0.5) for s in range(4) for x in ("official", "present")]
+    assert lines == expected
     assert [path.name for path in run.folder.rglob("*.csv") if path.name == "summary.csv"] == ["summary.csv"]
     assert [path.name for path in run.folder.rglob("records*")] == ["records.jsonl"]
     assert len(run.images()) == len(list((run.folder / "labels").rglob("*.png"))) == 48
