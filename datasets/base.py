@@ -45,7 +45,7 @@ class Picture:
         id: stable name, unique within the data set.
         image: ``(h, w, 3)`` uint8 RGB.
         label: class of each pixel, ``(h, w)`` int16, 0..n_classes-1 or `VOID`; None: no classes.
-        people: for each person who cut up the picture, the number of each pixel's region: ``(h, w)`` int32 from 0.
+        people: for each person who segmented the picture, the number of each pixel's region: ``(h, w)`` int32 from 0.
         boundaries: for each of these people, the boundaries of the regions: ``(h, w)`` bool.
         instances: the objects in the picture; None: unknown.
         unscored: value of the label file that stands for no class -> number of its pixels.

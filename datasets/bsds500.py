@@ -1,4 +1,4 @@
-"""BSDS500 (Arbelaez, Maire, Fowlkes and Malik, TPAMI 2011): 500 photographs, each cut up by four to nine people.
+"""BSDS500 (Arbelaez, Maire, Fowlkes and Malik, TPAMI 2011): 500 photographs, each segmented by four to nine people.
 
 Layout of the folder, as its mirror on GitHub unpacks:
 

@@ -58,7 +58,7 @@ class ClassTable:
 
     @property
     def colours(self) -> Colours:
-        """How to read a label map for this table: as numbers, as colours, or as what it is."""
+        """Use of colours in a label map: ``only`` colours are read, they are ``allowed``, or they are ``refused``."""
         coloured = [value >= COLOUR for value, label in self.label_of.items() if label != VOID]
         return "refused" if not any(coloured) else "only" if all(coloured) else "allowed"
 

@@ -15,7 +15,7 @@ from diffseg.masks import grid_side
 
 @torch.no_grad()
 def boundary_divergence(aggregated: Tensor) -> Tensor:
-    """How much the attention differs on opposite sides of each location: large where a boundary passes.
+    """Difference between the attention on opposite sides of each location: large where a boundary passes.
 
     The sum of the symmetric divergences (`diffseg.symmetric_kl`) of the maps above and below, and of the maps to the
     left and to the right. TRACE takes the divergence in one direction, so that its boundaries change if the picture is

@@ -98,7 +98,7 @@ def connected_regions(label: NDArray[np.integer]) -> NDArray[np.int32]:
 
 
 class Overlaps:
-    """What the cells of several tables say of their regions and segments.
+    """Agreement of regions and segments in each of several tables.
 
     Attributes:
         areas: pixels of each region, ``(regions,)`` int64; the regions of all tables, one table after the other.

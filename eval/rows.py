@@ -71,7 +71,7 @@ class RowConfig:
 
     @cached_property
     def aggregation(self) -> Aggregation:
-        """How its maps are aggregated."""
+        """The aggregation of its maps."""
         from diffseg.aggregation import side_weights
 
         aggregation: Aggregation = build(self.composed.aggregation, "aggregation")

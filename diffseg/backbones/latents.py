@@ -1,4 +1,4 @@
-"""What loaded latent diffusion models have in common: the VAE, the empty prompt, and the shapes that fit them."""
+"""Base of the loaded latent diffusion models: the VAE, the empty prompt, and the shapes that fit them."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class Saved:
         return ()
 
     def recorded(self) -> dict[str, Any]:
-        """What rows record: the settings of the backbone, with this `debias`, and ``stored`` if rounded."""
+        """The settings that rows record: those of the backbone, with this `debias`, and ``stored`` if rounded."""
         debias = {"debias": self.debias} if "debias" in self.settings else {}
         rounded = {"stored": self.header.dtype} if self.header.dtype != EXACT else {}
         return {**self.settings, "sides": self.sides, **debias, **rounded}

@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
-    """Where a record lies: its file, and its line's offset and length in bytes; and what selects it.
+    """Place of a record: its file, and its line's offset and length in bytes; and what selects it.
 
     Attributes:
         truths: see `eval.records.Record.truths`; None: the picture failed.

@@ -37,7 +37,7 @@ class PictureTruth:
         formats: format of its picture file and of its label file.
         pixels: number of pixels of each class; empty if the data set has no classes.
         void: number of pixels without a class.
-        people: number of people who cut it up.
+        people: number of people who segmented it.
         unscored: see `datasets.base.Picture`.
     """
 

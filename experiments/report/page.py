@@ -50,7 +50,7 @@ class Table:
 
     @property
     def numbers(self) -> list[bool]:
-        """Whether each column, except the first, holds numbers: its cells begin with one, or are empty."""
+        """For each column, True if its cells begin with a number or are empty. False for the first column."""
         columns = list(self.cells.values())
         return [False, *(all(text in EMPTY or NUMBER.match(text) for text in column) for column in columns[1:])]
 

@@ -139,7 +139,7 @@ def rescore(folder: Path, protocol: ProtocolSettings | None) -> None:
 
 
 def _plan(run: Run, row: Row, protocol: ProtocolSettings | None, datasets: dict[str, Dataset]) -> _Plan:
-    """How to rescore a row. Checks everything that can be known before a picture is read."""
+    """Plans the rescoring of a row. Checks everything that can be known before a picture is read."""
     node = repr(row.dataset)
     if node not in datasets:
         datasets[node] = cast(Dataset, build(row.dataset, "dataset"))
