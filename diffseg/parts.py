@@ -83,8 +83,8 @@ def kind_of(settings: Mapping[str, Any], prefix: str = "") -> Any:
 
 
 @cache
-def keys_of(target: str) -> tuple[str, ...]:
-    """The keys that a part takes: the fields of the class ``target``.
+def keys_of(target: str, prefix: str = "") -> tuple[str, ...]:
+    """The keys that a part takes: the fields of the class ``target``. ``prefix`` begins the message of an error.
 
     They are read from its source if possible. An import would take seconds, because most segmenters import torch.
 
@@ -93,7 +93,11 @@ def keys_of(target: str) -> tuple[str, ...]:
     """
     module, _, name = target.rpartition(".")
     declared = _declared_fields(module, name)
-    return tuple(field.name for field in fields(kind_of({"_target_": target}))) if declared is None else tuple(declared)
+    return (
+        tuple(field.name for field in fields(kind_of({"_target_": target}, prefix)))
+        if declared is None
+        else tuple(declared)
+    )
 
 
 def _declared_fields(module: str, name: str) -> dict[str, None] | None:
@@ -145,7 +149,7 @@ def build(settings: Mapping[str, Any], key: str = "") -> Any:
 def check_keys(settings: Mapping[str, Any], prefix: str = "", known: Collection[str] | None = None) -> None:
     """Raises ValueError if a part has no such key. ``prefix``: of keys in messages; ``known``: see `keys_of`."""
     target = str(settings["_target_"])
-    known = keys_of(target) if known is None else known
+    known = keys_of(target, prefix) if known is None else known
     for name in settings:
         if name not in known and name != "_target_":
             raise ValueError(unknown_key(prefix + name, known, target.rpartition(".")[2]))
@@ -232,8 +236,13 @@ def read_yaml(file: Path) -> dict[str, Any]:
     try:
         # libyaml's loader, where it is installed, is ten times faster than `yaml.safe_load`.
         content = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{file}: cannot be read as YAML ({on_one_line(error)})") from None
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from None
+    except yaml.MarkedYAMLError as error:
+        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ValueError(f"{file}: is not valid YAML ({place}{error.problem})") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:  # the reader of YAML raises the second kind, too
+        raise ValueError(f"{file}: is not UTF-8 text ({on_one_line(error)}); save it as UTF-8") from None
     if not isinstance(content, dict):
         raise ValueError(f"{file}: must hold keys and values")
     return content

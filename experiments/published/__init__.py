@@ -62,7 +62,9 @@ def published_score(table: str | None, method: str, resolution: int) -> dict[str
     if (method, str(resolution)) not in rows.index:
         return None
     scores = rows.loc[(method, str(resolution))]
-    return {name: None if pd.isna(scores[f"published_{name}"]) else scores[f"published_{name}"] for name in _SCORES}
+    return {
+        name: None if pd.isna(score) else float(score) for name, score in zip(_SCORES, scores[_PUBLISHED], strict=True)
+    }
 
 
 def published_rows(dataset: str) -> pd.DataFrame:
@@ -105,6 +107,7 @@ def published_regions(row: Row) -> pd.DataFrame:
 
 
 _SCORES = ("acc", "miou")
+_PUBLISHED = [f"published_{name}" for name in _SCORES]
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -233,7 +233,7 @@ class _Composer:
 
     def _keys(self, group: parts.Group, name: str) -> Sequence[str]:
         try:
-            return parts.keys_of(str(self._preset(group, name).get("_target_")))
+            return parts.keys_of(str(self._preset(group, name).get("_target_")), f"{group}.")
         except ValueError as error:
             raise ConfigError(f"{group}.{error}") from None
 

@@ -99,7 +99,7 @@ def test_settings_replace_those_of_a_built_part() -> None:
         ("defaults: [dinov2_smal]", {}, "backbone: there is no 'dinov2_smal'; did you mean dinov2_small?"),
         ("defaults: [{a: b}]", {}, "mine.yaml: defaults: must list names of the group backbone"),
         ("defaults: [mine]", {}, "backbone=mine: its defaults lead back to itself"),
-        ("size: [", {}, "mine.yaml: cannot be read as YAML"),
+        ("size: [", {}, "mine.yaml: is not valid YAML (line 2: "),
         ("- size", {}, "mine.yaml: must hold keys and values"),
         ("size: 448", {}, "_target_: must name a dataclass, got None"),
         (

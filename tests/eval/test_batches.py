@@ -153,7 +153,7 @@ def test_a_lack_of_memory_halves_the_batch(
 
 def test_a_wrong_batch_size_is_one_line(run: Callable[..., Done]) -> None:
     done = run(0)
-    assert (done.status, done.err) == (2, "error: batch_size: must be at least 1, or null, got 0\n")
+    assert (done.status, done.err) == (2, "error: batch_size: must be at least 1, got 0\n")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

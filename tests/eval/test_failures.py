@@ -128,14 +128,14 @@ def test_a_row_whose_picture_fails_leaves_the_other_rows_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if they share its work, and if the user allows failures."""
-    together = KMeansRGBXY.__call__
+    together = KMeansRGBXY.prepare
 
     def fails(self: KMeansRGBXY, scene: Any) -> Any:
         if self.clusters == 3:
             raise UnusablePicture("three are too many")
         return together(self, scene)
 
-    monkeypatch.setattr(KMeansRGBXY, "__call__", fails)
+    monkeypatch.setattr(KMeansRGBXY, "prepare", fails)
     segmenter = ("segmenter=kmeans_rgbxy", "segmenter.clusters=2,3")
     command = ("backbone=none", "backbone.size=32", *segmenter, "dataset.limit=1")
     done = evaluate(tmp_path / "run", *command, capture=capsys, multirun=True)

@@ -53,9 +53,9 @@ YAMLS = {
         ("module", "segmenter._target_: must name a dataclass, got no_such_module.Part (ModuleNotFoundError: "),
         ("name", "segmenter._target_: must name a dataclass, got parts_of_a_user.Other (AttributeError: "),
         ("kind", "segmenter._target_: must name a dataclass, got parts_of_a_user.NoDataclass (TypeError: "),
-        ("nothing", "segmenter._target_: must name a dataclass, got None"),
+        ("nothing", "{conf}/segmenter/nothing.yaml: must hold keys and values"),
         ("yaml", "{conf}/segmenter/yaml.yaml: is not valid YAML (line 2: "),
-        ("latin", "{conf}/segmenter/latin.yaml: is not UTF-8 (byte 39); save it as UTF-8"),
+        ("latin", "{conf}/segmenter/latin.yaml: is not UTF-8 text ("),
         ("nowhere", "segmenter=nowhere: there is no such choice; "),
     ],
 )

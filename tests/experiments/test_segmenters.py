@@ -80,7 +80,7 @@ def test_the_ablation_changes_one_factor_at_a_time() -> None:
         for name in parts.names("segmenter")
         for refine in ("none", "pamr")
         if name not in ("files", "ucm", "hed")
-        and (refine == "none" or "refine" in parts.keys_of(parts.read("segmenter", name)))
+        and (refine == "none" or "refine" in parts.keys_of(parts.read("segmenter", name)["_target_"]))
     ],
 )
 def test_a_segmenter_gives_the_same_labels_again(name: str, refine: str) -> None:

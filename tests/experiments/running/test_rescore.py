@@ -51,7 +51,7 @@ def test_a_new_protocol_has_the_figures_of_a_fresh_run(
     def segment(self: object, scene: object) -> None:
         raise AssertionError("a segmenter ran")
 
-    monkeypatch.setattr(KMeansRGBXY, "segment", segment)
+    monkeypatch.setattr(KMeansRGBXY, "prepare", segment)
     rescored = command("--rescore", str(first.folder), f"protocol={protocol}", capture=capsys, folder=first.folder)
     assert rescored.status == 0, rescored.err
     files, of_fresh = without_timings(first.folder), without_timings(fresh.folder)
@@ -69,7 +69,7 @@ def test_a_command_that_asks_for_a_new_protocol_uses_the_maps(run: Evaluate, mon
     def segment(self: object, scene: object) -> None:
         raise AssertionError("a segmenter ran")
 
-    monkeypatch.setattr(KMeansRGBXY, "segment", segment)
+    monkeypatch.setattr(KMeansRGBXY, "prepare", segment)
     again = run("protocol.report=[official,regions]")
     assert again.status == 0, again.err
     files, of_fresh = without_timings(first.folder), without_timings(fresh.folder)
