@@ -74,6 +74,14 @@ class CocoVal2017(PairedDataset):
             self._json[name].paint(canvas, id, by_area=name == INSTANCES)
         return canvas
 
+    @dataset_errors()
+    def check_labels(self, id: str) -> None:
+        if self.label_source == "stuffthingmaps":
+            super().check_labels(id)
+            return
+        for source in self._json.values():
+            self._check_size(id, source.path, source.size(id), "labels")
+
     def check_instances(self) -> None:
         self._check_file(self._json_path(INSTANCES))
         _ = self._instance_file

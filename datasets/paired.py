@@ -12,7 +12,7 @@ from typing import ClassVar
 from datasets.base import DatasetError
 from datasets.class_table import ClassTable
 from datasets.files import find_files
-from datasets.listing import ListedDataset
+from datasets.listing import ListedDataset, dataset_errors
 from diffseg.image_files import opened
 from diffseg.paths import expanded
 
@@ -114,14 +114,22 @@ class PairedDataset(ListedDataset):
         if not path.exists():
             raise DatasetError(f"{path}: no instances there (protocol=instances needs them); {self._instructions}")
 
-    def _check_size(self, id: str, path: Path, shape: tuple[int, ...]) -> None:
-        """Raises `DatasetError` if instances, ``(height, width)`` as in their file, differ in size from the picture."""
+    @dataset_errors()
+    def check_labels(self, id: str) -> None:
+        """Raises `DatasetError` if a picture or its labels cannot be opened, or differ in size. Reads only headers."""
+        path = self.label_path(id)
+        with opened(path) as labels:
+            width, height = labels.size
+        self._check_size(id, path, (height, width), "labels")
+
+    def _check_size(self, id: str, path: Path, shape: tuple[int, ...], truth: str = "instances") -> None:
+        """Raises `DatasetError` if the truth, ``(height, width)`` as in its file, differs in size from the picture."""
         image_path = self.image_path(id)
         with opened(image_path) as image:
             width, height = image.size
         if shape != (height, width):
             raise DatasetError(
-                f"{image_path} is {width} x {height} pixels but its instances in {path} are {shape[1]} x {shape[0]}; "
+                f"{image_path} is {width} x {height} pixels but its {truth} in {path} are {shape[1]} x {shape[0]}; "
                 "take both from the same release of the data"
             )
 

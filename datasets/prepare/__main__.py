@@ -53,7 +53,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     zips = "downloaded files (default: those in DIR)"
     cityscapes.add_argument("--archives", type=path_argument, nargs="+", default=[], metavar="ZIP", help=zips)
     bsds.add_argument("--hierarchies", action="store_true", help="also unpack the hierarchies of gPb-owt-ucm")
-    checksums = "accept the files of this list (path,bytes,sha256), not all 500"
+    checksums = "accept the files of this list (path,sha256), not all 500"
     bsds.add_argument("--checksums", type=path_argument, metavar="CSV", help=checksums)
     return parser.parse_args(arguments)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
+from tqdm import tqdm
+
+from datasets import bsds500, camvid
 from datasets.base import DatasetError
 from datasets.bsds500 import Bsds500
 from datasets.camvid import Camvid
@@ -16,19 +19,29 @@ from datasets.coco import SPLIT
 from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
 from datasets.files import find_files
 from datasets.listing import read_ids
+from datasets.paired import PairedDataset
 from datasets.prepare.download import ARCHIVES, Source, announce, obtain
-from datasets.prepare.unpack import unpack
+from datasets.prepare.unpack import Limits, leads_out, unpack
 from diffseg.files import sha256_of
 
 CAMVID: Final = Path(__file__).with_name("camvid.sha256")
 BSDS500: Final = Path(__file__).with_name("bsds500.csv")
 HIERARCHIES: Final = "BSDS500/ucm2/"
 
+MB, GB = 10**6, 10**9
+LISTED_LIMITS: Final = Limits(file=2 * MB, total=300 * MB)  # files of 0.4 MB at most, 187 MB together
+CITYSCAPES_LIMITS: Final = Limits(file=20 * MB, total=4 * GB)  # 500 pictures of 6.3 MB at most, uncompressed
+COCO_LIMITS: Final = Limits(file=20 * MB, total=3 * GB)
+ANNOTATIONS_LIMITS: Final = Limits(file=3 * GB, total=3 * GB)
+
+AnyPaired = TypeVar("AnyPaired", bound=PairedDataset)
+
 
 def prepare_camvid(root: Path, archive: Source) -> Camvid:
     """Downloads CamVid in SegNet's release, and unpacks its folder ``CamVid/``. See `_prepare_listed`."""
     lines = (line.split(maxsplit=1) for line in CAMVID.read_text(encoding="utf-8").splitlines())
-    _prepare_listed(root, archive, {path: sha256 for sha256, path in lines})
+    folders = [f"CamVid/{split}" for split in camvid.COUNTS]
+    _prepare_listed(root, archive, {path: sha256 for sha256, path in lines}, folders)
     return Camvid(root=str(root))
 
 
@@ -39,20 +52,32 @@ def prepare_bsds500(root: Path, archive: Source, hierarchies: bool = False, chec
         root: folder of the data set.
         archive: its file and address.
         hierarchies: True also unpacks the hierarchies of gPb-owt-ucm, and the authors' scores of them.
-        checksums: CSV file with the path, bytes and sha256 of each file. None: all files of the mirror.
+        checksums: CSV file with the path and sha256 of each file. None: all files of the mirror.
     """
-    checksums = checksums or BSDS500
-    try:
-        with checksums.open(newline="", encoding="utf-8") as file:
-            listed = {line["path"]: line["sha256"] for line in csv.DictReader(file)}
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise DatasetError(f"{checksums}: not a CSV file with path, bytes and sha256 of each file") from error
+    listed = _read_checksums(checksums or BSDS500)
     needed = {path: sha256 for path, sha256 in listed.items() if hierarchies or not path.startswith(HIERARCHIES)}
-    _prepare_listed(root, archive, needed)
+    _prepare_listed(root, archive, needed, [f"BSDS500/data/images/{split}" for split in bsds500.COUNTS])
     return Bsds500(root=str(root))
 
 
-def _prepare_listed(root: Path, archive: Source, checksums: Mapping[str, str]) -> None:
+def _read_checksums(path: Path) -> dict[str, str]:
+    """Path below the folder of the data set -> sha256 (hex). Raises `DatasetError`, which names the CSV file."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [(row["path"] or "", row["sha256"] or "") for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise DatasetError(f"{path}: not a CSV file with path and sha256 of each file") from error
+    if not rows:
+        raise DatasetError(f"{path}: lists no file; give the path and sha256 of each file")
+    for name, sha256 in rows:
+        if leads_out(name):
+            raise DatasetError(f"{path}: the path {name!r} in it must be relative, with / and without ..")
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+            raise DatasetError(f"{path}: the sha256 of {name!r} in it must be 64 hex digits, got {sha256!r}")
+    return {name: sha256.lower() for name, sha256 in rows}
+
+
+def _prepare_listed(root: Path, archive: Source, checksums: Mapping[str, str], folders: Iterable[str]) -> None:
     """Downloads and unpacks the files of a list, unless they exist, and checks them.
 
     GitHub packs its archives anew for each download, without a stable checksum, and cannot resume. So a broken download
@@ -63,6 +88,7 @@ def _prepare_listed(root: Path, archive: Source, checksums: Mapping[str, str]) -
             zip file that lies there already is used instead.
         archive: its file and address.
         checksums: path below ``root``, and in the archive below one folder -> sha256 (hex).
+        folders: folders of the pictures of all splits, below ``root``; the list may leave some of them out.
 
     Raises:
         DatasetError: the archive cannot be downloaded or is not complete, a file is damaged, or a folder holds pictures
@@ -76,7 +102,7 @@ def _prepare_listed(root: Path, archive: Source, checksums: Mapping[str, str]) -
         if not path.is_file():
             announce(root, [archive])
         obtain(archive, path)
-        unpack(path, re.compile(rf"(?:[^/]+/)?({'|'.join(map(re.escape, checksums))})"), root)
+        unpack(path, re.compile(rf"(?:[^/]+/)?({'|'.join(map(re.escape, checksums))})"), root, LISTED_LIMITS)
     if missing := [name for name in checksums if not (root / name).is_file()]:
         raise DatasetError(
             f"{root / missing[0]}: the file is missing, and not in {path.name} ({len(missing):,} of "
@@ -85,8 +111,8 @@ def _prepare_listed(root: Path, archive: Source, checksums: Mapping[str, str]) -
     for name, sha256 in checksums.items():
         if sha256_of(root / name) != sha256:
             raise DatasetError(f"{root / name}: not the published file; delete it and run again")
-    for folder in sorted({(root / name).parent for name in checksums}):
-        for picture in find_files(folder, (".jpg", ".png")).values():
+    for folder in sorted({*(root / split for split in folders), *((root / name).parent for name in checksums)}):
+        for picture in find_files(folder, (".jpg", ".jpeg", ".png")).values():
             if picture.relative_to(root).as_posix() not in checksums:
                 raise DatasetError(f"{picture}: not one of the published files; move it away and run again")
     print(f"{root}: all {len(checksums):,} files have the published sha256")
@@ -109,15 +135,17 @@ def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: M
         names: name of each archive -> its size in GB.
 
     Raises:
-        DatasetError: no archive and no picture exists, a named archive is missing, or a file is damaged.
+        DatasetError: no archive and no picture exists, a named archive is missing, or a file is damaged or does not
+            fit the others.
     """
     dataset = Cityscapes27(root=str(root))
     try:
         dataset.check_instances()
-        if len(dataset.listed) == dataset.official_count:
-            return dataset
+        complete = len(dataset.listed) == dataset.official_count
     except DatasetError:
-        pass  # incomplete
+        complete = False
+    if complete:
+        return _checked(dataset)
     archives = archives or [root / name for name in names if (root / name).is_file()]
     named = 'name the downloaded files with ARCHIVES="A.zip B.zip" (--archives A.zip B.zip)'
     if not archives and not (root / "leftImg8bit").is_dir():
@@ -131,8 +159,15 @@ def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: M
         if not archive.exists():
             raise DatasetError(f"{archive}: the archive is missing; {named}")
     for archive in archives:
-        unpack(archive, CITYSCAPES, root)
-    return Cityscapes27(root=str(root))
+        unpack(archive, CITYSCAPES, root, CITYSCAPES_LIMITS)
+    return _checked(Cityscapes27(root=str(root)))
+
+
+def _checked(dataset: AnyPaired) -> AnyPaired:
+    """The data set. Raises `DatasetError` if a listed picture or its labels cannot be opened, or differ in size."""
+    for id in tqdm(dataset.listed, desc="check", unit="picture", disable=None, leave=False):
+        dataset.check_labels(id)
+    return dataset
 
 
 class Part(NamedTuple):
@@ -143,12 +178,14 @@ class Part(NamedTuple):
         folder: target folder, below that of the data set.
         names: names in the archive; the first group is the path below ``folder``.
         needed: files that must exist afterwards, below ``folder``.
+        limits: largest sizes of the files.
     """
 
     source: str
     folder: str
     names: str
     needed: Sequence[str]
+    limits: Limits = COCO_LIMITS
 
 
 def prepare_cocostuff(root: Path, labels: Literal["png", "json"], sources: Mapping[str, Source]) -> CocoStuff27:
@@ -160,7 +197,7 @@ def prepare_cocostuff(root: Path, labels: Literal["png", "json"], sources: Mappi
         sources: name -> file and address.
 
     Raises:
-        DatasetError: a file cannot be downloaded, or is not the published one.
+        DatasetError: a file cannot be downloaded, is not the published one, is damaged, or does not fit the others.
     """
     dataset = CocoStuff27(root=str(root), labels=labels)
     official = dataset.official_list or root / OFFICIAL_LIST
@@ -171,7 +208,10 @@ def prepare_cocostuff(root: Path, labels: Literal["png", "json"], sources: Mappi
         parts = [Part("stuffthingmaps", f"stuffthingmaps/{SPLIT}", rf"(?:[^/]+/)?{SPLIT}/(\d{{12}}\.png)", pngs)]
     else:
         jsons = [(name, f"{name}_{SPLIT}.json") for name in ("instances", "stuff")]
-        parts = [Part(name, "annotations", f"annotations/({re.escape(json)})", [json]) for name, json in jsons]
+        parts = [
+            Part(name, "annotations", f"annotations/({re.escape(json)})", [json], ANNOTATIONS_LIMITS)
+            for name, json in jsons
+        ]
     # Labels come first: if their server is down, nothing large is downloaded.
     parts.append(Part("images", SPLIT, rf"(?:[^/]+/)?{SPLIT}/(\d{{12}}\.jpg)", [f"{id}.jpg" for id in ids]))
     parts = [part for part in parts if not all((root / part.folder / name).is_file() for name in part.needed)]
@@ -188,5 +228,5 @@ def prepare_cocostuff(root: Path, labels: Literal["png", "json"], sources: Mappi
                 f"{error}; or take COCO's annotations, whose maps differ where instances overlap (the tables then "
                 'say label_source json), with ARGS="--labels json" (without make: --labels json)'
             ) from error
-        unpack(archive, re.compile(part.names), root / part.folder)
-    return CocoStuff27(root=str(root), labels=labels)
+        unpack(archive, re.compile(part.names), root / part.folder, part.limits)
+    return _checked(CocoStuff27(root=str(root), labels=labels))

@@ -1,38 +1,51 @@
-"""Unpacks the needed files of a zip archive."""
+"""Unpacks the needed files of an untrusted zip archive. It is checked before the first file is written."""
 
 from __future__ import annotations
 
 import errno
 import re
 import shutil
+import stat
 import zipfile
 import zlib
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
 
 from tqdm import tqdm
 
 from datasets.base import DatasetError
 from datasets.prepare.download import require_space
 
+ENCRYPTED = 0x1
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-def unpack(archive: Path, names: re.Pattern[str], folder: Path) -> None:
+
+@dataclass(frozen=True)
+class Limits:
+    """Largest unpacked sizes in bytes, of one file and of all together. Larger archives are refused."""
+
+    file: int
+    total: int
+
+
+def unpack(archive: Path, names: re.Pattern[str], folder: Path, limits: Limits) -> None:
     """Unpacks files below ``folder``. A file appears when it is complete. Equal files stay untouched.
 
     Args:
-        archive: the zip file. It is not trusted: only paths that ``names`` allows are written, and no more bytes than
-            the archive states and the disk has.
-        names: the needed names in the archive; the first group is the path below ``folder``. It allows no ``..``.
+        archive: the zip file.
+        names: the needed names in the archive; the first group is the path below ``folder``.
         folder: target folder, made if missing.
+        limits: largest allowed sizes of the needed files.
 
     Raises:
-        DatasetError: the archive is damaged or another one, or the disk is too small. Files unpacked before stay.
+        DatasetError: the archive is another one or is refused (a name leads out of the folder; or a needed file is a
+            link, encrypted, unusually compressed, too large, or there twice), or the disk is too small: nothing is
+            written. Or the archive is damaged: files unpacked before stay.
         OSError: a file cannot be read or written.
     """
     try:
         with zipfile.ZipFile(archive) as file:
-            named = {match[1]: info for info in file.infolist() if (match := names.fullmatch(info.filename))}
-            if not named:
-                raise DatasetError(f"{archive}: none of the needed files is in it; this is another archive")
+            named = _select(archive, file.infolist(), names, limits)
             missing = {path: info for path, info in named.items() if not _is_there(folder / path, info)}
             require_space(folder, sum(info.file_size for info in missing.values()))
             folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +62,57 @@ def unpack(archive: Path, names: re.Pattern[str], folder: Path) -> None:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
         raise DatasetError(f"{archive}: the archive is damaged ({error}); delete it and download it again") from error
+
+
+def _select(
+    archive: Path, infos: list[zipfile.ZipInfo], names: re.Pattern[str], limits: Limits
+) -> dict[str, zipfile.ZipInfo]:
+    """Path below the target folder -> entry of the archive, for the needed files. Raises `DatasetError`."""
+    named: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        match = names.fullmatch(info.filename)
+        fault = None
+        if leads_out(info.filename) or (match and leads_out(match[1])):
+            fault = "leads out of the folder"
+        elif match:
+            fault = "is there twice" if match[1] in named else _fault(info, limits)
+            named[match[1]] = info
+        if fault:
+            raise DatasetError(
+                f"{archive}: refused, because {info.filename!r} in it {fault}; take it from its publisher"
+            )
+    if not named:
+        raise DatasetError(f"{archive}: none of the needed files is in it; this is another archive")
+    total = sum(info.file_size for info in named.values())
+    if total > limits.total:
+        raise DatasetError(
+            f"{archive}: refused, because its files have {total:,} bytes, more than {limits.total:,}; "
+            "take it from its publisher"
+        )
+    return named
+
+
+def leads_out(name: str) -> bool:
+    """Whether a path may lead out of the folder that it is joined to, or is no path of a file, on any system.
+
+    >>> [leads_out(name) for name in ("a/b.jpg", "a/../../b.jpg", "/b.jpg", "C:b.jpg", "a\\\\b.jpg", "")]
+    [False, True, True, True, True, True]
+    """
+    path = PureWindowsPath(name)  # its rules cover drives, and the absolute paths of POSIX
+    return "\\" in name or bool(path.anchor) or ".." in path.parts or not path.parts
+
+
+def _fault(info: zipfile.ZipInfo, limits: Limits) -> str | None:
+    """Says why a file of an archive is not unpacked. None: it can be."""
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "is a link"
+    if info.flag_bits & ENCRYPTED:
+        return "is encrypted"
+    if info.compress_type not in COMPRESSIONS:
+        return "is compressed in an unusual way"
+    if info.file_size > limits.file:
+        return f"has {info.file_size:,} bytes, more than {limits.file:,}"
+    return None
 
 
 def _is_there(path: Path, info: zipfile.ZipInfo) -> bool:

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
 from datasets.prepare import __main__ as prepare
 from datasets.prepare import download, sets
 from datasets.prepare.__main__ import main
 from tests.helpers.archives import JUNK, error_line, pack
-from tests.helpers.coco_folder import IDS, image_of, label_of, write_annotations, write_folder
+from tests.helpers.coco_folder import HEIGHT, IDS, WIDTH, image_of, label_of, write_annotations, write_folder
 from tests.helpers.file_server import Behaviour, FileServer, running
 from tests.helpers.makefile import command_of
 from tests.helpers.sources import ZIPS, sources_for
@@ -138,6 +139,27 @@ def test_a_folder_from_elsewhere_is_only_checked(server: FileServer, prepared: P
     assert run(prepared, "--labels", "json") == 0
     assert sorted(contents(prepared).values()) == sorted(before.values())
     assert server.requests == []
+
+
+@pytest.mark.usefixtures("three_are_all", "server")
+@pytest.mark.parametrize("labels", ["png", "json"])
+def test_damaged_files_and_other_sizes_are_named(
+    prepared: Path, labels: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = image_of(prepared, IDS[1])
+    source = label_of(prepared, IDS[1]) if labels == "png" else prepared / "annotations" / "stuff_val2017.json"
+    Image.new("RGB", (HEIGHT, WIDTH)).save(image)
+    assert run(prepared, "--labels", labels) == 2
+    sizes = f"error: {image} is {HEIGHT} x {WIDTH} pixels but its labels in {source} are {WIDTH} x {HEIGHT}; "
+    assert error_line(capsys).startswith(sizes)
+    image.write_bytes(b"no picture")
+    assert run(prepared, "--labels", labels) == 2
+    assert error_line(capsys).startswith(f"error: {image}: not a picture")
+    image.write_bytes(image_of(prepared, IDS[0]).read_bytes())
+    label_of(prepared, IDS[2]).write_bytes(b"no picture")
+    assert run(prepared, "--labels", labels) == (2 if labels == "png" else 0)
+    if labels == "png":
+        assert error_line(capsys).startswith(f"error: {label_of(prepared, IDS[2])}: not a picture")
 
 
 def test_part_of_the_data_needs_allow_partial(

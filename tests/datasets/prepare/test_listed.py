@@ -49,9 +49,13 @@ def root(tmp_path: Path, release: Files) -> Path:
     """Folder of BSDS500 with the archive in it, and beside it the list of its files."""
     root = tmp_path / "data" / "bsds500"
     store(root, release)
-    lines = [f"{path},{len(content)},{hashlib.sha256(content).hexdigest()}" for path, content in release.items()]
-    (tmp_path / "list.csv").write_text("\n".join(["path,bytes,sha256", *lines]))
+    write_list(root, release)
     return root
+
+
+def write_list(root: Path, release: Files) -> None:
+    lines = [f"{path},{hashlib.sha256(content).hexdigest()}" for path, content in release.items()]
+    (root.parents[1] / "list.csv").write_text("\n".join(["path,sha256", *lines]))
 
 
 def store(root: Path, release: Files) -> Path:
@@ -118,6 +122,59 @@ def test_incomplete_and_damaged_data_are_refused(
     assert "(992 of 1,000 files are missing)" in error_line(capsys)
 
 
+@pytest.mark.parametrize("name", ["added.jpeg", "3096.jpg"])
+def test_a_picture_of_a_split_outside_the_list_is_named(
+    root: Path, release: Files, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_list(root, {path: content for path, content in release.items() if "/val/" not in path})
+    assert run(root) == 0
+    added = root / "BSDS500" / "data" / "images" / "val" / name
+    added.parent.mkdir()
+    added.write_bytes(release["BSDS500/data/images/val/3096.jpg"])
+    assert run(root) == 2
+    assert error_line(capsys) == f"error: {added}: not one of the published files; move it away and run again"
+
+
+SHA256 = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (f"path,sha256\n../a.jpg,{SHA256}", "'../a.jpg' in it must be relative"),
+        (f"path,sha256\n/tmp/a.jpg,{SHA256}", "'/tmp/a.jpg' in it must be relative"),
+        (f"path,sha256\nBSDS500\\a.jpg,{SHA256}", "must be relative"),
+        (f"path,sha256\nC:a.jpg,{SHA256}", "must be relative"),
+        (f'path,sha256\n"",{SHA256}', "'' in it must be relative"),
+        (f"sha256,path\n{SHA256}", "'' in it must be relative"),
+        ("path,sha256\na.jpg", "the sha256 of 'a.jpg' in it must be 64 hex digits, got ''"),
+        (f"path,sha256\na.jpg,{SHA256[1:]}", "must be 64 hex digits"),
+        (f"path,sha256\na.jpg,{SHA256[1:]}g", "must be 64 hex digits"),
+        (f'path,sha256\n"a\n.jpg",{SHA256[1:]}', "must be 64 hex digits"),
+        ("path,sha256\n", "lists no file"),
+        (f"name,sha256\na.jpg,{SHA256}", "not a CSV file with path and sha256"),
+    ],
+)
+def test_a_list_with_a_fault_is_one_line_before_anything_is_written(
+    root: Path, content: str, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checksums = root.parents[1] / "list.csv"
+    checksums.write_text(content)
+    before = sorted(checksums.parent.rglob("*"))
+    assert run(root) == 2
+    message = error_line(capsys)
+    assert message.startswith(f"error: {checksums}: ")
+    assert fault in message
+    assert sorted(checksums.parent.rglob("*")) == before
+
+
+def test_checksums_may_be_in_capital_letters(root: Path) -> None:
+    checksums = root.parents[1] / "list.csv"
+    lines = [line.split(",") for line in checksums.read_text().splitlines()[1:]]
+    checksums.write_text("\n".join(["path,sha256", *(f"{path},{sha256.upper()}" for path, sha256 in lines)]))
+    assert run(root) == 0
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     """Serves an archive of CamVid as GitHub does; the list of checksums is that of its files."""
@@ -162,7 +219,7 @@ def test_camvid_is_downloaded_once(server: FileServer, tmp_path: Path, capsys: p
 
 def test_the_list_of_bsds500_has_every_file_of_the_mirror(shared: Path) -> None:
     lines = csv.DictReader(sets.BSDS500.read_text().splitlines())
-    published = {line["path"]: (int(line["bytes"]), line["sha256"]) for line in lines}
+    published = {line["path"]: line["sha256"] for line in lines}
     folders = Counter(path.rpartition("/")[0] for path in published)
     for folder in ("data/images", "data/groundTruth", "ucm2"):
         assert {split: folders.pop(f"BSDS500/{folder}/{split}") for split in bsds500.COUNTS} == bsds500.COUNTS
@@ -171,9 +228,7 @@ def test_the_list_of_bsds500_has_every_file_of_the_mirror(shared: Path) -> None:
     files = [path for path in sorted(sample.rglob("*")) if path.is_file() and path.name != "Thumbs.db"]
     assert len(files) == 2 * (20 + 12) + 20 + 8
     for path in files:
-        content = path.read_bytes()
-        expected = (len(content), hashlib.sha256(content).hexdigest())
-        assert published[path.relative_to(sample).as_posix()] == expected
+        assert published[path.relative_to(sample).as_posix()] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_the_list_of_camvid_has_every_file_of_the_release(shared: Path) -> None:
