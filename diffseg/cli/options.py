@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from textwrap import fill as wrapped
 from typing import Any, get_args
@@ -15,7 +14,8 @@ import yaml
 from diffseg import __version__, catalogue, parts
 from diffseg.backbones import Backbone, WeightsError, tuned_values
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_VOTE, DEFAULT_WEIGHTS, WEIGHTS, Scheme, Vote
-from diffseg.command_line import Parser, path_argument
+from diffseg.cli.inputs import SUFFIXES
+from diffseg.command_line import Parser, path_argument, positive_int
 from diffseg.labelling.captioning import CAPTIONER, Prompt
 from diffseg.limits import settings_text
 
@@ -23,6 +23,9 @@ ROWS_A_SHEET = 6
 WIDTH = 79  # columns of --help
 DEFAULT_SEGMENTER = "diffseg"
 OF_BACKBONE = "backbone."
+
+NOT_FOR_PHOTOGRAPHS = {"backbone": {"saved"}, "segmenter": {"files", "kmeans_s", "oracle", "ucm"}}
+"""Group -> presets that need files or the ground truth of a data set."""
 
 OBLONG = 2
 """Largest ratio of the longer to the shorter side of a picture that is squeezed into a square without a warning."""
@@ -76,14 +79,17 @@ def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text}")
-    return _setting_of(name, value)
-
-
-def _setting_of(name: str, value: str) -> tuple[str, Any]:
     try:
         return name, yaml.safe_load(value)
     except yaml.YAMLError:
         raise argparse.ArgumentTypeError(f"{name}: {value} is not a number, word or [list]") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -129,7 +135,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             options.error(str(error))
         options.exit()
     if args.json and args.json != "-" and not args.json.endswith((".json", ".jsonl")):
-        args.photos.insert(0, path_argument(args.json))  # --json PHOTO: the option's FILE was left out
+        photo = path_argument(args.json)  # --json PHOTO: the option's FILE was left out
+        if photo.suffix.lower() not in {"", *SUFFIXES} and not photo.is_dir():
+            options.error(f"argument --json: must be a .json or .jsonl file, got {photo}")
+        args.photos.insert(0, photo)
         args.json = "-"
     missing = ["PHOTO"] * (not args.photos) + ["-o/--out (or --json)"] * (args.out is None and args.json is None)
     if missing:
@@ -166,7 +175,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("model").add_argument
     add("--backbone", default="dinov2_small", metavar="NAME", help="one of those listed below; default: %(default)s")
     add("--path", metavar="DIR", help="folder of its weights, or hub id in the local cache; default: the backbone's")
-    _add_setting(add, "--size", "backbone.size", "N", "side in pixels of the square that enters the backbone")
+    size = "side in pixels of the square that enters the backbone"
+    _add_setting(add, "--size", "backbone.size", positive_int, "N", size)
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...; default: auto, which is CUDA if there is one")
     folder = "your own backbones and segmenters: DIR/backbone/NAME.yaml, DIR/segmenter/NAME.yaml"
     add("--config-dir", type=path_argument, metavar="DIR", help=folder)
@@ -207,7 +217,7 @@ def _help(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
 
 
 def _names(args: argparse.Namespace, group: parts.Group) -> list[str]:
-    return [name for name in parts.names(group, args.config_dir) if name != "saved"]  # has no attention of photographs
+    return [name for name in parts.names(group, args.config_dir) if name not in NOT_FOR_PHOTOGRAPHS[group]]
 
 
 def _add_method(parser: argparse.ArgumentParser) -> None:
@@ -216,18 +226,23 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
     setting = "a setting of the segmenter, or backbone.NAME=VALUE for one of the backbone; may be repeated"
     add("--set", action="append", type=_setting, dest="settings", metavar="NAME=VALUE", help=setting)
     tau = "threshold: a larger one gives fewer segments; default: the value tuned for the backbone"
-    _add_setting(add, "--tau", "tau", "T", tau)
-    _add_setting(add, "--anchors", "anchors", "M", "for diffseg: number of anchors along one side")
-    _add_setting(add, "--iterations", "iterations", "N", "for diffseg: number of merging iterations")
+    _add_setting(add, "--tau", "tau", _number, "T", tau)
+    _add_setting(add, "--anchors", "anchors", positive_int, "M", "for diffseg: number of anchors along one side")
+    _add_setting(add, "--iterations", "iterations", positive_int, "N", "for diffseg: number of merging iterations")
     weights = f"weights of the sides: {', '.join(WEIGHTS)}, or numbers, the finest first: 1,0.5,0; default: %(default)s"
     add("--weights", type=_weights, default=DEFAULT_WEIGHTS, metavar="R", help=weights)
     add("--scheme", choices=get_args(Scheme), default=DEFAULT_SCHEME, help="aggregation scheme; default: %(default)s")
 
 
-def _add_setting(add: Callable[..., object], option: str, name: str, metavar: str, text: str) -> None:
-    """Adds an option that stands for ``--set NAME=VALUE``. The part itself checks the value."""
-    kind = partial(_setting_of, name)
-    add(option, action="append", dest="settings", type=kind, metavar=metavar, help=text)
+def _add_setting(
+    add: Callable[..., object], option: str, name: str, read: Callable[[str], float], metavar: str, text: str
+) -> None:
+    """Adds an option that stands for ``--set NAME=VALUE``, with a number that ``read`` reads."""
+
+    def setting(value: str) -> tuple[str, float]:
+        return name, read(value)
+
+    add(option, action="append", dest="settings", type=setting, metavar=metavar, help=text)
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import diffseg
 from diffseg import parts
 from diffseg.backbones.vit import ViT
 from diffseg.cli import main as cli
@@ -26,14 +27,18 @@ from tests.helpers.command_line import run
         ("p.jpg -o out --set backbone.sise=448", "sise: ViT has no such key; did you mean size?"),
         ("p.jpg -o out --set precision=int8", "precision: input should be 'float16', 'float32' or 'float64', got"),
         ("p.jpg -o out --tau 0", "tau: must be above 0, got 0"),
-        ("p.jpg -o out --tau nan", "tau: must be a finite number, got 'nan'"),
-        ("p.jpg -o out --tau warm", "tau: input should be a valid number or"),
-        ("p.jpg -o out --anchors 0", "anchors: must be at least 1, got 0"),
+        ("p.jpg -o out --tau=", "argument --tau: must be a number, got ''"),
+        ("p.jpg -o out --tau true", "argument --tau: must be a number, got 'true'"),
+        ("p.jpg -o out --tau nan", "tau: must be a finite number, got "),
+        ("p.jpg -o out --anchors 0", "argument --anchors: must be a whole number, at least 1, got 0"),
+        ("p.jpg -o out --anchors 0x8", "argument --anchors: must be a whole number, at least 1, got 0x8"),
         ("p.jpg -o out --anchors 33", "anchors: must be 1..32, the side of the attention, got 33"),
-        ("p.jpg -o out --iterations -1", "iterations: must be at least 1, got -1"),
+        ("p.jpg -o out --iterations -1", "argument --iterations: must be a whole number, at least 1, got -1"),
+        ("p.jpg -o out --iterations=", "argument --iterations: must be a whole number, at least 1, got"),
         ("p.jpg -o out --backbone sd14x", "backbone: there is no 'sd14x'; did you mean sd14?"),
         ("p.jpg -o out --backbone sd14 --size 500", "size: must be a multiple of 64, got 500"),
-        ("p.jpg -o out --size 2.5", "size: input should be a valid integer"),
+        ("p.jpg -o out --size 2.5", "argument --size: must be a whole number, at least 1, got 2.5"),
+        ("p.jpg --json out.txt", "argument --json: must be a .json or .jsonl file, got out.txt"),
         ("p.jpg -o out --path ./nowhere", "./nowhere is not a folder"),
         ("p.jpg -o out --scheme none", "--scheme: invalid choice: 'none'"),
         ("p.jpg -o out --weights most", "weights: must be proportional, finest, half, quarter, eighth or a list"),
@@ -71,6 +76,13 @@ def test_wrong_arguments_are_one_line(
     assert not list(tmp_path.iterdir())
 
 
+def test_numbers_of_options_are_decimal() -> None:
+    arguments = ["p.jpg", "-o", "out", "--tau", "1", "--anchors", "010", "--iterations", "3", "--size", "448"]
+    args = cli_options.parse(arguments)
+    assert cli_options.segmenter_settings(args) == {"tau": 1.0, "anchors": 10, "iterations": 3}
+    assert cli_options.spec_of(args).size == 448
+
+
 def test_help_and_missing_weights_answer_without_torch(tmp_path: Path) -> None:
     helped = run("--help", options=("-X", "importtime"))
     assert helped.returncode == 0
@@ -91,8 +103,10 @@ def test_help_names_every_option_and_its_default(capsys: pytest.CaptureFixture[s
     for option in cli_options.parser()._actions:
         for name in option.option_strings:
             assert name in text
-    for name in {*parts.names("backbone"), *parts.names("segmenter")} - {"saved"}:
+    for name in {*parts.names("backbone"), *diffseg.segmenters()} - {"saved"}:
         assert f" {name}" in text
+    for name in {*parts.names("segmenter")} - {*diffseg.segmenters()}:
+        assert f" {name}," not in text
     for expected in (
         "dinov2_small 448 px, tau 0.3: ViT",
         "sd14 512 px, tau 1.1: StableDiffusion",
