@@ -132,7 +132,8 @@ class Segmenter(Protocol):
 
         Args:
             side: S, the finest side of the attention.
-            tuned: parameter -> value that suits the backbone and the data set.
+            tuned: parameter -> value that suits the backbone and the data set. If the field ``clusters`` is None, its
+                value is the data set's mean number of classes in a picture.
 
         Raises:
             ValueError: a parameter stays open or does not fit the side.
@@ -155,8 +156,7 @@ class CheckedSegmenter:
         common_labels: True if a label means the same class in every picture.
         needs_whole: True if it segments only whole pictures (``protocol.frame=whole``).
         tuned_key: key of the class in `diffseg.backbones.Backbone.tuned`; None: no values are tuned for it.
-        open: fields that may be None until `resolved` fills them in. Open ``clusters`` become the data set's mean
-            number of classes in a picture.
+        open: fields that may be None until `resolved` fills them in.
         published_tau: the paper's value of tau, for backbones without a tuned one.
         packages: optional packages that it needs, and what pip installs for them.
         finishing: fields that only `finish` reads.
@@ -192,11 +192,17 @@ class CheckedSegmenter:
 
     def __call__(self, scene: Scene) -> Tensor:
         """See `Segmenter`."""
-        return next(self.segment_all(scene, [self]))
+        return next(self._in_two_steps(scene, [self]))
 
     @classmethod
     def segment_all(cls, scene: Scene, segmenters: Sequence[CheckedSegmenter]) -> Iterator[Tensor]:
-        """Yields the label map of each segmenter."""
+        """Returns the label map of each segmenter, one at a time. A subclass with its own `__call__` is called."""
+        if cls.__call__ is CheckedSegmenter.__call__:
+            return cls._in_two_steps(scene, segmenters)
+        return (segmenter(scene) for segmenter in segmenters)
+
+    @classmethod
+    def _in_two_steps(cls, scene: Scene, segmenters: Sequence[CheckedSegmenter]) -> Iterator[Tensor]:
         import torch
 
         prepared: dict[tuple[Any, ...], Any] = {}
@@ -264,8 +270,8 @@ def has_common_labels(segmenter: Segmenter) -> bool:
 
 
 def needs_mean_classes(segmenter: Segmenter) -> bool:
-    """True if a segmenter leaves its number of clusters open, see ``open`` of `CheckedSegmenter`."""
-    return "clusters" in getattr(segmenter, "open", ()) and getattr(segmenter, "clusters", None) is None
+    """True if a segmenter has a field ``clusters`` that is None: the data set's mean number of classes fills it in."""
+    return getattr(segmenter, "clusters", 1) is None
 
 
 def segment_all(scene: Scene, segmenters: Sequence[Segmenter]) -> Iterator[Tensor]:

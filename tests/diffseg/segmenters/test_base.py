@@ -13,9 +13,11 @@ from torch import Tensor
 from diffseg.backbones.none import NoBackbone
 from diffseg.masks import upsample_nearest
 from diffseg.segmenters.base import (
+    CheckedSegmenter,
     Scene,
     has_common_labels,
     needs_attention,
+    needs_mean_classes,
     needs_truth,
     resolve,
     segment_all,
@@ -50,6 +52,36 @@ class Several(Alone):
         return [torch.tensor([[one.number]]) for one in segmenters]
 
 
+@dataclass(frozen=True)
+class Called(CheckedSegmenter):
+    """A segmenter of the project's base class, with its own call."""
+
+    number: int = 0
+
+    def __call__(self, scene: Scene) -> Tensor:
+        return torch.tensor([[self.number]])
+
+
+@dataclass(frozen=True)
+class Doubled(CheckedSegmenter):
+    """A segmenter whose call changes the result of the two steps."""
+
+    number: int = 0
+
+    def finish(self, prepared: None, scene: Scene) -> Tensor:
+        return torch.tensor([[self.number]])
+
+    def __call__(self, scene: Scene) -> Tensor:
+        return 2 * super().__call__(scene)
+
+
+@dataclass(frozen=True)
+class Clustering(Alone):
+    """A segmenter that declares nothing but its number of clusters."""
+
+    clusters: int | None = None
+
+
 def test_only_open_parameters_are_filled_in() -> None:
     values = {"eps": 0.5, "min_samples": 7, "noise": "nearest"}
     assert DBSCAN().resolved(8, values) == DBSCAN(0.5, 7)
@@ -69,6 +101,14 @@ def test_a_class_without_attributes_has_the_defaults() -> None:
     assert (needs_attention(bare), needs_truth(bare), has_common_labels(bare)) == (True, False, False)
     assert needs_truth(KMeansS())
     assert not needs_attention(KMeansRGBXY())
+
+
+def test_a_class_with_open_clusters_needs_their_mean_number() -> None:
+    assert needs_mean_classes(Clustering())
+    assert not needs_mean_classes(Clustering(3))
+    assert not needs_mean_classes(Alone())
+    assert needs_mean_classes(KMeansRGBXY(None))
+    assert not needs_mean_classes(KMeansS())
 
 
 def test_labels_of_cells_and_soft_maps_become_label_maps_of_any_shape() -> None:
@@ -94,3 +134,10 @@ def test_a_class_with_segment_all_is_called_once() -> None:
     assert [labels.tolist() for labels in segment_all(scene, rows)] == [[[1]], [[2]]]
     assert [labels.tolist() for labels in segment_all(scene, [Alone()])] == [[[7]]]
     assert list(segment_all(scene, [])) == []
+
+
+@pytest.mark.parametrize(("kind", "labels"), [(Called, [1, 2]), (Doubled, [2, 4])])
+def test_a_class_with_its_own_call_is_called_for_each_row(kind: type[Called | Doubled], labels: list[int]) -> None:
+    scene = Scene(size=(1, 1))
+    assert [int(label_map) for label_map in segment_all(scene, [kind(1), kind(2)])] == labels
+    assert [int(label_map) for label_map in segment_all(scene, [kind(1)])] == labels[:1]
