@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from operator import index
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,14 +96,17 @@ def read_header(path: Path) -> Header:
             kinds = {file.get_slice(name).get_dtype() for name in names.values()}
     except FileNotFoundError:
         raise AttentionError(f"{path}: the file of attention is missing") from None
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        reason = os.strerror(errno.EISDIR) if path.is_dir() else on_one_line(error)
+        raise AttentionError(f"{path}: cannot be read ({reason})") from None
+    except SafetensorError as error:
         fault = f"is cut short, damaged or no safetensors file ({on_one_line(error)})"
         raise AttentionError(f"{path}: {fault}; write it again") from None
     if not names:
         raise AttentionError(f"{path}: holds no tensors maps.SIDE; diffseg/attention.md describes the files")
     try:
         given = {name: json.loads(metadata.get(name, "null")) for name in ("layers", "provenance", "picture")}
-        layers = {int(side): count for side, count in (given["layers"] or dict.fromkeys(names, 1)).items()}
+        layers = {int(side): index(count) for side, count in (given["layers"] or dict.fromkeys(names, 1)).items()}
         picture = PictureInfo(**given["picture"]) if given["picture"] else None
         dtypes = sorted(kind.replace("BF", "bfloat").replace("F", "float") for kind in kinds)
         return Header(path, ",".join(dtypes), layers, dict(given["provenance"] or {}), picture)

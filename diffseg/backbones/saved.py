@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
-from annotated_types import Ge, Le
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from diffseg.attention_files import SUFFIX, AttentionError, Header, read_header
 from diffseg.backbones import AttentionModel, Backbone
 from diffseg.isolation import isolated
+from diffseg.limits import check_fields
 from diffseg.paths import expanded
 from diffseg.texts import counted
 
@@ -79,10 +79,11 @@ class Saved:
 
     path: ClassVar[str] = ""
 
-    folder: str | None = None
-    debias: Annotated[float, Ge(0), Le(1)] = 0.0
+    folder: str | Path | None = None
+    debias: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.folder:
             raise ValueError("folder: not set; give the folder that python -m experiments.attend out=DIR has written")
         if not self.root.is_dir():

@@ -112,11 +112,12 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
     save_file(rows, tmp_path / "rows")
     save_file({"weight": np.ones(3)}, tmp_path / "foreign")
     save_file({"maps.2": np.full((4, 4), 0.25)}, tmp_path / "metadata", {"picture": "cat"})
+    save_file({"maps.2": np.full((4, 4), 0.25)}, tmp_path / "layers", {"layers": '{"2": "x"}'})
     damaged = [content[:length] for length in (0, 4, 100, len(content) - 1)]
     damaged += [
         content + b"0",
         b"\xff" * 40,
-        *((tmp_path / name).read_bytes() for name in ("rows", "foreign", "metadata")),
+        *((tmp_path / name).read_bytes() for name in ("rows", "foreign", "metadata", "layers")),
     ]
     for each in damaged:
         path.write_bytes(each)
@@ -126,6 +127,8 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(AttentionError, match="is missing"):
         AttentionMaps.load(tmp_path / "none.safetensors")
+    with pytest.raises(AttentionError, match=r": cannot be read \(Is a directory\)$"):
+        AttentionMaps.load(tmp_path)
 
 
 def test_maps_of_other_programs_need_no_metadata(tmp_path: Path) -> None:

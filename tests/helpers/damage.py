@@ -53,7 +53,7 @@ def longer(file: Path) -> None:
 
 ANY_FILE: dict[str, tuple[Damage, str]] = {
     "empty": (empty, "is empty"),
-    "folder": (folder, "cannot be read"),
+    "folder": (folder, "is a folder where a file is needed"),
     "lfs pointer": (lfs_pointer, "is a Git LFS pointer.*git lfs pull"),
     "web page": (web_page, "is a web page"),
 }
@@ -61,7 +61,8 @@ WEIGHTS: dict[str, tuple[Damage, str]] = {
     **ANY_FILE,
     "cut": (cut, "is cut short"),
     "cut header": (cut_header, "is cut short"),
-    "pickle": (pickled, "not a safetensors file"),
+    "pickle": (pickled, "is a PyTorch pickle in spite of its name: get the model's .safetensors file"),
+    "no tensors": (lambda file: save_file({}, file), "holds no tensors"),
     "noise": (noise, "not a safetensors file"),
     "longer": (longer, "is cut short, damaged"),
 }
@@ -70,9 +71,12 @@ JSON: dict[str, tuple[Damage, str]] = {
     "cut": (lambda file: file.write_text(file.read_text()[: len(file.read_text()) // 2]), "is not a JSON file"),
     "list": (lambda file: file.write_text("[1, 2]"), "holds list where a JSON object"),
     "null": (lambda file: file.write_text("null"), "holds NoneType where a JSON object"),
-    "noise": (noise, "is not a JSON file"),
+    "noise": (noise, "is not a UTF-8 text file"),
     "nested": (lambda file: file.write_text('{"a":' * 100_000), "is not a JSON file"),
 }
+
+
+TEXT: dict[str, tuple[Damage, str]] = {**ANY_FILE, "noise": (noise, "is not a UTF-8 text file")}
 
 
 def set_json(file: Path, **values: Any) -> None:

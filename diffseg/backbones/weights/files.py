@@ -32,6 +32,7 @@ SHA256_NAME = re.compile(r"[0-9a-f]{64}")
 
 HALF = "fp16"  # diffusers' and transformers' name of the variant in half precision
 HEAD_BYTES = 1024  # enough of a file to recognise its kind
+LENGTH_BYTES = 8  # a safetensors file begins with the length of its header, a little-endian integer
 
 
 @dataclass(frozen=True)
@@ -204,11 +205,7 @@ def _check(path: str, name: str, file: Path) -> None:
 
 def check_file(file: Path) -> None:
     """Raises `BrokenWeights` if a file of a model is damaged. Reads only the header of large files."""
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(HEAD_BYTES)
-    except OSError as error:
-        raise BrokenWeights(file, f"cannot be read ({error.strerror})", "check its permissions") from None
+    head = _read(file, HEAD_BYTES)
     if not head:
         raise BrokenWeights(file, "is empty")
     if head.startswith(b"version https://git-lfs"):
@@ -221,28 +218,57 @@ def check_file(file: Path) -> None:
         tensor_names(file)
     elif file.suffix == ".json":
         read_json(file)
+    elif file.suffix == ".txt":
+        _read_text(file)
 
 
 def tensor_names(file: Path) -> set[str]:
     """Names of the tensors in a safetensors file. Reads only the header, and compares it with the file's length."""
     from safetensors import SafetensorError, safe_open
 
+    head = _read(file, HEAD_BYTES)
+    # The length before the header may begin with any byte, so only a file without a header is taken for a pickle.
+    if head.startswith((b"PK", b"\x80")) and head[LENGTH_BYTES : LENGTH_BYTES + 1] != b"{":
+        raise BrokenWeights(file, "is a PyTorch pickle in spite of its name", "get the model's .safetensors file")
     try:
         with safe_open(file, framework="numpy") as stream:
-            return set(stream.keys())
+            names = set(stream.keys())
     except SafetensorError as error:
         raise BrokenWeights(file, f"is cut short, damaged or not a safetensors file ({error})") from None
+    if not names:
+        raise BrokenWeights(file, "holds no tensors")
+    return names
 
 
 def read_json(file: Path) -> dict[str, Any]:
     """Reads the object of a JSON file; skips a byte order mark at its start."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = json.loads(_read_text(file))
     except (ValueError, RecursionError) as error:
         raise BrokenWeights(file, f"is not a JSON file ({error})") from None
     if not isinstance(content, dict):
         raise BrokenWeights(file, f"holds {type(content).__name__} where a JSON object is needed")
     return content
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return _read(file).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BrokenWeights(file, "is not a UTF-8 text file") from None
+
+
+def _read(file: Path, count: int = -1) -> bytes:
+    """The first ``count`` bytes of a file; -1: all. Raises `BrokenWeights` if it cannot be read."""
+    if file.is_dir():
+        raise BrokenWeights(file, "is a folder where a file is needed")
+    try:
+        with file.open("rb") as stream:
+            return stream.read(count)
+    except FileNotFoundError:
+        raise BrokenWeights(file, "is missing") from None
+    except OSError as error:
+        raise BrokenWeights(file, f"cannot be read ({error.strerror})", "check its permissions") from None
 
 
 def whole_number(config: dict[str, Any], key: str, file: Path) -> int:
@@ -260,6 +286,8 @@ def shards_of(index: Path) -> list[Path]:
         raise BrokenWeights(index, "has no weight_map from tensors to files")
     shards = [index.parent / name for name in sorted(set(names.values()))]
     for shard in shards:
+        if shard.parent != index.parent:
+            raise BrokenWeights(index, f"names a file of another folder, {shard}")
         if not shard.exists():
             raise MissingWeights(f"path: {index.name} names {shard}, which is missing: download it again")
     return shards

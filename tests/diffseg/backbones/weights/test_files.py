@@ -70,6 +70,21 @@ def test_damaged_json_is_refused(name: str, config: Path) -> None:
     refused(config, words)
 
 
+@pytest.mark.parametrize("name", damage.TEXT)
+def test_damaged_text_is_refused(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "merges.txt"
+    file.write_text("ä b\n", encoding="utf-8")
+    check_file(file)
+    spoil, words = damage.TEXT[name]
+    spoil(file)
+    refused(file, words)
+
+
+def test_missing_json_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BrokenWeights, match=r"config\.json is missing: download it again"):
+        read_json(tmp_path / "config.json")
+
+
 def test_a_file_without_read_permission_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, os.strerror(13))
@@ -92,6 +107,9 @@ def test_an_index_names_its_shards_and_a_wrong_one_is_refused(weights: Path) -> 
     with pytest.raises(
         MissingWeights, match=r"model\.safetensors\.index\.json names .*model-2\.safetensors, which is missing"
     ):
+        shards_of(index)
+    index.write_text(json.dumps({"weight_map": {"a": f"../{weights.parent.name}/{weights.name}"}}))
+    with pytest.raises(BrokenWeights, match="names a file of another folder"):
         shards_of(index)
     for content in ({}, {"weight_map": {}}, {"weight_map": [1]}, {"weight_map": {"a": 1}}):
         index.write_text(json.dumps(content))
