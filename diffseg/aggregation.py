@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffseg.attention import AttentionMaps, check_sides
 from diffseg.chains import two_bounces
-from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme
+from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme, Weights
 from diffseg.isolation import isolated
 from diffseg.limits import NotNegative, check, check_fields
 from diffseg.masks import block_numbers
@@ -98,7 +98,7 @@ class Aggregation:
 @isolated
 def aggregate(
     maps: Mapping[int, Tensor] | AttentionMaps,
-    weights: Literal["proportional"] | Mapping[int, float] = DEFAULT_WEIGHTS,
+    weights: Weights | Mapping[int, float] = DEFAULT_WEIGHTS,
     scheme: Scheme = DEFAULT_SCHEME,
     layers: Mapping[int, int] | None = None,
     bounces: Bounces = 1,
@@ -116,7 +116,8 @@ def aggregate(
     Args:
         maps: side -> ``(side*side, side*side)`` floating point, heads and layers averaged, rows sum to 1. The finest
             side, S, is a multiple of the others. Or the `AttentionMaps` of a picture, which know their ``layers``.
-        weights: side -> weight R >= 0; 0 leaves a side out. Weights are scaled to sum 1. ``"proportional"``: R = side.
+        weights: side -> weight R >= 0; 0 leaves a side out. Weights are scaled to sum 1. Or a name:
+            ``"proportional"`` (R = side), ``"finest"``, ``"half"``, ``"quarter"`` or ``"eighth"`` (that side alone).
         scheme: see above.
         layers: side -> number of layers averaged in its map; None means one each. Only the paper's schemes use it.
         bounces: 2: the tensor is multiplied by itself (`diffseg.chains.two_bounces`).
@@ -127,6 +128,7 @@ def aggregate(
     Raises:
         ValueError: the maps or layers are invalid (`diffseg.attention.check_sides`); weights are negative, all zero,
             or for other sides than those of the maps; the scheme or the number of bounces is unknown.
+        TypeError: ``maps`` is neither a mapping nor `AttentionMaps`.
 
     >>> maps = {2: torch.eye(4), 1: torch.ones(1, 1)}  # each place attends to itself; the picture as a whole to itself
     >>> aggregate(maps, weights={2: 1, 1: 1})[0]
@@ -134,6 +136,8 @@ def aggregate(
     """
     if isinstance(maps, AttentionMaps):
         layers, maps = layers or maps.layers, maps.maps
+    if not isinstance(maps, Mapping):
+        raise TypeError(f"maps: must map sides to tensors, or be AttentionMaps, got {type(maps).__name__}")
     check(bounces=(bounces, Bounces))
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)
@@ -193,7 +197,7 @@ def _add_repeated(part: Tensor, total: Tensor, block: int, start: int, count: in
 
 def _shares(
     maps: Mapping[int, Tensor],
-    weights: Literal["proportional"] | Mapping[int, float],
+    weights: Weights | Mapping[int, float],
     scheme: str,
     layers: Mapping[int, int] | None,
 ) -> dict[int, float]:

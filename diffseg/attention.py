@@ -37,6 +37,8 @@ def check_sides(maps: Mapping[int, Tensor], layers: Mapping[int, int]) -> None:
         raise AttentionError("maps: there are none")
     finest = max(maps)
     for side, attention in maps.items():
+        if not isinstance(attention, Tensor):
+            raise AttentionError(f"maps: side {side} needs a torch tensor, got {type(attention).__name__}")
         if side < 1 or finest % side:
             raise AttentionError(f"maps: side {side} does not divide the finest side, {finest}")
         if tuple(attention.shape) != (side * side, side * side) or not attention.is_floating_point():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Scheme = Literal["official", "paper", "paper_normalised"]
 """Scheme of the aggregation, see `diffseg.aggregation.aggregate`."""
@@ -13,8 +13,10 @@ SINGLE_SIDE: Final = {"finest": 1, "half": 2, "quarter": 4, "eighth": 8}
 DEFAULT_SCHEME: Final = "official"
 DEFAULT_WEIGHTS: Final = "proportional"
 
-WEIGHTS: Final = ("proportional", *SINGLE_SIDE)
-"""Names of weightings of the sides. Numbers are allowed, too."""
+Weights = Literal["proportional", "finest", "half", "quarter", "eighth"]
+"""Name of a weighting of the sides, see `diffseg.aggregation.side_weights`. Numbers are allowed, too."""
+
+WEIGHTS: Final = get_args(Weights)
 
 Vote = Literal["majority", "median", "mean"]
 """Rule by which a segment chooses its noun, see `diffseg.labelling.naming.vote`."""

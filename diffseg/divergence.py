@@ -39,13 +39,15 @@ def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
         ``(n, m)`` nats, >= 0, of the same dtype. Zeros are safe: 0 log 0 = 0, log 0 elsewhere is log 1.2e-38.
 
     Raises:
-        ValueError: the dtypes differ, or are neither float32 nor float64.
+        ValueError: the dtypes differ, or are neither float32 nor float64; or the shapes do not fit.
 
     >>> symmetric_kl(torch.tensor([[0.5, 0.5]]), torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
     tensor([[0.0000, 0.4394]])
     """
     if p.dtype != q.dtype or p.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"p, q: must both be float32 or both float64, got {p.dtype} and {q.dtype}")
+    if p.ndim != 2 or q.ndim != 2 or p.shape[1] != q.shape[1]:
+        raise ValueError(f"p, q: must be of shapes (n, d) and (m, d), got {tuple(p.shape)} and {tuple(q.shape)}")
     common = _log(q.mean(dim=0))
     if p is q:  # half the work: the cross terms are each other's transpose
         log, self_term = _centred(p, common)

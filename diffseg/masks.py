@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import isqrt
-from typing import Annotated, Literal
+from numbers import Integral
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -33,7 +34,10 @@ def grid_side(aggregated: Tensor) -> int:
 
     Raises:
         ValueError: the tensor is not of that form.
+        TypeError: it is not a tensor.
     """
+    if not isinstance(aggregated, Tensor):
+        raise TypeError(f"aggregated: must be a torch tensor, got {type(aggregated).__name__}")
     side = isqrt(aggregated.shape[0]) if aggregated.ndim == 2 else 0
     if side < 1 or tuple(aggregated.shape) != (side * side, side * side) or not aggregated.is_floating_point():
         raise ValueError(
@@ -44,10 +48,11 @@ def grid_side(aggregated: Tensor) -> int:
 
 
 def height_width(size: Size) -> tuple[int, int]:
-    """(height, width) of a label map. Raises ValueError if one is below 1."""
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1:
-        raise ValueError(f"size: must be at least 1 pixel, got {size}")
+    """(height, width) of a label map. Raises ValueError if they are not whole numbers of at least 1."""
+    pair: tuple[Any, ...] = tuple(size) if isinstance(size, Iterable) else (size, size)
+    if len(pair) != 2 or not all(isinstance(number, Integral) and int(number) >= 1 for number in pair):
+        raise ValueError(f"size: must be a whole number of pixels, at least 1, or (height, width), got {size!r}")
+    height, width = pair
     return height, width
 
 

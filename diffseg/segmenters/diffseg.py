@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from diffseg.isolation import isolated
-from diffseg.limits import Count, Positive
+from diffseg.limits import Count, Positive, check
 from diffseg.masks import cluster_means, grid_side, height_width, labels_from_proposals
 from diffseg.merging import AnchorsBy, Grid, Merger, Precision, Rule, anchor_rows
 from diffseg.precision import float64_device
@@ -62,6 +62,7 @@ def segment(
 
     Raises:
         ValueError: an argument is out of range, or ``aggregated`` holds NaN or infinite values.
+        TypeError: ``aggregated`` is not a tensor.
         diffseg.merging.NoProposals: float16 lost every proposal.
 
     At S = 2, the upper and the lower half of the picture each attend only to themselves:
@@ -70,6 +71,7 @@ def segment(
     >>> segment(torch.tensor([upper, upper, lower, lower]), tau=0.3, anchors=2, size=4).tolist()
     [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
     """
+    check(refine=(refine, Literal["none", "kmeans"]))
     taus = tau if isinstance(tau, int | float) else tuple(tau)
     segmenter = DiffSeg(taus, anchors, iterations, rule, precision, grid, anchors_by, refine=refine)
     scene = Scene(size=height_width(size), aggregated=aggregated)

@@ -115,6 +115,7 @@ def test_side_weights_by_name_and_by_number() -> None:
         (lambda: aggregate({0: torch.eye(0)}), "side 0 does not divide"),
         (lambda: aggregate({8: torch.eye(63)}), r"shape \(64, 64\), got \(63, 63\)"),
         (lambda: aggregate({8: torch.eye(64).long()}), "floating point"),
+        (lambda: aggregate({8: np.eye(64)}), "maps: side 8 needs a torch tensor, got ndarray"),  # type: ignore[dict-item]
         (lambda: aggregate(random_maps(), layers={8: 1}), "layers: must give at least 1"),
         (lambda: aggregate(random_maps(), layers={8: 0, 4: 0, 2: 0}), "layers: must give at least 1"),
         (lambda: side_weights([-1, 0, 1], SIDES), ">= 0"),
@@ -132,6 +133,12 @@ def test_side_weights_by_name_and_by_number() -> None:
 def test_bad_arguments_are_refused(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("maps", [[torch.eye(4)], [np.eye(4)], torch.eye(4)])
+def test_maps_without_sides_are_refused(maps: object) -> None:
+    with pytest.raises(TypeError, match=r"^maps: must map sides to tensors, or be AttentionMaps, got (list|Tensor)$"):
+        aggregate(maps)  # type: ignore[arg-type]
 
 
 def test_underflow_fraction_is_the_share_of_zeros_in_float16() -> None:

@@ -55,6 +55,12 @@ def test_symmetric_kl_refuses_other_dtypes() -> None:
             symmetric_kl(p, q)
 
 
+@pytest.mark.parametrize("shape", [(16, 9), (16,)])
+def test_symmetric_kl_refuses_maps_of_another_width(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^p, q: must be of shapes \(n, d\) and \(m, d\), got "):
+        symmetric_kl(blocks(), torch.ones(shape))
+
+
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("float64", torch.float64)])
 def test_logarithms_give_the_divergence_of_anchors_to_all_maps(precision: Precision, dtype: torch.dtype) -> None:
     maps, anchors = blocks(4, 1.0), torch.tensor([3, 0, 15])

@@ -72,3 +72,5 @@ def test_only_a_square_of_a_square_has_a_grid_side(bad: Tensor) -> None:
     assert grid_side(torch.rand(64, 64)) == 8
     with pytest.raises(ValueError, match="aggregated: must be a floating point tensor of shape"):
         grid_side(bad)
+    with pytest.raises(TypeError, match=r"^aggregated: must be a torch tensor, got ndarray$"):
+        grid_side(bad.numpy())  # type: ignore[arg-type]

@@ -127,7 +127,11 @@ def test_each_iteration_may_have_its_threshold() -> None:
         ({"rule": "best"}, "rule: input should be"),
         ({"precision": "int8"}, "precision: input should be"),
         ({"grid": "random"}, "grid: input should be"),
-        ({"size": 0}, "size: must be at least 1"),
+        *(
+            ({"size": size}, "size: must be a whole number of pixels, at least 1")
+            for size in (0, 5.5, (4, 0), (4, 5, 6))
+        ),
+        ({"refine": "pamr"}, "refine: input should be 'none' or 'kmeans', got 'pamr'"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
