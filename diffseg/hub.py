@@ -12,7 +12,7 @@ from threading import Thread
 from diffseg.backbones import PATH_ARGUMENT, MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.weights.files import BY_MAKE, TRANSFORMERS_FILES
-from diffseg.command import run_command
+from diffseg.command import ERROR_STATUS, run_command
 from diffseg.labelling.captioning import PUBLISHED_FILES as BLIP_FILES
 
 FILES: Mapping[str, Sequence[str]] = dict(
@@ -20,7 +20,6 @@ FILES: Mapping[str, Sequence[str]] = dict(
 )
 SIZES = dict(zip(BY_MAKE, ("4.3 GB", "90 MB", "1 GB, names segments"), strict=True))
 REACHED_WITHIN = 3.0  # seconds
-ERROR_STATUS = 2
 
 
 def main() -> int:
