@@ -220,8 +220,10 @@ def read_unresolved(
         raise ValueError(f"{group}={name}: its defaults lead back to itself")
     content = read_yaml(file)
     parents = content.pop("defaults", [])
-    if group == "experiment":  # its defaults choose parts of other groups
-        return content | {"defaults": parents}
+    if group == "experiment" and isinstance(parents, list):  # its defaults choose parts of other groups, too
+        chosen = [parent for parent in parents if isinstance(parent, dict)]
+        content["defaults"] = {key: choice for choices in chosen for key, choice in choices.items()}
+        parents = [parent for parent in parents if parent not in chosen]
     if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
         raise ValueError(f"{file}: defaults: must list names of the group {group}, got {parents!r}")
     settings: dict[str, Any] = {}

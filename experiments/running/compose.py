@@ -152,7 +152,7 @@ class _Composer:
         """
         typed = {one.key: one.value for one in point}
         choices, content = self.choices(typed)
-        content |= {key: value for key, value in typed.items() if key in content}
+        content |= {key: value for key, value in typed.items() if key in content and key not in GROUPS}
         specs = self._specs(content.pop("rows"), content["name"])
         table = f"experiment={content['experiment']}" if content["experiment"] else "rows"
         for group in GROUPS:
@@ -177,11 +177,17 @@ class _Composer:
         name = typed.get("experiment")
         content = {} if name is None else dict(self._preset("experiment", str(name)))
         choices: dict[str, Any] = {}
-        for entry in [*entries, *content.pop("defaults", [])]:
-            if isinstance(entry, dict):
-                choices |= {key.removeprefix(CHOICE): choice for key, choice in entry.items()}
-            elif entry != "_self_":
-                raise ConfigError(f"experiment={name}: defaults: takes {CHOICE}GROUP: CHOICE, got {entry}")
+        for entry in entries:
+            choices |= entry if isinstance(entry, dict) else {}
+        for key, choice in content.pop("defaults", {}).items():
+            group = key.removeprefix(CHOICE)
+            if group not in GROUPS:
+                near = parts.nearest(group, GROUPS, CHOICE)
+                raise ConfigError(f"experiment={name}: defaults: {key}: there is no such group{near}")
+            choices[group] = choice
+        for group in GROUPS:
+            if not isinstance(content.get(group, {}), dict):
+                raise ConfigError(f"experiment={name}: {group}: must hold keys and values; its part stands in defaults")
         choices = {group: str(typed.get(group, choices[group])) for group in GROUPS}
         return choices, {**asdict(DEFAULTS), "rows": None, **content, "experiment": name}
 
@@ -243,7 +249,7 @@ class _Composer:
         config = OmegaConf.create(parts.merged(presets, content))
         for key, value in values.items():
             OmegaConf.update(config, key, value, force_add=True)
-        for key in config.keys() - {*GROUPS, *content}:
+        for key in config.keys() - {*GROUPS, *asdict(DEFAULTS), "rows", "experiment"}:
             homes = [f"{group}.{key}" for group in GROUPS if key in self._keys(group, choices[group])]
             near = (
                 f"; did you mean {' or '.join(homes)}?" if homes else parts.nearest(key, [*GROUPS, *asdict(DEFAULTS)])

@@ -11,7 +11,7 @@ from eval.config import ConfigError
 from experiments.running.compose import check
 from tests.helpers.coco_folder import write_folder
 from tests.helpers.rows import rows_of
-from tests.helpers.runs import SMALL, evaluate
+from tests.helpers.runs import SMALL, command, evaluate
 
 
 def test_a_sweep_makes_a_row_for_each_value() -> None:
@@ -96,3 +96,54 @@ def test_a_key_that_only_some_rows_have_is_set_in_these(tmp_path: Path, capsys: 
 def test_malformed_rows_are_refused(rows: str) -> None:
     with pytest.raises(ConfigError, match="rows: must be a list of "):
         rows_of(f"rows={rows}")
+
+
+def own_experiments(folder: Path, **experiments: str) -> str:
+    """The option ``--config-dir`` with experiments of the user. Keyword arguments: name -> YAML."""
+    (folder / "experiment").mkdir(parents=True)
+    for name, text in experiments.items():
+        (folder / "experiment" / f"{name}.yaml").write_text(text)
+    return f"--config-dir={folder}"
+
+
+def test_keys_of_a_group_in_an_experiment_apply_to_the_part_that_the_user_chooses(tmp_path: Path) -> None:
+    option = own_experiments(tmp_path, few="dataset: {limit: 3}\n")
+    (row,) = rows_of(option, "experiment=few", "dataset=camvid", "dataset.root=here")
+    assert (row.choices["dataset"], row.composed.dataset.limit, row.composed.dataset.root) == ("camvid", 3, "here")
+
+
+def test_an_experiment_takes_over_that_of_its_defaults(tmp_path: Path) -> None:
+    base = "defaults: [override /segmenter: slic, override /backbone: none]\npanels: 1\nsegmenter: {clusters: 5}\n"
+    child = "defaults: [base, override /backbone: dinov2_base, _self_]\nsegmenter: {compactness: 2}\n"
+    option = own_experiments(tmp_path, base=base, child=child, table="defaults: [table1, _self_]\npanels: 0\n")
+    (row,) = rows_of(option, "experiment=child")
+    assert (row.choices["segmenter"], row.choices["backbone"], row.composed.panels) == ("slic", "dinov2_base", 1)
+    assert (row.composed.segmenter.clusters, row.composed.segmenter.compactness) == (5, 2)
+    rows = rows_of(option, "experiment=table")
+    assert [row.name for row in rows] == [row.name for row in rows_of("experiment=table1")]
+    assert {row.choices["dataset"] for row in rows} == {"cocostuff27"}
+    assert {row.composed.experiment for row in rows} == {"table"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("panel: 3", "panel: there is no such key; did you mean panels?"),
+        ("tau: 0.3", "tau: there is no such key; did you mean segmenter.tau?"),
+        ("dataset: camvid", "experiment=mine: dataset: must hold keys and values; its part stands in defaults"),
+        (
+            "defaults: [override /segmentr: slic]",
+            "experiment=mine: defaults: override /segmentr: there is no such group; did you mean override /segmenter?",
+        ),
+        ("defaults: [tabel1]", "experiment: there is no 'tabel1'; did you mean table1?"),
+        ("defaults: [mine]", "experiment=mine: its defaults lead back to itself"),
+        ("defaults: 3", "mine.yaml: defaults: must list names of the group experiment"),
+    ],
+)
+def test_a_mistake_in_an_experiment_is_one_line(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = command("--cfg", "job", own_experiments(tmp_path, mine=text), "experiment=mine", capture=capsys)
+    assert run.status == 2
+    assert message in run.err
+    assert run.err.count("\n") == 1
