@@ -3,7 +3,8 @@
     python -m experiments.attend backbone=sd14 dataset=camvid dataset.root=DIR out=attention dtype=float16
     python -m experiments.evaluate backbone=saved backbone.folder=attention dataset=camvid dataset.root=DIR
 
-The same command resumes. Keys: ``backbone``, ``dataset`` and their settings, as for `experiments.evaluate`; and
+The same command resumes. Keys: ``backbone``, ``dataset`` and their settings, or an ``experiment`` whose rows share
+them, as for `experiments.evaluate`; and
 
     out=DIR          folder of the files, ID.safetensors; made if missing
     dtype=float32    number format in the files: float32 (exact) or float16 (half the size)
@@ -22,6 +23,9 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from omegaconf import DictConfig
+
+from diffseg import parts
 from diffseg.command import interruptible, run_command
 from eval.config import ConfigError
 from experiments.running.arguments import key_of, parse, read_arguments
@@ -29,6 +33,8 @@ from experiments.running.compose import compose_rows
 from experiments.running.errors import PicturesFailed, one_line_errors
 
 DTYPES = ("float32", "float16")
+GROUPS = ("backbone", "dataset")
+KEYS = (*GROUPS, "experiment", "out", "dtype", "frame", "protocol.frame", "shard", "device", "batch_size")
 
 
 def main() -> None:
@@ -41,6 +47,9 @@ def main() -> None:
         arguments.refuse_options("attend")
         own = {"out": "", "dtype": DTYPES[0], "frame": "square"}
         typed = [one for override in arguments.overrides for one in parse(override, swept=False)]
+        for key in (one.key for one in typed):
+            if key not in KEYS and key.partition(".")[0] not in GROUPS:
+                raise ConfigError(f"{key}: there is no such key{parts.nearest(key, KEYS)}")
         own |= {one.key: str(one.value) for one in typed if one.key in own}
         keys = [override for override in arguments.overrides if key_of(override) not in own]
         arguments.overrides = [f"protocol.frame={own['frame']}", *keys]
@@ -50,6 +59,8 @@ def main() -> None:
             raise ConfigError(f"dtype: must be {' or '.join(DTYPES)}, got {own['dtype']}")
         composed = compose_rows(arguments)
         row = composed.rows[0]
+        if any(_attended(other.composed) != _attended(row.composed) for other in composed.rows):
+            raise ConfigError("attend: the rows have several backbones or data sets; leave experiment=... out")
         if not row.backbone.sides or row.choices["backbone"] == "saved":
             raise ConfigError(f"backbone: {row.choices['backbone']} computes no attention; choose another one")
         if getattr(row.backbone, "debias", 0):
@@ -59,6 +70,11 @@ def main() -> None:
 
         if write_all(row, composed.config, cast(Any, own["dtype"]), Path(own["out"])):
             raise PicturesFailed
+
+
+def _attended(config: DictConfig) -> tuple[Any, Any]:
+    """The backbone and the data set of a row. Debiasing comes after the attention."""
+    return {**config.backbone, "debias": 0}, config.dataset
 
 
 if __name__ == "__main__":

@@ -166,11 +166,32 @@ def test_the_command_resumes_and_takes_shares(
         ("backbone.debias=0.9", "give it with backbone=saved"),
         ("backbone.sise=9", "backbone.sise: ViT has no such key; did you mean backbone.size?"),
         ("dataset=foto", "dataset=foto: there is no such choice; did you mean dataset=photos?"),
-        ("frames=whole", "frames: there is no such key"),
+        ("frames=whole", "frames: there is no such key; did you mean frame?"),
+        ("segmenter.tau=0.3", "segmenter.tau: there is no such key; known: backbone, batch_size, dataset, "),
+        ("results_dir=here", "results_dir: there is no such key; known: "),
+        ("labels=all", "labels: there is no such key; known: "),
+        ("panels=1", "panels: there is no such key; known: "),
+        ("tracker=wandb", "tracker: there is no such key; known: "),
+        ("protocol=regions", "protocol: there is no such key"),
         ("whole", "whole: is neither group=choice nor key=value"),
     ):
         assert attend(tmp_path, *given, argument) == 2
         assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "status"), [("backbone.debias=0.9", 0), ("backbone.size=40", 2), ("dataset.limit=1", 2)]
+)
+def test_the_rows_of_an_experiment_share_backbone_and_data_set(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], override: str, status: int
+) -> None:
+    rows = f"rows:\n  - {{name: a}}\n  - {{name: b, overrides: [{override}]}}\n"
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "two.yaml").write_text(f"backbone: {{size: 48}}\ndataset: {{limit: 2}}\n{rows}")
+    given = ("backbone.patch=8", "backbone.layers=[0,2]", f"backbone.path={weights}", "experiment=two")
+    assert attend(tmp_path / "out", f"--config-dir={tmp_path / 'conf'}", *given) == status
+    message = "error: attend: the rows have several backbones or data sets; leave experiment=... out\n"
+    assert (capsys.readouterr().err == message) == bool(status)
 
 
 def test_whole_pictures_have_the_attention_of_the_library(weights: Path, tmp_path: Path) -> None:
