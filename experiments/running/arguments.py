@@ -94,7 +94,7 @@ def read_arguments(typed: Sequence[str]) -> Arguments:
     """Sorts a command line.
 
     Raises:
-        ConfigError: an option is unknown or lacks its folder, or an argument is empty.
+        ConfigError: an option is unknown, lacks its folder or excludes another one, or an argument is empty.
     """
     if "" in typed:
         raise ConfigError("an argument is empty; is a variable of the shell not set?")
@@ -102,8 +102,10 @@ def read_arguments(typed: Sequence[str]) -> Arguments:
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("-m", "--multirun", action="store_true", dest="swept")
     parser.add_argument("--config-dir", "-cd", type=expanded)
-    for option in ("--tables", "--rescore", "--rerun", "--coco"):
-        parser.add_argument(option, type=expanded)
+    one_of = parser.add_mutually_exclusive_group()
+    for option in ("--tables", "--rescore", "--rerun"):
+        one_of.add_argument(option, type=expanded)
+    parser.add_argument("--coco", type=expanded)
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--cfg", "-c", choices=["job"])
     try:
@@ -115,6 +117,8 @@ def read_arguments(typed: Sequence[str]) -> Arguments:
         if folder is not None and not folder.is_dir():
             kind = "a folder like conf/" if option == "--config-dir" else "a results folder"
             raise ConfigError(f"{option}: must be followed by {kind}, got {folder}")
+    if arguments.coco and not (arguments.tables or arguments.rescore):
+        raise ConfigError("--coco: writes the label maps of a results folder; give the folder with --tables DIR")
     arguments.hydra = [
         override for override in arguments.overrides if key_of(override).startswith(("hydra.", "hydra/"))
     ]

@@ -24,12 +24,10 @@ from eval.results.names import telling_names
 from eval.runs import Row, Run, add_rescored, read_run
 from eval.storage.files import make_folder, writing
 from eval.truth import compare_kept, truth_of
-from experiments.running.arguments import Arguments, key_of
+from experiments.running.arguments import Arguments, key_of, parse
 from experiments.running.compose import select_protocol
 from experiments.running.reporting import check_scale, remarks, write_report
 
-TABLE_KEYS = ("protocol", "older")
-"""Keys that ``--tables`` and ``--rescore`` take."""
 NOT_IN_NAMES = '/\\:*?"<>|'
 
 
@@ -42,16 +40,23 @@ def tables_of_finished(arguments: Arguments) -> str:
     folder = arguments.tables or arguments.rescore
     option = "--tables" if arguments.tables else "--rescore"
     assert folder is not None
-    wrong = [override for override in arguments.overrides if key_of(override).partition(".")[0] not in TABLE_KEYS]
+    typed = [override for override in arguments.overrides if key_of(override).partition(".")[0] == "protocol"]
+    older = [override for override in arguments.overrides if arguments.tables and key_of(override) == "older"]
+    wrong = [override for override in arguments.overrides if override not in (*typed, *older)]
     if wrong := [*wrong, *arguments.hydra, *["-m"] * arguments.swept]:
-        raise ConfigError(f"{option}: takes a results folder, protocol=... and older=true; leave out {' '.join(wrong)}")
-    typed = [override for override in arguments.overrides if override.startswith("protocol")]
+        takes = (
+            "a results folder, protocol=... and older=true" if arguments.tables else "a results folder and protocol=..."
+        )
+        raise ConfigError(f"{option}: takes {takes}; leave out {' '.join(wrong)}")
+    with_older = parse(older[-1], swept=False)[0].value if older else False
+    if not isinstance(with_older, bool):
+        raise ConfigError(f"older: must be true or false, got {with_older}")
     protocol = select_protocol(replace(arguments, overrides=typed)) if typed else None
     if arguments.rescore:
         rescore(folder, protocol)
     run = read_run(folder)
     rows = run.rows
-    if arguments.tables and "older=true" in arguments.overrides:
+    if with_older:
         every = [*run.rows, *run.older]
         rows = [replace(row, name=f"{row.name} ({row.code[:6]})") if row.code else row for row in every]
     if arguments.tables and protocol and protocol.report:

@@ -92,6 +92,7 @@ def test_config_yaml_lists_what_repeats_a_command() -> None:
         ("dataset.root=~nobody-of-that-name/coco", "there is no user nobody-of-that-name on this machine"),
         ("--tables=/no/such", "--tables: must be followed by a results folder, got /no/such"),
         ("--config-dir", "--config-dir/-cd: expected one argument"),
+        ("--coco=maps", "--coco: writes the label maps of a results folder; give the folder with --tables DIR"),
         ("~dataset.root=a", "is neither group=choice nor key=value"),
         ("+experiment=demo", "+experiment=demo: leave out the +"),
         ("segmenter=glob(x*)", "needs -m"),
@@ -102,3 +103,9 @@ def test_an_argument_that_cannot_be_read_is_a_one_line_error(argument: str, mess
         _ = [parse(override, swept=False) for override in read_arguments([argument]).overrides]
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("options", [("--tables", "--rescore"), ("--tables", "--rerun"), ("--rerun", "--rescore")])
+def test_options_that_exclude_each_other_are_refused(options: tuple[str, str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"^{options[1]}: not allowed with argument {options[0]} "):
+        read_arguments([f"{option}={tmp_path}" for option in options])

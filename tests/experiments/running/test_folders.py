@@ -153,8 +153,11 @@ def test_an_edited_segmenter_is_evaluated_again(
     assert len(second.images()) == 6
     assert "1 older results of edited parts are kept; --tables DIR older=true shows them" in second.out
     assert second.table()["segments"].tolist() == [2]
-    older = command("--tables", str(second.folder), "older=true", capture=capsys, folder=second.folder)
-    assert older.table()["segments"].tolist() == [2, 1]
+    for argument, segments in (("older=false", [2]), ("older=True", [2, 1]), ("+older=true", [2, 1])):
+        older = command("--tables", str(second.folder), argument, capture=capsys, folder=second.folder)
+        assert older.table()["segments"].tolist() == segments
+    wrong = command("--tables", str(second.folder), "older=yes", capture=capsys)
+    assert (wrong.status, wrong.err) == (2, "error: older: must be true or false, got yes\n")
     codes = [row.code[:6] for row in (*read_run(second.folder).rows, *read_run(second.folder).older)]
     assert older.table()["row"].tolist() == [f"halves ({code})" for code in codes]
     assert len(start(left=40).images()) == 6  # the first code again: its results are there

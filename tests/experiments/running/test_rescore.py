@@ -113,7 +113,10 @@ def merge_segments(folder: Path) -> None:
         (merge_segments, (), "type the command again with labels=all"),
         (None, ("protocol.frame=whole",), "show the frame square at 8 pixels; evaluate the row again for another"),
         (None, ("protocol.size=4",), "show the frame square at 8 pixels; evaluate the row again for another"),
-        (None, ("dataset.limit=1",), "takes a results folder, protocol=... and older=true; leave out dataset.limit=1"),
+        (None, ("dataset.limit=1",), "takes a results folder and protocol=...; leave out dataset.limit=1"),
+        (None, ("older=true",), "takes a results folder and protocol=...; leave out older=true"),
+        (None, ("+protocol=bogus",), "+protocol=bogus: leave out the +"),
+        (None, ("protocols=regions",), "leave out protocols=regions"),
         (None, ("protocol=instances",), "protocol.report: instances needs objects, and dataset=folder has none"),
     ],
 )
