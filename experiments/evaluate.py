@@ -9,11 +9,11 @@ from dataclasses import replace
 from diffseg.command import interruptible, run_command
 from eval.config import ConfigError
 from experiments.running.arguments import Arguments, key_of, read_arguments
-from experiments.running.compose import compose_rows, points_of
+from experiments.running.compose import compose_rows
 from experiments.running.errors import PicturesFailed, one_line_errors
 
 ONE_BY_ONE = "hydra/launcher=basic"
-OURS = ("hydra/launcher=basic", "hydra/sweeper=basic")
+OURS = (ONE_BY_ONE, "hydra/sweeper=basic")
 """Hydra's own launcher and sweeper, which this project replaces."""
 
 
@@ -47,17 +47,11 @@ def evaluate(arguments: Arguments) -> bool:
 
         return sweep(arguments)
     composed = compose_rows(arguments)
-    commands = [arguments]
-    if ONE_BY_ONE in arguments.hydra:
-        points = [[str(assignment) for assignment in point] for point in points_of(arguments)]
-        commands = [replace(arguments, overrides=point, swept=False) for point in points]
+    runs = [replace(composed, rows=[row]) for row in composed.rows] if ONE_BY_ONE in arguments.hydra else [composed]
     # Imports torch, which takes seconds. Missing data and weights have been reported before.
     from experiments.running.runner import run_rows
 
-    failed = False
-    for command in commands:
-        rows = composed if command is arguments else replace(compose_rows(command), folder=composed.folder)
-        failed |= bool(run_rows(rows, command).failed)
+    failed = any([run_rows(run, arguments).failed for run in runs])
     return failed and not composed.config.allow_failures
 
 
@@ -70,7 +64,7 @@ def commands_of(arguments: Arguments) -> Sequence[Arguments]:
     from eval.runs import read_run  # imports scipy, which --help need not wait for
 
     assert arguments.rerun is not None
-    commands = read_run(arguments.rerun).commands
+    commands = list({tuple(command.arguments): command for command in read_run(arguments.rerun).commands}.values())
     if not commands:
         raise ConfigError(f"--rerun: {arguments.rerun} lists no command")
     typed = {key_of(override) for override in arguments.overrides}

@@ -22,6 +22,9 @@ from eval.storage.record_files import pictures_key, record_files
 if TYPE_CHECKING:
     from eval.rows import RowConfig
 
+BESIDE = ("wandb", "multirun.yaml")
+"""What Weights & Biases and Hydra's sweepers write into a results folder, perhaps before the first record."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -135,11 +138,11 @@ def _plain(command: Command) -> Mapping[str, Any]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises ConfigError if a folder holds files but no records. Hidden files, ``wandb`` and jobs do not count."""
+    """Raises ConfigError if a folder holds files but no records. Hidden files, `BESIDE` and jobs do not count."""
     if not folder.is_dir() or record_files(folder):
         return
     names = sorted(path.name for path in folder.iterdir())
-    foreign = [name for name in names if name[0] != "." and name != "wandb" and not JOB_FOLDER.fullmatch(name)]
+    foreign = [name for name in names if name[0] != "." and name not in BESIDE and not JOB_FOLDER.fullmatch(name)]
     if foreign:
         raise ConfigError(
             f"{folder}: holds files but no results of this project, such as {foreign[0]}; give another results_dir"

@@ -117,8 +117,8 @@ def test_a_row_names_its_pictures_once_for_all_shards(tmp_path: Path) -> None:
     assert (only.key, [*only.records], only.pictures, list(only.classes)) == (row.key, [], 2, [*row.dataset.classes])
 
 
-@pytest.mark.parametrize("name", [".nfs0001", "wandb", "3"])
-def test_hidden_files_and_folders_of_wandb_and_of_jobs_are_no_foreign_files(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", [".nfs0001", "wandb", "multirun.yaml", "3"])
+def test_hidden_files_and_those_of_wandb_hydra_and_jobs_are_no_foreign_files(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     check_folder(tmp_path)
     check_folder(tmp_path / "missing")

@@ -80,6 +80,14 @@ def test_the_points_of_another_sweeper_become_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_batches_of_hydras_own_sweeper_become_rows(tmp_path: Path) -> None:
+    """Hydra writes ``multirun.yaml`` into the results folder before the first point."""
+    start(tmp_path / "run", "hydra.sweeper.max_batch_size=1", "segmenter=kmeans_rgbxy", "segmenter.clusters=2,3")
+    assert sorted({*pd.read_csv(tmp_path / "run" / "summary.csv")["clusters"]}) == [2, 3]
+    assert (tmp_path / "run" / "multirun.yaml").is_file()
+
+
+@pytest.mark.long
 def test_each_job_of_submitit_is_a_run_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher is not installed")
     folder = tmp_path / "jobs"

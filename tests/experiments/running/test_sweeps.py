@@ -12,7 +12,7 @@ from PIL import Image
 from eval.runs import read_run
 from tests.helpers.coco_folder import write_folder
 from tests.helpers.folder_rows import write_picture
-from tests.helpers.runs import Run, evaluate, without_timings
+from tests.helpers.runs import Run, command, evaluate, without_timings
 
 COLOURS = ("backbone=none", "backbone.size=32", "segmenter=kmeans_rgbxy", "segmenter.clusters=3", "dataset.limit=2")
 Sweep = Callable[..., Run]
@@ -129,12 +129,17 @@ def test_a_failed_picture_counts_in_every_row(sweep: Sweep, tmp_path: Path) -> N
     assert sweep(*free, "segmenter.clusters=2,3", "allow_failures=true").status == 0
 
 
-def test_the_basic_launcher_runs_the_points_one_by_one_into_the_same_folder(sweep: Sweep) -> None:
+def test_the_basic_launcher_runs_the_points_one_by_one_into_the_same_folder(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     points = ("segmenter.clusters=2,3", "segmenter.position=0,0.5")
     together = sweep(*COLOURS[:3], *COLOURS[4:], *points)
     apart = sweep(*COLOURS[:3], *COLOURS[4:], *points, "hydra/launcher=basic", folder="apart")
     assert apart.status == 0, apart.err
     assert len(read_run(apart.folder).commands) == 4
+    repeated = command("--rerun", str(apart.folder), "results_dir=" + str(tmp_path / "repeated"), capture=capsys)
+    assert repeated.status == 0, repeated.err
+    assert len(read_run(tmp_path / "repeated").commands) == 1
     files = [without_timings(run.folder) for run in (together, apart)]
     assert files[0].keys() == files[1].keys()
     for name in files[0]:
@@ -143,6 +148,13 @@ def test_the_basic_launcher_runs_the_points_one_by_one_into_the_same_folder(swee
     keys = ["clusters", "position", "protocol"]
     tables = [run.table().drop(columns=["number", "seconds_per_image"]).sort_values(keys) for run in (together, apart)]
     np.testing.assert_array_equal(*(table.fillna("").to_numpy() for table in tables))
+
+
+def test_the_basic_launcher_takes_a_key_that_only_some_points_have(sweep: Sweep) -> None:
+    points = ("segmenter=slic,kmeans_rgbxy", "segmenter.compactness=5", "protocol=present")
+    run = sweep(*COLOURS[:2], "dataset.limit=1", *points, "hydra/launcher=basic")
+    assert run.status == 0, run.err
+    assert run.table().set_index("row")["compactness"].dropna().to_dict() == {"slic": 5}
 
 
 def test_a_glob_stands_for_the_parts_with_such_names(sweep: Sweep) -> None:
