@@ -80,11 +80,6 @@ def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[st
     return columns
 
 
-def setting_names(columns: Iterable[str]) -> list[str]:
-    """The columns of a results table that contain settings, in order."""
-    return [name for name in columns if name not in NOT_A_SETTING]
-
-
 def setting_text(settings: Any, path: Sequence[str]) -> str:
     """A setting in the notation of the command line, such as ``[32,16,8]``; empty if it does not apply."""
     for name in path:

@@ -41,7 +41,7 @@ class Outcome:
 
     Attributes:
         failed: evaluations that failed; a picture counts once for each row in which it failed.
-        score: ACC and mIoU of its first row, for sweepers.
+        score: mIoU of its first row in percent, for sweepers; None if there is none.
     """
 
     failed: int

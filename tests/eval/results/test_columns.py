@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eval.results.columns import SETTINGS, setting_columns, setting_names, setting_text
+from eval.results.columns import SETTINGS, setting_columns, setting_text
 
 
 def test_every_further_setting_of_a_segmenter_has_a_column() -> None:
@@ -22,11 +22,6 @@ def test_every_further_setting_of_a_segmenter_has_a_column() -> None:
         "power": ("segmenter", "power"),
         "segmenter.miou": ("segmenter", "miou"),  # `miou` is a score
     }
-
-
-def test_settings_are_told_from_scores_and_counts() -> None:
-    names = ["number", "row", "tau", "alpha", "segmenter.size", "protocol", "acc", "device", "eps"]
-    assert setting_names(names) == ["tau", "alpha", "segmenter.size", "eps"]
 
 
 @pytest.mark.parametrize(
