@@ -29,7 +29,7 @@ from diffseg import parts
 from diffseg.command import interruptible, run_command
 from eval.config import ConfigError
 from experiments.running.arguments import key_of, parse, read_arguments
-from experiments.running.compose import compose_rows
+from experiments.running.compose import check, compose_rows
 from experiments.running.errors import PicturesFailed, one_line_errors
 
 DTYPES = ("float32", "float16")
@@ -57,10 +57,10 @@ def main() -> None:
             raise ConfigError("out: not set; give the folder for the files, out=DIR")
         if own["dtype"] not in DTYPES:
             raise ConfigError(f"dtype: must be {' or '.join(DTYPES)}, got {own['dtype']}")
-        composed = compose_rows(arguments)
-        row = composed.rows[0]
-        if any(_attended(other.composed) != _attended(row.composed) for other in composed.rows):
+        composed = compose_rows(arguments, checked=False)
+        if any(_attended(row.composed) != _attended(composed.rows[0].composed) for row in composed.rows):
             raise ConfigError("attend: the rows have several backbones or data sets; leave experiment=... out")
+        (row,) = check(composed.rows[:1])
         if not row.backbone.sides or row.choices["backbone"] == "saved":
             raise ConfigError(f"backbone: {row.choices['backbone']} computes no attention; choose another one")
         if getattr(row.backbone, "debias", 0):

@@ -192,6 +192,9 @@ def test_the_rows_of_an_experiment_share_backbone_and_data_set(
     assert attend(tmp_path / "out", f"--config-dir={tmp_path / 'conf'}", *given) == status
     message = "error: attend: the rows have several backbones or data sets; leave experiment=... out\n"
     assert (capsys.readouterr().err == message) == bool(status)
+    if status:
+        assert attend(tmp_path / "out", "experiment=table1") == status  # before the look at data and weights
+        assert capsys.readouterr().err == message
 
 
 def test_whole_pictures_have_the_attention_of_the_library(weights: Path, tmp_path: Path) -> None:
