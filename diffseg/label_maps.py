@@ -28,7 +28,7 @@ from diffseg.image_files import (
 ARRAY = ".npy"
 
 Colours: TypeAlias = Literal["refused", "allowed", "only"]
-"""What `read_label_map` does with colours."""
+"""Ways in which `read_label_map` treats colours."""
 
 # Values of COMPRESSION: none, CCITT, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. JPEG and WebP are lossy.
 LOSSLESS_COMPRESSION = (1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000)

@@ -236,8 +236,7 @@ def read_unresolved(
 def read_yaml(file: Path) -> dict[str, Any]:
     """Content of a YAML file. Raises ValueError unless it holds keys and values."""
     try:
-        # libyaml's loader, where it is installed, is ten times faster than `yaml.safe_load`.
-        content = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = load_yaml(file.read_bytes())
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error.strerror})") from None
     except yaml.MarkedYAMLError as error:
@@ -248,6 +247,14 @@ def read_yaml(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{file}: must hold keys and values")
     return content
+
+
+def load_yaml(text: str | bytes) -> Any:
+    """Content of a YAML text: plain values only, as `yaml.safe_load` reads them.
+
+    libyaml's loader, where it is installed, is ten times faster. Raises yaml.YAMLError if the text is not valid.
+    """
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text).get_single_data()
 
 
 def merged(old: Any, new: Any) -> Any:

@@ -93,7 +93,7 @@ def _select(
 
 
 def leads_out(name: str) -> bool:
-    """Whether a path may lead out of the folder that it is joined to, or is no path of a file, on any system.
+    """True if a path may lead out of the folder that it is joined to, or is no path of a file, on any system.
 
     >>> [leads_out(name) for name in ("a/b.jpg", "a/../../b.jpg", "/b.jpg", "C:b.jpg", "a\\\\b.jpg", "")]
     [False, True, True, True, True, True]

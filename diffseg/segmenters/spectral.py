@@ -33,7 +33,7 @@ from diffseg.segmenters.graphs import Input, WalkInput, points_of, walk_of
 from diffseg.segmenters.kmeans import lloyd
 
 Rule = Literal["elbow", "kappa"]
-"""How the number of clusters is chosen, see the module's text."""
+"""Rules that choose the number of clusters, see the module's text."""
 
 SPREAD = 0.5  # CLASP tries numbers within this fraction of the elbow's
 MOST = 15  # the largest number of clusters that is tried

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 from omegaconf import OmegaConf
 
+from diffseg.parts import load_yaml
 from eval.config import ConfigError
 from eval.settings import normalise
 from eval.storage.files import make_folder, write_text
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from eval.rows import RowConfig
 
 BESIDE = ("wandb", "multirun.yaml")
-"""What Weights & Biases and Hydra's sweepers write into a results folder, perhaps before the first record."""
+"""Names that Weights & Biases and Hydra's sweepers write into a results folder, perhaps before the first record."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,7 @@ def read_commands(folder: Path) -> tuple[str, list[Command]]:
     """
     path = folder / CONFIG
     try:
-        # libyaml's loader, where it is installed, is ten times faster than `yaml.safe_load`.
-        data = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(path.read_text(encoding="utf-8")).get_single_data()
+        data = load_yaml(path.read_text(encoding="utf-8"))
         return str(data["token"]), [Command(**command) for command in data["commands"]]
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error

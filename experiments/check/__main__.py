@@ -67,7 +67,7 @@ def check_truth(dataset: Dataset, output: Path | None) -> bool:
 
 
 def check_backbones(composed: Composed) -> None:
-    """Passes a picture through each backbone, and describes what it found."""
+    """Passes a picture through each backbone, and describes the attention."""
     # Imports torch, which takes seconds. Missing data and weights have been reported before.
     from experiments.check import backbone
 

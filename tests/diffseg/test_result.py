@@ -40,7 +40,7 @@ def test_masks_have_area_and_tight_box(result: Result) -> None:
 
 def test_run_lengths_decode_to_the_masks(result: Result) -> None:
     annotations = json.loads(json.dumps(result.coco()))
-    assert [each["label"] for each in annotations] == list(range(5))
+    assert [segment["label"] for segment in annotations] == list(range(5))
     for annotation, mask in zip(annotations, result.masks, strict=True):
         runs = annotation["segmentation"]
         np.testing.assert_array_equal(run_lengths.decode(runs).astype(bool), mask["segmentation"])
@@ -89,16 +89,16 @@ def test_pycocotools_reads_pictures_masks_and_names(tmp_path: Path) -> None:
         write_coco(path, [("a.jpg", second, ["sky"])])
     read = COCO(str(path))
     assert [image["file_name"] for image in read.loadImgs(read.getImgIds())] == ["a/Bär.jpg", "b.png"]
-    assert [each["name"] for each in read.loadCats(read.getCatIds())] == [SEGMENT, "sky", "tree"]
+    assert [category["name"] for category in read.loadCats(read.getCatIds())] == [SEGMENT, "sky", "tree"]
     for number, labels in ((1, first), (2, second)):
         objects = read.loadAnns(read.getAnnIds(imgIds=[number]))
-        assert [each["segment"] for each in objects] == sorted(set(labels[labels >= 0].tolist()))
-        for each in objects:
-            mask = labels == each["segment"]
-            np.testing.assert_array_equal(read.annToMask(each).astype(bool), mask)
+        assert [segment["segment"] for segment in objects] == sorted(set(labels[labels >= 0].tolist()))
+        for segment in objects:
+            mask = labels == segment["segment"]
+            np.testing.assert_array_equal(read.annToMask(segment).astype(bool), mask)
             rows, columns = np.nonzero(mask)
             box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
-            assert (each["area"], each["bbox"], each["iscrowd"]) == (mask.sum(), box, 0)
+            assert (segment["area"], segment["bbox"], segment["iscrowd"]) == (mask.sum(), box, 0)
     assert len(read.getAnnIds(catIds=read.getCatIds(catNms=["sky"]))) == 2
     results = read.loadRes([each | {"score": 1.0} for each in json.loads(path.read_text("utf-8"))["annotations"]])
     assert len(results.getAnnIds()) == len(read.getAnnIds())

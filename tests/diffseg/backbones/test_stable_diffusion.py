@@ -91,7 +91,7 @@ def test_published_weight_names_load_alike(tiny: Path, tmp_path: Path) -> None:
         | positions,
         text,
     )
-    published_model, model = (StableDiffusion(str(each), SIZE).load("cpu") for each in (folder, tiny))
+    published_model, model = (StableDiffusion(str(path), SIZE).load("cpu") for path in (folder, tiny))
     assert any("proj_attn" in name for name in load_file(vae))
     assert torch.equal(published_model.prompt, model.prompt)
     assert torch.equal(published_model.encode(pictures(SIZE)), model.encode(pictures(SIZE)))
