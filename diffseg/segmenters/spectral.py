@@ -28,12 +28,15 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor
 
 from diffseg.masks import UpsampleSetting, to_pixels
-from diffseg.segmenters.base import Clusters, RandomSeed, Refinable, Scene, check_cells
+from diffseg.segmenters.base import CheckedSegmenter, Clusters, RandomSeed, Refinable, Scene, check_cells
 from diffseg.segmenters.graphs import Input, WalkInput, points_of, walk_of
 from diffseg.segmenters.kmeans import lloyd
 
 Rule = Literal["elbow", "kappa"]
 """Rules that choose the number of clusters, see the module's text."""
+
+Eigenpairs = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Eigenvalues, and eigenvectors as columns, in the same order."""
 
 SPREAD = 0.5  # CLASP tries numbers within this fraction of the elbow's
 MOST = 15  # the largest number of clusters that is tried
@@ -79,6 +82,8 @@ class SpectralAuto(Refinable):
         input: ``features``: their cosines, negative ones as 0; ``attention``: its mean with its transpose.
     """
 
+    finishing = CheckedSegmenter.finishing | {"kappa"}
+
     rule: Annotated[
         Rule, Field(description="elbow: CLASP's eigengap and silhouette; kappa: eigenvalues below kappa")
     ] = "elbow"
@@ -89,7 +94,7 @@ class SpectralAuto(Refinable):
         Input, Field(description="features (their cosines), or attention (its mean with its transpose)")
     ] = "features"
 
-    def prepare(self, scene: Scene) -> tuple[Tensor, Tensor]:
+    def prepare(self, scene: Scene) -> tuple[Tensor, Tensor | Eigenpairs]:
         walk = walk_of(scene, self.input)
         if self.input == "features":
             points = points_of(scene, "features")
@@ -99,20 +104,42 @@ class SpectralAuto(Refinable):
         weights = graph.cpu().double().numpy()
         if self.rule == "elbow":
             return walk, clusters_by_elbow(weights, self.seed)
-        return walk, clusters_by_kappa(weights, self.kappa, self.seed)
+        return walk, smallest_eigenpairs(weights)
 
-    def finish(self, prepared: tuple[Tensor, Tensor], scene: Scene) -> Tensor:
-        return to_pixels(*prepared, scene.size, self.upsample)
+    def finish(self, prepared: tuple[Tensor, Tensor | Eigenpairs], scene: Scene) -> Tensor:
+        walk, clusters = prepared
+        if not isinstance(clusters, Tensor):
+            clusters = clusters_by_kappa(clusters, self.kappa, self.seed)
+        return to_pixels(walk, clusters, scene.size, self.upsample)
 
 
-def clusters_by_kappa(weights: NDArray[np.float64], kappa: float, seed: int) -> Tensor:
-    """Falcon's clusters: as many as eigenvalues of the normalised Laplacian are below kappa, 1 to `MOST`.
+def smallest_eigenpairs(weights: NDArray[np.float64]) -> Eigenpairs:
+    """The `MOST` smallest eigenvalues of the normalised Laplacian, or all if there are fewer, and their eigenvectors.
 
-    Arguments and result as for `clusters_by_elbow`.
+    Args:
+        weights: ``(n, n)`` symmetric, values >= 0.
+
+    Returns:
+        Ascending eigenvalues ``(m,)``, and eigenvectors ``(n, m)``, one a column.
     """
     root, n = np.sqrt(weights.sum(axis=1)), len(weights)
     values, vectors = eigh(weights / root / root[:, None], subset_by_index=(max(0, n - MOST), n - 1))
-    return _clusters(vectors[:, ::-1], max(1, int((1 - values < kappa).sum())), seed)
+    return 1 - values[::-1], vectors[:, ::-1]
+
+
+def clusters_by_kappa(pairs: Eigenpairs, kappa: float, seed: int) -> Tensor:
+    """Falcon's clusters: as many as eigenvalues of the normalised Laplacian are below kappa, 1 to `MOST`.
+
+    Args:
+        pairs: result of `smallest_eigenpairs`.
+        kappa: above 0, at most 1.
+        seed: seed of the K-means.
+
+    Returns:
+        ``(n,)`` int64 labels on the CPU.
+    """
+    values, vectors = pairs
+    return _clusters(vectors, max(1, int((values < kappa).sum())), seed)
 
 
 def clusters_by_elbow(weights: NDArray[np.float64], seed: int) -> Tensor:

@@ -6,13 +6,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.linalg import eigh
 from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
 from diffseg.masks import Upsample, cluster_means, labels_from_proposals, upsample_nearest
+from diffseg.segmenters import spectral
 from diffseg.segmenters.base import Scene
-from diffseg.segmenters.spectral import Spectral, SpectralAuto, clusters_by_elbow, clusters_by_kappa, elbow
+from diffseg.segmenters.spectral import (
+    Spectral,
+    SpectralAuto,
+    clusters_by_elbow,
+    clusters_by_kappa,
+    elbow,
+    smallest_eigenpairs,
+)
 from tests.helpers.attention import blocks, quarters, regions, smooth
 from tests.helpers.cuts import same_parts
 
@@ -69,8 +78,23 @@ def test_clasp_takes_the_best_silhouette_near_the_elbow() -> None:
 @pytest.mark.parametrize("sizes", [(20, 30), (20, 25, 30), (15, 20, 25, 21)])
 def test_kappa_counts_planted_groups(sizes: tuple[int, ...]) -> None:
     graph, number = groups(sizes)
-    assert same_parts(clusters_by_kappa(graph.numpy(), 0.6, 0), number)
-    assert clusters_by_kappa(graph.numpy(), 1e-9, 0).unique().tolist() == [0]
+    pairs = smallest_eigenpairs(graph.numpy())
+    assert same_parts(clusters_by_kappa(pairs, 0.6, 0), number)
+    assert clusters_by_kappa(pairs, 1e-9, 0).unique().tolist() == [0]
+
+
+def test_rows_that_differ_in_kappa_share_the_eigenvectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = 255 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(1))
+    scene = Scene(aggregated=smooth(8, 2), features=regions(8, 0.9)[0], image=image, size=(20, 30))
+    kappas = [SpectralAuto("kappa", kappa) for kappa in (0.1, 0.9, 0.97, 1)]
+    rows = [*kappas, SpectralAuto("kappa", 0.97, refine="pamr"), SpectralAuto(), SpectralAuto(kappa=0.5)]
+    alone = [row(scene) for row in rows]
+    solved: list[int] = []
+    monkeypatch.setattr(spectral, "eigh", lambda matrix, **limits: (solved.append(1), eigh(matrix, **limits))[1])
+    for together, expected in zip(SpectralAuto.segment_all(scene, rows), alone, strict=True):
+        assert torch.equal(together, expected)
+    assert len(solved) == 2  # one for each rule
+    assert len({len(labels.unique()) for labels in alone[: len(kappas)]}) > 2
 
 
 def test_segments_are_found_in_features_and_in_attention() -> None:
