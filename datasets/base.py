@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from diffseg.remarks import Remark
+from diffseg.files.remarks import Remark
 
 VOID = -1
 """Label of a pixel without a class. Such pixels are neither scored nor counted."""

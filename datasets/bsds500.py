@@ -24,8 +24,8 @@ from datasets.base import DatasetError, Picture
 from datasets.class_table import ClassTable
 from datasets.files import warn_once
 from datasets.paired import PairedDataset
-from diffseg.image_files import decode_photo
-from diffseg.matlab import read_matlab
+from diffseg.files.matlab import read_matlab
+from diffseg.files.photographs import decode_photo
 
 ARCHIVE_FOLDER = "BSDS500"
 Split = Literal["train", "val", "test"]

@@ -18,7 +18,7 @@ from datasets.base import Instances
 from datasets.class_table import class_table
 from datasets.listing import dataset_errors
 from datasets.paired import PairedDataset
-from diffseg.label_maps import read_label_map
+from diffseg.files.label_maps import read_label_map
 
 FIRST_ID, LAST_ID = 7, 33
 LICENSE_PLATE = 255  # -1 in an 8-bit file

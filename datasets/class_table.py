@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.base import VOID
-from diffseg.label_maps import COLOUR, Colours, colour_number, number_text
+from diffseg.files.label_maps import COLOUR, Colours, colour_number, number_text
 
 FOLDER = Path(__file__).with_name("classes")
 HEADER = "value,label,name"
@@ -48,7 +48,7 @@ class ClassTable:
     Attributes:
         names: class names; the position is the label.
         label_of: value in a label file -> label (0..len(names)-1, or `VOID`). All other values are void, too. Colours
-            are values as of `diffseg.label_maps.colour_number`.
+            are values as of `diffseg.files.label_maps.colour_number`.
         published: True if a published evaluation decides what is void.
     """
 

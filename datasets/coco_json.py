@@ -21,7 +21,7 @@ from pycocotools import mask as coco_mask
 
 from datasets.base import DatasetError
 from datasets.files import warn_once
-from diffseg.image_files import MAX_PIXELS, max_pixels
+from diffseg.files.images import MAX_PIXELS, max_pixels
 
 UNPAINTED = 255
 """Value of a pixel without an annotation, as in COCO-Stuff's label maps."""

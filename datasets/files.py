@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from datasets.base import DatasetError
-from diffseg.image_files import PhotoError, opened
+from diffseg.files.images import PhotoError, opened
 from diffseg.texts import counted
 
 logger = logging.getLogger(__name__)

@@ -25,11 +25,12 @@ from datasets.class_table import HEADER, ClassTable, read_class_table, table_of_
 from datasets.coco_json import CocoJson, read_coco_json
 from datasets.files import find_files, warn_once
 from datasets.listing import ListedDataset
-from diffseg.files import sha256_of
-from diffseg.image_files import Photo, PhotoError, decode_photo
-from diffseg.label_maps import ARRAY, number_text, read_label_map
-from diffseg.paths import expanded
-from diffseg.remarks import Remark
+from diffseg.files.images import PhotoError
+from diffseg.files.label_maps import ARRAY, number_text, read_label_map
+from diffseg.files.paths import expanded
+from diffseg.files.photographs import Photo, decode_photo
+from diffseg.files.remarks import Remark
+from diffseg.files.writing import sha256_of
 
 KEYS = {"images": "DIR", "maps": "DIR", "classes": f"FILE.csv (with {HEADER}) or a list of names"}
 """Keys that the user must set -> their values."""
@@ -52,8 +53,8 @@ class FolderDataset(ListedDataset):
 
     Attributes:
         images: folder of the pictures, with sub-folders, in any format that Pillow reads.
-        maps: folder of the label maps (`diffseg.label_maps`), or a JSON file of annotations in COCO's format, whose
-            values are the category ids, and -1 where nothing is annotated.
+        maps: folder of the label maps (`diffseg.files.label_maps`), or a JSON file of annotations in COCO's format,
+            whose values are the category ids, and -1 where nothing is annotated.
         classes: path of a CSV file, or names (of the values 0, 1, ...; with a JSON file, of its categories, default
             all). After construction: the names; the position is the label.
         void: values in the label maps that are not scored, whatever ``classes`` says. None: 255, unless it is a class.

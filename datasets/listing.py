@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from datasets.base import VOID, Dataset, DatasetError, Picture
 from datasets.class_table import ClassTable
-from diffseg.image_files import Photo, PhotoError, decode_photo
-from diffseg.label_maps import number_text, read_label_map
+from diffseg.files.images import PhotoError
+from diffseg.files.label_maps import number_text, read_label_map
+from diffseg.files.paths import expanded
+from diffseg.files.photographs import Photo, decode_photo
 from diffseg.limits import Count
-from diffseg.paths import expanded
 
 SHOWN = 10
 """Up to this number, ranges of values are listed in messages; more are counted."""

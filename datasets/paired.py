@@ -13,8 +13,8 @@ from datasets.base import DatasetError
 from datasets.class_table import ClassTable
 from datasets.files import find_files
 from datasets.listing import ListedDataset, dataset_errors
-from diffseg.image_files import opened
-from diffseg.paths import expanded
+from diffseg.files.images import opened
+from diffseg.files.paths import expanded
 
 
 @dataclass(frozen=True)

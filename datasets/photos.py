@@ -19,7 +19,7 @@ from datasets.base import DatasetError
 from datasets.class_table import class_table
 from datasets.coco_json import UNPAINTED, CocoJson, read_coco_json
 from datasets.listing import ListedDataset
-from diffseg.files import sha256_of
+from diffseg.files.writing import sha256_of
 
 TRUTH = Path(__file__).with_name("photos.json")
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from datasets.base import Dataset
-from diffseg.label_maps import number_text
+from diffseg.files.label_maps import number_text
 from diffseg.texts import counted
 
 SHOWN = 5

@@ -20,7 +20,7 @@ from datasets.base import DatasetError, Instances
 from datasets.class_table import class_table
 from datasets.listing import dataset_errors
 from datasets.paired import PairedDataset
-from diffseg.label_maps import read_label_map
+from diffseg.files.label_maps import read_label_map
 
 ARCHIVE_FOLDER = "VOCdevkit/VOC2012"
 OBJECTS = f"{ARCHIVE_FOLDER}/SegmentationObject"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from diffseg.command import begin_command, run_command
+from diffseg.cli.command import begin_command, run_command
 
 
 def main() -> int:

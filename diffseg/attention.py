@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from diffseg.attention_files import FEATURES, MAP_NAME, AttentionError, Header, PictureInfo, read_header
-from diffseg.files import replacing
-from diffseg.paths import expanded
+from diffseg.files.attention import FEATURES, MAP_NAME, AttentionError, Header, PictureInfo, read_header
+from diffseg.files.paths import expanded
+from diffseg.files.writing import replacing
 from diffseg.texts import on_one_line
 
 # Softmax and mean run in float32 or half precision, so row sums are rounded. A larger error has another cause.

@@ -12,7 +12,7 @@ from threading import Thread
 from diffseg.backbones import PATH_ARGUMENT, MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.weights.files import BY_MAKE, TRANSFORMERS_FILES
-from diffseg.command import ERROR_STATUS, run_command
+from diffseg.cli.command import ERROR_STATUS, run_command
 from diffseg.labelling.captioning import PUBLISHED_FILES as BLIP_FILES
 
 FILES: Mapping[str, Sequence[str]] = dict(

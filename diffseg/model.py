@@ -13,14 +13,14 @@ from torch import Tensor
 
 from diffseg import catalogue
 from diffseg.attention import AttentionMaps
-from diffseg.attention_files import PictureInfo
 from diffseg.backbones import AttentionModel, Backbone
 from diffseg.backbones.device import batch_size_for, pick_device
 from diffseg.backbones.image import resize_image
 from diffseg.backbones.saved import origin
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, Scheme
-from diffseg.files import distinct_names
-from diffseg.image_files import AnyImage, to_picture
+from diffseg.files.attention import PictureInfo
+from diffseg.files.photographs import AnyImage, to_picture
+from diffseg.files.writing import distinct_names
 from diffseg.isolation import isolated
 from diffseg.pictures import Pixels
 from diffseg.recipe import Recipe, backbone_of, make_recipe, segment_attention
@@ -151,8 +151,8 @@ class Model:
         """Segments a picture, or each picture of a list; or the attention that `attend` or a file gave.
 
         Args:
-            source: a picture of any size and kind (`diffseg.image_files.to_picture`), squeezed into the backbone's
-                square; or its attention, of this backbone or any other; or a list of either.
+            source: a picture of any size and kind (`diffseg.files.photographs.to_picture`), squeezed into the
+                backbone's square; or its attention, of this backbone or any other; or a list of either.
             segmenter: name of a preset (a file of ``conf/segmenter``: ``diffseg``, ``kmeans_c``, ...), or a segmenter
                 (`diffseg.segmenters.base.Segmenter`).
             weights: R, the weight of each side, as `diffseg.aggregation.side_weights` reads it.

@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from diffseg.files.paths import expanded
 from diffseg.limits import explain
-from diffseg.paths import expanded
 from diffseg.texts import on_one_line
 
 Group = str

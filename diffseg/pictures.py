@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from diffseg.files import replacing
+from diffseg.files.writing import replacing
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.integer]

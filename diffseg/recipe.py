@@ -17,7 +17,7 @@ from diffseg.attention import AttentionMaps
 from diffseg.backbones import Backbone
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.choices import Scheme
-from diffseg.image_files import AnyImage, to_picture
+from diffseg.files.photographs import AnyImage, to_picture
 from diffseg.pictures import CHANNEL_MAX, Pixels, by_area
 from diffseg.result import Result
 from diffseg.segmenters.base import Frame, ReadsFiles, Scene, Segmenter, needs_attention, needs_truth, resolve

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diffseg import pictures
-from diffseg.files import write_text
-from diffseg.paths import expanded
+from diffseg.files.paths import expanded
+from diffseg.files.writing import write_text
 from diffseg.texts import counted
 
 SEGMENT = "segment"

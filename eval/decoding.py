@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from datasets.base import Dataset
 from diffseg.backbones.image import centre_crop, resize_image
+from diffseg.files.remarks import Remark
 from diffseg.pictures import Pixels
-from diffseg.remarks import Remark
 from diffseg.segmenters.base import Outline, Scene
 from eval.config import FrameName, Scoring
 from eval.truth import Truth, classes_in, truth_of

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from diffseg.remarks import Remark, remark_lines
+from diffseg.files.remarks import Remark, remark_lines
 from diffseg.segmenters.base import Outline
 from diffseg.texts import on_one_line
 from eval.code import project_code

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.base import DatasetError
-from diffseg.command import one_line
+from diffseg.cli.command import one_line
 from eval.config import ConfigError
 from eval.records import RecordError
 from eval.row_progress import RowProgress

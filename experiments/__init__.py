@@ -2,7 +2,7 @@
 
 import sys
 
-from diffseg.command import begin_command
+from diffseg.cli.command import begin_command
 
 # Python imports this package before NAME, whose imports take seconds.
 if sys.argv[0] == "-m":

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from diffseg.command import run_command
-from diffseg.command_line import Parser, path_argument, positive_int
+from diffseg.cli.arguments import Parser, path_argument, positive_int
+from diffseg.cli.command import run_command
 from eval.storage.files import write_text
 
 GROUPS = ("merging", "kmeans", "dbscan", "picture", "sweep", "peers")  # of `experiments.bench.lines`

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from diffseg.command import interruptible, run_command
+from diffseg.cli.command import interruptible, run_command
 from eval.config import ConfigError
 from experiments.running.arguments import Arguments, key_of, read_arguments
 from experiments.running.compose import compose_rows

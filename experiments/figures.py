@@ -20,12 +20,13 @@ from diffseg import parts
 from diffseg.backbones import Backbone, WeightsError, tuned_values
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
+from diffseg.cli.arguments import Parser, path_argument, positive_int
+from diffseg.cli.command import ERROR_STATUS, run_command
 from diffseg.cli.options import message_of
-from diffseg.command import ERROR_STATUS, run_command
-from diffseg.command_line import Parser, path_argument, positive_int
-from diffseg.files import distinct_names
-from diffseg.image_files import PhotoError, read_photo
-from diffseg.paths import NoHome, expanded
+from diffseg.files.images import PhotoError
+from diffseg.files.paths import NoHome, expanded
+from diffseg.files.photographs import read_photo
+from diffseg.files.writing import distinct_names
 from diffseg.pictures import Pixels
 from eval.config import ConfigError
 from eval.records import RecordError

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from diffseg.command import ERROR_STATUS, run_command
-from diffseg.command_line import Parser, path_argument
+from diffseg.cli.arguments import Parser, path_argument
+from diffseg.cli.command import ERROR_STATUS, run_command
 from eval.config import ConfigError, RunConfig
 from eval.records import RecordError
 from eval.results.columns import ENDS

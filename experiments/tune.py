@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffseg.command import ERROR_STATUS, run_command
-from diffseg.command_line import Parser, path_argument
+from diffseg.cli.arguments import Parser, path_argument
+from diffseg.cli.command import ERROR_STATUS, run_command
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,8 +25,8 @@ from datasets.cocostuff27 import CocoStuff27
 from datasets.paired import PairedDataset
 from datasets.prepare.download import ARCHIVES, SCHEMES, Source
 from datasets.prepare.sets import prepare_bsds500, prepare_camvid, prepare_cityscapes, prepare_cocostuff
-from diffseg.command import ERROR_STATUS, interruptible, run_command
-from diffseg.command_line import Parser, path_argument
+from diffseg.cli.arguments import Parser, path_argument
+from diffseg.cli.command import ERROR_STATUS, interruptible, run_command
 
 SOURCES_YAML: Final = Path(__file__).with_name("sources.yaml")
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from datasets.base import DatasetError
-from diffseg.files import sha256_of
+from diffseg.files.writing import sha256_of
 
 ARCHIVES: Final = "archives"
 """Folder of the downloads, below that of the data set."""

@@ -22,7 +22,7 @@ from datasets.listing import read_ids
 from datasets.paired import PairedDataset
 from datasets.prepare.download import ARCHIVES, Source, announce, obtain
 from datasets.prepare.unpack import Limits, leads_out, unpack
-from diffseg.files import sha256_of
+from diffseg.files.writing import sha256_of
 
 CAMVID: Final = Path(__file__).with_name("camvid.sha256")
 BSDS500: Final = Path(__file__).with_name("bsds500.csv")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import Field
 
-from diffseg.attention_files import SUFFIX, AttentionError, Header, read_header
 from diffseg.backbones import AttentionModel, Backbone
+from diffseg.files.attention import SUFFIX, AttentionError, Header, read_header
+from diffseg.files.paths import expanded
 from diffseg.isolation import isolated
 from diffseg.limits import check_fields
-from diffseg.paths import expanded
 from diffseg.texts import counted
 
 if TYPE_CHECKING:

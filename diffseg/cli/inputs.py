@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffseg.files import distinct_names
+from diffseg.files.writing import distinct_names
 
 SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 """File suffixes of photographs in folders and patterns. A file that the user names may have any suffix."""

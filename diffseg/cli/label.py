@@ -14,7 +14,7 @@ from diffseg import pictures
 from diffseg.backbones import Backbone, MissingWeights, WeightsError
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.choices import DEFAULT_VOTE, Vote
-from diffseg.files import write_text
+from diffseg.files.writing import write_text
 from diffseg.labelling.captioning import CAPTIONER, Captioner, Prompt, locate_captioner
 
 if TYPE_CHECKING:

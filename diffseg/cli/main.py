@@ -21,13 +21,14 @@ from diffseg import pictures
 from diffseg.backbones import Backbone, WeightsError
 from diffseg.backbones.image import centre_crop
 from diffseg.cli import label
+from diffseg.cli.command import interruptible
 from diffseg.cli.inputs import STDIN, find_photos
 from diffseg.cli.label import Segmented
 from diffseg.cli.options import DEFAULT_SEGMENTER, OBLONG, ROWS_A_SHEET, message_of, parse, segmenter_settings, spec_of
-from diffseg.command import interruptible
-from diffseg.image_files import PhotoError, read_photo
+from diffseg.files.images import PhotoError
+from diffseg.files.paths import expanded
+from diffseg.files.photographs import read_photo
 from diffseg.labelling.captioning import NoNouns
-from diffseg.paths import expanded
 from diffseg.texts import counted
 
 if TYPE_CHECKING:

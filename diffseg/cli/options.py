@@ -14,8 +14,8 @@ import yaml
 from diffseg import __version__, catalogue, parts
 from diffseg.backbones import Backbone, WeightsError, tuned_values
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_VOTE, DEFAULT_WEIGHTS, WEIGHTS, Scheme, Vote
+from diffseg.cli.arguments import Parser, path_argument, positive_int
 from diffseg.cli.inputs import SUFFIXES
-from diffseg.command_line import Parser, path_argument, positive_int
 from diffseg.labelling.captioning import CAPTIONER, Prompt
 from diffseg.limits import settings_text
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from diffseg.backbones.image import centre_crop, nearest
-from diffseg.files import sha256_of
-from diffseg.image_files import PhotoError
-from diffseg.label_maps import read_label_map
-from diffseg.paths import expanded
+from diffseg.files.images import PhotoError
+from diffseg.files.label_maps import read_label_map
+from diffseg.files.paths import expanded
+from diffseg.files.remarks import Remark
+from diffseg.files.writing import sha256_of
 from diffseg.pictures import VOID
-from diffseg.remarks import Remark
 from diffseg.segmenters.base import Outline, Scene, UnusablePicture
 from diffseg.texts import counted
 

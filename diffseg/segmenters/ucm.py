@@ -12,7 +12,7 @@ from pydantic import Field
 from scipy import ndimage
 from torch import Tensor
 
-from diffseg.matlab import read_matlab
+from diffseg.files.matlab import read_matlab
 from diffseg.segmenters.base import CheckedSegmenter, Scene, UnusablePicture
 from diffseg.segmenters.files import Folder
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diffseg.files import replacing
+from diffseg.files.writing import replacing
 from eval.metrics import acc_and_miou, interval, iou_of, resample
 from eval.protocol_scores import COLUMNS, scores_of
 from eval.protocols import REGION_PROTOCOLS, ProtocolName, needs_classes

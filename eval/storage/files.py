@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from diffseg import files
+from diffseg.files import writing as files
 
 
 class WriteError(OSError):

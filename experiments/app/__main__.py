@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from diffseg.backbones import WeightsError
+from diffseg.cli.arguments import Parser
+from diffseg.cli.command import run_command
 from diffseg.cli.options import add_model, message_of, spec_of
-from diffseg.command import run_command
-from diffseg.command_line import Parser
 
 HOST, PORT = "127.0.0.1", 8501
 PAGE = Path(__file__).with_name("page.py")

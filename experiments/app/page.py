@@ -27,7 +27,8 @@ from diffseg.aggregation import side_weights
 from diffseg.backbones import AttentionModel, Backbone, WeightsError
 from diffseg.choices import WEIGHTS
 from diffseg.cli.options import message_of, spec_of
-from diffseg.image_files import PhotoError, read_photo
+from diffseg.files.images import PhotoError
+from diffseg.files.photographs import read_photo
 from diffseg.segmenters.base import Segmenter
 from diffseg.texts import counted
 from experiments.app.__main__ import parser

@@ -26,7 +26,7 @@ from typing import Any, cast
 from omegaconf import DictConfig
 
 from diffseg import parts
-from diffseg.command import interruptible, run_command
+from diffseg.cli.command import interruptible, run_command
 from eval.config import ConfigError
 from experiments.running.arguments import key_of, parse, read_arguments
 from experiments.running.compose import check, compose_rows

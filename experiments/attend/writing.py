@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from datasets.base import DatasetError, Picture
-from diffseg.attention_files import SUFFIX, AttentionError, PictureInfo, read_header
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import batch_size_for, pick_device
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.saved import BLANK, origin
+from diffseg.files.attention import SUFFIX, AttentionError, PictureInfo, read_header
 from diffseg.texts import counted, on_one_line
 from eval.config import ConfigError, RunConfig
 from eval.progress import Progress

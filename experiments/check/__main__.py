@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.base import Dataset
-from diffseg.command import run_command
-from diffseg.paths import expanded
+from diffseg.cli.command import run_command
+from diffseg.files.paths import expanded
 from eval.config import ConfigError
 from experiments.check.truth import read_truth, report, write_csv
 from experiments.evaluate import commands_of

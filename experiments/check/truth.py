@@ -17,8 +17,8 @@ from datasets.base import VOID, Dataset, DatasetError
 from datasets.files import format_of
 from datasets.listing import ListedDataset
 from datasets.remarks import truth_remarks
-from diffseg.files import write_text
-from diffseg.remarks import Remark, remark_lines
+from diffseg.files.remarks import Remark, remark_lines
+from diffseg.files.writing import write_text
 from diffseg.texts import counted
 
 WORKERS = 4

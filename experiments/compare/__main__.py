@@ -11,8 +11,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from diffseg.command import ERROR_STATUS, run_command
-from diffseg.command_line import Parser, path_argument
+from diffseg.cli.arguments import Parser, path_argument
+from diffseg.cli.command import ERROR_STATUS, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:

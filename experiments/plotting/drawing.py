@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from diffseg.files import replacing
+from diffseg.files.writing import replacing
 from eval.progress import Progress
 from eval.storage.files import make_folder, writing
 from experiments.plotting.shown import is_number, sorted_values

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from diffseg.command import ERROR_STATUS, run_command
-from diffseg.command_line import Parser, path_argument, positive_int
+from diffseg.cli.arguments import Parser, path_argument, positive_int
+from diffseg.cli.command import ERROR_STATUS, run_command
 from eval.config import ConfigError
 from eval.records import RecordError
 from eval.runs import read_runs

@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import OverrideParseException
 
 from diffseg import parts
-from diffseg.paths import NoHome, expanded
+from diffseg.files.paths import NoHome, expanded
 from eval.config import ConfigError
 
 COMMAND = "python -m experiments.evaluate"

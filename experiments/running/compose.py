@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from datasets.base import Dataset, DatasetError
 from diffseg import parts
 from diffseg.backbones import MissingWeights, WeightsError
-from diffseg.paths import expanded
+from diffseg.files.paths import expanded
 from eval.config import ConfigError, ProtocolSettings, RunConfig, build
 from eval.protocols import INSTANCES
 from eval.rows import RowConfig

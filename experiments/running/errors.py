@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from datasets.base import DatasetError
 from diffseg.backbones import WeightsError
-from diffseg.command import ERROR_STATUS, TRACEBACK, one_line
+from diffseg.cli.command import ERROR_STATUS, TRACEBACK, one_line
 from diffseg.texts import on_one_line
 from eval.config import ConfigError
 from eval.records import RecordError

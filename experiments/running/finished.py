@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from datasets.base import Dataset, DatasetError
-from diffseg.files import distinct_names
+from diffseg.files.writing import distinct_names
 from diffseg.result import write_coco
 from eval.config import ConfigError, ProtocolSettings, Scoring, build
 from eval.label_maps import LabelMapError

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.base import VOID, DatasetError, Picture
-from diffseg.files import distinct_names
+from diffseg.files.writing import distinct_names
 from diffseg.pictures import (
     TILE_WIDTH,
     Pixels,

@@ -10,7 +10,7 @@ import pytest
 
 from datasets.base import VOID
 from datasets.class_table import class_table, read_class_table, table_of_names
-from diffseg.label_maps import colour_number
+from diffseg.files.label_maps import colour_number
 
 NAMES = ("road", "sky", "other")
 

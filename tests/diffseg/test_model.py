@@ -18,7 +18,7 @@ from diffseg import parts
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.image import resize_image
 from diffseg.backbones.none import NoBackbone
-from diffseg.image_files import PhotoError
+from diffseg.files.images import PhotoError
 from diffseg.pictures import by_area
 from diffseg.recipe import make_recipe
 from diffseg.segmenters.base import Scene

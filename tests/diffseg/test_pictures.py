@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from diffseg.image_files import read_photo
+from diffseg.files.photographs import read_photo
 from diffseg.pictures import (
     COLOURS,
     TILE_SHAPE,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import skimage
 
-from diffseg.command import run_command
+from diffseg.cli.command import run_command
 from tests.conftest import ROOT
 
 # Python imports sitecustomize.py from its path before all else.

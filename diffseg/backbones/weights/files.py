@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from diffseg.backbones import PATH_ARGUMENT, BrokenWeights, MissingWeights
-from diffseg.files import sha256_of as sha256_of_one
-from diffseg.paths import NoHome, expanded
+from diffseg.files.paths import NoHome, expanded
+from diffseg.files.writing import sha256_of as sha256_of_one
 
 TRANSFORMERS_FILES = ("config.json", "model.safetensors")
 """Files that transformers needs to load a model."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from diffseg.backbones import PATH_ARGUMENT, BrokenWeights, MissingWeights
 from diffseg.backbones.weights.files import TRANSFORMERS_FILES, cache_folder, how_to_get, in_checkout, sha256_of
-from diffseg.command import run_command
+from diffseg.cli.command import run_command
 
 if TYPE_CHECKING:
     from onnx import ModelProto

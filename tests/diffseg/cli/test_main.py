@@ -23,7 +23,7 @@ from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.vit import ViT
 from diffseg.cli import main as cli
 from diffseg.cli import options as cli_options
-from diffseg.image_files import read_photo
+from diffseg.files.photographs import read_photo
 from diffseg.pictures import by_area
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers.command_line import COFFEE, FLOWER, contents, packaged, run, save, stored

@@ -28,7 +28,7 @@ from datasets.photos import Photos
 from diffseg.backbones.image import resize_image
 from diffseg.backbones.vit import ViT
 from diffseg.cli import main as cli
-from diffseg.image_files import read_photo
+from diffseg.files.photographs import read_photo
 from diffseg.pictures import by_area
 from tests.conftest import ROOT
 from tests.helpers.browser import chromium, console, requests, resize

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diffseg.files import replacing, write_text
+from diffseg.files.writing import replacing, write_text
 
 
 def test_a_file_is_replaced_when_the_new_one_is_complete(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.weights import files as weights
-from diffseg.paths import NoHome, expanded
+from diffseg.files.paths import NoHome, expanded
 from eval.config import ConfigError
 from experiments.running.arguments import parse
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from diffseg.command import NEW_OBJECTS, run_command
+from diffseg.cli.command import NEW_OBJECTS, run_command
 from tests.conftest import ROOT
 
 
@@ -43,7 +43,7 @@ def test_an_unexpected_error_is_one_line_with_its_place_in_the_code(
 )
 def test_a_reader_that_stops_early_ends_the_command_silently(guard: str) -> None:
     program = f"""{guard}
-from diffseg.command import run_command
+from diffseg.cli.command import run_command
 def main():
     with guard():
         print(*range(10**6), sep='\\n')
@@ -56,7 +56,7 @@ run_command(main)"""
 def test_python_seldom_searches_for_garbage_and_not_at_the_end() -> None:
     program = """import atexit, gc
 atexit.register(lambda: print(gc.get_threshold()[0], gc.get_freeze_count() > 0))  # runs last
-from diffseg.command import begin_command
+from diffseg.cli.command import begin_command
 begin_command()
 print(gc.get_freeze_count())"""
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffseg.image_files import (
+from diffseg.files.images import (
     COMPRESSION,
-    DEEP_MODES,
     ORIENTATION,
     SAMPLE_FORMAT,
     TURNING,
@@ -24,6 +23,7 @@ from diffseg.image_files import (
     opened,
     pages,
 )
+from diffseg.files.photographs import DEEP_MODES
 
 ARRAY = ".npy"
 

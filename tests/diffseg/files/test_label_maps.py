@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffseg.image_files import PhotoError
-from diffseg.label_maps import colour_number, read_label_map
+from diffseg.files.images import PhotoError
+from diffseg.files.label_maps import colour_number, read_label_map
 
 SHAPE = (13, 17)
 NUMBERS = np.random.default_rng(0).integers(0, 4, SHAPE)

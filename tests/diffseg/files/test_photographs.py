@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffseg.image_files import ALMOST_BLACK, PhotoError, read_photo, to_picture
+from diffseg.files.images import PhotoError
+from diffseg.files.photographs import ALMOST_BLACK, read_photo, to_picture
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)

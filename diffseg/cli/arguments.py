@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NoReturn
 
-from diffseg.paths import NoHome, expanded
+from diffseg.files.paths import NoHome, expanded
 
 
 class Parser(argparse.ArgumentParser):
