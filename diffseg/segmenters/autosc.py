@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.linalg import eigh, eigvalsh, qr, svd
+from scipy.linalg.blas import dsymv
 from scipy.linalg.lapack import dpotrf
-from scipy.sparse.linalg import ArpackError, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
 from diffseg.segmenters.base import Refinable, Scene
@@ -30,7 +32,7 @@ the authors' code overwrites the eigenvectors of the chosen one."""
 ALPHAS = (1, 5, 10, 15)  # exponents that the authors try
 TINY = 1e-6  # keeps the mean of the eigenvalues above 0, as in the authors' code
 
-KEPT = (12, 40, 100)  # numbers of eigenvalues that are tried before all
+KEPT = (16, 32, 100)  # numbers of eigenvalues that are tried before all
 LANCZOS_SHARE = 8  # Lanczos is faster up to this fraction of all eigenvalues
 NEAR_TIE = 1e-9  # gaps and eigenvalues this close are compared as the dense solver gives them
 
@@ -80,21 +82,24 @@ def auto_clusters(affinity: Tensor, rule: EigenRule = "paper") -> NDArray[np.int
 def _widest_gap(spectra: Sequence[Spectrum]) -> tuple[int, int]:
     """Finds the graph with the largest of the `relative_gaps`, the first of equal ones, and the eigenvalues before it.
 
-    Graphs of which too few eigenvalues are known to exclude a larger gap behind them get more, until none is left.
+    Graphs of which too few eigenvalues are known to exclude a larger gap behind them get more, until none is left. The
+    last graph is first: gaps are wider where the exponent is larger, and a wide gap soon excludes those of others.
     """
     while True:
         gaps = [relative_gaps(spectrum.values) for spectrum in spectra]
         widest = [float(sizes.max()) for sizes in gaps]
         best = int(np.argmax(widest))
-        unsure = [spectrum for spectrum in spectra if spectrum.largest_later_gap() > widest[best] - NEAR_TIE]
+        enough = widest[best] - NEAR_TIE
+        unsure = [spectrum for spectrum in spectra if spectrum.largest_later_gap(spectrum.values[-1]) > enough]
         second, first = np.sort(np.concatenate(gaps))[-2:]
         if not unsure and first - second < NEAR_TIE:  # Lanczos rounds differently from the dense solver
             unsure = [spectrum for spectrum in spectra if not spectrum.complete]
-        unsure = unsure or [spectrum for spectrum in spectra if not spectrum.certain()]
+        if not unsure:
+            unproven = [spectrum for spectrum in spectra if spectrum.largest_later_gap(spectrum.floor) > enough]
+            unsure = [spectrum for spectrum in unproven if not spectrum.prove()]
         if not unsure:
             return best, int(gaps[best].argmax())
-        for spectrum in unsure:
-            spectrum.extend()
+        unsure[-1].extend()
 
 
 def relative_gaps(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,24 +113,30 @@ class Spectrum:
     """The smallest eigenvalues of a graph's normalised Laplacian: as many as needed, see `extend`.
 
     Lanczos finds the first few several times faster than the dense solver finds all, to 14 digits. It may miss a copy
-    of a multiple eigenvalue. Therefore a Cholesky decomposition proves that none is missing: it exists only if all
-    other eigenvalues are larger than those found.
+    of a multiple eigenvalue. But the squares of all eigenvalues of the graph have a known sum, and those not found are
+    no larger than the root of the rest. Where that is not enough, `prove` shows that none is missing.
 
     Args:
         weights: ``(n, n)`` symmetric, values in 0..1, the diagonal above 0.
 
     Attributes:
         root: ``(n,)`` square roots of the degrees.
-        values: the smallest eigenvalues, ascending; all of them if ``complete``. One may be missing until `certain`.
+        values: the smallest eigenvalues, ascending; the first is 0; all of them if ``complete``.
+        floor: all eigenvalues below it are among the ``values``.
     """
 
     def __init__(self, weights: NDArray[np.float64]) -> None:
         self.root = np.sqrt(weights.sum(axis=1))
-        self._graph = weights / self.root / self.root[:, None]
-        self._vectors: NDArray[np.float64] | None = None
-        self._certain = self._suspect = False
-        self.values = np.empty(0)
-        self.extend()
+        self._graph = weights / self.root
+        self._graph /= self.root[:, None]  # in place: three times faster
+        self._squares = np.vdot(self._graph, self._graph)
+        self._suspect = False
+        self._keep(np.zeros(1), self.root[:, None] / np.linalg.norm(self.root))
+
+    def _keep(self, values: NDArray[np.float64], vectors: NDArray[np.float64] | None) -> None:
+        self.values, self._vectors = values, vectors
+        rest = self._squares - np.square(1 - values).sum()
+        self.floor = np.inf if self.complete else 1 - np.sqrt(max(rest, 0)) - TINY
 
     @property
     def complete(self) -> bool:
@@ -137,49 +148,58 @@ class Spectrum:
         n = len(self._graph)
         kept = [count for count in KEPT if len(self.values) < count <= n // LANCZOS_SHARE]
         if kept and not self._suspect:
+            # Only one triangle is read: half the memory. The transpose, in Fortran's order, is not copied.
+            product = LinearOperator((n, n), matvec=partial(dsymv, 1.0, self._graph.T), dtype=np.float64)
             start = np.random.default_rng(0).standard_normal(n)  # a fixed start makes it repeatable
             try:
-                values, vectors = eigsh(self._graph, k=kept[0], which="LA", v0=start)
+                values, vectors = eigsh(product, k=kept[0], which="LA", v0=start)
             except ArpackError:
                 pass
             else:
                 order = values.argsort()[::-1]
-                self.values, self._vectors = 1 - values[order], vectors[:, order]
+                self._keep(1 - values[order], vectors[:, order])
                 return
-        self.values, self._vectors, self._certain = eigvalsh(np.eye(n) - self._graph), None, True
+        self._keep(eigvalsh(np.eye(n) - self._graph), None)
 
-    def certain(self) -> bool:
-        """True if no eigenvalue is missing among those known. If one may be, the next `extend` finds all."""
-        if not self._certain:
+    def prove(self) -> bool:
+        """True if no eigenvalue is missing among the ``values``. If one is, the next `extend` finds all."""
+        if self.floor < self.values[-1]:
             assert self._vectors is not None
-            # The known eigenvalues are moved up by 2. Positive definite: no other one is below the largest of them.
-            moved = 2 * self._vectors @ self._vectors.T - self._graph
+            # The known eigenvalues are moved up by 2. A Cholesky decomposition exists only if all others are larger.
+            moved = 2 * self._vectors @ self._vectors.T
+            moved -= self._graph
             moved[np.diag_indices_from(moved)] += 1 - (self.values[-1] - NEAR_TIE)
-            self._certain = dpotrf(moved.T, overwrite_a=True)[1] == 0
-            self._suspect = not self._certain
-        return self._certain
+            self._suspect = dpotrf(moved.T, overwrite_a=True)[1] != 0
+            if not self._suspect:
+                self.floor = self.values[-1]
+        return bool(self.floor >= self.values[-1])
 
     def vectors(self, count: int) -> NDArray[np.float64]:
         """``(n, count)`` eigenvectors of the smallest eigenvalues."""
         known = self._vectors
-        if known is None or count >= known.shape[1] or self.values[count] - self.values[count - 1] < NEAR_TIE:
+        if (
+            known is None
+            or count >= known.shape[1]
+            or self.values[count] - self.values[count - 1] < NEAR_TIE
+            or (self.floor < self.values[count] and not self.prove())
+        ):
             known = eigh(np.eye(len(self._graph)) - self._graph)[1]
         return known[:, :count]
 
-    def largest_later_gap(self) -> float:
-        """A bound on the `relative_gaps` of all eigenvalues that are not known.
+    def largest_later_gap(self, floor: float) -> float:
+        """A bound on the `relative_gaps` of all eigenvalues above the ``floor``, if all below it are known.
 
-        None is below the largest known one. They sum to the rest of the trace, so that the first ones cannot be large:
-        all later ones are at least as large. No eigenvalue exceeds 2.
+        All eigenvalues sum to the trace, so that the first of these cannot be large: all later ones are at least as
+        large. No eigenvalue exceeds 2.
         """
-        count, n = len(self.values), len(self._graph)
-        if self.complete:
-            return -np.inf
-        index, last, known = np.arange(count, n), self.values[-1], self.values.sum()
-        rest = n - np.trace(self._graph) - known - (index - count) * last
-        largest = np.minimum(2, rest / (n - index))
-        means = (known + (index - count) * last + largest) / (index + 1)
-        return float(((largest - means) / (means + TINY)).max())
+        least = max(floor, self.floor, 0.0)
+        known = self.values[self.values <= least]
+        count, n = len(known), len(self._graph)
+        index = np.arange(count, n)
+        before = known.sum() + (index - count) * least
+        largest = np.minimum(2, (n - np.trace(self._graph) - before) / (n - index))
+        means = (before + largest) / (index + 1)
+        return float(((largest - means) / (means + TINY)).max(initial=-np.inf))
 
 
 def cluster_qr(vectors: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -60,7 +60,7 @@ def affinity_of(points: Tensor, alpha: float) -> Tensor:
     low, high = cosine.aminmax()
     if low == high:
         return torch.ones_like(cosine)
-    return ((cosine - low) / (high - low)) ** alpha
+    return cosine.sub_(low).div_(high - low).pow_(alpha)  # in place: no new matrices
 
 
 def points_of(scene: Scene, read: Input) -> Tensor:
