@@ -39,6 +39,8 @@ class KMeansRGBXY(PixelSegmenter):
         side = len(image)
         line = self.position * (np.arange(side, dtype=np.float32) + 0.5) / side
         places = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1)
-        points = np.concatenate([image, places], axis=-1).reshape(side * side, -1)
+        # In float64: scikit-learn 1.9 adds up distances in the precision of the points, and float32 sums of this many
+        # would draw other starts than earlier versions do (findings/sklearn-kmeans-float32.sh).
+        points = np.concatenate([image, places], axis=-1).reshape(side * side, -1).astype(np.float64)
         labels: NDArray[Any] = KMeans(self.clusters, n_init=1, random_state=self.seed).fit_predict(points)
         return labels.reshape(side, side)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.felzenszwalb import Felzenszwalb
@@ -42,6 +43,16 @@ def test_kmeans_finds_the_square_by_colour_and_the_quarters_by_place() -> None:
     large = KMeansRGBXY(2, position=0)(scene(image, size=80))
     assert (large.shape, large.dtype) == ((80, 80), torch.int64)
     assert torch.equal(large, labels.repeat_interleave(2, dim=0).repeat_interleave(2, dim=1))
+
+
+def test_k_means_of_many_pixels_starts_as_from_float64() -> None:
+    """In float32, the starts in a picture of this size depend on the version of scikit-learn."""
+    image = 255 * torch.rand(3, 448, 448, generator=torch.Generator().manual_seed(0))
+    colours = picture_of(scene(image)).reshape(-1, 3).astype(np.float64)
+    points = np.concatenate([colours, np.zeros((len(colours), 2))], axis=1)
+    expected = KMeans(6, n_init=1, random_state=0).fit_predict(points)
+    labels = KMeansRGBXY(6, position=0)(scene(image, size=448))
+    np.testing.assert_array_equal(labels.flatten(), expected)
 
 
 def test_the_quarters_are_the_basins_of_the_watershed() -> None:
