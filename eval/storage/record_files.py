@@ -24,6 +24,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from pydantic_core import from_json
+
 from eval.records import Record, RecordError, RowLine
 from eval.settings import KEY_DIGITS
 from eval.storage.files import make_folder, writing
@@ -94,7 +96,7 @@ class Records:
         if place is None:
             return None
         place.file.seek(place.offset)
-        return Record.from_json(json.loads(place.file.read(place.length)))
+        return Record.from_json(_parsed(place.file.read(place.length)))
 
     def load(self, path: Path) -> tuple[int, set[str]]:
         """Reads a file. Returns the number of bytes of its complete lines, and the keys of its rows and pictures."""
@@ -104,7 +106,7 @@ class Records:
                 if not line.endswith(b"\n"):
                     break
                 try:
-                    data = json.loads(line)
+                    data = _parsed(line)
                 except ValueError as error:
                     if not file.read(1):  # the last line: a killed run can leave a torn line that a newline ends
                         break
@@ -257,6 +259,14 @@ def record_files(folder: Path) -> list[Path]:
 def pictures_key(ids: Sequence[str]) -> str:
     """Key of a list of pictures: the first hex digits of the sha256 of its ids."""
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:KEY_DIGITS]
+
+
+def _parsed(line: bytes) -> Any:
+    """The content of a line. Raises ValueError if it is no JSON."""
+    try:
+        return from_json(line)
+    except ValueError:
+        return json.loads(line)  # takes half of a surrogate pair, which a file name may hold
 
 
 def _check_version(path: Path, data: Any) -> None:
