@@ -72,7 +72,7 @@ def nearest(labels: NDArray[Scalar], size: tuple[int, int]) -> NDArray[Scalar]:
         (2 * np.arange(target, dtype=np.int64) + 1) * length // (2 * target)
         for target, length in zip(size, labels.shape, strict=True)
     )
-    return labels[rows[:, None], columns]
+    return labels.take(rows, axis=0).take(columns, axis=1)
 
 
 def check_range(images: Tensor) -> None:
