@@ -11,8 +11,8 @@ from eval.records import SparseTable
 
 IntArray = NDArray[np.int64]
 
-CELLS = 1 << 20
-"""Tables that are taken together have up to this many cells, empty ones included: 8 MB."""
+CELLS = 1 << 17
+"""Tables that are taken together have up to this many cells, empty ones included: 1 MB."""
 
 
 class Block:

@@ -19,8 +19,8 @@ RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
 """Defaults of the bootstrap: number of resamples, seed of the draw, share of the resamples inside the interval."""
 KEPT = 5_000_000
 """Up to this many numbers, 40 MB, the weights of all resamples are kept for the next row."""
-BLOCK, PART = 5_000_000, 8192
-"""Weights that are drawn at once, 40 MB; images whose counts are converted at once."""
+BLOCK, PART = 2_000_000, 8192
+"""Weights that are drawn at once, 16 MB; images whose counts are converted at once."""
 
 
 class Interval(NamedTuple):

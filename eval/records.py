@@ -19,6 +19,9 @@ from eval.settings import normalise
 
 IntArray = NDArray[np.int64]
 
+MOST_CELLS = 1 << 20
+"""Up to this many cells, 8 MB, a dense table has a column for each number; above, only for those that occur."""
+
 PERSON = "person "
 """Start of the name of a person's table; the number follows, from 1."""
 OF_RESULT = ("counts", "segments", "underflow", "device", "dtype", "seconds", "stamp", "code", "time", "unscored")
@@ -57,20 +60,23 @@ class SparseTable:
             truth: region of each pixel; values outside ``0..classes-1`` are void and left out.
             classes: number of regions.
         """
-        segments = np.maximum(segments.reshape(-1).astype(np.int64, copy=False), -1)
-        truth = truth.reshape(-1)
+        segments, truth = segments.reshape(-1).astype(np.int64, copy=False), truth.reshape(-1)
+        if segments.min(initial=-1) < -1:
+            segments = np.maximum(segments, -1)
         highest = int(segments.max(initial=-1))
-        if highest < max(classes, 1 << 12):  # counting sort: faster than np.unique, and small enough
-            seen = np.bincount(segments + 1, minlength=1)
-            numbers = np.flatnonzero(seen) - 1
-            place = np.cumsum(seen > 0) - 1
-            columns = place[segments + 1]
+        if (classes + 1) * (highest + 2) <= MOST_CELLS:
+            numbers, columns = np.arange(-1, highest + 1), segments
         else:
             numbers, columns = np.unique(segments, return_inverse=True)
-        labelled = (truth >= 0) & (truth < classes)
-        cells = truth[labelled].astype(np.int64) * len(numbers) + columns.reshape(-1)[labelled]
-        table = np.bincount(cells, minlength=classes * len(numbers)).reshape(classes, len(numbers))
-        return cls.of(table, numbers)
+        # The cell of each pixel; the last row counts void pixels. In place: new arrays take longer than the sums.
+        cells = np.where((truth >= 0) & (truth < classes), truth, np.int64(classes))
+        cells *= len(numbers)
+        cells += columns
+        if columns is segments:  # they begin with -1
+            cells += 1
+        table = np.bincount(cells, minlength=(classes + 1) * len(numbers)).reshape(classes + 1, len(numbers))
+        seen = table.any(axis=0)
+        return cls.of(table[:-1, seen], numbers[seen])
 
     @classmethod
     def of(cls, table: NDArray[np.integer], numbers: ArrayLike | None = None) -> SparseTable:
@@ -132,10 +138,11 @@ class PackedTables(Sequence[SparseTable]):
             self._packed.append(array("q", values))
 
     def __getitem__(self, place: int) -> SparseTable:  # type: ignore[override]  # nobody slices it
-        values = np.array(self._packed[place], dtype=np.int64)
-        classes, cells = values[:2].tolist()
-        end = len(values) - 3 * cells
-        return SparseTable(classes, values[2:end], *values[end:].reshape(3, cells))
+        packed = self._packed[place]
+        classes, cells = packed[:2]
+        values = np.array(packed, dtype=np.int64)
+        rows, columns, pixels = len(values) - 3 * cells, len(values) - 2 * cells, len(values) - cells
+        return SparseTable(classes, values[2:rows], values[rows:columns], values[columns:pixels], values[pixels:])
 
     def __len__(self) -> int:
         return len(self._packed)

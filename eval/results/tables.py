@@ -7,7 +7,6 @@ Repeated runs differ only in the timings, ``seconds_per_image`` and ``seconds``.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -84,6 +83,7 @@ def summary(rows: Sequence[Row]) -> pd.DataFrame:
     lines of ``official``, the protocol of the paper. ``device`` and ``dtype`` list all values in the records.
     """
     lines = []
+    resample_rows(rows)
     columns = setting_columns(row.settings for row in rows)
     for number, row in enumerate(rows):
         evaluated = row.evaluated
@@ -215,7 +215,7 @@ def _decimals(values: NDArray[np.float64], decimals: int = 4) -> list[str]:
 
 def _lists(pixels: NDArray[np.integer]) -> list[str]:
     """Each line of an array as a list in JSON."""
-    return [json.dumps(line, separators=(",", ":")) for line in pixels.tolist()]
+    return [str(line).replace(" ", "") for line in pixels.tolist()]
 
 
 def confusion(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
@@ -264,15 +264,25 @@ def _protocol_scores(row: Row, protocol: ProtocolName) -> Mapping[str, float]:
 
 
 def resampled(row: Row) -> Mapping[ProtocolName, NDArray[np.float64]]:
-    """Resamples all that the tables need of a row at once: drawing takes longer than summing. Kept with the row.
+    """What the tables need of each resample of a row's images.
 
     Returns:
         Protocol -> sums of TP, FP and FN over the images of each resample, ``(resamples, 3, n_classes)``; and under ""
         the means of the class-agnostic scores, ``(resamples, 3)``.
     """
-    if "resampled" not in row.__dict__:
-        protocols = list(filter(needs_classes, row.protocols))
-        *sums, agreement = resample([*(row.counts(protocol).pixels for protocol in protocols), row.agreement])
-        row.__dict__["resampled"] = dict(zip([*protocols, ""], [*sums, agreement / len(row.agreement)], strict=True))
+    resample_rows([row])
     sampled: Mapping[ProtocolName, NDArray[np.float64]] = row.__dict__["resampled"]
     return sampled
+
+
+def resample_rows(rows: Sequence[Row]) -> None:
+    """Computes `resampled` of rows, and keeps it with them. Rows with the same number of images share the draw."""
+    groups: dict[int, list[tuple[Row, ProtocolName]]] = {}
+    for row in rows:
+        protocols = list(filter(needs_classes, row.protocols))
+        if protocols and len(row.evaluated) > 1 and "resampled" not in row.__dict__:
+            groups.setdefault(len(row.evaluated), []).extend((row, protocol) for protocol in [*protocols, ""])
+    for images, group in groups.items():
+        columns = [row.counts(protocol).pixels if protocol else row.agreement for row, protocol in group]
+        for (row, protocol), sums in zip(group, resample(columns), strict=True):
+            row.__dict__.setdefault("resampled", {})[protocol] = sums if protocol else sums / images

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.records import PackedTables, Record, RecordError, RowLine, SparseTable
+from eval.records import MOST_CELLS, PackedTables, Record, RecordError, RowLine, SparseTable
 from eval.storage.record_files import VERSION, Records, open_records
 
 ROW = RowLine("key", "a row", {"segmenter": {"tau": 0.3}}, ["sky", "road"], "c0de")
 LARGE = 10**12
+MANY = MOST_CELLS // 6
+"""About the number above which tables of five classes have no column for each number."""
 
 
 def record(picture: str = "a", time: float = 1.0, correct: int = 3) -> Record:
@@ -50,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @given(
-    numbers=st.lists(st.integers(-3, 6) | st.integers(4090, 4100) | st.integers(LARGE, LARGE + 2), min_size=1),
+    numbers=st.lists(st.integers(-3, 6) | st.integers(MANY - 2, MANY + 2) | st.integers(LARGE, LARGE + 2), min_size=1),
     seed=st.integers(0, 99),
     classes=st.integers(1, 5),
 )
@@ -89,6 +91,7 @@ def test_narrow_dtypes_do_not_overflow() -> None:
     segments, truth = np.full(70_000, 200, np.uint8), np.full(70_000, 100, np.int8)
     table = SparseTable.count(segments, truth, 101)
     assert (table.numbers.tolist(), table.dense()[100].tolist()) == ([200], [70_000])
+    assert SparseTable.count(segments, truth.view(np.uint8), 300).dense()[100].tolist() == [70_000]
 
 
 def test_every_field_is_read_as_it_was_written(folder: Path) -> None:
@@ -123,6 +126,13 @@ def test_a_file_has_the_lines_of_a_row_and_of_its_pictures_once(folder: Path) ->
             added = writer.path.read_text().splitlines()[-len(lines) :]
         assert [next(iter(json.loads(line))) for line in added] == lines
     assert Records.read(folder).rows == {"key": renamed}
+
+
+def test_a_picture_may_have_a_name_that_is_no_text(folder: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")  # Latin-1, which Python reads as half of a surrogate pair
+    with open_records(folder) as writer:
+        writer.append(record(name))
+    assert [each.picture for each in Records.read(folder).of("key", ["a", name])] == ["a", name]
 
 
 def test_of_several_records_the_newest_counts_whatever_the_order_of_the_files(folder: Path) -> None:

@@ -15,6 +15,7 @@ from eval.records import SparseTable
 from eval.results.markdown import markdown
 from eval.results.tables import per_class, summary, write_tables
 from eval.runs import Row
+from tests.helpers import made_records
 from tests.helpers.worked_results import CLASSES, COLUMNS, DBSCAN, DIFFSEG, FAILED, ROWS, ok
 
 
@@ -67,6 +68,21 @@ def test_the_intervals_are_those_of_the_bootstrap() -> None:
     row = summary([DIFFSEG]).iloc[0]
     assert (row.acc_low, row.acc_high) == (100 * acc.low, 100 * acc.high)
     assert (row.miou_low, row.miou_high) == (100 * miou.low, 100 * miou.high)
+
+
+def test_rows_with_the_same_number_of_images_share_the_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = [f"class {number}" for number in range(made_records.CLASSES)]
+
+    def rows() -> list[Row]:
+        made = [made_records.records(seed, images) for seed, images in enumerate((6, 4, 6))]
+        return [replace(DIFFSEG, records=records, classes=classes) for records in made]
+
+    alone = pd.concat([summary([row]) for row in rows()], ignore_index=True)
+    draws = []
+    monkeypatch.setattr("eval.results.tables.resample", lambda columns: draws.append(len(columns)) or resample(columns))
+    together = summary(rows())
+    assert draws == [6, 3]  # official, present, and the scores without classes of each row
+    pd.testing.assert_frame_equal(together.drop(columns="number"), alone.drop(columns="number"), check_exact=True)
 
 
 def test_per_class_holds_the_counts(written: dict[str, pd.DataFrame]) -> None:
