@@ -38,8 +38,10 @@ def find_files(folder: Path, endings: Sequence[str], nested: bool = False, warn:
     """
     paths: dict[str, Path] = {}
     skipped = []
-    for path in sorted(_walk(folder, nested)):
-        ending = next((ending for ending in endings if path.name.lower().endswith(ending.lower())), None)
+    small = [ending.lower() for ending in endings]
+    for path in sorted(_walk(folder, nested), key=lambda path: path.parts):  # comparing paths is slow
+        name = path.name.lower()
+        ending = next((ending for ending in small if name.endswith(ending)), None)
         if ending is None:
             skipped.append(path)
             continue

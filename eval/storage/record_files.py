@@ -67,6 +67,7 @@ class Records:
         self.pictures: dict[str, Sequence[str]] = {}
         self.newest: dict[str, dict[str, Place]] = {}
         self._files: dict[Path, FileIO] = {}
+        self._truths: dict[frozenset[str], frozenset[str]] = {}  # equal ones once
 
     def __del__(self) -> None:
         for file in self._files.values():
@@ -129,7 +130,9 @@ class Records:
                 raise ValueError(f"no row {record.row} before this picture")
             if path not in self._files:
                 self._files[path] = path.open("rb", buffering=0)  # a buffer would keep what is replaced later
-            place = Place(self._files[path], offset, length, record.time, record.truths if record.ok else None)
+            truths = record.truths
+            kept = self._truths.setdefault(truths, truths) if record.ok else None
+            place = Place(self._files[path], offset, length, record.time, kept)
             known = self.newest.setdefault(record.row, {})
             # Files of shards are read one after the other, so the order of the lines is not that of time.
             if record.picture not in known or known[record.picture].time <= record.time:
