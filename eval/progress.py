@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Self
 
 from tqdm import tqdm
 
 LINE_EVERY = 30.0  # seconds between plain lines
+NOTE_EVERY = 0.1  # seconds between notes beside a bar
 CLOCK_STEP = 1e-3  # seconds: on some systems, the clock has not moved when a picture is done
 
 
@@ -35,15 +37,22 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self.bar.close()
 
-    def advance(self, note: str) -> None:
-        """Counts one more picture, and shows ``note`` beside the count."""
+    def advance(self, note: str | Callable[[], str]) -> None:
+        """Counts one more picture, and shows ``note`` beside the count. A function is called only when it is shown."""
         self.done += 1
         if self.terminal:
-            self.bar.set_postfix_str(note, refresh=False)
+            if time.monotonic() - self.last >= NOTE_EVERY or self.done == self.total:
+                self.last = time.monotonic()
+                self.bar.set_postfix_str(_text(note), refresh=False)
             self.bar.update()
         elif self.shown and (time.monotonic() - self.last >= LINE_EVERY or self.done == self.total):
             self.last = time.monotonic()
             rate = (self.done - self.began_with) / max(self.last - self.start, CLOCK_STEP)
             left = (self.total - self.done) / rate
             speed = f"{rate:.2f} {self.unit}/s, {left:.0f} s left"
-            print(f"{self.title}: {self.done}/{self.total}, {speed}{f', {note}' if note else ''}", file=sys.stderr)
+            parts = (f"{self.title}: {self.done}/{self.total}", speed, _text(note))
+            print(", ".join(filter(None, parts)), file=sys.stderr)
+
+
+def _text(note: str | Callable[[], str]) -> str:
+    return note if isinstance(note, str) else note()

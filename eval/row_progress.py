@@ -19,7 +19,7 @@ from eval.label_maps import write_label_map
 from eval.matching import Counts, count_images
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
-from eval.records import Record, merged_record
+from eval.records import PackedTables, Record, merged_record
 from eval.rows import RowConfig
 from eval.runs import Run
 from eval.storage.files import writing
@@ -65,7 +65,7 @@ class RowProgress:
         self._done: set[str] = set()
         self._from_map: set[str] = set()  # a new protocol needs the label map of an old result
         self._protocol = next((name for name in row.protocols if name in PROTOCOLS), None)
-        self.total = Counts.zeros(len(row.dataset.classes))
+        self._total, self._uncounted = Counts.zeros(len(row.dataset.classes)), PackedTables()
         for id in row.dataset.ids:
             record = run.records.get(row.key, id)
             if record is None or not record.ok or record.stamp != row.stamp(id):
@@ -192,13 +192,16 @@ class RowProgress:
 
     def score(self) -> str:
         """ACC and mIoU so far, for the progress bar. Empty before the first picture, and without classes."""
-        if not self.total.labelled:
+        if self._uncounted and self._protocol:  # all since the last call at once
+            background, reads_files = self.row.dataset.background, self.row.reads_files
+            self._total += count_images(self._uncounted, self._protocol, background, reads_files).total
+            self._uncounted = PackedTables()
+        if not self._total.labelled:
             return ""
-        return f"{self.row.name} ACC {accuracy(self.total):.1%} mIoU {mean_iou(self.total):.1%}"
+        return f"{self.row.name} ACC {accuracy(self._total):.1%} mIoU {mean_iou(self._total):.1%}"
 
     def _count(self, record: Record) -> None:
         """Counts a picture as done. Its score is known if a protocol matches within the image."""
         self._done.add(record.picture)
-        if self._protocol is not None and "classes" in record.stored_tables:
-            table, dataset = [record.tables["classes"]], self.row.dataset
-            self.total += count_images(table, self._protocol, dataset.background, self.row.reads_files)[0]
+        if self._protocol and not self.send and "classes" in record.stored_tables:
+            self._uncounted.append(record.stored_tables["classes"])

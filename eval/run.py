@@ -99,7 +99,7 @@ class Pass:
 
     def count(self) -> None:
         """Counts a finished picture. Raises ConfigError if there is nothing but failures."""
-        self.bar.advance(self.rows[-1].score())
+        self.bar.advance(self.rows[-1].score)
         if all(row.is_hopeless for row in self.rows):
             errors = list(self.rows[0].failed.values())
             raise ConfigError(f"the first {len(errors)} pictures all failed, such as {errors[0][1]}")
