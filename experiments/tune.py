@@ -70,6 +70,11 @@ class Curve:
         """Name of the score."""
         return "mIoU present" if self.has_classes else "covering"
 
+    @property
+    def of_similarity(self) -> bool:
+        """See `are_similarities`."""
+        return are_similarities(self.values)
+
     def lost(self, value: float) -> float:
         """Points that are lost with another value; NaN if it is not among the values."""
         known = dict(zip(self.values, self.scores, strict=True))
@@ -147,6 +152,16 @@ def _of_dataset(dataset: str, rows: Sequence[Row]) -> Iterator[Curve]:
         )
 
 
+def are_similarities(values: Sequence[float]) -> bool:
+    """True if an ascending grid is more even on a logarithmic axis of 1 - value than on one of the value.
+
+    >>> are_similarities([0.4, 0.76, 0.906, 0.963]), are_similarities([0.1, 0.2, 0.4, 0.8])
+    (True, False)
+    """
+    grid = np.array(values)
+    return bool((grid < 1).all() and np.ptp(np.diff(np.log(1 - grid))) < np.ptp(np.diff(np.log(grid))))
+
+
 def beyond(values: Sequence[float], low: bool) -> list[float]:
     """Continues a grid that is even on a logarithmic axis of the value, or of 1 - value for similarities.
 
@@ -157,8 +172,7 @@ def beyond(values: Sequence[float], low: bool) -> list[float]:
     Returns:
         The next `FURTHER` values, ascending; whole numbers if all values are, and then perhaps fewer.
     """
-    grid = np.array(values)
-    similarity = bool((grid < 1).all()) and np.ptp(np.diff(np.log(1 - grid))) < np.ptp(np.diff(np.log(grid)))
+    grid, similarity = np.array(values), are_similarities(values)
     logs = np.log(1 - grid if similarity else grid)
     step = (logs[-1] - logs[0]) / (len(logs) - 1)
     reached = logs[0] - step * np.arange(FURTHER, 0, -1) if low else logs[-1] + step * np.arange(1, FURTHER + 1)

@@ -24,7 +24,8 @@ LARGEST_DOT = 120  # square points
 def tuning(curves: Sequence[Curve]) -> Figure:
     """Draws the score of each method over its scale parameter: a panel for each method, a line for each data set.
 
-    A ring marks the winner. A method without a parameter is a dashed line.
+    The axis is logarithmic; of similarities, in 1 - value. A ring marks the winner. A method without a parameter is a
+    dashed line.
     """
     methods = list(dict.fromkeys(curve.method for curve in curves))
     datasets = list(dict.fromkeys(curve.dataset for curve in curves))
@@ -53,13 +54,15 @@ def _draw(axis: Axes, curve: Curve, colour: str, marker: str) -> None:
         axis.axhline(curve.scores[0], color=colour, linestyle="--")
         axis.set_xticks([])
         return
-    axis.plot(curve.values, curve.scores, color=colour, marker=marker, markersize=3, linewidth=1)
-    best = curve.best
-    axis.plot(curve.values[best], curve.scores[best], "o", color=colour, fillstyle="none", markersize=9)
+    values, best = np.array(curve.values), curve.best
+    places = 1 - values if curve.of_similarity else values
+    axis.plot(places, curve.scores, color=colour, marker=marker, markersize=3, linewidth=1)
+    axis.plot(places[best], curve.scores[best], "o", color=colour, fillstyle="none", markersize=9)
     axis.set_xscale("log")
     axis.minorticks_off()
-    ticks = sorted({curve.values[0], curve.values[len(curve.values) // 2], curve.values[-1]})
-    axis.set_xticks(ticks, [f"{value:g}" for value in ticks])
+    ticks = [0, len(values) // 2, len(values) - 1]
+    axis.set_xticks(places[ticks], [f"{value:g}" for value in values[ticks]])
+    axis.xaxis.set_inverted(curve.of_similarity)
 
 
 def calibration(curves: Sequence[Curve]) -> Figure:

@@ -151,7 +151,8 @@ def test_lists_and_batches_give_the_labels_of_single_pictures(
 
 
 def test_tau_and_grid_of_the_backbone_are_filled_in(model: diffseg.Model) -> None:
-    assert model.recipe(anchors=8).segmenter == DiffSeg(tau=0.3, anchors=8, grid="even")
+    tau = parts.read("backbone", "dinov2_small")["tuned"]["diffseg"]["tau"]["default"]
+    assert model.recipe(anchors=8).segmenter == DiffSeg(tau=tau, anchors=8, grid="even")
     of_sd14 = make_recipe(parts.choose("backbone", "sd14", None, {}), "diffseg", "proportional", "official", None, {})
     assert of_sd14.segmenter == DiffSeg(tau=1.1, grid="official")
 

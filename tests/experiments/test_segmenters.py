@@ -21,7 +21,7 @@ from tests.helpers.attention import smooth
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import evaluate
 
-SIMILARITIES = ("TokenCut", "MaskCut", "Agglomerative", "Agglomerative, debiased")
+SIMILARITIES = ("Spectral, kappa", "TokenCut", "MaskCut", "Agglomerative", "Agglomerative, debiased")
 SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
 
 
