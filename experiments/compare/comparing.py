@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from eval.matching import count_images
 from eval.protocol_scores import boundary_counts, region_scores, scores_of
-from eval.protocols import ProtocolName, needs_classes
-from eval.regions import agreement
+from eval.protocols import needs_classes
 from eval.results.columns import AGREEMENT
 from eval.results.names import telling_names
 from eval.results.tables import PERCENT, SCALES
@@ -25,9 +26,9 @@ from experiments.compare.statistics import (
     class_scores,
     compare,
     holm,
-    mean_score,
-    ratio,
-    weights_of,
+    known_values,
+    mean_scores,
+    totals,
 )
 
 WITHOUT_CLASSES = "-"
@@ -66,6 +67,14 @@ class NamedRow:
     def folder(self) -> str:
         """Results folder of the run."""
         return str(self.run.folder)
+
+
+class Sampled(NamedTuple):
+    """Scores that are computed from sums over pictures: ``scores`` takes the sums of the ``columns``, see `totals`."""
+
+    protocol: str
+    columns: Sequence[NDArray[Any]]
+    scores: Callable[..., Mapping[str, FloatArray]]
 
 
 def named_rows(runs: Sequence[Run]) -> list[NamedRow]:
@@ -149,8 +158,7 @@ def differences(row: Row, reference: Row) -> dict[tuple[str, str], Difference]:
     pictures = common_pictures(row, reference)
     if not pictures:
         return {}
-    weights = weights_of(len(pictures))
-    ours, theirs = (_scores(side, pictures, weights) for side in (row, reference))
+    ours, theirs = (_scores(side, pictures) for side in (row, reference))
     return {place: compare(ours[place], values) for place, values in theirs.items() if place in ours}
 
 
@@ -183,36 +191,47 @@ def _place(row: NamedRow) -> str:
     return f"{row.name} ({row.folder})"
 
 
-def _scores(row: Row, ids: Sequence[str], weights: FloatArray) -> dict[tuple[str, str], FloatArray]:
-    """(protocol, score) -> the score under each weight, in the units of the tables."""
+def _scores(row: Row, ids: Sequence[str]) -> dict[tuple[str, str], FloatArray]:
+    """(protocol, score) -> the score of all pictures and of each resample, in the units of the tables."""
     records = {record.picture: record for record in row.evaluated}
-    chosen = [records[id] for id in ids]
-    scores: dict[tuple[str, str], FloatArray] = {}
-    if all("classes" in record.stored_tables for record in chosen):
-        tables = [record.tables["classes"] for record in chosen]
-        for protocol in filter(needs_classes, row.protocols):
-            counts = count_images(tables, protocol, row.background, row.reads_files)
-            for name, values in class_scores(counts, weights).items():
-                scores[protocol, name] = PERCENT * values
-        for name, values in zip(AGREEMENT, agreement(tables).T, strict=True):
-            scores[WITHOUT_CLASSES, name] = mean_score(SCALES[name] * values, weights)
+    chosen = replace(row, records=[records[id] for id in ids])
+    sampled = [*_with_classes(chosen), *_without_classes(chosen)]
+    sums = iter(totals([column for part in sampled for column in part.columns]))
+    return {
+        (part.protocol, name): values
+        for part in sampled
+        for name, values in part.scores(*islice(sums, len(part.columns))).items()
+    }
+
+
+def _with_classes(row: Row) -> Iterator[Sampled]:
+    """The scores of protocols that match classes, and those without a match."""
+    if not all("classes" in record.stored_tables for record in row.records):
+        return
+    for protocol in filter(needs_classes, row.protocols):
+        yield Sampled(protocol, [row.counts(protocol).pixels], class_scores)
+    values = row.agreement * [SCALES[name] for name in AGREEMENT]
+    yield Sampled(WITHOUT_CLASSES, known_values(values), partial(mean_scores, AGREEMENT))
+
+
+def _without_classes(row: Row) -> Iterator[Sampled]:
+    """The scores of protocols without classes. What the tables compute from sums is computed from sums here."""
     for protocol in row.protocols:
-        if not needs_classes(protocol):
-            sampled = _without_classes(replace(row, records=chosen), protocol, weights)
-            scores |= {(protocol, name): values for name, values in sampled.items()}
-    return scores
-
-
-def _without_classes(row: Row, protocol: ProtocolName, weights: FloatArray) -> dict[str, FloatArray]:
-    """The scores of a protocol that needs no classes. What the tables compute from sums is computed from sums here."""
-    known = {name: values for name, values in scores_of(row, protocol).pictures.items() if not np.isnan(values).all()}
-    scores = {name: mean_score(list(values), weights) for name, values in known.items()}
-    if protocol == "boundaries" and scores:
-        counts = np.array([boundary_counts(record) or (0, 0, 0, 0) for record in row.evaluated], float)
-        scores |= {name: PERCENT * values for name, values in boundary_scores(counts, weights).items()}
-    if protocol == "regions" and scores:
-        regions = [region_scores(record) for record in row.evaluated]
-        covered = [float(region.areas @ region.overlaps) if region else 0.0 for region in regions]
-        areas = [float(region.areas.sum()) if region else 0.0 for region in regions]
-        scores["covering"] = PERCENT * ratio(weights @ np.array(covered), weights @ np.array(areas))
-    return scores
+        if needs_classes(protocol):
+            continue
+        means = {
+            name: values for name, values in scores_of(row, protocol).pictures.items() if not np.isnan(values).all()
+        }
+        if not means:
+            continue
+        yield Sampled(protocol, known_values(np.stack([*means.values()], axis=1)), partial(mean_scores, [*means]))
+        if protocol == "boundaries":
+            counts = [boundary_counts(record) or (0, 0, 0, 0) for record in row.evaluated]
+            yield Sampled(protocol, [np.array(counts, float)], boundary_scores)
+        if protocol == "regions":
+            regions = [region_scores(record) for record in row.evaluated]
+            covered = [float(region.areas @ region.overlaps) if region else 0.0 for region in regions]
+            areas = [float(region.areas.sum()) if region else 0.0 for region in regions]
+            yield Sampled(
+                protocol, [PERCENT * np.array([covered]).T, np.array([areas]).T], partial(mean_scores, ["covering"])
+            )

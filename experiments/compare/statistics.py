@@ -1,19 +1,18 @@
 """Paired bootstrap: two rows are scored on the same resamples of their common pictures.
 
-Every function takes ``weights`` ``(resamples, pictures)``: how often each resample contains each picture
-(`eval.metrics.resample_weights`). The weights 1, 1, ..., 1 are the pictures themselves.
+Scores are computed from sums over the pictures and over each resample, see `totals`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.matching import Counts
-from eval.metrics import LEVEL, RESAMPLES, SEED, resample_weights
+from eval.metrics import LEVEL, RESAMPLES, SEED, acc_and_miou, resample
+from eval.results.tables import PERCENT
 
 FloatArray = NDArray[np.float64]
 
@@ -36,51 +35,58 @@ class Difference(NamedTuple):
     p: float
 
 
-def weights_of(pictures: int, resamples: int = RESAMPLES, seed: int = SEED) -> FloatArray:
-    """``(1 + resamples, pictures)``: the pictures themselves, then the resamples. A single picture has no resamples.
+def totals(columns: Sequence[NDArray[Any]], resamples: int = RESAMPLES, seed: int = SEED) -> list[FloatArray]:
+    """Sums of numbers over all pictures, and then over each resample. A single picture has no resamples.
 
     Rows with the same number of pictures get the same resamples.
-    """
-    if pictures == 1:
-        return np.ones((1, 1))
-    return np.vstack([np.ones(pictures), resample_weights(pictures, resamples, seed)])
-
-
-def class_scores(counts: Sequence[Counts], weights: FloatArray) -> dict[str, FloatArray]:
-    """``acc`` and ``miou`` of each resample as fractions, ``(resamples,)``, from the sums of its pictures' counts."""
-    tp, fp, fn = (weights @ np.array([getattr(count, name) for count in counts], float) for name in ("tp", "fp", "fn"))
-    labelled = weights @ np.array([count.labelled for count in counts], float)
-    iou = ratio(tp, tp + fp + fn)
-    defined = ~np.isnan(iou)
-    miou = ratio(iou.sum(axis=1, where=defined), defined.sum(axis=1))
-    return {"acc": ratio(tp.sum(axis=1), labelled), "miou": miou}
-
-
-def boundary_scores(counts: FloatArray, weights: FloatArray) -> dict[str, FloatArray]:
-    """Recall, precision and F of boundaries as fractions, ``(resamples,)``, from sums over the pictures.
 
     Args:
-        counts: ``(pictures, 4)``: matched truth, truth, matched and predicted pixels.
-        weights: see the top of this module.
+        columns: arrays ``(pictures, ...)``.
+        resamples, seed: see `eval.metrics.resample`.
+
+    Returns:
+        For each array its sums, ``(1 + resamples, ...)``.
     """
-    matched_truth, truth, matched, predicted = (weights @ counts).T
+    whole = [column.sum(axis=0, dtype=np.float64)[None] for column in columns]
+    if len(columns[0]) == 1:
+        return whole
+    return [np.concatenate(sums) for sums in zip(whole, resample(columns, resamples, seed), strict=True)]
+
+
+def class_scores(pixels: FloatArray) -> dict[str, FloatArray]:
+    """``acc`` and ``miou`` in percent, ``(n,)`` each, of n sums ``(n, 3, classes)`` of TP, FP and FN."""
+    acc, miou = acc_and_miou(pixels)
+    return {"acc": PERCENT * acc, "miou": PERCENT * miou}
+
+
+def boundary_scores(counts: FloatArray) -> dict[str, FloatArray]:
+    """Recall, precision and F of boundaries in percent, ``(n,)`` each.
+
+    Args:
+        counts: ``(n, 4)``, sums of matched truth, truth, matched and predicted pixels.
+    """
+    matched_truth, truth, matched, predicted = counts.T
     recall, precision = (np.nan_to_num(ratio(*pair)) for pair in ((matched_truth, truth), (matched, predicted)))
     f = np.nan_to_num(ratio(2 * recall * precision, recall + precision))  # 0 without boundaries, as in the tables
-    return {"boundary_recall": recall, "boundary_precision": precision, "boundary_f": f}
+    scores = {"boundary_recall": recall, "boundary_precision": precision, "boundary_f": f}
+    return {name: PERCENT * values for name, values in scores.items()}
 
 
-def mean_score(values: Sequence[float], weights: FloatArray) -> FloatArray:
-    """Mean over the pictures of each resample, ``(resamples,)``; pictures without the score (NaN) are left out."""
-    scores = np.asarray(values, dtype=float)
-    known = ~np.isnan(scores)
-    return ratio(weights[:, known] @ scores[known], weights[:, known].sum(axis=1))
+def known_values(values: FloatArray) -> list[NDArray[Any]]:
+    """The columns from whose sums `mean_scores` computes means: values ``(pictures, names)``, and which are not NaN."""
+    return [np.nan_to_num(values), ~np.isnan(values)]
+
+
+def mean_scores(names: Sequence[str], sums: FloatArray, known: FloatArray) -> dict[str, FloatArray]:
+    """Means ``(n,)`` over pictures, from n sums ``(n, names)``; pictures without the score are left out."""
+    return dict(zip(names, ratio(sums, known).T, strict=True))
 
 
 def compare(values: FloatArray, reference: FloatArray, level: float = LEVEL) -> Difference:
     """Compares two rows by one score.
 
     Args:
-        values, reference: the score under `weights_of`, ``(1 + resamples,)``; first that of the pictures themselves.
+        values, reference: the score of the sums of `totals`, ``(1 + resamples,)``; first that of all pictures.
         level: share of the resamples inside the interval.
     """
     differences = values - reference

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from eval.matching import Counts
-from eval.metrics import accuracy, bootstrap_change, bootstrap_mean, mean_iou
-from experiments.compare.statistics import class_scores, compare, holm, mean_score, two_sided_p, weights_of
+from eval.metrics import accuracy, bootstrap_change, bootstrap_mean, mean_iou, resample_weights
+from experiments.compare.statistics import (
+    class_scores,
+    compare,
+    holm,
+    known_values,
+    mean_scores,
+    totals,
+    two_sided_p,
+)
 
 PICTURES, CLASSES = 12, 4
 
@@ -19,33 +28,39 @@ def made_counts(seed: int) -> list[Counts]:
     return [Counts(tp, fp, fn, int((tp + fn).sum())) for tp, fp, fn in made]
 
 
+def pixels_of(counts: list[Counts]) -> NDArray[np.int64]:
+    return np.array([(count.tp, count.fp, count.fn) for count in counts])
+
+
 def test_scores_of_resamples_are_those_of_the_pictures_drawn() -> None:
     counts = made_counts(0)
-    weights = weights_of(PICTURES, resamples=20, seed=3)
-    scores = class_scores(counts, weights)
-    for number, drawn in enumerate(weights.astype(int)):
-        total = sum(count for count, times in zip(counts, drawn, strict=True) for _ in range(times))
-        assert scores["acc"][number] == pytest.approx(accuracy(total))
-        assert scores["miou"][number] == pytest.approx(mean_iou(total))
-    assert weights.sum(axis=1) == pytest.approx(PICTURES)
+    (sums,) = totals([pixels_of(counts)], resamples=20, seed=3)
+    scores = class_scores(sums)
+    for number, drawn in enumerate([np.ones(PICTURES), *resample_weights(PICTURES, 20, 3)]):
+        total = sum(count for count, times in zip(counts, drawn, strict=True) for _ in range(int(times)))
+        assert scores["acc"][number] == pytest.approx(100 * accuracy(total))
+        assert scores["miou"][number] == pytest.approx(100 * mean_iou(total))
 
 
 def test_differences_are_those_of_the_tables_and_of_an_independent_bootstrap() -> None:
     before, after = made_counts(0), made_counts(1)
-    weights = weights_of(PICTURES)
-    old, new = class_scores(before, weights), class_scores(after, weights)
+    old, new = (class_scores(sums) for sums in totals([pixels_of(before), pixels_of(after)]))
     for name, interval in zip(("acc", "miou"), bootstrap_change(before, after), strict=True):
         result = compare(new[name], old[name])
-        assert (result.low, result.high) == pytest.approx(interval)
+        assert (result.low, result.high) == pytest.approx(100 * np.array(interval))
         assert result.difference == pytest.approx(result.value - result.reference)
-    assert compare(new["acc"], old["acc"]).value == pytest.approx(accuracy(sum(after)))
+    assert compare(new["acc"], old["acc"]).value == pytest.approx(100 * accuracy(sum(after)))
 
 
 def test_means_leave_out_pictures_without_a_score() -> None:
-    values = [1.0, np.nan, 3.0, 5.0]
-    assert mean_score(values, np.array([[1.0, 1, 1, 1], [2, 7, 1, 0]])) == pytest.approx([3, 5 / 3])
-    assert np.isnan(mean_score([np.nan], np.ones((1, 1)))).all()
-    sampled = mean_score([1.0, 2, 4], weights_of(3))
+    values = np.array([[1.0, np.nan], [np.nan, np.nan], [3.0, np.nan], [5.0, np.nan]])
+    means = mean_scores(["some", "none"], *totals(known_values(values), resamples=20))
+    assert means["some"][0] == pytest.approx(3)
+    assert np.isnan(means["none"]).all()
+    for mean, drawn in zip(means["some"][1:], resample_weights(4, 20, 0), strict=True):
+        expected = [value for value, times in zip([1, 3, 5], drawn[[0, 2, 3]], strict=True) for _ in range(int(times))]
+        assert mean == pytest.approx(np.mean(expected) if expected else np.nan, nan_ok=True)
+    sampled = mean_scores(["score"], *totals(known_values(np.array([[1.0], [2], [4]]))))["score"]
     assert tuple(np.quantile(sampled[1:], (0.025, 0.975))) == pytest.approx(bootstrap_mean([1.0, 2, 4]))
 
 
@@ -57,8 +72,8 @@ def test_p_counts_both_sides() -> None:
 
 
 def test_a_single_picture_has_no_interval() -> None:
-    counts = made_counts(0)[:1]
-    scores = class_scores(counts, np.ones((1, 1)))
+    (sums,) = totals([pixels_of(made_counts(0)[:1])])
+    scores = class_scores(sums)
     result = compare(scores["acc"], scores["acc"])
     assert result.difference == 0
     assert np.isnan([result.low, result.high, result.p]).all()
