@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eval.matching import Counts, count_images
+from eval.counts import Counts
+from eval.matching import count_images
 from eval.records import SparseTable
 
 FloatArray = NDArray[np.float64]

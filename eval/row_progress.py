@@ -14,9 +14,10 @@ from diffseg.files.remarks import Remark, remark_lines
 from diffseg.segmenters.base import Outline
 from diffseg.texts import on_one_line
 from eval.code import project_code
+from eval.counts import Counts
 from eval.decoding import DecodedPicture
 from eval.label_maps import write_label_map
-from eval.matching import Counts, count_images
+from eval.matching import count_images
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.records import PackedTables, Record, merged_record

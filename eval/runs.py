@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.config import ConfigError
+from eval.counts import ImageCounts
 from eval.label_maps import read_label_map
-from eval.matching import ImageCounts, count_images
+from eval.matching import count_images
 from eval.protocols import ProtocolName, truths_of
 from eval.records import PackedTables, Record, RowLine, SparseTable
 from eval.regions import agreement

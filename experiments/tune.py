@@ -107,7 +107,7 @@ def curves(runs: Sequence[Run]) -> list[Curve]:
 
 def _of_dataset(dataset: str, rows: Sequence[Row]) -> Iterator[Curve]:
     from eval.config import ConfigError
-    from eval.matching import Counts
+    from eval.counts import Counts
     from eval.metrics import mean_iou
     from eval.protocol_scores import region_scores
     from eval.regions import pooled_covering

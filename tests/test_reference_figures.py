@@ -13,7 +13,8 @@ from datasets.cityscapes27 import Cityscapes27
 from datasets.cocostuff27 import CocoStuff27
 from diffseg import AttentionMaps, aggregate, dbscan, kmeans, segment
 from diffseg.backbones.vit import ViT
-from eval.matching import Counts, match
+from eval.counts import Counts
+from eval.matching import match
 from eval.metrics import accuracy, mean_iou
 from tests.helpers.squares import square_image, square_label
 

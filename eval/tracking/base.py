@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import pandas as pd
 
 from diffseg.texts import on_one_line
-from eval.matching import Counts, count_images
+from eval.counts import Counts
+from eval.matching import count_images
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import ProtocolName, within_image
 from eval.records import Record

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from eval.matching import Counts
+from eval.counts import Counts
 from eval.metrics import bootstrap_mean, iou
 from eval.protocols import PROTOCOLS, ProtocolName, needs_classes
 from eval.results.tables import PERCENT

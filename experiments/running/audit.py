@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.matching import Counts
+from eval.counts import Counts
 from eval.metrics import accuracy, bootstrap_change, mean_iou, official_over_numberings
 from eval.protocols import PROTOCOLS, ProtocolName
 from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval

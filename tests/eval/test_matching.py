@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.optimize import linear_sum_assignment
 
-from eval.matching import Counts, contingency, match, match_contingency
+from eval.counts import Counts
+from eval.matching import contingency, match, match_contingency
 from eval.protocols import PROTOCOLS, ProtocolName
 from tests.conftest import GOLDEN
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
-from eval.matching import MOST_NUMBERS, Counts, IntArray, contingency, count_images, match_contingency
+from eval.counts import Counts
+from eval.matching import MOST_NUMBERS, IntArray, contingency, count_images, match_contingency
 from eval.metrics import accuracy, mean_iou, official_over_numberings
 from eval.protocols import ALL_PROTOCOLS, PROTOCOLS, SET_PROTOCOLS, ProtocolName, needs_classes
 from eval.records import SparseTable

@@ -11,7 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import bootstrap as scipy_bootstrap
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
 
-from eval.matching import Counts, match
+from eval.counts import Counts
+from eval.matching import match
 from eval.metrics import (
     Interval,
     acc_and_miou,

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eval.matching import Counts, count_images
+from eval.counts import Counts
+from eval.matching import count_images
 from eval.metrics import accuracy, iou, mean_iou
 from eval.records import SparseTable
 from tests.conftest import ROOT

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from datasets.photos import Photos
-from eval.matching import Counts, match
+from eval.counts import Counts
+from eval.matching import match
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import PROTOCOLS
 from eval.results.columns import SUMMARY

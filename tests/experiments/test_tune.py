@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from eval.config import ConfigError
-from eval.matching import Counts
+from eval.counts import Counts
 from eval.metrics import mean_iou
 from eval.runs import read_runs
 from experiments.tune import Curve, beyond, curves, main

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.matching import Counts
+from eval.counts import Counts
 from eval.metrics import accuracy, bootstrap_change
 from eval.protocol_scores import COLUMNS, scores_of
 from eval.records import Record, SparseTable

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
-from eval.matching import Counts
+from eval.counts import Counts
 from eval.metrics import accuracy, bootstrap_change, bootstrap_mean, mean_iou, resample_weights
 from experiments.compare.statistics import (
     class_scores,

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.matching import Counts, match_contingency
+from eval.counts import Counts
+from eval.matching import match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.records import Record
 from eval.runs import Row
