@@ -19,7 +19,7 @@ class Felzenszwalb(PixelSegmenter):
     It cuts up the picture at its own size, as in the paper.
 
     Attributes:
-        scale: the threshold k of the paper: larger values prefer larger segments.
+        scale: the threshold k of the paper: larger values prefer larger segments. The default was tuned on CamVid.
         sigma: standard deviation of the Gaussian blur before, in pixels.
         min_size: smaller segments are merged with a neighbour, in pixels.
     """
@@ -27,7 +27,7 @@ class Felzenszwalb(PixelSegmenter):
     needs_attention = False
     packages = (SCIKIT_IMAGE,)
 
-    scale: Annotated[float, Field(gt=0, description="preference for larger segments")] = 300.0
+    scale: Annotated[float, Field(gt=0, description="preference for larger segments")] = 243.0
     sigma: Annotated[float, Field(ge=0, description="standard deviation of the blur in pixels")] = 0.8
     min_size: Annotated[int, Field(ge=1, description="pixels of the smallest segment")] = 50
 
