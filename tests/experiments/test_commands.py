@@ -12,6 +12,7 @@ import pytest
 import skimage
 
 from diffseg.cli.command import run_command
+from diffseg.segmenters.slic import SLIC
 from tests.conftest import ROOT
 
 # Python imports sitecustomize.py from its path before all else.
@@ -61,7 +62,7 @@ def test_help_imports_nothing_slow(command: str) -> None:
 
 def test_the_help_of_a_part_lists_its_keys() -> None:
     _, printed, _, _ = run_and_list_imports("experiments.evaluate", "segmenter=slic", "dataset=camvid", "--help")
-    assert "  segmenter.clusters=9 (at least 1): " in printed
+    assert f"  segmenter.clusters={SLIC().clusters} (at least 1): " in printed
     assert "  dataset.split=test (train, val, test)" in printed
 
 
