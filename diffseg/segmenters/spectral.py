@@ -88,7 +88,9 @@ class SpectralAuto(Refinable):
     rule: Annotated[
         Rule, Field(description="elbow: CLASP's eigengap and silhouette; kappa: eigenvalues below kappa")
     ] = "elbow"
-    kappa: Annotated[float, Field(gt=0, le=1, description="eigenvalues of the Laplacian that count as clusters")] = 0.992
+    kappa: Annotated[float, Field(gt=0, le=1, description="eigenvalues of the Laplacian that count as clusters")] = (
+        0.992
+    )
     seed: RandomSeed = 0
     upsample: UpsampleSetting = "soft"
     input: Annotated[
