@@ -195,7 +195,7 @@ def tuned_table(methods: Sequence[Curve]) -> pd.DataFrame:
             "criterion": curve.criterion,
             "method": curve.method,
             "parameter": curve.parameter,
-            "value": curve.values[best],
+            "value": f"{curve.values[best]:g}" if curve.parameter else "",  # as typed: write_csv rounds numbers
             "score": curve.scores[best],
             "segments": curve.segments[best],
             "images": len(curve.rows[0].records),
@@ -204,7 +204,7 @@ def tuned_table(methods: Sequence[Curve]) -> pd.DataFrame:
         for other in methods:
             if curve.parameter and other.dataset != curve.dataset and other.method == curve.method:
                 value = other.values[other.best]
-                line |= {f"value_{other.dataset}": value, f"lost_{other.dataset}": curve.lost(value)}
+                line |= {f"value_{other.dataset}": f"{value:g}", f"lost_{other.dataset}": curve.lost(value)}
         lines.append(line)
     ranked = pd.DataFrame(lines).sort_values("score", ascending=False, kind="stable")
     return ranked.sort_values("dataset", key=lambda names: names.map(datasets.index), kind="stable")
