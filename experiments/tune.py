@@ -155,11 +155,15 @@ def _of_dataset(dataset: str, rows: Sequence[Row]) -> Iterator[Curve]:
 def are_similarities(values: Sequence[float]) -> bool:
     """True if an ascending grid is more even on a logarithmic axis of 1 - value than on one of the value.
 
-    >>> are_similarities([0.4, 0.76, 0.906, 0.963]), are_similarities([0.1, 0.2, 0.4, 0.8])
-    (True, False)
+    >>> are_similarities([0.4, 0.76, 0.906]), are_similarities([0.9, 0.97, 0.99]), are_similarities([0.1, 0.2, 0.4])
+    (True, True, False)
     """
     grid = np.array(values)
-    return bool((grid < 1).all() and np.ptp(np.diff(np.log(1 - grid))) < np.ptp(np.diff(np.log(grid))))
+    if not (grid < 1).all():
+        return False
+    steps = np.diff(np.log(grid)), np.diff(np.log(1 - grid))
+    even, even_below_one = (np.ptp(step) / abs(step.mean()) for step in steps)
+    return bool(even_below_one < even)
 
 
 def beyond(values: Sequence[float], low: bool) -> list[float]:
