@@ -104,5 +104,7 @@ def test_segments_are_found_in_features_and_in_attention() -> None:
     labels = SpectralAuto(upsample="nearest")(Scene(aggregated=blocks(8), size=(8, 8), features=features))
     assert same_parts(labels.flatten(), expected)
     assert len((labels.flatten() * 3 + stripe).unique()) == 3  # no stripe is cut
-    parts = SpectralAuto("kappa", 0.6, input="attention", upsample="nearest")(Scene(aggregated=blocks(8, 0.1), size=(8, 8)))
+    parts = SpectralAuto("kappa", 0.6, input="attention", upsample="nearest")(
+        Scene(aggregated=blocks(8, 0.1), size=(8, 8))
+    )
     assert same_parts(parts.flatten(), quarters(8))
