@@ -16,7 +16,7 @@ from diffseg.segmenters.base import ReadsFiles, Segmenter, needs_truth, resolve
 SPAN = 4  # largest value of a slider without a declared limit, in multiples of the default
 FEWEST_STEPS = 100  # steps of a slider for fractions, at least
 LARGE_INT = 20  # largest value of a slider for whole numbers without a declared limit, at least
-MOST_STEPS = 1000  # steps of a slider; a limit beyond them, such as that of a seed, is not its end
+MOST_STEPS = 2000  # steps of a slider; a limit beyond them, such as that of a seed, is not its end
 FIRST = "diffseg"
 
 
@@ -82,7 +82,8 @@ def slider_range(setting: Setting) -> tuple[float, float, float] | None:
         return None
     whole, low, high = isinstance(default, int), setting.low, setting.high
     span = max(LARGE_INT, SPAN * default) if whole else SPAN * abs(default) or 1.0
-    digits = 0 if whole else -floor(log10(span / FEWEST_STEPS))
+    # Digits after the point: enough for the steps, and to show the default as it is.
+    digits = 0 if whole else max(-floor(log10(span / FEWEST_STEPS)), len(f"{default:g}".partition(".")[2]))
     step = 1 if whole else 10.0**-digits
     first = low if low is not None else min(0, -span if default < 0 else 0)
     last = high if high is not None and high - first <= MOST_STEPS * step else span

@@ -107,8 +107,9 @@ def test_help_names_every_option_and_its_default(capsys: pytest.CaptureFixture[s
         assert f" {name}" in text
     for name in {*parts.names("segmenter")} - {*diffseg.segmenters()}:
         assert f" {name}," not in text
+    tau = parts.read("backbone", "dinov2_small")["tuned"]["diffseg"]["tau"]["default"]
     for expected in (
-        "dinov2_small 448 px, tau 0.3: ViT",
+        f"dinov2_small 448 px, tau {tau}: ViT",
         "sd14 512 px, tau 1.1: StableDiffusion",
         "examples:",
     ):

@@ -25,6 +25,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 import diffseg
 from datasets.photos import Photos
+from diffseg import parts
 from diffseg.backbones.image import resize_image
 from diffseg.backbones.vit import ViT
 from diffseg.cli import main as cli
@@ -36,6 +37,10 @@ from tests.helpers.browser import chromium, console, requests, resize
 SIZE, SIDES = 224, (16, 8, 4)  # a quarter of the time at the usual size
 PATIENCE = 120  # seconds; the machine may do other work
 SEGMENTS, ATTENTION = ".st-key-segments", ".st-key-attention"
+TAU: float = parts.read("backbone", "dinov2_small")["tuned"]["diffseg"]["tau"]["default"]
+STEP = 0.001
+TO_FINE = round((TAU - 0.2) / STEP)
+"""Steps of the slider from the default to 0.2, which gives more segments."""
 
 
 def free_port() -> int:
@@ -171,13 +176,13 @@ def download(browser: Chrome, folder: Path, slot: str) -> Path:
 
 @pytest.mark.long
 def test_the_result_follows_the_settings_and_a_click_shows_attention(browser: Chrome, tmp_path: Path) -> None:
-    start = expected(0.3)
+    start = expected(TAU)
     assert segments(browser) == start.max() + 1
 
-    # tau: 0.30 to 0.20, where there are more segments.
+    # tau: down to 0.2, where there are more segments.
     fine = expected(0.2)
     assert fine.max() > start.max()
-    move(browser, "left-diffseg-tau", -10)
+    move(browser, "left-diffseg-tau", -TO_FINE)
     wait(browser, lambda: segments(browser) == fine.max() + 1)
     with Image.open(download(browser, tmp_path / "labels", "left") / "astronaut.labels.png") as image:
         np.testing.assert_array_equal(np.array(image), fine)
@@ -275,7 +280,7 @@ def test_tabs_do_not_mix_their_pictures(browser: Chrome, address: str) -> None:
     browser.switch_to.window(first)
     assert "astronaut, " in caption(browser)
     fine = expected(0.2).max() + 1
-    move(browser, "left-diffseg-tau", -10)
+    move(browser, "left-diffseg-tau", -TO_FINE)
     wait(browser, lambda: segments(browser) == fine)
     assert "astronaut, " in caption(browser)
     assert sources(browser, f"{SEGMENTS} .photo") != coffee
@@ -283,7 +288,7 @@ def test_tabs_do_not_mix_their_pictures(browser: Chrome, address: str) -> None:
     browser.switch_to.window(second)
     assert segments(browser) == count
     move(browser, "left-diffseg-tau", 1)
-    wait(browser, lambda: "0.31" in " ".join(texts(browser, ".st-key-left-diffseg-tau")))
+    wait(browser, lambda: f"{TAU + STEP:.3f}" in " ".join(texts(browser, ".st-key-left-diffseg-tau")))
     assert sources(browser, f"{SEGMENTS} .photo") == coffee
 
 

@@ -54,7 +54,10 @@ def test_all_segmenters_that_need_only_a_picture_are_offered() -> None:
 
 def test_sliders_end_at_declared_limits_or_at_a_multiple_of_the_default() -> None:
     known = offers(preset("dinov2_small"))
-    assert ranges(known["diffseg"]) == {"tau": (0.01, 1.2, 0.01), "anchors": (1, 64, 1), "iterations": (1, 20, 1)}
+    assert ranges(known["diffseg"])["anchors"] == (1, 64, 1)
+    assert ranges(known["diffseg"])["iterations"] == (1, 20, 1)
+    assert slider_range(Setting("tau", "", 0.3, low=0, open_low=True)) == (0.01, 1.2, 0.01)
+    assert slider_range(Setting("tau", "", 0.259, low=0, open_low=True)) == (0.001, 1.036, 0.001)
     assert ranges(known["agglomerative"])["tau"][:2] == (-1, 1)
     assert ranges(known["hdbscan"])["min_cluster_size"][0] == 2
     assert ranges(known["kmeans_c"])["seed"] == (0, 20, 1)
