@@ -69,7 +69,8 @@ class SparseTable:
         else:
             numbers, columns = np.unique(segments, return_inverse=True)
         # The cell of each pixel; the last row counts void pixels. In place: new arrays take longer than the sums.
-        cells = np.where((truth >= 0) & (truth < classes), truth, np.int64(classes))
+        cells = np.full(truth.shape, classes, dtype=np.int64)
+        np.copyto(cells, truth, where=(truth >= 0) & (truth < classes), casting="unsafe")
         cells *= len(numbers)
         cells += columns
         if columns is segments:  # they begin with -1

@@ -200,3 +200,11 @@ def test_a_failed_write_leaves_earlier_records_and_the_next_one_follows(folder: 
         writer._file.write(b'{"record": "half a line')  # what a full disk leaves
         writer.append(record("c"))
     assert [each.picture for each in Records.read(folder).of("key", "abc")] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint64, np.int16, np.int64])
+def test_the_truth_of_a_table_is_any_integers(dtype: type) -> None:
+    segments, truth = np.array([[4, 0, 0], [-1, 4, 0]]), np.array([[0, 1, 1], [0, 200, 0]], dtype=dtype)
+    table = SparseTable.count(segments, truth, classes=200)
+    assert table.numbers.tolist() == [-1, 0, 4]
+    assert (table.dense()[:2].tolist(), table.missed[:2].tolist()) == ([[1, 1], [2, 0]], [1, 0])
