@@ -59,7 +59,7 @@ def test_a_key_of_one_segmenter_can_be_swept(dinov2: Path, tmp_path: Path, capsy
 
 def test_the_ablation_changes_one_factor_at_a_time() -> None:
     """Each row differs from the first row of its name in one key. Tau follows the scale of its input."""
-    with_tau = {"segmenter.input", "segmenter.graph", "aggregation.bounces"}
+    with_tau = {"segmenter.input", "segmenter.graph", "aggregation.bounces", "backbone.debias"}
     first: dict[str, dict[str, Any]] = {}
     for row in rows_of("experiment=why"):
         groups = ("backbone", "aggregation", "segmenter", "protocol")
