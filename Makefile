@@ -137,6 +137,8 @@ test-python: ## Run the tests of diffseg, eval and datasets on another Python: V
 	@full=$$(ls "$$(pyenv root 2>/dev/null)/versions" 2>/dev/null | grep '^$(VERSION)\.' | tail -n 1); \
 		PYENV_VERSION=$$full python$(VERSION) -m venv $(OTHER) || \
 		{ echo "error: python$(VERSION) was not found; install it, or give another one: make VERSION=3.12 test-python" >&2; exit 1; }
+	@# The pip that comes with a Python may not know --group.
+	@$(OTHER)/bin/python -m pip install --quiet --upgrade pip
 	@$(OTHER)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[label,demo]' --group benchmark --group test
 	OMP_NUM_THREADS=1 $(OTHER)/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS) tests/diffseg tests/eval tests/datasets
 
