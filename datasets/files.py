@@ -39,13 +39,14 @@ def find_files(folder: Path, endings: Sequence[str], nested: bool = False, warn:
     paths: dict[str, Path] = {}
     skipped = []
     small = [ending.lower() for ending in endings]
-    for path in sorted(_walk(folder, nested), key=lambda path: path.parts):  # comparing paths is slow
-        name = path.name.lower()
+    for parts in sorted(_walk(folder, nested)):
+        name = parts[-1].lower()
         ending = next((ending for ending in small if name.endswith(ending)), None)
+        path = folder.joinpath(*parts)
         if ending is None:
             skipped.append(path)
             continue
-        id = path.relative_to(folder).as_posix()[: -len(ending)]
+        id = "/".join(parts)[: -len(ending)]
         if id in paths:
             raise DatasetError(f"{paths[id]} and {path}: both are the file of {id}; move one of them away")
         paths[id] = path
@@ -57,8 +58,8 @@ def find_files(folder: Path, endings: Sequence[str], nested: bool = False, warn:
     return paths
 
 
-def _walk(folder: Path, nested: bool) -> Iterator[Path]:
-    """Files without hidden files and `SYSTEM_FILES`."""
+def _walk(folder: Path, nested: bool) -> Iterator[tuple[str, ...]]:
+    """Parts of the paths below the folder of all files but hidden files and `SYSTEM_FILES`. Many paths are slow."""
     seen = set()
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
         place = os.path.realpath(parent)
@@ -66,7 +67,8 @@ def _walk(folder: Path, nested: bool) -> Iterator[Path]:
             folders.clear()
         folders[:] = [name for name in folders if name[0] != "."]
         if place not in seen:
-            yield from (Path(parent, name) for name in names if name[0] != "." and name.lower() not in SYSTEM_FILES)
+            above = Path(parent).relative_to(folder).parts
+            yield from ((*above, name) for name in names if name[0] != "." and name.lower() not in SYSTEM_FILES)
         seen.add(place)
 
 

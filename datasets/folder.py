@@ -138,11 +138,11 @@ class FolderDataset(ListedDataset):
 
     def image_path(self, id: str) -> Path:
         """Path of a picture. The file may not exist."""
-        return self._images.get(id, self._path("images") / id)
+        return self._images.get(id) or self._path("images") / id
 
     def label_path(self, id: str) -> Path:
         """Path of a picture's label map, or of the file of annotations. The file may not exist."""
-        return self._label_maps.get(id, self._path("maps") if self._json else self._path("maps") / f"{id}.png")
+        return self._label_maps.get(id) or (self._path("maps") if self._json else self._path("maps") / f"{id}.png")
 
     def state(self, id: str) -> str:
         """Sizes of a picture's files, and sha256 of those whose size does not show a change of their pixels."""

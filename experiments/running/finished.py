@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from datasets.base import Dataset
+from datasets.base import Dataset, DatasetError
 from diffseg.files.writing import distinct_names
 from diffseg.result import write_coco
 from eval.config import ConfigError, ProtocolSettings, Scoring, build
@@ -64,6 +64,8 @@ def tables_of_finished(arguments: Arguments) -> str:
     scale = protocol.scale if protocol else None
     check_scale(scale, [row.settings for row in rows])
     lines = [write_report(run, rows, scale), *remarks(run, run.rows)]
+    if arguments.tables:
+        lines += _changed_datasets(run)
     if arguments.coco:
         lines += write_coco_files(run, arguments.coco)
     return "\n".join(lines)
@@ -84,6 +86,21 @@ def _under(row: Row, protocols: Sequence[ProtocolName], folder: Path) -> Row:
             f"--rescore {folder} with the same arguments compares the kept label maps with it"
         )
     return asked
+
+
+def _changed_datasets(run: Run) -> list[str]:
+    """A line for each data set that is no longer what the rows saw. A data set that is not here is left out."""
+    datasets = {repr(row.dataset): row for row in run.rows}
+    lines: dict[str, None] = {}
+    for row in datasets.values():
+        try:
+            fingerprint = build(row.dataset, "dataset").fingerprint
+        except (ConfigError, DatasetError, OSError, ValueError):
+            continue
+        if fingerprint != row.settings["dataset"]["fingerprint"]:
+            name = row.dataset_name
+            lines[f"{name}: its pictures or classes have changed; the tables show those that were evaluated"] = None
+    return list(lines)
 
 
 @dataclass(frozen=True)

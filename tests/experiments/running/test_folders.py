@@ -100,14 +100,15 @@ def test_tables_of_a_folder_need_no_data_and_keep_what_was_evaluated(
         return again
 
     assert set(tables_again("protocol=present").table()["protocol"]) == {"present"}
-    tables_again()
+    assert "have changed" not in tables_again().out
     for name in tables:
         (done.folder / name).unlink()
     # The names of two classes change places, and a picture disappears.
     (tmp_path / "classes.csv").write_text(CLASSES.replace("road", "x").replace("sky", "road").replace("x", "sky"))
     for kind in ("images", "maps"):
         (tmp_path / "data" / kind / "b.png").unlink()
-    tables_again()
+    line = "folder: its pictures or classes have changed; the tables show those that were evaluated"
+    assert line in tables_again().out.splitlines()
     assert {name: (done.folder / name).read_bytes() for name in tables} == tables
     shutil.rmtree(tmp_path / "data")
     tables_again()
