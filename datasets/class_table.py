@@ -27,6 +27,7 @@ COLUMNS = f"{HEADER}, or name,r,g,b, or name,colour with #rrggbb"
 HEADERS = {
     **dict.fromkeys(("value", "pixel value", "pixel_value", "id"), "value"),
     **dict.fromkeys(("name", "names", "class", "classes", "class name", "class_name"), "name"),
+    **dict.fromkeys(("category", "categories"), "name"),
     **dict.fromkeys(("r", "red"), "r"),
     **dict.fromkeys(("g", "green"), "g"),
     **dict.fromkeys(("b", "blue"), "b"),
@@ -133,7 +134,10 @@ def _parsed(lines: Mapping[int, list[str]]) -> ClassTable:
         names = [line[0] for _, line in (header, *rest)]
         if any(separator in name for separator in ";\t" for name in names):
             raise ValueError("its columns are not separated by commas")
-        return table_of_names(names[1:] if names[0].lower() in LIST_HEADERS else names)
+        first = names[0].lower()
+        if first.startswith("#") or HEADERS.get(first) == "value":
+            raise ValueError(f"its first line ({names[0]}) is neither a name nor the header of a list of names")
+        return table_of_names(names[1:] if first in LIST_HEADERS else names)
     columns = _columns(header[1])
     rows: list[Row] = []
     numbers: dict[str, int] = {}  # of the classes of a file without labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import threading
 import warnings
@@ -29,8 +30,12 @@ BROKEN = (SyntaxError, ValueError, TypeError, EOFError, OverflowError, RuntimeEr
 
 # Tags of TIFF and EXIF.
 BITS_PER_SAMPLE, COMPRESSION, SAMPLES, NEW_SUBFILE, SAMPLE_FORMAT, ORIENTATION = 258, 259, 277, 254, 339, 274
+DESCRIPTION, DEPTH = 270, 32997
 NUMBERS = {1: "", 2: ", signed", 3: ", floating point", 5: ", complex", 6: ", complex"}  # values of SAMPLE_FORMAT
 NOT_A_PAGE = 0b101  # bits of NEW_SUBFILE: a smaller copy of a page, or its mask
+# ImageJ stores the slices of a large stack behind a single page, and names their number in its description.
+SLICES = re.compile(r"ImageJ=.*^images=(\d+)", re.DOTALL | re.MULTILINE)
+SIGNED = 2  # value of SAMPLE_FORMAT
 TURNING = range(2, 9)  # values of ORIENTATION that turn or mirror a picture
 
 _pillow = threading.RLock()
@@ -112,17 +117,19 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def pages(image: Image.Image) -> int:
-    """Number of frames of an animation, or of pages of a TIFF without smaller copies (pyramids) and masks."""
+    """Number of frames of an animation, or of slices of a TIFF without smaller copies (pyramids) and masks."""
     with quiet_pillow():
         frames: int = getattr(image, "n_frames", 1)
-        if frames == 1 or not isinstance(image, TiffImagePlugin.TiffImageFile):
+        if not isinstance(image, TiffImagePlugin.TiffImageFile):
             return frames
+        slices = SLICES.match(str(image.tag_v2.get(DESCRIPTION, "")))
         count = 0
         for frame in range(frames):
             image.seek(frame)
-            count += not image.tag_v2.get(NEW_SUBFILE, 0) & NOT_A_PAGE
+            if not image.tag_v2.get(NEW_SUBFILE, 0) & NOT_A_PAGE:
+                count += int(image.tag_v2.get(DEPTH, 1))
         image.seek(0)
-    return count
+    return max(1, count, int(slices[1]) if slices else 1)
 
 
 def _not_identified(path: ImageFile) -> str:

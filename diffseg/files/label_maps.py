@@ -16,6 +16,7 @@ from diffseg.files.images import (
     COMPRESSION,
     ORIENTATION,
     SAMPLE_FORMAT,
+    SIGNED,
     TURNING,
     PhotoError,
     explained,
@@ -126,7 +127,7 @@ def _stored(image: Image.Image) -> NDArray[np.integer]:
     # How the bytes hold the pixels, in Pillow's words: L;2, or (L, largest value) of a PGM. Decoding clears it.
     decoder, arguments = tiles[0][::3] if (tiles := getattr(image, "tile", [])) else ("", "")
     raw = str(arguments[0] if isinstance(arguments, tuple) else arguments)
-    signed = getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, (1,))[0] == 2
+    signed = getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, (1,))[0] == SIGNED
     values = np.array(image)
     if values.dtype.kind == "b":
         values = values.astype(np.uint8)

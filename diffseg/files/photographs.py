@@ -14,6 +14,8 @@ from PIL import Image, ImageOps, TiffImagePlugin
 from diffseg.files.images import (
     BITS_PER_SAMPLE,
     ORIENTATION,
+    SAMPLE_FORMAT,
+    SIGNED,
     TURNING,
     ImageFile,
     PhotoError,
@@ -52,6 +54,7 @@ CHANNELS, COLOUR_NDIM = (1, 3, 4), 3  # grey, RGB, RGBA; (h, w, channels)
 DARK = CHANNEL_MAX // 4
 """A photograph whose brightest value is below this was probably stored with too many bits (14 of 16 give 63)."""
 ALMOST_BLACK = "is almost black; scale its values to the whole range of its format"
+BELOW_ZERO = "has values below 0, which are read as black; shift its values so that the lowest is 0"
 FIRST_FRAME = "holds several frames, of which the first is read"
 
 
@@ -73,7 +76,7 @@ class Photo:
 
 
 def read_photo(path: ImageFile, name: str | None = None) -> Pixels:
-    """`decode_photo`: ``(h, w, 3)`` uint8 RGB. Logs a warning if it is almost black or has several frames."""
+    """`decode_photo`: ``(h, w, 3)`` uint8 RGB. Logs its remarks as warnings."""
     photo = decode_photo(path, name)
     for remark in photo.remarks:
         logger.warning("%s: %s", name or path, remark)
@@ -86,7 +89,7 @@ def decode_photo(path: ImageFile, name: str | None = None, upright: bool = True)
     Args:
         path: a file, or its open content, in any format that Pillow reads and any mode that it converts to RGB. Grey
             levels of 16 bits, of 12 bits (in TIFF) or in floating point are scaled to 8 bits. White is the largest
-            number of that many bits (in floating point 1), or the brightest value if that is larger.
+            number of that many bits (in floating point 1), or the brightest value if that is larger. Black is 0.
         name: name of the file in error messages; None: its path.
         upright: False leaves the picture as stored.
 
@@ -102,9 +105,9 @@ def decode_photo(path: ImageFile, name: str | None = None, upright: bool = True)
         image.load()  # or a PNG would be decoded while other threads wait
         with quiet_pillow():
             turned = upright and (orientation or image.getexif().get(ORIENTATION)) in TURNING
-        pixels = _rgb(image.transpose(BACK[orientation]) if orientation and not upright else image, upright)
-    remarks = [Remark(FIRST_FRAME, f"{frames} frames")] if frames > 1 else []
-    return Photo(pixels, stored, turned, (*remarks, *_darkness(pixels)))
+        pixels, remarks = _rgb(image, upright, orientation)
+    first = [Remark(FIRST_FRAME, f"{frames} frames")] if frames > 1 else []
+    return Photo(pixels, stored, turned, (*first, *remarks))
 
 
 def to_picture(image: AnyImage) -> Pixels:
@@ -127,10 +130,10 @@ def to_picture(image: AnyImage) -> Pixels:
     if not image.width * image.height:
         raise ValueError(f"image: must have at least one pixel, got {image.width} x {image.height}")
     try:
-        pixels = _rgb(image)
+        pixels, remarks = _rgb(image)
     except (OSError, SyntaxError) as error:  # Pillow decodes a file when its pixels are first read
         raise PhotoError(f"image: cannot be decoded ({on_one_line(error)})") from error
-    for remark in _darkness(pixels):
+    for remark in remarks:
         logger.warning("image: %s", remark)
     return pixels
 
@@ -147,21 +150,34 @@ def _to_array(image: Any) -> NDArray[Any]:
     return (image.float() if image.is_floating_point() else image).numpy()  # NumPy knows no bfloat16
 
 
-def _rgb(image: Image.Image, upright: bool = True) -> Pixels:
-    """Converts a PIL image of any mode to RGB; ``upright`` turns it as its EXIF data say."""
-    (bits, *_) = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))
+def _rgb(image: Image.Image, upright: bool = True, orientation: int = 0) -> tuple[Pixels, list[Remark]]:
+    """Converts a PIL image of any mode to RGB, with remarks about its values.
+
+    ``upright`` turns it as its EXIF data say. False leaves it as stored; ``orientation`` is what Pillow has undone.
+    """
+    tags = getattr(image, "tag_v2", {})  # turning drops them
+    (bits, *_), (kind, *_) = tags.get(BITS_PER_SAMPLE, (16,)), tags.get(SAMPLE_FORMAT, (1,))
     if upright:
         image = ImageOps.exif_transpose(image)
-    if image.mode in DEEP_MODES:
+    elif orientation:
+        image = image.transpose(BACK[orientation])
+    remarks = []
+    signed_bytes = image.mode == "L" and kind == SIGNED  # Pillow reads them without their sign
+    if image.mode in DEEP_MODES or signed_bytes:
         # White is 2**bits - 1, for floats 1.0, or the brightest value if that is larger.
-        values = np.array(image)
+        values = np.array(image).view(np.int8) if signed_bytes else np.array(image)
+        if (values < 0).any():
+            remarks.append(Remark(BELOW_ZERO, f"lowest {np.nanmin(values):g}"))
         white = 1.0 if values.dtype.kind == "f" else 2.0 ** min(bits, 16) - 1
         levels = np.nan_to_num(values.astype(np.float64), posinf=white).clip(min=0)
         image = Image.fromarray(np.rint(levels * (CHANNEL_MAX / max(white, levels.max()))).astype(np.uint8))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
+    pixels = np.array(image.convert("RGB"))
+    if (brightest := int(pixels.max())) < DARK:
+        remarks.append(Remark(ALMOST_BLACK, f"brightest {brightest} of {CHANNEL_MAX}"))
+    return pixels, remarks
 
 
 def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -180,8 +196,3 @@ def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if not (low >= 0 and high <= white):  # a NaN fails both comparisons
         raise ValueError(f"image: {kind} must be in [0, {white}], got {low:g} to {high:g}; scale it, or give uint8")
     return (np.rint(pixels * float(CHANNEL_MAX)) if pixels.dtype.kind == "f" else pixels).astype(np.uint8)
-
-
-def _darkness(pixels: Pixels) -> list[Remark]:
-    brightest = int(pixels.max())
-    return [Remark(ALMOST_BLACK, f"brightest {brightest} of {CHANNEL_MAX}")] if brightest < DARK else []

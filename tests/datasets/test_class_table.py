@@ -28,6 +28,7 @@ NAMES = ("road", "sky", "other")
         "value,value_name,label,name\n0,asphalt,0,road\n1,cloud,1,sky\n2,x,2,other\n",
         "Class\nroad\nsky\nother\n",
         "labels\nroad\nsky\nother\n",
+        "Category\nroad\nsky\nother\n",
         "name\nroad\nsky\nother\n",
         "road\nsky\nother\n",
     ],
@@ -68,6 +69,8 @@ def test_classes_are_read_from_a_file(tmp_path: Path, text: str) -> None:
         ("value,label,name\n0,0,a\nx,1,b\n", "line 3 (x,1,b) has no whole number as value"),
         ("value;label;name\n0;0;a\n1;1;b\n", "not separated by commas"),
         ("a\nb\na\n", "the same name"),
+        ("# my classes\na\nb\n", "its first line (# my classes) is neither a name nor the header of a list of names"),
+        ("Pixel Value\n0\n1\n", "its first line (Pixel Value) is neither a name nor the header"),
     ],
 )
 def test_bad_class_files_are_named(tmp_path: Path, text: str, part: str) -> None:

@@ -112,6 +112,18 @@ def test_several_frames_are_refused(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "options", [{"imagej": True, "truncate": True}, {"volumetric": True, "tile": (2, 16, 16)}], ids=["ImageJ", "tiles"]
+)
+def test_slices_behind_a_single_page_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    stack = np.stack([np.zeros_like(NUMBERS), NUMBERS]).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", **options)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert len(file.pages) == 1
+    with pytest.raises(PhotoError, match="holds 2 frames, a label map has one; "):
+        read_label_map(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
     ("values", "fault"),
     [
         (np.zeros((4, 4, 3), np.uint8), r"has colours \(RGB\)"),

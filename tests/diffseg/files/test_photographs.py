@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diffseg.files.images import PhotoError
-from diffseg.files.photographs import ALMOST_BLACK, read_photo, to_picture
+from diffseg.files.photographs import ALMOST_BLACK, BELOW_ZERO, read_photo, to_picture
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -256,6 +256,20 @@ def test_12_bits_in_16_are_almost_black(
     (message,) = caplog.messages
     assert message.startswith(f"{tmp_path / 'dark.tif'}: is almost black; scale")
     assert message.endswith("(brightest 15 of 255)") or message.endswith("(brightest 16 of 255)")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "brightest"), [(np.int8, 127), (np.int16, 32767), (np.float32, 1)], ids=["int8", "int16", "float"]
+)
+def test_values_below_zero_are_black_and_mentioned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, dtype: type, brightest: int
+) -> None:
+    values = np.linspace(-brightest, brightest, 7).astype(dtype)
+    tifffile.imwrite(tmp_path / "signed.tif", values[None], photometric="minisblack")
+    levels = read_photo(tmp_path / "signed.tif")[0, :, 0]
+    assert (levels[:4] == 0).all()
+    assert (np.diff(levels[3:].astype(int)) > 0).all()
+    assert caplog.messages == [f"{tmp_path / 'signed.tif'}: {BELOW_ZERO} (lowest {-brightest})"]
 
 
 @pytest.mark.parametrize(
