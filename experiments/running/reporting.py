@@ -11,6 +11,8 @@ import numpy as np
 from datasets.base import Dataset
 from datasets.remarks import truth_remarks
 from eval.config import ConfigError
+from eval.metrics import accuracy
+from eval.protocols import SET_PROTOCOLS
 from eval.results.tables import write_tables
 from eval.runs import Row, Run
 from eval.settings import leaves
@@ -19,6 +21,11 @@ from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, TABLE
 from eval.storage.locks import locked_shortly
 from experiments.paper.table import published_markdown, write_tex_table
 from experiments.running.audit import write_audit
+
+FEW_NUMBERS = 1.25
+"""Numbers of all pictures, as a multiple of those of the fullest one: up to this, they may be those of each picture."""
+LARGE_LOSS = 0.75
+"""Share of ACC that is left when the numbers are matched once; numbers with a common meaning keep more."""
 
 
 def check_scale(scale: str | None, settings: Iterable[Mapping[str, Any]]) -> None:
@@ -72,7 +79,7 @@ def print_report(run: Run, datasets: Mapping[str, Dataset], panels: Sequence[Pat
 
 
 def remarks(run: Run, rows: Sequence[Row], datasets: Mapping[str, Dataset] | None = None) -> list[str]:
-    """Lines that change how scores are read: what is not scored, classes that never occur, rows without a segment.
+    """Lines that change how scores are read: values and classes without a score, rows whose segments mean nothing.
 
     Args:
         run: the run.
@@ -83,7 +90,7 @@ def remarks(run: Run, rows: Sequence[Row], datasets: Mapping[str, Dataset] | Non
     for row in rows:
         if datasets and row.key in datasets:
             lines |= dict.fromkeys(_of_truth(row, datasets[row.key]))
-        lines |= dict.fromkeys(_flat(row))
+        lines |= dict.fromkeys([*_flat(row), *_numbered_by_picture(row)])
     if run.older:
         lines[f"{len(run.older)} older results of edited parts are kept; --tables DIR older=true shows them"] = None
     return list(lines)
@@ -109,3 +116,23 @@ def _flat(row: Row) -> list[str]:
         return []
     hint = "; tau is too large for this attention" if row.settings["segmenter"].get("tau") is not None else ""
     return [f"{row.name}: a single segment in every picture{hint}"]
+
+
+def _numbered_by_picture(row: Row) -> list[str]:
+    """A line about a row that is matched once for all pictures, but whose numbers look like those of each picture."""
+    if len(row.evaluated) < 2 or not set(SET_PROTOCOLS).intersection(row.protocols):
+        return []
+    numbers = [set(table.numbers.tolist()) - {-1} for table in row.tables()]
+    counts = [len(of_picture) for of_picture in numbers]
+    # A program that numbers the segments of each picture from 0 uses no more numbers than its fullest picture needs.
+    # One that goes on counting uses each number once.
+    distinct = len(set().union(*numbers))
+    if FEW_NUMBERS * max(counts) < distinct < sum(counts):
+        return []
+    once, each = (accuracy(row.counts(name).total) for name in ("dataset", "present"))
+    if once >= LARGE_LOSS * each:
+        return []
+    return [
+        f"{row.name}: its numbers of segments look as if they had another meaning in each picture (ACC {once:.1%} "
+        f"matched once, {each:.1%} matched in each picture): if so, use protocol=both"
+    ]

@@ -73,6 +73,24 @@ def test_one_match_for_the_data_set_needs_common_numbers(
     assert table[AGREEMENT].drop_duplicates().to_numpy().tolist() == [[100, 0, 100]]
 
 
+def test_numbers_that_look_like_those_of_each_picture_are_mentioned(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in maps.glob("*.png"):  # numbers 0, 1, ..., the largest segment first, as most programs write them
+        with Image.open(path) as image:
+            _, labels, pixels = np.unique(np.array(image), return_inverse=True, return_counts=True)
+        order = np.argsort(np.argsort(-pixels))
+        Image.fromarray(order[labels].reshape(image.size[::-1]).astype(np.uint8)).save(path)
+    line = "files: its numbers of segments look as if they had another meaning in each picture"
+    assert line in run_files(tmp_path / "run", maps, "protocol=dataset", capture=capsys).out
+    assert line not in run_files(tmp_path / "both", maps, capture=capsys).out
+    for path in maps.glob("*.png"):
+        path.unlink()
+    maps.rmdir()
+    write_truth(maps)
+    assert line not in run_files(tmp_path / "truth", maps, "protocol=dataset", capture=capsys).out
+
+
 def test_all_tables_agree_on_the_pixels(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     slic = evaluate(tmp_path / "run", *BASE, "segmenter=slic", "protocol.report=[official,present]", capture=capsys)
     assert slic.status == 0, slic.err
