@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from diffseg.files.images import PhotoError, opened
 from diffseg.pictures import palette
 
 logger = logging.getLogger(__name__)
@@ -72,12 +73,17 @@ def read_label_map(path: Path) -> NDArray[np.int64]:
     """Reads a map that `write_label_map` wrote: ``(h, w)`` int64, -1 in no segment.
 
     Raises:
-        OSError: the file is missing or damaged.
+        LabelMapError: the file is missing or damaged, or holds colours.
     """
-    with Image.open(path) as image:
-        image.load()
-        values = np.asarray(image).astype(np.int64)
-        texts = image.text if isinstance(image, PngImagePlugin.PngImageFile) else {}
+    try:
+        with opened(path) as image:
+            image.load()
+            values = np.asarray(image).astype(np.int64)
+            texts = image.text if isinstance(image, PngImagePlugin.PngImageFile) else {}
+    except PhotoError as error:
+        raise LabelMapError(str(error)) from error
+    if values.ndim != 2:
+        raise LabelMapError(f"{path}: holds colours, a label map one number per pixel; another program has changed it")
     nothing = values == int(texts.get(NOTHING, -1))
     if NUMBERS in texts:
         values = np.array(json.loads(texts[NUMBERS]), dtype=np.int64)[np.where(nothing, 0, values)]

@@ -204,10 +204,10 @@ def compare_kept(
     Raises:
         LabelMapError: the file is damaged, or fits neither the record nor the truth.
     """
+    labels = read_label_map(path)
     try:
-        labels = read_label_map(path)
         tables, counts = compare(labels, truth, components)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise LabelMapError(f"{path}: cannot be used ({on_one_line(error)})") from error
     number = segment_count(labels, tables)
     if number != segments and (tables or not components):

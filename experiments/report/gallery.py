@@ -15,6 +15,7 @@ from diffseg.backbones.image import centre_crop
 from diffseg.pictures import boundaries, palette
 from diffseg.texts import on_one_line
 from eval.config import ConfigError, Scoring, build
+from eval.label_maps import LabelMapError
 from eval.metrics import accuracy, mean_iou
 from eval.protocols import needs_classes
 from eval.regions import conditional_entropies
@@ -90,7 +91,7 @@ def read_gallery(rows: Sequence[ShownRow], most: int) -> tuple[dict[Place, Galle
         for id in hardest(kept, most):
             try:
                 pictures[place, id] = _gallery_picture(dataset, dataset.load(id), kept)
-            except (DatasetError, OSError) as error:
+            except (DatasetError, LabelMapError, OSError) as error:
                 reasons.append(on_one_line(error))
     if not pictures and not reasons:
         reasons.append("there are no label maps; the same command with labels=all keeps them")

@@ -15,11 +15,12 @@ from diffseg.backbones import WeightsError
 from diffseg.cli.command import ERROR_STATUS, TRACEBACK, one_line
 from diffseg.texts import on_one_line
 from eval.config import ConfigError
+from eval.label_maps import LabelMapError
 from eval.records import RecordError
 from eval.storage.files import WriteError
 
 USER_ERRORS = (
-    *(ConfigError, DatasetError, WeightsError, RecordError, WriteError),
+    *(ConfigError, DatasetError, LabelMapError, WeightsError, RecordError, WriteError),
     *(HydraException, OmegaConfBaseException, OSError),
 )
 FAILED_STATUS = 1

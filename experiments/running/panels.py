@@ -27,7 +27,7 @@ from diffseg.pictures import (
     write_picture,
 )
 from eval.config import Scoring
-from eval.label_maps import read_label_map
+from eval.label_maps import LabelMapError, read_label_map
 from eval.matching import match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.records import SparseTable
@@ -121,7 +121,7 @@ def _read(run: Run, named: Sequence[tuple[str, RowConfig]], id: str, tile_width:
         picture = dataset.load(id)
         views = {row.scoring: _view(picture, row.scoring) for _, row, _ in kept}
         maps = [read_label_map(path) for _, _, path in kept]
-    except (DatasetError, OSError):
+    except (DatasetError, LabelMapError, OSError):
         return None  # the records have the reason
     pixels, truth = views[kept[0][1].scoring]
     classes = dataset.classes

@@ -51,6 +51,17 @@ def test_the_format_is_the_smallest_that_holds_the_numbers(
     assert read_label_map(tmp_path / "a.png").tolist() == [numbers]
 
 
+def test_a_map_that_was_damaged_or_changed_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write_label_map(path, np.arange(10_000).reshape(100, 100))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(LabelMapError, match=r"a\.png: cannot be decoded \(image file is truncated"):
+        read_label_map(path)
+    Image.new("RGB", (4, 4)).save(path)
+    with pytest.raises(LabelMapError, match=r"a\.png: holds colours"):
+        read_label_map(path)
+
+
 def test_more_segments_than_a_map_can_hold_are_an_error_and_leave_no_file(tmp_path: Path) -> None:
     with pytest.raises(LabelMapError, match="65535 segments, got 65536"):
         write_label_map(tmp_path / "a.png", np.arange(SHORT + 1).reshape(256, 256))
