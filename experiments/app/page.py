@@ -28,7 +28,7 @@ from diffseg.backbones import AttentionModel, Backbone, WeightsError
 from diffseg.choices import WEIGHTS
 from diffseg.cli.options import message_of, spec_of
 from diffseg.files.images import PhotoError
-from diffseg.files.photographs import read_photo
+from diffseg.files.photographs import decode_photo
 from diffseg.segmenters.base import Segmenter
 from diffseg.texts import counted
 from experiments.app.__main__ import parser
@@ -84,10 +84,13 @@ def study(shared: Backend) -> Study:
     if st.session_state.get("source") != source:
         st.session_state.pop("study", None)
         with st.spinner("Reading the picture, running the backbone"):
-            image = read_photo(io.BytesIO(upload.getvalue()), name) if upload else Photos().load(name).image
+            photo = decode_photo(io.BytesIO(upload.getvalue()), name) if upload else None
+            image = photo.pixels if photo else Photos().load(name).image
             with shared.lock:  # two passes at once would take twice the memory and save no time
                 st.session_state.study = Study(image, shared.model, Path(name).stem)
-        st.session_state.update(source=source, point=(0.5, 0.5))
+        st.session_state.update(source=source, point=(0.5, 0.5), remarks=photo.remarks if photo else ())
+    for remark in st.session_state.remarks:
+        st.sidebar.warning(plain(f"{name}: {remark}"))
     return st.session_state.study
 
 

@@ -22,6 +22,7 @@ from diffseg.backbones.device import batch_size_for, pick_device
 from diffseg.backbones.image import centre_crop, resize_image
 from diffseg.backbones.saved import BLANK, origin
 from diffseg.files.attention import SUFFIX, AttentionError, PictureInfo, read_header
+from diffseg.files.remarks import Remark, remark_lines
 from diffseg.texts import counted, on_one_line
 from eval.config import ConfigError, RunConfig
 from eval.progress import Progress
@@ -64,7 +65,7 @@ def write_all(row: RowConfig, config: RunConfig, dtype: FileType, folder: Path) 
     writer.write(model, [(BLANK.removesuffix(SUFFIX), np.zeros((side, side, 3), np.uint8))], 1)
     _say_size(folder, len(missing), (folder / BLANK).stat().st_size)
     size = config.batch_size or batch_size_for(device, side)
-    failed = 0
+    failed, remarks = 0, dict[str, Sequence[Remark]]()
     progress = Progress(f"{dataset.name}, {writer.name} {side} px", len(ids), len(ids) - len(missing))
     with progress as bar, ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
         decoding: dict[str, Future[Picture]] = {}
@@ -76,13 +77,17 @@ def write_all(row: RowConfig, config: RunConfig, dtype: FileType, folder: Path) 
             pictures = []
             for id in missing[start : start + size]:
                 try:
-                    pictures.append((id, decoding.pop(id).result().image))
+                    picture = decoding.pop(id).result()
+                    pictures.append((id, picture.image))
+                    remarks[id] = picture.remarks
                 except DatasetError as error:
                     failed += 1
                     print(f"{id}: failed: {on_one_line(error)}", file=sys.stderr)
             writer.write(model, pictures, size)
             for _ in missing[start : start + size]:
                 bar.advance("")
+    for line in remark_lines(dataset.name, remarks):
+        print(line, file=sys.stderr)
     return failed
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import diffseg
 from datasets.photos import Photos
@@ -90,6 +91,16 @@ def test_a_run_from_files_has_the_records_of_the_pass(
     from_half = ("backbone=saved", f"backbone.folder={tmp_path / 'half'}")
     both = evaluated(tmp_path / "files", *given, *from_half)
     assert len(records(both)) == 24  # rounded attention makes other rows
+
+
+def test_remarks_about_pictures_are_counted(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, mode in (("images", "RGB"), ("maps", "L")):
+        (tmp_path / folder).mkdir()
+        for id in ("a", "b"):
+            Image.new(mode, (48, 48), "black").save(tmp_path / folder / f"{id}.png")
+    data = (f"dataset.images={tmp_path / 'images'}", f"dataset.maps={tmp_path / 'maps'}", "dataset.classes=[x]")
+    assert attend(tmp_path / "saved", *tiny(weights), "dataset=folder", *data) == 0
+    assert "folder: 2 of 2 pictures: is almost black; scale its values" in capsys.readouterr().err
 
 
 def test_unusable_files_are_failures_of_their_pictures(

@@ -255,6 +255,17 @@ def test_a_dropped_photograph_gets_the_segments_of_the_command_line(browser: Chr
 
 
 @pytest.mark.long
+def test_remarks_about_a_photograph_stand_beside_it(browser: Chrome, tmp_path: Path) -> None:
+    Image.fromarray(Photos().load("chelsea").image // 16).save(tmp_path / "dark.png")
+    find(browser, "input[type=file]").send_keys(str(tmp_path / "dark.png"))
+    alerts = ".stSidebar [data-testid=stAlert]"
+    (line,) = wait(browser, lambda: texts(browser, alerts))
+    assert line.strip().startswith("dark.png: is almost black; scale its values")
+    pick(browser, "coffee")
+    wait(browser, lambda: not texts(browser, alerts))
+
+
+@pytest.mark.long
 def test_a_file_that_is_no_picture_is_one_line_and_the_page_goes_on(browser: Chrome, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     find(browser, "input[type=file]").send_keys(str(tmp_path / "notes.txt"))
