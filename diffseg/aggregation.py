@@ -15,20 +15,17 @@ from diffseg.attention import AttentionMaps, check_sides
 from diffseg.chains import two_bounces
 from diffseg.choices import DEFAULT_SCHEME, DEFAULT_WEIGHTS, SINGLE_SIDE, Scheme, Weights
 from diffseg.isolation import isolated
-from diffseg.limits import NotNegative, check, check_fields
+from diffseg.limits import Checked, NotNegative, check
 from diffseg.masks import block_numbers
 
 
 def side_weights(weights: str | Sequence[float], sides: Sequence[int]) -> dict[int, float]:
-    """Turns the setting R of the configuration into weights per side.
+    """Turns the setting R of the configuration into weights per side, not normalised.
 
     Args:
         weights: ``"proportional"`` (the weight is the side), ``"finest"``, ``"half"``, ``"quarter"`` or
             ``"eighth"`` (that side alone), or one number >= 0 for each side, finest side first.
         sides: sides of the maps, finest first.
-
-    Returns:
-        side -> weight, not normalised.
 
     Raises:
         ValueError: an unknown name, a side that the maps lack, more or fewer numbers than sides, or numbers that are
@@ -62,13 +59,10 @@ Bounces = Literal[1, 2]
 
 
 @dataclass(frozen=True)
-class Aggregation:
+class Aggregation(Checked):
     """Attention aggregation (paper, Section 3.2, Eq. 2 and 3): turns the maps of one picture into one tensor.
 
-    Attributes:
-        weights: R, as `side_weights` reads it.
-        scheme: as for `aggregate`.
-        bounces: as for `aggregate`.
+    `side_weights` reads the weights R; scheme and bounces are those of `aggregate`.
     """
 
     weights: Annotated[
@@ -82,14 +76,10 @@ class Aggregation:
         Bounces, Field(description="2: the tensor times itself, a walk of two steps; thresholds tuned for 1 do not fit")
     ] = 1
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     def __call__(self, maps: AttentionMaps) -> Tensor:
         """Aggregates the maps of one picture: ``(S*S, S*S)`` float32, see `aggregate`.
 
-        Raises:
-            ValueError: the weights do not fit the sides of the maps (`side_weights`), or the scheme is unknown.
+        Raises ValueError if the weights do not fit the sides of the maps (`side_weights`), or the scheme is unknown.
         """
         return aggregate(maps, side_weights(self.weights, maps.sides), self.scheme, bounces=self.bounces)
 
@@ -136,8 +126,6 @@ def aggregate(
     """
     if isinstance(maps, AttentionMaps):
         layers, maps = layers or maps.layers, maps.maps
-    if not isinstance(maps, Mapping):
-        raise TypeError(f"maps: must map sides to tensors, or be AttentionMaps, got {type(maps).__name__}")
     check(bounces=(bounces, Bounces))
     share = _shares(maps, weights, scheme, layers)
     finest = max(maps)
@@ -202,8 +190,7 @@ def _shares(
     layers: Mapping[int, int] | None,
 ) -> dict[int, float]:
     """side -> factor of its upsampled map. The factors sum to 1; sides of weight 0 are left out."""
-    layers = layers or dict.fromkeys(maps, 1)
-    check_sides(maps, layers)
+    layers = check_sides(maps, layers)
     check(scheme=(scheme, Scheme))
     if isinstance(weights, str):
         weights = side_weights(weights, list(maps))
@@ -227,12 +214,8 @@ def _factor(maps: Tensor, share: float, scheme: Scheme) -> Tensor | float:
 
 
 def underflow_fraction(aggregated: Tensor) -> float:
-    """Fraction of the entries that become zero in float16, in which the authors' code takes logarithms.
+    """Fraction of the entries, in [0, 1], that become zero in float16, in which the authors' code takes logarithms.
 
-    Args:
-        aggregated: ``(S*S, S*S)`` floating point.
-
-    Returns:
-        In [0, 1]. Above zero, ``precision="float16"`` loses maps (see `diffseg.segment`).
+    Above zero, ``precision="float16"`` loses maps (see `diffseg.segment`).
     """
     return int((aggregated <= FLOAT16_ZERO).count_nonzero()) / aggregated.numel()

@@ -26,13 +26,16 @@ FileDtype = Literal["float32", "float16"]
 """Number format of maps and features in a file. ``float32`` is exact; ``float16`` takes half the space."""
 
 
-def check_sides(maps: Mapping[int, Tensor], layers: Mapping[int, int]) -> None:
-    """Checks shapes, dtypes and sides, without reading the values of the maps.
+def check_sides(maps: Mapping[int, Tensor], layers: Mapping[int, int] | None) -> Mapping[int, int]:
+    """Checks shapes, dtypes and sides, without reading the values of the maps. Returns the layers; default: 1 each.
 
     Raises:
+        TypeError: the maps are no mapping.
         AttentionError: there are no maps, a map does not fit its side, a side does not divide the finest, or the
             layers belong to other sides.
     """
+    if not isinstance(maps, Mapping):
+        raise TypeError(f"maps: must map sides to tensors, or be AttentionMaps, got {type(maps).__name__}")
     if not maps:
         raise AttentionError("maps: there are none")
     finest = max(maps)
@@ -46,8 +49,10 @@ def check_sides(maps: Mapping[int, Tensor], layers: Mapping[int, int]) -> None:
                 f"maps: side {side} needs a floating point tensor of shape {(side * side, side * side)}, "
                 f"got {tuple(attention.shape)} {attention.dtype}"
             )
+    layers = layers or dict.fromkeys(maps, 1)
     if set(layers) != set(maps) or min(layers.values()) < 1:
         raise AttentionError(f"layers: must give at least 1 for each of the sides {sorted(maps)}, got {dict(layers)}")
+    return layers
 
 
 def _rows_sum_to_one(attention: Tensor) -> Tensor:
@@ -89,8 +94,7 @@ class AttentionMaps:
     picture: PictureInfo | None = None
 
     def __post_init__(self) -> None:
-        layers = dict(self.layers) or dict.fromkeys(self.maps, 1)
-        check_sides(self.maps, layers)
+        layers = check_sides(self.maps, self.layers)
         # One transfer for all sides, because each transfer makes the CPU wait for a GPU.
         good = torch.stack([_rows_sum_to_one(attention) for attention in self.maps.values()]).tolist()
         for side, is_good in zip(self.maps, good, strict=True):

@@ -1,12 +1,12 @@
 """Declared limits: the type of a field says which values it takes, and what it means. Imports no torch.
 
 A setting is declared once: ``tau: Annotated[float, Field(gt=0, description="threshold in nats")]``. The declaration
-checks a value and words the error (`check`, `check_fields`), bounds a slider and fills help texts (`settings_of`).
+checks a value and words the error (`check`, `Checked`), bounds a slider and fills help texts (`settings_of`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
@@ -65,37 +65,34 @@ class Setting:
 
 
 def check(**values: tuple[Any, Any]) -> None:
-    """Checks arguments against declared types.
-
-    Args:
-        values: name of the argument -> its value, and its type, with limits.
-
-    Raises:
-        ValueError: a value is not allowed. The message is one line that begins with the name.
+    """Checks arguments, name -> value and type with limits. Raises ValueError: one line that begins with the name.
 
     >>> check(clusters=(0, Count))
     Traceback (most recent call last):
     ValueError: clusters: must be at least 1, got 0
     """
     for name, (value, hint) in values.items():
-        try:
-            _adapter(hint).validate_python(value)
-        except ValidationError as error:
-            raise ValueError(explain(error, name)) from None
+        _valid(name, value, hint)
 
 
-def check_fields(part: Any) -> None:
-    """Checks all fields of a dataclass, as `check` does."""
-    check(**{name: (getattr(part, name), hint) for name, hint in _hints(cast(Hashable, type(part))).items()})
+def _valid(name: str, value: Any, hint: Any) -> Any:
+    """The value as its type has it: a list becomes a tuple. Raises ValueError as `check` does."""
+    try:
+        return adapter(hint).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(explain(error, name)) from None
+
+
+class Checked:
+    """Base of the dataclasses whose fields are checked when one is built. Raises ValueError as `check` does."""
+
+    def __post_init__(self) -> None:
+        for name, hint in _hints(cast(Any, type(self))).items():
+            object.__setattr__(self, name, _valid(name, getattr(self, name), hint))
 
 
 def explain(error: ValidationError, name: str = "") -> str:
-    """Describes the first wrong setting in one line: its name, the allowed values, its value.
-
-    Args:
-        error: pydantic's error.
-        name: name of the setting; "": the error knows it, because a whole part was checked.
-    """
+    """Describes the first wrong setting in one line: name ("": the error knows it), allowed values, value."""
     errors = error.errors()
     first = next((fault for fault in errors if fault["type"] in BOUNDS), errors[0])
     if first["type"] == "value_error":  # raised by the part: "field: must be ..."
@@ -110,11 +107,7 @@ def explain(error: ValidationError, name: str = "") -> str:
 
 
 def settings_of(kind: type) -> list[Setting]:
-    """The settings of a part, in the order of its fields.
-
-    Args:
-        kind: a dataclass. Fields without limits or description are allowed.
-    """
+    """The settings of a part, a dataclass, in the order of its fields. They may lack limits and descriptions."""
     hints = _hints(kind)
     return [_setting(field.name, hints[field.name], field.default) for field in fields(kind)]
 
@@ -156,7 +149,8 @@ def _parts_of(hint: Any) -> Iterator[Any]:
 
 
 @cache
-def _adapter(hint: Any) -> TypeAdapter[Any]:
+def adapter(hint: Any) -> TypeAdapter[Any]:
+    """pydantic's checks of a type or a dataclass."""
     return TypeAdapter(hint)
 
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from diffseg.files.paths import expanded
-from diffseg.limits import explain
+from diffseg.limits import adapter, explain
 from diffseg.texts import on_one_line
 
 Group = str
@@ -44,18 +44,9 @@ def names(group: Group, config_dir: str | Path | None = None) -> list[str]:
 
 
 def read(group: Group, name: str, config_dir: str | Path | None = None) -> dict[str, Any]:
-    """Settings of a part. Those of its YAML file override those of the parts in its ``defaults``.
+    """Settings of a part, and its class as ``_target_``. Those of its YAML file override those of its ``defaults``.
 
-    Args:
-        group: group of the part.
-        name: name of the part.
-        config_dir: see `names`.
-
-    Returns:
-        ``_target_``, the class of the part, and its settings. Environment variables are filled in.
-
-    Raises:
-        ValueError: the part is unknown, or its file cannot be used.
+    Environment variables are filled in. Raises ValueError if the part is unknown, or its file cannot be used.
     """
     return _resolved(read_unresolved(group, name, config_dir), f"{group}={name}")
 
@@ -93,14 +84,12 @@ def keys_of(target: str, prefix: str = "") -> tuple[str, ...]:
     """
     module, _, name = target.rpartition(".")
     declared = _declared_fields(module, name)
-    return (
-        tuple(field.name for field in fields(kind_of({"_target_": target}, prefix)))
-        if declared is None
-        else tuple(declared)
-    )
+    if declared is None:
+        declared = [field.name for field in fields(kind_of({"_target_": target}, prefix))]
+    return tuple(declared)
 
 
-def _declared_fields(module: str, name: str) -> dict[str, None] | None:
+def _declared_fields(module: str, name: str) -> Collection[str] | None:
     """Fields of a dataclass and its bases, from the source; None if it does not say them."""
     try:
         spec = find_spec(module)
@@ -118,7 +107,7 @@ def _declared_fields(module: str, name: str) -> dict[str, None] | None:
                 inherited = _declared_fields(module, base.id) if isinstance(base, ast.Name) else None
                 if inherited is None:
                     return None
-                declared |= inherited
+                declared |= dict.fromkeys(inherited)
             for line in node.body:
                 if isinstance(line, ast.AnnAssign) and not ast.unparse(line.annotation).startswith("ClassVar"):
                     declared[ast.unparse(line.target)] = None
@@ -127,21 +116,17 @@ def _declared_fields(module: str, name: str) -> dict[str, None] | None:
 
 
 def build(settings: Mapping[str, Any], key: str = "") -> Any:
-    """Builds a part from the settings that `read` returns.
+    """Builds a part from the settings that `read` returns. ``key``: their path in a configuration.
 
-    Args:
-        settings: ``_target_``, a dataclass, and values for its fields. pydantic checks their types.
-        key: path of the settings in a configuration; messages begin with it.
-
-    Raises:
-        ValueError: a setting is unknown, or its value has the wrong type or range. The message begins with its name.
+    Raises ValueError if a setting is unknown, or its value has the wrong type or range. The message begins with ``key``
+    and the name of the setting.
     """
     prefix = f"{key}." if key else ""
     kind = kind_of(settings, prefix)
     values = {name: value for name, value in settings.items() if name != "_target_"}
     check_keys(settings, prefix, [field.name for field in fields(kind)])
     try:
-        return _adapter(kind).validate_python(values)
+        return adapter(kind).validate_python(values)
     except ValidationError as error:
         raise ValueError(f"{prefix}{explain(error)}") from error
 
@@ -152,40 +137,18 @@ def check_keys(settings: Mapping[str, Any], prefix: str = "", known: Collection[
     known = keys_of(target, prefix) if known is None else known
     for name in settings:
         if name not in known and name != "_target_":
-            raise ValueError(unknown_key(prefix + name, known, target.rpartition(".")[2]))
-
-
-@cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    """pydantic's checks of a dataclass. Cached."""
-    return TypeAdapter(kind)
+            owner = target.rpartition(".")[2]
+            raise ValueError(f"{prefix}{name}: {owner} has no such key{nearest(name, known, prefix)}")
 
 
 def choose(group: Group, part: Any, config_dir: str | Path | None, settings: Mapping[str, Any]) -> Any:
-    """A part by its name, or the part itself, with some settings replaced.
-
-    Args:
-        group: group of the part.
-        part: its name, or the built part.
-        config_dir: see `names`.
-        settings: name -> value.
-
-    Raises:
-        ValueError: see `read` and `build`.
-    """
+    """A part by its name, or the part itself, with some settings replaced. Raises as `read` and `build` do."""
     if isinstance(part, str):
         return build({**read(group, part, config_dir), **settings})
     if not settings:
         return part
     target = f"{type(part).__module__}.{type(part).__qualname__}"
     return build({"_target_": target, **{field.name: getattr(part, field.name) for field in fields(part)}, **settings})
-
-
-def unknown_key(key: str, known: Iterable[str], owner: str = "") -> str:
-    """Message about a key that does not exist, with the most similar known key. ``owner``: class of its part."""
-    parent, _, name = key.rpartition(".")
-    lacks = f"{owner} has no such key" if owner else "there is no such key"
-    return f"{key}: {lacks}{nearest(name, known, f'{parent}.' if parent else '')}"
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:

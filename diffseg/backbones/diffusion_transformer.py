@@ -7,11 +7,11 @@ again. The time step is that of flow matching: t in 0..1000 is the noise level s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge, Le, MultipleOf
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from diffseg.backbones.latent_diffusion import TRAINED_TIMESTEPS, LatentDiffusion, Weights
 from diffseg.backbones.weights.files import read_json, whole_number
@@ -50,6 +50,7 @@ class DiffusionTransformer(LatentDiffusion):
     ] = (8, 9, 10, 11, 12, 13, 14, 15)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(set(self.blocks)) < len(self.blocks):
             raise ValueError(f"blocks: must be distinct, got {list(self.blocks)}")
 

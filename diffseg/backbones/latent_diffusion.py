@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le, MultipleOf
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from diffseg.backbones import Dtype
 from diffseg.backbones.weights.files import ModelFiles, find, locate, locate_model, sha256_of
+from diffseg.limits import Checked
 
 TOKENIZER_LAYOUTS = (
     ("tokenizer{}/vocab.json", "tokenizer{}/merges.txt", "tokenizer{}/special_tokens_map.json"),
@@ -34,7 +34,7 @@ TRAINED_TIMESTEPS = 1000
 
 
 @dataclass(frozen=True)
-class LatentDiffusion:
+class LatentDiffusion(Checked):
     """A latent diffusion model: a VAE, a denoiser (U-Net or transformer) and text encoders.
 
     Attributes:
@@ -71,7 +71,6 @@ class LatentDiffusion:
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Sides of the attention maps, finest first."""
         return tuple(self.size // self.VAE_FACTOR // factor for factor in self.FACTORS)
 
     @property
@@ -144,9 +143,7 @@ class LatentDiffusion:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) over `files`. Raises `WeightsError`."""
         return sha256_of(self.files)
 
     def check(self) -> None:
-        """Raises `WeightsError` if a file is missing or damaged. Uses no network and imports no torch."""
         _ = self.files

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Never
 
 from annotated_types import Ge
 from pydantic import Field
-from pydantic.dataclasses import dataclass
+
+from diffseg.limits import Checked
 
 
 @dataclass(frozen=True)
-class NoBackbone:
+class NoBackbone(Checked):
     """A backbone without weights or attention, for segmenters that need none."""
 
     path: ClassVar[str] = ""

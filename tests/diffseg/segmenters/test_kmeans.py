@@ -47,6 +47,8 @@ def test_a_label_map_need_not_be_square(upsample: Any) -> None:
     # A third of the rows, or of the columns: their centres are those of every third one.
     for size, expected in (((8, 24), square[1::3]), ((24, 8), square[:, 1::3])):
         assert torch.equal(kmeans(aggregated, 3, size=size, upsample=upsample), expected)
+    with pytest.raises(TypeError, match=r"^aggregated: must be a torch tensor, got ndarray$"):
+        kmeans(aggregated.numpy(), 3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="size: must be a whole number of pixels, at least 1"):
         kmeans(aggregated, 3, size=(24, 0), upsample=upsample)
 
