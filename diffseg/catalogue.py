@@ -15,42 +15,17 @@ PARTS = {"backbone": "check", "segmenter": "resolved", "dataset": "ids"}
 """Group -> an attribute that its parts have."""
 
 
-def list_backbones(config_dir: str | Path | None = None) -> list[str]:
-    """Names that `diffseg.load` takes, sorted; most need weights, and `load` says how to get them.
-
-    Args:
-        config_dir: your folder of presets, see `diffseg.load`.
-
-    >>> "dinov2_small" in list_backbones()
-    True
-    """
-    return parts.names("backbone", config_dir)
-
-
-def list_segmenters(config_dir: str | Path | None = None) -> list[str]:
-    """Names that `Model.segment` takes, sorted. It leaves out those that need the ground truth or files of a benchmark.
-
-    Args:
-        config_dir: your folder of presets, see `diffseg.load`.
-
-    >>> "diffseg" in list_segmenters(), "oracle" in list_segmenters()
-    (True, False)
-    """
-    return _usable("segmenter", config_dir)
+def names(group: parts.Group, config_dir: str | Path | None = None) -> list[str]:
+    """Names of all backbones, or of the segmenters that need no benchmark; see `ListingPackage`."""
+    return parts.names(group, config_dir) if group == "backbone" else _usable(group, config_dir)
 
 
 def settings(segmenter: str, config_dir: str | Path | None = None) -> dict[str, Any]:
     """Settings of a segmenter that `Model.segment` takes, with their values in its preset.
 
     None: a value tuned for the backbone, or found by the segmenter, takes its place. ``help(diffseg.segmenters...)`` of
-    the segmenter's class explains them.
-
-    Args:
-        segmenter: name of a preset.
-        config_dir: your folder of presets, see `diffseg.load`.
-
-    Raises:
-        ValueError: there is no such segmenter.
+    the segmenter's class explains them. ``config_dir`` is your folder of presets, see `diffseg.load`. Raises ValueError
+    if there is no such segmenter.
 
     >>> settings("kmeans_rgbxy")["clusters"]
     6
@@ -80,9 +55,8 @@ def _is_usable(group: parts.Group, name: str, config_dir: str | Path | None) -> 
         part = parts.choose(group, name, config_dir, {})
         if group == "backbone":
             part.check()
-            return True
     except (ValueError, OSError, WeightsError):
         return False
     from diffseg.segmenters.base import ReadsFiles, needs_truth
 
-    return not needs_truth(part) and not isinstance(part, ReadsFiles)
+    return group == "backbone" or not (needs_truth(part) or isinstance(part, ReadsFiles))

@@ -34,16 +34,10 @@ def main() -> int:
 
 
 def download(files: Mapping[str, Sequence[str]]) -> list[str]:
-    """Downloads the files that are not in the hub's cache yet. An interrupted download resumes.
+    """Downloads the files (repository -> names) that are not in the hub's cache yet. An interrupted download resumes.
 
-    Args:
-        files: repository (owner/name) -> its files.
-
-    Returns:
-        The snapshot folder of each repository.
-
-    Raises:
-        MissingWeights: the hub cannot be reached within `REACHED_WITHIN`, or a file cannot be downloaded.
+    Returns the snapshot folder of each repository. Raises `MissingWeights` if the hub cannot be reached within
+    `REACHED_WITHIN`, or a file cannot be downloaded.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 

@@ -25,7 +25,7 @@ from diffseg.isolation import isolated
 from diffseg.pictures import Pixels
 from diffseg.recipe import Recipe, backbone_of, make_recipe, segment_attention
 from diffseg.result import Result, Results
-from diffseg.segmenters.base import Segmenter
+from diffseg.segmenters.base import Segmenter, needs_attention
 
 Images = list[AnyImage] | tuple[AnyImage, ...]
 """Pictures of any kinds and sizes."""
@@ -256,7 +256,7 @@ class Model:
     def run(self, pictures: Sequence[Pixels], recipe: Recipe) -> list[Result]:
         """Segments a batch of pictures, ``(h, w, 3)`` uint8 RGB, with a recipe that `recipe` has checked."""
         squares = self.squares(pictures)
-        attention = self._attend(squares) if recipe.needs_attention else [None] * len(pictures)
+        attention = self._attend(squares) if needs_attention(recipe.segmenter) else [None] * len(pictures)
         return list(map(recipe, pictures, squares, attention))
 
     def squares(self, pictures: Sequence[Pixels]) -> Tensor:

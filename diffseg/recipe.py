@@ -25,34 +25,17 @@ from diffseg.segmenters.base import Frame, ReadsFiles, Scene, Segmenter, needs_a
 
 @dataclass(frozen=True)
 class Recipe:
-    """An aggregation and a segmenter with every parameter filled in. Turns attention into labels.
-
-    Attributes:
-        aggregation: turns the maps into one tensor.
-        segmenter: turns that tensor into labels.
-    """
+    """An aggregation and a segmenter with every parameter filled in. Turns attention into labels."""
 
     aggregation: Aggregation
     segmenter: Segmenter
 
-    @property
-    def needs_attention(self) -> bool:
-        """False if the segmenter reads only the picture."""
-        return needs_attention(self.segmenter)
-
     def __call__(self, picture: Pixels, square: Tensor | None, maps: AttentionMaps | None) -> Result:
-        """Segments one picture; the labels have the picture's size.
+        """Segments one picture, ``(h, w, 3)`` uint8 RGB; the labels have its size, the largest segment first.
 
-        Args:
-            picture: ``(h, w, 3)`` uint8 RGB.
-            square: ``(3, P, P)`` float32 in [0, 255], the picture resized for the backbone; None: it is unknown.
-            maps: the picture's attention; None if the segmenter needs no attention.
-
-        Returns:
-            Labels of the picture's size, the largest segment first.
-
-        Raises:
-            ValueError: the segmenter reads features, and the backbone has none; or the attention cannot be segmented.
+        ``square`` is the picture resized for the backbone, ``(3, P, P)`` float32 in [0, 255]; None: it is unknown.
+        ``maps`` is None if the segmenter needs no attention. Raises ValueError if the segmenter reads features, and the
+        backbone has none; or if the attention cannot be segmented.
         """
         frame: Frame = "square" if maps and maps.provenance.get("frame") == "square" else "whole"
         own = None if square is None else picture
@@ -90,16 +73,10 @@ def backbone_of(maps: AttentionMaps, spec: Backbone) -> Backbone:
 
 
 def segment_attention(maps: AttentionMaps, image: AnyImage | None, recipe: Recipe, size: int) -> Result:
-    """Segments attention that was computed before.
+    """Segments attention that was computed before. A segmenter that reads colours needs its ``image``.
 
-    Args:
-        maps: the attention.
-        image: its picture, or None.
-        recipe: the segmenter; if it reads colours, it needs ``image``.
-        size: side P of the backbone's square, for maps that do not say it.
-
-    Raises:
-        ValueError: the picture is missing, or of another size.
+    ``size`` is the side P of the backbone's square, for maps that do not say it. Raises ValueError if the picture is
+    missing, or of another size.
     """
     if image is None:
         if maps.picture is None:

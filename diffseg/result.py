@@ -101,17 +101,11 @@ class Result:
         return Image.fromarray(pictures.overlay(self.picture, self.labels, opacity))
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes ``NAME.labels.png``, ``NAME.overlay.png`` and ``NAME.segments.json`` into a folder.
+        """Writes ``NAME.labels.png``, ``NAME.overlay.png`` and ``NAME.segments.json`` into a folder, made if missing.
 
-        Args:
-            folder: made if missing. Files of these names are replaced, each in one step.
-
-        Returns:
-            Paths of the three files. The JSON is a COCO file (`write_coco`): one picture, its segments in the category
-            ``segment``.
-
-        Raises:
-            OSError: a file cannot be written.
+        Files of these names are replaced, each in one step. Returns their paths. The JSON is a COCO file
+        (`write_coco`): one picture, its segments in the category ``segment``. Raises OSError if a file cannot be
+        written.
         """
         return _save([self], expanded(folder), f"{self.name}.segments.json")
 
@@ -124,17 +118,7 @@ class Results(list[Result]):
     """
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes ``NAME.labels.png`` and ``NAME.overlay.png`` of each picture, and ``segments.json`` for all of them.
-
-        Args:
-            folder: made if missing. Files of these names are replaced, each in one step.
-
-        Returns:
-            Paths of the files; the last one is a COCO file with all pictures (`write_coco`).
-
-        Raises:
-            OSError: a file cannot be written.
-        """
+        """Writes the files of `Result.save`, but one ``segments.json`` for all pictures. Returns their paths."""
         return _save(self, expanded(folder), "segments.json")
 
 
@@ -151,11 +135,7 @@ def _save(results: Sequence[Result], folder: Path, segments: str) -> list[Path]:
 
 
 def coco(images: Iterable[tuple[str, NDArray[np.integer], Names | None]]) -> dict[str, Any]:
-    """Converts label maps to the content of a COCO file.
-
-    Args:
-        images: for each picture its file name; its label map ``(h, w)``, in which negative labels are no segment; and
-            the name of each label, or None.
+    """Converts label maps to the content of a COCO file, see `write_coco`.
 
     Returns:
         ``images``, ``annotations`` (one a label, with ``iscrowd`` 0, and the label as ``segment``) and ``categories``:

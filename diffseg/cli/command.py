@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from diffseg.texts import on_one_line
 
@@ -74,7 +74,8 @@ def run_command(main: Callable[[], Outcome]) -> Outcome:
         print(INTERRUPTED, file=sys.stderr)
         sys.exit(INTERRUPTED_STATUS)
     except BrokenPipeError:
-        _end_quietly()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python still writes as it shuts down
+        sys.exit(BROKEN_PIPE_STATUS)
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
@@ -84,11 +85,9 @@ def run_command(main: Callable[[], Outcome]) -> Outcome:
 
 @contextmanager
 def interruptible(state: str, prefix: str = "") -> Iterator[None]:
-    """Context in which Ctrl+C ends the command with status 130 and one line: ``interrupted;``, and then ``state``.
+    """Context in which Ctrl+C ends the command with status 130 and one line: ``prefix``, ``interrupted;``, ``state``.
 
-    Args:
-        state: the results that are complete, or how to resume.
-        prefix: beginning of the line, such as ``diffseg: ``.
+    ``state`` says which results are complete, or how to resume.
     """
     try:
         yield
@@ -110,11 +109,6 @@ def one_line(error: Exception) -> str:
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
     place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
     return f"{type(error).__name__}{place}: {text or 'no message'} ({TRACEBACK}=1 shows the traceback)"
-
-
-def _end_quietly() -> NoReturn:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python still writes as it shuts down
-    sys.exit(BROKEN_PIPE_STATUS)
 
 
 def _handle(handler: Callable[..., object]) -> None:

@@ -20,17 +20,11 @@ SHOWN = 5  # names of skipped files in one line
 
 
 def find_photos(given: Sequence[Path], out: Path | None) -> tuple[dict[Path, str], list[str]]:
-    """Finds photographs, in the order given; those of a folder or a pattern are sorted.
+    """Finds the photographs that are given, in that order; those of a folder or a pattern are sorted.
 
-    Args:
-        given: files, folders, patterns with ``*``, ``?``, ``[`` or ``**``, or `STDIN`.
-        out: folder of the results.
-
-    Returns:
-        Photograph -> name of its results, all distinct; and a line for each folder in which something was skipped.
-
-    Raises:
-        ValueError: a folder or pattern has no photograph, or ``out`` is one of the folders.
+    Takes files, folders, patterns with ``*``, ``?``, ``[`` or ``**``, or `STDIN`. Returns photograph -> name of its
+    results, all distinct, and a line for each folder in which something was skipped. Raises ValueError if a folder or
+    pattern has no photograph, or ``out``, the folder of the results, is one of the folders.
     """
     photos: list[Path] = []
     notes: list[str] = []

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,28 +15,12 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.choices import DEFAULT_VOTE, Vote
 from diffseg.files.writing import write_text
 from diffseg.labelling.captioning import CAPTIONER, Captioner, Prompt, locate_captioner
+from diffseg.result import Result, coco
 
 if TYPE_CHECKING:
     from diffseg.labelling.naming import Named
     from diffseg.model import Model
     from diffseg.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """Segments of one photograph.
-
-    Attributes:
-        image: ``(h, w, 3)`` uint8.
-        labels: ``(h, w)``, the largest segment first.
-        named: with ``--label``, the named segments, in which those of the same name are merged.
-        info: with ``--label``, prompt, vote and masks for the JSON.
-    """
-
-    image: pictures.Pixels
-    labels: pictures.Labels
-    named: Named | None = None
-    info: Mapping[str, str] = field(default_factory=dict)
 
 
 def problems(args: argparse.Namespace, spec: Backbone) -> list[str]:
@@ -73,7 +56,7 @@ class Labeller:
         else:
             self.captioner = Captioner(args.captioner or CAPTIONER, device)
 
-    def __call__(self, image: pictures.Pixels) -> Segmented:
+    def __call__(self, image: pictures.Pixels) -> tuple[Result, Named]:
         """Segments and names ``(h, w, 3)`` uint8. Raises `NoNouns` if the caption has no noun."""
         from diffseg.labelling import cross_attention
         from diffseg.labelling.naming import merge, responses, vote
@@ -86,29 +69,27 @@ class Labeller:
             (maps,) = self.network.attend_encoded(latents, spec, self.encoder.encode(prompt.text))
         if self.args.unconditional:
             (maps,) = self.network.attend_encoded(latents, spec)
-        labels = self.recipe(image, square[0], maps).labels
+        result = self.recipe(image, square[0], maps)
         where = responses(crossed.maps[0], positions, spec.size).cpu().numpy()
         rule: Vote = self.args.vote or DEFAULT_VOTE
-        named = merge(labels, tuple(prompt.words), vote(labels, where, rule))
+        named = merge(result.labels, tuple(prompt.words), vote(result.labels, where, rule))
         masks = "of the empty prompt" if self.args.unconditional else "of this prompt"
-        return Segmented(image, labels, named, {"prompt": prompt.text, "vote": rule, "masks": masks})
+        return result, replace(named, info={"prompt": prompt.text, "vote": rule, "masks": masks})
 
 
-def write(target: Path, photo: Path, segmented: Segmented) -> pictures.Pixels:
+def write(target: Path, photo: Path, image: pictures.Pixels, named: Named) -> pictures.Pixels:
     """Writes ``TARGET.named.png``, which it returns, and ``TARGET.named.json``, a COCO file.
 
     Each annotation gets ``segments``, the numbers of its parts in the label map. Raises OSError if a file cannot be
     written.
     """
     from diffseg.labelling.naming import draw
-    from diffseg.result import coco
 
-    assert segmented.named is not None
-    drawn = draw(segmented.image, segmented.named)
+    drawn = draw(image, named)
     pictures.write_picture(f"{target}.named.png", drawn)
-    content = coco([(photo.name, segmented.named.labels, segmented.named.names)])
+    content = coco([(photo.name, named.labels, named.names)])
     for annotation in content["annotations"]:
-        annotation["segments"] = list(segmented.named.parts[annotation.pop("segment")])
-    text = json.dumps(content | {"info": segmented.info}, indent=1, ensure_ascii=False)
+        annotation["segments"] = list(named.parts[annotation.pop("segment")])
+    text = json.dumps(content | {"info": named.info}, indent=1, ensure_ascii=False)
     write_text(f"{target}.named.json", f"{text}\n")
     return drawn

@@ -10,8 +10,8 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -23,31 +23,26 @@ from diffseg.backbones.image import centre_crop
 from diffseg.cli import label
 from diffseg.cli.command import interruptible
 from diffseg.cli.inputs import STDIN, find_photos
-from diffseg.cli.label import Segmented
 from diffseg.cli.options import DEFAULT_SEGMENTER, OBLONG, ROWS_A_SHEET, message_of, parse, segmenter_settings, spec_of
 from diffseg.files.images import PhotoError
 from diffseg.files.paths import expanded
 from diffseg.files.photographs import read_photo
 from diffseg.labelling.captioning import NoNouns
+from diffseg.result import Result
 from diffseg.texts import counted
 
 if TYPE_CHECKING:
+    from diffseg.labelling.naming import Named
     from diffseg.recipe import Recipe
 
 SheetRow = list[tuple[str, pictures.Pixels]]
 
-Segment = Callable[[pictures.Pixels], Segmented]
-"""Segments ``(h, w, 3)`` uint8. Raises `NoNouns` if its segments cannot be named."""
+Segment = Callable[[pictures.Pixels], "tuple[Result, Named | None]"]
+"""Segments ``(h, w, 3)`` uint8; with ``--label`` it also joins the segments of a name. Raises `NoNouns`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line.
-
-    Args:
-        argv: arguments; None: those of the process.
-
-    Returns:
-        0, or 1 if a photograph could not be read or named.
+    """Runs the command line. Returns 0, or 1 if a photograph could not be read or named.
 
     Raises:
         SystemExit: after one line on stderr: status 2 for wrong arguments, missing weights, or a file that cannot be
@@ -98,7 +93,7 @@ def _load(spec: Backbone, args: argparse.Namespace, recipe: Recipe) -> Segment:
     model = load(spec, args.device)
     if args.label:
         return label.Labeller(model, recipe, args)
-    return lambda image: Segmented(image, model.run([image], recipe)[0].labels)
+    return lambda image: (model.run([image], recipe)[0], None)
 
 
 def _make_folders(args: argparse.Namespace) -> None:
@@ -111,24 +106,17 @@ def _make_folders(args: argparse.Namespace) -> None:
             raise ValueError(f"argument {option}: cannot make the folder {folder} ({error.strerror})") from None
 
 
-@contextmanager
-def _json_file(path: str | None) -> Iterator[TextIO | None]:
-    """The open file of ``--json``; None without it."""
+def _json_file(path: str | None) -> AbstractContextManager[TextIO | None]:
+    """Opens the file of ``--json``; None without it."""
     if path in (None, "-"):
-        yield sys.stdout if path else None
-    else:
-        with expanded(path).open("w", encoding="utf-8") as file:
-            yield file
+        return nullcontext(sys.stdout if path else None)
+    return expanded(path).open("w", encoding="utf-8")
 
 
 def _run(photos: Mapping[Path, str], segment: Segment, args: argparse.Namespace, masks: TextIO | None) -> int:
-    """Segments the photographs and writes the results; returns the exit status.
+    """Segments the photographs, each with the name of its results, and writes these; returns the exit status.
 
-    Args:
-        photos: photograph -> name of its results.
-        segment: the loaded method.
-        args: the options.
-        masks: file of ``--json``.
+    ``masks`` is the file of ``--json``.
     """
     log = sys.stderr if masks is sys.stdout else sys.stdout
     rows: list[SheetRow] = []  # of the next contact sheet
@@ -144,18 +132,20 @@ def _run(photos: Mapping[Path, str], segment: Segment, args: argparse.Namespace,
                     f"{photo}: {image.shape[1]} x {image.shape[0]} pixels are squeezed into a square, which loses "
                     "detail along the longer side; --crop keeps the centred square instead"
                 )
-            segmented = segment(image)
+            result, named = segment(image)
         except (PhotoError, NoNouns) as error:
             failed += 1
             _warn(f"{photo}: {error}; give your own words with --words" if isinstance(error, NoNouns) else str(error))
         else:
-            caption, files = counted(int(segmented.labels.max()) + 1, "segment"), ""
+            caption, files = counted(result.count, "segment"), ""
             if args.out:
-                files, row = _draw(args.out, photo, name, segmented, caption)
+                files, row = _draw(args.out / name, photo, result, named)
                 rows.append(row)
                 caption = row[-1][0]
             if masks:
-                _write_masks(masks, photo, name, segmented)
+                height, width = result.labels.shape
+                line = {"file": str(photo), "name": name, "height": height, "width": width, "segments": result.coco()}
+                print(json.dumps(line, ensure_ascii=False), file=masks, flush=True)
             _log(f"{photo}: {caption}{files}", log)
         if rows and (len(rows) == ROWS_A_SHEET or number == len(photos)):
             sheets += 1
@@ -174,32 +164,23 @@ def _read(photo: Path) -> pictures.Pixels:
     return read_photo(io.BytesIO(sys.stdin.buffer.read()), "standard input")
 
 
-def _draw(folder: Path, photo: Path, name: str, segmented: Segmented, caption: str) -> tuple[str, SheetRow]:
+def _draw(target: Path, photo: Path, result: Result, named: Named | None) -> tuple[str, SheetRow]:
     """Writes the pictures. Returns their names and a row of the contact sheet; its last caption counts segments."""
-    image, labels, target = segmented.image, segmented.labels, folder / name
+    image, labels, caption = result.picture, result.labels, counted(result.count, "segment")
     overlay = pictures.overlay(image, labels)
     pictures.write_label_map(f"{target}.labels.png", labels)
     pictures.write_picture(f"{target}.overlay.png", overlay)
-    files = f", {target}.labels.png, {name}.overlay.png"
+    files = f", {target}.labels.png, {target.name}.overlay.png"
     row = [
         (f"{photo.name} · {image.shape[1]} x {image.shape[0]}", image),
         ("overlay", overlay),
         (caption, pictures.colourise(labels)),
     ]
-    if segmented.named:
-        row.append((f"{caption}: {', '.join(segmented.named.names)}", label.write(target, photo, segmented)))
-        files += f", {name}.named.png, {name}.named.json"
+    if named:
+        row.append((f"{caption}: {', '.join(named.names)}", label.write(target, photo, image, named)))
+        files += f", {target.name}.named.png, {target.name}.named.json"
     # Shrunk now, because photographs of many megapixels would fill the memory.
     return files, [(text, pictures.fit(picture)) for text, picture in row]
-
-
-def _write_masks(masks: TextIO, photo: Path, name: str, segmented: Segmented) -> None:
-    from diffseg.result import Result
-
-    height, width = segmented.labels.shape
-    segments = Result(segmented.image, segmented.labels).coco()
-    line = {"file": str(photo), "name": name, "height": height, "width": width, "segments": segments}
-    print(json.dumps(line, ensure_ascii=False), file=masks, flush=True)
 
 
 def _log(line: str, log: TextIO) -> None:

@@ -98,8 +98,6 @@ def parser() -> argparse.ArgumentParser:
         prog="diffseg",
         usage="python -m diffseg PHOTO [PHOTO ...] -o OUT [options]",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
         add_help=False,  # `parse` prints it, because it depends on the other options
     )
     add = parser.add_argument
@@ -123,8 +121,7 @@ def parser() -> argparse.ArgumentParser:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the arguments and checks them against each other.
 
-    Raises:
-        SystemExit: after one line (2), or after ``--help`` or ``--version`` (0).
+    Raises SystemExit after one line (2), or after ``--help`` or ``--version`` (0).
     """
     options = parser()
     args = options.parse_args(argv)
@@ -154,20 +151,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def version_line() -> str:
     """Version and, in a checkout, commit: ``diffseg 0.1.0, commit 8839ad7`` (``, changed`` if files differ from it)."""
-    root = Path(__file__).parents[2]
-    commit = _git(root, "rev-parse", "--short", "HEAD") if (root / ".git").exists() else ""
-    changed = ", changed" if commit and _git(root, "status", "--porcelain", "-uno") else ""
-    return f"diffseg {__version__}{f', commit {commit}' if commit else ''}{changed}"
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """Output of a git command; empty if it fails or git is missing."""
+    version, root = f"diffseg {__version__}", Path(__file__).parents[2]
+    describe = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=, changed"]
+    if not (root / ".git").exists():
+        return version
     try:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
+        commit = subprocess.run(describe, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):  # git is missing, or fails
+        return version
+    return f"{version}, commit {commit}"
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

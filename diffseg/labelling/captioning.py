@@ -54,11 +54,7 @@ class Prompt:
 
     @classmethod
     def of_words(cls, words: Iterable[str]) -> Prompt:
-        """Joins the user's words and phrases by commas, each once.
-
-        Raises:
-            ValueError: no word is given.
-        """
+        """Joins the user's words and phrases by commas, each once. Raises ValueError if there is no word."""
         chosen: dict[str, str] = {}
         for word in words:
             if cleaned := " ".join(word.split()):
@@ -74,11 +70,7 @@ class Prompt:
 
     @classmethod
     def of_caption(cls, caption: str) -> Prompt:
-        """Finds the nouns of a caption. Adjacent nouns are one name: "tennis racket", "fire hydrant".
-
-        Raises:
-            NoNouns: the caption has no noun.
-        """
+        """Finds the nouns of a caption, or raises `NoNouns`. Adjacent nouns are one name: "tennis racket"."""
         tokens = list(TOKEN.finditer(caption))
         tags = [tag for _, _, tag in _tagger().tag_sent([token.group() for token in tokens])]
         spans: dict[str, tuple[Span, ...]] = {}
@@ -101,14 +93,9 @@ def _tagger() -> Any:
 
 
 def locate_captioner(path: str) -> Path:
-    """Folder of a BLIP captioning model on this machine.
+    """Folder of a BLIP captioning model on this machine; ``path`` is a folder, or a hub id in the local cache.
 
-    Args:
-        path: folder, or hub id, looked up in the local cache only.
-
-    Raises:
-        MissingWeights: a file is missing.
-        BrokenWeights: a file is damaged.
+    Raises `WeightsError` if a file is missing or damaged.
     """
     try:
         if all(find(path, name) for name in FILES):

@@ -15,7 +15,7 @@ from torch import Tensor
 from diffseg.backbones import BrokenWeights
 from diffseg.backbones.collecting import square_side
 from diffseg.backbones.stable_diffusion import StableDiffusion
-from diffseg.backbones.text_encoding import load_text_encoder, load_tokenizer, tokenize
+from diffseg.backbones.text_encoding import TEXT_MODELS, load_text_encoder, load_tokenizer, tokenize
 from diffseg.backbones.unet_attention import replaced_processors
 
 
@@ -80,14 +80,10 @@ class PromptEncoder:
                 "put unet/, vae/, text_encoder/ and tokenizer/ with their configurations beside it, or give a folder",
             )
         self.tokenizer = load_tokenizer(spec.tokenizers[suffix])
-        self.encoder = load_text_encoder(spec, suffix).to(device)
+        self.encoder = load_text_encoder(spec, suffix, TEXT_MODELS[suffix]).to(device)
 
     def encode(self, text: str) -> Tensor:
-        """Embeds the text, padded to the tokenizer's length T (77): ``(1, T, C)`` float32.
-
-        Raises:
-            ValueError: the text has more than T tokens.
-        """
+        """Embeds the text, padded to T (77) tokens: ``(1, T, C)`` float32. Raises ValueError if it has more."""
         length = self.tokenizer.model_max_length
         tokens = tokenize(self.tokenizer, text)
         if tokens.shape[1] > length:
@@ -99,8 +95,7 @@ class PromptEncoder:
     def positions(self, text: str, spans: Iterable[tuple[int, int]]) -> list[int]:
         """Numbers (0..T-1) of the tokens in the parts (start, end) of the text. A word often has several tokens.
 
-        Raises:
-            ValueError: these parts have no token.
+        Raises ValueError if these parts have no token.
         """
         offsets = self.tokenizer(text, return_offsets_mapping=True).offset_mapping
         parts = list(spans)

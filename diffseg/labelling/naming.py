@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isqrt
 
 import numpy as np
@@ -27,19 +27,14 @@ SMALLEST_FONT = 11
 
 @torch.no_grad()
 def responses(maps: Mapping[int, Tensor], positions: Sequence[Sequence[int]], size: int) -> Tensor:
-    """Map of each word: its cross-attention at one size, scaled to unit L2 norm over the pixels.
+    """Map of each word, ``(N, P, P)`` float32 >= 0: its cross-attention, scaled to unit L2 norm over the pixels.
 
-    All sides are resized bilinearly and have the same weight. A word with several tokens or occurrences takes the sum
-    of their attention. The norm makes words with very different amounts of attention comparable. The authors' code also
-    divides by the sum over all tokens after resizing, which is 1.
+    All sides are resized bilinearly to ``size`` P and have the same weight. A word with several tokens or occurrences
+    takes the sum of their attention. The norm makes words with very different amounts of attention comparable. The
+    authors' code also divides by the sum over all tokens after resizing, which is 1.
 
-    Args:
-        maps: side -> ``(side*side, T)`` floating point, rows sum to 1.
-        positions: for each of N words, the numbers of its tokens, 0..T-1.
-        size: side P of the result in pixels.
-
-    Returns:
-        ``(N, P, P)`` float32 >= 0.
+    The maps are side -> ``(side*side, T)`` floating point, rows sum to 1; the positions are the numbers, 0..T-1, of the
+    tokens of each word.
     """
     total = torch.zeros((), dtype=torch.float32, device=next(iter(maps.values())).device)
     for attention in maps.values():
@@ -50,17 +45,14 @@ def responses(maps: Mapping[int, Tensor], positions: Sequence[Sequence[int]], si
 
 
 def vote(labels: Labels, responses: NDArray[np.floating], rule: Vote) -> NDArray[np.int64]:
-    """Chooses the word of each segment.
+    """Chooses the word of each segment 0..K-1: ``(K,)`` int64 numbers 0..N-1; the first of equally good words.
 
     Args:
-        labels: ``(h, w)`` segments 0..K-1, every number used.
+        labels: ``(h, w)``, every number used.
         responses: ``(N, P, P)``. A pixel of the label map has the responses of the cell that its centre lies in.
         rule: ``majority``: the word that is best at most of the segment's pixels. ``median``: the median of the numbers
             of its pixels' best words, rounded down. It depends on the order of the words; the authors' code calls it
             "majority". ``mean``: the word with the largest mean response.
-
-    Returns:
-        ``(K,)`` int64 word numbers 0..N-1; the first of equally good words.
 
     Raises:
         ValueError: the rule is unknown.
@@ -90,20 +82,19 @@ class Named:
         labels: ``(h, w)`` int64 0..n-1, one number per name; 0 has the largest area.
         names: name of each label, all distinct.
         parts: for each name, the numbers of the segments that were merged into it.
+        info: how the names were found, for readers of a file.
     """
 
     labels: Labels
     names: tuple[str, ...]
     parts: tuple[tuple[int, ...], ...]
+    info: Mapping[str, str] = field(default_factory=dict)
 
 
 def merge(labels: Labels, words: Sequence[str], chosen: NDArray[np.integer]) -> Named:
-    """Merges the segments that have the same word.
+    """Merges the segments ``(h, w)`` 0..K-1, every number used, that have the same of the N ``words``.
 
-    Args:
-        labels: ``(h, w)`` segments 0..K-1, every number used.
-        words: N names.
-        chosen: ``(K,)`` number of each segment's word, from `vote`.
+    ``chosen`` is the number of each segment's word, ``(K,)``, from `vote`.
     """
     merged = by_area(chosen[labels])
     new = np.zeros(len(chosen), np.int64)
@@ -113,14 +104,9 @@ def merge(labels: Labels, words: Sequence[str], chosen: NDArray[np.integer]) -> 
 
 
 def draw(image: Pixels, named: Named) -> Pixels:
-    """Draws the photograph under the colours of the names, each name on its segments, and a legend below.
+    """Draws ``(h, w, 3)`` uint8 RGB under the colours of the names, each name on its segments, and a legend below.
 
-    Args:
-        image: ``(h, w, 3)`` uint8 RGB.
-        named: the named segments of the same picture.
-
-    Returns:
-        ``(h', w, 3)`` uint8 RGB, h' > h.
+    Returns ``(h', w, 3)`` uint8 RGB, h' > h.
     """
     height, width = named.labels.shape
     font_size = max(SMALLEST_FONT, round(max(height, width) / FONT_SHARE))
@@ -139,15 +125,10 @@ def draw(image: Pixels, named: Named) -> Pixels:
 
 
 def places(mask: NDArray[np.bool_], radius: float) -> list[tuple[float, float]]:
-    """Finds places for a name on a mask: the centre of the largest circle in each of its connected parts.
+    """Finds places for a name on a mask ``(h, w)``, not empty: centres of the largest circles in its connected parts.
 
-    Args:
-        mask: ``(h, w)`` bool, not empty.
-        radius: smallest circle, in pixels. Parts without such a circle get no name, except the part with the largest
-            circle.
-
-    Returns:
-        (x, y) in pixels, the largest circle first.
+    Parts without a circle of this ``radius`` in pixels get no name, except the part with the largest circle. Returns
+    (x, y) in pixels, the largest circle first.
     """
     step = -(-max(mask.shape) // GRID)
     # A border of one cell keeps circles inside the picture: without it, masks at the edge would seem to continue.
