@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffseg.files.remarks import Remark
-
-VOID = -1
-"""Label of a pixel without a class. Such pixels are neither scored nor counted."""
+from diffseg.pictures import VOID as VOID  # label of a pixel without a class, which is neither scored nor counted
 
 
 class DatasetError(Exception):
@@ -89,38 +87,31 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def name(self) -> str: ...
-
     @property
     @abstractmethod
     def classes(self) -> Sequence[str]: ...
-
     @property
     @abstractmethod
     def background(self) -> int | None: ...
-
     @property
     @abstractmethod
     def label_source(self) -> str: ...
+    @property
+    @abstractmethod
+    def official_count(self) -> int | None: ...
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str: ...
+    @property
+    @abstractmethod
+    def listed(self) -> Sequence[str]: ...
+    @property
+    @abstractmethod
+    def ids(self) -> Sequence[str]: ...
 
     @property
     def void_source(self) -> str | None:
         return "the data set"
-
-    @property
-    @abstractmethod
-    def official_count(self) -> int | None: ...
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str: ...
-
-    @property
-    @abstractmethod
-    def listed(self) -> Sequence[str]: ...
-
-    @property
-    @abstractmethod
-    def ids(self) -> Sequence[str]: ...
 
     @abstractmethod
     def check(self) -> None:
@@ -141,8 +132,7 @@ class Dataset(ABC):
     def instances(self, id: str) -> Instances:
         """Decodes the objects of a picture, uncropped. `load` does not, because few scores need them.
 
-        Raises:
-            DatasetError: the message names the file that cannot be used.
+        Raises `DatasetError`; the message names the file that cannot be used.
         """
         self.check_instances()
         raise NotImplementedError

@@ -48,18 +48,18 @@ class Bsds500(PairedDataset):
     truths = ("people",)
     table = ClassTable((), MappingProxyType({}))
 
+    images = "data/images/{split}"
+    maps = "data/groundTruth/{split}"
     map_ending = ".mat"
     usual_root = "data/bsds500"
     how_to_get = "get it (0.2 GB, no account) with `make data-bsds500 DIR={root}`"
 
     @property
     def official_count(self) -> int | None:
-        """Number of pictures of the split."""
         return COUNTS[self.split]
 
     @property
     def label_source(self) -> str:
-        """Folder of the people's segmentations, such as "groundTruth/test"."""
         return f"groundTruth/{self.split}"
 
     def _pictures(self) -> Collection[str]:
@@ -90,14 +90,6 @@ class Bsds500(PairedDataset):
     def _folder(self) -> Path:
         folder = super()._folder
         return folder / ARCHIVE_FOLDER if (folder / ARCHIVE_FOLDER).is_dir() else folder
-
-    @property
-    def _image_folder(self) -> Path:
-        return self._folder / "data" / "images" / self.split
-
-    @property
-    def _map_folder(self) -> Path:
-        return self._folder / "data" / "groundTruth" / self.split
 
 
 def _person(cell: Any) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:

@@ -12,7 +12,6 @@ from one. Neighbouring frames are alike, so intervals over frames are too narrow
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from datasets.class_table import class_table
@@ -36,24 +35,16 @@ class Camvid(PairedDataset):
     name = "camvid"
     table = class_table("camvid")
 
+    images = "CamVid/{split}"
+    maps = "CamVid/{split}annot"
     image_endings = (".png",)
     usual_root = "data/camvid"
     how_to_get = "get SegNet's release (0.2 GB, no account) with `make data-camvid DIR={root}`"
 
     @property
     def official_count(self) -> int | None:
-        """Number of pictures of the split."""
         return COUNTS[self.split]
 
     @property
     def label_source(self) -> str:
-        """Folder of the split's label maps, such as "testannot"."""
         return f"{self.split}annot"
-
-    @property
-    def _image_folder(self) -> Path:
-        return self._folder / "CamVid" / self.split
-
-    @property
-    def _map_folder(self) -> Path:
-        return self._folder / "CamVid" / self.label_source

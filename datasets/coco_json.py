@@ -23,17 +23,10 @@ from datasets.base import DatasetError
 from datasets.files import warn_once
 from diffseg.files.images import MAX_PIXELS, max_pixels
 
-UNPAINTED = 255
-"""Value of a pixel without an annotation, as in COCO-Stuff's label maps."""
-
-STUFF_OTHER = 183
-"""Category of the pixels of things in COCO's stuff annotations. It is not a class."""
-
-CORNERS = 3
-"""Smallest number of points of a polygon with an area."""
-
-LONGEST_OUTLINE = 10**6
-"""Largest length of a polygon in pixels. pycocotools needs about 200 bytes a pixel. COCO's polygons have thousands."""
+UNPAINTED = 255  # value of a pixel without an annotation, as in COCO-Stuff's label maps
+STUFF_OTHER = 183  # category of the pixels of things in COCO's stuff annotations; it is not a class
+CORNERS = 3  # smallest number of points of a polygon with an area
+LONGEST_OUTLINE = 10**6  # largest length of a polygon in pixels, of which pycocotools needs about 200 bytes each
 
 Annotation = Mapping[str, Any]
 
@@ -84,13 +77,8 @@ class CocoJson:
     ) -> Iterator[tuple[int, Annotation, dict[str, Any]]]:
         """Value, annotation and packed run lengths of each region of a picture that covers a pixel.
 
-        Args:
-            id: the picture.
-            shape: its height and width.
-            value_of: value of an annotation; None leaves it out. It raises ValueError and KeyError.
-
-        Raises:
-            DatasetError: an annotation cannot be read; the message names it.
+        ``shape`` is the picture's height and width. ``value_of`` gives the value of an annotation; None leaves it out.
+        It raises ValueError and KeyError. Raises `DatasetError` if an annotation cannot be read; the message names it.
         """
         for annotation in self.annotations.get(self._image(id)["id"], []):
             try:
@@ -118,10 +106,7 @@ class CocoJson:
             id: the picture.
             by_area: True paints larger regions first, so that smaller ones stay visible; otherwise later annotations
                 cover earlier ones.
-            value_of: see `regions`. Default: the fine id of COCO-Stuff, category id - 1.
-
-        Raises:
-            DatasetError: an annotation cannot be read; the message names it.
+            value_of: see `regions`, which also raises the errors. Default: COCO-Stuff's fine id, category id - 1.
         """
         height, width = canvas.shape
         regions = list(self.regions(id, (height, width), value_of or fine_id))
@@ -140,13 +125,10 @@ class CocoJson:
 
 
 def read_coco_json(path: Path) -> CocoJson:
-    """Reads a file and groups its annotations by picture.
+    """Reads a file and groups its annotations by picture. A warning counts those that belong to no picture of the file.
 
-    An annotation is checked when its picture is painted, so a damaged one makes only one picture fail. A warning counts
-    the annotations that belong to no picture of the file.
-
-    Raises:
-        DatasetError: the file is missing, cut short, or holds no masks (only captions, for example).
+    An annotation is checked when its picture is painted, so a damaged one makes only one picture fail. Raises
+    `DatasetError` if the file is missing, cut short, or holds no masks (only captions, for example).
     """
     try:
         content = json.loads(path.read_bytes())
@@ -197,7 +179,7 @@ def fine_id(annotation: Annotation) -> int | None:
 
 
 def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | None:
-    """Converts a region to run lengths that pycocotools can decode.
+    """Converts a region to run lengths that pycocotools can decode. Raises ValueError if it cannot be read.
 
     Args:
         region: ``segmentation`` of an annotation: a list of polygons ``[x, y, x, y, ...]`` in pixels, or run lengths
@@ -206,9 +188,6 @@ def run_lengths(region: object, height: int, width: int) -> dict[str, Any] | Non
 
     Returns:
         Packed run lengths of ``height * width`` pixels; None if every polygon has fewer than `CORNERS` points.
-
-    Raises:
-        ValueError: the region cannot be read.
     """
     if isinstance(region, list):
         polygons = [_polygon(points, height, width) for points in region]

@@ -28,6 +28,5 @@ class CocoStuff27(CocoVal2017):
 
     @property
     def official_list(self) -> Path | None:
-        """Path of the published list of ids. None: no list lies beside the data."""
         places = (self._folder / OFFICIAL_LIST, self._folder / "curated" / SPLIT / OFFICIAL_LIST)
         return next((path for path in places if path.is_file()), None)

@@ -19,18 +19,16 @@ SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
 
 def find_files(folder: Path, endings: Sequence[str], nested: bool = False, warn: bool = False) -> dict[str, Path]:
-    """Lists the files of a folder by their endings.
+    """Lists the files of a folder by their endings, as id -> file. If the folder is missing, no file is found.
 
-    Names that begin with a dot are skipped: on foreign disks macOS stores a second file ``._x.jpg`` beside ``x.jpg``.
+    The id is the path below the folder, with ``/``, without the ending. Names that begin with a dot are skipped: on
+    foreign disks macOS stores a second file ``._x.jpg`` beside ``x.jpg``.
 
     Args:
-        folder: the folder. If it is empty or missing, no file is found.
+        folder: the folder.
         endings: endings of the names, such as ``.jpg``. Capital and small letters are alike.
         nested: True also reads sub-folders. A folder that is linked into itself is read once.
         warn: True warns of files with other endings.
-
-    Returns:
-        id -> file. The id is the path below the folder, with ``/``, without the ending.
 
     Raises:
         DatasetError: two files have the same id, such as ``1.jpg`` and ``1.JPG``.

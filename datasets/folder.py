@@ -126,7 +126,6 @@ class FolderDataset(ListedDataset):
 
     @property
     def table(self) -> ClassTable:
-        """The classes, and their values in the label maps."""
         table: ClassTable = self.__dict__["_table"]
         return table
 
@@ -137,7 +136,6 @@ class FolderDataset(ListedDataset):
         return f"dataset.void, or label -1 in {Path(source).name}" if source else "dataset.void"
 
     def image_path(self, id: str) -> Path:
-        """Path of a picture. The file may not exist."""
         return self._images.get(id) or self._path("images") / id
 
     def label_path(self, id: str) -> Path:

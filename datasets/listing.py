@@ -206,8 +206,7 @@ def _shown(values: Iterable[int]) -> str:
 def read_ids(path: Path) -> set[str]:
     """Reads a list of ids, one a line. Blank lines, repetitions and spaces around an id are ignored.
 
-    Raises:
-        DatasetError: the file is missing, is not UTF-8 text, or lists no id.
+    Raises `DatasetError` if the file is missing, is not UTF-8 text, or lists no id.
     """
     try:
         # Editors on Windows write a byte order mark, which utf-8-sig skips.

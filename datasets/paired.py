@@ -31,9 +31,9 @@ class PairedDataset(ListedDataset):
     table: ClassVar[ClassTable]
 
     images: ClassVar[str]
-    """Folder of the pictures, below ``root``."""
+    """Folder of the pictures, below ``root``. A setting in braces, such as ``{split}``, stands for its value."""
     maps: ClassVar[str]
-    """Folder of the label maps, below ``root``."""
+    """Folder of the label maps, below ``root``; see ``images``."""
     image_endings: ClassVar[tuple[str, ...]] = (".jpg", ".jpeg")
     """Endings of a picture's name after the id; the first one is used in messages."""
     map_ending: ClassVar[str] = ".png"
@@ -47,11 +47,9 @@ class PairedDataset(ListedDataset):
     """Instructions to get the data into ``{root}``, for messages."""
 
     def image_path(self, id: str) -> Path:
-        """Path of a picture. The file may not exist."""
         return self._images.get(id, self._image_folder / f"{self._place(id)}{self.image_endings[0]}")
 
     def label_path(self, id: str) -> Path:
-        """Path of a picture's label map. The file may not exist."""
         return self._label_maps.get(id, self._map_folder / f"{self._place(id)}{self.map_ending}")
 
     def _place(self, id: str) -> str:
@@ -76,7 +74,6 @@ class PairedDataset(ListedDataset):
 
     @property
     def official_list(self) -> Path | None:
-        """Path of the published list of ids. None: no list lies beside the data."""
         return None if self.split_list is None else self._folder / self.split_list
 
     @cached_property
@@ -91,11 +88,11 @@ class PairedDataset(ListedDataset):
 
     @property
     def _image_folder(self) -> Path:
-        return self._folder / self.images
+        return self._folder / self.images.format_map(vars(self))
 
     @property
     def _map_folder(self) -> Path:
-        return self._folder / self.maps
+        return self._folder / self.maps.format_map(vars(self))
 
     @property
     def _folder(self) -> Path:

@@ -16,15 +16,9 @@ SHOWN = 5
 def truth_remarks(
     dataset: Dataset, class_pixels: Sequence[int], unscored: Iterable[Mapping[int, int] | Mapping[str, int]]
 ) -> list[str]:
-    """Lines about the truth of the pictures that were scored.
+    """A line, or none, about the truth of the pictures of a data set that were scored.
 
-    Args:
-        dataset: their data set.
-        class_pixels: for each class, the number of its scored pixels in all pictures.
-        unscored: for each picture, value of its label file that stands for no class -> pixels (`Picture.unscored`).
-
-    Returns:
-        A line, or none.
+    ``class_pixels`` are the scored pixels of each class in all pictures, ``unscored`` is `Picture.unscored` of each.
     """
     if not class_pixels:
         return []

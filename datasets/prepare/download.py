@@ -24,19 +24,12 @@ from tqdm import tqdm
 from datasets.base import DatasetError
 from diffseg.files.writing import sha256_of
 
-ARCHIVES: Final = "archives"
-"""Folder of the downloads, below that of the data set."""
-
+ARCHIVES: Final = "archives"  # folder of the downloads, below that of the data set
 SCHEMES = ("http://", "https://", "file://")
 
-ATTEMPTS = 5
-"""Number of connections in a row without a new byte after which a download fails."""
-
-PAUSE = 1.0
-"""Seconds before the second attempt; doubled before each further attempt."""
-
-TIMEOUT = 30.0
-"""Seconds without an answer, or without a further byte, after which a connection counts as cut."""
+ATTEMPTS = 5  # connections in a row without a new byte after which a download fails
+PAUSE = 1.0  # seconds before the second attempt; doubled before each further attempt
+TIMEOUT = 30.0  # seconds without an answer, or a further byte, after which a connection counts as cut
 
 GB = 10**9
 BLOCK = 1 << 20

@@ -20,19 +20,18 @@ from datasets.cocostuff27 import OFFICIAL_LIST, CocoStuff27
 from datasets.files import find_files
 from datasets.listing import read_ids
 from datasets.paired import PairedDataset
-from datasets.prepare.download import ARCHIVES, Source, announce, obtain
-from datasets.prepare.unpack import Limits, leads_out, unpack
+from datasets.prepare.download import ARCHIVES, GB, Source, announce, obtain
+from datasets.prepare.unpack import leads_out, unpack
 from diffseg.files.writing import sha256_of
 
 CAMVID: Final = Path(__file__).with_name("camvid.sha256")
 BSDS500: Final = Path(__file__).with_name("bsds500.csv")
 HIERARCHIES: Final = "BSDS500/ucm2/"
 
-MB, GB = 10**6, 10**9
-LISTED_LIMITS: Final = Limits(file=2 * MB, total=300 * MB)  # files of 0.4 MB at most, 187 MB together
-CITYSCAPES_LIMITS: Final = Limits(file=20 * MB, total=4 * GB)  # 500 pictures of 6.3 MB at most, uncompressed
-COCO_LIMITS: Final = Limits(file=20 * MB, total=3 * GB)
-ANNOTATIONS_LIMITS: Final = Limits(file=3 * GB, total=3 * GB)
+# Largest sizes of the unpacked files, in bytes.
+LISTED_MOST: Final = 300 * 10**6  # 187 MB
+CITYSCAPES_MOST: Final = 4 * GB  # 500 pictures of 6.3 MB at most, uncompressed
+COCO_MOST: Final = 3 * GB
 
 AnyPaired = TypeVar("AnyPaired", bound=PairedDataset)
 
@@ -48,11 +47,8 @@ def prepare_camvid(root: Path, archive: Source) -> Camvid:
 def prepare_bsds500(root: Path, archive: Source, hierarchies: bool = False, checksums: Path | None = None) -> Bsds500:
     """Downloads BSDS500 from its mirror on GitHub. See `_prepare_listed`.
 
-    Args:
-        root: folder of the data set.
-        archive: its file and address.
-        hierarchies: True also unpacks the hierarchies of gPb-owt-ucm, and the authors' scores of them.
-        checksums: CSV file with the path and sha256 of each file. None: all files of the mirror.
+    ``hierarchies`` also unpacks the hierarchies of gPb-owt-ucm, and the authors' scores of them. ``checksums`` is a CSV
+    file with the path and sha256 of each file; None: all files of the mirror.
     """
     listed = _read_checksums(checksums or BSDS500)
     needed = {path: sha256 for path, sha256 in listed.items() if hierarchies or not path.startswith(HIERARCHIES)}
@@ -78,21 +74,15 @@ def _read_checksums(path: Path) -> dict[str, str]:
 
 
 def _prepare_listed(root: Path, archive: Source, checksums: Mapping[str, str], folders: Iterable[str]) -> None:
-    """Downloads and unpacks the files of a list, unless they exist, and checks them.
+    """Downloads and unpacks the files of a list, unless they exist, and checks them. Makes the folder ``root``.
 
     GitHub packs its archives anew for each download, without a stable checksum, and cannot resume. So a broken download
-    starts again, and the unpacked files are checked.
+    starts again, and the unpacked files are checked. The archive stays in ``root/archives``; the only zip file that
+    lies there already is used instead.
 
-    Args:
-        root: folder of the data set, made if missing. The archive goes to ``root/archives`` and stays there; the only
-            zip file that lies there already is used instead.
-        archive: its file and address.
-        checksums: path below ``root``, and in the archive below one folder -> sha256 (hex).
-        folders: folders of the pictures of all splits, below ``root``; the list may leave some of them out.
-
-    Raises:
-        DatasetError: the archive cannot be downloaded or is not complete, a file is damaged, or a folder holds pictures
-            that are not in the list.
+    ``checksums`` maps a path below ``root``, and in the archive below one folder, to its sha256 (hex). ``folders`` are
+    those of the pictures of all splits. Raises `DatasetError` if the archive is no complete one, a file is damaged, or
+    a folder holds pictures outside the list.
     """
     path = root / ARCHIVES / archive.file
     others = list(path.parent.glob("*.zip"))
@@ -102,7 +92,7 @@ def _prepare_listed(root: Path, archive: Source, checksums: Mapping[str, str], f
         if not path.is_file():
             announce(root, [archive])
         obtain(archive, path)
-        unpack(path, re.compile(rf"(?:[^/]+/)?({'|'.join(map(re.escape, checksums))})"), root, LISTED_LIMITS)
+        unpack(path, re.compile(rf"(?:[^/]+/)?({'|'.join(map(re.escape, checksums))})"), root, LISTED_MOST)
     if missing := [name for name in checksums if not (root / name).is_file()]:
         raise DatasetError(
             f"{root / missing[0]}: the file is missing, and not in {path.name} ({len(missing):,} of "
@@ -128,15 +118,9 @@ CITYSCAPES: Final = re.compile(
 def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: Mapping[str, float]) -> Cityscapes27:
     """Unpacks the validation split of Cityscapes from archives that the user has downloaded, unless it exists.
 
-    Args:
-        root: folder of the data set, made if missing.
-        archives: the downloaded zip files. Empty: the archives in ``root``.
-        page: address of the page that offers the archives.
-        names: name of each archive -> its size in GB.
-
-    Raises:
-        DatasetError: no archive and no picture exists, a named archive is missing, or a file is damaged or does not
-            fit the others.
+    ``archives`` are the zip files; empty: those in ``root``, the folder of the data set, made if missing. ``page``
+    offers them; ``names`` has the size of each in GB. Raises `DatasetError` if an archive, or all pictures and
+    archives, are missing, or a file is damaged.
     """
     dataset = Cityscapes27(root=str(root))
     try:
@@ -159,7 +143,7 @@ def prepare_cityscapes(root: Path, archives: Sequence[Path], page: str, names: M
         if not archive.exists():
             raise DatasetError(f"{archive}: the archive is missing; {named}")
     for archive in archives:
-        unpack(archive, CITYSCAPES, root, CITYSCAPES_LIMITS)
+        unpack(archive, CITYSCAPES, root, CITYSCAPES_MOST)
     return _checked(Cityscapes27(root=str(root)))
 
 
@@ -171,33 +155,23 @@ def _checked(dataset: AnyPaired) -> AnyPaired:
 
 
 class Part(NamedTuple):
-    """The files to unpack from an archive of COCO.
+    """The files to unpack from an archive of COCO, whose key in ``sources.yaml`` is ``source``.
 
-    Attributes:
-        source: key in ``sources.yaml``.
-        folder: target folder, below that of the data set.
-        names: names in the archive; the first group is the path below ``folder``.
-        needed: files that must exist afterwards, below ``folder``.
-        limits: largest sizes of the files.
+    ``names`` matches their names in the archive; its first group is the path below ``folder``, a folder of the data
+    set. There the ``needed`` files must exist afterwards.
     """
 
     source: str
     folder: str
     names: str
     needed: Sequence[str]
-    limits: Limits = COCO_LIMITS
 
 
 def prepare_cocostuff(root: Path, labels: Literal["png", "json"], sources: Mapping[str, Source]) -> CocoStuff27:
-    """Downloads and unpacks the missing files of COCO-Stuff-27, and checks them.
+    """Downloads and unpacks the missing files of COCO-Stuff-27, and checks them. Archives stay in ``root/archives``.
 
-    Args:
-        root: folder of the data set, made if missing. Archives go to ``root/archives`` and stay there.
-        labels: "png" for the stuffthingmaps, "json" for COCO's annotations.
-        sources: name -> file and address.
-
-    Raises:
-        DatasetError: a file cannot be downloaded, is not the published one, is damaged, or does not fit the others.
+    ``labels`` are "png" for the stuffthingmaps, "json" for COCO's annotations. ``sources`` has the file and address of
+    each name in ``sources.yaml``. Raises `DatasetError` if a file cannot be downloaded, or is not the published one.
     """
     dataset = CocoStuff27(root=str(root), labels=labels)
     official = dataset.official_list or root / OFFICIAL_LIST
@@ -207,11 +181,8 @@ def prepare_cocostuff(root: Path, labels: Literal["png", "json"], sources: Mappi
         pngs = [f"{id}.png" for id in ids]
         parts = [Part("stuffthingmaps", f"stuffthingmaps/{SPLIT}", rf"(?:[^/]+/)?{SPLIT}/(\d{{12}}\.png)", pngs)]
     else:
-        jsons = [(name, f"{name}_{SPLIT}.json") for name in ("instances", "stuff")]
-        parts = [
-            Part(name, "annotations", f"annotations/({re.escape(json)})", [json], ANNOTATIONS_LIMITS)
-            for name, json in jsons
-        ]
+        jsons = {name: f"{name}_{SPLIT}.json" for name in ("instances", "stuff")}
+        parts = [Part(name, "annotations", f"annotations/({re.escape(json)})", [json]) for name, json in jsons.items()]
     # Labels come first: if their server is down, nothing large is downloaded.
     parts.append(Part("images", SPLIT, rf"(?:[^/]+/)?{SPLIT}/(\d{{12}}\.jpg)", [f"{id}.jpg" for id in ids]))
     parts = [part for part in parts if not all((root / part.folder / name).is_file() for name in part.needed)]
@@ -228,5 +199,5 @@ def prepare_cocostuff(root: Path, labels: Literal["png", "json"], sources: Mappi
                 f"{error}; or take COCO's annotations, whose maps differ where instances overlap (the tables then "
                 'say label_source json), with ARGS="--labels json" (without make: --labels json)'
             ) from error
-        unpack(archive, re.compile(part.names), root / part.folder, part.limits)
+        unpack(archive, re.compile(part.names), root / part.folder, COCO_MOST)
     return _checked(CocoStuff27(root=str(root), labels=labels))

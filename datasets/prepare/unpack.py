@@ -8,7 +8,6 @@ import shutil
 import stat
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from tqdm import tqdm
@@ -20,22 +19,11 @@ ENCRYPTED = 0x1
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Largest unpacked sizes in bytes, of one file and of all together. Larger archives are refused."""
+def unpack(archive: Path, names: re.Pattern[str], folder: Path, most: int) -> None:
+    """Unpacks files below ``folder``, made if missing. A file appears when it is complete. Equal files stay untouched.
 
-    file: int
-    total: int
-
-
-def unpack(archive: Path, names: re.Pattern[str], folder: Path, limits: Limits) -> None:
-    """Unpacks files below ``folder``. A file appears when it is complete. Equal files stay untouched.
-
-    Args:
-        archive: the zip file.
-        names: the needed names in the archive; the first group is the path below ``folder``.
-        folder: target folder, made if missing.
-        limits: largest allowed sizes of the needed files.
+    ``names`` matches the needed names in the archive; its first group is the path below ``folder``. Together the files
+    may have up to ``most`` bytes.
 
     Raises:
         DatasetError: the archive is another one or is refused (a name leads out of the folder; or a needed file is a
@@ -45,7 +33,7 @@ def unpack(archive: Path, names: re.Pattern[str], folder: Path, limits: Limits) 
     """
     try:
         with zipfile.ZipFile(archive) as file:
-            named = _select(archive, file.infolist(), names, limits)
+            named = _select(archive, file.infolist(), names, most)
             missing = {path: info for path, info in named.items() if not _is_there(folder / path, info)}
             require_space(folder, sum(info.file_size for info in missing.values()))
             folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +53,7 @@ def unpack(archive: Path, names: re.Pattern[str], folder: Path, limits: Limits) 
 
 
 def _select(
-    archive: Path, infos: list[zipfile.ZipInfo], names: re.Pattern[str], limits: Limits
+    archive: Path, infos: list[zipfile.ZipInfo], names: re.Pattern[str], most: int
 ) -> dict[str, zipfile.ZipInfo]:
     """Path below the target folder -> entry of the archive, for the needed files. Raises `DatasetError`."""
     named: dict[str, zipfile.ZipInfo] = {}
@@ -75,7 +63,7 @@ def _select(
         if leads_out(info.filename) or (match and leads_out(match[1])):
             fault = "leads out of the folder"
         elif match:
-            fault = "is there twice" if match[1] in named else _fault(info, limits)
+            fault = "is there twice" if match[1] in named else _fault(info)
             named[match[1]] = info
         if fault:
             raise DatasetError(
@@ -84,9 +72,9 @@ def _select(
     if not named:
         raise DatasetError(f"{archive}: none of the needed files is in it; this is another archive")
     total = sum(info.file_size for info in named.values())
-    if total > limits.total:
+    if total > most:
         raise DatasetError(
-            f"{archive}: refused, because its files have {total:,} bytes, more than {limits.total:,}; "
+            f"{archive}: refused, because its files have {total:,} bytes, more than {most:,}; "
             "take it from its publisher"
         )
     return named
@@ -102,17 +90,13 @@ def leads_out(name: str) -> bool:
     return "\\" in name or bool(path.anchor) or ".." in path.parts or not path.parts
 
 
-def _fault(info: zipfile.ZipInfo, limits: Limits) -> str | None:
+def _fault(info: zipfile.ZipInfo) -> str | None:
     """Says why a file of an archive is not unpacked. None: it can be."""
     if stat.S_ISLNK(info.external_attr >> 16):
         return "is a link"
     if info.flag_bits & ENCRYPTED:
         return "is encrypted"
-    if info.compress_type not in COMPRESSIONS:
-        return "is compressed in an unusual way"
-    if info.file_size > limits.file:
-        return f"has {info.file_size:,} bytes, more than {limits.file:,}"
-    return None
+    return None if info.compress_type in COMPRESSIONS else "is compressed in an unusual way"
 
 
 def _is_there(path: Path, info: zipfile.ZipInfo) -> bool:
