@@ -20,13 +20,9 @@ MAX_STEPS = 2000  # ALPHA**2000 is 2e-9, so that the tolerance is reached before
 @torch.no_grad()
 @float32_products()
 def two_bounces(aggregated: Tensor) -> Tensor:
-    """Attention after two steps of the chain: the product of the tensor with itself.
+    """Attention after two steps of the chain: ``(S*S, S*S)`` float32, rows sum to 1, multiplied by itself.
 
-    Args:
-        aggregated: ``(S*S, S*S)`` float32, rows sum to 1.
-
-    Returns:
-        ``(S*S, S*S)`` float32, rows sum to 1. Its maps are smoother, so DiffSeg needs about a sixth of the tau.
+    Its maps are smoother, so DiffSeg needs about a sixth of the tau.
 
     >>> two_bounces(torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
     tensor([[0.2500, 0.7500],
@@ -40,12 +36,8 @@ def two_bounces(aggregated: Tensor) -> Tensor:
 def token_rank(aggregated: Tensor, alpha: float = ALPHA) -> Tensor:
     """TokenRank: how often a walk that follows the attention visits each location, as PageRank ranks pages.
 
-    Args:
-        aggregated: ``(n, n)`` floating point, rows sum to 1.
-        alpha: probability of a step along the attention, in (0, 1); else the walk jumps to any location.
-
-    Returns:
-        ``(n,)`` probabilities of the stationary distribution, of the same dtype and device.
+    Takes ``(n, n)`` floating point, rows sum to 1; returns the probabilities ``(n,)`` of the stationary distribution.
+    ``alpha``, in (0, 1), is the probability of a step along the attention; else the walk jumps to any location.
 
     >>> token_rank(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), alpha=0.5)
     tensor([0.2500, 0.7500])
@@ -60,15 +52,10 @@ def token_rank(aggregated: Tensor, alpha: float = ALPHA) -> Tensor:
 
 
 def anchors_by_rank(aggregated: Tensor, anchors: int) -> Tensor:
-    """DiffSeg's anchors by TokenRank: the location with the highest rank in each cell of an even grid.
+    """DiffSeg's anchors by TokenRank: the location with the highest rank in each cell of an even grid of M x M cells.
 
-    Args:
-        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1.
-        anchors: M, anchors along one side, 1..S.
-
-    Returns:
-        ``(M*M,)`` int64 row numbers of the tensor, in the row-major order of the grid's cells, on the CPU. The first of
-        equal ranks wins.
+    Returns ``(M*M,)`` int64 row numbers of the tensor, in the row-major order of the grid's cells, on the CPU. The
+    first of equal ranks wins.
     """
     side = grid_side(aggregated)
     line = nearest_cells(anchors, side)

@@ -109,16 +109,11 @@ class Logarithms:
 
 
 def closer_than(tau: float, divergence: Tensor, maps: Tensor, anchors: Tensor) -> Tensor:
-    """Compares divergences with tau. Float32 divergences give the same answer as float64 ones.
+    """Compares divergences, ``(n, m)`` in nats, with tau > 0. Float32 divergences give the same answer as float64 ones.
 
-    Args:
-        tau: threshold in nats, > 0.
-        divergence: ``(n, m)`` float32. Entries close to tau are computed again in float64.
-        maps: ``(m, d)``, the maps of the divergence, on any device.
-        anchors: ``(n,)`` int64 row numbers in ``maps``, on any device.
-
-    Returns:
-        ``(n, m)`` bool on the device of the divergence, True where it is below tau.
+    Entries close to tau are computed again in float64 from the ``maps`` ``(m, d)`` and the row numbers of the
+    ``anchors`` ``(n,)``, on any device. Returns ``(n, m)`` bool on the device of the divergence, True where it is below
+    tau.
     """
     close = divergence < tau
     near_ties = ((divergence - tau).abs_() < NEAR_TIE * max(1.0, tau)).nonzero()

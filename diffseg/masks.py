@@ -30,12 +30,7 @@ UpsampleSetting = Annotated[
 
 
 def grid_side(aggregated: Tensor) -> int:
-    """Side S of a ``(S*S, S*S)`` tensor.
-
-    Raises:
-        ValueError: the tensor is not of that form.
-        TypeError: it is not a tensor.
-    """
+    """Side S of a ``(S*S, S*S)`` tensor. Raises ValueError if it is not of that form, TypeError if it is no tensor."""
     if not isinstance(aggregated, Tensor):
         raise TypeError(f"aggregated: must be a torch tensor, got {type(aggregated).__name__}")
     side = isqrt(aggregated.shape[0]) if aggregated.ndim == 2 else 0
@@ -68,15 +63,10 @@ def row_blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]
 
 
 def labels_from_proposals(proposals: Tensor, size: Size) -> Tensor:
-    """Gives each pixel the proposal with the largest attention there (paper, Eq. 6).
+    """Gives each pixel the proposal, of ``(K, S*S)`` floating point, with the largest attention there (paper, Eq. 6).
 
-    Args:
-        proposals: ``(K, S*S)`` floating point, K >= 1.
-        size: side P of the label map in pixels, or (height, width).
-
-    Returns:
-        ``(P, P)``, or (height, width), int64 in 0..K-1 on the device of the proposals. The first of equal proposals
-        wins. A proposal that wins no pixel leaves its number unused.
+    Returns ``(P, P)``, or (height, width), int64 in 0..K-1 on the device of the proposals. The first of equal proposals
+    wins. A proposal that wins no pixel leaves its number unused.
     """
     count, side = proposals.shape[0], isqrt(proposals.shape[1])
     height, width = height_width(size)
@@ -116,14 +106,9 @@ def upsample_nearest(labels: Tensor, size: Size) -> Tensor:
 
 @float32_products()
 def cluster_means(aggregated: Tensor, labels: Tensor) -> Tensor:
-    """Mean attention map of each cluster.
+    """Mean attention map of each cluster, ``(K, S*S)`` in the dtype and on the device of ``aggregated`` ``(S*S, S*S)``.
 
-    Args:
-        aggregated: ``(S*S, S*S)``.
-        labels: ``(S*S,)`` int64 in 0..K-1, every number used; on any device.
-
-    Returns:
-        ``(K, S*S)`` in the dtype and on the device of ``aggregated``.
+    The ``labels`` are ``(S*S,)`` int64 in 0..K-1, every number used; on any device.
     """
     labels = labels.cpu()  # a few thousand numbers: checking them on a GPU would make the CPU wait for it twice
     counts = labels.bincount()
@@ -135,14 +120,8 @@ def cluster_means(aggregated: Tensor, labels: Tensor) -> Tensor:
 def to_pixels(aggregated: Tensor, labels: Tensor, size: Size, upsample: Upsample) -> Tensor:
     """Turns cluster numbers of the S*S cells into a label map; the numbers are never interpolated.
 
-    Args:
-        aggregated: ``(S*S, S*S)`` floating point.
-        labels: ``(S*S,)`` integers, on any device. They are renumbered without gaps.
-        size: side P of the label map in pixels, or (height, width).
-        upsample: see `Upsample`.
-
-    Returns:
-        ``(P, P)``, or (height, width), int64 from 0 on the device of ``aggregated``.
+    The ``labels`` are ``(S*S,)`` integers, on any device; they are renumbered without gaps. Returns ``(P, P)``, or
+    (height, width), int64 from 0 on the device of ``aggregated``.
     """
     labels = labels.cpu().unique(return_inverse=True)[1]
     if upsample == "nearest":

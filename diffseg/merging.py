@@ -76,14 +76,9 @@ def anchor_rows(side: int, anchors: int, grid: Grid) -> Tensor:
 def merge_anchors(aggregated: Tensor, close: Tensor, precision: Precision) -> Tensor:
     """First iteration: each anchor becomes the mean of all maps close to it; none disappears (paper, Eq. 4).
 
-    Args:
-        aggregated: ``(S*S, S*S)``.
-        close: ``(M*M, S*S)`` bool, from `closer_than`.
-        precision: ``float64`` sums in float64, the others in float32.
-
-    Returns:
-        ``(M*M, S*S)`` float64. An anchor to which nothing is close (float16 only) is a row of NaN, as in the authors'
-        code: nothing can match it later.
+    Takes ``(S*S, S*S)``, and ``(M*M, S*S)`` bool from `closer_than`; ``float64`` sums in float64, the other precisions
+    in float32. Returns ``(M*M, S*S)`` float64. An anchor to which nothing is close (float16 only) is a row of NaN, as
+    in the authors' code: nothing can match it later.
     """
     dtype = torch.float64 if precision == "float64" else torch.float32
     sums = close.to(dtype) @ aggregated.to(dtype)
@@ -95,13 +90,10 @@ def merge_proposals(proposals: Tensor, tau: float, rule: Rule = "official") -> T
     """A later iteration: visits the proposals in order, and merges each with the close ones (paper, Algorithm 1).
 
     Args:
-        proposals: ``(K, S*S)`` float64.
+        proposals: ``(K, S*S)`` float64, which become ``(K', S*S)`` with 1 <= K' <= K.
         tau: threshold, > 0.
         rule: ``official`` averages all close proposals, matched or not; ``paper`` ("without replacement") averages only
             the unmatched ones.
-
-    Returns:
-        ``(K', S*S)`` float64 with 1 <= K' <= K.
 
     Raises:
         ValueError: a proposal holds NaN or infinite values.
@@ -122,16 +114,11 @@ def merge_proposals(proposals: Tensor, tau: float, rule: Rule = "official") -> T
 
 
 class Merger:
-    """Merges one picture's attention under many settings, and computes their shared steps once.
+    """Merges one picture's attention, ``(S*S, S*S)``, under many settings; computes their shared steps once.
 
     It keeps the logarithm of the tensor for each precision, and the divergences, ``(M*M, S*S)``, of the last
-    `KEPT_DIVERGENCES` sets of anchors.
-
-    Attributes:
-        aggregated: ``(S*S, S*S)`` floating point, rows sum to 1. A copy on the CPU if its device has no float64.
-
-    Raises:
-        ValueError: the tensor has another shape. (NaN and infinite values raise it in `proposals`.)
+    `KEPT_DIVERGENCES` sets of anchors. If the tensor's device has no float64, it works on a copy on the CPU. Raises
+    ValueError if the tensor has another shape.
     """
 
     def __init__(self, aggregated: Tensor) -> None:
@@ -148,16 +135,13 @@ class Merger:
 
     @torch.no_grad()
     def divergence(self, anchors: Tensor, precision: Precision = "float32") -> Tensor:
-        """Divergence of every anchor's attention map to every attention map, for the first iteration.
+        """Divergence ``(M*M, S*S)``, in nats, of the anchors' maps to all maps, for the first iteration.
 
         Args:
             anchors: ``(M*M,)`` int64 row numbers, on the CPU.
             precision: ``float16`` rounds maps and logarithms as the authors' code does. A map with an entry below about
                 3e-8 is at distance NaN from all maps, itself included. Products are summed in float32, because the
-                order of half-precision sums depends on the platform.
-
-        Returns:
-            ``(M*M, S*S)`` nats, float64 for that precision, else float32. It is cached: do not write to it.
+                order of half-precision sums depends on the platform. ``float64`` gives float64, the others float32.
         """
         key = (precision, tuple(anchors.tolist()))
         if key not in self._divergences:
@@ -174,16 +158,13 @@ class Merger:
     def proposals(
         self, taus: Sequence[float], anchors: Tensor, rule: Rule = "official", precision: Precision = "float32"
     ) -> Tensor:
-        """Runs all iterations of merging.
+        """Runs all iterations of merging: ``(K, S*S)`` float64 proposals, K >= 1.
 
         Args:
             taus: threshold of each iteration, > 0.
             anchors: ``(M*M,)`` int64 row numbers, on the CPU.
             rule: see `merge_proposals`.
             precision: see `divergence`.
-
-        Returns:
-            ``(K, S*S)`` float64 proposals, K >= 1.
 
         Raises:
             ValueError: the tensor holds NaN or infinite values.

@@ -42,10 +42,9 @@ TILE_SHAPE = 4 / 3
 
 
 def palette(count: int) -> NDArray[np.uint8]:
-    """Colours of the labels 0..count-1. They never change; the first ones differ most.
+    """Colours ``(count, 3)`` uint8 RGB of the labels 0..count-1. They never change; the first ones differ most.
 
-    Returns:
-        ``(count, 3)`` uint8 RGB. They repeat after `COLOURS`; none is black, white or grey.
+    They repeat after `COLOURS`; none is black, white or grey.
     """
     return _all_colours().take(np.arange(count), axis=0, mode="wrap")
 
@@ -93,16 +92,9 @@ def _oklab_to_linear_rgb(lab: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def colourise(labels: Labels) -> Pixels:
-    """Paints a label map.
+    """Paints a label map: ``(h, w, 3)`` uint8 RGB; label n has row n of `palette`, `VOID` has `VOID_COLOUR`.
 
-    Args:
-        labels: ``(h, w)`` integers >= 0, or `VOID`.
-
-    Returns:
-        ``(h, w, 3)`` uint8 RGB; label n has row n of `palette`, `VOID` has `VOID_COLOUR`.
-
-    Raises:
-        ValueError: a label is negative, and not `VOID`.
+    Raises ValueError if a label is negative, and not `VOID`.
     """
     numbers = np.where(labels == VOID, 0, labels)
     if numbers.min(initial=0) < 0:
@@ -113,15 +105,9 @@ def colourise(labels: Labels) -> Pixels:
 
 
 def boundaries(labels: Labels, radius: int = 0) -> NDArray[np.bool_]:
-    """Marks the borders between segments.
+    """Marks the borders between segments: ``(h, w)`` bool, lines that grow by ``radius`` pixels to every side.
 
-    Args:
-        labels: ``(h, w)`` integers.
-        radius: pixels by which the line grows to every side.
-
-    Returns:
-        ``(h, w)`` bool. At radius 0 it marks each pixel with another label above, below, left or right of it, so lines
-        are two pixels wide.
+    At radius 0 it marks each pixel with another label above, below, left or right of it, so lines are two pixels wide.
     """
     line = np.zeros(labels.shape, bool)
     beside, below = labels[:, :-1] != labels[:, 1:], labels[:-1] != labels[1:]
@@ -140,16 +126,13 @@ def boundaries(labels: Labels, radius: int = 0) -> NDArray[np.bool_]:
 
 
 def overlay(image: Pixels, labels: Labels, opacity: float = 0.5, colours: Pixels | None = None) -> Pixels:
-    """Lays the colours of the segments over a photograph, with a white line between them.
+    """Lays the colours of the segments over a photograph, with a white line between them: ``(h, w, 3)`` uint8 RGB.
 
     Args:
         image: ``(h, w, 3)`` uint8 RGB.
         labels: ``(h, w)`` integers >= 0, or `VOID`, where the photograph stays as it is.
         opacity: opacity of the colours, from 0 (photograph) to 1 (colours).
         colours: ``(h, w, 3)`` uint8 RGB, the painted label map; None: that of `colourise`.
-
-    Returns:
-        ``(h, w, 3)`` uint8 RGB.
 
     Raises:
         ValueError: the sizes differ, a label is negative, or the opacity is out of range.
@@ -170,14 +153,7 @@ def overlay(image: Pixels, labels: Labels, opacity: float = 0.5, colours: Pixels
 
 
 def by_area(labels: Labels) -> Labels:
-    """Numbers the segments 0, 1, 2, ... from the largest to the smallest; of equal ones, the lower number comes first.
-
-    Args:
-        labels: ``(h, w)`` integers >= 0.
-
-    Returns:
-        ``(h, w)`` int64.
-    """
+    """Numbers segments 0, 1, 2, ... from the largest on, int64; of equal ones, the lower number comes first."""
     area = np.bincount(labels.ravel())
     rank = np.empty(len(area), np.int64)
     rank[np.argsort(-area, kind="stable")] = np.arange(len(area))
@@ -187,13 +163,8 @@ def by_area(labels: Labels) -> Labels:
 def write_label_map(path: str | Path, labels: Labels) -> None:
     """Writes a label map as a PNG whose pixel values are the labels: 8 bits with a `palette` if they fit, else 16 bits.
 
-    Args:
-        path: replaced in one step, when the new file is complete.
-        labels: ``(h, w)`` integers in 0..65535.
-
-    Raises:
-        ValueError: a label is out of range.
-        OSError: the file cannot be written.
+    The file at ``path`` is replaced in one step. Raises ValueError unless the labels are 0..65535, OSError if the file
+    cannot be written.
     """
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or highest >= 2**16:
@@ -217,14 +188,9 @@ def write_picture(path: str | Path, image: Pixels | Image.Image) -> None:
 
 
 def fit(image: Pixels, tile_width: int = TILE_WIDTH) -> Pixels:
-    """Resizes a picture to the size of a tile of `contact_sheet`; its aspect ratio stays.
+    """Resizes ``(h, w, 3)`` uint8 RGB to the size of a tile of `contact_sheet`; its aspect ratio stays.
 
-    Args:
-        image: ``(h, w, 3)`` uint8 RGB.
-        tile_width: width of a tile in pixels; a tile is at most `TILE_SHAPE` times as high.
-
-    Returns:
-        ``(h', w', 3)`` uint8 RGB.
+    A tile is ``tile_width`` pixels wide and at most `TILE_SHAPE` times as high.
     """
     height, width = image.shape[:2]
     scale = min(tile_width / width, TILE_SHAPE * tile_width / height)
@@ -233,7 +199,7 @@ def fit(image: Pixels, tile_width: int = TILE_WIDTH) -> Pixels:
 
 
 def contact_sheet(rows: Sequence[Sequence[tuple[str, Pixels]]], tile_width: int = TILE_WIDTH) -> Pixels:
-    """Pictures side by side on white, each with a caption below.
+    """Pictures side by side on white, each with a caption below: ``(h, w, 3)`` uint8 RGB.
 
     All tiles have the same width. The tiles of a row are as high as its highest picture. Pictures are resized (`fit`)
     and centred.
@@ -242,9 +208,6 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Pixels]]], tile_width: int 
         rows: the rows from top to bottom; in each, (caption, ``(h, w, 3)`` uint8 RGB) from left to right. Rows may
             differ in length, but none is empty. A caption has up to `CAPTION_LINES` lines; the last one is shortened.
         tile_width: width of a tile in pixels.
-
-    Returns:
-        ``(h, w, 3)`` uint8 RGB.
     """
     font_size = caption_size(tile_width)
     font = ImageFont.load_default(font_size)
@@ -268,15 +231,9 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Pixels]]], tile_width: int 
 
 
 def legend(entries: Sequence[tuple[str, Colour]], width: int, font_size: int) -> NDArray[np.uint8]:
-    """Draws a swatch and a name for each entry, in as many lines as needed.
+    """Draws a swatch and a name for each entry, in as many lines as needed: ``(h, width, 3)`` uint8 RGB, on white.
 
-    Args:
-        entries: names, each with a colour of three values 0..255.
-        width: width of the legend in pixels.
-        font_size: height of the letters in pixels.
-
-    Returns:
-        ``(h, width, 3)`` uint8 RGB, on white.
+    A colour has three values 0..255. The letters are ``font_size`` pixels high.
 
     >>> legend([("sky", (0, 0, 255)), ("grass", (0, 255, 0))], width=200, font_size=16).shape
     (48, 200, 3)

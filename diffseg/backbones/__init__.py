@@ -64,29 +64,20 @@ class BrokenWeights(WeightsError, ValueError):
 
 
 class AttentionModel(ABC):
-    """A loaded backbone. A subclass implements `attend_encoded`.
+    """A loaded backbone; ``spec`` is the spec that loaded it. A subclass implements `attend_encoded`.
 
     Specs with equal `Backbone.encoder` share a model. Those with equal `Backbone.pass_settings`, too, share a pass:
     ``run_pass(encoded, specs)``, then ``project(maps, spec)`` for each picture and spec.
-
-    Attributes:
-        spec: the spec that loaded it.
     """
 
     spec: Any
 
     @isolated
     def attend(self, images: Tensor) -> list[AttentionMaps]:
-        """Computes the attention of a batch.
+        """Computes the attention of a batch ``(B, 3, P, P)`` of RGB, floating point in [0, 255], on any device.
 
-        Args:
-            images: ``(B, 3, P, P)`` RGB, floating point in [0, 255], on any device; ``P`` is the spec's ``size``.
-
-        Returns:
-            An `AttentionMaps` for each picture, float32, on the model's device.
-
-        Raises:
-            ValueError: the images have another shape, or values outside [0, 255].
+        ``P`` is the spec's ``size``. Returns an `AttentionMaps` for each picture, float32, on the model's device.
+        Raises ValueError if the images have another shape, or values outside [0, 255].
         """
         check_range(images)
         return self.attend_encoded(self.encode(images), self.spec)
@@ -147,10 +138,8 @@ class Backbone(Protocol):
 def tuned_values(spec: Backbone, segmenter: str | None, dataset: str = "") -> dict[str, Any]:
     """Parameters of a segmenter that are tuned for this backbone: parameter -> value.
 
-    Args:
-        spec: spec of the backbone.
-        segmenter: key in `Backbone.tuned` (the segmenter's ``tuned_key``); None: no values are tuned for it.
-        dataset: name of the data set. A parameter may have a value for each, and a default for the others.
+    ``segmenter`` is a key in `Backbone.tuned` (its ``tuned_key``); None: no values are tuned for it. A parameter may
+    have a value for each ``dataset``, and a default for the others.
     """
     values = spec.tuned.get(segmenter, {}) if segmenter else {}
     return {

@@ -37,8 +37,7 @@ class Collector:
     def add(self, query: Tensor, key: Tensor, value: Tensor | None = None) -> Tensor | None:
         """Adds the attention of one layer, from ``(B, heads, N, d)`` each. Returns its output, None without ``value``.
 
-        Raises:
-            ValueError: N is not a square number.
+        Raises ValueError if N is not a square number.
         """
         batch, _, tokens, _ = query.shape
         side = square_side(tokens)

@@ -12,14 +12,10 @@ from torch import Tensor
 
 
 def positional_basis(blank: Tensor, share: float) -> Tensor:
-    """Directions in which the features of a blank picture differ from place to place.
+    """Directions in which the features ``(n, C)`` of a picture of one colour differ from place to place.
 
-    Args:
-        blank: ``(n, C)`` features of a picture of one colour.
-        share: fraction of the features' variance (as unit vectors) that the directions explain, > 0, at most 1.
-
-    Returns:
-        ``(r, C)`` float32, orthonormal: the first singular vectors, the fewest that explain that fraction.
+    Returns the first singular vectors, ``(r, C)`` float32, orthonormal: the fewest that explain ``share``, > 0 and at
+    most 1, of the variance of the features as unit vectors.
     """
     points = F.normalize(blank.cpu().double(), dim=1)
     _, values, directions = torch.linalg.svd(points - points.mean(dim=0), full_matrices=False)
@@ -30,14 +26,9 @@ def positional_basis(blank: Tensor, share: float) -> Tensor:
 
 
 def without_positions(features: Tensor, basis: Tensor) -> Tensor:
-    """Removes the span of the basis from the features' unit vectors.
+    """Removes the span of the basis ``(r, C)`` from the unit vectors of the features ``(n, C)`` float32.
 
-    Args:
-        features: ``(n, C)`` float32.
-        basis: ``(r, C)`` from `positional_basis`.
-
-    Returns:
-        ``(n, C)`` float32, not of unit length.
+    Returns ``(n, C)`` float32, not of unit length.
     """
     points = F.normalize(features, dim=1)
     return points - points @ basis.T @ basis

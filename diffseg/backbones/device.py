@@ -16,8 +16,7 @@ BYTES_A_PIXEL = 4096
 def pick_device(name: str) -> torch.device:
     """Device of that name; ``"auto"`` is CUDA if the machine has a GPU, else the CPU.
 
-    Raises:
-        ValueError: torch knows no such device, this machine lacks it, or it has no memory left.
+    Raises ValueError if torch knows no such device, this machine lacks it, or it has no memory left.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,8 +36,7 @@ def pick_device(name: str) -> torch.device:
 def batch_size_for(device: torch.device, size: int) -> int:
     """Number of pictures of ``size`` pixels in a batch if the user gives none.
 
-    It is 1 on every device but CUDA, because more would only take memory. On CUDA it is the number that fits the free
-    memory, at most `LARGEST_BATCH`: a single picture leaves the GPU waiting for its next kernel.
+    1 on every device but CUDA, where it fits the free memory: one picture alone would leave a GPU waiting.
     """
     if device.type != "cuda":
         return 1

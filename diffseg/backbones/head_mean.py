@@ -28,15 +28,9 @@ FLASH_MULTIPLE, WIDEST = 8, 256  # flash attention takes head dimensions that ar
 def attend(query: Tensor, key: Tensor, value: Tensor | None, total: Tensor) -> Tensor | None:
     """Scaled dot-product attention; adds its probabilities, averaged over the heads, to ``total``.
 
-    The output is that of `torch.nn.functional.scaled_dot_product_attention`, bit for bit.
-
-    Args:
-        query, key: ``(B, heads, N, d)``.
-        value: ``(B, heads, N, d)``, or None if no output is needed.
-        total: ``(B, N, N)`` float32, contiguous, added to in place.
-
-    Returns:
-        ``(B, heads, N, d)``, or None without ``value``.
+    Query, key and value are ``(B, heads, N, d)``. The output is that of
+    `torch.nn.functional.scaled_dot_product_attention`, bit for bit; None without ``value``. ``total``, ``(B, N, N)``
+    float32, contiguous, is added to in place.
     """
     if not fusable(query):
         add(total, query, key)
@@ -51,14 +45,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor | None, total: Tensor) -> T
 @torch.no_grad()
 @float32_products()
 def add(total: Tensor, query: Tensor, key: Tensor) -> None:
-    """Adds ``softmax(query key^T / sqrt(d))``, averaged over the heads, to ``total``. Uses only torch.
+    """Adds ``softmax(query key^T / sqrt(d))``, averaged over the heads, to ``total``, see `attend`. Uses only torch.
 
     It computes in float32, whatever the layer's dtype: models with ``upcast_attention`` demand that. It works head by
     head, in blocks of rows: all heads of a layer at once would take 512 MB a picture at S = 64.
-
-    Args:
-        total: ``(B, N, N)`` float32, added to in place.
-        query, key: ``(B, heads, N, d)`` floating point.
     """
     batch, heads, tokens, width = query.shape
     rows = min(tokens, max(1, (BLOCK_CUDA if query.is_cuda else BLOCK) // (batch * tokens)))

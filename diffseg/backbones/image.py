@@ -18,30 +18,18 @@ if TYPE_CHECKING:
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-def centred_square(height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of the centred square of side ``min(height, width)``.
-
-    The square begins at ``(length - side) // 2``, so an odd pixel is cut at the end.
-    """
+def centre_crop(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Centred square of a picture or label map ``(h, w, ...)``, as a view; an odd pixel is cut at the end."""
+    height, width = array.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return slice(top, top + side), slice(left, left + side)
-
-
-def centre_crop(array: NDArray[Scalar]) -> NDArray[Scalar]:
-    """Centred square of a picture or label map ``(h, w, ...)``, as a view. See `centred_square`."""
-    return array[centred_square(*array.shape[:2])]
+    return array[top : top + side, left : left + side]
 
 
 def resize_image(image: NDArray[np.uint8], size: int) -> Tensor:
-    """Resizes a picture to the square that a backbone takes: bilinear at half-pixel centres, without antialiasing.
+    """Resizes ``(h, w, 3)`` uint8 RGB to the square that a backbone takes: ``(3, P, P)`` float32 in [0, 255], CPU.
 
-    Args:
-        image: ``(h, w, 3)`` uint8 RGB; squeezed if it is not square.
-        size: side P in pixels.
-
-    Returns:
-        ``(3, P, P)`` float32 in [0, 255], on the CPU.
+    Bilinear at half-pixel centres, without antialiasing. ``size`` is the side P in pixels; other shapes are squeezed.
     """
     # torch takes seconds to import. The command line reports bad arguments before that.
     import torch
@@ -53,20 +41,13 @@ def resize_image(image: NDArray[np.uint8], size: int) -> Tensor:
 
 
 def nearest(labels: NDArray[Scalar], size: tuple[int, int]) -> NDArray[Scalar]:
-    """Resizes a label map. Each pixel takes the nearest label; labels are never mixed.
+    """Resizes a label map ``(h, w)`` to (height, width). Each pixel takes the nearest label; labels are never mixed.
 
     Samples at half-pixel centres, as `resize_image` does: row i of H takes row floor((2i + 1) h / 2H) of h, computed in
     whole numbers. A centre on the border of two rows takes the second one. Pillow and OpenCV differ there.
 
     >>> nearest(np.array([[1, 2, 3, 4]]), (1, 2)).tolist()
     [[2, 4]]
-
-    Args:
-        labels: ``(h, w)``.
-        size: (height, width) in pixels.
-
-    Returns:
-        ``(height, width)``, a new array.
     """
     rows, columns = (
         (2 * np.arange(target, dtype=np.int64) + 1) * length // (2 * target)
@@ -76,11 +57,9 @@ def nearest(labels: NDArray[Scalar], size: tuple[int, int]) -> NDArray[Scalar]:
 
 
 def check_range(images: Tensor) -> None:
-    """Checks that pixels are in [0, 255].
+    """Raises ValueError if pixels are NaN or outside [0, 255], or if all are in [0, 1] and some are fractions.
 
-    Raises:
-        ValueError: values are NaN or outside [0, 255], or all are in [0, 1] and some are fractions: a backbone would
-            see a picture scaled to [0, 1] as black.
+    A backbone would see a picture scaled to [0, 1] as black.
     """
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= CHANNEL_MAX):  # a NaN fails both comparisons

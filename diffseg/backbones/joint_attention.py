@@ -25,24 +25,12 @@ PATCH = 2  # latents along one side of a token
 
 
 class JointAttention(LatentModel):
-    """A loaded diffusion transformer.
+    """A loaded diffusion transformer."""
 
-    Attributes: as for `LatentModel`.
-        transformer: the transformer whose attention is collected.
-    """
-
-    def __init__(
-        self,
-        vae: AutoencoderKL,
-        transformer: Transformer,
-        prompt: Tensor,
-        pooled: Tensor,
-        spec: DiffusionTransformer,
-        device: torch.device,
-    ) -> None:
-        """Moves the modules to ``device``."""
-        super().__init__(vae, transformer, prompt, pooled, spec, device)
-        self.transformer = transformer.to(device)
+    @property
+    def transformer(self) -> Transformer:
+        """The transformer whose attention is collected."""
+        return self.denoiser
 
     @property
     def layers(self) -> list[nn.Module]:

@@ -23,6 +23,7 @@ class LatentModel(AttentionModel):
     Attributes:
         spec: settings of the backbone.
         vae: encodes the picture. If ``spec.compile`` is set, its encoder is compiled on first use.
+        denoiser: the U-Net or transformer whose attention is collected.
         prompt: ``(1, T, C)``, text tokens of the empty prompt; T may be 0.
         pooled: ``(1, C')``, pooled embedding of the empty prompt, or None.
     """
@@ -35,21 +36,15 @@ class LatentModel(AttentionModel):
         self.vae = vae.to(device)
         if spec.compile:
             self.vae.encoder.compile()
+        self.denoiser = denoiser.to(device)
         self.prompt = prompt.to(device, denoiser.dtype)
         self.pooled = None if pooled is None else pooled.to(self.prompt)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Encodes pictures for the denoiser: the posterior mean, without noise, shifted and scaled.
+        """Encodes pictures, ``(B, 3, P, P)`` RGB in [0, 255], for the denoiser: ``(B, C, P/8, P/8)`` float32.
 
-        Args:
-            images: ``(B, 3, P, P)`` RGB in [0, 255].
-
-        Returns:
-            ``(B, C, P/8, P/8)`` float32.
-
-        Raises:
-            ValueError: the images have another shape.
+        It takes the posterior mean, without noise, shifted and scaled. Raises ValueError for another shape.
         """
         expected = (3, self.spec.size, self.spec.size)
         if images.ndim != len(expected) + 1 or tuple(images.shape[1:]) != expected:

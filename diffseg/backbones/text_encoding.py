@@ -38,20 +38,14 @@ TEXT_MODELS = {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}
 
 
 def load_text_encoder(
-    spec: LatentDiffusion, suffix: str, kind: Any = None, tensors: Mapping[str, Tensor] | None = None
+    spec: LatentDiffusion, suffix: str, kind: Any, tensors: Mapping[str, Tensor] | None = None
 ) -> Any:
-    """Loads CLIP's text encoder of that suffix in float32.
+    """Loads CLIP's text encoder of a suffix of ``spec.TEXT_ENCODERS`` in float32.
 
-    Args:
-        spec: settings of the backbone.
-        suffix: a suffix of ``spec.TEXT_ENCODERS``.
-        kind: class of transformers; None: that of Stable Diffusion.
-        tensors: those of ``spec.checkpoint``; None: they are read.
-
-    Raises:
-        WeightsError: a file is damaged, or does not fit the others.
+    ``kind`` is its class in transformers. ``tensors`` are those of ``spec.checkpoint``; None: they are read. Raises
+    `WeightsError` if a file is damaged, or does not fit the others.
     """
-    kind, part = kind or TEXT_MODELS[suffix], f"text_encoder{suffix}"
+    part = f"text_encoder{suffix}"
     if (file := spec.checkpoint) is None:
         files = spec.models[part]
         return pretrained(kind, files, torch.float32, config=configured(CLIPTextConfig, files.config))
@@ -112,12 +106,7 @@ def _encoded(spec: LatentDiffusion, suffix: str, kind: Any, tensors: Mapping[str
 def unet_prompt(
     spec: StableDiffusion, width: int, tensors: Mapping[str, Tensor] | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Embeds the empty prompt, padded to the tokenizers' length T (77).
-
-    Args:
-        spec: settings of the backbone.
-        width: C, width of the prompt that the U-Net takes.
-        tensors: those of ``spec.checkpoint``.
+    """Embeds the empty prompt, padded to the tokenizers' length T (77); ``width`` is the U-Net's width C of prompts.
 
     Returns:
         ``(1, T, C)`` float32: the last states of a single encoder, or the concatenated inputs of the last layers of two

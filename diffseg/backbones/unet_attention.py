@@ -75,10 +75,8 @@ def _is_self_attention(processor: str) -> bool:
 def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAttentionCollector]:
     """Collects the self-attention (``attn1``) of the pass made inside the ``with`` block.
 
-    Args:
-        unet: the U-Net that runs.
-        stop: True ends the pass, and the ``with`` block, after the last self-attention layer; the rest of the U-Net
-            does not change the attention. False: the pass runs to the end, and collecting does not change its output.
+    With ``stop`` the pass and the block end after the last self-attention layer; the rest of the U-Net does not change
+    the attention. Otherwise the pass runs to the end, and collecting does not change its output.
     """
     collector = SelfAttentionCollector(sum(map(_is_self_attention, unet.attn_processors)) if stop else None)
     encoder = [block for block in unet.down_blocks if hasattr(block, "attentions")]
@@ -94,24 +92,12 @@ def collect(unet: UNet2DConditionModel, stop: bool = False) -> Iterator[SelfAtte
 
 
 class UNetAttention(LatentModel):
-    """A loaded Stable Diffusion model.
+    """A loaded Stable Diffusion model; its denoiser is a U-Net. Only Stable Diffusion XL has a pooled embedding."""
 
-    Attributes: as for `LatentModel`. Only Stable Diffusion XL has a pooled embedding.
-        unet: the U-Net whose attention is collected.
-    """
-
-    def __init__(
-        self,
-        vae: AutoencoderKL,
-        unet: UNet2DConditionModel,
-        prompt: Tensor,
-        pooled: Tensor | None,
-        spec: StableDiffusion,
-        device: torch.device,
-    ) -> None:
-        """Moves the modules to ``device``."""
-        super().__init__(vae, unet, prompt, pooled, spec, device)
-        self.unet = unet.to(device)
+    @property
+    def unet(self) -> UNet2DConditionModel:
+        """The U-Net whose attention is collected."""
+        return self.denoiser
 
     def attend_encoded(
         self, latents: Tensor, spec: StableDiffusion, prompt: Tensor | None = None

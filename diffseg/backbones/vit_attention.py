@@ -36,12 +36,7 @@ OFFSET = 0.1  # the authors add it to the side of a grid so that rounding never 
 
 
 class ViTAttention(AttentionModel):
-    """A loaded vision transformer.
-
-    Attributes:
-        spec: settings of the backbone.
-        model: transformers' model, in evaluation mode.
-    """
+    """A loaded vision transformer: ``model``, of transformers, in evaluation mode."""
 
     def __init__(self, spec: PatchTransformer, device: torch.device) -> None:
         """Loads the weights onto ``device``. Raises `WeightsError` if they are missing or damaged."""
@@ -115,19 +110,14 @@ class ViTAttention(AttentionModel):
 
 
 def authors_table(table: Tensor, side: int, registers: bool = False) -> Tensor:
-    """Interpolates a position table to another number of patches, bicubically, as the authors of DINO and DINOv2 do.
+    """Interpolates a position table to ``side`` patches a side, bicubically, as the authors of DINO and DINOv2 do.
 
     DINO (``vision_transformer.py``) and DINOv2 sample the table at steps of ``n / (side + 0.1)``, without antialiasing.
     The DINOv2 models with registers were trained with another rule: steps of ``n / side``, with antialiasing. The
     releases of transformers and timm interpolate in other ways: at 448 pixels the table of DINOv2 is 4 % off.
 
-    Args:
-        table: ``(1, 1 + n*n, C)``: the class token's row, then those of n x n patches, row-major.
-        side: number of patches along one side of the input.
-        registers: True for models with register tokens.
-
-    Returns:
-        ``(1, 1 + side*side, C)`` of the table's dtype. The table itself if ``side`` is n.
+    The table is ``(1, 1 + n*n, C)``: the class token's row, then those of n x n patches, row-major. The result has
+    ``(1, 1 + side*side, C)`` numbers of its dtype, and is the table itself if ``side`` is n.
     """
     trained = math.isqrt(table.shape[1] - 1)
     if side == trained:

@@ -86,8 +86,7 @@ class Header:
 def read_header(path: Path) -> Header:
     """Reads the header of a file of attention, and checks that the file is complete.
 
-    Raises:
-        AttentionError: the file is missing, cut short, damaged, or no file of attention. One line names it.
+    Raises `AttentionError`, one line, if it is missing, cut short, damaged, or no file of attention.
     """
     try:
         with safe_open(path, framework="numpy") as file:

@@ -14,6 +14,7 @@ from tokenize import TokenError
 from typing import BinaryIO, TypeAlias
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL.ExifTags import Base as Tag
 
 from diffseg.texts import counted, on_one_line
 
@@ -28,15 +29,13 @@ DEFAULT_MAX_PIXELS = 178_956_970
 # reads an array's header.
 BROKEN = (SyntaxError, ValueError, TypeError, EOFError, OverflowError, RuntimeError, struct.error, TokenError)
 
-# Tags of TIFF and EXIF.
-BITS_PER_SAMPLE, COMPRESSION, SAMPLES, NEW_SUBFILE, SAMPLE_FORMAT, ORIENTATION = 258, 259, 277, 254, 339, 274
-DESCRIPTION, DEPTH = 270, 32997
-NUMBERS = {1: "", 2: ", signed", 3: ", floating point", 5: ", complex", 6: ", complex"}  # values of SAMPLE_FORMAT
-NOT_A_PAGE = 0b101  # bits of NEW_SUBFILE: a smaller copy of a page, or its mask
+DEPTH = 32997  # a tag of TIFF that Pillow does not name: number of slices
+NUMBERS = {1: "", 2: ", signed", 3: ", floating point", 5: ", complex", 6: ", complex"}  # values of Tag.SampleFormat
+NOT_A_PAGE = 0b101  # bits of Tag.NewSubfileType: a smaller copy of a page, or its mask
 # ImageJ stores the slices of a large stack behind a single page, and names their number in its description.
 SLICES = re.compile(r"ImageJ=.*^images=(\d+)", re.DOTALL | re.MULTILINE)
-SIGNED = 2  # value of SAMPLE_FORMAT
-TURNING = range(2, 9)  # values of ORIENTATION that turn or mirror a picture
+SIGNED = 2  # value of Tag.SampleFormat
+TURNING = range(2, 9)  # values of Tag.Orientation that turn or mirror a picture
 
 _pillow = threading.RLock()
 
@@ -47,11 +46,9 @@ class PhotoError(ValueError):
 
 @contextmanager
 def opened(path: ImageFile, name: str | None = None) -> Iterator[Image.Image]:
-    """Opens a picture file; the block may decode it.
+    """Opens a picture file, or its open content, in any format that Pillow reads; the block may decode it.
 
-    Args:
-        path: a file, or its open content, in any format that Pillow reads.
-        name: name of the file in messages; None: its path.
+    ``name`` is that of the file in messages; None: its path.
 
     Raises:
         PhotoError: the file is missing, no picture, damaged, or has more pixels than the environment variable
@@ -62,7 +59,7 @@ def opened(path: ImageFile, name: str | None = None) -> Iterator[Image.Image]:
         with quiet_pillow():
             image = Image.open(path)
             # Decoding reads the tags of a TIFF, too, and would warn of broken ones.
-            if isinstance(image, TiffImagePlugin.TiffImageFile) and image.getexif().get(ORIENTATION) in TURNING:
+            if isinstance(image, TiffImagePlugin.TiffImageFile) and image.getexif().get(Tag.Orientation) in TURNING:
                 image.filename = ""  # or Pillow would map an uncompressed picture into memory in its turned shape
         with image:
             limit, (width, height) = max_pixels(), image.size
@@ -122,11 +119,11 @@ def pages(image: Image.Image) -> int:
         frames: int = getattr(image, "n_frames", 1)
         if not isinstance(image, TiffImagePlugin.TiffImageFile):
             return frames
-        slices = SLICES.match(str(image.tag_v2.get(DESCRIPTION, "")))
+        slices = SLICES.match(str(image.tag_v2.get(Tag.ImageDescription, "")))
         count = 0
         for frame in range(frames):
             image.seek(frame)
-            if not image.tag_v2.get(NEW_SUBFILE, 0) & NOT_A_PAGE:
+            if not image.tag_v2.get(Tag.NewSubfileType, 0) & NOT_A_PAGE:
                 count += int(image.tag_v2.get(DEPTH, 1))
         image.seek(0)
     return max(1, count, int(slices[1]) if slices else 1)
@@ -164,9 +161,9 @@ def _tiff_kind(file: BinaryIO, start: bytes) -> str:
             tags = TiffImagePlugin.ImageFileDirectory_v2(start[: 16 if b"+" in start[2:4] else 8])
             file.seek(tags.next)
             tags.load(file)
-            bits = sorted({int(number) for number in tags.get(BITS_PER_SAMPLE, (1,))})
-            numbers = NUMBERS.get(int(tags.get(SAMPLE_FORMAT, (1,))[0]), "")
-            bands = counted(int(tags.get(SAMPLES, 1)), "band")
+            bits = sorted({int(number) for number in tags.get(Tag.BitsPerSample, (1,))})
+            numbers = NUMBERS.get(int(tags.get(Tag.SampleFormat, (1,))[0]), "")
+            bands = counted(int(tags.get(Tag.SamplesPerPixel, 1)), "band")
     except (OSError, *BROKEN):
         return ""
     return f" of {bands} of {' and '.join(map(str, bits))} bits{numbers}"

@@ -11,19 +11,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import Base as Tag
 
-from diffseg.files.images import (
-    COMPRESSION,
-    ORIENTATION,
-    SAMPLE_FORMAT,
-    SIGNED,
-    TURNING,
-    PhotoError,
-    explained,
-    max_pixels,
-    opened,
-    pages,
-)
+from diffseg.files.images import SIGNED, TURNING, PhotoError, explained, max_pixels, opened, pages
 from diffseg.files.photographs import DEEP_MODES
 
 ARRAY = ".npy"
@@ -31,7 +21,7 @@ ARRAY = ".npy"
 Colours: TypeAlias = Literal["refused", "allowed", "only"]
 """Ways in which `read_label_map` treats colours."""
 
-# Values of COMPRESSION: none, CCITT, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. JPEG and WebP are lossy.
+# Of Tag.Compression: none, CCITT, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard. JPEG and WebP are lossy.
 LOSSLESS_COMPRESSION = (1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000)
 LOSSLESS = ("PNG", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "PCX", "SGI")
 """Formats, in Pillow's words, that keep every number. All others can change them."""
@@ -49,15 +39,12 @@ COLOUR = 2**32
 
 
 def read_label_map(path: Path, colours: Colours = "refused") -> NDArray[np.integer]:
-    """Decodes a label map: the numbers as stored, whatever the file's bits, or the indices of a palette.
+    """Decodes a label map ``(h, w)``: the numbers as stored, whatever the file's bits, or the indices of a palette.
 
     Args:
         path: a picture in a lossless format with one channel of up to 32 bits or a palette, or NumPy's ``.npy`` with
-            integers or booleans.
+            integers or booleans (which become uint8).
         colours: "allowed" reads an RGB picture, too, as `colour_number`; "only" reads every picture as colours.
-
-    Returns:
-        ``(h, w)`` integers of any dtype; booleans become uint8.
 
     Raises:
         PhotoError: the file cannot be read (see `opened`), its format changes numbers, its EXIF data turn it, or it
@@ -66,14 +53,14 @@ def read_label_map(path: Path, colours: Colours = "refused") -> NDArray[np.integ
     if path.suffix.lower() == ARRAY:
         return _read_array(path)
     with opened(path) as image:
-        compression = getattr(image, "tag_v2", {}).get(COMPRESSION, 1)
+        compression = getattr(image, "tag_v2", {}).get(Tag.Compression, 1)
         if image.format not in LOSSLESS or compression not in LOSSLESS_COMPRESSION:
             lossy = {"MPO": "JPEG", "JPEG2000": "JPEG 2000", "TIFF": "the compression of this TIFF"}
             what = lossy.get(str(image.format), image.format)
             raise PhotoError(f"{path}: {what} changes the numbers of a label map; export the map as PNG")
         # Asking a PNG without EXIF would decode it.
         exif = image.getexif() if image.format == "TIFF" or "exif" in image.info else {}
-        if exif.get(ORIENTATION) in TURNING:
+        if exif.get(Tag.Orientation) in TURNING:
             raise PhotoError(
                 f"{path}: its EXIF data turn this label map, which some programs do and others do not; save it "
                 "without them, turned like its picture"
@@ -127,7 +114,7 @@ def _stored(image: Image.Image) -> NDArray[np.integer]:
     # How the bytes hold the pixels, in Pillow's words: L;2, or (L, largest value) of a PGM. Decoding clears it.
     decoder, arguments = tiles[0][::3] if (tiles := getattr(image, "tile", [])) else ("", "")
     raw = str(arguments[0] if isinstance(arguments, tuple) else arguments)
-    signed = getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, (1,))[0] == SIGNED
+    signed = getattr(image, "tag_v2", {}).get(Tag.SampleFormat, (1,))[0] == SIGNED
     values = np.array(image)
     if values.dtype.kind == "b":
         values = values.astype(np.uint8)

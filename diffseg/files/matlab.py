@@ -21,11 +21,9 @@ BROKEN = (
 
 
 def read_matlab(path: Path, variable: str) -> NDArray[Any]:
-    """A variable of a MATLAB 5 file, as `scipy.io.loadmat` returns it.
+    """A variable of a MATLAB 5 file, as `scipy.io.loadmat` returns it. Raises FileNotFoundError if the file is missing.
 
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: the file is damaged, or lacks the variable. The message does not name the file.
+    Raises ValueError if it is damaged, or lacks the variable. The message does not name the file.
     """
     try:
         with path.open("rb") as file, warnings.catch_warnings():

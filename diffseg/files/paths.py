@@ -10,23 +10,16 @@ class NoHome(FileNotFoundError):
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with a leading ``~`` or ``~user`` replaced by the home folder.
+    """The path with a leading ``~`` or ``~user`` replaced by the home folder. Raises `NoHome` if that is unknown.
 
     >>> expanded("pictures/cat.jpg").as_posix()
     'pictures/cat.jpg'
-
-    Raises:
-        NoHome: the home folder is unknown.
     """
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise NoHome(f"{path}: {no_home(str(path))}") from None
-
-
-def no_home(path: str) -> str:
-    """Says why the ``~`` of a path cannot be expanded, and what to do."""
-    user = Path(path).parts[0].removeprefix("~")
-    if user:
-        return f"there is no user {user} on this machine; type the whole path"
-    return "this user has no home folder; set the environment variable HOME, or type the whole path"
+        user = Path(path).parts[0].removeprefix("~")
+        fault = "this user has no home folder; set the environment variable HOME, or type the whole path"
+        if user:
+            fault = f"there is no user {user} on this machine; type the whole path"
+        raise NoHome(f"{path}: {fault}") from None

@@ -10,19 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin
+from PIL.ExifTags import Base as Tag
 
-from diffseg.files.images import (
-    BITS_PER_SAMPLE,
-    ORIENTATION,
-    SAMPLE_FORMAT,
-    SIGNED,
-    TURNING,
-    ImageFile,
-    PhotoError,
-    opened,
-    pages,
-    quiet_pillow,
-)
+from diffseg.files.images import SIGNED, TURNING, ImageFile, PhotoError, opened, pages, quiet_pillow
 from diffseg.files.paths import expanded
 from diffseg.files.remarks import Remark
 from diffseg.pictures import CHANNEL_MAX, Pixels
@@ -37,7 +27,7 @@ AnyImage: TypeAlias = "str | Path | Image.Image | NDArray[Any] | Tensor"
 """A path, a PIL image, an array or a tensor, see `to_picture`."""
 
 EXCHANGING = range(5, 9)  # those that exchange height and width
-# Value of ORIENTATION -> how to turn an upright picture back into the stored one.
+# Value of Tag.Orientation -> how to turn an upright picture back into the stored one.
 BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -86,25 +76,20 @@ def read_photo(path: ImageFile, name: str | None = None) -> Pixels:
 def decode_photo(path: ImageFile, name: str | None = None, upright: bool = True) -> Photo:
     """Decodes a photograph the way a viewer shows it: turned upright, transparency on white, the first frame.
 
-    Args:
-        path: a file, or its open content, in any format that Pillow reads and any mode that it converts to RGB. Grey
-            levels of 16 bits, of 12 bits (in TIFF) or in floating point are scaled to 8 bits. White is the largest
-            number of that many bits (in floating point 1), or the brightest value if that is larger. Black is 0.
-        name: name of the file in error messages; None: its path.
-        upright: False leaves the picture as stored.
-
-    Raises:
-        PhotoError: the file is missing, no picture, damaged, or too large, see `opened`.
+    It may be in any format that Pillow reads and any mode that it converts to RGB. Grey levels of 16 bits, of 12 bits
+    (in TIFF) or in floating point are scaled to 8 bits. White is the largest number of that many bits (in floating
+    point 1), or the brightest value if that is larger; black is 0. ``name`` and the errors are those of `opened`;
+    ``upright=False`` leaves the picture as stored.
     """
     with opened(path, name) as image:
         frames = 1 if image.format == "MPO" else pages(image)  # cameras add a map of depth or brightness
         # Pillow turns a TIFF while it decodes it.
-        tag: Any = image.getexif().get(ORIENTATION) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+        tag: Any = image.getexif().get(Tag.Orientation) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
         orientation = int(tag) if tag in TURNING else 0
         stored = (image.width, image.height) if orientation in EXCHANGING else (image.height, image.width)
         image.load()  # or a PNG would be decoded while other threads wait
         with quiet_pillow():
-            turned = upright and (orientation or image.getexif().get(ORIENTATION)) in TURNING
+            turned = upright and (orientation or image.getexif().get(Tag.Orientation)) in TURNING
         pixels, remarks = _rgb(image, upright, orientation)
     first = [Remark(FIRST_FRAME, f"{frames} frames")] if frames > 1 else []
     return Photo(pixels, stored, turned, (*first, *remarks))
@@ -156,7 +141,7 @@ def _rgb(image: Image.Image, upright: bool = True, orientation: int = 0) -> tupl
     ``upright`` turns it as its EXIF data say. False leaves it as stored; ``orientation`` is what Pillow has undone.
     """
     tags = getattr(image, "tag_v2", {})  # turning drops them
-    (bits, *_), (kind, *_) = tags.get(BITS_PER_SAMPLE, (16,)), tags.get(SAMPLE_FORMAT, (1,))
+    (bits, *_), (kind, *_) = tags.get(Tag.BitsPerSample, (16,)), tags.get(Tag.SampleFormat, (1,))
     if upright:
         image = ImageOps.exif_transpose(image)
     elif orientation:

@@ -22,14 +22,10 @@ class Remark(NamedTuple):
 
 
 def remark_lines(source: str, remarks: Mapping[str, Iterable[Remark]]) -> list[str]:
-    """Makes a line for each kind of remark.
+    """A line for each kind of remark, which begins with ``source``, a data set or folder. ``remarks`` has all ids.
 
     >>> remark_lines("folder", {"a": [Remark("almost black", "brightest 15 of 255")], "b": []})
     ['folder: 1 of 2 pictures: almost black (the first: a, brightest 15 of 255)']
-
-    Args:
-        source: beginning of the lines: a data set or a folder.
-        remarks: id of each picture that was read -> its remarks.
     """
     by_kind: dict[str, dict[str, Remark]] = {}
     for id, of_picture in remarks.items():

@@ -57,15 +57,11 @@ class AutoSC(Refinable):
 
 
 def auto_clusters(affinity: Tensor, rule: EigenRule = "paper") -> NDArray[np.int64]:
-    """Clusters a graph, its affinity raised to the best of the `ALPHAS`.
+    """Clusters a graph, its affinity raised to the best of the `ALPHAS`: ``(n,)`` labels in 0..k-1.
 
-    Args:
-        affinity: ``(n, n)`` symmetric, values in 0..1, the diagonal above 0.
-        rule: see `EigenRule`.
-
-    Returns:
-        ``(n,)`` labels in 0..k-1; all 0 if no eigenvalue exceeds the mean of those before it, or if all features are
-        equal. (The authors' code raises UnboundLocalError in both cases.)
+    The affinity is ``(n, n)``, symmetric, with values in 0..1 and a diagonal above 0. All labels are 0 if no eigenvalue
+    exceeds the mean of those before it, or if all features are equal. (The authors' code raises UnboundLocalError in
+    both cases.)
     """
     weights = affinity.cpu().double().numpy()  # float64, because the smallest eigenvalues decide
     square = weights * weights

@@ -85,11 +85,7 @@ def dbscan(
 
 @dataclass(frozen=True)
 class DBSCAN(Refinable):
-    """DBSCAN (Ester et al., 1996) over the S*S attention maps (paper, Section 4.1).
-
-    Attributes:
-        eps, min_samples: None: the value tuned for the backbone. (The paper gives its values only in an appendix.)
-    """
+    """DBSCAN (Ester et al., 1996) over the S*S attention maps (paper, Section 4.1; its values stand in an appendix)."""
 
     tuned_key = "dbscan"
     open = ("eps", "min_samples")
@@ -113,15 +109,9 @@ class DBSCAN(Refinable):
 
 
 def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
-    """Replaces label -1 (noise), see ``noise`` of `dbscan`.
+    """Replaces label -1 (noise) as ``noise`` of `dbscan` says: ``(n,)`` integers on the CPU become int64 >= 0.
 
-    Args:
-        points: ``(n, d)`` floating point.
-        labels: ``(n,)`` integers >= -1 on the CPU.
-        noise: see `dbscan`.
-
-    Returns:
-        ``(n,)`` int64 >= 0 on the CPU.
+    The ``points`` are ``(n, d)`` floating point.
     """
     labels = labels.long()
     stray = labels == -1
@@ -140,14 +130,9 @@ def settle_noise(points: Tensor, labels: Tensor, noise: Noise) -> Tensor:
 def density_labels(points: Tensor, eps: float, min_samples: int) -> Tensor:
     """Density-based clusters (Ester et al., 1996), with the labels of scikit-learn's ``DBSCAN``, numbering included.
 
-    Args:
-        points: ``(n, d)`` float32, on any device.
-        eps: radius of a neighbourhood, > 0; a point at exactly this distance is a neighbour.
-        min_samples: neighbours, itself included, that make a core point, >= 1.
-
-    Returns:
-        ``(n,)`` int64 on the CPU. Clusters are numbered in the order of their first core points. A point that is not a
-        core point joins the first cluster that reaches it, or has label -1.
+    Takes ``(n, d)`` float32, on any device; ``eps`` and ``min_samples`` are those of `dbscan`. Returns ``(n,)`` int64
+    on the CPU. Clusters are numbered in the order of their first core points. A point that is not a core point joins
+    the first cluster that reaches it, or has label -1.
     """
     points = points.to(float64_device(points.device))
     along = points @ _direction(points)
@@ -171,15 +156,10 @@ def _direction(points: Tensor) -> Tensor:
 
 
 def _neighbours(points: Tensor, along: Tensor, eps: float) -> Tensor:
-    """Finds the pairs of points that are at most eps apart; the answer is that of float64.
+    """Finds the pairs of points ``(n, d)`` float32 that are at most eps apart, ``(n, n)`` bool, as float64 would.
 
-    Args:
-        points: ``(n, d)`` float32, sorted by ``along``.
-        along: ``(n,)``, their coordinates on one axis. Points farther apart than eps on it are not neighbours.
-        eps: radius.
-
-    Returns:
-        ``(n, n)`` bool, True for neighbours.
+    The points are sorted by ``along``, ``(n,)``, their coordinates on one axis: those farther apart than eps on it are
+    not neighbours.
     """
     norms = torch.linalg.vector_norm(points, dim=1).square()
     near = eps + NEAR_TIE * norms.max().sqrt()  # the margin exceeds the coordinates' rounding errors
@@ -203,15 +183,9 @@ def _neighbours(points: Tensor, along: Tensor, eps: float) -> Tensor:
 
 
 def _grow(close: NDArray[np.bool_], points: NDArray[np.int64], min_samples: int) -> NDArray[np.int64]:
-    """Grows clusters breadth first, each from the first core point without a label.
+    """Grows clusters breadth first, each from the first core point without a label: ``(n,)`` int64, each point's label.
 
-    Args:
-        close: ``(n, n)``, from `_neighbours`.
-        points: ``(n,)``, the row of each point in ``close``.
-        min_samples: as for `density_labels`.
-
-    Returns:
-        ``(n,)`` int64, the label of each point.
+    ``close`` is that of `_neighbours`; ``points`` has the row of each point in it.
     """
     core = close.sum(axis=1) >= min_samples
     packed = np.packbits(close, axis=1)  # an eighth of the memory to read

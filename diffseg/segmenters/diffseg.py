@@ -82,11 +82,9 @@ def segment(
 class DiffSeg(CheckedSegmenter):
     """The paper's iterative merging of attention maps (Section 3.2, Eq. 4 to 6, Algorithm 1).
 
-    The fields are the arguments of `diffseg.segment`, where they are explained, and:
-
-    Attributes:
-        tau: None: the value tuned for the backbone's attention. With ``input="features"`` it must be given.
-        grid: None: ``official`` at S = 64, else ``even``; S is the side of the attention, for features, too.
+    The fields are the arguments of `diffseg.segment`, where they are explained. Without a tau, the value tuned for the
+    backbone's attention is taken; with ``input="features"`` it must be given. The S of ``grid`` is the side of the
+    attention, for features, too.
     """
 
     tuned_key = "diffseg"
@@ -149,14 +147,9 @@ class DiffSeg(CheckedSegmenter):
 
 
 def kmeans_from(aggregated: Tensor, proposals: Tensor) -> Tensor:
-    """Runs scikit-learn's K-means once, started from the proposals.
+    """Runs scikit-learn's K-means of the rows of ``(S*S, S*S)`` once, started from the proposals ``(K, S*S)``.
 
-    Args:
-        aggregated: ``(S*S, S*S)`` floating point, whose rows are clustered.
-        proposals: ``(K, S*S)`` floating point, the first centres.
-
-    Returns:
-        ``(K', S*S)`` float64, the means of the clusters, K' <= K: clusters stay empty if fewer maps differ.
+    Returns ``(K', S*S)`` float64, the means of the clusters, K' <= K: clusters stay empty if fewer maps differ.
     """
     maps = aggregated.to(float64_device(aggregated.device), torch.float64)
     from sklearn.cluster import KMeans  # takes a second to import, and few runs refine

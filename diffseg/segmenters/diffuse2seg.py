@@ -43,13 +43,11 @@ class Diffuse2Seg(Refinable):
     """Spreads seeds over the attention by p-Laplacian smoothing, and joins the maps by average linkage.
 
     Attributes:
-        tau: height in nats at which the linkage is cut; `LEVELS` are the paper's. DINOv2's attention is flatter than
-            that of Stable Diffusion and needs less. The default was tuned on CamVid with DINOv2 ViT-S/14.
-        seeds: seeds along one side. The paper has 23, each sixth of 140 locations.
-        p: exponent of the smoothness, above 1. 2 is linear diffusion.
-        iterations: the most steps of the smoothing.
-        attention_threshold: attention below this fraction of its row's largest value is dropped. The paper has a
-            threshold of 0.55 and does not say of what. 0: none is dropped; the maps of DINOv2 then become one segment.
+        tau: `LEVELS` are the paper's. DINOv2's attention is flatter than that of Stable Diffusion and needs less. The
+            default was tuned on CamVid with DINOv2 ViT-S/14.
+        seeds: the paper has 23, each sixth of 140 locations.
+        attention_threshold: the paper has a threshold of 0.55 and does not say of what. With 0 the maps of DINOv2
+            become one segment.
     """
 
     finishing = CheckedSegmenter.finishing | {"tau"}
@@ -83,7 +81,7 @@ class Diffuse2Seg(Refinable):
 @torch.no_grad()
 @float32_products()
 def propagate(walk: Tensor, seeds: Tensor, p: float, iterations: int) -> Tensor:
-    """Smooths a one-hot map for each seed by p-Laplacian regularisation, with Gauss-Jacobi steps.
+    """Smooths a one-hot map for each seed by p-Laplacian regularisation, in Gauss-Jacobi steps: ``(K, n)`` in 0..1.
 
     A step minimises ``sum_i g_i^p / p + lambda / 2 |f - f0|^2`` with the gradient ``g_i^2 = sum_j A_ij (f_j - f_i)^2``:
     each value becomes the mean of its neighbours with the weights ``A_ij (g_i^(p-2) + g_j^(p-2))``, and of its seed's
@@ -94,9 +92,6 @@ def propagate(walk: Tensor, seeds: Tensor, p: float, iterations: int) -> Tensor:
         seeds: ``(K,)`` int64 row numbers.
         p: exponent, 1 < p <= 2.
         iterations: the most steps.
-
-    Returns:
-        ``(K, n)`` float32 in 0..1.
     """
     count, columns = len(seeds), walk.T
     start = torch.zeros(count, len(walk), dtype=walk.dtype, device=walk.device)

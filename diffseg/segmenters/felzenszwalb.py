@@ -16,12 +16,7 @@ from diffseg.segmenters.pixels import SCIKIT_IMAGE, PixelSegmenter, own_picture
 class Felzenszwalb(PixelSegmenter):
     """Graph-based segmentation (Felzenszwalb and Huttenlocher, IJCV 2004), with scikit-image, an optional package.
 
-    It cuts up the picture at its own size, as in the paper.
-
-    Attributes:
-        scale: the threshold k of the paper: larger values prefer larger segments. The default was tuned on CamVid.
-        sigma: standard deviation of the Gaussian blur before, in pixels.
-        min_size: smaller segments are merged with a neighbour, in pixels.
+    It cuts up the picture at its own size, as in the paper, whose k is the ``scale``. Its default was tuned on CamVid.
     """
 
     needs_attention = False

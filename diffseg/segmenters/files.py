@@ -41,12 +41,9 @@ SQUARE = (
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder with a file for each picture.
+    """A folder with a file for each picture; ids with a slash have theirs in sub-folders.
 
-    Attributes:
-        folder: the folder. Files of ids with a slash lie in sub-folders.
-        content: what a file holds.
-        suffixes: of the files, in the order in which they are looked for.
+    A file holds the ``content``. Files of the ``suffixes`` are looked for in this order.
     """
 
     needs_attention: ClassVar[bool] = False
@@ -136,8 +133,7 @@ class LabelMapFiles(Folder):
     def __call__(self, scene: Scene) -> Tensor:
         """Labels ``(height, width)`` int64, -1 where the map has a number of ``void``.
 
-        Raises:
-            UnusablePicture: the file is missing, damaged or of another shape.
+        Raises `UnusablePicture` if the file is missing, damaged or of another shape.
         """
         from torch import from_numpy
 

@@ -47,14 +47,9 @@ TINY = torch.finfo(torch.float32).tiny
 
 
 def affinity_of(points: Tensor, alpha: float) -> Tensor:
-    """Cosine similarity of all pairs, stretched to 0..1, to the power alpha, as in DiffCut's code.
+    """Cosine similarity of all pairs of ``(n, C)`` float32 unit vectors, stretched to 0..1, to the power alpha > 0.
 
-    Args:
-        points: ``(n, C)`` float32, rows of unit length.
-        alpha: > 0.
-
-    Returns:
-        ``(n, n)`` float32 in 0..1, symmetric; all ones if all similarities are equal.
+    As in DiffCut's code. Returns ``(n, n)`` float32, symmetric; all ones if all similarities are equal.
     """
     cosine = points @ points.T
     low, high = cosine.aminmax()
@@ -66,8 +61,7 @@ def affinity_of(points: Tensor, alpha: float) -> Tensor:
 def points_of(scene: Scene, read: Input) -> Tensor:
     """Unit vectors ``(n, C)`` float32: the features of each location, or its attention map.
 
-    Raises:
-        ValueError: the scene has no features.
+    Raises ValueError if the scene has no features.
     """
     if read == "attention":
         return F.normalize(scene.aggregated.float(), dim=1)
@@ -79,8 +73,7 @@ def points_of(scene: Scene, read: Input) -> Tensor:
 def walk_of(scene: Scene, read: Input) -> Tensor:
     """Transition probabilities ``(n, n)`` float32: the attention, or ``D^-1 W`` on DiffCut's graph of the features.
 
-    Raises:
-        ValueError: as `points_of`.
+    Raises ValueError as `points_of` does.
     """
     if read == "attention":
         return scene.aggregated.float()
@@ -91,15 +84,9 @@ def walk_of(scene: Scene, read: Input) -> Tensor:
 def assign_pixels(points: Tensor, labels: Tensor, scene: Scene, assign: int | None = None) -> Tensor:
     """Gives each pixel the segment whose mean is most similar to the pixel's upsampled point (DiffCut's third step).
 
-    Args:
-        points: ``(n, C)`` unit vectors of a square grid.
-        labels: ``(n,)`` integers. They are renumbered without gaps.
-        scene: gives the size of the label map.
-        assign: side in pixels of a smaller label map, whose pixels are then repeated up to the scene's size; None: the
-            pixels of the scene's size are assigned directly.
-
-    Returns:
-        (height, width) int64 from 0 on the device of the points.
+    The ``points`` are ``(n, C)`` unit vectors of a square grid, the ``labels`` ``(n,)`` integers, which are renumbered
+    without gaps. ``assign`` is the side in pixels of a smaller label map, whose pixels are then repeated up to the
+    scene's size; None: the pixels of the scene's size are assigned directly. Returns (height, width) int64 from 0.
     """
     # Similarity to a mean is linear in the points, so upsampling it equals upsampling the points.
     similarity = cluster_means(points, labels.unique(return_inverse=True)[1]) @ points.T
@@ -111,11 +98,9 @@ def assign_pixels(points: Tensor, labels: Tensor, scene: Scene, assign: int | No
 def second_eigenvector(affinity: Tensor) -> Tensor:
     """Solution of ``(D - W) y = lambda D y`` with the second smallest lambda (Shi and Malik, Eq. 6), ``(n,)`` float32.
 
-    It is ``D^-1/2 z`` with the eigenvector z of ``D^-1/2 W D^-1/2`` that has the second largest eigenvalue. The first
-    eigenvector, ``D^1/2 1``, is known; subtracting it twice moves its eigenvalue from 1 to -1.
-
-    Args:
-        affinity: ``(n, n)`` float32 W, symmetric, values >= 0.
+    W is ``(n, n)`` float32, symmetric, >= 0. The solution is ``D^-1/2 z`` with the eigenvector z of ``D^-1/2 W D^-1/2``
+    that has the second largest eigenvalue. The first eigenvector, ``D^1/2 1``, is known; subtracting it twice moves its
+    eigenvalue from 1 to -1.
     """
     root = affinity.sum(dim=1).clamp(min=TINY).sqrt()
     first = root / torch.linalg.vector_norm(root)

@@ -39,15 +39,11 @@ Layers = Mapping[str, tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class HEDWatershed(CheckedSegmenter):
-    """Watershed of HED's edges, whose basins are joined where the edge between them is weak.
+    """Watershed of HED's edges, whose basins are joined where the edge between them is weak. Needs scikit-image.
 
-    The edges are found at the picture's own size, and upsampled bilinearly to the scored size before the
-    watershed. Two basins are joined, directly or through others, if the mean strength of the pixels on both sides of
-    their border is below the threshold. Needs scikit-image.
-
-    Attributes:
-        threshold: mean strength from which on an edge separates segments.
-        sigma: standard deviation in pixels of the blur before the watershed; more blur gives fewer basins.
+    The edges are found at the picture's own size, and upsampled bilinearly to the scored size before the watershed. Two
+    basins are joined, directly or through others, if the mean strength of the pixels on both sides of their border is
+    below the threshold. More blur gives fewer basins.
     """
 
     needs_attention = False
@@ -75,12 +71,7 @@ class HEDWatershed(CheckedSegmenter):
 
 @torch.no_grad()
 def find_edges(image: Tensor, layers: Layers) -> Tensor:
-    """Edge probabilities of a picture, ``(h, w)`` float32 in [0, 1].
-
-    Args:
-        image: ``(3, h, w)`` RGB in [0, 255].
-        layers: weights, see `read_layers`.
-    """
+    """Edge probabilities ``(h, w)`` float32 in [0, 1] of a picture ``(3, h, w)`` RGB in [0, 255]; see `read_layers`."""
     features = (image.float().flip(0) - torch.tensor(MEAN_BGR, device=image.device)[:, None, None])[None]
     sides = []
     for block, convolutions in enumerate(BLOCKS, 1):
@@ -96,8 +87,7 @@ def find_edges(image: Tensor, layers: Layers) -> Tensor:
 def read_layers(path: Path) -> Layers:
     """Weight ``(out, in, k, k)`` and bias ``(out,)`` of each layer: ``block1.0``, ..., ``dsn1``, ..., ``fuse``.
 
-    Args:
-        path: weights as Keras 3 saves them.
+    The file is one that Keras 3 saved.
     """
     import h5py
 

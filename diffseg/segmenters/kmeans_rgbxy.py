@@ -19,9 +19,7 @@ from diffseg.segmenters.pixels import PixelSegmenter, picture_of
 class KMeansRGBXY(PixelSegmenter):
     """K-means (scikit-learn's) of each pixel's colour and place, at the size of the scene's picture.
 
-    Attributes:
-        seed: of the single random start. The best of three starts was no better on the photographs, and took twice
-            the time.
+    There is a single start: the best of three was no better on the photographs, and took twice the time.
     """
 
     needs_attention = False

@@ -37,11 +37,8 @@ BACKGROUND_CORNERS = 3  # "fewer than two corners" belong to an object: then the
 class MaskCut(Refinable):
     """Cuts up to N objects, one after another, out of a graph of similar locations; the rest is background.
 
-    Attributes:
-        tau: None: the value tuned for the backbone, or `PUBLISHED_TAU`, which suits the keys of DINO. The keys of
-            DINOv2 ViT-S/14 are all more similar to each other (0.6 to 1 on a photograph).
-        masks: N; TokenCut has one, MaskCut three.
-        prior: see `Prior`.
+    TokenCut has one object, MaskCut three. `PUBLISHED_TAU` suits the keys of DINO. The keys of DINOv2 ViT-S/14 are all
+    more similar to each other (0.6 to 1 on a photograph).
     """
 
     tuned_key = "maskcut"

@@ -57,13 +57,9 @@ class CutTree:
         self._whole = _Part(torch.arange(len(affinity), device=affinity.device))
 
     def labels(self, tau: float) -> Tensor:
-        """Segments of the graph.
+        """Segments of the graph, ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
 
-        Args:
-            tau: a cut is made if its value is below tau. 0 cuts nothing; no cut has a value above 2.
-
-        Returns:
-            ``(n,)`` int64 labels on the affinity's device, 0..K-1, every number used.
+        A cut is made if its value is below tau. 0 cuts nothing; no cut has a value above 2.
         """
         labels = torch.zeros_like(self._whole.members)
         segments, pending = 0, [self._whole]
@@ -118,14 +114,10 @@ class CutTree:
 
 
 def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
-    """Finds the best cut along the second eigenvector.
+    """Finds the best cut of ``(n, n)``, n > 1, as in `CutTree`, along the second eigenvector.
 
-    Args:
-        affinity: ``(n, n)`` as in `CutTree`, n > 1.
-
-    Returns:
-        ``(n,)`` bool, True on the side where the eigenvector is largest in magnitude; and the value of the cut, 0..2,
-        or infinity if no threshold separates the nodes.
+    Returns ``(n,)`` bool, True on the side where the eigenvector is largest in magnitude; and the value of the cut,
+    0..2, or infinity if no threshold separates the nodes.
     """
     vector = second_eigenvector(affinity)
     vector = vector * vector[vector.abs().argmax()].sign()
@@ -141,12 +133,7 @@ def bipartition(affinity: Tensor) -> tuple[Tensor, float]:
 def cut_values(affinity: Tensor, sides: Tensor) -> Tensor:
     """Normalised cut of m partitions of the nodes: cut(A, B) / vol(A) + cut(A, B) / vol(B) (Shi and Malik, Eq. 2).
 
-    Args:
-        affinity: ``(n, n)`` as in `CutTree`.
-        sides: ``(m, n)`` bool, True for the nodes in A.
-
-    Returns:
-        ``(m,)`` in 0..2, of the affinity's dtype.
+    Takes the affinity ``(n, n)`` and ``(m, n)`` bool, True for the nodes in A. Returns ``(m,)`` in 0..2, of its dtype.
     """
     degree, chosen = affinity.sum(dim=1), sides.to(affinity.dtype)
     volume = chosen @ degree

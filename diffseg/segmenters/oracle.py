@@ -25,8 +25,7 @@ class Oracle(CheckedSegmenter):
     def finish(self, prepared: None, scene: Scene) -> Tensor:
         """Labels of the scene's size, int64, the numbers of the classes; cells without a labelled pixel get 0.
 
-        Raises:
-            ValueError: the scene has no ground truth.
+        Raises ValueError if the scene has no ground truth.
         """
         if scene.truth is None:
             raise ValueError("truth: the scene has no ground truth, which the oracle needs")

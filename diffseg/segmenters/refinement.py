@@ -33,15 +33,7 @@ NEIGHBOURS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 def refined(segment: Callable[[Scene], Tensor], scene: Scene) -> Tensor:
     """Segments a picture at `PAMR_SIDE` pixels, refines that, and repeats pixels up to the scene's size.
 
-    Args:
-        segment: turns a scene into labels of the scene's size.
-        scene: the picture.
-
-    Returns:
-        (height, width) int64 >= 0 of the scene's size.
-
-    Raises:
-        ValueError: the scene has no picture.
+    ``segment`` turns a scene into labels of the scene's size. Raises ValueError if the scene has no picture.
     """
     image = picture_of(scene)
     labels = segment(replace(scene, size=(PAMR_SIDE, PAMR_SIDE)))
@@ -58,14 +50,9 @@ def pamr(
     Neighbours of a similar colour weigh more. Differences of colour are divided by the standard deviation of the
     colours nearby. Outside the picture, its border pixels repeat.
 
-    Args:
-        labels: ``(h, w)`` int64 >= 0.
-        image: ``(3, h, w)`` floating point RGB; its scale does not matter.
-        iterations: number of means taken, >= 0.
-        dilations: distances of the eight neighbours, in pixels.
-
-    Returns:
-        ``(h, w)`` int64, numbers of ``labels``; of equally strong ones, the smallest wins.
+    Takes ``(h, w)`` int64 labels >= 0, a floating point RGB image ``(3, h, w)`` of any scale, and the distances of the
+    eight neighbours in pixels. Returns ``(h, w)`` int64, numbers of ``labels``; of equally strong ones, the smallest
+    wins.
     """
     # The pixel itself counts once for each dilation in the deviation, as in the authors' code, and has no weight.
     shifted = _shifted(image, dilations)

@@ -17,10 +17,7 @@ from diffseg.segmenters.pixels import SCIKIT_IMAGE, PixelSegmenter, picture_of
 class SLIC(PixelSegmenter):
     """SLIC superpixels (Achanta et al., PAMI 2012) of the scene's picture, with scikit-image, an optional package.
 
-    The number of clusters was tuned on CamVid, the compactness on the eight photographs.
-
-    Attributes:
-        clusters: number of superpixels at the start; small ones are merged.
+    Small ones are merged. The number of clusters was tuned on CamVid, the compactness on the eight photographs.
     """
 
     needs_attention = False

@@ -76,10 +76,8 @@ class SpectralAuto(Refinable):
 
     Attributes:
         rule: see `Rule`.
-        kappa: for ``rule="kappa"``: eigenvalues of the normalised Laplacian below it, 0..1, count as clusters. The
-            default was tuned on CamVid with DINOv2 ViT-S/14, whose eigenvalues but the first lie above 0.9.
-        seed: seed of the K-means of the eigenvectors' rows.
-        upsample: as for `diffseg.segmenters.kmeans.kmeans`.
+        kappa: for ``rule="kappa"``. The default was tuned on CamVid with DINOv2 ViT-S/14, whose eigenvalues but the
+            first lie above 0.9.
         input: ``features``: their cosines, negative ones as 0; ``attention``: its mean with its transpose.
     """
 
@@ -119,11 +117,7 @@ class SpectralAuto(Refinable):
 def smallest_eigenpairs(weights: NDArray[np.float64]) -> Eigenpairs:
     """The `MOST` smallest eigenvalues of the normalised Laplacian, or all if there are fewer, and their eigenvectors.
 
-    Args:
-        weights: ``(n, n)`` symmetric, values >= 0.
-
-    Returns:
-        Ascending eigenvalues ``(m,)``, and eigenvectors ``(n, m)``, one a column.
+    The ``weights`` are ``(n, n)``, symmetric, >= 0. Returns ascending ``(m,)``, and ``(n, m)``, one a column.
     """
     root, n = np.sqrt(weights.sum(axis=1)), len(weights)
     values, vectors = eigh(weights / root / root[:, None], subset_by_index=(max(0, n - MOST), n - 1))
@@ -131,29 +125,19 @@ def smallest_eigenpairs(weights: NDArray[np.float64]) -> Eigenpairs:
 
 
 def clusters_by_kappa(pairs: Eigenpairs, kappa: float, seed: int) -> Tensor:
-    """Falcon's clusters: as many as eigenvalues of the normalised Laplacian are below kappa, 1 to `MOST`.
+    """Falcon's clusters, ``(n,)`` int64 on the CPU: as many as eigenvalues are below kappa, 1 to `MOST`.
 
-    Args:
-        pairs: result of `smallest_eigenpairs`.
-        kappa: above 0, at most 1.
-        seed: seed of the K-means.
-
-    Returns:
-        ``(n,)`` int64 labels on the CPU.
+    Takes the result of `smallest_eigenpairs`, kappa in 0..1, and the seed of the K-means.
     """
     values, vectors = pairs
-    return _clusters(vectors, max(1, int((values < kappa).sum())), seed)
+    count = max(1, int((values < kappa).sum()))
+    return lloyd(_unit_rows(vectors, count), count, seed)
 
 
 def clusters_by_elbow(weights: NDArray[np.float64], seed: int) -> Tensor:
     """CLASP's clusters: of the numbers near `elbow`, the one with the largest silhouette; of equal ones the smallest.
 
-    Args:
-        weights: ``(n, n)`` symmetric, values >= 0.
-        seed: seed of the K-means.
-
-    Returns:
-        ``(n,)`` int64 labels on the CPU.
+    The ``weights`` are ``(n, n)``, symmetric, >= 0; ``seed`` is that of the K-means. Returns ``(n,)`` int64 on the CPU.
     """
     values, vectors = eigh(weights)
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -162,10 +146,10 @@ def clusters_by_elbow(weights: NDArray[np.float64], seed: int) -> Tensor:
     high = max(low, min(most, int(np.ceil(centre * (1 + SPREAD)))))
     best, chosen = -np.inf, torch.zeros(len(weights), dtype=torch.int64)
     for count in range(low, high + 1):
-        labels = _clusters(vectors, count, seed)
+        rows = _unit_rows(vectors, count)
+        labels = lloyd(rows, count, seed)
         if not 1 < len(labels.unique()) < len(labels):
             continue
-        rows = _unit_rows(vectors, count)
         if (silhouette := silhouette_score(rows.numpy(), labels.numpy())) > best:
             best, chosen = silhouette, labels
     return chosen
@@ -187,10 +171,5 @@ def elbow(values: NDArray[np.float64]) -> int:
 
 
 def _unit_rows(vectors: NDArray[np.float64], count: int) -> Tensor:
-    """Rows of the first ``count`` columns, ``(n, count)`` float32, of unit length."""
+    """Rows of the first ``count`` columns, ``(n, count)`` float32, of unit length (Ng, Jordan and Weiss, NIPS 2001)."""
     return F.normalize(torch.from_numpy(vectors[:, :count].copy()), dim=1).float()
-
-
-def _clusters(vectors: NDArray[np.float64], count: int, seed: int) -> Tensor:
-    """K-means of the unit rows, ``(n,)`` int64 (Ng, Jordan and Weiss, NIPS 2001)."""
-    return lloyd(_unit_rows(vectors, count), count, seed)

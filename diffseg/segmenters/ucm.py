@@ -23,13 +23,10 @@ VARIABLE = "ucm2"
 class UCM(Folder, CheckedSegmenter):
     """Cuts the ultrametric contour map of a picture at a threshold (Arbelaez et al., TPAMI 2011, Section 4.2).
 
-    ``folder/ID.mat`` holds the array ``ucm2``, ``(2 h + 1, 2 w + 1)``: the strength of the contour between two pixels,
-    and 0 at the cells of the pixels, which are every second one. A segment is a connected part of the cells whose
-    strength is at most the threshold. The map covers the whole picture, so a run needs ``protocol.frame=whole``.
-
-    Attributes:
-        folder: folder of the hierarchies, such as ``data/bsds500/BSDS500/ucm2/test``.
-        threshold: strength from which on a contour separates segments.
+    ``folder/ID.mat``, such as one of ``data/bsds500/BSDS500/ucm2/test``, holds ``ucm2``, ``(2 h + 1, 2 w + 1)``: the
+    strength of the contour between two pixels, and 0 at the cells of the pixels, which are every second one.
+    A segment is a connected part of the cells whose strength is at most the threshold. The map covers the whole
+    picture, so a run needs ``protocol.frame=whole``.
     """
 
     needs_whole = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from diffseg.boundaries import boundary_divergence
+from diffseg.segmenters.watershed import boundary_divergence
 from tests.helpers.attention import blocks, smooth
 
 

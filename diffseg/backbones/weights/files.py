@@ -110,22 +110,19 @@ def name_of(backbone: Any) -> str:
 
 
 def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Path:
-    """Finds the folder that holds all ``files``, and checks each with `check_file`.
+    """Finds the folder that holds all ``files``, paths with forward slashes, and checks each with `check_file`.
 
-    Args:
-        path: a local folder, or a hub id (owner/name), looked up only in the local Hugging Face cache; see `local`.
-        files: paths relative to that folder, with forward slashes; at least one.
-        published: files that the error tells the user to download; empty: ``files``.
+    ``path`` is a local folder, or a hub id (owner/name), looked up only in the local Hugging Face cache; see `local`.
 
     Raises:
-        MissingWeights: a file is missing. One line names the first one and its source, and says how to get it.
+        MissingWeights: a file is missing. One line names the first one and its source, and says how to get it: by
+            downloading ``published``, or else ``files``.
         BrokenWeights: a file is damaged.
     """
     for name in files:
-        file = find(path, name)
+        file = _whole(path, name)
         if file is None:
             raise _missing(path, name, published or files)
-        _check(path, name, file)
         folder = file.parents[name.count("/")]
     return folder
 
@@ -133,15 +130,8 @@ def locate(path: str, files: Sequence[str], published: Sequence[str] = ()) -> Pa
 def locate_model(path: str, part: str, published: Sequence[str]) -> ModelFiles:
     """Finds configuration and weights of a model in any safetensors layout of diffusers and transformers.
 
-    A single file is preferred to shards, and full precision to half precision.
-
-    Args:
-        path: as for `locate`.
-        part: sub-folder of the model, such as "unet"; "" if the model is in the folder itself.
-        published: files that the error tells the user to download.
-
-    Raises:
-        MissingWeights, BrokenWeights: as `locate`.
+    A single file is preferred to shards, and full precision to half precision. ``part`` is the model's sub-folder, such
+    as "unet", or "". ``path``, ``published`` and the errors are those of `locate`.
     """
     prefix = f"{part}/" if part else ""
     stem = "model" if part.startswith("text_encoder") or not part else "diffusion_pytorch_model"
@@ -152,11 +142,10 @@ def locate_model(path: str, part: str, published: Sequence[str]) -> ModelFiles:
         (f"{stem}.{HALF}.safetensors", HALF),
         (f"{stem}.safetensors.index.{HALF}.json", HALF),
     ):
-        if (file := find(path, prefix + name)) is not None:
-            _check(path, prefix + name, file)
+        if (file := _whole(path, prefix + name)) is not None:
             shards = shards_of(file) if file.suffix == ".json" else []
             for shard in shards:
-                _check(path, prefix + shard.name, shard)
+                _whole(path, prefix + shard.name)
             return ModelFiles(config, (file, *shards), variant)
     error = _missing(path, f"{prefix}{stem}.safetensors", published)
     if any(config.parent.glob("*.bin")) or any(config.parent.glob("*.ckpt")):
@@ -193,14 +182,17 @@ def _missing(path: str, name: str, published: Sequence[str]) -> MissingWeights:
     )
 
 
-def _check(path: str, name: str, file: Path) -> None:
-    """`check_file`; for a hub id, the error names the command that replaces the file."""
+def _whole(path: str, name: str) -> Path | None:
+    """`find` and `check_file`; for a hub id, the error names the command that replaces a damaged file."""
+    file = find(path, name)
     try:
-        check_file(file)
+        if file is not None:
+            check_file(file)
     except BrokenWeights as error:
         if local(path) is not None:
             raise
-        raise BrokenWeights(file, error.fault, f"run `hf download {path} {name} --force-download`") from None
+        raise BrokenWeights(error.file, error.fault, f"run `hf download {path} {name} --force-download`") from None
+    return file
 
 
 def check_file(file: Path) -> None:

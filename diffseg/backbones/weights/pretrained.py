@@ -37,14 +37,8 @@ ATTENTION_KEYS = {
 def guarded(load: Callable[[], Loaded], files: Iterable[Path], what: Path) -> Loaded:
     """Calls ``load``, a function of a library that reads ``files``, and returns its result.
 
-    Args:
-        load: the function.
-        files: the files that it reads. If it fails, the error names the first damaged one.
-        what: the configuration or folder that the error names if no file is damaged.
-
-    Raises:
-        BrokenWeights: the call failed.
-        WeightsError: memory ran out.
+    If it fails, `BrokenWeights` names the first damaged file, or else ``what``, the configuration or folder. Raises
+    `WeightsError` if memory ran out.
     """
     try:
         with _quiet():
@@ -61,14 +55,9 @@ def guarded(load: Callable[[], Loaded], files: Iterable[Path], what: Path) -> Lo
 
 
 def pretrained(kind: Any, files: ModelFiles, dtype: torch.dtype, optional: tuple[str, ...] = (), **options: Any) -> Any:
-    """Loads a module of class ``kind``, frozen and in evaluation mode.
+    """Loads a module of class ``kind``, of diffusers or transformers, frozen and in evaluation mode.
 
-    Args:
-        kind: class of diffusers or transformers.
-        files: files of the model.
-        dtype: dtype of its weights.
-        optional: beginnings of the names of tensors that the file may lack.
-        **options: arguments of ``from_pretrained``.
+    The file may lack tensors whose names begin with ``optional``. ``options`` are arguments of ``from_pretrained``.
 
     Raises:
         BrokenWeights: a file is damaged, or weights and configuration do not fit each other. (The libraries would fill
@@ -106,8 +95,7 @@ def fitted(module: nn.Module, tensors: Mapping[str, Tensor], file: Path, dtype: 
 def configured(kind: Any, file: Path) -> Any:
     """Reads the configuration of transformers' class ``kind``, without `ATTENTION_KEYS`.
 
-    Raises:
-        BrokenWeights: the file is damaged, or holds values that the class refuses.
+    Raises `BrokenWeights` if the file is damaged, or holds values that the class refuses.
     """
     values = _without_attention_keys(read_json(file))
     return guarded(lambda: kind.from_dict(values), [file], file)

@@ -87,11 +87,7 @@ ARCHITECTURES: Final[dict[str, dict[str, dict[str, Any]]]] = {
 
 
 def family_of(file: Path) -> str:
-    """Finds the file's family, a key of `ARCHITECTURES`, from the names of its tensors.
-
-    Raises:
-        BrokenWeights: the file belongs to no family.
-    """
+    """Finds the file's family, a key of `ARCHITECTURES`, from the names of its tensors. Raises `BrokenWeights`."""
     names = tensor_names(file)
     if MARKER not in names:
         raise BrokenWeights(
