@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 
 from datasets.base import VOID
 from datasets.photos import Photos
 from diffseg.backbones.none import NoBackbone
 from experiments.report.__main__ import main as report
-from tests.helpers.runs import Run, evaluate
+from tests.helpers.folder_rows import CLASSES, write_picture
+from tests.helpers.runs import Run, command, evaluate
 
 LIMIT = 4
 PICTURES = Photos(limit=LIMIT)
@@ -89,6 +91,43 @@ def test_numbers_that_look_like_those_of_each_picture_are_mentioned(
     maps.rmdir()
     write_truth(maps)
     assert line not in run_files(tmp_path / "truth", maps, "protocol=dataset", capture=capsys).out
+
+
+def test_a_row_with_a_single_segment_everywhere_is_mentioned(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in maps.glob("*.png"):
+        with Image.open(path) as image:
+            Image.new("L", image.size).save(path)
+    run = run_files(tmp_path / "run", maps, capture=capsys)
+    assert "files: a single segment in every picture" in run.out.splitlines()
+
+
+def test_label_maps_of_a_run_become_a_coco_file(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_files(tmp_path / "run", maps, "name=a/b", capture=capsys)
+    coco = command("--tables", str(run.folder), "--coco", str(tmp_path / "coco"), capture=capsys)
+    assert coco.status == 0, coco.err
+    assert f"{tmp_path / 'coco' / 'a-b.json'}: {LIMIT} pictures" in coco.out
+    read = COCO(tmp_path / "coco" / "a-b.json")
+    assert [image["file_name"] for image in read.dataset["images"]] == list(PICTURES.ids)
+    for image in read.dataset["images"]:
+        (path,) = (run.folder / "labels").rglob(f"{image['file_name']}.png")
+        with Image.open(path) as labels:
+            numbers, pixels = np.unique(np.array(labels), return_counts=True)
+        annotations = read.loadAnns(read.getAnnIds(image["id"]))
+        assert {each["segment"]: each["area"] for each in annotations} == dict(zip(numbers, pixels, strict=True))
+
+
+def test_ten_pictures_that_fail_alike_end_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(12):
+        write_picture(tmp_path, f"{number:02}")
+        (tmp_path / "maps" / f"{number:02}.png").write_bytes(b"no picture")
+    data = (f"dataset.images={tmp_path / 'images'}", f"dataset.maps={tmp_path / 'maps'}", "dataset=folder")
+    names = f"dataset.classes=[{','.join(CLASSES)}]"
+    run = evaluate(tmp_path / "run", *data, names, "backbone=none", "segmenter=slic", capture=capsys)
+    assert run.status == 2
+    assert run.err.splitlines()[-1].startswith("error: the first 10 pictures all failed, such as 00: ")
+    assert len(run.images()) == 10
 
 
 def test_all_tables_agree_on_the_pixels(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
