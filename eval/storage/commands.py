@@ -17,7 +17,7 @@ from eval.config import ConfigError
 from eval.settings import normalise
 from eval.storage.files import make_folder, write_text
 from eval.storage.layout import CONFIG, JOB_FOLDER
-from eval.storage.locks import locked_shortly
+from eval.storage.locks import SHORT_WORK, locked
 from eval.storage.record_files import pictures_key, record_files
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def add_command(folder: Path, command: Command) -> tuple[str, list[Command]]:
         The token of the folder, and all its commands.
     """
     make_folder(folder)
-    with locked_shortly(folder / CONFIG):
+    with locked(folder / CONFIG, SHORT_WORK):
         token, commands = read_commands(folder) if (folder / CONFIG).is_file() else (uuid.uuid4().hex[:8], [])
         others = [other for other in commands if _plain(replace(other, date="")) != _plain(replace(command, date=""))]
         commands = [*others, replace(command, date=datetime.now(UTC).isoformat(timespec="seconds"))]
@@ -94,7 +94,7 @@ def add_command(folder: Path, command: Command) -> tuple[str, list[Command]]:
 
 def add_protocols(folder: Path, protocols: Mapping[str, Sequence[str]]) -> None:
     """Adds protocols to the tables of rows. ``protocols``: key of a row -> names."""
-    with locked_shortly(folder / CONFIG):
+    with locked(folder / CONFIG, SHORT_WORK):
         token, commands = read_commands(folder)
         changed = []
         for command in commands:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-LONGEST_WAIT = 60.0
-"""Seconds that `locked_shortly` waits."""
+SHORT_WORK = 60.0
+"""Seconds to wait for a process whose work takes milliseconds."""
 
+BETWEEN_TRIES = 0.01  # seconds
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -25,64 +25,38 @@ class Locked(Exception):
     """Another process holds the lock. The message names the process."""
 
 
-def lock_path(path: Path) -> Path:
-    """Path of the lock file of ``path``."""
-    return path.with_name(f".{path.name}.lock")
-
-
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait: float = 0.0) -> Iterator[None]:
     """Context in which no other process can lock ``path``.
+
+    Args:
+        path: a file, which may be missing.
+        wait: seconds to wait for another process.
 
     Raises:
         Locked: another process holds the lock.
     """
-    file = lock_path(path)
-    lock: BaseFileLock = FileLock(file, blocking=False, fallback_to_soft=False)
     try:
-        lock.acquire()
+        lock = _acquired(FileLock(path.with_name(f".{path.name}.lock"), timeout=wait, fallback_to_soft=False))
         with suppress(OSError):  # Windows does not allow writing to a locked file
-            file.write_text(str(os.getpid()))
-    except Timeout:
-        raise Locked(f"process {_owner(file)}") from None
+            Path(lock.lock_file).write_text(str(os.getpid()))
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-        lock = _soft_lock(path)
+        lock = _acquired(SoftFileLock(path.with_name(f".{path.name}.softlock"), timeout=wait))
     try:
         yield
     finally:
         lock.release()
 
 
-@contextmanager
-def locked_shortly(path: Path) -> Iterator[None]:
-    """Context in which no other process can lock ``path``; waits for the other process, which takes milliseconds."""
-    deadline = time.monotonic() + LONGEST_WAIT
-    while True:
-        try:
-            with locked(path):
-                yield
-                return
-        except Locked:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def _soft_lock(path: Path) -> SoftFileLock:
-    """Takes a lock on a file system without locks."""
-    lock = SoftFileLock(path.with_name(f".{path.name}.softlock"), blocking=False)
+def _acquired(lock: BaseFileLock) -> BaseFileLock:
     try:
-        lock.acquire()
+        lock.acquire(poll_interval=BETWEEN_TRIES)
     except Timeout:
-        raise Locked(f"process {lock.pid or 'unknown'}") from None
+        try:
+            owner = Path(lock.lock_file).read_text().split()
+        except OSError:
+            owner = []
+        raise Locked(f"process {owner[0] if owner else 'unknown'}") from None
     return lock
-
-
-def _owner(file: Path) -> str:
-    """Id of the process that holds the lock."""
-    try:
-        return file.read_text().strip() or "unknown"
-    except OSError:
-        return "unknown"

@@ -18,7 +18,7 @@ from eval.runs import Row, Run
 from eval.settings import leaves
 from eval.storage.files import write_text
 from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, TABLE_MD
-from eval.storage.locks import locked_shortly
+from eval.storage.locks import SHORT_WORK, locked
 from experiments.paper.table import published_markdown, write_tex_table
 from experiments.running.audit import write_audit
 
@@ -50,7 +50,7 @@ def write_report(run: Run, rows: Sequence[Row] | None = None, scale: str | None 
     """
     rows = run.rows if rows is None else rows
     newest = run.commands[-1]
-    with locked_shortly(run.folder / SUMMARY_CSV):
+    with locked(run.folder / SUMMARY_CSV, SHORT_WORK):
         text = write_tables(run.folder, rows, scale or newest.scale)
         paper = write_tex_table(run.folder, newest.published, rows)
         if beside := [table for table in (paper, published_markdown(rows)) if table]:
