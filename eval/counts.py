@@ -39,6 +39,9 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.labelled + other.labelled)
 
+    def __sub__(self, other: Counts) -> Counts:
+        return Counts(self.tp - other.tp, self.fp - other.fp, self.fn - other.fn, self.labelled - other.labelled)
+
     def __radd__(self, other: Literal[0]) -> Counts:
         """Lets ``sum(counts)`` start from its default, 0."""
         return self if other == 0 else NotImplemented

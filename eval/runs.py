@@ -22,6 +22,7 @@ from eval.matching import count_images
 from eval.protocols import ProtocolName, truths_of
 from eval.records import PackedTables, Record, RowLine, SparseTable
 from eval.regions import agreement
+from eval.settings import of_method
 from eval.storage.commands import Command, add_command, add_protocols, check_folder, read_commands
 from eval.storage.layout import CONFIG, JOB_FOLDER, LABELS
 from eval.storage.record_files import OpenRecords, RecordList, Records, open_records, record_files
@@ -182,7 +183,7 @@ class Run:
                     continue
                 known.add(key)
                 row = self._row(self.records.rows[key], command, entry)
-                method = _without_code(row)
+                method = f"{sorted(of_method(row.settings).items())} {'' if row.code else row.name}"
                 if row.code and method in newest:
                     older.append(row)
                 else:
@@ -304,13 +305,3 @@ def read_runs(*folders: str | Path) -> list[Run]:
             jobs = [job for job in folder.iterdir() if JOB_FOLDER.fullmatch(job.name) and record_files(job)]
         runs += [read_run(job) for job in sorted(jobs, key=lambda job: int(job.name)) or [folder]]
     return runs
-
-
-def _without_code(row: Row) -> str:
-    """The settings of a row without the code of its parts, as a text to compare."""
-    settings = {
-        group: {name: value for name, value in part.items() if name != "code"} if isinstance(part, Mapping) else part
-        for group, part in row.settings.items()
-        if group != "experiment"
-    }
-    return repr(sorted(settings.items())) + row.name * (not row.code)

@@ -35,12 +35,24 @@ def normalise(value: Any) -> Any:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The changes between two settings, one line each and sorted by name, such as ``segmenter.tau: 0.3 -> 0.4``."""
-    before, after = dict(leaves(normalise(old))), dict(leaves(normalise(new)))
-    return [
-        f"{name}: {_shown(before, name)} -> {_shown(after, name)}"
-        for name in sorted(before.keys() | after.keys())
-        if _shown(before, name) != _shown(after, name)
-    ]
+    before, after = (
+        {name: value if isinstance(value, str) else json.dumps(value) for name, value in leaves(normalise(settings))}
+        for settings in (old, new)
+    )
+    names = sorted({*before, *after})
+    changes = [(name, before.get(name, "(not set)"), after.get(name, "(not set)")) for name in names]
+    return [f"{name}: {first} -> {second}" for name, first, second in changes if first != second]
+
+
+def of_method(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Path -> value of the settings without the name of the experiment and the code of parts."""
+    values = leaves(normalise(settings))
+    return {path: value for path, value in values if path != "experiment" and not path.endswith(".code")}
+
+
+def is_number(value: Any) -> bool:
+    """True for a number that can be a place on an axis."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -50,10 +62,3 @@ def leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
-
-
-def _shown(leaves: Mapping[str, Any], name: str) -> str:
-    if name not in leaves:
-        return "(not set)"
-    value = leaves[name]
-    return value if isinstance(value, str) else json.dumps(value)

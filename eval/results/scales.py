@@ -6,7 +6,7 @@ set; OIS, the best for each picture; "best" (covering only), the best for each r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from eval.protocol_scores import PERCENT, boundary_counts, region_scores
 from eval.regions import RegionScores, pooled_covering
 from eval.results.names import telling_names
 from eval.runs import Row
-from eval.settings import leaves
+from eval.settings import is_number, of_method
 
 SCORE_COLUMNS = (
     *("covering_ods_at", "covering_ods", "covering_ois", "covering_best"),
@@ -55,7 +55,7 @@ def families(rows: Sequence[Row], parameter: str | None = None) -> list[Family]:
     result = []
     for name in dict.fromkeys(row.name for row in rows):
         namesakes = [row for row in rows if row.name == name]
-        settings = [_compared(row) for row in namesakes]
+        settings = [of_method(row.settings) for row in namesakes]
         candidates = [parameter] if parameter else _varying_numbers(settings)
         grouped = {path: _without(settings, path) for path in candidates}
         best = min(candidates, key=lambda path: len(set(grouped[path])), default=None)
@@ -64,9 +64,9 @@ def families(rows: Sequence[Row], parameter: str | None = None) -> list[Family]:
             groups.setdefault(grouped[best][index] if best else index, []).append(index)
         for members in groups.values():
             values = [settings[index].get(best or "") for index in members]
-            numeric = best is not None and all(_is_number(value) for value in values)
-            of_group = [namesakes[index] for index in members]
-            result.append(Family(name, (best or "") if numeric else "", list(_numbers(values)), of_group))
+            numbers = [float(value) if is_number(value) else np.nan for value in values]
+            parameter_of_group = best if best and not np.isnan(numbers).any() else ""
+            result.append(Family(name, parameter_of_group, numbers, [namesakes[index] for index in members]))
     return result
 
 
@@ -89,15 +89,10 @@ def scales_table(rows: Sequence[Row], parameter: str | None = None) -> pd.DataFr
     return pd.DataFrame(lines, columns=SCALE_COLUMNS)
 
 
-def _compared(row: Row) -> Mapping[str, Any]:
-    """The settings of a row as paths, without names that say nothing about the result."""
-    return {path: value for path, value in leaves(row.settings) if path != "experiment" and not path.endswith(".code")}
-
-
 def _varying_numbers(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     paths = dict.fromkeys(path for row_settings in settings for path in row_settings)
     varying = [path for path in paths if len({repr(row_settings.get(path)) for row_settings in settings}) > 1]
-    return [path for path in varying if all(_is_number(row_settings.get(path)) for row_settings in settings)]
+    return [path for path in varying if all(is_number(row_settings.get(path)) for row_settings in settings)]
 
 
 def _without(settings: Sequence[Mapping[str, Any]], path: str) -> list[tuple[str, ...]]:
@@ -105,15 +100,6 @@ def _without(settings: Sequence[Mapping[str, Any]], path: str) -> list[tuple[str
         tuple(f"{name}={value!r}" for name, value in sorted(row_settings.items()) if name != path)
         for row_settings in settings
     ]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _numbers(values: Sequence[Any]) -> Iterator[float]:
-    for value in values:
-        yield float(value) if _is_number(value) else float("nan")
 
 
 def scales(

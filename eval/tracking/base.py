@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import pandas as pd
 
@@ -50,8 +51,8 @@ class RunningScores:
 
     def __init__(self, row: Row) -> None:
         self._row = row
-        self._protocols = [name for name in row.protocols if within_image(name)]
-        self._total: ByProtocol = {name: Counts.zeros(len(row.classes)) for name in self._protocols}
+        protocols = [name for name in row.protocols if within_image(name)]
+        self._total: ByProtocol = {name: Counts.zeros(len(row.classes)) for name in protocols}
         self._pictures: dict[str, ByProtocol | None] = {}  # None: it failed
 
     def add(self, record: Record) -> dict[str, Any]:
@@ -62,26 +63,21 @@ class RunningScores:
             picture; ``running/PROTOCOL/...`` of all pictures so far; the numbers of ``images`` evaluated and
             ``failed``. Scores in percent.
         """
-        values: dict[str, Any] = {"image/id": record.picture}
-        counts = self._count(record) if record.ok else None
-        if counts is not None:
+        row, values = self._row, {"image/id": record.picture}  # type: tuple[Row, dict[str, Any]]
+        counts: ByProtocol = {}
+        if record.ok:
+            if "classes" in record.stored_tables:
+                tables, facts = [record.tables["classes"]], (row.background, row.reads_files)
+                counts = {name: count_images(tables, name, *facts)[0] for name in self._total}
             values |= {"image/segments": record.segments, "image/seconds": sum(record.seconds.values())}
             values |= _scores("image", counts)
-        replaced = self._pictures.get(record.picture)
-        self._pictures[record.picture] = counts
-        evaluated = [scores for scores in self._pictures.values() if scores is not None]
-        if replaced:  # its counts are in the total
-            self._total = {name: Counts.zeros(len(self._row.classes)) for name in self._protocols}
-        for added in evaluated if replaced else [counts or {}]:
-            self._total |= {name: self._total[name] + added[name] for name in added}
-        failed = len(self._pictures) - len(evaluated)
-        return values | _scores("running", self._total) | {"images": len(evaluated), "failed": failed}
-
-    def _count(self, record: Record) -> ByProtocol:
-        if "classes" not in record.stored_tables:
-            return {}
-        table, row = record.tables["classes"], self._row
-        return {name: count_images([table], name, row.background, row.reads_files)[0] for name in self._protocols}
+        for name, replaced in (self._pictures.get(record.picture) or {}).items():
+            self._total[name] -= replaced
+        for name, added in counts.items():
+            self._total[name] += added
+        self._pictures[record.picture] = counts if record.ok else None
+        failed = sum(scores is None for scores in self._pictures.values())
+        return {**values, **_scores("running", self._total), "images": len(self._pictures) - failed, "failed": failed}
 
 
 def _scores(prefix: str, counts: ByProtocol) -> dict[str, float]:
@@ -95,7 +91,7 @@ def _scores(prefix: str, counts: ByProtocol) -> dict[str, float]:
 class Tracking:
     """Tracks the rows of a run. After the first error of the tracker, it warns in one line and stops tracking.
 
-    Lets Ctrl+C through.
+    Lets Ctrl+C through. As a context it is closed after the block.
 
     Args:
         tracker: the tracker of the configuration.
@@ -109,16 +105,29 @@ class Tracking:
         self._rows: dict[str, tuple[Any, RunningScores]] = {}
         self._stopped = False
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        self.close(failed=error is not None)
+
     def start(self, row: Row, name: str) -> None:
         """Begins to track a row, and shows its records so far to the tracker. ``name``: which no other row has."""
-        if row.key not in self._rows:
-            self._attempt(lambda: self._start(row, name))
+        if row.key in self._rows or self._stopped:
+            return
+        with self._stopping_at_errors():
+            if tracked := self._tracker.start(row, name, self._folder, self._token):
+                scores = RunningScores(row)
+                self._rows[row.key] = tracked, scores
+                for record in row.records:
+                    tracked.record(scores.add(record), live=False)
 
-    def record(self, row: Row, record: Record) -> None:
+    def record(self, record: Record) -> None:
         """Logs a new record of a row."""
-        if row.key in self._rows:
-            tracked, scores = self._rows[row.key]
-            self._attempt(lambda: tracked.record(scores.add(record), live=True))
+        if record.row in self._rows and not self._stopped:
+            tracked, scores = self._rows[record.row]
+            with self._stopping_at_errors():
+                tracked.record(scores.add(record), live=True)
 
     def finish(
         self, row: Row, final: Mapping[str, float], panels: Sequence[Path] = (), per_class: pd.DataFrame | None = None
@@ -131,37 +140,26 @@ class Tracking:
             panels: pictures to show, the overview first.
             per_class: the row's lines of ``per_class.csv``.
         """
-        if row.key in self._rows:
-            self._attempt(lambda: self._rows[row.key][0].finish(final, panels, per_class))
+        if row.key in self._rows and not self._stopped:
+            with self._stopping_at_errors():
+                self._rows[row.key][0].finish(final, panels, per_class)
 
     def close(self, failed: bool = False) -> None:
         """Ends the tracking. ``failed``: the run was interrupted or stopped by an error."""
         failed = failed or self._stopped
         for tracked, _ in self._rows.values():
-            try:
+            with self._stopping_at_errors():  # the other rows are closed, too
                 tracked.close(failed)
-            except Exception as error:  # the other rows are closed, too
-                self._stop(error)
 
-    def _start(self, row: Row, name: str) -> None:
-        tracked = self._tracker.start(row, name, self._folder, self._token)
-        if tracked is not None:
-            scores = RunningScores(row)
-            self._rows[row.key] = tracked, scores
-            for record in row.records:
-                tracked.record(scores.add(record), live=False)
-
-    def _attempt(self, step: Callable[[], None]) -> None:
-        if not self._stopped:
-            try:
-                step()
-            except Exception as error:  # no error of a tracker may stop the run
-                self._stop(error)
-
-    def _stop(self, error: Exception) -> None:
-        if not self._stopped:
-            logger.warning("tracking stopped: %s; results are unaffected", one_line(error))
-        self._stopped = True
+    @contextmanager
+    def _stopping_at_errors(self) -> Iterator[None]:
+        """Context in which an error of the tracker does not stop the run."""
+        try:
+            yield
+        except Exception as error:
+            if not self._stopped:
+                logger.warning("tracking stopped: %s; results are unaffected", one_line(error))
+            self._stopped = True
 
 
 def final_scores(lines: pd.DataFrame) -> dict[str, float]:

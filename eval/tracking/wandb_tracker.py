@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pandas as pd
+from pydantic import Field
 
 from eval.runs import Row
 from eval.tracking.base import one_line
@@ -61,11 +62,7 @@ class WandbTracker:
     project: str | None = None
     entity: str | None = None
     mode: Literal["auto", "online", "offline"] = "auto"
-    timeout: float = 60.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.timeout < float("inf"):
-            raise ValueError(f"timeout: must be a positive number of seconds, got {self.timeout}")
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
 
     def start(self, row: Row, name: str, folder: Path, token: str) -> WandbRow:
         """Begins or continues the wandb run of a row; its files are in ``wandb`` in the results folder.

@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffseg.files.writing import replacing
 from eval.progress import Progress
+from eval.settings import is_number
 from eval.storage.files import make_folder, writing
-from experiments.plotting.shown import is_number, sorted_values
+from experiments.plotting.shown import sorted_values
 
 Estimate = tuple[float, float, float]
 """A value and the ends of its interval."""

@@ -17,7 +17,7 @@ from eval.protocols import ALL_PROTOCOLS, ProtocolName, needs_classes
 from eval.results.columns import ENDS, setting_columns, setting_text
 from eval.results.names import telling_names
 from eval.runs import Row, Run
-from eval.settings import normalise
+from eval.settings import is_number, normalise
 
 MOST_ROWS = 20
 NOT_SWEPT = ("experiment", "dataset", "label_source", "frame")
@@ -215,11 +215,6 @@ def sorted_values(values: Iterable[Hashable]) -> list[Hashable]:
     """The distinct values in the order of numbers if all are numbers, else in their order."""
     distinct = list(dict.fromkeys(values))
     return sorted(distinct) if all(map(is_number, distinct)) else distinct  # type: ignore[type-var]
-
-
-def is_number(value: Hashable) -> bool:
-    """True for a number that can be a place on an axis."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def describe_data(rows: Sequence[ShownRow]) -> str:

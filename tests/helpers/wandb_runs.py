@@ -34,7 +34,7 @@ def track(
     for row in rows:
         tracking.start(row, f"{row.name}, {row.key}")
     for record in new:
-        tracking.record(next(row for row in rows if row.key == record.row), record)
+        tracking.record(record)
     for row in [] if killed else rows:
         tracking.finish(row, FINAL)
     tracking.close(failed=killed)

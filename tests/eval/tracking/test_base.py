@@ -49,7 +49,7 @@ def use(tracker: Noting | NoTracker) -> None:
     row = made_row(records=[made_record("a", 1)])
     tracking.start(row, "mine")
     tracking.start(row, "again")  # a row has one run
-    tracking.record(row, made_record("b", 2))
+    tracking.record(made_record("b", 2))
     tracking.finish(row, {"final/images": 2})
     tracking.close()
 
@@ -134,7 +134,7 @@ def logged(
     row = made_row(records=[made_record(*picture) for picture in before])
     tracking.start(row, "mine")
     for picture in new:
-        tracking.record(row, made_record(*picture))
+        tracking.record(made_record(*picture))
     return server.run.rows
 
 
