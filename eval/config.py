@@ -6,7 +6,7 @@ The keys are its fields. pydantic checks their types and limits. Imports no torc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
@@ -72,6 +72,10 @@ class RunConfig:
     ] = "all"
     panels: Annotated[int, Field(ge=0, description="number of pictures, from the first, that get a panel")] = 8
     allow_failures: Annotated[bool, Field(description="exit with status 0 even if pictures failed")] = False
+
+    def kept(self, ids: Sequence[str]) -> frozenset[str]:
+        """Ids of the pictures whose label maps are kept."""
+        return frozenset({"all": ids, "panels": ids[: self.panels], "none": ()}[self.labels])
 
 
 @dataclass(frozen=True)

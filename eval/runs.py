@@ -206,9 +206,10 @@ class Run:
         """Rows that differ from one of `rows` only in the code of a part."""
         return self._rows[1]
 
-    def refresh(self) -> None:
-        """Forgets what was computed from the records, after new ones have been written."""
-        self.__dict__.pop("_rows", None)
+    def rows_of(self, configs: Sequence[RowConfig]) -> list[Row]:
+        """Those of `rows` that a command evaluates."""
+        keys = {config.key for config in configs}
+        return [row for row in self.rows if row.key in keys]
 
     def table(self) -> pd.DataFrame:
         """The columns of ``summary.csv``, one line for each row and protocol."""
@@ -287,7 +288,7 @@ def read_run(folder: str | Path) -> Run:
     if not record_files(folder):
         raise ConfigError(f"{folder}: holds no results; give the results_dir of a run")
     try:
-        records = Records.read(folder)
+        records = Records(folder)
     except OSError as error:
         raise ConfigError(f"{folder}: has no records that can be read ({error})") from error
     if not (folder / CONFIG).is_file():

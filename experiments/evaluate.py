@@ -51,7 +51,7 @@ def evaluate(arguments: Arguments) -> bool:
     # Imports torch, which takes seconds. Missing data and weights have been reported before.
     from experiments.running.runner import run_rows
 
-    failed = any([run_rows(run, arguments).failed for run in runs])
+    failed = any([run_rows(run, arguments)[0] for run in runs])
     return failed and not composed.config.allow_failures
 
 

@@ -62,29 +62,24 @@ class Records:
         newest: key of a row -> id of a picture -> its newest record.
     """
 
-    def __init__(self) -> None:
-        self.rows: dict[str, RowLine] = {}
-        self.pictures: dict[str, Sequence[str]] = {}
-        self.newest: dict[str, dict[str, Place]] = {}
-        self._files: dict[Path, FileIO] = {}
-        self._truths: dict[frozenset[str], frozenset[str]] = {}  # equal ones once
-
-    def __del__(self) -> None:
-        for file in self._files.values():
-            file.close()
-
-    @classmethod
-    def read(cls, folder: Path) -> Records:
+    def __init__(self, folder: Path) -> None:
         """Reads all files of a folder without locking or writing; an incomplete last line is left out.
 
         Raises:
             RecordError: a line is damaged, or a file is of another version.
             OSError: a file cannot be read.
         """
-        records = cls()
-        for path in record_files(folder):
-            records.load(path)
-        return records
+        self.rows: dict[str, RowLine] = {}
+        self.pictures: dict[str, Sequence[str]] = {}
+        self.newest: dict[str, dict[str, Place]] = {}
+        self._files: dict[Path, FileIO] = {}
+        self._truths: dict[frozenset[str], frozenset[str]] = {}  # equal ones once
+        # File -> number of bytes of its complete lines, and keys of its rows and pictures.
+        self._complete = {path: self._load(path) for path in record_files(folder)}
+
+    def __del__(self) -> None:
+        for file in self._files.values():
+            file.close()
 
     def of(self, row: str, ids: Iterable[str]) -> RecordList:
         """The newest records of a row in the order of ``ids``, without pictures that have none."""
@@ -99,8 +94,7 @@ class Records:
         place.file.seek(place.offset)
         return Record.from_json(_parsed(place.file.read(place.length)))
 
-    def load(self, path: Path) -> tuple[int, set[str]]:
-        """Reads a file. Returns the number of bytes of its complete lines, and the keys of its rows and pictures."""
+    def _load(self, path: Path) -> tuple[int, set[str]]:
         size, declared = 0, set[str]()
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -151,12 +145,8 @@ class OpenRecords(Records):
     """The records of a folder, with a locked file to append to; made by `open_records`."""
 
     def __init__(self, folder: Path, path: Path) -> None:
-        super().__init__()
-        self.path, self._size, self._declared = path, 0, set[str]()
-        for file in record_files(folder):
-            read = self.load(file)
-            if file == path:
-                self._size, self._declared = read
+        super().__init__(folder)
+        self.path, (self._size, self._declared) = path, self._complete.get(path, (0, set()))
         if path.is_file() and path.stat().st_size > self._size > 0:
             logger.warning("%s: removed an incomplete last line that an interrupted run left", path)
         # Unbuffered: a buffer would keep the rest of a failed write and write it later.

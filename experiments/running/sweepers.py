@@ -69,9 +69,9 @@ def evaluate_point(overrides: Sequence[str], config_dir: Path | None) -> float |
     composed = compose_rows(arguments)
     from experiments.running.runner import run_rows
 
-    outcome = run_rows(composed, arguments)
-    failures.append(bool(outcome.failed) and not composed.config.allow_failures)
-    return outcome.score
+    failed, score = run_rows(composed, arguments)
+    failures.append(bool(failed) and not composed.config.allow_failures)
+    return score
 
 
 def config_dir_of(runtime: RuntimeConf) -> Path | None:

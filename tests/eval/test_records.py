@@ -97,7 +97,7 @@ def test_narrow_dtypes_do_not_overflow() -> None:
 def test_every_field_is_read_as_it_was_written(folder: Path) -> None:
     with open_records(folder) as writer:
         writer.append(Record("key", "c", "failed", "torn", stamp="s", code="f00", time=2.0))
-    records = Records.read(folder)
+    records = Records(folder)
     assert records.rows == {"key": ROW}
     assert list(records.pictures.values()) == [("a", "b", "c")]
     first, _, failed = records.of("key", "abc")
@@ -125,14 +125,14 @@ def test_a_file_has_the_lines_of_a_row_and_of_its_pictures_once(folder: Path) ->
             writer.declare(renamed, "ab")
             added = writer.path.read_text().splitlines()[-len(lines) :]
         assert [next(iter(json.loads(line))) for line in added] == lines
-    assert Records.read(folder).rows == {"key": renamed}
+    assert Records(folder).rows == {"key": renamed}
 
 
 def test_a_picture_may_have_a_name_that_is_no_text(folder: Path) -> None:
     name = os.fsdecode(b"caf\xe9")  # Latin-1, which Python reads as half of a surrogate pair
     with open_records(folder) as writer:
         writer.append(record(name))
-    assert [each.picture for each in Records.read(folder).of("key", ["a", name])] == ["a", name]
+    assert [each.picture for each in Records(folder).of("key", ["a", name])] == ["a", name]
 
 
 def test_of_several_records_the_newest_counts_whatever_the_order_of_the_files(folder: Path) -> None:
@@ -141,7 +141,7 @@ def test_of_several_records_the_newest_counts_whatever_the_order_of_the_files(fo
         with open_records(folder, shard) as writer:
             writer.declare(ROW, "abc")
             writer.append(record("a", time, correct))
-    (newest,) = Records.read(folder).of("key", "a")
+    (newest,) = Records(folder).of("key", "a")
     assert newest.tables["classes"].dense()[0, 0] == 5
 
 
@@ -151,7 +151,7 @@ def test_an_incomplete_last_line_is_left_out_and_removed(folder: Path, caplog: p
     last = whole.rstrip().rfind(b"\n") + 1
     for torn in (whole[:-1], whole[: last + 20], whole[: last + 20] + b"\n"):
         path.write_bytes(torn)
-        assert [each.picture for each in Records.read(folder).of("key", "ab")] == ["a"]
+        assert [each.picture for each in Records(folder).of("key", "ab")] == ["a"]
         assert path.read_bytes() == torn  # a reader does not write
         caplog.clear()
         with caplog.at_level(logging.WARNING), open_records(folder) as writer:
@@ -168,7 +168,7 @@ def test_a_damaged_line_is_named_with_its_file(folder: Path, line: bytes) -> Non
     first, *others = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([first, *others[:2], line + b"\n", *others[2:]]))
     with pytest.raises(RecordError, match=r"records\.jsonl: line 4 is damaged \(.+\); remove that line"):
-        Records.read(folder)
+        Records(folder)
 
 
 @pytest.mark.parametrize("first", ['{"version": 1}', '{"type": "row"}', "[]"])
@@ -190,7 +190,7 @@ def test_two_writers_of_one_file_are_refused_but_shards_have_their_own(folder: P
             for writer, id in ((first, "c"), (second, "d")):
                 writer.declare(ROW, "abcd")
                 writer.append(record(id))
-    assert [each.picture for each in Records.read(folder).of("key", "abcd")] == ["a", "b", "c", "d"]
+    assert [each.picture for each in Records(folder).of("key", "abcd")] == ["a", "b", "c", "d"]
 
 
 def test_a_failed_write_leaves_earlier_records_and_the_next_one_follows(folder: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_failed_write_leaves_earlier_records_and_the_next_one_follows(folder: 
             writer.append(replace(record("c"), underflow=float("nan")))
         writer._file.write(b'{"record": "half a line')  # what a full disk leaves
         writer.append(record("c"))
-    assert [each.picture for each in Records.read(folder).of("key", "abc")] == ["a", "b", "c"]
+    assert [each.picture for each in Records(folder).of("key", "abc")] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint64, np.int16, np.int64])
