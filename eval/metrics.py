@@ -57,18 +57,10 @@ def acc_and_miou(pixels: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     return _ratio(tp, tp + fn), _mean(iou_of(pixels))
 
 
-class Spread(NamedTuple):
-    """Lowest, mean and highest of several scores, as fractions."""
-
-    low: float
-    mean: float
-    high: float
-
-
 def official_over_numberings(
     tables: Sequence[SparseTable], background: int | None = None, n: int = 100, seed: int = 0
-) -> Spread:
-    """Mean IoU under ``official`` when the segments of each image are numbered 0..k-1 at random.
+) -> tuple[float, float, float]:
+    """Lowest, mean and highest mIoU under ``official`` when the segments of each image are numbered 0..k-1 at random.
 
     The published score reads the numbers: it hands leftover segments to classes absent from the image, and which
     segment goes to which class depends on the numbers. Accuracy does not.
@@ -89,7 +81,7 @@ def official_over_numberings(
     for _ in range(n):
         numbered = [_at_random(table, rng) for table in tables]
         scores.append(mean_iou(count_images(numbered, "official", background).total))
-    return Spread(float(np.min(scores)), float(np.mean(scores)), float(np.max(scores)))
+    return min(scores), float(np.mean(scores)), max(scores)
 
 
 def _at_random(table: SparseTable, rng: np.random.Generator) -> SparseTable:
@@ -124,28 +116,6 @@ def bootstrap_ratio(
     """
     part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
     return interval(_ratio(*resample([part, whole], resamples, seed)), level)
-
-
-def bootstrap_change(
-    before: Sequence[Counts],
-    after: Sequence[Counts],
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-    level: float = LEVEL,
-) -> tuple[Interval, Interval]:
-    """Percentile intervals of the change in ACC and in mIoU from one method to another on the same images.
-
-    Both methods are scored on each resample, so the difficulty of its images cancels out. If the interval contains 0,
-    the change may be chance.
-
-    Args:
-        before, after: counts of the same images in the same order, at least one.
-        resamples, seed, level: as in `bootstrap_mean`.
-    """
-    pixels = [np.array([(image.tp, image.fp, image.fn) for image in counts]) for counts in (before, after)]
-    old, new = map(acc_and_miou, resample(pixels, resamples, seed))
-    acc, miou = (interval(later - earlier, level) for earlier, later in zip(old, new, strict=True))
-    return acc, miou
 
 
 def interval(values: FloatArray, level: float = LEVEL) -> Interval:

@@ -17,19 +17,10 @@ from eval.metrics import RESAMPLES, SEED, bootstrap_mean, bootstrap_ratio
 from eval.protocols import ProtocolName
 from eval.records import PERSON, Record
 from eval.regions import RegionScores, compare_regions
-from eval.runs import Row
+from eval.results.columns import BITS, COLUMNS
+from eval.row import Row
 
 PERCENT = 100
-
-COLUMNS: Mapping[ProtocolName, Sequence[str]] = {
-    "regions": ("covering", "pri", "voi", "voi_over", "voi_under"),
-    "boundaries": ("boundary_recall", "boundary_precision", "boundary_f"),
-    "instances": ("mbo_i", "mbo_c", "fg_ari", "instance_miou", "corloc"),
-}
-"""Protocol -> its scores."""
-FURTHER: Mapping[ProtocolName, Sequence[str]] = {"instances": ("fg_ari_with_objects", "without_objects")}
-"""Protocol -> further columns of ``summary.csv``, without intervals."""
-BITS = frozenset({"voi", "voi_over", "voi_under"})
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,12 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from eval.settings import normalise
 
 IntArray = NDArray[np.int64]
 
@@ -147,35 +145,6 @@ class PackedTables(Sequence[SparseTable]):
 
     def __len__(self) -> int:
         return len(self._packed)
-
-
-@dataclass(frozen=True)
-class RowLine:
-    """The line of a row.
-
-    Attributes:
-        key: hash of the settings that change a result.
-        name: name in the tables, as the first command that evaluated the row gave it.
-        settings: group -> name -> value, with the names that the tables show.
-        classes: class names; empty if the data set has no classes.
-        code: sha256 (hex) of the code of the row's parts outside the project; "" if it has none.
-    """
-
-    key: str
-    name: str
-    settings: Mapping[str, Any]
-    classes: Sequence[str] = ()
-    code: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The line as a JSON object."""
-        line: dict[str, Any] = normalise(asdict(self))
-        return {"row": line.pop("key"), **line}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> RowLine:
-        """The inverse of `to_json`."""
-        return cls(data["row"], data["name"], data["settings"], data["classes"], data["code"])
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from datasets.base import Dataset
 from diffseg.backbones import Backbone
@@ -19,7 +19,7 @@ from diffseg.backbones.saved import Saved, recorded_settings
 from eval.code import kind_name, part_code
 from eval.config import PROTOCOL_VERSION, ConfigError, ProtocolSettings, Scoring, build
 from eval.protocols import ProtocolName, needs_classes, truths_of, within_image
-from eval.records import RowLine
+from eval.row import Row
 from eval.settings import row_key
 
 if TYPE_CHECKING:
@@ -156,8 +156,8 @@ class RowConfig:
         return row_key(settings)
 
     @cached_property
-    def line(self) -> RowLine:
-        """Its line in the records: the recorded settings, and the names that the tables show."""
+    def line(self) -> Row:
+        """The row that the tables show: the recorded settings with further names, and no records yet."""
         from diffseg.backbones.weights.files import name_of
         from diffseg.segmenters.base import has_common_labels
 
@@ -169,7 +169,19 @@ class RowConfig:
         shown["segmenter"] |= {"reads_files": self.reads_files, "common_labels": has_common_labels(self.segmenter)}
         shown["backbone"]["weights_name"] = name_of(self.backbone)
         code = " ".join(part.get("code", "") for part in self.recorded.values() if isinstance(part, dict)).strip()
-        return RowLine(self.key, self.name, shown, self.dataset.classes, code)
+        return Row(
+            self.key,
+            self.name,
+            shown,
+            self.dataset.classes,
+            self.protocols,
+            pictures=len(self.dataset.ids),
+            code=code,
+            note=self.note,
+            published=self.published,
+            official_count=self.dataset.official_count,
+            dataset=cast(Mapping[str, Any], OmegaConf.to_container(self.composed.dataset, resolve=True)),
+        )
 
     def prepare(self) -> None:
         """Builds the parts that need torch, and checks them.

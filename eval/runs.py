@@ -5,12 +5,12 @@ Reading a run needs neither torch, nor the data set, nor the network. `Run.open`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,145 +18,18 @@ from numpy.typing import NDArray
 from eval.config import ConfigError
 from eval.counts import ImageCounts
 from eval.label_maps import read_label_map
-from eval.matching import count_images
-from eval.protocols import ProtocolName, truths_of
-from eval.records import PackedTables, Record, RowLine, SparseTable
-from eval.regions import agreement
+from eval.protocols import ProtocolName
+from eval.records import Record
+from eval.row import Row
 from eval.settings import of_method
-from eval.storage.commands import Command, add_command, add_protocols, check_folder, read_commands
+from eval.storage.commands import OF_COMMAND, Command, add_command, add_protocols, check_folder, read_commands
 from eval.storage.layout import CONFIG, JOB_FOLDER, LABELS
-from eval.storage.record_files import OpenRecords, RecordList, Records, open_records, record_files
+from eval.storage.record_files import OpenRecords, Records, open_records, record_files
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from eval.rows import RowConfig
-
-NONE_UNSCORED: Mapping[str, int] = {}
-
-
-class Facts(NamedTuple):
-    """Columns of evaluated pictures.
-
-    Attributes:
-        segments: ``(images,)`` int64, number of segments.
-        seconds: ``(images,)`` float64, time for attention and segmentation.
-        devices, dtypes: all that occur; "" left out.
-        unscored: what records say of values that are not scored.
-        tables: contingency tables with the classes; empty if records have none.
-    """
-
-    segments: NDArray[np.int64]
-    seconds: NDArray[np.float64]
-    devices: set[str]
-    dtypes: set[str]
-    unscored: list[Mapping[str, int]]
-    tables: PackedTables
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """A line of the tables with its records.
-
-    Attributes:
-        key, name, settings, classes, code: see `eval.records.RowLine`; several rows may have the same name. A setting
-            that is missing or None does not apply.
-        protocols: the protocols in the tables.
-        records: the newest record of each picture, in the order of the data set (intervals depend on the order).
-        pictures: number of pictures of the newest command that named the row.
-        note: a footnote for tables.
-        published: ``acc`` and ``miou`` of the paper in percent; None if the paper has no such row.
-        official_count: number of pictures in the published evaluation; None if the data set has none.
-        dataset: configuration of its data set.
-    """
-
-    key: str
-    name: str
-    settings: Mapping[str, Any]
-    classes: Sequence[str]
-    protocols: Sequence[ProtocolName]
-    records: Sequence[Record] = ()
-    pictures: int = 0
-    code: str = ""
-    note: str | None = None
-    published: Mapping[str, float | None] | None = None
-    official_count: int | None = None
-    dataset: Mapping[str, Any] = field(default_factory=dict)
-    _counts: dict[ProtocolName, ImageCounts] = field(default_factory=dict, init=False, repr=False)
-
-    @cached_property
-    def evaluated(self) -> Sequence[Record]:
-        """Records of the pictures that were evaluated. One without the truth of a protocol is not yet one."""
-        needed = truths_of(self.protocols)
-        return _where(self.records, lambda truths: truths is not None and needed <= truths)
-
-    @cached_property
-    def failed(self) -> Sequence[Record]:
-        """Records of the pictures that could not be evaluated."""
-        return _where(self.records, lambda truths: truths is None)
-
-    @cached_property
-    def facts(self) -> Facts:
-        """Columns of the evaluated pictures, read in one pass over their records."""
-        count = len(self.evaluated)
-        facts = Facts(np.zeros(count, dtype=np.int64), np.zeros(count), set(), set(), [], PackedTables())
-        for number, record in enumerate(self.evaluated):
-            facts.segments[number] = record.segments
-            facts.seconds[number] = record.seconds["attention"] + record.seconds["segment"]
-            facts.devices.update({record.device} - {""})
-            facts.dtypes.update({record.dtype} - {""})
-            facts.unscored.append(record.unscored or NONE_UNSCORED)
-            if "classes" in record.stored_tables:
-                facts.tables.append(record.stored_tables["classes"])
-        return facts
-
-    def tables(self) -> Sequence[SparseTable]:
-        """Contingency table of each evaluated picture with the classes."""
-        return self.facts.tables
-
-    @cached_property
-    def agreement(self) -> NDArray[np.float64]:
-        """Class-agnostic scores of each evaluated picture, ``(images, 3)``, see `eval.regions.agreement`."""
-        return agreement(self.tables())
-
-    @property
-    def background(self) -> int | None:
-        """See `datasets.base.Dataset.background`."""
-        return self.settings.get("dataset", {}).get("background")
-
-    @property
-    def dataset_name(self) -> str:
-        """Name of the data set."""
-        return str(self.settings.get("dataset", {}).get("name", ""))
-
-    @property
-    def frame(self) -> str:
-        """The pixels that are scored, see `eval.config.Scoring`."""
-        return str(self.settings.get("scoring", {}).get("frame", ""))
-
-    @property
-    def reads_files(self) -> bool:
-        """True if its segments come from files."""
-        return bool(self.settings.get("segmenter", {}).get("reads_files"))
-
-    def counts(self, protocol: ProtocolName) -> ImageCounts:
-        """Counts of each evaluated picture under a protocol that matches classes."""
-        if protocol not in self._counts:
-            facts = self.background, self.reads_files, len(self.classes)
-            self._counts[protocol] = count_images(self.tables(), protocol, *facts)
-        return self._counts[protocol]
-
-
-def _where(records: Sequence[Record], fits: Callable[[frozenset[str] | None], bool]) -> Sequence[Record]:
-    """The records whose truths (None: failed) fit."""
-    if isinstance(records, RecordList):
-        return records.where(fits)
-    return [record for record in records if fits(record.truths if record.ok else None)]
-
-
-def ids_of(records: Sequence[Record]) -> Sequence[str]:
-    """Ids of the pictures of some records, in order."""
-    return records.pictures if isinstance(records, RecordList) else [record.picture for record in records]
 
 
 class Run:
@@ -190,11 +63,12 @@ class Run:
                     newest[method] = row
         return list(newest.values()), older
 
-    def _row(self, line: RowLine, command: Command, entry: Mapping[str, Any]) -> Row:
+    def _row(self, row: Row, command: Command, entry: Mapping[str, Any]) -> Row:
+        """The row as a command named it, with its records."""
         pictures, dataset = entry["pictures"], command.datasets[entry["dataset"]]
-        records = self.records.of(line.key, self.records.pictures.get(pictures["key"], ()))
-        given = {name: entry[name] for name in ("name", "protocols", "note", "published", "official_count")}
-        return Row(**{**vars(line), **given}, records=records, pictures=pictures["count"], dataset=dataset)
+        records = self.records.of(row.key, self.records.pictures.get(pictures["key"], ()))
+        given = {name: entry[name] for name in OF_COMMAND}
+        return replace(row, **given, records=records, pictures=pictures["count"], dataset=dataset)
 
     @property
     def rows(self) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 KEY_DIGITS = 16  # of a sha256 in hex: 64 bits, far more than the rows of any run need
 
@@ -50,7 +50,7 @@ def of_method(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {path: value for path, value in values if path != "experiment" and not path.endswith(".code")}
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """True for a number that can be a place on an axis."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from eval.records import Record
-    from eval.runs import Row, Run
+    from eval.row import Row
+    from eval.runs import Run
 
 OUT = Path("results/tuned")
 PERCENT = 100

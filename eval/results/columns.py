@@ -6,8 +6,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from eval.protocol_scores import COLUMNS, FURTHER
 from eval.settings import normalise
+
+COLUMNS: Mapping[str, Sequence[str]] = {
+    "regions": ("covering", "pri", "voi", "voi_over", "voi_under"),
+    "boundaries": ("boundary_recall", "boundary_precision", "boundary_f"),
+    "instances": ("mbo_i", "mbo_c", "fg_ari", "instance_miou", "corloc"),
+}
+"""Protocol without classes -> its scores."""
+FURTHER: Mapping[str, Sequence[str]] = {"instances": ("fg_ari_with_objects", "without_objects")}
+"""Protocol -> further columns of ``summary.csv``, without intervals."""
+BITS = frozenset({"voi", "voi_over", "voi_under"})
+"""Scores in bits; all others are in percent."""
 
 # Column of summary.csv -> path in the settings of a row. `setting_columns` appends columns for further settings of
 # segmenters.
@@ -69,7 +79,7 @@ def setting_columns(settings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[st
     Such a column has the name of the setting, such as ``alpha``, or ``segmenter.NAME`` if NAME is already a column.
 
     Args:
-        settings: settings of each row, `eval.runs.Row.settings`.
+        settings: settings of each row, `eval.row.Row.settings`.
     """
     columns = dict(SETTINGS)
     for row_settings in settings:

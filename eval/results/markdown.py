@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from diffseg.texts import on_one_line
-from eval.protocol_scores import BITS, COLUMNS
 from eval.protocols import ProtocolName, needs_classes
-from eval.runs import Row, ids_of
+from eval.results.columns import BITS, COLUMNS
+from eval.row import Row, ids_of
 
 _CAPTIONS: Mapping[ProtocolName, str] = {
     "official": "Protocol `official`, as in the paper: classes absent from an image are charged leftover segments",

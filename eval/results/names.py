@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from eval.results.columns import setting_columns, setting_text
 
 if TYPE_CHECKING:
-    from eval.runs import Row
+    from eval.row import Row
 
 
 def telling_names(rows: Sequence[Row]) -> list[str]:

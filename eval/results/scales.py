@@ -17,7 +17,7 @@ from eval.boundaries import BoundaryCounts, add_counts, average_precision, best_
 from eval.protocol_scores import PERCENT, boundary_counts, region_scores
 from eval.regions import RegionScores, pooled_covering
 from eval.results.names import telling_names
-from eval.runs import Row
+from eval.row import Row
 from eval.settings import is_number, of_method
 
 SCORE_COLUMNS = (

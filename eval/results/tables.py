@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from diffseg.files.writing import replacing
 from eval.metrics import acc_and_miou, interval, iou_of, resample
-from eval.protocol_scores import COLUMNS, scores_of
 from eval.protocols import REGION_PROTOCOLS, ProtocolName, needs_classes
 from eval.results.columns import (
     AGREEMENT,
+    COLUMNS,
     CONFUSION,
     PER_CLASS,
     PER_IMAGE,
@@ -35,9 +35,12 @@ from eval.results.columns import (
 )
 from eval.results.markdown import markdown, scales_markdown
 from eval.results.names import telling_names
-from eval.runs import Row, ids_of
+from eval.row import Row, ids_of
 from eval.storage.files import write_text, writing
 from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SCALES_CSV, SUMMARY_CSV, TABLE_MD
+
+if TYPE_CHECKING:
+    from eval.protocol_scores import Scores
 
 PERCENT = 100
 PART = 1000
@@ -182,7 +185,7 @@ def _image_cells(row: Row, protocol: ProtocolName) -> Iterator[dict[str, Sequenc
     evaluated = ids_of(row.evaluated)
     known = {*evaluated, *failed}
     ids = [id for id in ids_of(row.records) if id in known]
-    others = {} if needs_classes(protocol) else scores_of(row, protocol).pictures
+    others = {} if needs_classes(protocol) else _without_classes(row, protocol).pictures
     done = 0
     for start in range(0, len(ids), PART):
         part = ids[start : start + PART]
@@ -244,7 +247,7 @@ def write_csv(path: Path, frame: pd.DataFrame, decimals: int = 4) -> None:
 def _protocol_scores(row: Row, protocol: ProtocolName) -> Mapping[str, float]:
     """Scores of a row under a protocol, and the ends of their intervals if there are two images or more."""
     if not needs_classes(protocol):
-        return scores_of(row, protocol).of_set
+        return _without_classes(row, protocol).of_set
     counts = row.counts(protocol)
     if not len(counts):
         return {}
@@ -261,6 +264,12 @@ def _protocol_scores(row: Row, protocol: ProtocolName) -> Mapping[str, float]:
         if name in sampled:
             line |= zip((f"{name}_low", f"{name}_high"), interval(scale * sampled[name]), strict=True)
     return line
+
+
+def _without_classes(row: Row, protocol: ProtocolName) -> Scores:
+    from eval.protocol_scores import scores_of  # imports modules that few commands need
+
+    return scores_of(row, protocol)
 
 
 def resampled(row: Row) -> Mapping[ProtocolName, NDArray[np.float64]]:

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from omegaconf import OmegaConf
 
 from diffseg.parts import load_yaml
 from eval.config import ConfigError
@@ -23,6 +22,9 @@ from eval.storage.record_files import pictures_key, record_files
 if TYPE_CHECKING:
     from eval.rows import RowConfig
 
+OF_COMMAND = ("name", "protocols", "note", "published", "official_count")
+"""Attributes of a row that the newest command decides."""
+
 BESIDE = ("wandb", "multirun.yaml")
 """Names that Weights & Biases and Hydra's sweepers write into a results folder, perhaps before the first record."""
 
@@ -33,8 +35,8 @@ class Command:
 
     Attributes:
         arguments: what the user typed, without ``shard`` and ``results_dir``.
-        rows: for each row its ``key``, ``name``, ``protocols``, ``note``, ``published``, ``official_count``, the number
-            of its data set in ``datasets``, and the key and number of its ``pictures``.
+        rows: for each row its ``key``, the attributes `OF_COMMAND`, the number of its data set in ``datasets``, and the
+            key and number of its ``pictures``.
         datasets: configurations of the data sets.
         published: name of a table of published scores.
         audit: see `eval.config.RunConfig`.
@@ -56,22 +58,12 @@ class Command:
         datasets: list[Mapping[str, Any]] = []
         rows = []
         for config in configs:
-            node = cast(Mapping[str, Any], OmegaConf.to_container(config.composed.dataset, resolve=True))
-            if node not in datasets:
-                datasets.append(node)
-            ids = config.dataset.ids
-            rows.append(
-                {
-                    "key": config.key,
-                    "name": config.name,
-                    "protocols": list(config.protocols),
-                    "note": config.note,
-                    "published": config.published and dict(config.published),
-                    "official_count": config.dataset.official_count,
-                    "dataset": datasets.index(node),
-                    "pictures": {"key": pictures_key(ids), "count": len(ids)},
-                }
-            )
+            row = config.line
+            if row.dataset not in datasets:
+                datasets.append(row.dataset)
+            facts = {name: getattr(row, name) for name in ("key", *OF_COMMAND)}
+            pictures = {"key": pictures_key(config.dataset.ids), "count": row.pictures}
+            rows.append({**facts, "dataset": datasets.index(row.dataset), "pictures": pictures})
         first = configs[0].composed
         scale = next((config.protocol.scale for config in configs if config.protocol.scale), None)
         return cls(list(arguments), rows, datasets, first.published, bool(first.audit), scale)

@@ -46,7 +46,7 @@ def add_provenance(folder: Path, settings: Sequence[Mapping[str, Any]], command:
 
     Args:
         folder: folder of the records.
-        settings: settings of each row of this process, `eval.records.RowLine.settings`.
+        settings: settings of each row of this process, `eval.row.Row.settings`.
         command: the command line.
 
     Returns:
@@ -71,7 +71,7 @@ def provenance(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts about a run. A repetition on the same machine and checkout has the same facts.
 
     Args:
-        settings: settings of each row, `eval.records.RowLine.settings`.
+        settings: settings of each row, `eval.row.Row.settings`.
 
     Returns:
         JSON-ready: git commit (with ``+changes`` if the checkout differs from it), sha256 of the code that makes

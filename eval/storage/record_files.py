@@ -18,15 +18,16 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from eval.records import Record, RecordError, RowLine
+from eval.records import Record, RecordError
+from eval.row import RecordList, Row
 from eval.settings import KEY_DIGITS
 from eval.storage.files import make_folder, writing
 from eval.storage.locks import Locked, locked
@@ -57,7 +58,7 @@ class Records:
     """The records of all files of a results folder, read from there when they are asked for.
 
     Attributes:
-        rows: key -> line of the row.
+        rows: key -> row, without its records.
         pictures: key -> ids of the pictures of a command.
         newest: key of a row -> id of a picture -> its newest record.
     """
@@ -69,7 +70,7 @@ class Records:
             RecordError: a line is damaged, or a file is of another version.
             OSError: a file cannot be read.
         """
-        self.rows: dict[str, RowLine] = {}
+        self.rows: dict[str, Row] = {}
         self.pictures: dict[str, Sequence[str]] = {}
         self.newest: dict[str, dict[str, Place]] = {}
         self._files: dict[Path, FileIO] = {}
@@ -133,7 +134,7 @@ class Records:
                 known[sys.intern(record.picture)] = place
             return record.row
         if "row" in data:
-            row = RowLine.from_json(data)
+            row = Row.from_json(data)
             self.rows.pop(row.key, None)  # the newest line moves to the end
             self.rows[row.key] = row
             return row.key
@@ -154,7 +155,7 @@ class OpenRecords(Records):
         if not self._size:
             self._write({"version": VERSION})
 
-    def declare(self, row: RowLine, ids: Sequence[str]) -> None:
+    def declare(self, row: Row, ids: Sequence[str]) -> None:
         """Writes the lines of a row and of its pictures, unless this file has them. A row may have got other names."""
         line, pictures = row.to_json(), pictures_key(ids)
         if row.key not in self._declared or self.rows[row.key].to_json() != line:
@@ -189,28 +190,6 @@ class OpenRecords(Records):
             while rest:
                 rest = rest[self._file.write(rest) :]
         self._size += len(line)
-
-
-class RecordList(Sequence[Record]):
-    """Records of a row in an order, each read from its file when it is asked for.
-
-    Attributes:
-        pictures: their ids.
-    """
-
-    def __init__(self, records: Records, row: str, pictures: Sequence[str]) -> None:
-        self._records, self._row, self.pictures = records, row, pictures
-
-    def where(self, fits: Callable[[frozenset[str] | None], bool]) -> RecordList:
-        """The records whose truths (None: failed) fit. Reads no file."""
-        places = self._records.newest.get(self._row, {})
-        return RecordList(self._records, self._row, [id for id in self.pictures if fits(places[id].truths)])
-
-    def __getitem__(self, position: int) -> Record:  # type: ignore[override]  # nobody slices it
-        return cast(Record, self._records.get(self._row, self.pictures[position]))
-
-    def __len__(self) -> int:
-        return len(self.pictures)
 
 
 @contextmanager

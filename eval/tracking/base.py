@@ -18,7 +18,7 @@ from eval.metrics import accuracy, mean_iou
 from eval.protocols import ProtocolName, within_image
 from eval.records import Record
 from eval.results.columns import SCORES
-from eval.runs import Row
+from eval.row import Row
 
 PERCENT = 100
 ByProtocol = dict[ProtocolName, Counts]

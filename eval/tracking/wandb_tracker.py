@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field
 
-from eval.runs import Row
+from eval.row import Row
 from eval.tracking.base import one_line
 
 if TYPE_CHECKING:

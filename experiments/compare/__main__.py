@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from eval.results.tables import write_csv
     from eval.runs import read_runs
     from eval.storage.files import WriteError, make_folder, write_text
-    from experiments.compare.comparing import CompareError, compare_rows, find_row, named_rows
+    from experiments.compare.comparing import compare_rows, find_row, named_rows
     from experiments.compare.writing import chosen_columns, latex_of, text_of
 
     try:
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_csv(options.out / "compare.csv", table)
             write_text(options.out / "compare.md", text)
             write_text(options.out / "compare.tex", latex)
-    except (CompareError, ConfigError, RecordError, WriteError) as error:
+    except (ConfigError, RecordError, WriteError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return ERROR_STATUS
     print(text, end="")

@@ -7,18 +7,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from eval.config import ConfigError
 from eval.protocol_scores import boundary_counts, region_scores, scores_of
 from eval.protocols import needs_classes
 from eval.results.columns import AGREEMENT
 from eval.results.names import telling_names
 from eval.results.tables import PERCENT, SCALES
-from eval.runs import Row, Run
+from eval.row import Row
+from eval.runs import Run
 from experiments.compare.statistics import (
     Difference,
     FloatArray,
@@ -51,13 +53,9 @@ COLUMNS = (
 MOST_NAMES = 20
 
 
-class CompareError(ValueError):
-    """Rows cannot be compared. The message is one line that says why."""
-
-
 @dataclass(frozen=True, eq=False)
 class NamedRow:
-    """A row with its name in the tables of its run, the column ``row`` of ``per_image.csv``."""
+    """A row with a name that tells it from others: in `named_rows` that of the column ``row`` of ``per_image.csv``."""
 
     name: str
     row: Row
@@ -67,6 +65,9 @@ class NamedRow:
     def folder(self) -> str:
         """Results folder of the run."""
         return str(self.run.folder)
+
+
+Named = TypeVar("Named", bound=NamedRow)
 
 
 class Sampled(NamedTuple):
@@ -95,16 +96,17 @@ def named_rows(runs: Sequence[Run]) -> list[NamedRow]:
     ]
 
 
-def find_row(rows: Sequence[NamedRow], name: str) -> NamedRow:
-    """The row of a name. Raises CompareError if there is none, or several."""
+def find_row(rows: Sequence[Named], name: str, option: str = "--to ") -> Named:
+    """The row of a name. Raises ConfigError if there is none, or several. ``option``: begins the message."""
     matching = [row for row in rows if row.name == name]
     if len(matching) == 1:
         return matching[0]
     if matching:
-        raise CompareError(f"--to {name}: several rows have this name: {'; '.join(row.folder for row in matching)}")
+        folders = "; ".join(row.folder for row in matching)
+        raise ConfigError(f"{option}{name}: several rows have this name: {folders}")
     names = list(dict.fromkeys(row.name for row in rows))
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    raise CompareError(f"--to {name}: no such row; choose from: {'; '.join(names[:MOST_NAMES])}{more}")
+    raise ConfigError(f"{option}{name}: no such row; choose from: {'; '.join(names[:MOST_NAMES])}{more}")
 
 
 def compare_rows(rows: Sequence[NamedRow], reference: NamedRow) -> pd.DataFrame:
@@ -119,11 +121,11 @@ def compare_rows(rows: Sequence[NamedRow], reference: NamedRow) -> pd.DataFrame:
         information in bits; ``p_holm`` is corrected over the rows, for each score and protocol apart.
 
     Raises:
-        CompareError: there is no other row, or a row was scored at another size, frame or truth.
+        ConfigError: there is no other row, or a row was scored at another size, frame or truth.
     """
     others = [row for row in rows if row is not reference]
     if not others:
-        raise CompareError(f"{reference.folder}: has no other row than {reference.name}; give more folders")
+        raise ConfigError(f"{reference.folder}: has no other row than {reference.name}; give more folders")
     lines = [line for other in others for line in _lines(other, reference)]
     table = pd.DataFrame(lines, columns=COLUMNS[:-1])
     corrected = table.groupby(["protocol", "score"], sort=False)["p"].transform(lambda values: holm(list(values)))
@@ -134,7 +136,7 @@ def _lines(row: NamedRow, reference: NamedRow) -> list[dict[str, Any]]:
     _check(row, reference)
     compared = differences(row.row, reference.row)
     if not compared:
-        raise CompareError(f"{_place(row)} and {_place(reference)} have no evaluated picture with classes in common")
+        raise ConfigError(f"{_place(row)} and {_place(reference)} have no evaluated picture with classes in common")
     pictures = len(common_pictures(row.row, reference.row))
     facts = {"row": row.name, "folder": row.folder, "to": reference.name, "pictures": pictures}
     return [
@@ -163,7 +165,7 @@ def differences(row: Row, reference: Row) -> dict[tuple[str, str], Difference]:
 
 
 def _check(row: NamedRow, reference: NamedRow) -> None:
-    """Raises CompareError unless both rows were scored on the same pixels with the same truth."""
+    """Raises ConfigError unless both rows were scored on the same pixels with the same truth."""
     for what, group, names in (
         ("truths", "dataset", ("name", "label_source", "fingerprint", "background")),
         ("frames", "scoring", ("frame",)),
@@ -173,7 +175,7 @@ def _check(row: NamedRow, reference: NamedRow) -> None:
         ours, theirs = (_settings(side.row, group, names) for side in (row, reference))
         if ours != theirs:
             shown = [_text({name: own[name] for name in names if ours[name] != theirs[name]}) for own in (ours, theirs)]
-            raise CompareError(
+            raise ConfigError(
                 f"{_place(row)} and {_place(reference)} were scored at different {what}: {shown[0]} and {shown[1]}"
             )
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from eval.protocol_scores import BITS
+from eval.config import ConfigError
+from eval.results.columns import BITS
 from eval.results.latex import latex_table
 from eval.results.markdown import caption, fixed, pipe_table, with_interval
-from experiments.compare.comparing import WITHOUT_CLASSES, CompareError
+from experiments.compare.comparing import WITHOUT_CLASSES
 from experiments.published import published_rows
 
 HEADINGS = {"acc": "ACC", "miou": "mIoU", "ari": "ARI", "voi": "VoI"}
@@ -75,7 +76,7 @@ def chosen_columns(table: pd.DataFrame, scores: Sequence[str] | None) -> list[tu
             protocol, or all scores if it has neither.
 
     Raises:
-        CompareError: the comparison has no such score.
+        ConfigError: the comparison has no such score.
     """
     known = list(dict.fromkeys(zip(table["protocol"], table["score"], strict=True)))
     if scores is None:
@@ -87,7 +88,7 @@ def chosen_columns(table: pd.DataFrame, scores: Sequence[str] | None) -> list[tu
         matching = [pair for pair in known if pair[1] == score and protocol in ("", pair[0])]
         if not matching:
             names = ", ".join("/".join(pair) if pair[0] != WITHOUT_CLASSES else pair[1] for pair in known)
-            raise CompareError(f"--columns {name}: no such score; choose from: {names}")
+            raise ConfigError(f"--columns {name}: no such score; choose from: {names}")
         chosen += matching
     return chosen
 

@@ -13,7 +13,7 @@ from eval.results.latex import latex_table
 from eval.results.markdown import SCALE_TITLES, coarse, fixed, image_count, pipe_table, with_interval
 from eval.results.names import telling_names
 from eval.results.tables import summary
-from eval.runs import Row
+from eval.row import Row
 from eval.settings import row_key
 from eval.storage.files import write_text
 from eval.storage.layout import TABLE_TEX

@@ -18,7 +18,7 @@ from eval.counts import Counts
 from eval.metrics import bootstrap_mean, iou
 from eval.protocols import PROTOCOLS, ProtocolName, needs_classes
 from eval.results.tables import PERCENT
-from experiments.compare.comparing import differences
+from experiments.compare.comparing import differences, find_row
 from experiments.plotting.drawing import (
     COLOURS,
     FONT,
@@ -41,7 +41,6 @@ from experiments.plotting.shown import (
     comparable,
     criterion,
     describe_data,
-    find_row,
     most,
     protocols_of,
     ranked,
@@ -80,9 +79,9 @@ def all_plots(rows: Sequence[ShownRow], reference: str | None = None) -> dict[st
         reference: name of a row. Rows of its data set are compared with it; None: each with the best row.
 
     Raises:
-        PlotError: there is no such row.
+        ConfigError: there is no such row.
     """
-    chosen = find_row(rows, reference) if reference else None
+    chosen = find_row(rows, reference, "") if reference else None
     groups = by_dataset(rows)
     several_frames = len({dataset for dataset, _ in groups}) < len(groups)
     figures: dict[str, Figure] = {}

@@ -1,7 +1,7 @@
 """The rows of runs as plots and pages show them: with one name each, scores by protocol, and settings as values.
 
 A setting is a column of ``summary.csv`` (`eval.results.columns.setting_columns`); its value is the one in
-`eval.runs.Row.settings`, a number, a text or a tuple, never a formatted text.
+`eval.row.Row.settings`, a number, a text or a tuple, never a formatted text.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eval.config import ConfigError
 from eval.protocols import ALL_PROTOCOLS, ProtocolName, needs_classes
 from eval.results.columns import ENDS, setting_columns, setting_text
 from eval.results.names import telling_names
-from eval.runs import Row, Run
+from eval.runs import Run
 from eval.settings import is_number, normalise
+from experiments.compare.comparing import NamedRow
 
 MOST_ROWS = 20
 NOT_SWEPT = ("experiment", "dataset", "label_source", "frame")
@@ -28,25 +30,17 @@ SCORING = {"frame": ("scoring", "frame"), "protocol.size": ("scoring", "size")}
 NUMBERS = (int, float, np.number)
 
 
-class PlotError(ValueError):
-    """Rows cannot be plotted. The message is one line that says what to do."""
-
-
 @dataclass(frozen=True, eq=False)
-class ShownRow:
-    """A row.
+class ShownRow(NamedRow):
+    """A row with a name that no other shown row has.
 
     Attributes:
-        name: its name, which no other shown row has.
-        row, run: the row and its run.
+        name, row, run: see `NamedRow`.
         scores: protocol -> column of ``summary.csv`` -> number, not rounded.
         settings: setting -> value; a setting that does not apply is missing.
         seeds: rows that differ only in the seed and whose means this row shows; empty for a single row.
     """
 
-    name: str
-    row: Row
-    run: Run
     scores: Mapping[ProtocolName, Mapping[str, float]]
     settings: Mapping[str, Hashable]
     seeds: Sequence[ShownRow] = ()
@@ -106,11 +100,11 @@ def protocols_of(rows: Sequence[ShownRow]) -> list[ProtocolName]:
     """The protocols with classes that all rows have, first those of this project in their order, then all others.
 
     Raises:
-        PlotError: the rows have none in common.
+        ConfigError: the rows have none in common.
     """
     common = [name for name in rows[0].scores if needs_classes(name) and all(name in row.scores for row in rows)]
     if not common:
-        raise PlotError("these rows have no protocol with classes in common; plot them separately")
+        raise ConfigError("these rows have no protocol with classes in common; plot them separately")
     known = [name for name in ALL_PROTOCOLS if name in common]
     return known + [name for name in common if name not in known]
 
@@ -131,16 +125,6 @@ def most(rows: Sequence[ShownRow]) -> tuple[list[ShownRow], str]:
     if len(rows) <= MOST_ROWS:
         return list(rows), ""
     return ranked(rows)[:MOST_ROWS], f"the {MOST_ROWS} best of {len(rows)} rows by {criterion(rows)}"
-
-
-def find_row(rows: Sequence[ShownRow], name: str) -> ShownRow:
-    """The row of a name. Raises PlotError if there is none."""
-    for row in rows:
-        if row.name == name:
-            return row
-    names = "; ".join(row.name for row in rows[:MOST_ROWS])
-    more = f" and {len(rows) - MOST_ROWS} more" if len(rows) > MOST_ROWS else ""
-    raise PlotError(f"{name}: no such row; choose from: {names}{more}")
 
 
 def swept(rows: Sequence[ShownRow]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from eval.config import ConfigError
-from eval.runs import Row
+from eval.row import Row
 
 FOLDER = Path(__file__).parent
 REQUIREMENTS = {"LD": "language_dependency", "AX": "auxiliary_images", "UA": "unsupervised_adaptation"}

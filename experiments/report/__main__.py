@@ -14,7 +14,7 @@ from eval.config import ConfigError
 from eval.records import RecordError
 from eval.runs import read_runs
 from eval.storage.files import WriteError, write_text
-from experiments.plotting.shown import PlotError, shown_rows
+from experiments.plotting.shown import shown_rows
 
 PICTURES = 48  # 2 MB with four rows
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         pictures, reasons = read_gallery(rows, options.pictures)
         write_text(output, report(rows, pictures, reasons))
-    except (ConfigError, PlotError, RecordError, WriteError) as error:
+    except (ConfigError, RecordError, WriteError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(ERROR_STATUS)
     for reason in reasons:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from eval.counts import Counts
-from eval.metrics import accuracy, bootstrap_change, mean_iou, official_over_numberings
+from eval.metrics import accuracy, mean_iou, official_over_numberings
 from eval.protocols import PROTOCOLS, ProtocolName
 from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval
 from eval.results.tables import PERCENT, write_csv
-from eval.runs import Row, ids_of
+from eval.row import Row, ids_of
 from eval.settings import differences
 from eval.storage.files import write_text
 from eval.storage.layout import AUDIT_CSV, AUDIT_MD
+from experiments.compare.statistics import class_scores, compare, totals
 
 NUMBERINGS = 100
 METRICS = {"acc": "ACC", "miou": "mIoU"}
@@ -71,7 +71,7 @@ def audit(results: Sequence[Row]) -> pd.DataFrame:
     for name in dict.fromkeys(result.name for result in results):
         first, *others = (result for result in results if result.name == name)
         reference = _facts(first, "")
-        lines.append(reference | {"protocol": "official"} | _scores(counts_by_picture(first, "official")))
+        lines.append(reference | {"protocol": "official"} | _scores(first, "official"))
         lines.append(
             reference | {"choice": "protocol: official -> present"} | _compared(first, first, "present", "official")
         )
@@ -89,7 +89,7 @@ def _numberings(row: Row) -> list[dict[str, Any]]:
     if not row.tables():
         return []
     spread = official_over_numberings(row.tables(), row.background, NUMBERINGS)
-    given = _scores(counts_by_picture(row, "official"))
+    given = _scores(row, "official")
     return [
         {
             **{"choice": f"segments: as numbered -> {end} of {NUMBERINGS} numberings", "protocol": "official"},
@@ -114,30 +114,21 @@ def _facts(results: Row, choice: str) -> dict[str, Any]:
 
 def _compared(before: Row, after: Row, protocol: ProtocolName, old_protocol: ProtocolName) -> dict[str, Any]:
     """Scores of ``after``, and their change from ``before`` under ``old_protocol``, on the images of both."""
-    old, new = counts_by_picture(before, old_protocol), counts_by_picture(after, protocol)
-    line = {"protocol": protocol} | _scores(new)
-    common = [image for image in old if image in new]
+    line = {"protocol": protocol} | _scores(after, protocol)
+    place_of = {id: place for place, id in enumerate(ids_of(after.evaluated))}
+    common = [(place, place_of[id]) for place, id in enumerate(ids_of(before.evaluated)) if id in place_of]
     if not common:
         return line
-    first, second = ({image: counts[image] for image in common} for counts in (old, new))
-    scores = zip(METRICS, _scores(first).values(), _scores(second).values(), strict=True)
-    line |= {f"{metric}_change": later - earlier for metric, earlier, later in scores}
-    if len(common) > 1:
-        intervals = bootstrap_change(list(first.values()), list(second.values()))
-        for metric, ends in zip(METRICS, intervals, strict=True):
-            line |= {f"{metric}_change_low": PERCENT * ends.low, f"{metric}_change_high": PERCENT * ends.high}
+    earlier, later = np.array(common).T
+    old_pixels, new_pixels = before.counts(old_protocol).pixels[earlier], after.counts(protocol).pixels[later]
+    old, new = map(class_scores, totals([old_pixels, new_pixels]))
+    for metric in METRICS:
+        change = compare(new[metric], old[metric])
+        line |= dict(zip((f"{metric}_{part}" for part in CHANGE), change[2:5], strict=True))
     return line
 
 
-def counts_by_picture(row: Row, protocol: ProtocolName) -> dict[str, Counts]:
-    """Picture -> its counts, in the order of the row's records, without failed pictures."""
-    return dict(zip(ids_of(row.evaluated), row.counts(protocol), strict=True))
-
-
-def _scores(counts: Mapping[str, Counts]) -> dict[str, float]:
+def _scores(row: Row, protocol: ProtocolName) -> dict[str, float]:
     """ACC and mIoU in percent; empty without images."""
-    if not counts:
-        return {}
-    first, *others = counts.values()
-    total = sum(others, first)
-    return {"acc": PERCENT * accuracy(total), "miou": PERCENT * mean_iou(total)}
+    total = row.counts(protocol).total
+    return {"acc": PERCENT * accuracy(total), "miou": PERCENT * mean_iou(total)} if row.evaluated else {}

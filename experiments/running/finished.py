@@ -21,7 +21,8 @@ from eval.progress import Progress
 from eval.protocols import INSTANCES, ProtocolName, needs_classes, truths_of, within_image
 from eval.records import Record, merged_record
 from eval.results.names import telling_names
-from eval.runs import Row, Run, add_rescored, read_run
+from eval.row import Row
+from eval.runs import Run, add_rescored, read_run
 from eval.storage.files import make_folder, writing
 from eval.truth import compare_kept, truth_of
 from experiments.running.arguments import Arguments, key_of, parse

@@ -14,7 +14,8 @@ from eval.config import ConfigError
 from eval.metrics import accuracy
 from eval.protocols import SET_PROTOCOLS
 from eval.results.tables import write_tables
-from eval.runs import Row, Run
+from eval.row import Row
+from eval.runs import Run
 from eval.settings import leaves
 from eval.storage.files import write_text
 from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, TABLE_MD

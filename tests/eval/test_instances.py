@@ -33,7 +33,7 @@ from eval.instances import (
 from eval.matching import contingency
 from eval.protocol_scores import scores_of
 from eval.records import Record, SparseTable
-from eval.runs import Row
+from eval.row import Row
 from tests.conftest import GOLDEN
 from tests.helpers.paired_folder import label_of, write_label, write_list, write_pair
 from tests.helpers.runs import evaluate

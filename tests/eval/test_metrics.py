@@ -17,7 +17,6 @@ from eval.metrics import (
     Interval,
     acc_and_miou,
     accuracy,
-    bootstrap_change,
     bootstrap_mean,
     interval,
     iou,
@@ -148,20 +147,6 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     arrays = some_counts(images=30, classes=4)
     assert bootstrap(arrays) == bootstrap(arrays, seed=0, resamples=2000, level=0.95)
     assert bootstrap(arrays) != bootstrap(arrays, seed=1)
-
-
-def test_the_interval_of_a_change_is_that_of_the_differences_on_the_same_resamples() -> None:
-    images = 9
-    before, after = (some_counts(images, classes=4, seed=seed) for seed in (1, 2))
-    changes = []
-    for weights in resample_weights(images, resamples=200, seed=3):
-        drawn = np.repeat(np.arange(images), weights.astype(int))
-        old, new = counts_of(before, drawn), counts_of(after, drawn)
-        changes.append((accuracy(new) - accuracy(old), mean_iou(new) - mean_iou(old)))
-    one_each = [[counts_of(arrays, np.array([image])) for image in range(images)] for arrays in (before, after)]
-    expected = np.quantile(changes, [0.025, 0.975], axis=0).T
-    np.testing.assert_allclose(bootstrap_change(*one_each, resamples=200, seed=3), expected, rtol=1e-9)
-    assert bootstrap_change(one_each[0], one_each[0]) == ((0, 0), (0, 0))
 
 
 def test_interval_of_a_mean_is_that_of_scipy_and_skips_nan() -> None:

@@ -11,7 +11,7 @@ from eval.metrics import resample_weights
 from eval.protocol_scores import COLUMNS, scores_of
 from eval.records import Record, SparseTable
 from eval.regions import compare_regions
-from eval.runs import Row
+from eval.row import Row
 
 PEOPLE = [np.array([[3, 1], [0, 4]]), np.array([[2, 2], [1, 3], [0, 0]])]
 OTHER = [np.array([[8, 0]]), np.array([[1, 7]])]

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from eval.protocols import PROTOCOLS
-from eval.records import Record, RowLine, SparseTable
+from eval.records import Record, SparseTable
+from eval.row import Row
 from eval.runs import Run, read_run
 from eval.settings import row_key
 from eval.storage.commands import Command, add_command
@@ -69,7 +70,7 @@ def made_run(
     return read_run(folder)
 
 
-def _line(given: Mapping[str, Any], dataset: Mapping[str, Any], experiment: str) -> RowLine:
+def _line(given: Mapping[str, Any], dataset: Mapping[str, Any], experiment: str) -> Row:
     settings: dict[str, Any] = {
         "experiment": experiment,
         "dataset": dict(dataset),
@@ -83,7 +84,7 @@ def _line(given: Mapping[str, Any], dataset: Mapping[str, Any], experiment: str)
         if key:
             settings[group][key] = value
     code = str(given.get("segmenter.code", ""))
-    return RowLine(row_key(settings), str(given.get("name", "DiffSeg")), settings, CLASSES, code)
+    return Row(row_key(settings), str(given.get("name", "DiffSeg")), settings, CLASSES, code=code)
 
 
 def truth_of(place: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.protocols import PROTOCOLS
 from eval.records import Record, SparseTable
-from eval.runs import Row
+from eval.row import Row
 
 
 def made_row(key: str = "key", records: Sequence[Record] = (), **segmenter: Any) -> Row:

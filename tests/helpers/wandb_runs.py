@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from eval.records import Record
-from eval.runs import Row
+from eval.row import Row
 from eval.tracking.base import Tracker, Tracking
 from eval.tracking.wandb_tracker import WandbTracker
 from tests.helpers.wandb_file import WandbFile, read_wandb_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eval.records import Record, SparseTable
-from eval.runs import Row
+from eval.row import Row
 
 # fmt: off
 COLUMNS = [

@@ -12,7 +12,7 @@ import pytest
 from eval.records import SparseTable
 from eval.results.markdown import caption, fixed, image_count, markdown, pipe_table, with_interval
 from eval.results.tables import summary
-from eval.runs import Row
+from eval.row import Row
 from tests.helpers.worked_results import DIFFSEG, ROWS
 
 

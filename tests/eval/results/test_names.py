@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eval.results.names import telling_names
-from eval.runs import Row
+from eval.row import Row
 from tests.helpers.worked_results import DBSCAN, DIFFSEG
 
 

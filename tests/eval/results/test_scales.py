@@ -13,7 +13,7 @@ from eval.boundaries import BoundaryCounts
 from eval.records import Record, SparseTable
 from eval.regions import RegionScores
 from eval.results.scales import SCALE_COLUMNS, families, scales, scales_table
-from eval.runs import Row
+from eval.row import Row
 
 
 def row(name: str = "A", frame: str = "whole", code: str = "", **segmenter: Any) -> Row:

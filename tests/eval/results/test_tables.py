@@ -14,7 +14,7 @@ from eval.metrics import acc_and_miou, interval, resample
 from eval.records import SparseTable
 from eval.results.markdown import markdown
 from eval.results.tables import per_class, summary, write_tables
-from eval.runs import Row
+from eval.row import Row
 from tests.helpers import made_records
 from tests.helpers.worked_results import CLASSES, COLUMNS, DBSCAN, DIFFSEG, FAILED, ROWS, ok
 

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from eval.config import ConfigError, build
-from eval.runs import Row
+from eval.row import Row
 from eval.tracking.base import NoTracker, Tracking, final_scores
 from eval.tracking.wandb_tracker import WandbRow, WandbTracker
 from tests.conftest import ROOT

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 
 from eval.counts import Counts
-from eval.metrics import accuracy, bootstrap_change
+from eval.metrics import accuracy
 from eval.protocol_scores import COLUMNS, scores_of
 from eval.records import Record, SparseTable
-from eval.runs import Row
+from eval.row import Row
 from experiments.compare.__main__ import main
 from experiments.compare.comparing import compare_rows, differences, find_row, named_rows
 from experiments.compare.statistics import holm
+from tests.helpers.changes import change_intervals
 from tests.helpers.made_runs import grid, made_run
 
 ROWS = [*grid(segmenter__tau=(0.2, 0.3)), {"name": "K-Means", "segmenter.name": "kmeans_c"}]
@@ -53,9 +54,7 @@ def test_differences_are_on_the_pictures_of_both_rows(tmp_path: Path) -> None:
     line = lines.loc[("DiffSeg, tau=0.2", "present", "acc")]
     assert line["value"] == pytest.approx(100 * accuracy(sum(ours)))
     assert line["difference"] == pytest.approx(100 * (accuracy(sum(ours)) - accuracy(sum(theirs))))
-    assert [line["difference_low"], line["difference_high"]] == pytest.approx(
-        [100 * end for end in bootstrap_change(theirs, ours)[0]]
-    )
+    assert [line["difference_low"], line["difference_high"]] == pytest.approx(change_intervals(theirs, ours)[0])
     voi = lines.loc[("DiffSeg, tau=0.2", "-", "voi")]
     assert voi["value"] == pytest.approx(first.rows[0].agreement[:, 1].mean())
     for _, group in table.groupby(["protocol", "score"]):

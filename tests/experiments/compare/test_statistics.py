@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from eval.counts import Counts
-from eval.metrics import accuracy, bootstrap_change, bootstrap_mean, mean_iou, resample_weights
+from eval.metrics import accuracy, bootstrap_mean, mean_iou, resample_weights
 from experiments.compare.statistics import (
     class_scores,
     compare,
@@ -18,6 +18,7 @@ from experiments.compare.statistics import (
     totals,
     two_sided_p,
 )
+from tests.helpers.changes import change_intervals
 
 PICTURES, CLASSES = 12, 4
 
@@ -45,9 +46,9 @@ def test_scores_of_resamples_are_those_of_the_pictures_drawn() -> None:
 def test_differences_are_those_of_the_tables_and_of_an_independent_bootstrap() -> None:
     before, after = made_counts(0), made_counts(1)
     old, new = (class_scores(sums) for sums in totals([pixels_of(before), pixels_of(after)]))
-    for name, interval in zip(("acc", "miou"), bootstrap_change(before, after), strict=True):
+    for name, interval in zip(("acc", "miou"), change_intervals(before, after), strict=True):
         result = compare(new[name], old[name])
-        assert (result.low, result.high) == pytest.approx(100 * np.array(interval))
+        assert (result.low, result.high) == pytest.approx(tuple(interval))
         assert result.difference == pytest.approx(result.value - result.reference)
     assert compare(new["acc"], old["acc"]).value == pytest.approx(100 * accuracy(sum(after)))
 

@@ -13,7 +13,7 @@ import pytest
 from eval.protocols import PROTOCOLS
 from eval.records import Record, SparseTable
 from eval.results.tables import summary
-from eval.runs import Row
+from eval.row import Row
 from experiments.paper.table import key_without_seed, write_tex_table
 from experiments.published import published_table
 from tests.helpers.made_runs import grid, made_run

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.metrics import accuracy, bootstrap_change, iou
+from eval.config import ConfigError
+from eval.metrics import accuracy, iou
 from experiments.plotting import plots
 from experiments.plotting.plots import all_plots
-from experiments.plotting.shown import PlotError, ranked, shown_rows
+from experiments.plotting.shown import ranked, shown_rows
+from tests.helpers.changes import change_intervals
 from tests.helpers.drawn import drawn_lines
 from tests.helpers.made_runs import CLASSES, grid, made_run
 
@@ -73,7 +75,7 @@ def test_paired_differences_are_those_of_the_common_pictures(tmp_path: Path) -> 
     points = figure.axes[2].containers[0].lines[0].get_xdata()
     assert len(points) == 1
     ((start, _), (end, _)) = figure.axes[2].containers[0].lines[2][0].get_segments()[0]
-    assert (start, end) == pytest.approx(tuple(100 * value for value in bootstrap_change(before, after)[1]))
+    assert (start, end) == pytest.approx(tuple(change_intervals(before, after)[1]))
     assert "difference from DiffSeg, tau=0.5" in figure.get_suptitle()
     assert "the first row of the method" in plots.paired(rows).get_suptitle()
 
@@ -118,7 +120,7 @@ def test_all_plots_are_those_that_the_rows_allow(tmp_path: Path) -> None:
     assert set(all_plots(swept)) == figures
     named = all_plots(swept, "DiffSeg, tau=0.5, seed=0")["paired"].get_suptitle()
     assert "difference from DiffSeg, tau=0.5, seed=0" in named
-    with pytest.raises(PlotError, match="no such row"):
+    with pytest.raises(ConfigError, match="no such row"):
         all_plots(swept, "tau=7")
     other = shown_rows([made_run(tmp_path / "three", {}, dataset={"name": "camvid"})])
     assert {"camvid_confusion", "photos_score_tau"} < set(all_plots([*swept, *other]))

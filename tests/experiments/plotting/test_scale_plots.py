@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from eval.boundaries import f_measure
 from eval.records import Record
-from eval.runs import Row
+from eval.row import Row
 from experiments.paper.table import published_markdown
 from experiments.plotting.scale_plots import scale_plots
 from experiments.plotting.shown import ShownRow

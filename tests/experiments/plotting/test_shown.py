@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eval.config import ConfigError
+from experiments.compare.comparing import find_row
 from experiments.plotting import shown
-from experiments.plotting.shown import MOST_ROWS, PlotError, ShownRow, shown_rows
+from experiments.plotting.shown import MOST_ROWS, ShownRow, shown_rows
 from tests.helpers.made_runs import grid, made_run
 
 
@@ -76,15 +78,15 @@ def test_the_last_protocol_of_this_project_ranks_the_rows(tmp_path: Path) -> Non
     )
     other = rows_of(tmp_path / "other", {"segmenter.tau": 2}, protocols=("official",))
     assert shown.protocols_of([*rows, *other]) == ["official"]
-    with pytest.raises(PlotError, match="no protocol"):
+    with pytest.raises(ConfigError, match="no protocol"):
         shown.protocols_of([*rows_of(tmp_path / "third", {"segmenter.tau": 3}, protocols=("present",)), *other])
 
 
 def test_an_unknown_row_is_named_and_only_the_best_of_many_are_shown(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, *grid(segmenter__tau=range(1, MOST_ROWS + 3)), pictures=("a", "b"))
-    assert shown.find_row(rows, "DiffSeg, tau=22") is rows[-1]
-    with pytest.raises(PlotError, match=r"^x: no such row; choose from: DiffSeg, tau=1; .*tau=20 and 2 more$"):
-        shown.find_row(rows, "x")
+    assert find_row(rows, "DiffSeg, tau=22") is rows[-1]
+    with pytest.raises(ConfigError, match=r"^x: no such row; choose from: DiffSeg, tau=1; .*tau=20 and 2 more$"):
+        find_row(rows, "x", "")
     best, note = shown.most(rows)
     assert (best, note) == (shown.ranked(rows)[:MOST_ROWS], f"the {MOST_ROWS} best of 22 rows by mIoU present")
     assert shown.most(rows[:3]) == (rows[:3], "")

@@ -13,7 +13,7 @@ from eval.counts import Counts
 from eval.matching import match_contingency
 from eval.metrics import accuracy, mean_iou
 from eval.records import Record
-from eval.runs import Row
+from eval.row import Row
 from experiments.running.audit import AUDIT_COLUMNS, audit, write_audit
 from tests.helpers.made_records import CLASSES, records
 from tests.helpers.runs import SMALL, evaluate
