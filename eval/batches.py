@@ -26,7 +26,7 @@ from diffseg.backbones.device import NO_MEMORY, batch_size_for
 from diffseg.backbones.saved import SavedAttention
 from diffseg.merging import NoProposals
 from diffseg.segmenters.base import segment_all
-from eval.config import ConfigError, Scoring
+from eval.config import Scoring, config_errors
 from eval.decoding import DecodedPicture, decoded_ahead
 from eval.row_progress import RowProgress
 from eval.run import READING_ERRORS, grouped
@@ -78,10 +78,8 @@ class _Batches:
     @cached_property
     def model(self) -> AttentionModel:
         """The backbone, loaded when the first picture needs it."""
-        try:
+        with config_errors("backbone."):
             return self.rows[0].row.backbone.load(self.device)
-        except ValueError as error:
-            raise ConfigError(f"backbone.{error}") from error
 
     def evaluate(self, pictures: Sequence[DecodedPicture], size: int, last_try: bool) -> None:
         """Evaluates decoded pictures for all rows. Skips valid results.

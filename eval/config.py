@@ -6,7 +6,8 @@ The keys are its fields. pydantic checks their types and limits. Imports no torc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
@@ -39,6 +40,15 @@ INSTANCE_SIDE = 320
 
 class ConfigError(Exception):
     """An invalid setting. The message names the key, the value and the allowed values."""
+
+
+@contextmanager
+def config_errors(prefix: str = "") -> Iterator[None]:
+    """Context that turns a ValueError into a `ConfigError`. ``prefix``: beginning of its message."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{prefix}{error}") from error
 
 
 def _workers(workers: Any) -> str:

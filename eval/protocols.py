@@ -47,6 +47,11 @@ def within_image(name: ProtocolName) -> bool:
     return not getattr(imported_protocol(name), "needs_set", False)
 
 
+def matched_once(names: Iterable[ProtocolName]) -> list[ProtocolName]:
+    """Those of some protocols that match label numbers with classes once for all images."""
+    return [name for name in names if needs_classes(name) and not within_image(name)]
+
+
 def check_protocol(name: ProtocolName) -> None:
     """Raises ValueError for an unknown protocol."""
     if name not in ALL_PROTOCOLS:

@@ -17,8 +17,8 @@ from datasets.base import Dataset
 from diffseg.backbones import Backbone
 from diffseg.backbones.saved import Saved, recorded_settings
 from eval.code import kind_name, part_code
-from eval.config import PROTOCOL_VERSION, ConfigError, ProtocolSettings, Scoring, build
-from eval.protocols import ProtocolName, needs_classes, truths_of, within_image
+from eval.config import PROTOCOL_VERSION, ConfigError, ProtocolSettings, Scoring, build, config_errors
+from eval.protocols import ProtocolName, matched_once, truths_of
 from eval.row import Row
 from eval.settings import row_key
 
@@ -76,10 +76,8 @@ class RowConfig:
 
         aggregation: Aggregation = build(self.composed.aggregation, "aggregation")
         if self.backbone.sides:
-            try:
+            with config_errors("aggregation."):
                 side_weights(aggregation.weights, self.backbone.sides)
-            except ValueError as error:
-                raise ConfigError(f"aggregation.{error}") from None
         return aggregation
 
     @cached_property
@@ -103,10 +101,8 @@ class RowConfig:
         if needs_mean_classes(segmenter):
             values["clusters"] = mean_classes(self.dataset, self.scoring.enters)
         bounces = self.aggregation.bounces if self.backbone.sides else 1  # without attention, nothing is aggregated
-        try:
+        with config_errors("segmenter."):
             return resolve(segmenter, self.backbone, self.dataset.name, bounces, **values)
-        except ValueError as error:
-            raise ConfigError(f"segmenter.{error}") from None
 
     @cached_property
     def reads_files(self) -> bool:
@@ -191,26 +187,22 @@ class RowConfig:
         """
         from diffseg.segmenters.base import ReadsFiles, has_common_labels
 
-        if not all(map(within_image, filter(needs_classes, self.protocols))) and not has_common_labels(self.segmenter):
-            name = next(name for name in self.protocols if needs_classes(name) and not within_image(name))
+        if (once := matched_once(self.protocols)) and not has_common_labels(self.segmenter):
             raise ConfigError(
-                f"protocol.report: {name} matches label numbers once for all images, but the numbers of "
+                f"protocol.report: {once[0]} matches label numbers once for all images, but the numbers of "
                 f"segmenter={self.choices['segmenter']} have another meaning in each image; use protocol=both, or "
                 "label maps with common numbers (segmenter=files). A class whose numbers are common declares "
                 "common_labels = True"
             )
+        lines: list[str] = []
         if isinstance(self.backbone, Saved):
-            try:
-                for line in self.backbone.check_files(self.dataset.ids, self.scoring.enters):
-                    logger.warning("%s", line)
-            except ValueError as error:
-                raise ConfigError(f"backbone.{error}") from None
+            with config_errors("backbone."):
+                lines += self.backbone.check_files(self.dataset.ids, self.scoring.enters)
         if isinstance(self.segmenter, ReadsFiles):
-            try:
-                for line in self.segmenter.check_files(self.dataset.ids, self.dataset.listed):
-                    logger.warning("%s", line)
-            except ValueError as error:
-                raise ConfigError(f"segmenter.{error}") from None
+            with config_errors("segmenter."):
+                lines += self.segmenter.check_files(self.dataset.ids, self.dataset.listed)
+        for line in lines:
+            logger.warning("%s", line)
         _ = self.line
 
     def with_protocols(self, names: Iterable[ProtocolName]) -> RowConfig:

@@ -24,7 +24,7 @@ from diffseg.backbones.saved import BLANK, origin
 from diffseg.files.attention import SUFFIX, AttentionError, PictureInfo, read_header
 from diffseg.files.remarks import Remark, remark_lines
 from diffseg.texts import counted, on_one_line
-from eval.config import ConfigError, RunConfig
+from eval.config import ConfigError, RunConfig, config_errors
 from eval.progress import Progress
 from eval.rows import RowConfig, backbone_settings
 from eval.shards import join_shards
@@ -56,11 +56,9 @@ def write_all(row: RowConfig, config: RunConfig, dtype: FileType, folder: Path) 
     if not missing and writer.fits(folder / BLANK):
         print(f"{folder}: the attention of {counted(len(ids), 'picture')} is complete", file=sys.stderr)
         return 0
-    try:
+    with config_errors():
         device = pick_device(config.device)
         model = backbone.load(str(device))
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
     side = backbone.size
     writer.write(model, [(BLANK.removesuffix(SUFFIX), np.zeros((side, side, 3), np.uint8))], 1)
     _say_size(folder, len(missing), (folder / BLANK).stat().st_size)

@@ -18,7 +18,7 @@ from pathlib import Path
 from datasets.base import Dataset
 from diffseg.cli.command import run_command
 from diffseg.files.paths import expanded
-from eval.config import ConfigError
+from eval.config import ConfigError, config_errors
 from experiments.check.truth import read_truth, report, write_csv
 from experiments.evaluate import commands_of
 from experiments.running.arguments import key_of, read_arguments
@@ -71,11 +71,9 @@ def check_backbones(composed: Composed) -> None:
     # Imports torch, which takes seconds. Missing data and weights have been reported before.
     from experiments.check import backbone
 
-    try:
+    with config_errors():  # a device or weights that cannot be used
         for line in backbone.report(composed.rows, composed.config.device):
             print(line, flush=True)
-    except ValueError as error:  # a device or weights that cannot be used
-        raise ConfigError(str(error)) from error
 
 
 def _without_output(arguments: Sequence[str]) -> tuple[list[str], Path | None]:

@@ -17,7 +17,7 @@ from diffseg.attention import AttentionError, AttentionMaps
 from diffseg.backbones import AttentionModel
 from diffseg.backbones.device import pick_device
 from diffseg.backbones.weights.files import sha256_of
-from eval.config import ConfigError
+from eval.config import ConfigError, config_errors
 from eval.decoding import DecodedPicture, decode
 from eval.rows import RowConfig
 
@@ -59,10 +59,8 @@ def _check_backbone(name: str, rows: Sequence[RowConfig], device: str) -> Iterat
         yield f"  {file.stat().st_size / MB:10.1f} MB  sha256 {sha256_of([file])[:SHOWN_DIGITS]}  {file}"
     yield f"  fingerprint {spec.fingerprint[:SHOWN_DIGITS]}"
 
-    try:
+    with config_errors("backbone."):
         model, loading = _timed(lambda: spec.load(device))
-    except ValueError as error:
-        raise ConfigError(f"backbone.{error}") from error
     yield f"  loaded in {loading:.1f} s"
     picture = decode(dataset, dataset.ids[0], {row.scoring: row.truths for row in rows}, spec.size)
     try:

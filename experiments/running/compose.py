@@ -21,7 +21,7 @@ from datasets.base import Dataset, DatasetError
 from diffseg import parts
 from diffseg.backbones import MissingWeights, WeightsError
 from diffseg.files.paths import expanded
-from eval.config import ConfigError, ProtocolSettings, RunConfig, build
+from eval.config import ConfigError, ProtocolSettings, RunConfig, build, config_errors
 from eval.protocols import INSTANCES
 from eval.rows import RowConfig
 from experiments.running.arguments import Arguments, Assignment, parse
@@ -79,22 +79,13 @@ def compose_rows(arguments: Arguments, checked: bool = True) -> Composed:
     Raises:
         ConfigError: a setting is wrong, or data or weights are missing.
     """
-    return compose_points(points_of(arguments), arguments.config_dir, checked)
-
-
-def points_of(arguments: Arguments) -> list[Point]:
-    """The points of a sweep, one for each combination of values; without ``-m``, one point."""
-    return list(product(*(parse(override, arguments.swept, arguments.config_dir) for override in arguments.overrides)))
-
-
-def compose_points(points: Sequence[Point], config_dir: Path | None = None, checked: bool = True) -> Composed:
-    """Composes the rows of all points; arguments as for `compose_rows`."""
+    points = points_of(arguments)
     common = set.intersection(*(set(map(str, point)) for point in points))
     keys = {one.key for point in points for one in point if str(one) not in common}
     for key in keys:
         if key.split(".")[0] in SHARED:
             raise ConfigError(f"{key}: all rows of a run share this key; give it one value")
-    composer = _Composer(config_dir, optional=keys & {*GROUPS})
+    composer = _Composer(arguments.config_dir, optional=keys & {*GROUPS})
     rows: list[RowConfig] = []
     for point in points:
         try:
@@ -114,6 +105,11 @@ def compose_points(points: Sequence[Point], config_dir: Path | None = None, chec
         config.results_dir or f"results/{config.name or first.experiment or rows[0].choices['segmenter']}"
     )
     return Composed(config, first.tracker, check(rows) if checked else rows, folder.absolute())
+
+
+def points_of(arguments: Arguments) -> list[Point]:
+    """The points of a sweep, one for each combination of values; without ``-m``, one point."""
+    return list(product(*(parse(override, arguments.swept, arguments.config_dir) for override in arguments.overrides)))
 
 
 def select_protocol(arguments: Arguments) -> ProtocolSettings:
@@ -197,10 +193,8 @@ class _Composer:
             known = parts.names(group, self.config_dir)
             if name not in known:
                 raise ConfigError(f"{group}={name}: there is no such choice{parts.nearest(name, known, f'{group}=')}")
-            try:
+            with config_errors():
                 self._presets[group, name] = parts.read_unresolved(group, name, self.config_dir)
-            except ValueError as error:
-                raise ConfigError(str(error)) from None
         return self._presets[group, name]
 
     def _specs(self, rows: Any, name: str | None) -> list[tuple[_RowSpec, dict[str, Any]]]:
@@ -238,10 +232,8 @@ class _Composer:
         return [index for index in having if not choosing[index]] or having
 
     def _keys(self, group: parts.Group, name: str) -> Sequence[str]:
-        try:
+        with config_errors(f"{group}."):
             return parts.keys_of(str(self._preset(group, name).get("_target_")), f"{group}.")
-        except ValueError as error:
-            raise ConfigError(f"{group}.{error}") from None
 
     def config(self, content: Mapping[str, Any], choices: Mapping[str, str], values: Mapping[str, Any]) -> DictConfig:
         """The configuration of a row: keys of the command, name of the part of each group, keys of the parts."""
@@ -256,10 +248,8 @@ class _Composer:
             )
             raise ConfigError(f"{key}: there is no such key{near}")
         for group in ("segmenter", "aggregation", "tracker"):  # built when torch has been imported
-            try:
+            with config_errors():
                 parts.check_keys(config[group], f"{group}.")
-            except ValueError as error:
-                raise ConfigError(str(error)) from None
         return config
 
     def _row(self, spec: _RowSpec, config: DictConfig, choices: Mapping[str, str]) -> RowConfig:
@@ -282,14 +272,13 @@ def check(rows: Sequence[RowConfig]) -> list[RowConfig]:
     """
     datasets: dict[Dataset, Dataset] = {}
     shared = [replace(row, dataset=datasets.setdefault(row.dataset, row.dataset)) for row in rows]
-    checks: dict[tuple[int, bool], tuple[Callable[[], None], RowConfig]] = {}
+    checks: dict[Callable[[], None], RowConfig] = {}
     for row in shared:
-        checks.setdefault((id(row.dataset), False), (row.dataset.check, row))
-        checks.setdefault((id(row.backbone), False), (row.backbone.check, row))
-        if INSTANCES in row.protocols:
-            checks.setdefault((id(row.dataset), True), (row.dataset.check_instances, row))
+        instances = [row.dataset.check_instances] if INSTANCES in row.protocols else []
+        for check_files in (row.dataset.check, row.backbone.check, *instances):
+            checks.setdefault(check_files, row)
     errors: dict[str, Exception] = {}
-    for check_files, row in checks.values():
+    for check_files, row in checks.items():
         try:
             check_files()
         except WeightsError as error:

@@ -18,7 +18,7 @@ from diffseg.result import write_coco
 from eval.config import ConfigError, ProtocolSettings, Scoring, build
 from eval.label_maps import LabelMapError
 from eval.progress import Progress
-from eval.protocols import INSTANCES, ProtocolName, needs_classes, truths_of, within_image
+from eval.protocols import INSTANCES, ProtocolName, matched_once, truths_of
 from eval.records import Record, merged_record
 from eval.results.names import telling_names
 from eval.row import Row
@@ -74,10 +74,10 @@ def tables_of_finished(arguments: Arguments) -> str:
 
 def _under(row: Row, protocols: Sequence[ProtocolName], folder: Path) -> Row:
     """The row under other protocols. Raises ConfigError if its records do not serve them."""
-    wrong = [name for name in protocols if needs_classes(name) and not within_image(name)]
-    if wrong and not row.settings["segmenter"].get("common_labels"):
+    once = matched_once(protocols)
+    if once and not row.settings["segmenter"].get("common_labels"):
         raise ConfigError(
-            f"--tables: {wrong[0]} matches label numbers once for all images, but those of {row.name} have another "
+            f"--tables: {once[0]} matches label numbers once for all images, but those of {row.name} have another "
             "meaning in each image"
         )
     asked = replace(row, protocols=[*protocols])

@@ -6,7 +6,7 @@ from textwrap import fill
 
 from diffseg import parts
 from diffseg.limits import settings_text
-from eval.config import ConfigError, RunConfig
+from eval.config import RunConfig, config_errors
 from experiments.running.arguments import COMMAND, Arguments, parse
 from experiments.running.compose import GROUPS
 
@@ -34,11 +34,9 @@ def help_text(arguments: Arguments) -> str:
     typed = [
         one for override in arguments.overrides for one in parse(override, swept=True, config_dir=arguments.config_dir)
     ]
-    try:
+    with config_errors():
         named = [_part(one.key, str(one.value), arguments) for one in typed if one.key in GROUPS]
         return "\n\n".join(named or [_command(arguments)])
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 def _part(group: parts.Group, name: str, arguments: Arguments) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from datasets.base import DatasetError
 from diffseg.texts import counted
-from eval.config import ConfigError, build
+from eval.config import ConfigError, build, config_errors
 from eval.cores import worker_count
 from eval.results.names import telling_names
 from eval.results.tables import per_class
@@ -117,10 +117,8 @@ def _device(name: str, shard: Shard, rows: Sequence[RowConfig]) -> str:
         return "cpu"
     from diffseg.backbones.device import pick_device
 
-    try:
+    with config_errors():
         return str(pick_device(shard.device(name)))
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 def _workers(typed: str, device: str) -> int:
