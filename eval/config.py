@@ -18,7 +18,6 @@ from datasets.base import Dataset, DatasetError
 from diffseg import parts
 from diffseg.limits import Count
 from diffseg.texts import on_one_line
-from eval.cores import check_workers
 from eval.protocols import (
     ALL_PROTOCOLS,
     INSTANCES,
@@ -52,7 +51,8 @@ def config_errors(prefix: str = "") -> Iterator[None]:
 
 
 def _workers(workers: Any) -> str:
-    check_workers(str(workers))
+    if workers != "auto" and not (str(workers).isdecimal() and int(workers)):
+        raise ValueError(f"workers: must be auto or a number of processes, at least 1, got {workers}")
     return str(workers)
 
 

@@ -28,9 +28,3 @@ def worker_count(workers: str) -> int:
     beside = os.environ.get("LOCAL_WORLD_SIZE", "1")
     cores = max(1, usable_cores() // max(1, int(beside) if beside.isdecimal() else 1))
     return cores if workers == "auto" else min(int(workers), cores)
-
-
-def check_workers(workers: str) -> None:
-    """Raises ValueError unless a text is ``auto`` or a number from 1."""
-    if workers != "auto" and not (workers.isdecimal() and int(workers)):
-        raise ValueError(f"workers: must be auto or a number of processes, at least 1, got {workers}")

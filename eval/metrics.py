@@ -91,31 +91,25 @@ def _at_random(table: SparseTable, rng: np.random.Generator) -> SparseTable:
     return replace(table, numbers=numbers)
 
 
-def bootstrap_mean(values: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED, level: float = LEVEL) -> Interval:
+def bootstrap_mean(values: ArrayLike) -> Interval:
     """Percentile interval of the mean of a score over images drawn with replacement, see `resample`.
 
     Args:
         values: the score of each image, ``(images,)``; NaN is left out. If all are NaN, so is the interval.
-        resamples: number of resamples.
-        seed: seed of the draw.
-        level: share of the resamples inside the interval, in (0, 1).
     """
     known = np.asarray(values, dtype=np.float64)
     known = known[~np.isnan(known)]
-    return interval(resample([known], resamples, seed)[0] / len(known), level) if known.size else interval(known)
+    return interval(resample([known])[0] / len(known) if known.size else known)
 
 
-def bootstrap_ratio(
-    parts: ArrayLike, wholes: ArrayLike, resamples: int = RESAMPLES, seed: int = SEED, level: float = LEVEL
-) -> Interval:
-    """Percentile interval of a ratio of sums over images; arguments as in `bootstrap_mean`.
+def bootstrap_ratio(parts: ArrayLike, wholes: ArrayLike) -> Interval:
+    """Percentile interval of a ratio of sums over images.
 
     Args:
         parts, wholes: numerator and denominator of each image, ``(images,)``.
-        resamples, seed, level: as in `bootstrap_mean`.
     """
     part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
-    return interval(_ratio(*resample([part, whole], resamples, seed)), level)
+    return interval(_ratio(*resample([part, whole])))
 
 
 def interval(values: FloatArray, level: float = LEVEL) -> Interval:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from eval.boundaries import BoundaryCounts, add_counts
 from eval.instances import InstanceScores, instance_scores
-from eval.metrics import RESAMPLES, SEED, bootstrap_mean, bootstrap_ratio
+from eval.metrics import bootstrap_mean, bootstrap_ratio
 from eval.protocols import ProtocolName
 from eval.records import PERSON, Record
 from eval.regions import RegionScores, compare_regions
@@ -66,7 +66,7 @@ def _regions(records: Sequence[Record]) -> Scores:
         areas = np.array([float(score.areas.sum()) for score in known])
         of_set |= {"covering": PERCENT * float(covered.sum() / areas.sum())}
         if len(known) > 1:
-            ends = bootstrap_ratio(covered, areas, RESAMPLES, SEED)
+            ends = bootstrap_ratio(covered, areas)
             of_set |= {"covering_low": PERCENT * ends.low, "covering_high": PERCENT * ends.high}
     return Scores(pictures, of_set)
 

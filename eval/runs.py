@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,46 +38,34 @@ class Run:
         folder: the folder.
         commands: the commands that wrote into it, newest last.
         records: the records of all files.
+        rows: the rows with the records that were there when the run was opened: those of the newest command first, each
+            once.
+        older: rows that differ from one of ``rows`` only in the code of a part.
         token: tells the folder from one that had its place before.
     """
 
     def __init__(self, folder: Path, commands: Sequence[Command], records: Records, token: str) -> None:
         self.folder, self.commands, self.records, self.token = folder, commands, records, token
-
-    @cached_property
-    def _rows(self) -> tuple[list[Row], list[Row]]:
-        """`rows` and `older`."""
-        known, newest, older = set[str](), dict[str, Row](), list[Row]()
-        for command in reversed(self.commands):
+        self.rows: list[Row] = []
+        self.older: list[Row] = []
+        known, methods = set[str](), set[str]()
+        for command in reversed(commands):
             for entry in command.rows:
-                key = entry["key"]
-                if key in known or key not in self.records.rows:
+                if entry["key"] in known or entry["key"] not in records.rows:
                     continue
-                known.add(key)
-                row = self._row(self.records.rows[key], command, entry)
+                known.add(entry["key"])
+                row = self._row(command, entry)
                 method = f"{sorted(of_method(row.settings).items())} {'' if row.code else row.name}"
-                if row.code and method in newest:
-                    older.append(row)
-                else:
-                    newest[method] = row
-        return list(newest.values()), older
+                (self.older if row.code and method in methods else self.rows).append(row)
+                methods.add(method)
 
-    def _row(self, row: Row, command: Command, entry: Mapping[str, Any]) -> Row:
+    def _row(self, command: Command, entry: Mapping[str, Any]) -> Row:
         """The row as a command named it, with its records."""
-        pictures, dataset = entry["pictures"], command.datasets[entry["dataset"]]
+        row, pictures = self.records.rows[entry["key"]], entry["pictures"]
         records = self.records.of(row.key, self.records.pictures.get(pictures["key"], ()))
         given = {name: entry[name] for name in OF_COMMAND}
+        dataset = command.datasets[entry["dataset"]]
         return replace(row, **given, records=records, pictures=pictures["count"], dataset=dataset)
-
-    @property
-    def rows(self) -> list[Row]:
-        """The rows: those of the newest command first, each once."""
-        return self._rows[0]
-
-    @property
-    def older(self) -> list[Row]:
-        """Rows that differ from one of `rows` only in the code of a part."""
-        return self._rows[1]
 
     def rows_of(self, configs: Sequence[RowConfig]) -> list[Row]:
         """Those of `rows` that a command evaluates."""

@@ -117,15 +117,9 @@ def scales(
 
     Returns:
         Column -> value. Covering, PRI, F and AP in percent, VoI in bits; NaN if not compared. A single row has no AP.
-
-    Raises:
-        ValueError: a row is missing, or rows have different pictures.
     """
     order = np.argsort(parameters, kind="stable")
     sorted_parameters = [float(parameters[row]) for row in order]
-    for name, rows in (("regions", regions), ("boundaries", boundaries)):
-        if rows and (len(rows) != len(parameters) or len({len(row) for row in rows}) > 1 or not rows[0]):
-            raise ValueError(f"{name}: must have a row for each parameter, and the same pictures in all rows")
     images = max(len(rows[0]) for rows in (regions, boundaries) if rows)
     of_regions = _of_regions(sorted_parameters, [regions[row] for row in order]) if regions else {}
     of_boundaries = _of_boundaries(sorted_parameters, [boundaries[row] for row in order]) if boundaries else {}

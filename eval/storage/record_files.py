@@ -107,18 +107,18 @@ class Records:
                     if not file.read(1):  # the last line: a killed run can leave a torn line that a newline ends
                         break
                     raise _damaged(path, number, error) from None
-                if number == 1:
-                    _check_version(path, data)
-                else:
-                    try:
-                        declared.add(self._add(data, path, size, len(line)))
-                    except (KeyError, TypeError, ValueError, AttributeError) as error:
-                        raise _damaged(path, number, error) from None
+                try:
+                    declared.add(self._add(data, path, size, len(line)))
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    raise _damaged(path, number, error) from None
                 size += len(line)
         return size, declared
 
     def _add(self, data: Mapping[str, Any], path: Path, offset: int, length: int) -> str:
         """Adds a line, and returns its key. Raises KeyError, TypeError or ValueError if it is no such line."""
+        if not offset:
+            _check_version(path, data)
+            return ""
         if "record" in data:
             record = Record.from_json(data)
             if record.row not in self.rows:
@@ -153,7 +153,7 @@ class OpenRecords(Records):
         # Unbuffered: a buffer would keep the rest of a failed write and write it later.
         self._file = path.open("ab", buffering=0)
         if not self._size:
-            self._write({"version": VERSION})
+            self._append({"version": VERSION})
 
     def declare(self, row: Row, ids: Sequence[str]) -> None:
         """Writes the lines of a row and of its pictures, unless this file has them. A row may have got other names."""
@@ -178,17 +178,13 @@ class OpenRecords(Records):
         self._file.close()
 
     def _append(self, data: Mapping[str, Any]) -> None:
-        begin = self._size
-        self._write(data)
-        self._declared.add(self._add(data, self.path, begin, self._size - begin))
-
-    def _write(self, data: Mapping[str, Any]) -> None:
         line = json.dumps(data, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         with writing(self.path):
             self._file.truncate(self._size)
             rest = memoryview(line)
             while rest:
                 rest = rest[self._file.write(rest) :]
+        self._declared.add(self._add(data, self.path, self._size, len(line)))
         self._size += len(line)
 
 

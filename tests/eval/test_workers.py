@@ -14,7 +14,8 @@ from PIL import Image
 
 from diffseg.segmenters.base import Outline
 from diffseg.segmenters.files import LabelMapFiles
-from eval.cores import check_workers, usable_cores, worker_count
+from eval.config import ConfigError, build
+from eval.cores import usable_cores, worker_count
 from eval.row_progress import RowProgress
 from eval.run import evaluate
 from eval.runs import Run, read_run
@@ -102,5 +103,5 @@ def test_workers_never_exceed_the_cores_of_the_process(monkeypatch: pytest.Monke
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")  # torchrun's processes on this machine
     assert worker_count("auto") == 2
     for wrong in ("0", "-1", "two", ""):
-        with pytest.raises(ValueError, match="workers: must be auto or a number"):
-            check_workers(wrong)
+        with pytest.raises(ConfigError, match="workers: must be auto or a number"):
+            build({"_target_": "eval.config.RunConfig", "workers": wrong}, "")

@@ -107,8 +107,3 @@ def test_a_row_without_parameter_is_a_family() -> None:
     columns = scales([math.nan], [FINE], [[BoundaryCounts(1, 2, 1, 2)] * 2])
     assert columns["covering_ods"] == columns["covering_ois"] == columns["covering_best"]
     assert (columns["f_ods"], math.isnan(columns["ap"]), math.isnan(columns["f_ods_at"])) == (50, True, True)
-
-
-def test_rows_must_have_the_same_pictures() -> None:
-    with pytest.raises(ValueError, match=r"^regions: must have a row for each parameter, and the same pictures"):
-        scales([1, 2], [FINE, COARSE[:1]])
