@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,11 @@ from eval.matching import count_images
 from eval.records import SparseTable
 
 FloatArray = NDArray[np.float64]
+Interval = tuple[float, float]
+"""Lower and upper end of a confidence interval; NaN if the metric is undefined."""
+
+PERCENT = 100
+"""Fractions become percent in tables, plots and trackers."""
 
 RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
 """Defaults of the bootstrap: number of resamples, seed of the draw, share of the resamples inside the interval."""
@@ -24,21 +29,19 @@ BLOCK, PART = 2_000_000, 8192
 """Weights that are drawn at once, 16 MB; images whose counts are converted at once."""
 
 
-class Interval(NamedTuple):
-    """Lower and upper end of a confidence interval; NaN if the metric is undefined."""
-
-    low: float
-    high: float
-
-
 def accuracy(counts: Counts) -> float:
     """Pixel accuracy (ACC), in [0, 1]: the sum of TP divided by the labelled pixels; NaN without labelled pixels."""
-    return float(_ratio(counts.tp.sum(), counts.labelled))
+    return float(ratio(counts.tp.sum(), counts.labelled))
 
 
 def iou(counts: Counts) -> FloatArray:
     """Intersection over union, TP / (TP + FP + FN), ``(n_classes,)`` float64 in [0, 1]; NaN where that is 0 / 0."""
     return iou_of(np.stack((counts.tp, counts.fp, counts.fn)))
+
+
+def recall(counts: Counts) -> FloatArray:
+    """Share of the pixels of each class that are right, ``(n_classes,)`` float64 in [0, 1]; NaN without pixels."""
+    return ratio(counts.tp, counts.tp + counts.fn)
 
 
 def mean_iou(counts: Counts) -> float:
@@ -48,13 +51,13 @@ def mean_iou(counts: Counts) -> float:
 
 def iou_of(pixels: NDArray[Any]) -> FloatArray:
     """`iou` of many counts at once: ``(..., 3, n_classes)`` TP, FP and FN -> ``(..., n_classes)``."""
-    return _ratio(pixels[..., 0, :], pixels.sum(axis=-2))
+    return ratio(pixels[..., 0, :], pixels.sum(axis=-2))
 
 
 def acc_and_miou(pixels: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     """`accuracy` and `mean_iou` of many counts at once: ``(..., 3, n_classes)`` TP, FP and FN -> ``(...)`` each."""
     tp, _, fn = np.moveaxis(pixels.sum(axis=-1), -1, 0)
-    return _ratio(tp, tp + fn), _mean(iou_of(pixels))
+    return ratio(tp, tp + fn), _mean(iou_of(pixels))
 
 
 def official_over_numberings(
@@ -109,16 +112,16 @@ def bootstrap_ratio(parts: ArrayLike, wholes: ArrayLike) -> Interval:
         parts, wholes: numerator and denominator of each image, ``(images,)``.
     """
     part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
-    return interval(_ratio(*resample([part, whole])))
+    return interval(ratio(*resample([part, whole])))
 
 
 def interval(values: FloatArray, level: float = LEVEL) -> Interval:
     """Percentile interval of the values of all resamples. Undefined ones (NaN) are left out."""
     values = values[~np.isnan(values)]
     if not values.size:
-        return Interval(np.nan, np.nan)
+        return np.nan, np.nan
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    return float(low), float(high)
 
 
 def resample(columns: Sequence[NDArray[Any]], resamples: int = RESAMPLES, seed: int = SEED) -> list[FloatArray]:
@@ -149,6 +152,24 @@ def resample(columns: Sequence[NDArray[Any]], resamples: int = RESAMPLES, seed: 
     return [total.reshape(resamples, *column.shape[1:]) for total, column in zip(sums, columns, strict=True)]
 
 
+def totals(columns: Sequence[NDArray[Any]], resamples: int = RESAMPLES, seed: int = SEED) -> list[FloatArray]:
+    """Sums of numbers over all pictures, and then over each resample. A single picture has no resamples.
+
+    Rows with the same number of pictures get the same resamples.
+
+    Args:
+        columns: arrays ``(pictures, ...)``.
+        resamples, seed: see `resample`.
+
+    Returns:
+        For each array its sums, ``(1 + resamples, ...)``.
+    """
+    whole = [column.sum(axis=0, dtype=np.float64)[None] for column in columns]
+    if len(columns[0]) == 1:
+        return whole
+    return [np.concatenate(sums) for sums in zip(whole, resample(columns, resamples, seed), strict=True)]
+
+
 def _blocks(images: int, resamples: int, seed: int) -> Iterator[tuple[slice, FloatArray]]:
     """Yields rows of `resample_weights`, and their places: all at once if they are few."""
     if images * resamples <= KEPT:
@@ -172,13 +193,13 @@ def _draw(rng: np.random.Generator, images: int, resamples: int) -> FloatArray:
     return rng.multinomial(images, np.full(images, 1 / images), size=resamples).astype(np.float64)
 
 
-def _mean(values: FloatArray) -> FloatArray:
-    """Mean along the last axis without NaN; NaN if all are NaN."""
-    defined = ~np.isnan(values)
-    return _ratio(values.sum(axis=-1, where=defined), defined.sum(axis=-1))
-
-
-def _ratio(part: ArrayLike, whole: ArrayLike) -> FloatArray:
+def ratio(part: ArrayLike, whole: ArrayLike) -> FloatArray:
     """``part / whole`` in float64; NaN if ``whole`` is 0."""
     part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    """Mean along the last axis without NaN; NaN if all are NaN."""
+    defined = ~np.isnan(values)
+    return ratio(values.sum(axis=-1, where=defined), defined.sum(axis=-1))

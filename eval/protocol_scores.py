@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from eval.boundaries import BoundaryCounts, add_counts
 from eval.instances import InstanceScores, instance_scores
-from eval.metrics import bootstrap_mean, bootstrap_ratio
+from eval.metrics import PERCENT, bootstrap_mean, bootstrap_ratio
 from eval.protocols import ProtocolName
 from eval.records import PERSON, Record
 from eval.regions import RegionScores, compare_regions
 from eval.results.columns import BITS, COLUMNS
 from eval.row import Row
-
-PERCENT = 100
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,8 @@ def _regions(records: Sequence[Record]) -> Scores:
         areas = np.array([float(score.areas.sum()) for score in known])
         of_set |= {"covering": PERCENT * float(covered.sum() / areas.sum())}
         if len(known) > 1:
-            ends = bootstrap_ratio(covered, areas)
-            of_set |= {"covering_low": PERCENT * ends.low, "covering_high": PERCENT * ends.high}
+            low, high = bootstrap_ratio(covered, areas)
+            of_set |= {"covering_low": PERCENT * low, "covering_high": PERCENT * high}
     return Scores(pictures, of_set)
 
 

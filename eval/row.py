@@ -62,6 +62,7 @@ class Row:
         published: ``acc`` and ``miou`` of the paper in percent; None if the paper has no such row.
         official_count: number of pictures in the published evaluation; None if the data set has none.
         dataset: configuration of its data set.
+        sums: see `eval.results.tables.sums_of`; empty until they are asked for.
     """
 
     key: str
@@ -76,6 +77,7 @@ class Row:
     published: Mapping[str, float | None] | None = None
     official_count: int | None = None
     dataset: Mapping[str, Any] = field(default_factory=dict)
+    sums: dict[ProtocolName, NDArray[np.float64]] = field(default_factory=dict, init=False, repr=False)
     _counts: dict[ProtocolName, ImageCounts] = field(default_factory=dict, init=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:

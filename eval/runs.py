@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.config import ConfigError
+from datasets.base import Dataset, DatasetError
+from eval.config import ConfigError, build
 from eval.counts import ImageCounts
 from eval.label_maps import read_label_map
 from eval.protocols import ProtocolName
@@ -136,6 +137,21 @@ def add_rescored(folder: Path, records: Sequence[Record], protocols: Mapping[str
         for record in records:
             opened.append(record)
     add_protocols(folder, protocols)
+
+
+def dataset_of(rows: Sequence[Row]) -> Dataset:
+    """The data set of rows that share its configuration.
+
+    Raises:
+        ConfigError: its configuration is wrong.
+        DatasetError: its files are missing, or its pictures are not those that were evaluated.
+    """
+    dataset: Dataset = build(rows[0].dataset, "dataset")
+    dataset.check()
+    for row in rows:
+        if row.settings["dataset"]["fingerprint"] != dataset.fingerprint:
+            raise DatasetError(f"{dataset.name}: its pictures or classes have changed since {row.name} was evaluated")
+    return dataset
 
 
 def read_run(folder: str | Path) -> Run:

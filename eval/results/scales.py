@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from eval.boundaries import BoundaryCounts, add_counts, average_precision, best_point, first_best
-from eval.protocol_scores import PERCENT, boundary_counts, region_scores
+from eval.metrics import PERCENT
+from eval.protocol_scores import boundary_counts, region_scores
 from eval.regions import RegionScores, pooled_covering
 from eval.results.names import telling_names
 from eval.row import Row

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diffseg.files.writing import replacing
-from eval.metrics import acc_and_miou, interval, iou_of, resample
+from eval.metrics import PERCENT, acc_and_miou, interval, iou_of, totals
 from eval.protocols import REGION_PROTOCOLS, ProtocolName, needs_classes
 from eval.results.columns import (
     AGREEMENT,
@@ -42,7 +42,6 @@ from eval.storage.layout import CONFUSION_CSV, PER_CLASS_CSV, PER_IMAGE_CSV, SCA
 if TYPE_CHECKING:
     from eval.protocol_scores import Scores
 
-PERCENT = 100
 PART = 1000
 """Lines of ``per_image.csv`` that are in memory at once."""
 SCALES_DECIMALS = 6  # the published variation of information of BSDS500 has five
@@ -86,7 +85,7 @@ def summary(rows: Sequence[Row]) -> pd.DataFrame:
     lines of ``official``, the protocol of the paper. ``device`` and ``dtype`` list all values in the records.
     """
     lines = []
-    resample_rows(rows)
+    add_up(rows)
     columns = setting_columns(row.settings for row in rows)
     for number, row in enumerate(rows):
         evaluated = row.evaluated
@@ -137,7 +136,7 @@ def per_class(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
             total = counts.pixels.sum(axis=0, dtype=np.int64)
             ends = np.full((len(classes), 2), np.nan)
             if len(counts) > 1:
-                ends = np.array([interval(values) for values in iou_of(resampled(row)[protocol]).T])
+                ends = np.array([interval(values) for values in iou_of(sums_of(row)[protocol][1:]).T])
             columns = {
                 "number": number,
                 "row": name,
@@ -251,18 +250,13 @@ def _protocol_scores(row: Row, protocol: ProtocolName) -> Mapping[str, float]:
     counts = row.counts(protocol)
     if not len(counts):
         return {}
-    total = counts.pixels.sum(axis=0, dtype=np.int64)
-    scores = [*acc_and_miou(total), *row.agreement.mean(axis=0)]
-    sampled: dict[str, NDArray[np.float64]] = {}
-    if len(counts) > 1:
-        sampled |= zip(("acc", "miou"), acc_and_miou(resampled(row)[protocol]), strict=True)
-        sampled |= zip(AGREEMENT, resampled(row)[""].T, strict=True)
-    line: dict[str, float] = {"classes": int(np.isfinite(iou_of(total)).sum())}
-    for name, value in zip(("acc", "miou", *AGREEMENT), scores, strict=True):
-        scale = SCALES.get(name, PERCENT)
-        line[name] = scale * float(value)
-        if name in sampled:
-            line |= zip((f"{name}_low", f"{name}_high"), interval(scale * sampled[name]), strict=True)
+    pixels, agreement = sums_of(row)[protocol], sums_of(row)[""]
+    line: dict[str, float] = {"classes": int(np.isfinite(iou_of(pixels[0])).sum())}
+    for name, values in zip(("acc", "miou", *AGREEMENT), (*acc_and_miou(pixels), *agreement.T), strict=True):
+        scores = SCALES.get(name, PERCENT) * values
+        line[name] = float(scores[0])
+        if len(scores) > 1:
+            line |= zip((f"{name}_low", f"{name}_high"), interval(scores[1:]), strict=True)
     return line
 
 
@@ -272,26 +266,25 @@ def _without_classes(row: Row, protocol: ProtocolName) -> Scores:
     return scores_of(row, protocol)
 
 
-def resampled(row: Row) -> Mapping[ProtocolName, NDArray[np.float64]]:
-    """What the tables need of each resample of a row's images.
+def sums_of(row: Row) -> Mapping[ProtocolName, NDArray[np.float64]]:
+    """Sums over all images of a row, and over each resample, see `eval.metrics.totals`; at least one image.
 
     Returns:
-        Protocol -> sums of TP, FP and FN over the images of each resample, ``(resamples, 3, n_classes)``; and under ""
-        the means of the class-agnostic scores, ``(resamples, 3)``.
+        Protocol -> sums of TP, FP and FN, ``(1 + resamples, 3, n_classes)``; and under "" the means of the
+        class-agnostic scores, ``(1 + resamples, 3)``.
     """
-    resample_rows([row])
-    sampled: Mapping[ProtocolName, NDArray[np.float64]] = row.__dict__["resampled"]
-    return sampled
+    add_up([row])
+    return row.sums
 
 
-def resample_rows(rows: Sequence[Row]) -> None:
-    """Computes `resampled` of rows, and keeps it with them. Rows with the same number of images share the draw."""
+def add_up(rows: Sequence[Row]) -> None:
+    """Computes `sums_of` rows, and keeps it with them. Rows with the same number of images share the draw."""
     groups: dict[int, list[tuple[Row, ProtocolName]]] = {}
     for row in rows:
         protocols = list(filter(needs_classes, row.protocols))
-        if protocols and len(row.evaluated) > 1 and "resampled" not in row.__dict__:
+        if protocols and row.evaluated and not row.sums:
             groups.setdefault(len(row.evaluated), []).extend((row, protocol) for protocol in [*protocols, ""])
     for images, group in groups.items():
         columns = [row.counts(protocol).pixels if protocol else row.agreement for row, protocol in group]
-        for (row, protocol), sums in zip(group, resample(columns), strict=True):
-            row.__dict__.setdefault("resampled", {})[protocol] = sums if protocol else sums / images
+        for (row, protocol), sums in zip(group, totals(columns), strict=True):
+            row.sums[protocol] = sums if protocol else sums / images

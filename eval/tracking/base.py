@@ -14,13 +14,12 @@ import pandas as pd
 from diffseg.texts import on_one_line
 from eval.counts import Counts
 from eval.matching import count_images
-from eval.metrics import accuracy, mean_iou
+from eval.metrics import PERCENT, accuracy, mean_iou
 from eval.protocols import ProtocolName, within_image
 from eval.records import Record
 from eval.results.columns import SCORES
 from eval.row import Row
 
-PERCENT = 100
 ByProtocol = dict[ProtocolName, Counts]
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,10 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -27,50 +29,45 @@ SHOWN = 5
 COLUMNS = ("label", "class", "pictures", "pixels", "share")
 
 
-@dataclass(frozen=True)
-class PictureTruth:
+class PictureTruth(NamedTuple):
     """The truth of one picture. All counts are of the whole picture, before a protocol crops it.
 
     Attributes:
-        error: why it cannot be read; None: it can.
         size: (width, height) in pixels.
-        formats: format of its picture file and of its label file.
+        formats: format of its picture file and of its label file; empty if the data set has no files.
         pixels: number of pixels of each class; empty if the data set has no classes.
         void: number of pixels without a class.
         people: number of people who segmented it.
-        unscored: see `datasets.base.Picture`.
+        unscored, remarks: see `datasets.base.Picture`.
     """
 
-    error: str | None = None
-    size: tuple[int, int] = (0, 0)
-    formats: tuple[str, str] = ("", "")
-    pixels: Sequence[int] = ()
-    void: int = 0
-    people: int = 0
-    unscored: Mapping[int, int] = field(default_factory=dict)
-    remarks: Sequence[Remark] = ()
+    size: tuple[int, int]
+    formats: tuple[str, str]
+    pixels: Sequence[int]
+    void: int
+    people: int
+    unscored: Mapping[int, int]
+    remarks: Sequence[Remark]
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The truth of a data set: `PictureTruth` of each id."""
+    """The truth of a data set.
+
+    Attributes:
+        dataset: the data set.
+        readable: id -> truth of the picture.
+        damaged: messages about the pictures that cannot be read.
+    """
 
     dataset: Dataset
-    pictures: Mapping[str, PictureTruth]
+    readable: Mapping[str, PictureTruth]
+    damaged: Sequence[str]
 
-    @property
-    def readable(self) -> list[PictureTruth]:
-        return [picture for picture in self.pictures.values() if picture.error is None]
-
-    @property
-    def damaged(self) -> list[str]:
-        """Messages about the pictures that cannot be read."""
-        return [picture.error for picture in self.pictures.values() if picture.error is not None]
-
-    @property
+    @cached_property
     def rows(self) -> list[tuple[int, str, int, int, float]]:
         """Label, name, pictures, pixels and share of the scored pixels (0..1) of each class."""
-        counts = np.array([picture.pixels for picture in self.readable if picture.pixels], np.int64)
+        counts = np.array([picture.pixels for picture in self.readable.values() if picture.pixels], np.int64)
         if not counts.size:
             return []
         pixels, pictures = counts.sum(axis=0).tolist(), (counts > 0).sum(axis=0).tolist()
@@ -85,40 +82,34 @@ def read_truth(dataset: Dataset) -> Truth:
     with ThreadPoolExecutor(WORKERS) as pool:
         readings = pool.map(lambda id: _read(dataset, id), dataset.ids)
         bar = tqdm(readings, total=len(dataset.ids), desc="read", unit="picture", disable=None, leave=False)
-        return Truth(dataset, dict(zip(dataset.ids, bar, strict=True)))
+        truths = dict(zip(dataset.ids, bar, strict=True))
+    readable = {id: truth for id, truth in truths.items() if isinstance(truth, PictureTruth)}
+    return Truth(dataset, readable, [truth for truth in truths.values() if isinstance(truth, str)])
 
 
-def _read(dataset: Dataset, id: str) -> PictureTruth:
+def _read(dataset: Dataset, id: str) -> PictureTruth | str:
+    """The truth of a picture, or why it cannot be read."""
     try:
         picture = dataset.load(id)
     except DatasetError as error:
-        return PictureTruth(error=str(error))
+        return str(error)
     height, width = picture.image.shape[:2]
-    formats = (
-        (format_of(dataset.image_path(id)), format_of(dataset.label_path(id)))
-        if isinstance(dataset, ListedDataset)
-        else ("", "")
-    )
-    label = np.empty(0, np.int16) if picture.label is None else picture.label
-    counts = np.bincount(label[label != VOID], minlength=len(dataset.classes))
-    return PictureTruth(
-        None,
-        (width, height),
-        formats,
-        () if picture.label is None else counts.tolist(),
-        int((label == VOID).sum()),
-        len(picture.people),
-        picture.unscored,
-        picture.remarks,
-    )
+    formats, pixels, void = ("", ""), list[int](), 0
+    if isinstance(dataset, ListedDataset):
+        formats = format_of(dataset.image_path(id)), format_of(dataset.label_path(id))
+    if picture.label is not None:
+        pixels = np.bincount(picture.label[picture.label != VOID], minlength=len(dataset.classes)).tolist()
+        void = int((picture.label == VOID).sum())
+    people = len(picture.people)
+    return PictureTruth((width, height), formats, pixels, void, people, picture.unscored, picture.remarks)
 
 
 def report(truth: Truth) -> Iterator[str]:
     """Lines about a data set."""
-    dataset, readable = truth.dataset, truth.readable
+    dataset, readable = truth.dataset, truth.readable.values()
     published = f" of the published {dataset.official_count:,}" if dataset.official_count else ""
     damaged = f"; {counted(len(truth.damaged), 'picture')} cannot be read" if truth.damaged else ""
-    yield f"{dataset.name}: {counted(len(truth.pictures), 'picture')}{published}{damaged}"
+    yield f"{dataset.name}: {counted(len(dataset.ids), 'picture')}{published}{damaged}"
     yield from (f"  {message}" for message in truth.damaged[:SHOWN])
     if len(truth.damaged) > SHOWN:
         yield f"  and {len(truth.damaged) - SHOWN:,} more"
@@ -129,19 +120,18 @@ def report(truth: Truth) -> Iterator[str]:
         yield f"  people: {min(people)} to {max(people)} segmentations a picture"
     if truth.rows:
         yield from _classes(truth)
-    remarks = {id: picture.remarks for id, picture in truth.pictures.items() if picture.error is None}
-    yield from remark_lines(dataset.name, remarks)
+    yield from remark_lines(dataset.name, {id: picture.remarks for id, picture in truth.readable.items()})
 
 
 def _classes(truth: Truth) -> Iterator[str]:
     pixels = [row[3] for row in truth.rows]
-    void = sum(picture.void for picture in truth.readable)
+    void = sum(picture.void for picture in truth.readable.values())
     yield f"  not scored: {void / max(1, void + sum(pixels)):.2%} of the pixels"
     width = max(len(name) for name in truth.dataset.classes)
     yield f"  {'class':{width + 4}} {'pictures':>9} {'pixels':>14} {'share':>7}"
     for label, name, pictures, count, share in truth.rows:
         yield f"  {label:3} {name:{width}} {pictures:9,} {count:14,} {share:7.2%}"
-    yield from truth_remarks(truth.dataset, pixels, [picture.unscored for picture in truth.readable])
+    yield from truth_remarks(truth.dataset, pixels, [picture.unscored for picture in truth.readable.values()])
 
 
 def _most_common(values: Iterator[str]) -> str:

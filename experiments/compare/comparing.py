@@ -14,11 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eval.config import ConfigError
+from eval.metrics import PERCENT, totals
 from eval.protocol_scores import boundary_counts, region_scores, scores_of
 from eval.protocols import needs_classes
 from eval.results.columns import AGREEMENT
 from eval.results.names import telling_names
-from eval.results.tables import PERCENT, SCALES
+from eval.results.tables import SCALES
 from eval.row import Row
 from eval.runs import Run
 from experiments.compare.statistics import (
@@ -30,7 +31,6 @@ from experiments.compare.statistics import (
     holm,
     known_values,
     mean_scores,
-    totals,
 )
 
 WITHOUT_CLASSES = "-"

@@ -1,6 +1,6 @@
 """Paired bootstrap: two rows are scored on the same resamples of their common pictures.
 
-Scores are computed from sums over the pictures and over each resample, see `totals`.
+Scores are computed from sums over the pictures and over each resample, see `eval.metrics.totals`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics import LEVEL, RESAMPLES, SEED, acc_and_miou, resample
-from eval.results.tables import PERCENT
+from eval.metrics import PERCENT, acc_and_miou, interval, ratio
 
 FloatArray = NDArray[np.float64]
 
@@ -33,24 +32,6 @@ class Difference(NamedTuple):
     low: float
     high: float
     p: float
-
-
-def totals(columns: Sequence[NDArray[Any]], resamples: int = RESAMPLES, seed: int = SEED) -> list[FloatArray]:
-    """Sums of numbers over all pictures, and then over each resample. A single picture has no resamples.
-
-    Rows with the same number of pictures get the same resamples.
-
-    Args:
-        columns: arrays ``(pictures, ...)``.
-        resamples, seed: see `eval.metrics.resample`.
-
-    Returns:
-        For each array its sums, ``(1 + resamples, ...)``.
-    """
-    whole = [column.sum(axis=0, dtype=np.float64)[None] for column in columns]
-    if len(columns[0]) == 1:
-        return whole
-    return [np.concatenate(sums) for sums in zip(whole, resample(columns, resamples, seed), strict=True)]
 
 
 def class_scores(pixels: FloatArray) -> dict[str, FloatArray]:
@@ -82,20 +63,18 @@ def mean_scores(names: Sequence[str], sums: FloatArray, known: FloatArray) -> di
     return dict(zip(names, ratio(sums, known).T, strict=True))
 
 
-def compare(values: FloatArray, reference: FloatArray, level: float = LEVEL) -> Difference:
+def compare(values: FloatArray, reference: FloatArray) -> Difference:
     """Compares two rows by one score.
 
     Args:
-        values, reference: the score of the sums of `totals`, ``(1 + resamples,)``; first that of all pictures.
-        level: share of the resamples inside the interval.
+        values, reference: the score of all pictures, and then of each resample, ``(1 + resamples,)``.
     """
     differences = values - reference
     scores = float(values[0]), float(reference[0]), float(differences[0])
     known = differences[1:][~np.isnan(differences[1:])]
     if not known.size:
         return Difference(*scores, np.nan, np.nan, np.nan)
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Difference(*scores, float(low), float(high), two_sided_p(known))
+    return Difference(*scores, *interval(known), two_sided_p(known))
 
 
 def two_sided_p(differences: FloatArray) -> float:
@@ -120,8 +99,3 @@ def holm(p: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, value * (len(known) - number)))
         corrected[place] = largest
     return corrected
-
-
-def ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
-    """``part / whole``; NaN where ``whole`` is 0."""
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)

@@ -12,12 +12,9 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from eval.counts import Counts
-from eval.metrics import bootstrap_mean, iou
+from eval.metrics import PERCENT, bootstrap_mean, iou, recall
 from eval.protocols import PROTOCOLS, ProtocolName, needs_classes
-from eval.results.tables import PERCENT
 from experiments.compare.comparing import differences, find_row
 from experiments.plotting.drawing import (
     COLOURS,
@@ -197,7 +194,7 @@ def classes(rows: Sequence[ShownRow], setting: str | None = None) -> Figure:
     totals = [[row.row.counts(protocol).total for row in group] for group in groups.values()]
     present = np.flatnonzero(sum(total.tp + total.fn for group in totals for total in group))
     tables = {
-        f"accuracy {protocol}": [np.mean([class_accuracy(total) for total in group], axis=0) for group in totals],
+        f"accuracy {protocol}": [np.mean([recall(total) for total in group], axis=0) for group in totals],
         f"IoU {protocol}": [np.mean([iou(total) for total in group], axis=0) for group in totals],
     }
     panels = {title: PERCENT * np.array(columns).T[present] for title, columns in tables.items()}
@@ -207,12 +204,6 @@ def classes(rows: Sequence[ShownRow], setting: str | None = None) -> Figure:
         for axis in figure.axes[:-1]:
             axis.set_xlabel(LABELS.get(setting, setting), fontsize=FONT)
     return add_heading(figure, describe_data(rows), "accuracy: share of the class's pixels that are right", note)
-
-
-def class_accuracy(total: Counts) -> NDArray[np.float64]:
-    """Share of the pixels of each class that are right (recall), ``(classes,)`` in [0, 1]; NaN without pixels."""
-    pixels = total.tp + total.fn
-    return np.divide(total.tp, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
 
 
 def confusion(row: ShownRow, note: str = "") -> Figure:

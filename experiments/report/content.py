@@ -9,14 +9,13 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from eval.metrics import iou
+from eval.metrics import PERCENT, iou, recall
 from eval.protocols import PROTOCOLS, ProtocolName, needs_classes
 from eval.results.markdown import caption, coarse, fixed, image_count, with_interval
-from eval.results.tables import PERCENT
 from eval.runs import Run
 from eval.storage.provenance import read_provenance
 from experiments.plotting.colours import data_uri
-from experiments.plotting.plots import all_plots, class_accuracy
+from experiments.plotting.plots import all_plots
 from experiments.plotting.shown import ShownRow, by_dataset, protocols_of, swept
 from experiments.report.gallery import GalleryPicture, Place, gallery_data
 from experiments.report.page import Section, Table, render
@@ -108,7 +107,7 @@ def class_tables(rows: Sequence[ShownRow]) -> list[Table]:
 
 def _class_table(rows: Sequence[ShownRow], protocol: ProtocolName) -> Table:
     totals = [row.row.counts(protocol).total for row in rows]
-    scores = [{"acc.": PERCENT * class_accuracy(total), "IoU": PERCENT * iou(total)} for total in totals]
+    scores = [{"acc.": PERCENT * recall(total), "IoU": PERCENT * iou(total)} for total in totals]
     known = [np.flatnonzero(~np.isnan(values)) for of_row in scores for values in of_row.values()]
     labels = np.unique(np.concatenate(known))
     images = sum(table.dense().sum(axis=1) > 0 for table in rows[0].row.tables())

@@ -14,12 +14,12 @@ from datasets.base import VOID, Dataset, DatasetError, Picture
 from diffseg.backbones.image import centre_crop
 from diffseg.pictures import boundaries, palette
 from diffseg.texts import on_one_line
-from eval.config import ConfigError, Scoring, build
+from eval.config import ConfigError, Scoring
 from eval.label_maps import LabelMapError
-from eval.metrics import accuracy, mean_iou
+from eval.metrics import PERCENT, accuracy, mean_iou
 from eval.protocols import needs_classes
 from eval.regions import conditional_entropies
-from eval.results.tables import PERCENT
+from eval.runs import dataset_of
 from eval.truth import class_map
 from experiments.plotting.colours import class_colours, image_uri, paint
 from experiments.plotting.shown import MOST_ROWS, ShownRow, by_dataset, protocols_of, ranked
@@ -84,7 +84,7 @@ def read_gallery(rows: Sequence[ShownRow], most: int) -> tuple[dict[Place, Galle
             continue
         kept = ranked(kept)[:MOST_ROWS]
         try:
-            dataset = _dataset_of(kept)
+            dataset = dataset_of([row.row for row in kept])
         except (ConfigError, DatasetError, OSError) as error:
             reasons.append(on_one_line(error))
             continue
@@ -107,17 +107,6 @@ def hardest(rows: Sequence[ShownRow], most: int) -> list[str]:
             if row.run.label_path(row.row.key, record.picture).is_file():
                 scores.setdefault(record.picture, []).append(mean_iou(counts))
     return sorted(scores, key=lambda id: float(np.mean(scores[id])))[:most]
-
-
-def _dataset_of(rows: Sequence[ShownRow]) -> Dataset:
-    """The data set of rows. Raises DatasetError if its pictures are no longer those that were evaluated."""
-    dataset: Dataset = build(rows[0].row.dataset, "dataset")
-    dataset.check()
-    if {row.row.settings["dataset"]["fingerprint"] for row in rows} != {dataset.fingerprint}:
-        raise DatasetError(
-            f"{rows[0].run.folder}: the pictures of dataset {dataset.name} are no longer those that were evaluated"
-        )
-    return dataset
 
 
 def _gallery_picture(dataset: Dataset, picture: Picture, rows: Sequence[ShownRow]) -> GalleryPicture:

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.metrics import accuracy, mean_iou, official_over_numberings
+from eval.metrics import PERCENT, accuracy, mean_iou, official_over_numberings, totals
 from eval.protocols import PROTOCOLS, ProtocolName
 from eval.results.markdown import coarse, fixed, image_count, pipe_table, with_interval
-from eval.results.tables import PERCENT, write_csv
+from eval.results.tables import write_csv
 from eval.row import Row, ids_of
 from eval.settings import differences
 from eval.storage.files import write_text
 from eval.storage.layout import AUDIT_CSV, AUDIT_MD
-from experiments.compare.statistics import class_scores, compare, totals
+from experiments.compare.statistics import class_scores, compare
 
 NUMBERINGS = 100
 METRICS = {"acc": "ACC", "miou": "mIoU"}

@@ -5,24 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from datasets.base import Dataset, DatasetError
 from diffseg.files.writing import distinct_names
 from diffseg.result import write_coco
-from eval.config import ConfigError, ProtocolSettings, Scoring, build
+from eval.config import ConfigError, ProtocolSettings, Scoring
 from eval.label_maps import LabelMapError
 from eval.progress import Progress
 from eval.protocols import INSTANCES, ProtocolName, matched_once, truths_of
 from eval.records import Record, merged_record
 from eval.results.names import telling_names
 from eval.row import Row
-from eval.runs import Run, add_rescored, read_run
+from eval.run import grouped
+from eval.runs import Run, add_rescored, dataset_of, read_run
 from eval.storage.files import make_folder, writing
 from eval.truth import compare_kept, truth_of
 from experiments.running.arguments import Arguments, key_of, parse
@@ -136,26 +136,18 @@ def rescore(folder: Path, protocol: ProtocolSettings | None) -> None:
         DatasetError: the data are missing.
     """
     run = read_run(folder)
-    datasets: dict[str, Dataset] = {}
-    plans = [_plan(run, row, protocol, datasets) for row in run.rows]
-    new: list[Record] = []
-    with Progress(f"{folder}, rescoring", sum(len(plan.records) for plan in plans), unit="map") as bar:
-        for dataset in datasets.values():
-            new += _rescored(run, [plan for plan in plans if plan.dataset is dataset], bar)
-    add_rescored(folder, new, {plan.row.key: plan.protocols for plan in plans})
+    plans = []
+    for rows in grouped(run.rows, lambda row: row.dataset):
+        dataset = dataset_of(rows)
+        plans.append([_plan(run, row, protocol, dataset) for row in rows])
+    count = sum(len(plan.records) for of_dataset in plans for plan in of_dataset)
+    with Progress(f"{folder}, rescoring", count, unit="map") as bar:
+        new = [record for of_dataset in plans for record in _rescored(run, of_dataset, bar)]
+    add_rescored(folder, new, {plan.row.key: plan.protocols for of_dataset in plans for plan in of_dataset})
 
 
-def _plan(run: Run, row: Row, protocol: ProtocolSettings | None, datasets: dict[str, Dataset]) -> _Plan:
+def _plan(run: Run, row: Row, protocol: ProtocolSettings | None, dataset: Dataset) -> _Plan:
     """Plans the rescoring of a row. Checks everything that can be known before a picture is read."""
-    node = repr(row.dataset)
-    if node not in datasets:
-        datasets[node] = cast(Dataset, build(row.dataset, "dataset"))
-        datasets[node].check()
-    dataset = datasets[node]
-    if dataset.fingerprint != row.settings["dataset"]["fingerprint"]:
-        raise ConfigError(
-            f"--rescore: {dataset.name}: its pictures or classes have changed since {row.name} was evaluated"
-        )
     scoring = Scoring(**{"components": False, **row.settings["scoring"]})
     protocols = protocol.reported(dataset) if protocol else tuple(row.protocols)
     if protocol and (protocol.frame or protocol.size or INSTANCES in protocols):
@@ -175,9 +167,8 @@ def _plan(run: Run, row: Row, protocol: ProtocolSettings | None, datasets: dict[
     return _Plan(row, dataset, protocols, records, scoring)
 
 
-def _rescored(run: Run, plans: Sequence[_Plan], bar: Progress) -> list[Record]:
+def _rescored(run: Run, plans: Sequence[_Plan], bar: Progress) -> Iterator[Record]:
     """New records of the rows of one data set."""
-    new = []
     kinds: dict[Scoring, frozenset[str]] = {}
     for plan in plans:
         kinds[plan.scoring] = kinds.get(plan.scoring, frozenset()) | truths_of(plan.protocols)
@@ -198,9 +189,8 @@ def _rescored(run: Run, plans: Sequence[_Plan], bar: Progress) -> list[Record]:
             except LabelMapError as error:
                 advice = f"delete {path}, and type the command again with labels=all"
                 raise ConfigError(f"--rescore: {error}; {advice}") from None
-            new.append(merged_record(record, tables, counts))
+            yield merged_record(record, tables, counts)
             bar.advance("")
-    return new
 
 
 def write_coco_files(run: Run, folder: Path) -> list[str]:

@@ -21,7 +21,6 @@ from eval.storage.files import write_text
 from eval.storage.layout import PER_CLASS_CSV, PER_IMAGE_CSV, SUMMARY_CSV, TABLE_MD
 from eval.storage.locks import SHORT_WORK, locked
 from experiments.paper.table import published_markdown, write_tex_table
-from experiments.running.audit import write_audit
 
 FEW_NUMBERS = 1.25
 """Numbers of all pictures, as a multiple of those of the fullest one: up to this, they may be those of each picture."""
@@ -58,6 +57,8 @@ def write_report(run: Run, rows: Sequence[Row] | None = None, scale: str | None 
             text = "\n".join([text, *beside])
             write_text(run.folder / TABLE_MD, text)
         if newest.audit:
+            from experiments.running.audit import write_audit  # few commands need it
+
             own = {entry["key"] for entry in newest.rows}
             text += "\n" + write_audit(run.folder, [row for row in rows if row.key in own])
     return text

@@ -24,7 +24,7 @@ from eval.storage.layout import PER_IMAGE_CSV
 from eval.storage.provenance import add_provenance
 from eval.storage.record_files import Records
 from eval.tracking.base import NoTracker, Tracker, Tracking, final_scores
-from experiments.published import published_score, published_table
+from experiments.published import published_score
 from experiments.running.arguments import Arguments
 from experiments.running.compose import Composed
 from experiments.running.panels import write_panels
@@ -98,10 +98,7 @@ def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
     """Builds the parts that need torch, adds published scores, and makes equal rows one, with the protocols of all."""
     distinct: dict[str, RowConfig] = {}
     for row in rows:
-        table = row.composed.published
-        if table:
-            published_table(table)
-        row = replace(row, published=published_score(table, row.name, row.backbone.size))
+        row = replace(row, published=published_score(row.composed.published, row.name, row.backbone.size))
         row.prepare()
         known = distinct.get(row.key)
         distinct[row.key] = known.with_protocols(row.protocols) if known else row

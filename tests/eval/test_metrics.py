@@ -131,8 +131,8 @@ def test_the_interval_is_near_the_normal_approximation() -> None:
     tp = rng.binomial(labelled, rng.uniform(0.3, 0.9, images))[:, None]
     acc, _ = bootstrap({"tp": tp, "fp": np.zeros_like(tp), "fn": labelled - tp})
     half = 1.96 * (tp / labelled).std() / math.sqrt(images)
-    assert acc.low == pytest.approx((tp / labelled).mean() - half, abs=0.1 * half)
-    assert acc.high == pytest.approx((tp / labelled).mean() + half, abs=0.1 * half)
+    assert acc[0] == pytest.approx((tp / labelled).mean() - half, abs=0.1 * half)
+    assert acc[1] == pytest.approx((tp / labelled).mean() + half, abs=0.1 * half)
 
 
 def test_one_image_has_a_degenerate_interval() -> None:

@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from eval.counts import Counts
-from eval.metrics import accuracy, bootstrap_mean, mean_iou, resample_weights
+from eval.metrics import accuracy, bootstrap_mean, mean_iou, resample_weights, totals
 from experiments.compare.statistics import (
     class_scores,
     compare,
     holm,
     known_values,
     mean_scores,
-    totals,
     two_sided_p,
 )
 from tests.helpers.changes import change_intervals

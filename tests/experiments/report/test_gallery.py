@@ -76,7 +76,7 @@ def test_missing_label_maps_and_pictures_are_told(run: Path, tmp_path: Path) -> 
     missing = "there are no label maps; the same command with labels=all keeps them"
     assert read_gallery(rows, 9) == ({}, [missing])
     write_picture(tmp_path / "data", "d")
-    stale = f"{run}: the pictures of dataset folder are no longer those that were evaluated"
+    stale = "folder: its pictures or classes have changed since Three was evaluated"
     assert read_gallery(rows, 9) == ({}, [stale])
 
 
