@@ -40,19 +40,15 @@ class Progress:
     def advance(self, note: str | Callable[[], str]) -> None:
         """Counts one more picture, and shows ``note`` beside the count. A function is called only when it is shown."""
         self.done += 1
-        if self.terminal:
-            if time.monotonic() - self.last >= NOTE_EVERY or self.done == self.total:
-                self.last = time.monotonic()
-                self.bar.set_postfix_str(_text(note), refresh=False)
-            self.bar.update()
-        elif self.shown and (time.monotonic() - self.last >= LINE_EVERY or self.done == self.total):
-            self.last = time.monotonic()
-            rate = (self.done - self.began_with) / max(self.last - self.start, CLOCK_STEP)
-            left = (self.total - self.done) / rate
-            speed = f"{rate:.2f} {self.unit}/s, {left:.0f} s left"
-            parts = (f"{self.title}: {self.done}/{self.total}", speed, _text(note))
-            print(", ".join(filter(None, parts)), file=sys.stderr)
-
-
-def _text(note: str | Callable[[], str]) -> str:
-    return note if isinstance(note, str) else note()
+        now = time.monotonic()
+        if self.shown and (now - self.last >= (NOTE_EVERY if self.terminal else LINE_EVERY) or self.done == self.total):
+            self.last = now
+            text = note if isinstance(note, str) else note()
+            if self.terminal:
+                self.bar.set_postfix_str(text, refresh=False)
+            else:
+                rate = (self.done - self.began_with) / max(now - self.start, CLOCK_STEP)
+                speed = f"{rate:.2f} {self.unit}/s, {(self.total - self.done) / rate:.0f} s left"
+                parts = (f"{self.title}: {self.done}/{self.total}", speed, text)
+                print(", ".join(filter(None, parts)), file=sys.stderr)
+        self.bar.update()  # nothing without a terminal

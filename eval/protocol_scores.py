@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +54,7 @@ def boundary_counts(record: Record) -> BoundaryCounts | None:
 
 def _regions(records: Sequence[Record]) -> Scores:
     scored = [region_scores(record) for record in records]
-    pictures = {
-        name: np.array([np.nan if score is None else _unit(name) * getattr(score, name) for score in scored])
-        for name in COLUMNS["regions"]
-    }
+    pictures = {name: _column(scored, name, 1 if name in BITS else PERCENT) for name in COLUMNS["regions"]}
     of_set = _means({name: values for name, values in pictures.items() if name != "covering"})
     known = [score for score in scored if score is not None]
     if known:
@@ -72,19 +70,15 @@ def _regions(records: Sequence[Record]) -> Scores:
 def _boundaries(records: Sequence[Record]) -> Scores:
     counts = [boundary_counts(record) for record in records]
     names = {"boundary_recall": "recall", "boundary_precision": "precision", "boundary_f": "f"}
-    pictures = {
-        name: np.array([np.nan if count is None else PERCENT * getattr(count, own) for count in counts])
-        for name, own in names.items()
-    }
+    pictures = {name: _column(counts, own) for name, own in names.items()}
     known = [count for count in counts if count is not None]
     total = add_counts(known) if known else None
     return Scores(pictures, {name: PERCENT * getattr(total, own) for name, own in names.items()} if total else {})
 
 
 def _instances(records: Sequence[Record]) -> Scores:
-    missing = InstanceScores(*[np.nan] * len(InstanceScores._fields))
-    scored = [_instance_scores(record) or missing for record in records]
-    columns = {name: PERCENT * np.array([getattr(score, name) for score in scored]) for name in COLUMNS["instances"]}
+    scored = [_instance_scores(record) for record in records]
+    columns = {name: _column(scored, name) for name in COLUMNS["instances"]}
     objects = ~np.isnan(columns["mbo_i"])
     known = ~np.isnan(columns["fg_ari"])
     further = {"without_objects": float((known & ~objects).sum())}
@@ -100,6 +94,11 @@ def _instance_scores(record: Record) -> InstanceScores | None:
     return instance_scores(instances.dense(), classes.dense(), (instances.missed, classes.missed))
 
 
+def _column(scores: Sequence[Any], name: str, unit: float = PERCENT) -> NDArray[np.float64]:
+    """An attribute of the scores of each picture; NaN for a picture without."""
+    return unit * np.array([np.nan if score is None else getattr(score, name) for score in scores])
+
+
 def _means(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     """Mean over the pictures, and its interval if there are two pictures or more."""
     scores: dict[str, float] = {}
@@ -110,7 +109,3 @@ def _means(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
         if known.size > 1:
             scores |= zip((f"{name}_low", f"{name}_high"), bootstrap_mean(values), strict=True)
     return scores
-
-
-def _unit(name: str) -> float:
-    return 1 if name in BITS else PERCENT

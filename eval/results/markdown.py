@@ -9,7 +9,7 @@ import pandas as pd
 
 from diffseg.texts import on_one_line
 from eval.protocols import ProtocolName, needs_classes
-from eval.results.columns import BITS, COLUMNS
+from eval.results.columns import BITS, COLUMNS, ENDS
 from eval.row import Row, ids_of
 
 _CAPTIONS: Mapping[ProtocolName, str] = {
@@ -72,8 +72,7 @@ def markdown(overview: pd.DataFrame, rows: Sequence[Row], names: Sequence[str]) 
         if len(part) < len(overview):
             blocks.append(f"## {dataset[0]}, {dataset[1]} frame\n")
         blocks += _blocks(part, rows, names)
-    caveats = [*coarse(overview["images"]), *mixed(rows), *_other_pictures(rows)]
-    return "\n".join([*blocks, *(f"{caveat}\n" for caveat in caveats)])
+    return "\n".join([*blocks, *(f"{caveat}\n" for caveat in _caveats(overview, rows))])
 
 
 def _blocks(overview: pd.DataFrame, all_rows: Sequence[Row], all_names: Sequence[str]) -> list[str]:
@@ -86,8 +85,8 @@ def _blocks(overview: pd.DataFrame, all_rows: Sequence[Row], all_names: Sequence
             continue
         cells = {
             "method": names,
-            "ACC % [95 %]": [with_interval(*row) for row in lines[["acc", "acc_low", "acc_high"]].to_numpy()],
-            "mIoU % [95 %]": [with_interval(*row) for row in lines[["miou", "miou_low", "miou_high"]].to_numpy()],
+            "ACC % [95 %]": estimates(lines, "acc"),
+            "mIoU % [95 %]": estimates(lines, "miou"),
             "paper ACC / mIoU": [
                 f"{fixed(line.published_acc)} / {fixed(line.published_miou)}" for line in lines.itertuples()
             ],
@@ -104,7 +103,14 @@ def _blocks(overview: pd.DataFrame, all_rows: Sequence[Row], all_names: Sequence
         blocks.append(f"{caption(str(protocol))}\n\n{pipe_table(cells)}")
         last = lines, names
     if last:
-        blocks.append(f"{CLASS_AGNOSTIC}\n\n{pipe_table(_class_agnostic(*last))}")
+        lines, names = last
+        cells = {
+            "method": names,
+            "ARI % [95 %]": estimates(lines, "ari"),
+            "VoI bits [95 %]": estimates(lines, "voi", decimals=2),
+            "mean covering % [95 %]": estimates(lines, "covering"),
+        }
+        blocks.append(f"{CLASS_AGNOSTIC}\n\n{pipe_table(cells)}")
     return blocks
 
 
@@ -112,11 +118,8 @@ def _without_classes(protocol: ProtocolName, lines: pd.DataFrame, names: Sequenc
     """Columns of a protocol that needs no classes."""
     columns: dict[str, Sequence[str]] = {"method": names}
     for name in COLUMNS[protocol]:
-        decimals = 2 if name in BITS else 1
-        known = [column for column in (name, f"{name}_low", f"{name}_high") if column in lines]
-        ends = lines[known].reindex(columns=[name, f"{name}_low", f"{name}_high"]).to_numpy()
-        unit = "bits" if name in BITS else "%"
-        columns[f"{name} {unit}"] = [with_interval(value, low, high, decimals=decimals) for value, low, high in ends]
+        unit, decimals = ("bits", 2) if name in BITS else ("%", 1)
+        columns[f"{name} {unit}"] = estimates(lines, name, decimals)
     if protocol == "instances":
         columns["FG-ARI with objects %"] = [fixed(value) for value in lines["fg_ari_with_objects"]]
         columns["pictures without objects"] = [fixed(value, 0) for value in lines["without_objects"]]
@@ -145,36 +148,28 @@ def _class_count(count: int, row: Row) -> str:
     return "-" if pd.isna(count) else f"{count}" if count == len(row.classes) else f"{count} of {len(row.classes)}"
 
 
-def _class_agnostic(lines: pd.DataFrame, names: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Columns of the scores without matching."""
-    columns: dict[str, Sequence[str]] = {"method": names}
-    for name, (title, decimals) in {
-        "ari": ("ARI %", 1),
-        "voi": ("VoI bits", 2),
-        "covering": ("mean covering %", 1),
-    }.items():
-        ends = lines[[name, f"{name}_low", f"{name}_high"]].to_numpy()
-        columns[f"{title} [95 %]"] = [with_interval(value, low, high, decimals=decimals) for value, low, high in ends]
-    return columns
-
-
 def coarse(images: Iterable[int]) -> list[str]:
     """A list with one caveat if an interval of a table is over few images; else empty. One image has no interval."""
     fewest = min((int(count) for count in images if count > 1), default=FEW_IMAGES)
     return [f"Intervals over {fewest} images: coarse."] if fewest < FEW_IMAGES else []
 
 
-def mixed(rows: Sequence[Row]) -> list[str]:
-    """A list with one caveat if the images of a table were evaluated on several devices; else empty."""
+def _caveats(overview: pd.DataFrame, rows: Sequence[Row]) -> list[str]:
+    """Sentences about few images, several devices, and rows of one data set with different pictures."""
+    caveats = coarse(overview["images"])
     devices = sorted(set[str]().union(*(row.facts.devices for row in rows)))
-    return [f"Evaluated on several devices: {', '.join(devices)}."] if len(devices) > 1 else []
-
-
-def _other_pictures(rows: Sequence[Row]) -> list[str]:
-    """A list with one caveat if rows of one data set have different pictures; else empty."""
+    if len(devices) > 1:
+        caveats.append(f"Evaluated on several devices: {', '.join(devices)}.")
     pictures = {(row.dataset_name, tuple(ids_of(row.evaluated))) for row in rows}
-    several = len(pictures) > len({name for name, _ in pictures})
-    return ["The rows were evaluated on different images; compare rows with care."] if several else []
+    if len(pictures) > len({name for name, _ in pictures}):
+        caveats.append("The rows were evaluated on different images; compare rows with care.")
+    return caveats
+
+
+def estimates(lines: pd.DataFrame, name: str, decimals: int = 1) -> list[str]:
+    """Cells of a score with its interval, of lines of ``summary.csv``."""
+    ends = lines.reindex(columns=[f"{name}{end}" for end in ENDS]).to_numpy(dtype=float)
+    return [with_interval(value, low, high, decimals=decimals) for value, low, high in ends]
 
 
 def fixed(value: float, decimals: int = 1, sign: str = "") -> str:

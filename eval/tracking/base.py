@@ -110,6 +110,11 @@ class Tracking:
     def __exit__(self, error: object, *_: object) -> None:
         self.close(failed=error is not None)
 
+    @property
+    def follows(self) -> bool:
+        """True if rows are tracked."""
+        return bool(self._rows)
+
     def start(self, row: Row, name: str) -> None:
         """Begins to track a row, and shows its records so far to the tracker. ``name``: which no other row has."""
         if row.key in self._rows or self._stopped:

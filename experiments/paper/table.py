@@ -10,7 +10,7 @@ import pandas as pd
 
 from eval.protocols import REGION_PROTOCOLS, needs_classes
 from eval.results.latex import latex_table
-from eval.results.markdown import SCALE_TITLES, coarse, fixed, image_count, pipe_table, with_interval
+from eval.results.markdown import SCALE_TITLES, coarse, estimates, fixed, image_count, pipe_table, with_interval
 from eval.results.names import telling_names
 from eval.results.tables import summary
 from eval.row import Row
@@ -85,11 +85,8 @@ def _plain_tables(folder: Path, rows: Sequence[Row]) -> list[str]:
         overview = summary(group).set_index(["number", "protocol"])
         cells: dict[str, list[str]] = {"method": telling_names(group)}
         for protocol in dict.fromkeys(name for row in group for name in row.protocols if needs_classes(name)):
-            lines = [overview.reindex([(number, protocol)]).iloc[0] for number in range(len(group))]
-            for score, heading in HEADINGS.items():
-                cells[f"{heading} {protocol}"] = [
-                    with_interval(line[score], line[f"{score}_low"], line[f"{score}_high"]) for line in lines
-                ]
+            lines = overview.reindex([(number, protocol) for number in range(len(group))])
+            cells |= {f"{heading} {protocol}": estimates(lines, score) for score, heading in HEADINGS.items()}
         cells["images"] = [image_count(len(row.evaluated), len(row.failed), row.official_count) for row in group]
         caption = f"{dataset} ({frame}), in %, with 95 % intervals over the images."
         tables.append(latex_table(caption, cells, f"{folder.name}-{dataset}-{frame}"))

@@ -162,10 +162,15 @@ class _Composer:
         for key in typed.keys() - content.keys() - {*GROUPS, "rows"}:
             for index in self._where(key, chosen, [key.split(".")[0] in settings for _, settings in specs], table):
                 values[index][key] = typed[key]
-        return [
-            self._row(spec, self.config(content, choices, settings), choices)
-            for (spec, _), choices, settings in zip(specs, chosen, values, strict=True)
-        ]
+        rows = []
+        for (spec, _), own_choices, settings in zip(specs, chosen, values, strict=True):
+            config = self.config(content, own_choices, settings)
+            dataset, backbone, protocol = (build(config[group], group) for group in ("dataset", "backbone", "protocol"))
+            name = spec.name or own_choices["segmenter"]
+            row = RowConfig(name, config, own_choices, dataset, backbone, protocol, spec.note)
+            _ = row.scoring  # checks that protocol, frame and data set fit
+            rows.append(row)
+        return rows
 
     def choices(self, typed: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
         """Group -> name of its part, by ``conf/config.yaml``, the experiment and the user; other keys -> values."""
@@ -251,13 +256,6 @@ class _Composer:
             with config_errors():
                 parts.check_keys(config[group], f"{group}.")
         return config
-
-    def _row(self, spec: _RowSpec, config: DictConfig, choices: Mapping[str, str]) -> RowConfig:
-        dataset, backbone, protocol = (build(config[group], group) for group in ("dataset", "backbone", "protocol"))
-        name = spec.name or choices["segmenter"]
-        row = RowConfig(name, config, choices, dataset, backbone, protocol, spec.note)
-        _ = row.scoring  # checks that protocol, frame and data set fit
-        return row
 
 
 def check(rows: Sequence[RowConfig]) -> list[RowConfig]:

@@ -65,6 +65,8 @@ def write_panels(run: Run, configs: Sequence[RowConfig], panels: int) -> list[Pa
     Returns:
         Paths of the panels, and last of the overview; empty without pictures. Unreadable pictures are left out.
     """
+    if not panels:
+        return []
     drawn: list[Path] = []
     several = len({config.dataset.name for config in configs}) > 1
     for dataset in dict.fromkeys(config.dataset for config in configs):

@@ -75,23 +75,29 @@ def run_rows(composed: Composed, arguments: Arguments) -> tuple[int, float | Non
             return shard.broadcast(0), None
         records = Records(run.folder) if shard.count > 1 else run.records
         finished = Run(run.folder, run.commands, records, run.token)
-        own = finished.rows_of(rows)
-        panels = write_panels(finished, rows, config.panels)
-        lines = [line for one in progress for line in one.remark_lines()]
-        print_report(finished, {row.key: row.dataset for row in rows}, panels, lines)
-        table = finished.table()
-        if not isinstance(tracker, NoTracker):
-            for described in own:
-                scores = final_scores(table[table["key"] == described.key])
-                tracking.finish(described, scores, panels[::-1], per_class([described], [described.name]))
-    failures = [record for described in own for record in described.failed]
+        failed, score = _report(finished, rows, progress, config.panels, tracking)
+    # torchrun ends the other processes if this one ends with failures, so they must know first.
+    return shard.broadcast(failed), score
+
+
+def _report(
+    run: Run, rows: Sequence[RowConfig], progress: Sequence[RowProgress], panels: int, tracking: Tracking
+) -> tuple[int, float | None]:
+    """Draws panels, writes and prints the tables, and tracks final scores. Returns what `run_rows` does."""
+    own, drawn = run.rows_of(rows), write_panels(run, rows, panels)
+    lines = [line for one in progress for line in one.remark_lines()]
+    print_report(run, {row.key: row.dataset for row in rows}, drawn, lines)
+    table = run.table()
+    for row in own if tracking.follows else ():
+        scores = final_scores(table[table["key"] == row.key])
+        tracking.finish(row, scores, drawn[::-1], per_class([row], [row.name]))
+    failures = [record for row in own for record in row.failed]
     if failures:
         first = f"the first, {failures[0].picture}: {failures[0].reason}"
-        place = composed.folder / PER_IMAGE_CSV
+        place = run.folder / PER_IMAGE_CSV
         print(f"{counted(len(failures), 'evaluation')} failed; {first}; all reasons: {place}", file=sys.stderr)
-    # torchrun ends the other processes if this one ends with failures, so they must know first.
     miou = table["miou"].dropna()
-    return shard.broadcast(len(failures)), float(miou.iloc[0]) if len(miou) else None
+    return len(failures), float(miou.iloc[0]) if len(miou) else None
 
 
 def prepared(rows: Sequence[RowConfig]) -> list[RowConfig]:
