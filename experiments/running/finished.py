@@ -14,7 +14,7 @@ import numpy as np
 from datasets.base import Dataset, DatasetError
 from diffseg.files.writing import distinct_names
 from diffseg.result import write_coco
-from eval.config import ConfigError, ProtocolSettings, Scoring
+from eval.config import ConfigError, ProtocolSettings, Scoring, build
 from eval.label_maps import LabelMapError
 from eval.progress import Progress
 from eval.protocols import INSTANCES, ProtocolName, matched_once, truths_of
