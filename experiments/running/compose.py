@@ -101,6 +101,11 @@ def compose_rows(arguments: Arguments, checked: bool = True) -> Composed:
     config: RunConfig = build(
         {"_target_": "eval.config.RunConfig", **{key: first[key] for key in asdict(DEFAULTS)}}, ""
     )
+    if config.audit and not all("classes" in row.truths for row in rows):
+        raise ConfigError(
+            "audit: compares ACC and mIoU, but a row has no protocol with classes; type audit=false, and after the run "
+            "python -m experiments.compare"
+        )
     folder = expanded(
         config.results_dir or f"results/{config.name or first.experiment or rows[0].choices['segmenter']}"
     )

@@ -165,6 +165,7 @@ def test_segmenters_of_pixels_run_without_a_backbone(
         (["segmenter=slic", "protocol=dataset"], "protocol.report: dataset matches label numbers once for all images"),
         (["segmenter=files"], "segmenter.folder: not set; give the folder"),
         (["segmenter=files", "segmenter.folder=/no/such"], "segmenter.folder: /no/such is not a folder"),
+        (["segmenter=slic", "audit=true", "protocol=regions"], "audit: compares ACC and mIoU, but a row has no"),
     ],
 )
 def test_settings_that_cannot_work_are_one_line(
