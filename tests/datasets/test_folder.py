@@ -348,14 +348,10 @@ def test_data_sets_with_different_class_files_are_not_equal(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_a_run_writes_tables_label_maps_and_panels(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_writes_tables_label_maps_and_panels(root: Path, tmp_path: Path) -> None:
     label_map(root / "masks" / "z.png", values=(0, 9))
     options = (f"dataset.images={root}/shots", f"dataset.maps={root}/masks", "dataset.classes=[road,sky,other]")
-    run = evaluate(
-        tmp_path / "run", "dataset=folder", *options, "dataset.name=streets", *SMALL, "panels=3", capture=capsys
-    )
+    run = evaluate(tmp_path / "run", "dataset=folder", *options, "dataset.name=streets", *SMALL, "panels=3")
     assert run.status == 1, run.err
     assert {record["picture"]: record["status"] for record in run.images()} == {
         **dict.fromkeys(IDS[:3], "ok"),

@@ -16,9 +16,7 @@ PAGE = Path(__file__).resolve().parents[2] / "datasets" / "README.md"
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_the_data_set_of_the_example_is_evaluated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_data_set_of_the_example_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```(?:python|yaml)\n# ([^\s:]+)[^\n]*\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert [name for name, _ in blocks] == ["my_data/streets.py", "my_conf/dataset/streets.yaml"]
     for name, text in blocks:
@@ -33,7 +31,6 @@ def test_the_data_set_of_the_example_is_evaluated(
     run = evaluate(
         tmp_path / "run",
         *("dataset=streets", f"dataset.root={tmp_path / 'town'}", *SMALL),
-        capture=capsys,
         config_dir=tmp_path / "my_conf",
     )
     assert run.status == 0, run.err

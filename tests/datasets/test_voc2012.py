@@ -21,7 +21,7 @@ SIDE = 112  # pixels, as in SMALL
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_records_of_a_run_hold_the_counts_with_a_background(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_of_a_run_hold_the_counts_with_a_background(tmp_path: Path) -> None:
     """The class of the background is part of the settings of a row."""
     root = tmp_path / "voc"
     for seed, id in enumerate(IDS):
@@ -34,7 +34,7 @@ def test_records_of_a_run_hold_the_counts_with_a_background(tmp_path: Path, caps
         Image.fromarray(pixels).save(image_of(root, Voc2012, id))
     write_list(root, Voc2012, IDS)
     options = ("dataset=voc2012", f"dataset.root={root}", "segmenter=kmeans_c", "segmenter.clusters=5")
-    run = evaluate(tmp_path / "run", *options, *SMALL[:2], "panels=2", capture=capsys)
+    run = evaluate(tmp_path / "run", *options, *SMALL[:2], "panels=2")
     assert run.status == 0, run.err
     read = read_run(run.folder)
     (row,) = read.rows

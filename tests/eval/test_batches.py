@@ -37,10 +37,10 @@ TRUTHS = {Scoring("square", 112): {"classes"}}
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def run(tmp_path: Path) -> Callable[..., Done]:
     def call(size: int | str, *overrides: str) -> Done:
         options = (f"batch_size={size}", "panels=2", *SMALL, *overrides)
-        return evaluate(tmp_path / str(size) / "run", *options, capture=capsys)
+        return evaluate(tmp_path / str(size) / "run", *options)
 
     return call
 
@@ -157,7 +157,7 @@ def test_a_wrong_batch_size_is_one_line(run: Callable[..., Done]) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_with_little_memory_loses_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_gpu_with_little_memory_loses_no_picture(tmp_path: Path) -> None:
     """The maps of eight pictures at 512 pixels would fill the memory."""
     limit = 600e6
     folder = build_tiny_sd(tmp_path / "sd")
@@ -165,7 +165,7 @@ def test_a_gpu_with_little_memory_loses_no_picture(tmp_path: Path, capsys: pytes
     torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.get_device_properties(0).total_memory)
     try:
         options = ("backbone=sd14", f"backbone.path={folder}", "segmenter=diffseg", "batch_size=8", "device=cuda")
-        done = evaluate(tmp_path / "run", *options, capture=capsys)
+        done = evaluate(tmp_path / "run", *options)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert done.status == 0
@@ -173,7 +173,7 @@ def test_a_gpu_with_little_memory_loses_no_picture(tmp_path: Path, capsys: pytes
 
 
 def test_rows_that_differ_only_in_upsampling_share_one_clustering(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
 
@@ -184,5 +184,5 @@ def test_rows_that_differ_only_in_upsampling_share_one_clustering(
     monkeypatch.setattr(kmeans, "lloyd", counted)
     small = [option for option in SMALL if option.startswith("backbone")]
     sweep = ("segmenter=kmeans_c", "segmenter.upsample=soft,nearest", "dataset.limit=2", *small)
-    assert evaluate(tmp_path, *sweep, capture=capsys, multirun=True).status == 0
+    assert evaluate(tmp_path, *sweep, multirun=True).status == 0
     assert calls == [0, 0]

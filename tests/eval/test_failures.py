@@ -24,9 +24,9 @@ REASON = "CUDA out of memory. Tried to allocate 9.00 GiB"
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+def run(tmp_path: Path) -> Callable[..., Run]:
     def call(*overrides: str) -> Run:
-        return evaluate(tmp_path / "run", "dataset.limit=3", "panels=2", *SMALL, *overrides, capture=capsys)
+        return evaluate(tmp_path / "run", "dataset.limit=3", "panels=2", *SMALL, *overrides)
 
     return call
 
@@ -124,9 +124,7 @@ def test_a_picture_whose_equations_have_no_solution_fails_alone(
     assert [each["status"] for each in done.images()] == ["ok", "failed", "ok"]
 
 
-def test_a_row_whose_picture_fails_leaves_the_other_rows_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_whose_picture_fails_leaves_the_other_rows_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if they share its work, and if the user allows failures."""
     together = KMeansRGBXY.prepare
 
@@ -138,10 +136,10 @@ def test_a_row_whose_picture_fails_leaves_the_other_rows_alone(
     monkeypatch.setattr(KMeansRGBXY, "prepare", fails)
     segmenter = ("segmenter=kmeans_rgbxy", "segmenter.clusters=2,3")
     command = ("backbone=none", "backbone.size=32", *segmenter, "dataset.limit=1")
-    done = evaluate(tmp_path / "run", *command, capture=capsys, multirun=True)
+    done = evaluate(tmp_path / "run", *command, multirun=True)
     assert done.status == 1
     assert done.table()[["clusters", "failed"]].drop_duplicates().to_numpy().tolist() == [[2, 0], [3, 1]]
     assert done.table("per_image")["reason"].dropna().unique().tolist() == ["three are too many"]
-    allowed = evaluate(tmp_path / "run", *command, "allow_failures=true", capture=capsys, multirun=True)
+    allowed = evaluate(tmp_path / "run", *command, "allow_failures=true", multirun=True)
     assert allowed.status == 0
     assert "1 evaluation failed" in allowed.err

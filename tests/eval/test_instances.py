@@ -211,7 +211,7 @@ def test_components_have_four_neighbours_and_pixels_without_a_segment_stay() -> 
 
 
 @pytest.mark.parametrize("components", [False, True])
-def test_a_run_scores_objects(tmp_path: Path, components: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_scores_objects(tmp_path: Path, components: bool) -> None:
     """One segment covers both objects of the first picture; the second picture has no object."""
     root, ids = tmp_path / "voc", ("2007_000033", "2007_000042")
     write_list(root, Voc2012, ids)
@@ -227,7 +227,6 @@ def test_a_run_scores_objects(tmp_path: Path, components: bool, capsys: pytest.C
         tmp_path / "run",
         *("dataset=voc2012", f"dataset.root={root}", "backbone=none", "protocol=instances"),
         *("segmenter=files", f"segmenter.folder={tmp_path / 'maps'}", f"protocol.components={components}"),
-        capture=capsys,
     )
     assert run.status == 0, run.err
     first, second = run.table("per_image")[list(InstanceScores._fields)].to_dict("records")

@@ -50,16 +50,16 @@ def folder(dinov2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     sys.modules.pop("stripes", None)
 
 
-def test_evaluate_and_a_sweep(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_and_a_sweep(folder: Path) -> None:
     single, swept = (arguments[2:] for arguments in printed("experiments.evaluate"))
-    run = evaluate(folder / "run", *single, *SMALL, capture=capsys, config_dir=Path("mine/conf"))
+    run = evaluate(folder / "run", *single, *SMALL, config_dir=Path("mine/conf"))
     assert run.status == 0, run.err
     assert set(run.table()["segments"]) == {3}
     assert swept.pop(0) == "-m"
-    run = evaluate(folder / "sweep", *swept, *SMALL, capture=capsys, multirun=True, config_dir=Path("mine/conf"))
+    run = evaluate(folder / "sweep", *swept, *SMALL, multirun=True, config_dir=Path("mine/conf"))
     assert run.status == 0, run.err
     assert set(run.table()["count"]) == set(run.table()["segments"]) == {2, 3, 4}
-    bad = evaluate(folder / "bad", *single, "segmenter.count=0", *SMALL, capture=capsys, config_dir=Path("mine/conf"))
+    bad = evaluate(folder / "bad", *single, "segmenter.count=0", *SMALL, config_dir=Path("mine/conf"))
     assert (bad.status, bad.err) == (2, "error: segmenter.count: must be at least 1, got 0\n")
 
 

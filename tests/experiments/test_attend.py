@@ -79,7 +79,7 @@ def test_a_run_from_files_has_the_records_of_the_pass(
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "three.yaml").write_text(EXPERIMENT)
     given = ("dataset.limit=4", "device=cpu", "experiment=three")
-    evaluated = partial(evaluate, capture=capsys, config_dir=tmp_path / "conf")
+    evaluated = partial(evaluate, config_dir=tmp_path / "conf")
     of_pass = evaluated(tmp_path / "pass", *given, *tiny(weights))
     from_files = ("backbone=saved", f"backbone.folder={tmp_path / 'saved'}")
     of_files = evaluated(tmp_path / "files", *given, *from_files)
@@ -104,7 +104,7 @@ def test_remarks_about_pictures_are_counted(weights: Path, tmp_path: Path, capsy
 
 
 def test_unusable_files_are_failures_of_their_pictures(
-    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    saved: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "saved"))
     (folder / "astronaut.safetensors").unlink()
@@ -115,7 +115,6 @@ def test_unusable_files_are_failures_of_their_pictures(
         tmp_path / "run",
         *("dataset.limit=4", "backbone=saved", f"backbone.folder={folder}", "device=cpu"),
         *("segmenter.anchors=4", "segmenter.tau=0.01"),
-        capture=capsys,
     )
     reasons = {picture: each["reason"] for (_, picture), each in records(run).items()}
     assert reasons["coffee"] == ""
@@ -125,9 +124,7 @@ def test_unusable_files_are_failures_of_their_pictures(
     assert "1 picture of 4 will fail without a file of attention; the first is astronaut" in caplog.text
 
 
-def test_a_folder_that_cannot_be_used_is_one_line_before_the_run(
-    weights: Path, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_cannot_be_used_is_one_line_before_the_run(weights: Path, saved: Path, tmp_path: Path) -> None:
     mixed = Path(shutil.copytree(saved, tmp_path / "mixed"))
     assert attend(tmp_path / "other", *tiny(weights, "[0]"), "dataset.limit=1") == 0
     shutil.copy(tmp_path / "other" / "astronaut.safetensors", mixed / "coffee.safetensors")
@@ -144,7 +141,7 @@ def test_a_folder_that_cannot_be_used_is_one_line_before_the_run(
         ("null", (), "backbone.folder: not set"),
     ):
         arguments = ("dataset.limit=4", "backbone=saved", f"backbone.folder={folder}", *settings, "segmenter.anchors=4")
-        run = evaluate(tmp_path / "run", *arguments, capture=capsys)
+        run = evaluate(tmp_path / "run", *arguments)
         assert run.status == 2
         assert problem in run.err
         assert run.err.count("\n") == 1

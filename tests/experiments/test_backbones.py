@@ -109,9 +109,7 @@ def build(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", sorted(SIDES))
-def test_random_weights_run_through_the_command_line(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_random_weights_run_through_the_command_line(name: str, tmp_path: Path) -> None:
     folder = build(name, tmp_path / "weights")
     if name.startswith(("sd3", "flux")):
         size: tuple[str, ...] = ("backbone.size=64", "backbone.blocks=[0,2]")
@@ -124,6 +122,6 @@ def test_random_weights_run_through_the_command_line(
         "{name: NCut, overrides: ['segmenter=ncut']}, {name: DiffCut, overrides: ['segmenter=diffcut']}]"
     )
     path = (f"backbone.path={folder}", "dataset.limit=1", "panels=0")
-    run = evaluate(tmp_path / "results", f"backbone={name}", *size, *path, rows, capture=capsys)
+    run = evaluate(tmp_path / "results", f"backbone={name}", *size, *path, rows)
     assert run.status == 0, run.err
     assert list(run.table()["failed"]) == [0] * 6

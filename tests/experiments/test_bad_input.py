@@ -22,9 +22,9 @@ Evaluate = Callable[..., Run]
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
+def run(tmp_path: Path) -> Evaluate:
     def call(*overrides: str) -> Run:
-        return evaluate(tmp_path / "run", *overrides, capture=capsys)
+        return evaluate(tmp_path / "run", *overrides)
 
     return call
 
@@ -230,13 +230,11 @@ def test_results_survive_a_run_with_a_bad_setting(run: Evaluate, tmp_path: Path)
     ],
 )
 @pytest.mark.usefixtures("dinov2")
-def test_an_unusable_path_is_one_line_and_leaves_no_results(
-    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unusable_path_is_one_line_and_leaves_no_results(arguments: list[str], message: str, tmp_path: Path) -> None:
     places = {"file": tmp_path / "file", "space": tmp_path / "my data (2)", "none": tmp_path / "none"}
     places["file"].write_text("mine")
     places["space"].mkdir()
-    run = evaluate(tmp_path / "run", *(each.format(**places) for each in arguments), capture=capsys)
+    run = evaluate(tmp_path / "run", *(each.format(**places) for each in arguments))
     assert run.status == 2
     (line,) = run.err.splitlines()
     assert line.startswith("error: ")
@@ -248,10 +246,8 @@ def test_an_unusable_path_is_one_line_and_leaves_no_results(
 @pytest.mark.parametrize(
     "argument", ["+colour=1", "++colour=1", "+colour.red=1", "+segmenter.colour=1", "+tracker.x=1"]
 )
-def test_adding_an_unknown_key_is_one_line_and_leaves_no_results(
-    argument: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = evaluate(tmp_path / "run", argument, capture=capsys)
+def test_adding_an_unknown_key_is_one_line_and_leaves_no_results(argument: str, tmp_path: Path) -> None:
+    run = evaluate(tmp_path / "run", argument)
     assert run.status == 2
     key = argument.strip("+").partition("=")[0]
     assert run.err.startswith(f"error: {key.replace('colour.red', 'colour')}: ")

@@ -25,13 +25,13 @@ SCORES = ("covering", "pri", "voi", "voi_over", "voi_under", "boundary_recall", 
 
 
 @pytest.fixture
-def run(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
+def run(shared: Path, tmp_path: Path) -> Evaluate:
     (tmp_path / "ids.txt").write_text(ID)
     data = ("dataset=bsds500", f"dataset.root={shared / 'data/bsds500'}", f"dataset.split_file={tmp_path / 'ids.txt'}")
 
     def call(*overrides: str) -> Run:
         swept = any("," in each for each in overrides)
-        return evaluate(tmp_path / "run", *data, *overrides, capture=capsys, multirun=swept)
+        return evaluate(tmp_path / "run", *data, *overrides, multirun=swept)
 
     return call
 
@@ -47,7 +47,6 @@ def test_a_family_has_the_columns_and_scores_of_the_benchmark(
     run: Evaluate,
     ucm: tuple[str, ...],
     shared: Path,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     captions: list[str] = []
@@ -85,7 +84,7 @@ def test_a_family_has_the_columns_and_scores_of_the_benchmark(
     assert not any("mIoU" in caption for caption in captions)
 
     # Everything follows from the label maps.
-    again = command("--rescore", str(done.folder), "protocol=bsds", capture=capsys, folder=done.folder)
+    again = command("--rescore", str(done.folder), "protocol=bsds", folder=done.folder)
     assert again.status == 0, again.err
     pd.testing.assert_frame_equal(again.table("per_image").set_index("protocol"), pictures)
     assert (again.folder / "scales.csv").read_text() == text

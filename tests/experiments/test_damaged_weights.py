@@ -69,11 +69,9 @@ def assert_one_line(printed: str, start: str, file: str, words: str) -> None:
     assert words in lines[0]
 
 
-def test_evaluate_ends_with_one_line_and_no_tables(
-    damaged: tuple[Path, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_evaluate_ends_with_one_line_and_no_tables(damaged: tuple[Path, str, str], tmp_path: Path) -> None:
     folder, file, words = damaged
-    run = evaluate(tmp_path / "results", *overrides(folder), capture=capsys)
+    run = evaluate(tmp_path / "results", *overrides(folder))
     assert run.status == 2
     assert_one_line(run.err, "error: backbone.", file, words)
     assert not (tmp_path / "results/summary.csv").exists()

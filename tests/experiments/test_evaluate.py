@@ -27,9 +27,9 @@ Evaluate = Callable[..., Run]
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
+def run(tmp_path: Path) -> Evaluate:
     def call(*overrides: str, folder: str = "run") -> Run:
-        return evaluate(tmp_path / folder, *SMALL, *overrides, capture=capsys)
+        return evaluate(tmp_path / folder, *SMALL, *overrides)
 
     return call
 

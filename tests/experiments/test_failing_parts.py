@@ -61,7 +61,7 @@ YAMLS = {
 )
 @pytest.mark.usefixtures("dinov2")
 def test_a_failing_segmenter_of_the_user_is_a_one_line_error(
-    segmenter: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    segmenter: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts, conf = tmp_path / "parts_of_a_user.py", tmp_path / "conf"
     parts.write_text(PARTS)
@@ -71,7 +71,7 @@ def test_a_failing_segmenter_of_the_user_is_a_one_line_error(
     for name, content in YAMLS.items():
         (conf / "segmenter" / f"{name}.yaml").write_bytes(content)
     settings = (f"segmenter={segmenter}", "dataset.limit=1", "backbone.size=56", "backbone.sides=[4]")
-    run = evaluate(tmp_path / "run", f"--config-dir={conf}", *settings, capture=capsys)
+    run = evaluate(tmp_path / "run", f"--config-dir={conf}", *settings)
     assert run.status == 2
     (line,) = [line for line in run.err.splitlines() if not line.startswith("photos, ")]
     assert line.startswith("error: " + message.format(parts=parts, conf=conf))

@@ -20,7 +20,7 @@ from tests.helpers.runs import SMALL, evaluate
 
 @pytest.mark.usefixtures("dinov2")
 def test_runs_sweeps_and_reports_work_below_a_folder_with_a_hard_name(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each path is typed in another way: in full, with ~, quoted, relative to YAML."""
     monkeypatch.setenv("DIFFSEG_CACHE", str(cache_folder()))
@@ -33,13 +33,13 @@ def test_runs_sweeps_and_reports_work_below_a_folder_with_a_hard_name(
         "# @package _global_\nname: mine\nresults_dir: ~/from yaml\n"
     )
     settings = ("dataset=cocostuff27", "dataset.split_file=~/split.txt", *SMALL)
-    run = evaluate(home / "run", f"dataset.root={data}", *settings, capture=capsys)
+    run = evaluate(home / "run", f"dataset.root={data}", *settings)
     assert run.status == 0, run.err
     assert list(run.table()["images"]) == [1, 1]
     assert str(home / "run") in run.out
 
     swept = ("dataset.root='~/coco'", "segmenter.tau=0.3,0.4")
-    sweep = evaluate(Path("~/sweep"), *swept, *settings, capture=capsys, multirun=True)
+    sweep = evaluate(Path("~/sweep"), *swept, *settings, multirun=True)
     assert sweep.status == 0, sweep.err
     assert (home / "sweep" / "summary.csv").is_file()
 

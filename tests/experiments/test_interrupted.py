@@ -111,22 +111,22 @@ def test_a_file_that_cannot_grow_is_one_line_and_the_run_is_completed_later(
 
 
 def test_shares_of_the_pictures_give_the_tables_of_one_run(
-    undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    undisturbed: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     swept, *settings = overrides
     for share in ("2/3", "1/3", "3/3"):
-        done = evaluate(folder, swept, *settings, f"shard={share}", capture=capsys)
+        done = evaluate(folder, swept, *settings, f"shard={share}")
         assert done.status == 0, done.err
         images = set(done.table()["images"] + done.table()["failed"])
         assert images == {2 * len(list(folder.glob("records.*-of-3.jsonl")))}
-    assert command("--tables", str(folder), capture=capsys).status == 0
+    assert command("--tables", str(folder)).status == 0
     (listed,) = read_run(folder).commands
     assert not [argument for argument in listed.arguments if argument.startswith(("shard", "results_dir"))]
     shares, whole = files_of(folder), files_of(undisturbed)
     for name in shares.keys() | whole.keys():
         if not name.startswith("panels/"):
             assert shares.get(name) == whole.get(name), name
-    wrong = evaluate(folder, swept, *settings, "shard=4/3", capture=capsys)
+    wrong = evaluate(folder, swept, *settings, "shard=4/3")
     assert wrong.status == 2
     assert wrong.err.startswith("error: shard: ")

@@ -39,18 +39,18 @@ def maps(tmp_path: Path) -> Path:
     return tmp_path / "maps"
 
 
-def run_files(folder: Path, maps: Path, *overrides: str, capture: pytest.CaptureFixture[str]) -> Run:
-    return evaluate(folder, *BASE, "segmenter=files", f"segmenter.folder={maps}", *overrides, capture=capture)
+def run_files(folder: Path, maps: Path, *overrides: str) -> Run:
+    return evaluate(folder, *BASE, "segmenter=files", f"segmenter.folder={maps}", *overrides)
 
 
 def test_the_truth_as_files_is_perfect_and_loads_no_network(
-    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(self: NoBackbone, device: str = "auto") -> None:
         raise AssertionError("a network was asked for")
 
     monkeypatch.setattr(NoBackbone, "load", load)
-    run = run_files(tmp_path / "run", maps, "protocol=dataset", capture=capsys)
+    run = run_files(tmp_path / "run", maps, "protocol=dataset")
     assert run.status == 0, run.err
     table = run.table()
     assert list(table["protocol"]) == ["dataset"]
@@ -61,12 +61,10 @@ def test_the_truth_as_files_is_perfect_and_loads_no_network(
     assert "matched once" in (run.folder / "table.md").read_text()
 
 
-def test_one_match_for_the_data_set_needs_common_numbers(
-    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_match_for_the_data_set_needs_common_numbers(maps: Path, tmp_path: Path) -> None:
     write_truth(tmp_path / "renumbered", renumber=True)
     report = "protocol.report=[official,present,dataset]"
-    run = run_files(tmp_path / "run", tmp_path / "renumbered", report, capture=capsys)
+    run = run_files(tmp_path / "run", tmp_path / "renumbered", report)
     assert run.status == 0, run.err
     table = run.table().set_index("protocol")
     assert table.loc["present", "acc"] == 100
@@ -75,37 +73,33 @@ def test_one_match_for_the_data_set_needs_common_numbers(
     assert table[AGREEMENT].drop_duplicates().to_numpy().tolist() == [[100, 0, 100]]
 
 
-def test_numbers_that_look_like_those_of_each_picture_are_mentioned(
-    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_numbers_that_look_like_those_of_each_picture_are_mentioned(maps: Path, tmp_path: Path) -> None:
     for path in maps.glob("*.png"):  # numbers 0, 1, ..., the largest segment first, as most programs write them
         with Image.open(path) as image:
             _, labels, pixels = np.unique(np.array(image), return_inverse=True, return_counts=True)
         order = np.argsort(np.argsort(-pixels))
         Image.fromarray(order[labels].reshape(image.size[::-1]).astype(np.uint8)).save(path)
     line = "files: its numbers of segments look as if they had another meaning in each picture"
-    assert line in run_files(tmp_path / "run", maps, "protocol=dataset", capture=capsys).out
-    assert line not in run_files(tmp_path / "both", maps, capture=capsys).out
+    assert line in run_files(tmp_path / "run", maps, "protocol=dataset").out
+    assert line not in run_files(tmp_path / "both", maps).out
     for path in maps.glob("*.png"):
         path.unlink()
     maps.rmdir()
     write_truth(maps)
-    assert line not in run_files(tmp_path / "truth", maps, "protocol=dataset", capture=capsys).out
+    assert line not in run_files(tmp_path / "truth", maps, "protocol=dataset").out
 
 
-def test_a_row_with_a_single_segment_everywhere_is_mentioned(
-    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_row_with_a_single_segment_everywhere_is_mentioned(maps: Path, tmp_path: Path) -> None:
     for path in maps.glob("*.png"):
         with Image.open(path) as image:
             Image.new("L", image.size).save(path)
-    run = run_files(tmp_path / "run", maps, capture=capsys)
+    run = run_files(tmp_path / "run", maps)
     assert "files: a single segment in every picture" in run.out.splitlines()
 
 
-def test_label_maps_of_a_run_become_a_coco_file(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = run_files(tmp_path / "run", maps, "name=a/b", capture=capsys)
-    coco = command("--tables", str(run.folder), "--coco", str(tmp_path / "coco"), capture=capsys)
+def test_label_maps_of_a_run_become_a_coco_file(maps: Path, tmp_path: Path) -> None:
+    run = run_files(tmp_path / "run", maps, "name=a/b")
+    coco = command("--tables", str(run.folder), "--coco", str(tmp_path / "coco"))
     assert coco.status == 0, coco.err
     assert f"{tmp_path / 'coco' / 'a-b.json'}: {LIMIT} pictures" in coco.out
     read = COCO(tmp_path / "coco" / "a-b.json")
@@ -115,23 +109,23 @@ def test_label_maps_of_a_run_become_a_coco_file(maps: Path, tmp_path: Path, caps
         with Image.open(path) as labels:
             numbers, pixels = np.unique(np.array(labels), return_counts=True)
         annotations = read.loadAnns(read.getAnnIds(image["id"]))
-        assert {each["segment"]: each["area"] for each in annotations} == dict(zip(numbers, pixels, strict=True))
+        assert {segment["segment"]: segment["area"] for segment in annotations} == dict(zip(numbers, pixels, strict=True))
 
 
-def test_ten_pictures_that_fail_alike_end_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ten_pictures_that_fail_alike_end_the_command(tmp_path: Path) -> None:
     for number in range(12):
         write_picture(tmp_path, f"{number:02}")
         (tmp_path / "maps" / f"{number:02}.png").write_bytes(b"no picture")
     data = (f"dataset.images={tmp_path / 'images'}", f"dataset.maps={tmp_path / 'maps'}", "dataset=folder")
     names = f"dataset.classes=[{','.join(CLASSES)}]"
-    run = evaluate(tmp_path / "run", *data, names, "backbone=none", "segmenter=slic", capture=capsys)
+    run = evaluate(tmp_path / "run", *data, names, "backbone=none", "segmenter=slic")
     assert run.status == 2
     assert run.err.splitlines()[-1].startswith("error: the first 10 pictures all failed, such as 00: ")
     assert len(run.images()) == 10
 
 
-def test_all_tables_agree_on_the_pixels(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    slic = evaluate(tmp_path / "run", *BASE, "segmenter=slic", "protocol.report=[official,present]", capture=capsys)
+def test_all_tables_agree_on_the_pixels(maps: Path, tmp_path: Path) -> None:
+    slic = evaluate(tmp_path / "run", *BASE, "segmenter=slic", "protocol.report=[official,present]")
     assert slic.status == 0, slic.err
     summary, images, classes = (slic.table(name) for name in ("summary", "per_image", "per_class"))
     confusion = slic.table("confusion")
@@ -148,10 +142,8 @@ def test_all_tables_agree_on_the_pixels(maps: Path, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.parametrize("segmenter", ["slic", "kmeans_rgbxy"])
-def test_segmenters_of_pixels_run_without_a_backbone(
-    segmenter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = evaluate(tmp_path / "run", *BASE, f"segmenter={segmenter}", capture=capsys)
+def test_segmenters_of_pixels_run_without_a_backbone(segmenter: str, tmp_path: Path) -> None:
+    run = evaluate(tmp_path / "run", *BASE, f"segmenter={segmenter}")
     assert run.status == 0, run.err
     assert (run.table()["images"] == LIMIT).all()
     assert (run.table()["acc"] > 0).all()
@@ -168,10 +160,8 @@ def test_segmenters_of_pixels_run_without_a_backbone(
         (["segmenter=slic", "audit=true", "protocol=regions"], "audit: compares ACC and mIoU, but a row has no"),
     ],
 )
-def test_settings_that_cannot_work_are_one_line(
-    overrides: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = evaluate(tmp_path / "run", *BASE, *overrides, capture=capsys)
+def test_settings_that_cannot_work_are_one_line(overrides: list[str], message: str, tmp_path: Path) -> None:
+    run = evaluate(tmp_path / "run", *BASE, *overrides)
     assert run.status == 2
     assert message in run.err
     assert len(run.err.strip().splitlines()) == 1
@@ -179,12 +169,12 @@ def test_settings_that_cannot_work_are_one_line(
 
 
 def test_missing_extra_and_damaged_files_are_counted(
-    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    maps: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     missing, damaged, *_ = PICTURES.ids
     (maps / f"{missing}.png").rename(maps / "no_such_picture.png")
     (maps / f"{damaged}.png").write_bytes(b"hello")
-    run = run_files(tmp_path / "run", maps, capture=capsys)
+    run = run_files(tmp_path / "run", maps)
     assert run.status == 1
     assert f"1 picture of {LIMIT} will fail without a label map; the first is {missing}" in caplog.text
     assert f"1 file without a picture in the data set; the first is {maps}/no_such" in caplog.text
@@ -195,26 +185,26 @@ def test_missing_extra_and_damaged_files_are_counted(
     assert f"{damaged}.png: not a picture" in reasons[damaged]
     for id in (missing, damaged):  # maps that come later are read by the same command
         Image.new("L", (50, 50)).save(maps / f"{id}.png")
-    again = run_files(tmp_path / "run", maps, capture=capsys)
+    again = run_files(tmp_path / "run", maps)
     assert again.status == 0
     assert (again.table()["failed"] == 0).all()
 
 
-def test_a_folder_of_other_names_is_refused(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_other_names_is_refused(maps: Path, tmp_path: Path) -> None:
     for path in maps.iterdir():
         path.rename(path.with_stem(f"{path.stem}_prediction"))
-    run = run_files(tmp_path / "run", maps, capture=capsys)
+    run = run_files(tmp_path / "run", maps)
     assert run.status == 2
     assert f"segmenter.folder: {maps} has no label map of any of the {LIMIT} pictures" in run.err
     assert "astronaut_prediction.png" in run.err
 
 
-def test_only_a_changed_map_is_evaluated_again(maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first = run_files(tmp_path / "run", maps, capture=capsys)
+def test_only_a_changed_map_is_evaluated_again(maps: Path, tmp_path: Path) -> None:
+    first = run_files(tmp_path / "run", maps)
     records, before = first.images(), first.table("per_image").set_index(["protocol", "image"])["acc"]
     changed = PICTURES.ids[1]
     Image.new("L", (80, 80)).save(maps / f"{changed}.png")
-    second = run_files(tmp_path / "run", maps, capture=capsys)
+    second = run_files(tmp_path / "run", maps)
     assert [record["picture"] for record in second.images() if record not in records] == [changed]
     after = second.table("per_image").set_index(["protocol", "image"])["acc"]
     assert {image for (_, image), same in (before == after).items() if not same} == {changed}
@@ -229,7 +219,7 @@ def test_panels_and_report_show_labels_of_16_bits(
     labels = np.asarray(Image.open(path)).astype(np.uint16)
     labels[:40], labels[40:80] = 65_535, 40_000
     Image.fromarray(labels).save(path)
-    run = run_files(tmp_path / "run", maps, "panels=1", capture=capsys)
+    run = run_files(tmp_path / "run", maps, "panels=1")
     assert run.status == 0, run.err
     report([str(run.folder)])
     assert "4 pictures in the gallery" in capsys.readouterr().out

@@ -38,14 +38,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("notebooks")
 
 
-def tables(folder: Path, overrides: tuple[str, ...], capture: pytest.CaptureFixture[str]) -> Path:
+def tables(folder: Path, overrides: tuple[str, ...]) -> Path:
     """Folder of the CSV files of real results. Notebooks with the same overrides share it."""
     number = abs(hash(overrides))
     run, copy = folder / f"run{number}", folder / f"csv{number}"
     if not copy.is_dir():
         weights = [f"backbone.path={build_tiny_sd(folder / 'sd')}"] if "backbone=sd14" in overrides else []
         multirun = any("," in override and "[" not in override for override in overrides)
-        done = evaluate(run, *overrides, *weights, capture=capture, multirun=multirun)
+        done = evaluate(run, *overrides, *weights, multirun=multirun)
         assert done.status == 0, done.err
         copy.mkdir()
         for path in run.glob("*.csv"):

@@ -119,10 +119,10 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("my_parts", None)
 
 
-def test_parts_of_every_kind_work_in_one_run(conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parts_of_every_kind_work_in_one_run(conf: Path, tmp_path: Path) -> None:
     overrides = ("dataset=streets", "segmenter=stripes", "protocol=many_to_one", "panels=0")
     small = SMALL[:2]  # stripes have no anchors
-    run = evaluate(tmp_path / "run", *overrides, "backbone=last_layer", *small, capture=capsys, config_dir=conf)
+    run = evaluate(tmp_path / "run", *overrides, "backbone=last_layer", *small, config_dir=conf)
     assert run.status == 0, run.err
     table = run.table().set_index("protocol")
     assert list(table["layers"].unique()) == ["[11]"]
@@ -134,18 +134,14 @@ def test_parts_of_every_kind_work_in_one_run(conf: Path, tmp_path: Path, capsys:
     assert "my_parts.many_to_one" in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_missing_weights_of_a_backbone_without_a_path_are_one_line(
-    conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = evaluate(tmp_path / "run", "dataset=streets", "backbone=lost", capture=capsys, config_dir=conf)
+def test_missing_weights_of_a_backbone_without_a_path_are_one_line(conf: Path, tmp_path: Path) -> None:
+    run = evaluate(tmp_path / "run", "dataset=streets", "backbone=lost", config_dir=conf)
     assert (run.status, run.err) == (2, "error: lost.bin: is not there; train it\n")
 
 
-def test_a_setting_of_an_outside_part_is_swept_and_plotted(
-    conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_setting_of_an_outside_part_is_swept_and_plotted(conf: Path, tmp_path: Path) -> None:
     overrides = ("dataset=streets", "segmenter=stripes", "segmenter.count=1,2", *SMALL[:2], "panels=0")
-    run = evaluate(tmp_path / "sweep", *overrides, capture=capsys, multirun=True, config_dir=conf)
+    run = evaluate(tmp_path / "sweep", *overrides, multirun=True, config_dir=conf)
     assert run.status == 0, run.err
     assert sorted(run.table()["count"].unique()) == [1, 2]
     figures([str(run.folder), "-o", str(tmp_path / "figures"), "--only", "plots"])
@@ -167,10 +163,8 @@ def test_a_setting_of_an_outside_part_is_swept_and_plotted(
         ),
     ],
 )
-def test_errors_of_outside_parts_are_one_line(
-    conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], override: str, says: str
-) -> None:
-    run = evaluate(tmp_path / "run", "segmenter=stripes", override, capture=capsys, config_dir=conf)
+def test_errors_of_outside_parts_are_one_line(conf: Path, tmp_path: Path, override: str, says: str) -> None:
+    run = evaluate(tmp_path / "run", "segmenter=stripes", override, config_dir=conf)
     assert run.status == 2
     (line,) = run.err.strip().splitlines()
     assert line.startswith(f"error: {says}")

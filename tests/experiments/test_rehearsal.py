@@ -68,7 +68,7 @@ def make(target: str, *variables: str, **environment: str) -> subprocess.Complet
 @pytest.mark.long
 @pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_reproduce_table1_works_from_download_to_latex(
-    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, results = tmp_path / "data", tmp_path / "results"
     files = synthetic_coco(tmp_path, count)
@@ -100,6 +100,6 @@ def test_reproduce_table1_works_from_download_to_latex(
     # The same run evaluates nothing again.
     records = (results / "records.jsonl").read_text().count('"record"')
     monkeypatch.setenv("DIFFSEG_DINO_VITS8", str(tmp_path / "dino"))
-    again = evaluate(results, "experiment=table1", f"dataset.root={data}/cocostuff", *arguments[:-1], capture=capsys)
+    again = evaluate(results, "experiment=table1", f"dataset.root={data}/cocostuff", *arguments[:-1])
     assert again.status == 0, again.err
     assert (results / "records.jsonl").read_text().count('"record"') == records

@@ -25,12 +25,10 @@ SIMILARITIES = ("Spectral, kappa", "TokenCut", "MaskCut", "Agglomerative", "Aggl
 SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=0")
 
 
-def test_one_experiment_compares_all_segmenters(
-    dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_experiment_compares_all_segmenters(dinov2: Path, tmp_path: Path) -> None:
     rows = OmegaConf.load(ROOT / "conf" / "experiment" / "segmenters.yaml").rows
     chosen = [each.overrides[0].removeprefix("segmenter=") for each in rows]
-    run = evaluate(tmp_path, "experiment=segmenters", *SMALL, capture=capsys)
+    run = evaluate(tmp_path, "experiment=segmenters", *SMALL)
     assert run.status == 0, run.err
     table = run.table().query("protocol == 'official'").set_index("segmenter")
     assert list(table.index) == chosen
@@ -43,16 +41,16 @@ def test_one_experiment_compares_all_segmenters(
     assert table["acc"].max() < 100  # 16 x 16 cells do not hold the picture's borders
 
 
-def test_a_key_of_one_segmenter_can_be_swept(dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_of_one_segmenter_can_be_swept(dinov2: Path, tmp_path: Path) -> None:
     """Rows of a segmenter without this key have an empty value."""
     sweep = ("segmenter=ncut", "segmenter.power=1,2", "segmenter.tau=0.6,0.8")
-    assert evaluate(tmp_path / "ncut", *sweep, *SMALL, capture=capsys, multirun=True).status == 0
+    assert evaluate(tmp_path / "ncut", *sweep, *SMALL, multirun=True).status == 0
     rows = shown_rows(read_runs(tmp_path / "ncut"))
     assert swept(rows) == ["tau", "power"]
     assert {(row.settings["tau"], row.settings["power"]) for row in rows} == {
         (t, p) for t in (0.6, 0.8) for p in (1, 2)
     }
-    assert evaluate(tmp_path / "dbscan", "segmenter=dbscan", *SMALL, capture=capsys).status == 0
+    assert evaluate(tmp_path / "dbscan", "segmenter=dbscan", *SMALL).status == 0
     other = shown_rows(read_runs(tmp_path / "ncut", tmp_path / "dbscan"))[-1]
     assert (other.text("segmenter"), other.text("power")) == ("dbscan", "")
 

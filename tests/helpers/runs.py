@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -38,37 +41,29 @@ class Run:
         return [record for record in self.records() if "record" in record]
 
 
-def evaluate(
-    folder: Path,
-    *overrides: str,
-    capture: pytest.CaptureFixture[str],
-    multirun: bool = False,
-    config_dir: Path | None = None,
-) -> Run:
+def evaluate(folder: Path, *overrides: str, multirun: bool = False, config_dir: Path | None = None) -> Run:
     """Runs ``python -m experiments.evaluate ...`` in this process. Importing torch again would take longer.
 
     Panels take a third of a small run. They are drawn only if the test asks for them, with ``panels=``.
     """
     flags = ["-m"] if multirun else []
     flags += ["--config-dir", str(config_dir)] if config_dir else []
-    panels = [] if any(each.startswith("panels=") for each in overrides) else ["panels=0"]
-    return command(*flags, f"results_dir={folder}", *panels, *overrides, capture=capture, folder=folder)
+    panels = [] if any(override.startswith("panels=") for override in overrides) else ["panels=0"]
+    return command(*flags, f"results_dir={folder}", *panels, *overrides, folder=folder)
 
 
-def command(*arguments: str, capture: pytest.CaptureFixture[str], folder: Path = Path()) -> Run:
-    """Runs ``python -m experiments.evaluate`` with exactly these arguments, see `evaluate`."""
-    capture.readouterr()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["evaluate", *arguments])
+def command(*arguments: str, folder: Path = Path(), main: Callable[[], None] = main) -> Run:
+    """Runs a command with exactly these arguments, ``python -m experiments.evaluate`` if no other is given."""
+    out, err, status = StringIO(), StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr("sys.argv", ["a command", *arguments])
         try:
             main()
-            status = 0
         except SystemExit as stopped:
             status = int(stopped.code or 0)
         finally:
             GlobalHydra.instance().clear()
-    printed = capture.readouterr()
-    return Run(status, printed.out, printed.err, folder)
+    return Run(status, out.getvalue(), err.getvalue(), folder)
 
 
 def without_timings(folder: Path) -> dict[str, Any]:
@@ -84,7 +79,7 @@ def without_timings(folder: Path) -> dict[str, Any]:
         elif path.suffix == ".jsonl":
             lines = [json.loads(line) for line in path.read_text().splitlines()]
             timed = ("seconds", "time")
-            contents[name] = [{key: value for key, value in each.items() if key not in timed} for each in lines]
+            contents[name] = [{key: value for key, value in line.items() if key not in timed} for line in lines]
         elif path.name == "config.yaml":
             contents[name] = re.sub("date: .*|token: .*", "", path.read_text())
         elif path.name == "provenance.json":  # the checkout may change while the tests run

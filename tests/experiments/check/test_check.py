@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from diffseg.backbones.unet_attention import UNetAttention
 from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.check.__main__ import main
 from tests.helpers import damage
-from tests.helpers.runs import evaluate
+from tests.helpers.runs import command, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -24,31 +22,19 @@ def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
 
 
-def run(*arguments: str, capture: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+def run(*arguments: str) -> tuple[int, str, str]:
     """Exit status, output and errors of the command in this process."""
-    capture.readouterr()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["check", *arguments])
-        try:
-            main()
-            status = 0
-        except SystemExit as stopped:
-            status = int(stopped.code or 0)
-        finally:
-            GlobalHydra.instance().clear()
-    printed = capture.readouterr()
-    return status, printed.out, printed.err
+    done = command(*arguments, main=main)
+    return done.status, done.out, done.err
 
 
 def tiny(folder: Path) -> tuple[str, ...]:
     return "backbone=sd14", f"backbone.path={folder}", "backbone.size=64", "segmenter.anchors=4", "device=cpu"
 
 
-def test_weights_layers_and_times_are_reported(
-    sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_weights_layers_and_times_are_reported(sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    status, out, err = run(*tiny(sd), "dataset.limit=3", capture=capsys)
+    status, out, err = run(*tiny(sd), "dataset.limit=3")
     assert status == 0, err
     assert list(tmp_path.iterdir()) == []  # nothing is written
     for name in ("unet", "vae", "text_encoder"):
@@ -62,14 +48,12 @@ def test_weights_layers_and_times_are_reported(
     assert "Table 2 (Cityscapes), 500 pictures" in out
 
 
-def test_rows_that_share_a_pass_are_one_paragraph(sd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_that_share_a_pass_are_one_paragraph(sd: Path) -> None:
     rows = "rows=[{name: A, overrides: ['segmenter=diffseg']}, {name: B, overrides: ['segmenter=kmeans_c']}]"
-    status, out, err = run(
-        "backbone=sd14", f"backbone.path={sd}", "backbone.size=64", rows, "dataset.limit=1", capture=capsys
-    )
+    status, out, err = run("backbone=sd14", f"backbone.path={sd}", "backbone.size=64", rows, "dataset.limit=1")
     assert status == 2  # 16 anchors on a side of 8
     assert "segmenter.anchors" in err
-    status, out, err = run(*tiny(sd)[:3], rows.replace("diffseg'", "diffcut'"), "dataset.limit=1", capture=capsys)
+    status, out, err = run(*tiny(sd)[:3], rows.replace("diffseg'", "diffcut'"), "dataset.limit=1")
     assert status == 0, err
     assert out.count("fingerprint") == 1
     assert re.search(r"A: .*\n.*B: ", out)
@@ -87,8 +71,8 @@ def folder_of(root: Path) -> tuple[str, ...]:
     return "dataset=folder", *keys
 
 
-def test_the_truth_alone_is_read_without_a_backbone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, err = run(*folder_of(tmp_path), "-o", str(tmp_path / "classes.csv"), capture=capsys)
+def test_the_truth_alone_is_read_without_a_backbone(tmp_path: Path) -> None:
+    status, out, err = run(*folder_of(tmp_path), "-o", str(tmp_path / "classes.csv"))
     assert (status, err) == (1, "")
     lines = [line.strip() for line in out.splitlines()]
     assert lines[0] == "folder: 3 pictures; 1 picture cannot be read"
@@ -102,30 +86,28 @@ def test_the_truth_alone_is_read_without_a_backbone(tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_both_keys_check_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, err = run(*folder_of(tmp_path), "backbone=none", "segmenter=slic", capture=capsys)
+def test_both_keys_check_both(tmp_path: Path) -> None:
+    status, out, err = run(*folder_of(tmp_path), "backbone=none", "segmenter=slic")
     assert status == 1, err
     assert out.startswith("folder: 3 pictures; ")
     assert out.endswith("none: loads no network, so there is nothing to check\n")
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_label_maps_from_files_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_label_maps_from_files_are_read(tmp_path: Path) -> None:
     Image.new("L", (40, 40)).save(tmp_path / "astronaut.png")
     given = ("segmenter=files", f"segmenter.folder={tmp_path}", "backbone.size=112", "dataset.limit=1")
-    status, out, err = run(*given, capture=capsys)
+    status, out, err = run(*given)
     assert status == 0, err
     assert "files: " in out
 
 
-def test_nan_is_one_line_that_names_the_picture(
-    sd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nan_is_one_line_that_names_the_picture(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predict = UNetAttention.predict
     monkeypatch.setattr(
         UNetAttention, "predict", lambda self, latents, *rest: predict(self, torch.full_like(latents, torch.nan), *rest)
     )
-    status, _, err = run(*tiny(sd), "dataset.limit=1", capture=capsys)
+    status, _, err = run(*tiny(sd), "dataset.limit=1")
     assert status == 2
     assert "sd14, astronaut: " in err
     assert len([line for line in err.splitlines() if line and "it/s]" not in line]) == 1
@@ -139,21 +121,19 @@ def test_nan_is_one_line_that_names_the_picture(
         (("dataset=cocostuff27", "dataset.root=/absent"), "/absent"),
     ],
 )
-def test_missing_files_and_unknown_keys_are_one_line(
-    arguments: tuple[str, ...], words: str, sd: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status, out, err = run(*tiny(sd), *arguments, capture=capsys)
+def test_missing_files_and_unknown_keys_are_one_line(arguments: tuple[str, ...], words: str, sd: Path) -> None:
+    status, out, err = run(*tiny(sd), *arguments)
     assert (status, out) == (2, "")
     assert words in err
     assert len(err.splitlines()) == 1
 
 
-def test_damage_found_while_loading_is_an_error(sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damage_found_while_loading_is_an_error(sd: Path, tmp_path: Path) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
     damage.change_tensors(
         folder / "text_encoder/model.safetensors", lambda tensors: tensors.pop("final_layer_norm.bias")
     )
-    status, _, err = run(*tiny(folder), "dataset.limit=1", capture=capsys)
+    status, _, err = run(*tiny(folder), "dataset.limit=1")
     assert status == 2
     assert "error: backbone.path: " in err
     assert "lacks the tensor final_layer_norm.bias" in err
@@ -175,30 +155,27 @@ def test_damage_found_while_loading_is_an_error(sd: Path, tmp_path: Path, capsys
 )
 @pytest.mark.usefixtures("dinov2")
 def test_wrong_arguments_are_one_line(
-    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    status, _, err = run(*arguments, capture=capsys)
+    status, _, err = run(*arguments)
     assert (status, len(err.splitlines())) == (2, 1)
     assert err.startswith(message)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_finished_results_are_neither_evaluated_nor_rewritten(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_finished_results_are_neither_evaluated_nor_rewritten(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     settings = ("backbone=none", "backbone.size=32", "dataset.limit=1")
-    assert evaluate(folder, *settings, "segmenter=slic", capture=capsys).status == 0
+    assert evaluate(folder, *settings, "segmenter=slic").status == 0
     (folder / "summary.csv").unlink()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert run("--rerun", str(folder), capture=capsys)[0] == 0
-    status, out, err = run("--tables", str(folder), capture=capsys)
+    assert run("--rerun", str(folder))[0] == 0
+    status, out, err = run("--tables", str(folder))
     assert (status, out) == (2, "")
     assert err.startswith("error: check: takes one point and writes no tables; leave -m and options")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert evaluate(folder, *settings, "segmenter=kmeans_rgbxy", capture=capsys).status == 0
-    status, _, err = run("--rerun", str(folder), capture=capsys)
+    assert evaluate(folder, *settings, "segmenter=kmeans_rgbxy").status == 0
+    status, _, err = run("--rerun", str(folder))
     assert (status, err) == (2, f"error: --rerun: {folder} lists 2 commands; type the one to check\n")

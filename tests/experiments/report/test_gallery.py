@@ -23,14 +23,14 @@ PLACE = ("folder", "square")
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+def run(tmp_path: Path) -> Path:
     """Results of two rows on three pictures of two classes."""
     for id in "abc":
         write_picture(tmp_path / "data", id)
     data = [f"dataset.images={tmp_path / 'data/images'}", f"dataset.maps={tmp_path / 'data/maps'}"]
     rows = "rows=[{name: One, overrides: ['segmenter.clusters=1']}, {name: Three, overrides: ['segmenter.clusters=3']}]"
     overrides = ("dataset=folder", *data, f"dataset.classes=[{','.join(CLASSES)}]", "backbone=none", "backbone.size=8")
-    done = evaluate(tmp_path / "run", *overrides, "segmenter=kmeans_rgbxy", rows, capture=capsys)
+    done = evaluate(tmp_path / "run", *overrides, "segmenter=kmeans_rgbxy", rows)
     assert done.status == 0, done.err
     return done.folder
 

@@ -110,14 +110,14 @@ IDS = ("<img src=x onerror=alert(1)>", "b'&amp;", "c")
 
 
 @pytest.fixture
-def browser(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[Chrome, Path]]:
+def browser(tmp_path: Path) -> Iterator[tuple[Chrome, Path]]:
     """A browser that shows the report of two rows on three pictures with hard names."""
     for id in IDS:
         write_picture(tmp_path / "data", id, classes=2 + (id == "c"))
     data = [f"dataset.images='{tmp_path / 'data/images'}'", f"dataset.maps='{tmp_path / 'data/maps'}'"]
     rows = "rows=[{name: One, overrides: ['segmenter.clusters=1']}, {name: Two, overrides: ['segmenter.clusters=2']}]"
     overrides = ("dataset=folder", *data, f"dataset.classes=[{','.join(CLASSES)}]", "backbone=none", "backbone.size=8")
-    run = evaluate(tmp_path / "run", *overrides, "segmenter=kmeans_rgbxy", rows, capture=capsys)
+    run = evaluate(tmp_path / "run", *overrides, "segmenter=kmeans_rgbxy", rows)
     assert run.status == 0, run.err
     page = page_of(run.folder)
     with chromium(tmp_path / "profile") as opened:

@@ -19,10 +19,8 @@ from tests.helpers.made_records import CLASSES, records
 from tests.helpers.runs import SMALL, evaluate
 
 
-def test_changes_in_the_audit_are_differences_in_the_summary(
-    dinov2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = evaluate(tmp_path, "experiment=protocol_audit", "dataset.limit=1", *SMALL, capture=capsys)
+def test_changes_in_the_audit_are_differences_in_the_summary(dinov2: Path, tmp_path: Path) -> None:
+    run = evaluate(tmp_path, "experiment=protocol_audit", "dataset.limit=1", *SMALL)
     assert run.status == 0, run.err
     table, summary = run.table("audit"), run.table()
     # Two scores for the first row and for each choice, and three numberings. Size and grid of the first row are not

@@ -49,17 +49,15 @@ def data(tmp_path: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def run(data: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
+def run(data: tuple[str, ...], tmp_path: Path) -> Evaluate:
     def call(*overrides: str, folder: str = "run", multirun: bool = False) -> Run:
         settings = (*data, "backbone.size=8", "segmenter=kmeans_rgbxy", *overrides)
-        return evaluate(tmp_path / folder, *settings, capture=capsys, multirun=multirun)
+        return evaluate(tmp_path / folder, *settings, multirun=multirun)
 
     return call
 
 
-def test_a_later_command_adds_its_rows_and_the_tables_show_all(
-    run: Evaluate, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_later_command_adds_its_rows_and_the_tables_show_all(run: Evaluate, tmp_path: Path) -> None:
     first = run("segmenter.clusters=2,3", multirun=True)
     kept = (first.folder / "records.jsonl").read_bytes()
     grown = run("segmenter.clusters=4,3", multirun=True)
@@ -77,25 +75,23 @@ def test_a_later_command_adds_its_rows_and_the_tables_show_all(
     assert few.table().groupby("clusters")["images"].first().to_dict() == {2: 1, 3: 3, 4: 3}
 
     # All three commands again, in another folder; in their own folder, everything is there.
-    again = command("--rerun", str(few.folder), f"results_dir={tmp_path / 'again'}", capture=capsys)
+    again = command("--rerun", str(few.folder), f"results_dir={tmp_path / 'again'}")
     assert again.status == 0, again.err
     assert without_timings(tmp_path / "again")["summary.csv"] == without_timings(few.folder)["summary.csv"]
     lines = (few.folder / "records.jsonl").read_text().count('"record"')
-    assert command("--rerun", str(few.folder), capture=capsys).status == 0
+    assert command("--rerun", str(few.folder)).status == 0
     assert (few.folder / "records.jsonl").read_text().count('"record"') == lines
     assert [each.arguments for each in read_run(few.folder).commands] == [
         each.arguments for each in read_run(tmp_path / "again").commands
     ]
 
 
-def test_tables_of_a_folder_need_no_data_and_keep_what_was_evaluated(
-    run: Evaluate, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_tables_of_a_folder_need_no_data_and_keep_what_was_evaluated(run: Evaluate, tmp_path: Path) -> None:
     done = run()
     tables = {path.name: path.read_bytes() for path in done.folder.iterdir() if path.suffix in (".csv", ".md", ".tex")}
 
     def tables_again(*arguments: str) -> Run:
-        again = command("--tables", str(done.folder), *arguments, capture=capsys, folder=done.folder)
+        again = command("--tables", str(done.folder), *arguments, folder=done.folder)
         assert again.status == 0, again.err
         return again
 
@@ -114,7 +110,7 @@ def test_tables_of_a_folder_need_no_data_and_keep_what_was_evaluated(
     tables_again()
     assert {name: (done.folder / name).read_bytes() for name in tables} == tables
     for argument in ("segmenter.clusters=3", "-m"):
-        refused = command("--tables", str(done.folder), argument, capture=capsys)
+        refused = command("--tables", str(done.folder), argument)
         message = "--tables: takes a results folder, protocol=... and older=true; leave out"
         assert (refused.status, refused.err) == (2, f"error: {message} {argument}\n")
 
@@ -122,7 +118,6 @@ def test_tables_of_a_folder_need_no_data_and_keep_what_was_evaluated(
 def test_an_edited_segmenter_is_evaluated_again(
     data: tuple[str, ...],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -141,7 +136,7 @@ def test_an_edited_segmenter_is_evaluated_again(
         _module_code.cache_clear()
         caplog.clear()
         settings = (*data, "backbone.size=8", "segmenter=halves", "protocol=present")
-        return evaluate(tmp_path / "run", *settings, capture=capsys, config_dir=tmp_path / "conf")
+        return evaluate(tmp_path / "run", *settings, config_dir=tmp_path / "conf")
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     first = start(left=40)
@@ -154,9 +149,9 @@ def test_an_edited_segmenter_is_evaluated_again(
     assert "1 older results of edited parts are kept; --tables DIR older=true shows them" in second.out
     assert second.table()["segments"].tolist() == [2]
     for argument, segments in (("older=false", [2]), ("older=True", [2, 1]), ("+older=true", [2, 1])):
-        older = command("--tables", str(second.folder), argument, capture=capsys, folder=second.folder)
+        older = command("--tables", str(second.folder), argument, folder=second.folder)
         assert older.table()["segments"].tolist() == segments
-    wrong = command("--tables", str(second.folder), "older=yes", capture=capsys)
+    wrong = command("--tables", str(second.folder), "older=yes")
     assert (wrong.status, wrong.err) == (2, "error: older: must be true or false, got yes\n")
     codes = [row.code[:6] for row in (*read_run(second.folder).rows, *read_run(second.folder).older)]
     assert older.table()["row"].tolist() == [f"halves ({code})" for code in codes]

@@ -20,7 +20,7 @@ PICTURE = "chelsea"  # two classes, and pixels that are not scored
 
 @pytest.mark.parametrize("extra", [0, 1])
 def test_the_legend_names_the_classes_and_the_hatching_of_no_class(
-    extra: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    extra: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
     monkeypatch.setattr(panels, "legend", lambda names, *rest: drawn.append(names) or legend(names, *rest))
@@ -32,7 +32,7 @@ def test_the_legend_names_the_classes_and_the_hatching_of_no_class(
     np.save(tmp_path / "maps" / f"{PICTURE}.npy", labels)
     (tmp_path / "ids.txt").write_text(PICTURE)
     files = ("segmenter=files", f"segmenter.folder={tmp_path / 'maps'}", f"dataset.split_file={tmp_path / 'ids.txt'}")
-    run = evaluate(tmp_path / "run", "backbone=none", "backbone.size=64", "panels=1", *files, capture=capsys)
+    run = evaluate(tmp_path / "run", "backbone=none", "backbone.size=64", "panels=1", *files)
     assert run.status == 0, run.err
     classes = [data.classes[label] for label in np.unique(truth[truth != VOID])]
     assert {tuple(name for name, _ in names) for names in drawn} == {(*classes, *["hatched grey: no class"] * extra)}
@@ -40,7 +40,7 @@ def test_the_legend_names_the_classes_and_the_hatching_of_no_class(
 
 @pytest.mark.usefixtures("dinov2")
 def test_rows_share_a_tile_only_if_they_differ_in_the_seed_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captions: list[list[str]] = []
 
@@ -53,12 +53,12 @@ def test_rows_share_a_tile_only_if_they_differ_in_the_seed_alone(
         "rows=[{name: A, overrides: ['segmenter=diffseg', 'segmenter.tau=0.3,0.4']},"
         " {name: B, overrides: ['segmenter=kmeans_c', 'segmenter.seed=0,1']}]"
     )
-    run = evaluate(tmp_path / "run", rows, "dataset.limit=1", "panels=1", *SMALL, capture=capsys)
+    run = evaluate(tmp_path / "run", rows, "dataset.limit=1", "panels=1", *SMALL)
     assert run.status == 0, run.err
     assert captions == [["astronaut", "ground truth", "A, tau=0.3", "A, tau=0.4", "B"]] * 2
 
 
-def test_a_picture_called_overview_keeps_its_panel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_picture_called_overview_keeps_its_panel(tmp_path: Path) -> None:
     data, names = tmp_path / "data", ("overview", "other")
     for number, name in enumerate(names):
         for folder in ("images", "maps"):
@@ -68,7 +68,7 @@ def test_a_picture_called_overview_keeps_its_panel(tmp_path: Path, capsys: pytes
     shutil.copytree(data / "maps", tmp_path / "maps")
     folder = ("dataset=folder", f"dataset.images={data / 'images'}", f"dataset.maps={data / 'maps'}")
     files = ("dataset.classes=[a,b]", "backbone=none", "backbone.size=64", "segmenter=files", "panels=2")
-    run = evaluate(tmp_path / "run", *folder, *files, f"segmenter.folder={tmp_path / 'maps'}", capture=capsys)
+    run = evaluate(tmp_path / "run", *folder, *files, f"segmenter.folder={tmp_path / 'maps'}")
     assert run.status == 0, run.err
     drawn = {path.name: Image.open(path).size for path in (run.folder / "panels").iterdir()}
     assert drawn.keys() == {"overview.png", "overview_2.png", "other.png"}

@@ -20,7 +20,7 @@ TABLES = ("summary.csv", "per_image.csv", "per_class.csv", "confusion.csv", "tab
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
+def run(tmp_path: Path) -> Evaluate:
     """Two rows on three pictures of three classes."""
     for id in ("a", "b", "c"):
         write_picture(tmp_path / "data", id, classes=3)
@@ -30,7 +30,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
 
     def call(*overrides: str, folder: str = "run") -> Run:
         settings = (*data, "backbone.size=8", "segmenter=kmeans_rgbxy", "segmenter.clusters=2,3", *overrides)
-        return evaluate(tmp_path / folder, *settings, capture=capsys, multirun=True)
+        return evaluate(tmp_path / folder, *settings, multirun=True)
 
     return call
 
@@ -41,7 +41,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("protocol", ["regions", "present"])
 def test_a_new_protocol_has_the_figures_of_a_fresh_run(
-    run: Evaluate, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, protocol: str
+    run: Evaluate, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
     """Without a segmenter, and without a change to what was recorded. The same figures come from a new command."""
     first = run("protocol=official")
@@ -52,7 +52,7 @@ def test_a_new_protocol_has_the_figures_of_a_fresh_run(
         raise AssertionError("a segmenter ran")
 
     monkeypatch.setattr(KMeansRGBXY, "prepare", segment)
-    rescored = command("--rescore", str(first.folder), f"protocol={protocol}", capture=capsys, folder=first.folder)
+    rescored = command("--rescore", str(first.folder), f"protocol={protocol}", folder=first.folder)
     assert rescored.status == 0, rescored.err
     files, of_fresh = without_timings(first.folder), without_timings(fresh.folder)
     for name in TABLES:
@@ -122,7 +122,6 @@ def merge_segments(folder: Path) -> None:
 )
 def test_what_cannot_be_rescored_is_one_line_and_nothing_is_written(
     run: Evaluate,
-    capsys: pytest.CaptureFixture[str],
     spoil: Callable[[Path], None] | None,
     arguments: tuple[str, ...],
     message: str,
@@ -131,7 +130,7 @@ def test_what_cannot_be_rescored_is_one_line_and_nothing_is_written(
     if spoil:
         spoil(folder)
     before = content(folder)
-    refused = command("--rescore", str(folder), *arguments, capture=capsys)
+    refused = command("--rescore", str(folder), *arguments)
     assert refused.status == 2
     (line,) = [line for line in refused.err.splitlines() if "rescoring" not in line]
     assert line.startswith("error: ")
@@ -139,7 +138,7 @@ def test_what_cannot_be_rescored_is_one_line_and_nothing_is_written(
     assert content(folder) == before
 
 
-def test_pixels_in_no_segment_are_rescored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pixels_in_no_segment_are_rescored(tmp_path: Path) -> None:
     """DBSCAN's noise, for example: such pixels are in no table's column."""
     for id in ("a", "b"):
         write_picture(tmp_path / "data", id, classes=3)
@@ -149,9 +148,9 @@ def test_pixels_in_no_segment_are_rescored(tmp_path: Path, capsys: pytest.Captur
     folders = (f"dataset.images={tmp_path / 'data/images'}", f"dataset.maps={tmp_path / 'data/maps'}")
     data = ("dataset=folder", *folders, "dataset.classes=[x,y,z]", "backbone=none", "backbone.size=8")
     files = ("segmenter=files", f"segmenter.folder={tmp_path / 'maps'}", "segmenter.void=[1]")
-    first = evaluate(tmp_path / "run", *data, *files, capture=capsys)
+    first = evaluate(tmp_path / "run", *data, *files)
     assert first.status == 0, first.err
     tables = {name: pd.read_csv(first.folder / name) for name in TABLES if name.endswith(".csv")}
-    assert command("--rescore", str(first.folder), capture=capsys).status == 0
+    assert command("--rescore", str(first.folder)).status == 0
     for name, table in tables.items():
         pd.testing.assert_frame_equal(pd.read_csv(first.folder / name), table)

@@ -74,17 +74,17 @@ def test_a_key_of_a_chosen_backbone_reaches_its_row(plus: str) -> None:
 
 
 @pytest.mark.usefixtures("dinov2")
-def test_a_key_that_only_some_rows_have_is_set_in_these(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_that_only_some_rows_have_is_set_in_these(tmp_path: Path) -> None:
     """Hydra itself would refuse it: the configuration around the rows has another segmenter."""
     overrides = ("experiment=demo", "dataset.limit=1", "panels=0", *SMALL)
-    run = evaluate(tmp_path / "run", *overrides, "segmenter.eps=0.03", capture=capsys)
+    run = evaluate(tmp_path / "run", *overrides, "segmenter.eps=0.03")
     assert run.status == 0, run.err
     assert run.table().groupby("row")["eps"].first().dropna().to_dict() == {"DBSCAN": 0.03}
-    sweep = evaluate(tmp_path / "sweep", *overrides, "segmenter.eps=0.03,0.04", capture=capsys, multirun=True)
+    sweep = evaluate(tmp_path / "sweep", *overrides, "segmenter.eps=0.03,0.04", multirun=True)
     assert sweep.status == 0, sweep.err
     assert list(sweep.table()["eps"].dropna().unique()) == [0.03, 0.04]
     assert "DBSCAN, eps=0.04" in sweep.out
-    wrong = evaluate(tmp_path / "wrong", *overrides, "segmenter.esp=0.03", capture=capsys)
+    wrong = evaluate(tmp_path / "wrong", *overrides, "segmenter.esp=0.03")
     message = "segmenter.esp: no row of experiment=demo has this key; did you mean segmenter.eps?"
     assert (wrong.status, wrong.err) == (2, f"error: {message}\n")
 
@@ -140,10 +140,8 @@ def test_an_experiment_takes_over_that_of_its_defaults(tmp_path: Path) -> None:
         ("defaults: 3", "mine.yaml: defaults: must list names of the group experiment"),
     ],
 )
-def test_a_mistake_in_an_experiment_is_one_line(
-    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = command("--cfg", "job", own_experiments(tmp_path, mine=text), "experiment=mine", capture=capsys)
+def test_a_mistake_in_an_experiment_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    run = command("--cfg", "job", own_experiments(tmp_path, mine=text), "experiment=mine")
     assert run.status == 2
     assert message in run.err
     assert run.err.count("\n") == 1

@@ -19,9 +19,9 @@ Sweep = Callable[..., Run]
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
+def sweep(tmp_path: Path) -> Sweep:
     def call(*overrides: str, folder: str = "sweep", multirun: bool = True) -> Run:
-        return evaluate(tmp_path / folder, *overrides, capture=capsys, multirun=multirun)
+        return evaluate(tmp_path / folder, *overrides, multirun=multirun)
 
     return call
 
@@ -129,15 +129,13 @@ def test_a_failed_picture_counts_in_every_row(sweep: Sweep, tmp_path: Path) -> N
     assert sweep(*free, "segmenter.clusters=2,3", "allow_failures=true").status == 0
 
 
-def test_the_basic_launcher_runs_the_points_one_by_one_into_the_same_folder(
-    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_basic_launcher_runs_the_points_one_by_one_into_the_same_folder(sweep: Sweep, tmp_path: Path) -> None:
     points = ("segmenter.clusters=2,3", "segmenter.position=0,0.5")
     together = sweep(*COLOURS[:3], *COLOURS[4:], *points)
     apart = sweep(*COLOURS[:3], *COLOURS[4:], *points, "hydra/launcher=basic", folder="apart")
     assert apart.status == 0, apart.err
     assert len(read_run(apart.folder).commands) == 4
-    repeated = command("--rerun", str(apart.folder), "results_dir=" + str(tmp_path / "repeated"), capture=capsys)
+    repeated = command("--rerun", str(apart.folder), "results_dir=" + str(tmp_path / "repeated"))
     assert repeated.status == 0, repeated.err
     assert len(read_run(tmp_path / "repeated").commands) == 1
     files = [without_timings(run.folder) for run in (together, apart)]
