@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from datasets.base import DatasetError
 from datasets.files import find_files
 
 
@@ -38,17 +37,3 @@ def test_ids_of_nested_files_are_their_paths(tmp_path: Path) -> None:
     write(elsewhere, "e.png")
     (tmp_path / "3").symlink_to(elsewhere)
     assert find_files(tmp_path, (".png",), nested=True).keys() == {*paths, "3/e"}
-
-
-@pytest.mark.parametrize("other", ["a.JPG", "a.jpeg"])
-def test_two_files_of_one_id_are_refused(tmp_path: Path, other: str) -> None:
-    write(tmp_path, "a.jpg", other)
-    with pytest.raises(DatasetError, match=rf"{other}.*both are the file of a;") as error:
-        find_files(tmp_path, (".jpg", ".jpeg"))
-    assert str(tmp_path / "a.jpg") in str(error.value)
-
-
-def test_a_missing_folder_has_no_files(tmp_path: Path) -> None:
-    write(tmp_path, "file")
-    for folder in (tmp_path / "absent", tmp_path / "file"):
-        assert not find_files(folder, (".jpg",))

@@ -23,7 +23,7 @@ from datasets.photos import Photos
 from datasets.remarks import truth_remarks
 from eval.config import ConfigError, build
 from tests.helpers.dataset_failure import failure
-from tests.helpers.runs import SMALL, evaluate
+from tests.helpers.runs import evaluate
 
 SHAPE = (24, 32)
 IDS = ("a", "in/b", "in/deep/c d", "z")
@@ -335,28 +335,26 @@ def test_bad_keys_are_named(root: Path) -> None:
 def test_data_sets_with_different_class_files_are_not_equal(root: Path) -> None:
     """Rows share equal data sets, so the content of the CSV file must count."""
     path = root / "classes.csv"
-    made = []
+    datasets = []
     for order in ((0, 1, 2), (0, 1, 2), (2, 1, 0)):
         lines = [f"{value},{label},{name}" for label, (value, name) in enumerate(zip(order, NAMES, strict=True))]
         path.write_text("\n".join(["value,label,name", *lines]))
-        made.append(dataset_of(root, classes=str(path)))
-    assert made[0] == made[1]
-    assert hash(made[0]) == hash(made[1])
-    assert made[0] != made[2]
-    assert made[0].fingerprint == made[1].fingerprint != made[2].fingerprint
-    assert made[0] != dataset_of(root, limit=1, classes=str(path))
+        datasets.append(dataset_of(root, classes=str(path)))
+    first, same, other = datasets
+    assert first == same != other
+    assert hash(first) == hash(same)
+    assert first.fingerprint == same.fingerprint != other.fingerprint
+    assert first != dataset_of(root, limit=1, classes=str(path))
 
 
-@pytest.mark.usefixtures("dinov2")
 def test_a_run_writes_tables_label_maps_and_panels(root: Path, tmp_path: Path) -> None:
     label_map(root / "masks" / "z.png", values=(0, 9))
-    options = (f"dataset.images={root}/shots", f"dataset.maps={root}/masks", "dataset.classes=[road,sky,other]")
-    run = evaluate(tmp_path / "run", "dataset=folder", *options, "dataset.name=streets", *SMALL, "panels=3")
+    data = (f"dataset.images={root}/shots", f"dataset.maps={root}/masks", "dataset.classes=[road,sky,other]")
+    options = ("dataset=folder", *data, "dataset.name=streets", "backbone=none", "backbone.size=32", "segmenter=slic")
+    run = evaluate(tmp_path / "run", *options, "panels=3")
     assert run.status == 1, run.err
-    assert {record["picture"]: record["status"] for record in run.images()} == {
-        **dict.fromkeys(IDS[:3], "ok"),
-        "z": "failed",
-    }
+    statuses = {record["picture"]: record["status"] for record in run.images()}
+    assert statuses == {**dict.fromkeys(IDS[:3], "ok"), "z": "failed"}
     assert set(run.table()["dataset"]) == {"streets"}
     assert {path.name for path in (run.folder / "labels").rglob("*.png")} == {"a.png", "b.png", "c d.png"}
     assert len(list((run.folder / "panels").rglob("*.png"))) == 4

@@ -47,12 +47,6 @@ def resize(browser: Chrome, width: int, height: int) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
-def prefer(browser: Chrome, scheme: str) -> None:
-    """Makes the browser ask for a ``light`` or ``dark`` page."""
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
 def console(browser: Chrome) -> list[str]:
     """The messages in the console since the last call: errors, refusals, warnings."""
     return [entry["message"] for entry in browser.get_log("browser")]
@@ -61,4 +55,4 @@ def console(browser: Chrome) -> list[str]:
 def requests(browser: Chrome) -> list[str]:
     """The addresses that the page has requested since the last call."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
+    return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]

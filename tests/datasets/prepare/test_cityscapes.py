@@ -80,30 +80,6 @@ def test_a_complete_folder_is_only_checked(
     assert run(root, "--archives", root.parent / "gone.zip") == 0
 
 
-@pytest.mark.parametrize("official_count", [3, 500])
-def test_damaged_files_and_other_sizes_are_named(
-    cityscapes: dict[str, Path],
-    root: Path,
-    official_count: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Both in a folder that is complete and in one that is not."""
-    monkeypatch.setattr("datasets.cityscapes27.Cityscapes27.official_count", official_count)
-    assert run(root, "--allow-partial", "--archives", *cityscapes.values()) == 0
-    image = root / "leftImg8bit" / "val" / "lindau" / f"{IDS[1]}_leftImg8bit.png"
-    label = root / "gtFine" / "val" / "munster" / f"{IDS[2]}_gtFine_labelIds.png"
-    label.write_bytes(b"no picture")
-    assert run(root, "--allow-partial") == 2
-    assert error_line(capsys).startswith(f"error: {label}: not a picture")
-    Image.new("RGB", (21, 10)).save(image)
-    assert run(root, "--allow-partial") == 2
-    assert error_line(capsys).startswith(f"error: {image} is 21 x 10 pixels but its labels in ")
-    image.write_bytes(b"no picture")
-    assert run(root, "--allow-partial") == 2
-    assert error_line(capsys).startswith(f"error: {image}: not a picture")
-
-
 def test_missing_archives_are_named(
     cityscapes: dict[str, Path], root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

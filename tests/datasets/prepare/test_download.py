@@ -72,11 +72,6 @@ def assert_complete(source: Source, path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_file_is_downloaded_in_one_request(server: FileServer, path: Path) -> None:
-    assert_complete(published(server), path)
-    assert server.ranges == [None]
-
-
 def test_cut_connections_are_continued(server: FileServer, path: Path) -> None:
     """An attempt that brings new bytes does not count towards the limit, so there may be more attempts than that."""
     server.script.extend([Behaviour(cut=4_000)] * (ATTEMPTS + 1))
@@ -91,15 +86,6 @@ def test_a_server_that_ignores_ranges_and_always_cuts_is_given_up(server: FileSe
     failure(published(server), path)
     assert len(server.requests) == 1 + ATTEMPTS
     assert path.with_name("data.bin.part").read_bytes() == CONTENT[:5_000]
-
-
-def test_the_next_run_continues_the_download(server: FileServer, path: Path) -> None:
-    server.script.append(Behaviour(cut=12_000))
-    server.usual = Behaviour(status=503)
-    assert "503" in failure(published(server), path)
-    server.usual = Behaviour()
-    assert_complete(published(server), path)
-    assert server.ranges[-1] == "bytes=12000-"
 
 
 def test_a_download_killed_after_the_last_byte_is_completed(server: FileServer, path: Path) -> None:
@@ -241,15 +227,6 @@ def test_a_web_page_instead_of_the_file_is_refused(server: FileServer, path: Pat
     server.usual = Behaviour(content_type="text/html; charset=utf-8")
     assert "web page" in failure(source(server), path)
     assert path.with_name("data.bin.part").read_bytes() == CONTENT[:1000]
-
-
-def test_a_file_of_this_machine_is_copied(tmp_path: Path) -> None:
-    (tmp_path / "mirror").write_bytes(CONTENT)
-    keys = {"name": "images", "file": "data.bin", "about": 0, "unpacked": 0, "sha256": SHA256}
-    path = tmp_path / "data.bin"
-    obtain(Source(url=(tmp_path / "mirror").as_uri(), **keys), path)  # type: ignore[arg-type]
-    assert path.read_bytes() == CONTENT
-    failure(Source(url=(tmp_path / "absent").as_uri(), **keys), tmp_path / "other")  # type: ignore[arg-type]
 
 
 def test_a_full_disk_is_not_tried_again(server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
