@@ -18,7 +18,6 @@ from diffseg import parts
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.image import resize_image
 from diffseg.backbones.none import NoBackbone
-from diffseg.files.images import PhotoError
 from diffseg.pictures import by_area
 from diffseg.recipe import make_recipe
 from diffseg.segmenters.base import Scene
@@ -54,9 +53,7 @@ def picture() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 
-def expected(
-    model: diffseg.Model, picture: NDArray[np.uint8], tau: float = TAU, **settings: Any
-) -> NDArray[np.integer]:
+def expected(model: diffseg.Model, picture: NDArray[np.uint8]) -> NDArray[np.integer]:
     """Labels from the steps one by one."""
     assert model.network is not None
     (maps,) = model.network.attend(resize_image(picture, SIZE)[None])
@@ -114,21 +111,6 @@ def test_pictures_of_every_kind_give_the_same_labels(
     assert model.segment(given["path"], tau=TAU, anchors=8).name == "picture"
 
 
-@pytest.mark.parametrize(
-    ("image", "error", "problem"),
-    [
-        (np.full((4, 4, 3), 2.0), ValueError, r"floating point must be in \[0, 1\], got 2 to 2"),
-        ("no/such/file.jpg", PhotoError, "No such file"),
-        ([np.zeros((4, 4), np.uint8), None], TypeError, "must be a path, PIL image, array or tensor, got NoneType"),
-    ],
-)
-def test_unusable_pictures_are_refused(model: diffseg.Model, image: Any, error: type[Exception], problem: str) -> None:
-    with pytest.raises(error, match=problem):
-        model.segment(image, anchors=8)
-    with pytest.raises(error, match=problem):
-        model.attend(image)
-
-
 def test_lists_and_batches_give_the_labels_of_single_pictures(
     model: diffseg.Model, picture: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,12 +155,9 @@ def test_segmenters_by_name_and_as_objects_give_the_same_labels(
 @pytest.mark.parametrize(
     ("segmenter", "settings", "problem"),
     [
-        ("diffsegs", {}, "segmenter: there is no 'diffsegs'; did you mean diffseg?"),
         ("kmean", {}, "segmenter: there is no 'kmean'; did you mean kmeans_c or kmeans_rgbxy?"),
         ("diffseg", {"taus": 1}, "taus: DiffSeg has no such key; did you mean tau?"),
         ("diffseg", {"anchors": 9}, "anchors: must be 1..8"),
-        ("diffseg", {"tau": 0}, "tau: must be above 0"),
-        ("diffseg", {"tau": "warm"}, "tau: "),
         ("diffseg", {"weights": [1, 2]}, "weights: need one number for each of the sides"),
         ("kmeans_s", {}, "segmenter: kmeans_s needs the ground truth"),
         (
@@ -186,7 +165,6 @@ def test_segmenters_by_name_and_as_objects_give_the_same_labels(
             {"weights": 1.0},
             "weights: input should be a valid string or input should be a valid list, got 1.0",
         ),
-        ("oracle", {}, "segmenter: oracle needs the ground truth"),
         ("files", {"folder": "maps"}, "segmenter: files reads label maps of a data set"),
     ],
 )
@@ -213,20 +191,19 @@ def test_every_segmenter_takes_attention_from_a_file(
     model.attend(tmp_path / "cat.png").save(tmp_path / "cat.safetensors")
     maps = diffseg.AttentionMaps.load(tmp_path / "cat.safetensors")
     without_weights = diffseg.load(NoBackbone(size=SIZE))
-    settings: dict[Any, dict[str, Any]] = {"diffseg": {"anchors": 4}}
     more = {"oracle", "kmeans_s", "files", "ucm", "hed"}  # need the truth, files, or packages that are seldom installed
     names = [name for name in parts.names("segmenter") if name not in more]
     for segmenter in [*names, Brightness()]:
-        chosen = settings.get(segmenter, {})
-        direct = model.segment(tmp_path / "cat.png", segmenter, **chosen)
-        saved = without_weights.segment(maps, segmenter, image=picture, **chosen)
+        settings = {"anchors": 4} if segmenter == "diffseg" else {}
+        direct = model.segment(tmp_path / "cat.png", segmenter, **settings)
+        saved = without_weights.segment(maps, segmenter, image=picture, **settings)
         np.testing.assert_array_equal(saved.labels, direct.labels, err_msg=str(segmenter))
         np.testing.assert_array_equal(saved.picture, picture)
         assert saved.labels.shape == (40, 60)
     blank = model.segment(maps, tau=TAU, anchors=8)
     np.testing.assert_array_equal(blank.labels, expected(model, picture))
     assert (blank.name, blank.picture.min()) == ("cat", 255)
-    assert [each.name for each in model.segment([maps, maps], anchors=8)] == ["cat", "cat_2"]
+    assert [result.name for result in model.segment([maps, maps], anchors=8)] == ["cat", "cat_2"]
 
 
 def test_attention_of_the_centred_square_segments_the_square(model: diffseg.Model, picture: NDArray[np.uint8]) -> None:

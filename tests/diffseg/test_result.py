@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 
 from diffseg.pictures import by_area, overlay
@@ -36,16 +35,6 @@ def test_masks_have_area_and_tight_box(result: Result) -> None:
     areas = [mask["area"] for mask in result.masks]
     assert areas == sorted(areas, reverse=True)
     assert sum(areas) == result.labels.size
-
-
-def test_run_lengths_decode_to_the_masks(result: Result) -> None:
-    annotations = json.loads(json.dumps(result.coco()))
-    assert [segment["label"] for segment in annotations] == list(range(5))
-    for annotation, mask in zip(annotations, result.masks, strict=True):
-        runs = annotation["segmentation"]
-        np.testing.assert_array_equal(run_lengths.decode(runs).astype(bool), mask["segmentation"])
-        assert annotation["area"] == run_lengths.area(runs) == mask["area"]
-        assert annotation["bbox"] == run_lengths.toBbox(runs).tolist()
 
 
 def test_save_writes_label_map_overlay_and_a_coco_file(result: Result, tmp_path: Path) -> None:

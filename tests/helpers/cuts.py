@@ -1,6 +1,8 @@
-"""Partitions and cuts of small graphs."""
+"""Partitions and cuts of small graphs, by hand."""
 
 from __future__ import annotations
+
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -15,3 +17,21 @@ def naive_cut(affinity: Tensor, side: list[bool]) -> float:
     inside = torch.tensor(side)
     cut = affinity[inside][:, ~inside].sum()
     return float(cut / affinity[inside].sum() + cut / affinity[~inside].sum())
+
+
+def naive_linkage(distances: Tensor, tau: float) -> Tensor:
+    """Joins the nearest two clusters while the mean distance of their members is at most ``tau``: average linkage."""
+    clusters = [[index] for index in range(len(distances))]
+
+    def mean(pair: tuple[list[int], list[int]]) -> float:
+        return float(distances[pair[0]][:, pair[1]].double().mean())
+
+    while len(clusters) > 1:
+        nearest = min(combinations(clusters, 2), key=mean)
+        if mean(nearest) > tau:
+            break
+        clusters = [cluster for cluster in clusters if cluster not in nearest] + [nearest[0] + nearest[1]]
+    labels = torch.empty(len(distances), dtype=torch.int64)
+    for number, members in enumerate(clusters):
+        labels[members] = number
+    return labels

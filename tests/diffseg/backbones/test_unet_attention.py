@@ -16,7 +16,7 @@ from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention, collect
 from experiments.bench.inputs import stable_diffusion
 from experiments.bench.tiny_sd import build_tiny_sd, pictures
-from tests.helpers.unet import TIMESTEP, attn1, recorded, reference
+from tests.helpers.unet import TIMESTEP, layers_of, recorded, reference
 
 SIZE = 128
 SIDES = (16, 8, 4, 2)
@@ -155,7 +155,7 @@ def test_a_compiled_encoder_gives_the_same_latents(tiny: Path, model: UNetAttent
 def test_the_full_v14_architecture_has_its_layers_at_512() -> None:
     model = stable_diffusion(StableDiffusion(), "cpu")
     assert sum(weight.numel() for weight in model.unet.parameters()) == 859_520_964  # the published size
-    assert len(attn1(model.unet)) == 16
+    assert len(layers_of(model.unet)) == 16
     (attention,) = model.attend(pictures(model.spec.size))
     assert dict(attention.layers) == {64: 5, 32: 5, 16: 5, 8: 1}
     for side, rows in attention.maps.items():

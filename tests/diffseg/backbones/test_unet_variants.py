@@ -89,23 +89,22 @@ def check(model: UNetAttention, run: Callable[[], Tensor]) -> dict[int, Tensor]:
     return dict(maps)
 
 
-def test_fused_projections_give_the_same_maps(model: UNetAttention) -> None:
+@pytest.mark.parametrize(
+    ("change", "processor"),
+    [
+        (lambda unet: unet.fuse_qkv_projections(), "Fused"),
+        (lambda unet: unet.set_attention_slice("auto"), "Sliced"),
+        (lambda unet: unet.set_attention_slice(1), "Sliced"),
+    ],
+)
+def test_other_ways_to_the_same_attention_give_the_same_maps(
+    model: UNetAttention, change: Callable[[Any], None], processor: str
+) -> None:
     plain = check(model, call(model))
-    model.unet.fuse_qkv_projections()
-    assert any("Fused" in type(each).__name__ for each in model.unet.attn_processors.values())
-    fused = check(model, call(model))
-    for side, maps in plain.items():
-        torch.testing.assert_close(fused[side], maps, atol=1e-6, rtol=1e-4)
-
-
-@pytest.mark.parametrize("slices", ["auto", 1])
-def test_attention_slicing_gives_the_same_maps(model: UNetAttention, slices: Any) -> None:
-    plain = check(model, call(model))
-    model.unet.set_attention_slice(slices)
-    assert any("Sliced" in type(each).__name__ for each in model.unet.attn_processors.values())
-    sliced = check(model, call(model))
-    for side, maps in plain.items():
-        torch.testing.assert_close(sliced[side], maps, atol=1e-6, rtol=1e-4)
+    change(model.unet)
+    assert any(processor in type(used).__name__ for used in model.unet.attn_processors.values())
+    for side, maps in check(model, call(model)).items():
+        torch.testing.assert_close(maps, plain[side], atol=1e-6, rtol=1e-4)
 
 
 def test_an_ip_adapter_changes_the_maps(model: UNetAttention) -> None:

@@ -21,6 +21,7 @@ from diffseg.labelling import cross_attention
 from diffseg.labelling.naming import Vote, merge, responses, vote
 from diffseg.pictures import by_area
 from experiments.bench.tiny_sd import build_tiny_sd
+from tests.helpers.command_line import stored
 from tests.helpers.tiny_blip import build_tiny_blip
 
 SIZE = 128
@@ -50,11 +51,6 @@ def labelled(models: Path, out: Path, *options: str) -> tuple[NDArray[np.integer
     return stored(out / "photo.labels.png"), json.loads((out / "photo.named.json").read_text(encoding="utf-8"))
 
 
-def stored(path: Path) -> NDArray[np.integer]:
-    with Image.open(path) as image:
-        return np.array(image)
-
-
 def expected(models: Path, text: str, words: dict[str, list[int]], rule: Vote, masks: str) -> Any:
     """Segments and names from the library.
 
@@ -81,24 +77,24 @@ def expected(models: Path, text: str, words: dict[str, list[int]], rule: Vote, m
     return segments, merge(segments, tuple(words), vote(segments, where, rule))
 
 
+def names_of(content: dict[str, Any]) -> list[str]:
+    """Name of each annotation."""
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    return [names[annotation["category_id"]] for annotation in content["annotations"]]
+
+
 def check(result: tuple[NDArray[np.integer], dict[str, Any]], reference: Any) -> None:
     """Asserts that label map, names and parts are those of the library, and each mask the union of its segments."""
     (labels, content), (segments, named) = result, reference
     np.testing.assert_array_equal(labels, segments)
     assert names_of(content) == list(named.names)
-    assert [tuple(each["segments"]) for each in content["annotations"]] == list(named.parts)
+    assert [tuple(annotation["segments"]) for annotation in content["annotations"]] == list(named.parts)
     covered = np.zeros(labels.shape, int)
-    for each in content["annotations"]:
-        decoded = coco.decode(each["segmentation"])
-        np.testing.assert_array_equal(decoded, np.isin(labels, each["segments"]))
+    for annotation in content["annotations"]:
+        decoded = coco.decode(annotation["segmentation"])
+        np.testing.assert_array_equal(decoded, np.isin(labels, annotation["segments"]))
         covered += decoded
     assert (covered == 1).all()
-
-
-def names_of(content: dict[str, Any]) -> list[str]:
-    """Name of each annotation."""
-    names = {each["id"]: each["name"] for each in content["categories"]}
-    return [names[each["category_id"]] for each in content["annotations"]]
 
 
 TOKENS = {"cat": [2], "sofa": [5, 6]}
@@ -111,7 +107,7 @@ def test_the_nouns_of_the_caption_name_the_segments(
     labels, content = labelled(models, tmp_path, "--vote", rule)
     text = " ".join(CAPTION)
     assert content["info"] == {"prompt": text, "vote": rule, "masks": "of this prompt"}
-    assert [each["file_name"] for each in content["images"]] == ["photo.png"]
+    assert [image["file_name"] for image in content["images"]] == ["photo.png"]
     check((labels, content), expected(models, text, TOKENS, rule, text))
     assert labels.max() > 1
     names = ", ".join(names_of(content))

@@ -151,41 +151,28 @@ def encoded(kind: str) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (None, "No such file"),
-        (b"", "is empty; copy, download or write it again"),
-        (b"version https://git-lfs.github.com/spec/v1", "run git lfs pull"),
-        (b"\n<!DOCTYPE html>", "a web page instead of a picture; download it again"),
-        (b"\0\0\0\x18ftypheic", "HEIF picture or a video (heic), which Pillow does not read; convert it to PNG"),
-        (b"These are not pixels.\n", "not a picture"),
-        (
-            tiff_of(np.full((4, 8, 3), 4095), 12),
-            "TIFF of 3 bands of 12 bits, which Pillow does not read; convert",
-        ),
-        (b'\x09\0\0\0\0\0\0\0{"maps.4"', "diffseg.AttentionMaps.load reads attention"),
-        (cut_png(0, 4), ""),
-        (cut_png(4, 4), "truncated"),
-        (encoded("JPEG")[:-500], "truncated"),
-        (cut_png(10**5, 10**5), "set the environment variable DIFFSEG_MAX_PIXELS=10000000000 if you trust the file"),
-    ],
-    ids=[
-        "missing",
-        "empty",
-        "pointer",
-        "page",
-        "HEIF",
-        "text",
-        "TIFF",
-        "attention",
-        "no pixels",
-        "cut PNG",
-        "cut JPEG",
-        "huge",
-    ],
-)
-def test_an_unreadable_file_is_one_line(tmp_path: Path, content: bytes | None, complaint: str) -> None:
+UNREADABLE: dict[str, tuple[bytes | None, str]] = {
+    "missing": (None, "No such file"),
+    "empty": (b"", "is empty; copy, download or write it again"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1", "run git lfs pull"),
+    "page": (b"\n<!DOCTYPE html>", "a web page instead of a picture; download it again"),
+    "HEIF": (b"\0\0\0\x18ftypheic", "HEIF picture or a video (heic), which Pillow does not read; convert it to PNG"),
+    "text": (b"These are not pixels.\n", "not a picture"),
+    "TIFF": (tiff_of(np.full((4, 8, 3), 4095), 12), "TIFF of 3 bands of 12 bits, which Pillow does not read; convert"),
+    "attention": (b'\x09\0\0\0\0\0\0\0{"maps.4"', "diffseg.AttentionMaps.load reads attention"),
+    "no pixels": (cut_png(0, 4), ""),
+    "cut PNG": (cut_png(4, 4), "truncated"),
+    "cut JPEG": (encoded("JPEG")[:-500], "truncated"),
+    "huge": (
+        cut_png(10**5, 10**5),
+        "set the environment variable DIFFSEG_MAX_PIXELS=10000000000 if you trust",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_an_unreadable_file_is_one_line(tmp_path: Path, kind: str) -> None:
+    content, complaint = UNREADABLE[kind]
     path = tmp_path / "photo.jpg"
     if content is not None:
         path.write_bytes(content)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-
 import pytest
 import torch
-from torch import Tensor
 
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
 from diffseg.labelling.cross_attention import PromptEncoder, collect
 from experiments.bench.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
+from tests.helpers.unet import reference
 
 SIZE = 128
 SIDES = {16: 5, 8: 5, 4: 5, 2: 1}  # side -> layers
@@ -29,30 +26,11 @@ def encoder(model: UNetAttention) -> PromptEncoder:
     return PromptEncoder(model.spec, torch.device("cpu"))
 
 
-def reference(model: UNetAttention, latents: Tensor, prompt: Tensor) -> dict[int, Tensor]:
-    """side -> (B, N, T): the bare U-Net's queries and keys through diffusers' ``get_attention_scores``."""
-    layers = [(layer, []) for name, layer in model.unet.named_modules() if name.endswith(".attn2")]
-    hooks = [
-        part.register_forward_hook(lambda _module, _inputs, output, to=to: to.append(output))
-        for layer, to in layers
-        for part in (layer.to_q, layer.to_k)
-    ]
-    model.predict(latents, model.spec.timestep, prompt)
-    for hook in hooks:
-        hook.remove()
-    by_side = defaultdict(list)
-    for layer, outputs in layers:
-        query, key = (layer.head_to_batch_dim(output) for output in outputs)
-        scores = layer.get_attention_scores(query, key).unflatten(0, (len(latents), layer.heads))
-        by_side[math.isqrt(query.shape[1])].append(scores.mean(dim=1))
-    return {side: torch.stack(maps).mean(dim=0) for side, maps in by_side.items()}
-
-
 def test_maps_are_the_mean_of_diffusers_own_scores(model: UNetAttention, encoder: PromptEncoder) -> None:
-    latents, prompt = model.encode(pictures(SIZE, 2)), encoder.encode(CAPTION)
-    expected = reference(model, latents, prompt)
+    images, prompt = pictures(SIZE, 2), encoder.encode(CAPTION)
+    expected = reference(model, images, prompt, kind="attn2")
     with collect(model.unet) as crossed:
-        model.attend_encoded(latents, model.spec, prompt)
+        model.attend_encoded(model.encode(images), model.spec, prompt)
     assert crossed.layers == SIDES
     assert len(crossed.maps) == 2
     for number, maps in enumerate(crossed.maps):
@@ -86,13 +64,6 @@ def test_the_prompt_changes_the_self_attention_and_no_prompt_is_the_empty_one(
     (captioned,) = model.attend_encoded(latents, model.spec, encoder.encode(CAPTION))
     assert all(torch.equal(without.maps[side], empty.maps[side]) for side in SIDES)
     assert (without.maps[8] - captioned.maps[8]).abs().max() > 1e-5
-
-
-def test_processors_come_back_after_an_error(model: UNetAttention) -> None:
-    before = model.unet.attn_processors
-    with pytest.raises(RuntimeError), collect(model.unet):
-        model.predict(torch.zeros(1, 5, 16, 16), 300)  # 5 channels: the U-Net takes 4
-    assert model.unet.attn_processors == before
 
 
 @pytest.mark.parametrize(

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from diffseg.segmenters.agglomerative import PUBLISHED_TAU, Agglomerative, agglomerate
 from diffseg.segmenters.base import Scene
 from tests.helpers.attention import blocks, regions
-from tests.helpers.cuts import same_parts
-
-
-def naive_clusters(points: Tensor, tau: float) -> Tensor:
-    """Joins the most similar two clusters while the mean similarity of their members is above tau."""
-    similarity = (points @ points.T).tolist()
-    clusters = [[index] for index in range(len(points))]
-
-    def mean(a: list[int], b: list[int]) -> float:
-        return sum(similarity[i][j] for i in a for j in b) / (len(a) * len(b))
-
-    while len(clusters) > 1:
-        a, b = max(combinations(clusters, 2), key=lambda pair: mean(*pair))
-        if mean(a, b) <= tau:
-            break
-        clusters = [each for each in clusters if each not in (a, b)] + [a + b]
-    labels = torch.empty(len(points), dtype=torch.int64)
-    for number, members in enumerate(clusters):
-        labels[members] = number
-    return labels
+from tests.helpers.cuts import naive_linkage, same_parts
 
 
 @pytest.mark.parametrize("tau", [-0.2, 0.2, 0.5, 0.9])
 def test_clusters_equal_joining_by_hand(tau: float) -> None:
     points = F.normalize(regions(5, 0.8)[0], dim=1)
-    expected = naive_clusters(points, tau)
+    expected = naive_linkage(-points @ points.T, -tau)
     labels = agglomerate(points, tau)
     assert same_parts(labels, expected)
     assert labels.unique().tolist() == list(range(len(expected.unique())))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,7 @@ from diffseg.segmenters import diffuse2seg
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffuse2seg import LEVELS, Diffuse2Seg, propagate
 from tests.helpers.attention import blocks, quarters, smooth
-from tests.helpers.cuts import same_parts
+from tests.helpers.cuts import naive_linkage, same_parts
 
 
 def naive_step(walk: Tensor, seed: int, maps: np.ndarray, p: float) -> np.ndarray:
@@ -55,30 +53,11 @@ def test_linear_diffusion_ends_where_the_equations_say(monkeypatch: pytest.Monke
     torch.testing.assert_close(propagate(walk, torch.tensor([5]), 2.0, 5000)[0], expected[:, 0], rtol=1e-5, atol=1e-12)
 
 
-def naive_clusters(maps: Tensor, tau: float) -> Tensor:
-    """Joins the nearest two clusters while the mean divergence of their members is at most tau."""
-    distance = symmetric_kl(maps, maps).tolist()
-    clusters = [[index] for index in range(len(maps))]
-
-    def mean(a: list[int], b: list[int]) -> float:
-        return sum(distance[i][j] for i in a for j in b) / (len(a) * len(b))
-
-    while len(clusters) > 1:
-        a, b = min(combinations(clusters, 2), key=lambda pair: mean(*pair))
-        if mean(a, b) > tau:
-            break
-        clusters = [each for each in clusters if each not in (a, b)] + [a + b]
-    labels = torch.empty(len(maps), dtype=torch.int64)
-    for number, members in enumerate(clusters):
-        labels[members] = number
-    return labels
-
-
 @pytest.mark.parametrize("tau", [0.0005, 0.002, 0.02])
 def test_maps_are_joined_as_by_hand(tau: float) -> None:
     maps = propagate(smooth(5, 0), torch.arange(25), 1.6, 3)
     maps /= maps.sum(dim=1, keepdim=True)
-    expected = naive_clusters(maps, tau)
+    expected = naive_linkage(symmetric_kl(maps, maps), tau)
     means = torch.stack([maps[expected == number].mean(dim=0) for number in expected.unique()])
     segmenter = Diffuse2Seg(tau, seeds=5, iterations=3, attention_threshold=0)
     labels = segmenter(Scene(aggregated=smooth(5, 0), size=(20, 20)))

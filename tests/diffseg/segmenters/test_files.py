@@ -106,24 +106,6 @@ def test_missing_and_extra_files_are_counted(tmp_path: Path) -> None:
     assert segmenter.check_files(["a"], ["a", "sub/b", "other", "another"]) == []
 
 
-def test_a_folder_of_other_names_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "a_seg.png", np.zeros((24, 24), np.uint8))
-    with pytest.raises(ValueError, match=r"no label map of any of the 2 pictures.*a\.png or \.npy.*a_seg\.png"):
-        LabelMapFiles(str(tmp_path)).check_files(["a", "b"], ["a", "b"])
-
-
-def test_the_state_changes_with_the_bytes_of_the_file(tmp_path: Path) -> None:
-    segmenter = LabelMapFiles(str(tmp_path))
-    assert segmenter.state("a") == ""
-    write(tmp_path / "a.npy", np.zeros((24, 24), np.uint8))
-    first = segmenter.state("a")
-    write(tmp_path / "a.npy", np.ones((24, 24), np.uint8))  # the same number of bytes
-    second = segmenter.state("a")
-    write(tmp_path / "a.npy", np.zeros((24, 24), np.uint8))
-    assert len({"", first, second}) == 3
-    assert segmenter.state("a") == first
-
-
 def scene_of(shape: tuple[int, int], size: tuple[int, int] = (24, 24), frame: str = "square") -> Scene:
     scene = Scene(size=size, id="a", shape=shape)
     object.__setattr__(scene, "frame", frame)
