@@ -89,5 +89,6 @@ def test_pycocotools_reads_pictures_masks_and_names(tmp_path: Path) -> None:
             box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
             assert (segment["area"], segment["bbox"], segment["iscrowd"]) == (mask.sum(), box, 0)
     assert len(read.getAnnIds(catIds=read.getCatIds(catNms=["sky"]))) == 2
-    results = read.loadRes([each | {"score": 1.0} for each in json.loads(path.read_text("utf-8"))["annotations"]])
+    annotations = json.loads(path.read_text("utf-8"))["annotations"]
+    results = read.loadRes([annotation | {"score": 1.0} for annotation in annotations])
     assert len(results.getAnnIds()) == len(read.getAnnIds())

@@ -53,7 +53,7 @@ def test_a_picture_that_lacks_memory_fails_and_the_next_run_tries_it_again(
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append("cache"))
     done = run()
     assert done.status == 1
-    assert [(each["status"], each.get("reason")) for each in done.images()] == [
+    assert [(record["status"], record.get("reason")) for record in done.images()] == [
         ("ok", None),
         ("failed", REASON),
         ("ok", None),
@@ -64,9 +64,9 @@ def test_a_picture_that_lacks_memory_fails_and_the_next_run_tries_it_again(
     monkeypatch.undo()
     again = run()  # tries the failed picture again
     assert again.status == 0
-    ids = [each["picture"] for each in again.images()]
+    ids = [record["picture"] for record in again.images()]
     assert ids == [ids[0], ids[1], ids[2], ids[1]]
-    assert [each["status"] for each in again.images()] == ["ok", "failed", "ok", "ok"]
+    assert [record["status"] for record in again.images()] == ["ok", "failed", "ok", "ok"]
     assert set(again.table()["images"]) == {3}
 
 
@@ -86,7 +86,7 @@ def test_a_picture_that_fails_before_its_batch_lacks_memory_is_told_and_tried_on
 
     monkeypatch.setattr(DiffSeg, "__call__", fails)
     done = run("batch_size=3")
-    assert [each["status"] for each in done.images()] == ["failed", "ok", "ok"]
+    assert [record["status"] for record in done.images()] == ["failed", "ok", "ok"]
     assert calls == [calls[0], calls[1], calls[1], calls[3]]
     assert [text for text in caplog.messages if "failed: no proposals" in text] == [
         f"{calls[0]}, diffseg: failed: no proposals"
@@ -121,7 +121,7 @@ def test_a_picture_whose_equations_have_no_solution_fails_alone(
     monkeypatch.setattr(DiffSeg, "__call__", unsolved)
     done = run()
     assert done.status == 1
-    assert [each["status"] for each in done.images()] == ["ok", "failed", "ok"]
+    assert [record["status"] for record in done.images()] == ["ok", "failed", "ok"]
 
 
 def test_a_row_whose_picture_fails_leaves_the_other_rows_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

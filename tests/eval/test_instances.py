@@ -66,8 +66,8 @@ def test_all_scores_are_those_of_the_public_codes(golden: dict[str, NDArray], co
         np.testing.assert_allclose(instance_scores(instances, classes), expected, rtol=0, atol=1e-12, err_msg=case)
         of_objects = {"mbo_i": best_overlaps(instances), "mbo_c": best_overlaps(classes)}
         for name, values in {**of_objects, "miou": hungarian_overlaps(instances)}.items():
-            each = golden[f"{case}_{convention}_each_{name}"]
-            np.testing.assert_allclose(np.sort(values), np.sort(each), rtol=0, atol=1e-12, err_msg=case)
+            of_each = golden[f"{case}_{convention}_each_{name}"]
+            np.testing.assert_allclose(np.sort(values), np.sort(of_each), rtol=0, atol=1e-12, err_msg=case)
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)

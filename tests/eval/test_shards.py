@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from eval.config import ConfigError
-from eval.runs import read_runs
 from eval.shards import Shard, join_shards
 from eval.storage.record_files import open_records
 from tests.conftest import ROOT
@@ -77,19 +76,6 @@ def test_a_second_shared_run_in_a_folder_is_refused(overrides: tuple[str, ...], 
         expected = f"error: {folder}/records.1-of-2.jsonl: another run (process {os.getpid()}) is writing there"
         assert log(folder).read_text().count("error: ") == log(folder).read_text().count(expected) == 1
         assert "error: " not in log(folder, "1").read_text()
-
-
-@pytest.mark.long
-def test_jobs_of_submitit_are_runs(overrides: tuple[str, ...], tmp_path: Path) -> None:
-    """The launcher for SLURM, with its local executor."""
-    pytest.importorskip("submitit", reason="not installed: pip install hydra-submitit-launcher")
-    command = [sys.executable, "-m", "experiments.evaluate", "-m", "hydra/launcher=submitit_local"]
-    typed = [f"results_dir={tmp_path / 'sweep'}", *overrides, "dataset.limit=5", "segmenter.tau=0.2,0.5"]
-    done = subprocess.run([*command, *typed], cwd=ROOT, capture_output=True, text=True, check=False, env=ONE_THREAD)
-    assert "error: " not in done.stderr, done.stderr
-    rows = [run.rows for run in read_runs(tmp_path / "sweep")]
-    assert [[row.settings["segmenter"].get("tau") for row in of_job] for of_job in rows] == [[None, 0.2], [None, 0.5]]
-    assert {len(row.evaluated) for of_job in rows for row in of_job} == {4}
 
 
 @pytest.mark.parametrize(

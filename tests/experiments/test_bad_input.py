@@ -67,6 +67,7 @@ def coco(tmp_path: Path) -> Path:
         ("dataset.limit=0", "dataset.limit: must be at least 1"),
         ("dataset.split_file=none.txt", "none.txt"),
         ("protocol.size=0", "protocol.size: must be at least 1, got 0"),
+        ("batch_size=0", "batch_size: must be at least 1, got 0"),
         ("panels=-1", "panels: must be at least 0, got -1"),
         ("panels=many", "panels: input should be a valid integer, got 'many'"),
         ("device=tpu9", "device"),
@@ -234,7 +235,7 @@ def test_an_unusable_path_is_one_line_and_leaves_no_results(arguments: list[str]
     places = {"file": tmp_path / "file", "space": tmp_path / "my data (2)", "none": tmp_path / "none"}
     places["file"].write_text("mine")
     places["space"].mkdir()
-    run = evaluate(tmp_path / "run", *(each.format(**places) for each in arguments))
+    run = evaluate(tmp_path / "run", *(argument.format(**places) for argument in arguments))
     assert run.status == 2
     (line,) = run.err.splitlines()
     assert line.startswith("error: ")

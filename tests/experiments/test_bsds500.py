@@ -30,7 +30,7 @@ def run(shared: Path, tmp_path: Path) -> Evaluate:
     data = ("dataset=bsds500", f"dataset.root={shared / 'data/bsds500'}", f"dataset.split_file={tmp_path / 'ids.txt'}")
 
     def call(*overrides: str) -> Run:
-        swept = any("," in each for each in overrides)
+        swept = any("," in override for override in overrides)
         return evaluate(tmp_path / "run", *data, *overrides, multirun=swept)
 
     return call

@@ -19,7 +19,7 @@ from eval.protocols import PROTOCOLS
 from eval.results.columns import SUMMARY
 from eval.runs import read_run
 from tests.conftest import ROOT
-from tests.helpers.runs import SMALL, Run, evaluate, without_timings
+from tests.helpers.runs import SMALL, Run, evaluate
 from tests.helpers.squares import square_label
 
 pytestmark = pytest.mark.usefixtures("dinov2")
@@ -85,32 +85,14 @@ def test_scores_follow_from_the_label_maps(demo: Run) -> None:
                 total += counts
             assert summary.loc[(row.name, protocol), "acc"] == pytest.approx(100 * accuracy(total), abs=1e-3)
             assert summary.loc[(row.name, protocol), "miou"] == pytest.approx(100 * mean_iou(total), abs=1e-3)
-    assert all(0 <= each["underflow"] <= 1 for each in demo.images())
+    assert all(0 <= record["underflow"] <= 1 for record in demo.images())
 
 
 def test_methods_of_a_run_share_the_pass(demo: Run) -> None:
     """All rows of a picture have the same time for the attention, because it was computed once."""
     for id in Photos(limit=3).ids:
-        times = {each["seconds"]["attention"] for each in demo.images() if each["picture"] == id}
+        times = {record["seconds"]["attention"] for record in demo.images() if record["picture"] == id}
         assert len(times) == 1
-
-
-def test_a_second_run_continues_the_first(run: Evaluate) -> None:
-    whole = run("dataset.limit=4", "panels=1", folder="whole")
-    part = run("dataset.limit=2", "panels=1", folder="parts")
-    before = (part.folder / "records.jsonl").read_text()
-    both = run("dataset.limit=4", "panels=1", folder="parts")
-    assert (both.folder / "records.jsonl").read_text().startswith(before)
-    assert len(both.images()) == 4  # nothing was done again
-    files, of_whole = without_timings(both.folder), without_timings(whole.folder)
-    assert files.keys() == of_whole.keys()
-    for name in files.keys() - {"records.jsonl", "config.yaml", "provenance.json", "table.tex"}:
-        assert files[name] == of_whole[name], name
-
-
-def test_a_key_of_some_rows_reaches_only_those(run: Evaluate) -> None:
-    table = run("experiment=demo", "dataset.limit=1", "segmenter.tau=0.9", "panels=0").table()
-    assert table.set_index("row")["tau"].dropna().to_dict() == {"DiffSeg": 0.9}
 
 
 def test_protocol_size_is_the_scored_size(run: Evaluate) -> None:

@@ -71,7 +71,7 @@ def test_the_command_line_segments_photographs_with_hard_names(
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
-@pytest.mark.parametrize("name", [each for each in (*FOLDER_NAMES, *WITH_COMMAS, "~/data") if "$" not in each])
+@pytest.mark.parametrize("name", [folder for folder in (*FOLDER_NAMES, *WITH_COMMAS, "~/data") if "$" not in folder])
 def test_make_passes_a_path_to_the_command_unchanged(name: str) -> None:
     name = name.strip()  # as make does
     assert f"dataset.root={name}/cocostuff" in command_of("reproduce-table1", f"DATA={name}")

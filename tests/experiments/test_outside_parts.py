@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.figures import main as figures
 from experiments.report.__main__ import main as report
 from tests.helpers.runs import SMALL, evaluate
 
@@ -137,15 +136,6 @@ def test_parts_of_every_kind_work_in_one_run(conf: Path, tmp_path: Path) -> None
 def test_missing_weights_of_a_backbone_without_a_path_are_one_line(conf: Path, tmp_path: Path) -> None:
     run = evaluate(tmp_path / "run", "dataset=streets", "backbone=lost", config_dir=conf)
     assert (run.status, run.err) == (2, "error: lost.bin: is not there; train it\n")
-
-
-def test_a_setting_of_an_outside_part_is_swept_and_plotted(conf: Path, tmp_path: Path) -> None:
-    overrides = ("dataset=streets", "segmenter=stripes", "segmenter.count=1,2", *SMALL[:2], "panels=0")
-    run = evaluate(tmp_path / "sweep", *overrides, multirun=True, config_dir=conf)
-    assert run.status == 0, run.err
-    assert sorted(run.table()["count"].unique()) == [1, 2]
-    figures([str(run.folder), "-o", str(tmp_path / "figures"), "--only", "plots"])
-    assert (tmp_path / "figures" / "score_count.png").is_file()
 
 
 @pytest.mark.parametrize(

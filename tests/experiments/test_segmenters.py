@@ -27,7 +27,7 @@ SMALL = ("backbone.size=224", "backbone.sides=[16]", "dataset.limit=1", "panels=
 
 def test_one_experiment_compares_all_segmenters(dinov2: Path, tmp_path: Path) -> None:
     rows = OmegaConf.load(ROOT / "conf" / "experiment" / "segmenters.yaml").rows
-    chosen = [each.overrides[0].removeprefix("segmenter=") for each in rows]
+    chosen = [row.overrides[0].removeprefix("segmenter=") for row in rows]
     run = evaluate(tmp_path, "experiment=segmenters", *SMALL)
     assert run.status == 0, run.err
     table = run.table().query("protocol == 'official'").set_index("segmenter")
@@ -117,11 +117,11 @@ def test_tuning_gives_every_method_twelve_values_on_an_even_logarithmic_axis() -
     settings: dict[str, list[dict[str, Any]]] = {}
     for row in rows_of("experiment=tune"):
         settings.setdefault(row.name, []).append({**row.composed.segmenter, **row.composed.backbone})
-    single = [name for name, each in settings.items() if len(each) == 1]
+    single = [name for name, points in settings.items() if len(points) == 1]
     assert single == ["NCut, automatic threshold", "AutoSC", "Spectral, automatic k"]
     for name in settings.keys() - set(single):
-        (varying,) = (key for key in settings[name][0] if len({str(each[key]) for each in settings[name]}) > 1)
-        values = np.array([float(each[varying]) for each in settings[name]])
+        (varying,) = (key for key in settings[name][0] if len({str(point[key]) for point in settings[name]}) > 1)
+        values = np.array([float(point[varying]) for point in settings[name]])
         grid = np.sort(1 - values if name in SIMILARITIES else values)
         expected = np.geomspace(grid[0], grid[-1], 12)
         rounding = 0.51 if varying in ("clusters", "min_cluster_size") else 0.03 * expected

@@ -40,16 +40,6 @@ def test_timestep_changes_the_attention(tiny: Path) -> None:
             assert float((maps[1].maps[side] - maps[other].maps[side]).abs().max()) > 1e-4
 
 
-def test_another_time_step_is_another_row(tiny: Path, tmp_path: Path) -> None:
-    overrides = (*SD, f"backbone.path={tiny}", "segmenter.tau=0.1", "dataset.limit=2", "panels=1")
-    done = evaluate(tmp_path / "run", *overrides)
-    assert done.status == 0, done.err
-    row = done.table().iloc[0]
-    assert (row["sides"], row["timestep"], row["images"]) == ("[16,8,4,2]", 300, 2)
-    again = evaluate(tmp_path / "run", *overrides, "backbone.timestep=301")
-    assert again.table()["timestep"].unique().tolist() == [301, 300]
-
-
 @pytest.fixture
 def steps(tiny: Path, tmp_path: Path) -> Callable[[str], Run]:
     """Runs a sweep over time steps on two pictures."""

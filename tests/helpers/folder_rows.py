@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,14 @@ def write_picture(folder: Path, id: str, classes: int = 2) -> None:
 def dataset_of(folder: Path, limit: int | None = None) -> FolderDataset:
     """The data set of the written pictures."""
     return FolderDataset(images=str(folder / "images"), maps=str(folder / "maps"), classes=CLASSES, limit=limit)
+
+
+def folder_overrides(folder: Path, ids: Iterable[str] = (), classes: int = 2) -> tuple[str, ...]:
+    """Writes pictures. Returns the overrides of a command that evaluates them without a network."""
+    for id in ids:
+        write_picture(folder, id, classes)
+    data = (f"dataset.images={folder / 'images'}", f"dataset.maps={folder / 'maps'}")
+    return "dataset=folder", *data, f"dataset.classes=[{','.join(CLASSES)}]", "backbone=none", f"backbone.size={SIDE}"
 
 
 def row_config(

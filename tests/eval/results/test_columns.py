@@ -6,22 +6,7 @@ from typing import Any
 
 import pytest
 
-from eval.results.columns import SETTINGS, setting_columns, setting_text
-
-
-def test_every_further_setting_of_a_segmenter_has_a_column() -> None:
-    segmenters: list[dict[str, Any]] = [
-        {"kind": "Cut", "name": "cut", "tau": 0.5, "alpha": 10, "size": 32},
-        {"power": 2, "alpha": 5, "miou": None},
-    ]
-    columns = setting_columns([{"segmenter": each} for each in segmenters] + [{"backbone": {"size": 448}}])
-    assert columns == {
-        **SETTINGS,
-        "alpha": ("segmenter", "alpha"),
-        "segmenter.size": ("segmenter", "size"),  # `size` is that of the backbone
-        "power": ("segmenter", "power"),
-        "segmenter.miou": ("segmenter", "miou"),  # `miou` is a score
-    }
+from eval.results.columns import setting_text
 
 
 @pytest.mark.parametrize(

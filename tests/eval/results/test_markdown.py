@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eval.records import SparseTable
-from eval.results.markdown import caption, fixed, image_count, markdown, pipe_table, with_interval
+from eval.results.markdown import fixed, image_count, markdown
 from eval.results.tables import summary
 from eval.row import Row
 from tests.helpers.worked_results import DIFFSEG, ROWS
@@ -26,13 +26,6 @@ def test_numbers_have_a_sign_only_if_asked() -> None:
     assert [fixed(value, 2, "+") for value in (1.005, -2, 0)] == ["+1.00", "-2.00", "+0.00"]
 
 
-def test_a_number_has_its_interval_if_there_is_one() -> None:
-    assert with_interval(63, 60.14, 65.9) == "63.0 [60.1, 65.9]"
-    assert with_interval(-1, -2, 0.5, "+", 2) == "-1.00 [-2.00, +0.50]"
-    assert with_interval(63, math.nan, math.nan) == "63.0"
-    assert with_interval(math.nan, math.nan, math.nan) == "-"
-
-
 @pytest.mark.parametrize(
     ("counts", "text"),
     [
@@ -45,20 +38,6 @@ def test_a_number_has_its_interval_if_there_is_one() -> None:
 )
 def test_the_number_of_images_shows_what_lacks(counts: tuple[int, int, int | None], text: str) -> None:
     assert image_count(*counts) == text
-
-
-def test_columns_line_up() -> None:
-    assert pipe_table({"method": ["a", "longer name"], "ACC": ["7", "63.0"]}) == (
-        "| method      |  ACC |\n"
-        "| ----------- | ---: |\n"
-        "| a           |    7 |\n"
-        "| longer name | 63.0 |\n"
-    )  # fmt: skip
-
-
-def test_a_protocol_outside_this_project_has_a_caption() -> None:
-    assert caption("my_module.mine") == "Protocol `my_module.mine`: outside this project"
-    assert caption("official").startswith("Protocol `official`, as in the paper")
 
 
 def test_published_numbers_stand_beside_the_official_score_only() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.storage.files import WriteError, make_folder, write_text, writing
+from eval.storage.files import WriteError, make_folder, writing
 
 
 def test_an_error_names_the_file_and_the_remedy(tmp_path: Path) -> None:
@@ -18,20 +18,6 @@ def test_an_error_names_the_file_and_the_remedy(tmp_path: Path) -> None:
     )
     with pytest.raises(WriteError, match=r"a\.csv: cannot be written \(cut short\)"), writing(tmp_path / "a.csv"):
         raise OSError("cut short")  # without a number, as some libraries do
-
-
-def test_a_file_that_cannot_be_replaced_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.csv"
-    write_text(path, "old é\n")
-
-    def refuse(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", refuse)
-    with pytest.raises(WriteError, match=r"a\.csv: cannot be written \(No space left on device\)"):
-        write_text(path, "new\n")
-    assert path.read_bytes() == "old é\n".encode()
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_is_made_with_its_parents_and_may_exist(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from eval.tracking.base import Tracking
 from eval.tracking.wandb_tracker import WandbTracker, _mode
 from tests.conftest import ROOT
 from tests.helpers.tracked_rows import made_record, made_row
-from tests.helpers.wandb_file import BLOCK, read_wandb_file
 from tests.helpers.wandb_runs import FINAL, KEY, NOWHERE, OFFLINE, recorded, track, would_upload
 
 wandb = pytest.importorskip("wandb")
@@ -198,18 +197,3 @@ def test_under_an_agent_the_run_belongs_to_its_sweep(folder: Path, monkeypatch: 
     assert (file.run.run_id, file.run.sweep_id, file.run.run_group) == ("r0n", "sw33p", "sw33p")
     assert file.run.project == "theirs"
     assert (file.config["segmenter.tau"], file.config["segmenter"]["tau"]) == (0.2, 0.2)
-
-
-def test_the_reader_of_wandb_files_joins_records_and_sees_damage(tmp_path: Path, folder: Path) -> None:
-    tracked = OFFLINE.start(made_row(), "mine", folder, "token")
-    text = "x" * (2 * BLOCK)  # longer than a block, so stored in three parts
-    tracked.run.summary["long"] = text
-    tracked.close(failed=False)
-    ((place, file),) = recorded(folder)
-    assert file.summary["long"] == text
-    (path,) = place.glob("*.wandb")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(AssertionError, match="checksum"):
-        read_wandb_file(path)

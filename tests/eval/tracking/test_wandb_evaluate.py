@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from eval.runs import read_run
-from tests.helpers.folder_rows import CLASSES, write_picture
+from tests.helpers.folder_rows import folder_overrides
 from tests.helpers.runs import evaluate
 from tests.helpers.wandb_runs import recorded
 
 
 def test_a_grown_folder_continues_the_wandb_runs_of_its_rows(folder: Path, tmp_path: Path) -> None:
-    for id in "abc":
-        write_picture(tmp_path / "data", id)
+    data = folder_overrides(tmp_path / "data", "abc")
 
     def run(clusters: str, limit: int) -> None:
-        data = [f"dataset.images={tmp_path / 'data/images'}", f"dataset.maps={tmp_path / 'data/maps'}"]
-        overrides = ["dataset=folder", *data, f"dataset.classes=[{','.join(CLASSES)}]", f"dataset.limit={limit}"]
-        overrides += ["backbone=none", "backbone.size=8", "segmenter=kmeans_rgbxy", f"segmenter.clusters={clusters}"]
-        done = evaluate(folder, *overrides, "tracker=wandb", "tracker.mode=offline", multirun=True)
+        rows = ("segmenter=kmeans_rgbxy", f"segmenter.clusters={clusters}", f"dataset.limit={limit}")
+        done = evaluate(folder, *data, *rows, "tracker=wandb", "tracker.mode=offline", multirun=True)
         assert done.status == 0, done.err
 
     run("1,2", 2)

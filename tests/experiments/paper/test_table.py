@@ -11,31 +11,15 @@ import numpy as np
 import pytest
 
 from eval.protocols import PROTOCOLS
-from eval.records import Record, SparseTable
 from eval.results.tables import summary
 from eval.row import Row
 from experiments.paper.table import key_without_seed, write_tex_table
 from experiments.published import published_table
+from tests.helpers import made_records
 from tests.helpers.made_runs import grid, made_run
 
 TABLE1 = "table1_cocostuff27"
 NOTE = "eps & min_samples are untuned: 100 % ours"
-
-
-CLASSES = 27
-
-
-def records(seed: int, images: int, failed: tuple[str, ...] = ()) -> list[Record]:
-    """Records of random segmentations with random ground truth."""
-    generator = np.random.default_rng(seed)
-    made = []
-    for number in range(images):
-        truth = generator.integers(0, 5, 400)
-        segments = np.where(generator.random(400) < 0.6, truth, generator.integers(0, 30, 400))
-        table = SparseTable.count(segments, truth, CLASSES).to_json()
-        seconds = {"attention": 1.0, "segment": 0.5}
-        made.append(Record("key", f"{number:012}", stored_tables={"classes": table}, segments=30, seconds=seconds))
-    return made + [Record("key", image, "failed", "out of memory") for image in failed]
 
 
 def row(name: str, size: int = 512, note: str | None = None, seed: int = 0, failed: int = 0, **segmenter: Any) -> Row:
@@ -45,14 +29,14 @@ def row(name: str, size: int = 512, note: str | None = None, seed: int = 0, fail
         "segmenter": segmenter,
     }
     missing = ("000000000098", "000000000099")[:failed]
-    classes = [f"class {number}" for number in range(CLASSES)]
+    classes = [f"class {number}" for number in range(made_records.CLASSES)]
     return Row(
         f"{name} {size} {segmenter}",
         name,
         settings,
         classes,
         PROTOCOLS,
-        records(seed, 8 - failed, missing),
+        made_records.records(seed, 8 - failed, missing),
         note=note,
         official_count=2175,
     )

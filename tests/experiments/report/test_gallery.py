@@ -16,7 +16,7 @@ from eval.runs import read_runs
 from experiments.plotting.colours import GREYS
 from experiments.plotting.shown import shown_rows
 from experiments.report.gallery import TILE, hardest, read_gallery
-from tests.helpers.folder_rows import CLASSES, write_picture
+from tests.helpers.folder_rows import CLASSES, folder_overrides, write_picture
 from tests.helpers.runs import evaluate
 
 PLACE = ("folder", "square")
@@ -25,12 +25,8 @@ PLACE = ("folder", "square")
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Results of two rows on three pictures of two classes."""
-    for id in "abc":
-        write_picture(tmp_path / "data", id)
-    data = [f"dataset.images={tmp_path / 'data/images'}", f"dataset.maps={tmp_path / 'data/maps'}"]
     rows = "rows=[{name: One, overrides: ['segmenter.clusters=1']}, {name: Three, overrides: ['segmenter.clusters=3']}]"
-    overrides = ("dataset=folder", *data, f"dataset.classes=[{','.join(CLASSES)}]", "backbone=none", "backbone.size=8")
-    done = evaluate(tmp_path / "run", *overrides, "segmenter=kmeans_rgbxy", rows)
+    done = evaluate(tmp_path / "run", *folder_overrides(tmp_path / "data", "abc"), "segmenter=kmeans_rgbxy", rows)
     assert done.status == 0, done.err
     return done.folder
 

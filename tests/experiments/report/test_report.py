@@ -22,7 +22,7 @@ from experiments.report.__main__ import main
 from experiments.report.content import class_tables, summary_table
 from experiments.report.page import Section, Table, render
 from tests.helpers.browser import chromium, console, requests, resize
-from tests.helpers.folder_rows import CLASSES, write_picture
+from tests.helpers.folder_rows import CLASSES, folder_overrides, write_picture
 from tests.helpers.made_runs import grid, made_run
 from tests.helpers.runs import evaluate
 
@@ -99,13 +99,6 @@ def test_several_folders_and_data_sets_are_one_page(tmp_path: Path) -> None:
     assert "<camvid>" not in text
 
 
-def test_a_folder_without_results_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(tmp_path)])
-    assert stopped.value.code == 2
-    assert re.fullmatch(r"error: .*: holds no results.*\n", capsys.readouterr().err)
-
-
 IDS = ("<img src=x onerror=alert(1)>", "b'&amp;", "c")
 
 
@@ -114,10 +107,8 @@ def browser(tmp_path: Path) -> Iterator[tuple[Chrome, Path]]:
     """A browser that shows the report of two rows on three pictures with hard names."""
     for id in IDS:
         write_picture(tmp_path / "data", id, classes=2 + (id == "c"))
-    data = [f"dataset.images='{tmp_path / 'data/images'}'", f"dataset.maps='{tmp_path / 'data/maps'}'"]
     rows = "rows=[{name: One, overrides: ['segmenter.clusters=1']}, {name: Two, overrides: ['segmenter.clusters=2']}]"
-    overrides = ("dataset=folder", *data, f"dataset.classes=[{','.join(CLASSES)}]", "backbone=none", "backbone.size=8")
-    run = evaluate(tmp_path / "run", *overrides, "segmenter=kmeans_rgbxy", rows)
+    run = evaluate(tmp_path / "run", *folder_overrides(tmp_path / "data"), "segmenter=kmeans_rgbxy", rows)
     assert run.status == 0, run.err
     page = page_of(run.folder)
     with chromium(tmp_path / "profile") as opened:

@@ -14,7 +14,7 @@ import pytest
 from eval.runs import read_run
 from experiments.leaderboard import main as leaderboard
 from experiments.report.__main__ import main as report
-from tests.helpers.folder_rows import write_picture
+from tests.helpers.folder_rows import folder_overrides
 from tests.helpers.runs import Run, command, evaluate, without_timings
 
 Evaluate = Callable[..., Run]
@@ -41,17 +41,14 @@ class Halves:
 @pytest.fixture
 def data(tmp_path: Path) -> tuple[str, ...]:
     """Overrides for three pictures of three classes."""
-    for id in ("a", "b", "c"):
-        write_picture(tmp_path / "data", id, classes=3)
     (tmp_path / "classes.csv").write_text(CLASSES)
-    folders = (f"dataset.images={tmp_path / 'data/images'}", f"dataset.maps={tmp_path / 'data/maps'}")
-    return ("dataset=folder", *folders, f"dataset.classes={tmp_path / 'classes.csv'}", "backbone=none")
+    return (*folder_overrides(tmp_path / "data", "abc", classes=3), f"dataset.classes={tmp_path / 'classes.csv'}")
 
 
 @pytest.fixture
 def run(data: tuple[str, ...], tmp_path: Path) -> Evaluate:
     def call(*overrides: str, folder: str = "run", multirun: bool = False) -> Run:
-        settings = (*data, "backbone.size=8", "segmenter=kmeans_rgbxy", *overrides)
+        settings = (*data, "segmenter=kmeans_rgbxy", *overrides)
         return evaluate(tmp_path / folder, *settings, multirun=multirun)
 
     return call
@@ -81,9 +78,8 @@ def test_a_later_command_adds_its_rows_and_the_tables_show_all(run: Evaluate, tm
     lines = (few.folder / "records.jsonl").read_text().count('"record"')
     assert command("--rerun", str(few.folder)).status == 0
     assert (few.folder / "records.jsonl").read_text().count('"record"') == lines
-    assert [each.arguments for each in read_run(few.folder).commands] == [
-        each.arguments for each in read_run(tmp_path / "again").commands
-    ]
+    typed, repeated = (read_run(folder).commands for folder in (few.folder, tmp_path / "again"))
+    assert [listed.arguments for listed in typed] == [listed.arguments for listed in repeated]
 
 
 def test_tables_of_a_folder_need_no_data_and_keep_what_was_evaluated(run: Evaluate, tmp_path: Path) -> None:
@@ -135,7 +131,7 @@ def test_an_edited_segmenter_is_evaluated_again(
         sys.modules.pop("halves_of_a_user", None)
         _module_code.cache_clear()
         caplog.clear()
-        settings = (*data, "backbone.size=8", "segmenter=halves", "protocol=present")
+        settings = (*data, "segmenter=halves", "protocol=present")
         return evaluate(tmp_path / "run", *settings, config_dir=tmp_path / "conf")
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from diffseg.segmenters.kmeans_rgbxy import KMeansRGBXY
 from eval.label_maps import write_label_map
-from tests.helpers.folder_rows import write_picture
+from tests.helpers.folder_rows import folder_overrides
 from tests.helpers.runs import Run, command, evaluate, without_timings
 
 Evaluate = Callable[..., Run]
@@ -22,14 +22,11 @@ TABLES = ("summary.csv", "per_image.csv", "per_class.csv", "confusion.csv", "tab
 @pytest.fixture
 def run(tmp_path: Path) -> Evaluate:
     """Two rows on three pictures of three classes."""
-    for id in ("a", "b", "c"):
-        write_picture(tmp_path / "data", id, classes=3)
     (tmp_path / "classes.csv").write_text("value,label,name\n0,0,road\n1,1,sky\n2,2,tree\n")
-    folders = (f"dataset.images={tmp_path / 'data/images'}", f"dataset.maps={tmp_path / 'data/maps'}")
-    data = ("dataset=folder", *folders, f"dataset.classes={tmp_path / 'classes.csv'}", "backbone=none")
+    data = (*folder_overrides(tmp_path / "data", "abc", classes=3), f"dataset.classes={tmp_path / 'classes.csv'}")
 
     def call(*overrides: str, folder: str = "run") -> Run:
-        settings = (*data, "backbone.size=8", "segmenter=kmeans_rgbxy", "segmenter.clusters=2,3", *overrides)
+        settings = (*data, "segmenter=kmeans_rgbxy", "segmenter.clusters=2,3", *overrides)
         return evaluate(tmp_path / folder, *settings, multirun=True)
 
     return call
@@ -60,21 +57,6 @@ def test_a_new_protocol_has_the_figures_of_a_fresh_run(
     assert (first.folder / "records.jsonl").read_bytes().startswith(kept)
     again = run(f"protocol.report=[official,{protocol}]")  # everything is there
     assert again.status == 0, again.err
-
-
-def test_a_command_that_asks_for_a_new_protocol_uses_the_maps(run: Evaluate, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = run("protocol=official")
-    fresh = run("protocol.report=[official,regions]", folder="fresh")
-
-    def segment(self: object, scene: object) -> None:
-        raise AssertionError("a segmenter ran")
-
-    monkeypatch.setattr(KMeansRGBXY, "prepare", segment)
-    again = run("protocol.report=[official,regions]")
-    assert again.status == 0, again.err
-    files, of_fresh = without_timings(first.folder), without_timings(fresh.folder)
-    for name in TABLES:
-        assert files[name] == of_fresh[name], name
 
 
 def remove_maps(folder: Path) -> None:
@@ -140,13 +122,11 @@ def test_what_cannot_be_rescored_is_one_line_and_nothing_is_written(
 
 def test_pixels_in_no_segment_are_rescored(tmp_path: Path) -> None:
     """DBSCAN's noise, for example: such pixels are in no table's column."""
-    for id in ("a", "b"):
-        write_picture(tmp_path / "data", id, classes=3)
+    data = folder_overrides(tmp_path / "data", "ab", classes=3)
+    (tmp_path / "maps").mkdir()
+    for id in "ab":
         labels = np.arange(64, dtype=np.uint8).reshape(8, 8) // 20
-        (tmp_path / "maps").mkdir(exist_ok=True)
         Image.fromarray(labels).save(tmp_path / "maps" / f"{id}.png")
-    folders = (f"dataset.images={tmp_path / 'data/images'}", f"dataset.maps={tmp_path / 'data/maps'}")
-    data = ("dataset=folder", *folders, "dataset.classes=[x,y,z]", "backbone=none", "backbone.size=8")
     files = ("segmenter=files", f"segmenter.folder={tmp_path / 'maps'}", "segmenter.void=[1]")
     first = evaluate(tmp_path / "run", *data, *files)
     assert first.status == 0, first.err

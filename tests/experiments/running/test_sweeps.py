@@ -11,7 +11,7 @@ from PIL import Image
 
 from eval.runs import read_run
 from tests.helpers.coco_folder import write_folder
-from tests.helpers.folder_rows import write_picture
+from tests.helpers.folder_rows import folder_overrides
 from tests.helpers.runs import Run, command, evaluate, without_timings
 
 COLOURS = ("backbone=none", "backbone.size=32", "segmenter=kmeans_rgbxy", "segmenter.clusters=3", "dataset.limit=2")
@@ -71,7 +71,7 @@ def test_rows_may_differ_in_data_set_size_and_protocol(sweep: Sweep, tmp_path: P
     lines = lines_of(run, "dataset", "size", "protocol", "images")
     datasets = ("photos", "cocostuff27")
     assert lines == [
-        (name, size, each, 2) for name in datasets for size in (32, 48) for each in ("official", "present")
+        (name, size, protocol, 2) for name in datasets for size in (32, 48) for protocol in ("official", "present")
     ]
     panels = {str(path.relative_to(run.folder / "panels")) for path in (run.folder / "panels").rglob("*.png")}
     assert {path.split("/")[0] for path in panels} == {*datasets}
@@ -88,7 +88,7 @@ def test_experiments_are_swept_like_any_group(sweep: Sweep, tmp_path: Path) -> N
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
     for name, segmenters in (("a", ("slic", "kmeans_rgbxy")), ("b", ("slic", "felzenszwalb"))):
-        rows = "\n".join(f"  - {{name: {each}, overrides: [segmenter={each}]}}" for each in segmenters)
+        rows = "\n".join(f"  - {{name: {part}, overrides: [segmenter={part}]}}" for part in segmenters)
         (folder / f"{name}.yaml").write_text(f"# @package _global_\nname: {name}\nrows:\n{rows}\n")
     free = ("backbone=none", "backbone.size=32", "dataset.limit=1", "protocol=present")
     run = sweep(f"--config-dir={tmp_path / 'conf'}", *free, "experiment=a,b")
@@ -117,16 +117,13 @@ def test_a_sweep_that_cannot_be_is_one_line_before_any_point_runs(sweep: Sweep, 
 
 
 def test_a_failed_picture_counts_in_every_row(sweep: Sweep, tmp_path: Path) -> None:
-    for id in ("a", "b"):
-        write_picture(tmp_path, id)
+    rows = (*folder_overrides(tmp_path, "ab"), "segmenter=kmeans_rgbxy", "segmenter.clusters=2,3")
     Image.new("L", (3, 3)).save(tmp_path / "maps" / "b.png")
-    data = (f"dataset.images={tmp_path / 'images'}", f"dataset.maps={tmp_path / 'maps'}", "dataset.classes=[x,y,z]")
-    free = ("dataset=folder", *data, "backbone=none", "backbone.size=8", "segmenter=kmeans_rgbxy")
-    run = sweep(*free, "segmenter.clusters=2,3")
+    run = sweep(*rows)
     assert run.status == 1
     assert "2 evaluations failed; " in run.err
     assert run.table()[["images", "failed"]].to_numpy().tolist() == [[1, 1]] * 4
-    assert sweep(*free, "segmenter.clusters=2,3", "allow_failures=true").status == 0
+    assert sweep(*rows, "allow_failures=true").status == 0
 
 
 def test_the_basic_launcher_runs_the_points_one_by_one_into_the_same_folder(sweep: Sweep, tmp_path: Path) -> None:
