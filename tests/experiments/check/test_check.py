@@ -49,9 +49,9 @@ def test_weights_layers_and_times_are_reported(sd: Path, tmp_path: Path, monkeyp
 
 
 def test_rows_that_share_a_pass_are_one_paragraph(sd: Path) -> None:
-    parts = {"A": ("diffcut", 64), "B": ("kmeans_c", 64), "C": ("kmeans_c", 128)}
     rows = [
-        f"{{name: {name}, overrides: [segmenter={part}, backbone.size={size}]}}" for name, (part, size) in parts.items()
+        f"{{name: {name}, overrides: ['segmenter={part}', 'backbone.size={size}']}}"
+        for name, part, size in (("A", "diffcut", 64), ("B", "kmeans_c", 64), ("C", "kmeans_c", 128))
     ]
     status, out, err = run(*tiny(sd)[:2], f"rows=[{','.join(rows)}]", "dataset.limit=1")
     assert status == 0, err
