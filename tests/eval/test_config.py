@@ -18,11 +18,8 @@ from eval.config import ConfigError, ProtocolSettings, Scoring, build
     [
         ({"report": ()}, "protocol.report: must list one or more of official, "),
         ({"report": ("present", "present")}, "protocol.report: must list one or more of"),
-        ({"report": ("both",)}, "protocol.report: must be one of official, "),
         ({"report": ("instances", "regions")}, "protocol.report: instances has a frame of its own"),
-        ({"frame": "whole", "size": 9}, "protocol.size: protocol.frame=whole scores every picture"),
         ({"frame": "round"}, "protocol.frame: input should be 'square' or 'whole'"),
-        ({"size": 0}, "protocol.size: must be "),
     ],
 )
 def test_wrong_settings_of_the_scores_are_named(settings: dict[str, Any], message: str) -> None:
@@ -56,12 +53,6 @@ def test_protocols_and_pixels_follow_from_the_truth_of_the_data_set(
     given = ProtocolSettings(**settings)
     assert (tuple(given.reported(dataset)), given.scoring(dataset, 448)) == (protocols, scoring)
     assert scoring.enters == ("whole" if scoring.frame == "whole" else "square")
-
-
-@pytest.mark.parametrize(("dataset", "name"), [(People, "present"), (Objects, "boundaries"), (People, "instances")])
-def test_a_protocol_without_its_truth_is_named(dataset: Any, name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^protocol\.report: {name} needs .*, and dataset={dataset.name} has none"):
-        ProtocolSettings(report=(name,)).reported(dataset)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,7 @@ REASON = "CUDA out of memory. Tried to allocate 9.00 GiB"
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Run]:
-    def call(*overrides: str) -> Run:
-        return evaluate(tmp_path / "run", "dataset.limit=3", "panels=2", *SMALL, *overrides)
-
-    return call
+    return partial(evaluate, tmp_path / "run", "dataset.limit=3", "panels=2", *SMALL)
 
 
 @pytest.mark.parametrize(

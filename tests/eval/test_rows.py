@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 from datasets.folder import FolderDataset
 from diffseg.backbones.none import NoBackbone
 from eval.code import part_code
-from eval.config import ConfigError
 from eval.rows import RowConfig
 from eval.settings import row_key
 from tests.helpers.folder_rows import KMEANS, SIDE, dataset_of, row_config, write_picture
@@ -97,22 +96,6 @@ def test_a_stamp_covers_the_picture_and_the_map_that_a_segmenter_reads(dataset: 
     assert other.stamp("a") != before[1]
     assert row.reads_files
     assert not other.reads_files
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"segmenter": DIFFSEG}, "segmenter=a_segmenter: needs attention maps, and backbone=a_backbone has none"),
-        ({"backbone": Weights(size=SIDE), "weights": (1.0, 0.0, 0.0)}, "aggregation.weights: "),
-        ({"segmenter": {**DIFFSEG, "anchors": 9}, "backbone": Weights(size=SIDE)}, "segmenter.anchors: must be "),
-        ({"report": ("dataset",)}, "protocol.report: dataset matches label numbers once for all images"),
-    ],
-)
-def test_parts_that_do_not_fit_are_named(dataset: FolderDataset, keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as error:
-        prepared(dataset, **keys)
-    assert str(error.value).startswith(message)
-    assert "\n" not in str(error.value)
 
 
 def test_a_setting_that_older_records_lack_changes_the_key_only_if_it_is_used(dataset: FolderDataset) -> None:

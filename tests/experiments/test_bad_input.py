@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,7 @@ Evaluate = Callable[..., Run]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Evaluate:
-    def call(*overrides: str) -> Run:
-        return evaluate(tmp_path / "run", *overrides)
-
-    return call
+    return partial(evaluate, tmp_path / "run")
 
 
 @pytest.fixture

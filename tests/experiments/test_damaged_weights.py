@@ -15,7 +15,6 @@ from experiments.app.__main__ import main as app
 from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers import damage
 from tests.helpers.runs import evaluate
-from tests.helpers.tiny_blip import build_tiny_blip
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 TEXT = "text_encoder/model.safetensors"
@@ -86,19 +85,6 @@ def test_diffseg_ends_with_one_line(
         cli.main([str(photo), "-o", str(tmp_path / "out"), "--anchors", "4", *flags(folder)])
     assert stopped.value.code == 2
     assert_one_line(capsys.readouterr().err, "diffseg: ", file, words)
-
-
-def test_a_damaged_captioner_is_named(
-    sd: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("HanTa", reason="HanTa is not installed: pip install -e '.[label]'")
-    blip = build_tiny_blip(tmp_path / "blip")
-    damage.cut(blip / "model.safetensors")
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(photo), "-o", str(tmp_path), "--anchors", "4", *flags(sd), "--label", "--captioner", str(blip)])
-    assert stopped.value.code == 2
-    assert f"diffseg: captioner: {blip}/model.safetensors is cut short" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damaged", ["tokenizer"], indirect=True)

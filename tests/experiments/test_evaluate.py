@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +22,6 @@ from tests.helpers.runs import SMALL, Run, evaluate
 from tests.helpers.squares import square_label
 
 pytestmark = pytest.mark.usefixtures("dinov2")
-Evaluate = Callable[..., Run]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Evaluate:
-    def call(*overrides: str, folder: str = "run") -> Run:
-        return evaluate(tmp_path / folder, *SMALL, *overrides)
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +85,8 @@ def test_methods_of_a_run_share_the_pass(demo: Run) -> None:
         assert len(times) == 1
 
 
-def test_protocol_size_is_the_scored_size(run: Evaluate) -> None:
-    done = run("dataset.limit=1", "protocol.size=40")
+def test_protocol_size_is_the_scored_size(tmp_path: Path) -> None:
+    done = evaluate(tmp_path, *SMALL, "dataset.limit=1", "protocol.size=40")
     (row,) = read_run(done.folder).rows
     assert [counts.labelled for counts in row.counts("present")] == [40 * 40]
     (map_,) = (read_run(done.folder).label_map(row, record.picture) for record in row.records)

@@ -56,7 +56,6 @@ YAMLS = {
         ("nothing", "{conf}/segmenter/nothing.yaml: must hold keys and values"),
         ("yaml", "{conf}/segmenter/yaml.yaml: is not valid YAML (line 2: "),
         ("latin", "{conf}/segmenter/latin.yaml: is not UTF-8 text ("),
-        ("nowhere", "segmenter=nowhere: there is no such choice; "),
     ],
 )
 @pytest.mark.usefixtures("dinov2")

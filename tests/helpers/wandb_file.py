@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,15 +26,14 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 @dataclass
 class WandbFile:
-    """Content of a file: the run, its settings, the lines of its history in order, summary, artifacts, exit code."""
+    """Content of a file: the run, its settings, the lines of its history in order, summary, exit code."""
 
     run: pb.RunRecord = field(default_factory=pb.RunRecord)
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
-    artifacts: list[pb.ArtifactRecord] = field(default_factory=list)
-    kinds: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """Kind of record -> number of records."""
+    kinds: set[str] = field(default_factory=set)
+    """Kinds of its records."""
     exit_code: int | None = None
 
 
@@ -49,7 +47,7 @@ def read_wandb_file(path: Path) -> WandbFile:
     for data in _records(path.read_bytes()):
         record = pb.Record.FromString(data)
         kind = record.WhichOneof("record_type")
-        content.kinds[kind] += 1
+        content.kinds.add(kind)
         match kind:
             case "run":
                 content.run = record.run
@@ -60,8 +58,6 @@ def read_wandb_file(path: Path) -> WandbFile:
                 content.history.append(_update({}, record.history.item))
             case "summary":
                 _update(content.summary, record.summary.update)
-            case "artifact":
-                content.artifacts.append(record.artifact)
             case "exit":
                 content.exit_code = record.exit.exit_code
     return content

@@ -162,17 +162,6 @@ def test_damaged_files_and_other_sizes_are_named(
         assert error_line(capsys).startswith(f"error: {label_of(prepared, IDS[2])}: not a picture")
 
 
-def test_part_of_the_data_needs_allow_partial(
-    server: FileServer, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(root) == 1
-    message = error_line(capsys)
-    assert "3 of 2,175 pictures" in message
-    assert "--allow-partial" in message
-    assert run(root, "--allow-partial") == 0
-    assert "3 of 2,175 pictures" in capsys.readouterr().out
-
-
 @pytest.mark.usefixtures("three_are_all")
 def test_json_labels_replace_label_maps_that_cannot_be_downloaded(
     server: FileServer, prepared: Path, root: Path, capsys: pytest.CaptureFixture[str]

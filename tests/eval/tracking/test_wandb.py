@@ -46,7 +46,7 @@ def test_each_row_has_a_run_with_its_settings_history_and_final_scores(
         assert {name: file.summary[name] for name in FINAL} == FINAL
         assert not [name for name in file.summary if name.startswith("image/")], "of the last image alone"
         assert file.exit_code == 0
-        assert not {"output", "output_raw", "stats", "environment"} & set(file.kinds)
+        assert not {"output", "output_raw", "stats", "environment"} & file.kinds
         assert not file.run.git.commit
         assert not list((place / "files").rglob("*.*"))
     assert out == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from datasets.base import VOID
 from datasets.photos import Photos
 from diffseg.pictures import contact_sheet, legend
 from experiments.running import panels
+from tests.helpers.folder_rows import folder_overrides
 from tests.helpers.runs import SMALL, evaluate
 
 PICTURE = "chelsea"  # two classes, and pixels that are not scored
@@ -59,16 +59,8 @@ def test_rows_share_a_tile_only_if_they_differ_in_the_seed_alone(
 
 
 def test_a_picture_called_overview_keeps_its_panel(tmp_path: Path) -> None:
-    data, names = tmp_path / "data", ("overview", "other")
-    for number, name in enumerate(names):
-        for folder in ("images", "maps"):
-            (data / folder).mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (64, 64), (0, 100 * number, 0)).save(data / "images" / f"{name}.png")
-        Image.new("L", (64, 64), number).save(data / "maps" / f"{name}.png")
-    shutil.copytree(data / "maps", tmp_path / "maps")
-    folder = ("dataset=folder", f"dataset.images={data / 'images'}", f"dataset.maps={data / 'maps'}")
-    files = ("dataset.classes=[a,b]", "backbone=none", "backbone.size=64", "segmenter=files", "panels=2")
-    run = evaluate(tmp_path / "run", *folder, *files, f"segmenter.folder={tmp_path / 'maps'}")
+    data = folder_overrides(tmp_path / "data", ("overview", "other"))
+    run = evaluate(tmp_path / "run", *data, "segmenter=kmeans_rgbxy", "panels=2")
     assert run.status == 0, run.err
     drawn = {path.name: Image.open(path).size for path in (run.folder / "panels").iterdir()}
     assert drawn.keys() == {"overview.png", "overview_2.png", "other.png"}
