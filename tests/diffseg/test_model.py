@@ -23,7 +23,6 @@ from diffseg.recipe import make_recipe
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.kmeans import KMeans
-from experiments.bench.tiny_sd import build_tiny_sd
 
 SIZE, PATCH = 64, 8
 TAU = 0.001  # of random weights
@@ -243,8 +242,8 @@ def test_a_segmenter_of_pixels_needs_no_network(picture: NDArray[np.uint8]) -> N
         model.attend(picture)
 
 
-def test_stable_diffusion_is_loaded_by_name(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
-    model = diffseg.load("sd14", path=build_tiny_sd(tmp_path), size=64, timestep=100)
+def test_stable_diffusion_is_loaded_by_name(sd: Path, picture: NDArray[np.uint8]) -> None:
+    model = diffseg.load("sd14", path=sd, size=64, timestep=100)
     assert model.spec.sides == (8, 4, 2, 1)
     assert model.segment(picture, tau=0.01, anchors=4).labels.shape == (40, 60)
 

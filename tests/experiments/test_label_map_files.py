@@ -141,14 +141,6 @@ def test_all_tables_agree_on_the_pixels(maps: Path, tmp_path: Path) -> None:
         assert tp[tp > 0].to_dict() == diagonal.to_dict()
 
 
-@pytest.mark.parametrize("segmenter", ["slic", "kmeans_rgbxy"])
-def test_segmenters_of_pixels_run_without_a_backbone(segmenter: str, tmp_path: Path) -> None:
-    run = evaluate(tmp_path / "run", *BASE, f"segmenter={segmenter}")
-    assert run.status == 0, run.err
-    assert (run.table()["images"] == LIMIT).all()
-    assert (run.table()["acc"] > 0).all()
-
-
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

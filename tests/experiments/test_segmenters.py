@@ -14,8 +14,6 @@ from omegaconf import OmegaConf
 from diffseg import parts
 from diffseg.segmenters.base import Scene, Segmenter
 from eval.config import build
-from eval.runs import read_runs
-from experiments.plotting.shown import shown_rows, swept
 from tests.conftest import ROOT
 from tests.helpers.attention import smooth
 from tests.helpers.rows import rows_of
@@ -39,20 +37,6 @@ def test_one_experiment_compares_all_segmenters(dinov2: Path, tmp_path: Path) ->
             assert not table.loc[[name], str(key)].isna().any(), f"{name}.{key}"
     assert table["acc"].idxmax() == "oracle"
     assert table["acc"].max() < 100  # 16 x 16 cells do not hold the picture's borders
-
-
-def test_a_key_of_one_segmenter_can_be_swept(dinov2: Path, tmp_path: Path) -> None:
-    """Rows of a segmenter without this key have an empty value."""
-    sweep = ("segmenter=ncut", "segmenter.power=1,2", "segmenter.tau=0.6,0.8")
-    assert evaluate(tmp_path / "ncut", *sweep, *SMALL, multirun=True).status == 0
-    rows = shown_rows(read_runs(tmp_path / "ncut"))
-    assert swept(rows) == ["tau", "power"]
-    assert {(row.settings["tau"], row.settings["power"]) for row in rows} == {
-        (t, p) for t in (0.6, 0.8) for p in (1, 2)
-    }
-    assert evaluate(tmp_path / "dbscan", "segmenter=dbscan", *SMALL).status == 0
-    other = shown_rows(read_runs(tmp_path / "ncut", tmp_path / "dbscan"))[-1]
-    assert (other.text("segmenter"), other.text("power")) == ("dbscan", "")
 
 
 def test_the_ablation_changes_one_factor_at_a_time() -> None:

@@ -14,7 +14,6 @@ from datasets.photos import Photos
 from diffseg.attention import AttentionError
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention
-from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers.rows import rows_of
 from tests.helpers.runs import Run, evaluate
 from tests.helpers.squares import square_image
@@ -22,16 +21,11 @@ from tests.helpers.squares import square_image
 SD = ("backbone=sd14", "backbone.size=128")
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_sd(tmp_path_factory.mktemp("sd"))
-
-
-def test_timestep_changes_the_attention(tiny: Path) -> None:
+def test_timestep_changes_the_attention(sd: Path) -> None:
     image = square_image(Photos().load("coffee"), 128)
     maps = []
     for timestep in (1, 300, 300, 900):
-        (row,) = rows_of(*SD, f"backbone.path={tiny}", f"backbone.timestep={timestep}")
+        (row,) = rows_of(*SD, f"backbone.path={sd}", f"backbone.timestep={timestep}")
         maps.append(row.backbone.load("cpu").attend(image[None])[0])
     assert maps[0].sides == (16, 8, 4, 2)
     for side in maps[0].sides:
@@ -41,11 +35,11 @@ def test_timestep_changes_the_attention(tiny: Path) -> None:
 
 
 @pytest.fixture
-def steps(tiny: Path, tmp_path: Path) -> Callable[[str], Run]:
+def steps(sd: Path, tmp_path: Path) -> Callable[[str], Run]:
     """Runs a sweep over time steps on two pictures."""
 
     def sweep(values: str) -> Run:
-        overrides = (*SD, f"backbone.path={tiny}", "segmenter.tau=0.1", "dataset.limit=2", "panels=0", "batch_size=2")
+        overrides = (*SD, f"backbone.path={sd}", "segmenter.tau=0.1", "dataset.limit=2", "panels=0", "batch_size=2")
         return evaluate(tmp_path / "run", *overrides, f"backbone.timestep={values}", multirun=True)
 
     return sweep

@@ -12,6 +12,15 @@ def same_parts(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a[:, None] == a, b[:, None] == b)
 
 
+def planted(sizes: tuple[int, ...], within: float = 1.0, between: float = 0.02, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Affinity of groups of nodes in random order, with noise, and the group of each node."""
+    generator = torch.Generator().manual_seed(seed)
+    groups = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    groups = groups[torch.randperm(len(groups), generator=generator)]
+    noise = torch.rand(len(groups), len(groups), generator=generator)
+    return torch.where(groups[:, None] == groups, within, between) * (noise + noise.T) / 2, groups
+
+
 def naive_cut(affinity: Tensor, side: list[bool]) -> float:
     """Shi and Malik, Eq. 2: ``affinity`` between the sides, over the affinity of each side with all nodes."""
     inside = torch.tensor(side)

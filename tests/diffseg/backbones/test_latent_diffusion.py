@@ -54,9 +54,9 @@ def test_every_text_encoder_is_downloaded() -> None:
     assert len(published) == len(set(published)) == 4 + 2 * 6
 
 
-def test_fingerprint_follows_the_weights(tiny: Path, tmp_path: Path) -> None:
-    expected = StableDiffusion(str(tiny)).fingerprint
-    copy = shutil.copytree(tiny, tmp_path / "copy")
+def test_fingerprint_follows_the_weights(sd: Path, tmp_path: Path) -> None:
+    expected = StableDiffusion(str(sd)).fingerprint
+    copy = shutil.copytree(sd, tmp_path / "copy")
     assert StableDiffusion(str(copy)).fingerprint == expected
     weights = load_file(copy / "unet/diffusion_pytorch_model.safetensors")
     weights["conv_in.bias"][0] += 1
@@ -65,8 +65,8 @@ def test_fingerprint_follows_the_weights(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", StableDiffusion().published)
-def test_a_missing_file_is_named(tiny: Path, tmp_path: Path, name: str) -> None:
-    copy = shutil.copytree(tiny, tmp_path / "copy")
+def test_a_missing_file_is_named(sd: Path, tmp_path: Path, name: str) -> None:
+    copy = shutil.copytree(sd, tmp_path / "copy")
     (copy / name).unlink()
     with pytest.raises(MissingWeights) as caught:
         StableDiffusion(str(copy)).check()

@@ -22,13 +22,13 @@ SIZE = 128
 
 
 @pytest.fixture(scope="module")
-def model(tiny: Path) -> UNetAttention:
-    return StableDiffusion(str(tiny), SIZE).load("cpu")
+def model(sd: Path) -> UNetAttention:
+    return StableDiffusion(str(sd), SIZE).load("cpu")
 
 
 @pytest.mark.parametrize("size", [64, 192, 320])
-def test_sides_and_layers_follow_from_the_size(tiny: Path, size: int) -> None:
-    spec = StableDiffusion(str(tiny), size)
+def test_sides_and_layers_follow_from_the_size(sd: Path, size: int) -> None:
+    spec = StableDiffusion(str(sd), size)
     (attention,) = spec.load("cpu").attend(pictures(size))
     finest = size // 8
     assert dict(attention.layers) == {finest: 5, finest // 2: 5, finest // 4: 5, finest // 8: 1}
@@ -56,13 +56,13 @@ def test_models_of_another_structure_are_refused(model: UNetAttention) -> None:
 
 
 def test_a_hub_id_is_read_from_the_local_cache(
-    model: UNetAttention, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: UNetAttention, sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     spec = StableDiffusion(size=SIZE)
     with pytest.raises(MissingWeights, match=r"vae/config.json of CompVis/stable-diffusion-v1-4.*make weights"):
         spec.check()
-    add_to_hub(tmp_path, {name: (tiny / name).read_bytes() for name in spec.published}, spec.path)
+    add_to_hub(tmp_path, {name: (sd / name).read_bytes() for name in spec.published}, spec.path)
     spec.check()
     (attention,) = spec.load("cpu").attend(pictures(SIZE))
     assert torch.equal(attention.maps[16], model.attend(pictures(SIZE))[0].maps[16])
@@ -74,9 +74,9 @@ def test_images_of_another_shape_are_refused(model: UNetAttention, shape: tuple[
         model.attend(torch.zeros(shape))
 
 
-def test_published_weight_names_load_alike(tiny: Path, tmp_path: Path) -> None:
+def test_published_weight_names_load_alike(sd: Path, tmp_path: Path) -> None:
     """The files on the hub keep the names of the libraries' first versions: query, key, ...; text_model."""
-    folder = shutil.copytree(tiny, tmp_path / "published")
+    folder = shutil.copytree(sd, tmp_path / "published")
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     vae, text = folder / "vae/diffusion_pytorch_model.safetensors", folder / "text_encoder/model.safetensors"
     renamed = {}
@@ -91,7 +91,7 @@ def test_published_weight_names_load_alike(tiny: Path, tmp_path: Path) -> None:
         | positions,
         text,
     )
-    published_model, model = (StableDiffusion(str(path), SIZE).load("cpu") for path in (folder, tiny))
+    published_model, model = (StableDiffusion(str(path), SIZE).load("cpu") for path in (folder, sd))
     assert any("proj_attn" in name for name in load_file(vae))
     assert torch.equal(published_model.prompt, model.prompt)
     assert torch.equal(published_model.encode(pictures(SIZE)), model.encode(pictures(SIZE)))

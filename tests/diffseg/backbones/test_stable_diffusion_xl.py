@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from diffseg.backbones import MissingWeights
 from diffseg.backbones.stable_diffusion import StableDiffusion, StableDiffusionXL
 from diffseg.backbones.unet_attention import UNetAttention
-from experiments.bench.tiny_sd import PROMPT_LENGTH, build_tiny_sd, pictures
+from experiments.bench.tiny_sd import PROMPT_LENGTH, pictures
 from tests.helpers.tiny_sdxl import LAYERS, WIDTHS, build_tiny_sdxl
 from tests.helpers.unet import TIMESTEP, reference
 
@@ -113,10 +113,10 @@ def test_the_fingerprint_covers_the_second_text_encoder(tmp_path: Path) -> None:
     assert StableDiffusionXL(str(folder)).fingerprint != before
 
 
-def test_models_of_the_other_family_are_refused(tmp_path: Path) -> None:
+def test_models_of_the_other_family_are_refused(sd: Path, tmp_path: Path) -> None:
     def refused(kind: Any, folder: Path, message: str) -> None:
         with pytest.raises((ValueError, MissingWeights), match=message):
             kind(str(folder), SIZE).load("cpu")
 
     refused(StableDiffusion, build_tiny_sdxl(tmp_path / "xl"), "no attention at the finest side .* backbone=sdxl")
-    refused(StableDiffusionXL, build_tiny_sd(tmp_path / "sd"), "has no text_encoder_2/config.json")
+    refused(StableDiffusionXL, sd, "has no text_encoder_2/config.json")

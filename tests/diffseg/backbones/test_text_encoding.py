@@ -43,21 +43,21 @@ def test_prompt_is_the_pipelines_empty_prompt(tmp_path: Path, version: Literal["
     torch.testing.assert_close(loaded.prompt, expected.detach())
 
 
-def test_a_tokenizer_saved_by_transformers_gives_the_same_tokens(tiny: Path, tmp_path: Path) -> None:
+def test_a_tokenizer_saved_by_transformers_gives_the_same_tokens(sd: Path, tmp_path: Path) -> None:
     """transformers saves one file since its release 5; the published models have four."""
-    copy = shutil.copytree(tiny, tmp_path / "sd")
+    copy = shutil.copytree(sd, tmp_path / "sd")
     shutil.rmtree(copy / "tokenizer")
-    CLIPTokenizer.from_pretrained(tiny / "tokenizer").save_pretrained(copy / "tokenizer")
+    CLIPTokenizer.from_pretrained(sd / "tokenizer").save_pretrained(copy / "tokenizer")
     spec = StableDiffusion(str(copy))
     spec.check()
-    published, saved = (load_tokenizer(each.tokenizers[""]) for each in (StableDiffusion(str(tiny)), spec))
+    published, saved = (load_tokenizer(spec.tokenizers[""]) for spec in (StableDiffusion(str(sd)), spec))
     for text in ("", "a cat on a sofa"):
         assert tokenize(saved, text).shape == (1, PROMPT_LENGTH)
         assert torch.equal(tokenize(saved, text), tokenize(published, text))
 
 
-def test_a_tokenizer_without_a_length_is_refused(tiny: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(tiny / "tokenizer", tmp_path / "tokenizer")
+def test_a_tokenizer_without_a_length_is_refused(sd: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(sd / "tokenizer", tmp_path / "tokenizer")
     damage.set_json(copy / "tokenizer_config.json", model_max_length=10**30)
     with pytest.raises(BrokenWeights, match=r"_config\.json must have a number up to 1024 as model_max_length"):
         load_tokenizer([copy / "tokenizer_config.json", copy / "vocab.json"])

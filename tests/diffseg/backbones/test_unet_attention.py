@@ -24,8 +24,8 @@ LAYERS = {16: 5, 8: 5, 4: 5, 2: 1}
 
 
 @pytest.fixture(scope="module")
-def model(tiny: Path) -> UNetAttention:
-    return StableDiffusion(str(tiny), SIZE).load("cpu")
+def model(sd: Path) -> UNetAttention:
+    return StableDiffusion(str(sd), SIZE).load("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +128,8 @@ def test_a_batch_gives_the_maps_of_each_picture_alone(model: UNetAttention) -> N
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.1), ("float16", 0.02)])
-def test_half_precision_is_near_float32(model: UNetAttention, tiny: Path, dtype: Any, tolerance: float) -> None:
-    half = StableDiffusion(str(tiny), SIZE, dtype=dtype).load("cpu")
+def test_half_precision_is_near_float32(model: UNetAttention, sd: Path, dtype: Any, tolerance: float) -> None:
+    half = StableDiffusion(str(sd), SIZE, dtype=dtype).load("cpu")
     assert half.unet.dtype == half.vae.dtype == getattr(torch, dtype)
     (attention,) = half.attend(pictures(SIZE))
     (expected,) = model.attend(pictures(SIZE))
@@ -142,8 +142,8 @@ def test_half_precision_is_near_float32(model: UNetAttention, tiny: Path, dtype:
 
 @pytest.mark.slow  # compiling takes most of a minute
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_a_compiled_encoder_gives_the_same_latents(tiny: Path, model: UNetAttention) -> None:
-    compiled = StableDiffusion(str(tiny), SIZE, compile=True).load("cpu")
+def test_a_compiled_encoder_gives_the_same_latents(sd: Path, model: UNetAttention) -> None:
+    compiled = StableDiffusion(str(sd), SIZE, compile=True).load("cpu")
     assert compiled.spec.encoder != model.spec.encoder  # records and models of the two are kept apart
     images = pictures(SIZE, 2)
     torch.testing.assert_close(compiled.encode(images), model.encode(images), atol=1e-4, rtol=1e-3)

@@ -19,20 +19,15 @@ from torch import Tensor
 
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.unet_attention import UNetAttention, collect
-from experiments.bench.tiny_sd import PROMPT_WIDTH, build_tiny_sd, pictures
+from experiments.bench.tiny_sd import PROMPT_WIDTH, pictures
 
 SIZE, TIMESTEP = 64, 300
 IMAGE_TOKENS, IMAGE_WIDTH = 4, 8  # of the tiny IP-Adapter
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
-
-
 @pytest.fixture
-def model(folder: Path) -> UNetAttention:
-    return StableDiffusion(str(folder), SIZE).load("cpu")
+def model(sd: Path) -> UNetAttention:
+    return StableDiffusion(str(sd), SIZE).load("cpu")
 
 
 def call(model: UNetAttention, **conditions: Any) -> Callable[[], Tensor]:

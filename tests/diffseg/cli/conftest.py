@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diffseg.backbones import MissingWeights
 from diffseg.backbones.vit import ViT
 from diffseg.cli import main as cli
 from diffseg.result import Result
-
-
-@pytest.fixture(scope="module")
-def weights() -> None:
-    try:
-        ViT().check()
-    except MissingWeights as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -25,12 +25,11 @@ from diffseg.cli import main as cli
 from diffseg.cli import options as cli_options
 from diffseg.files.photographs import read_photo
 from diffseg.pictures import by_area
-from experiments.bench.tiny_sd import build_tiny_sd
 from tests.helpers.command_line import COFFEE, FLOWER, contents, packaged, run, save, stored
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, weights: None) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def finished(tmp_path_factory: pytest.TempPathFactory, dinov2: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """Folder and outcome of a run on two photographs and, between them, a JPEG cut short."""
     folder = tmp_path_factory.mktemp("cli")
     cut = folder / "cut.jpg"
@@ -75,7 +74,7 @@ def test_a_second_run_writes_the_same_bytes(
     assert contents(tmp_path) == contents(finished[0] / "new" / "out")
 
 
-def test_a_cropped_photograph_gets_the_segments_of_the_library(weights: None, tmp_path: Path) -> None:
+def test_a_cropped_photograph_gets_the_segments_of_the_library(dinov2: Path, tmp_path: Path) -> None:
     options = ["--weights", "1,0.5,0", "--scheme", "paper", "--tau", "0.2", "--anchors", "8", "--iterations", "4"]
     assert cli.main([str(packaged(*COFFEE)), "-o", str(tmp_path), "--crop", "--device", "cpu", *options]) == 0
     square = centre_crop(read_photo(packaged(*COFFEE)))
@@ -221,11 +220,10 @@ def test_a_full_disk_is_one_line(
     assert set(contents(out)) == {"0.labels.png", "0.overlay.png", "1.labels.png"}
 
 
-def test_a_backbone_of_the_user_can_be_chosen_and_set(tmp_path: Path) -> None:
+def test_a_backbone_of_the_user_can_be_chosen_and_set(sd: Path, tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png", 32, 32)
     (tmp_path / "conf" / "backbone").mkdir(parents=True)
-    model = build_tiny_sd(tmp_path / "model")
-    (tmp_path / "conf" / "backbone" / "tiny.yaml").write_text(f"defaults: [sd14]\npath: {model}\nsize: 64\n")
+    (tmp_path / "conf" / "backbone" / "tiny.yaml").write_text(f"defaults: [sd14]\npath: {sd}\nsize: 64\n")
     mine = ["--config-dir", str(tmp_path / "conf"), "--backbone", "tiny", "--set", "backbone.timestep=9"]
     assert cli.main([photo, "-o", str(tmp_path), *mine, "--segmenter", "diffcut"]) == 0
     assert stored(tmp_path / "a.labels.png").shape == (32, 32)

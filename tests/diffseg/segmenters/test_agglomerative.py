@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from diffseg.segmenters.agglomerative import PUBLISHED_TAU, Agglomerative, agglomerate
 from diffseg.segmenters.base import Scene
-from tests.helpers.attention import blocks, regions
+from tests.helpers.attention import regions
 from tests.helpers.cuts import naive_linkage, same_parts
 
 
@@ -21,10 +21,8 @@ def test_clusters_equal_joining_by_hand(tau: float) -> None:
     assert labels.unique().tolist() == list(range(len(expected.unique())))
 
 
-def test_stripes_are_found() -> None:
+def test_stripes_are_found_in_attention() -> None:
     features, stripe = regions(8, 0.2)
-    labels = Agglomerative(PUBLISHED_TAU)(Scene(aggregated=blocks(8), size=(8, 8), features=features))
-    assert same_parts(labels.flatten(), stripe)
     attention = Agglomerative(PUBLISHED_TAU, input="attention")(Scene(aggregated=features.clamp(min=0), size=(8, 8)))
     assert same_parts(attention.flatten(), stripe)
 

@@ -15,10 +15,9 @@ from sklearn.cluster import SpectralClustering
 from torch import Tensor
 
 from diffseg.segmenters import autosc
-from diffseg.segmenters.autosc import ALPHAS, AutoSC, Spectrum, auto_clusters, cluster_qr, relative_gaps
-from diffseg.segmenters.base import Scene
+from diffseg.segmenters.autosc import ALPHAS, Spectrum, auto_clusters, cluster_qr, relative_gaps
 from diffseg.segmenters.graphs import affinity_of
-from tests.helpers.attention import blocks, regions, smooth
+from tests.helpers.attention import regions, smooth
 from tests.helpers.cuts import same_parts
 
 FROM_THE_AUTHORS = [
@@ -194,15 +193,3 @@ def test_no_later_gap_exceeds_its_bound(name: str) -> None:
                 later = gaps[(spectrum.values <= max(floor, spectrum.floor)).sum() :].max()
                 assert later <= spectrum.largest_later_gap(floor) + 1e-9
             spectrum.extend()
-
-
-def test_stripes_are_found_without_being_told_how_many() -> None:
-    features, stripe = regions(8, 0.2)
-    for rule in ("paper", "official"):
-        labels = AutoSC(rule)(Scene(aggregated=blocks(8), size=(8, 8), features=features))  # type: ignore[arg-type]
-        assert same_parts(labels.flatten(), stripe)
-
-
-def test_features_that_do_not_differ_are_one_segment() -> None:
-    labels = AutoSC()(Scene(aggregated=blocks(8), size=(16, 16), features=torch.ones(64, 5)))
-    assert labels.unique().tolist() == [0]

@@ -6,14 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from diffseg.masks import upsample_nearest
+from diffseg.masks import cluster_means, labels_from_proposals, upsample_nearest
+from diffseg.segmenters.agglomerative import PUBLISHED_TAU, Agglomerative
+from diffseg.segmenters.autosc import AutoSC
 from diffseg.segmenters.base import Refinable, Scene
+from diffseg.segmenters.diffcut import DiffCut
 from diffseg.segmenters.diffseg import DiffSeg
 from diffseg.segmenters.graphs import ALPHA, affinity_of, assign_pixels, walk_of
 from diffseg.segmenters.kmeans import KMeans
 from diffseg.segmenters.ncut import NCut
 from diffseg.segmenters.spectral import Spectral
-from tests.helpers.attention import blocks, regions, smooth
+from tests.helpers.attention import blocks, quarters, regions, smooth
 from tests.helpers.cuts import same_parts
 
 
@@ -46,13 +49,40 @@ def test_a_walk_on_features_goes_where_they_are_alike() -> None:
         NCut(0.5, input="features", graph="cosine"),
         Spectral(3, input="features"),
         KMeans(3, input="features"),
+        Agglomerative(PUBLISHED_TAU),
+        AutoSC("paper"),
+        AutoSC("official"),
     ],
     ids=lambda segmenter: type(segmenter).__name__,
 )
-def test_methods_of_the_attention_find_stripes_in_features(segmenter: Refinable) -> None:
+def test_stripes_are_found_in_features(segmenter: Refinable) -> None:
     features, stripe = regions(8, 0.2)
     labels = segmenter(Scene(aggregated=smooth(16, 0), size=(8, 8), features=features))
     assert same_parts(labels.flatten(), stripe)
+
+
+@pytest.mark.parametrize("segmenter", [Agglomerative(PUBLISHED_TAU), AutoSC(), DiffCut(0.5)])
+def test_features_that_do_not_differ_are_one_segment(segmenter: Refinable) -> None:
+    labels = segmenter(Scene(aggregated=blocks(8), size=(16, 16), features=torch.ones(64, 5)))
+    assert labels.unique().tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "segmenter",
+    [
+        *(NCut(0.7), NCut(0.7, upsample="nearest"), NCut(0.7, power=2)),
+        *(Spectral(4), Spectral(4, upsample="nearest")),
+    ],
+)
+def test_quarters_are_found_in_attention(segmenter: NCut | Spectral) -> None:
+    maps, quarter = blocks(8, 0.5), quarters(8)
+    labels = segmenter(Scene(aggregated=maps, size=(20, 20)))
+    if segmenter.upsample == "soft":
+        expected = labels_from_proposals(cluster_means(maps, quarter), 20)
+    else:
+        expected = upsample_nearest(quarter.view(8, 8), 20)
+    assert same_parts(labels.flatten(), expected.flatten())
+    assert (labels.shape, labels.dtype) == ((20, 20), torch.int64)
 
 
 def test_a_threshold_for_attention_does_not_suit_features() -> None:

@@ -11,14 +11,13 @@ import torch.nn.functional as F
 from scipy.linalg import eigh
 from torch import Tensor
 
-from diffseg.masks import Upsample, cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters import graphs, ncut
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.diffcut import DiffCut
 from diffseg.segmenters.graphs import second_eigenvector
 from diffseg.segmenters.ncut import CutTree, NCut, bipartition, cut_values
-from tests.helpers.attention import blocks, smooth
-from tests.helpers.cuts import naive_cut, same_parts
+from tests.helpers.attention import smooth
+from tests.helpers.cuts import naive_cut, planted, same_parts
 
 
 def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
@@ -27,15 +26,6 @@ def recursive_cut(affinity: Tensor, tau: float) -> Tensor:
 
 def auto_threshold(affinity: Tensor) -> float:
     return CutTree(affinity).stable_threshold()
-
-
-def planted(sizes: tuple[int, ...], within: float = 1.0, between: float = 0.02, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Affinity of groups of nodes in random order, with noise, and the group of each node."""
-    generator = torch.Generator().manual_seed(seed)
-    groups = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    groups = groups[torch.randperm(len(groups), generator=generator)]
-    noise = torch.rand(len(groups), len(groups), generator=generator)
-    return torch.where(groups[:, None] == groups, within, between) * (noise + noise.T) / 2, groups
 
 
 def test_cut_values_follow_their_definition() -> None:
@@ -91,17 +81,6 @@ def test_an_eigenvector_of_one_sign_still_cuts_and_a_constant_one_does_not(monke
     monkeypatch.setattr(ncut, "second_eigenvector", lambda affinity: torch.ones(len(affinity)))
     assert bipartition(affinity)[1] == float("inf")
     assert recursive_cut(affinity, 3.0).unique().tolist() == [0]
-
-
-@pytest.mark.parametrize(("upsample", "power"), [("soft", 1), ("nearest", 1), ("soft", 2)])
-def test_ncut_finds_the_quarters(upsample: Upsample, power: int) -> None:
-    maps = blocks(8, 0.5)
-    labels = NCut(0.7, power, upsample)(Scene(aggregated=maps, size=(20, 20)))
-    quarters = (torch.arange(64) // 32) * 2 + torch.arange(64) % 8 // 4
-    means = cluster_means(maps, quarters)
-    expected = labels_from_proposals(means, 20) if upsample == "soft" else upsample_nearest(quarters.view(8, 8), 20)
-    assert same_parts(labels.flatten(), expected.flatten())
-    assert (labels.shape, labels.dtype) == ((20, 20), torch.int64)
 
 
 @pytest.mark.parametrize("power", [1, 3])

@@ -9,9 +9,7 @@ import torch.nn.functional as F
 from scipy.linalg import eigh
 from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.metrics import silhouette_score
-from torch import Tensor
 
-from diffseg.masks import Upsample, cluster_means, labels_from_proposals, upsample_nearest
 from diffseg.segmenters import spectral
 from diffseg.segmenters.base import Scene
 from diffseg.segmenters.spectral import (
@@ -23,18 +21,7 @@ from diffseg.segmenters.spectral import (
     smallest_eigenpairs,
 )
 from tests.helpers.attention import blocks, quarters, regions, smooth
-from tests.helpers.cuts import same_parts
-
-
-@pytest.mark.parametrize("upsample", ["soft", "nearest"])
-def test_spectral_finds_the_quarters(upsample: Upsample) -> None:
-    maps = blocks(8, 1.0)
-    labels = Spectral(4, upsample=upsample)(Scene(aggregated=maps, size=(20, 20)))
-    if upsample == "nearest":
-        expected = upsample_nearest(quarters(8).view(8, 8), 20)
-    else:
-        expected = labels_from_proposals(cluster_means(maps, quarters(8)), 20)
-    assert same_parts(labels.flatten(), expected.flatten())
+from tests.helpers.cuts import planted, same_parts
 
 
 def test_spectral_is_sklearn_on_the_symmetrised_attention() -> None:
@@ -43,13 +30,6 @@ def test_spectral_is_sklearn_on_the_symmetrised_attention() -> None:
     expected = SpectralClustering(5, affinity="precomputed", random_state=3).fit_predict(affinity)
     labels = Spectral(5, seed=3, upsample="nearest")(Scene(aggregated=maps, size=(12, 12)))
     np.testing.assert_array_equal(labels.flatten().numpy(), expected)
-
-
-def groups(sizes: tuple[int, ...], seed: int = 0, between: float = 0.05) -> tuple[Tensor, Tensor]:
-    """A graph with planted groups, and the group of each node."""
-    number = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    noise = torch.rand(len(number), len(number), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.where(number[:, None] == number, 1.0, between) * (noise + noise.T) / 2, number
 
 
 def test_the_elbow_is_the_gap_farthest_from_the_line() -> None:
@@ -77,8 +57,8 @@ def test_clasp_takes_the_best_silhouette_near_the_elbow() -> None:
 
 @pytest.mark.parametrize("sizes", [(20, 30), (20, 25, 30), (15, 20, 25, 21)])
 def test_kappa_counts_planted_groups(sizes: tuple[int, ...]) -> None:
-    graph, number = groups(sizes)
-    pairs = smallest_eigenpairs(graph.numpy())
+    graph, number = planted(sizes, between=0.05)
+    pairs = smallest_eigenpairs(graph.double().numpy())
     assert same_parts(clusters_by_kappa(pairs, 0.6, 0), number)
     assert clusters_by_kappa(pairs, 1e-9, 0).unique().tolist() == [0]
 

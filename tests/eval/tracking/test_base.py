@@ -138,21 +138,21 @@ def logged(
     return server.run.rows
 
 
-def test_a_resumed_run_sends_only_new_steps() -> None:
-    rows = logged(2, [("a", 1), ("b", 1)], [("c", 2), ("d", 3)])
-    assert [(step, row["image/id"]) for step, row in rows] == [(2, "c"), (3, "d")]
-    assert rows[-1][1]["running/official/acc"] == pytest.approx(100 * 7 / 40)
+@pytest.mark.parametrize(
+    ("on_the_server", "before", "new", "sent"),
+    [
+        (2, "ab", "cd", [(2, "c"), (3, "d")]),  # a resumed run sends only new steps
+        (1, "ab", "c", [(1, "b"), (2, "c")]),  # a process without tracking had recorded b
+        (3, "ab", "c", [(3, "c")]),  # a picture that failed and was tried again had two steps, and has one record now
+    ],
+)
+def test_each_record_is_sent_once(on_the_server: int, before: str, new: str, sent: list[tuple[int, str]]) -> None:
+    counts = {"a": 1, "b": 1, "c": 2, "d": 3}
+    rows = logged(on_the_server, [(id, counts[id]) for id in before], [(id, counts[id]) for id in new])
+    assert [(step, row["image/id"]) for step, row in rows] == sent
+    known = before + new
+    assert rows[-1][1]["running/official/acc"] == pytest.approx(10 * sum(counts[id] for id in known) / len(known))
     assert rows[-1][1]["image/seconds"] == 1.5
-
-
-def test_records_of_a_process_without_tracking_are_sent_later() -> None:
-    rows = logged(1, [("a", 1), ("b", 1)], [("c", 2)])
-    assert [(step, row["image/id"]) for step, row in rows] == [(1, "b"), (2, "c")]
-
-
-def test_a_new_record_is_sent_even_if_the_server_has_more_steps() -> None:
-    """A picture that failed and was tried again had two steps, and has one record now."""
-    assert [(step, row["image/id"]) for step, row in logged(3, [("a", 1), ("b", 1)], [("c", 2)])] == [(3, "c")]
 
 
 def test_the_newest_record_of_an_image_counts() -> None:

@@ -11,15 +11,9 @@ import torch
 from PIL import Image
 
 from diffseg.backbones.unet_attention import UNetAttention
-from experiments.bench.tiny_sd import build_tiny_sd
 from experiments.check.__main__ import main
 from tests.helpers import damage
 from tests.helpers.runs import command, evaluate
-
-
-@pytest.fixture(scope="module")
-def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

@@ -150,8 +150,3 @@ def test_the_basic_launcher_takes_a_key_that_only_some_points_have(sweep: Sweep)
     run = sweep(*COLOURS[:2], "dataset.limit=1", *points, "hydra/launcher=basic")
     assert run.status == 0, run.err
     assert run.table().set_index("row")["compactness"].dropna().to_dict() == {"slic": 5}
-
-
-def test_a_glob_stands_for_the_parts_with_such_names(sweep: Sweep) -> None:
-    run = sweep("backbone=none", "backbone.size=32", "dataset.limit=1", "segmenter=glob([slic,kmeans_rgb*])")
-    assert set(lines_of(run, "segmenter")) == {("slic",), ("kmeans_rgbxy",)}

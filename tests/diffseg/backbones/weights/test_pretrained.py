@@ -18,18 +18,13 @@ from diffseg.backbones import BrokenWeights, MissingWeights, WeightsError
 from diffseg.backbones.stable_diffusion import StableDiffusion
 from diffseg.backbones.weights.pretrained import guarded
 from diffseg.labelling.captioning import Captioner
-from experiments.bench.tiny_sd import build_tiny_sd, pictures
+from experiments.bench.tiny_sd import pictures
 from tests.helpers import damage
 from tests.helpers.tiny_blip import build_tiny_blip
 from tests.helpers.tiny_vits import TINY_SPEC, TINY_VITS, build_tiny_vit, tiny_spec
 
 SIZE = 64
 PARTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
-
-
-@pytest.fixture(scope="module")
-def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_sd(tmp_path_factory.mktemp("sd14"))
 
 
 def load_sd(folder: Path) -> Any:
