@@ -109,7 +109,8 @@ def test_label_maps_of_a_run_become_a_coco_file(maps: Path, tmp_path: Path) -> N
         with Image.open(path) as labels:
             numbers, pixels = np.unique(np.array(labels), return_counts=True)
         annotations = read.loadAnns(read.getAnnIds(image["id"]))
-        assert {segment["segment"]: segment["area"] for segment in annotations} == dict(zip(numbers, pixels, strict=True))
+        areas = {segment["segment"]: segment["area"] for segment in annotations}
+        assert areas == dict(zip(numbers, pixels, strict=True))
 
 
 def test_ten_pictures_that_fail_alike_end_the_command(tmp_path: Path) -> None:
