@@ -63,7 +63,10 @@ class Shard:
         """Waits until all processes have called this."""
         if self.store:
             with _ends_with_the_others():
-                self.store.barrier(f"wait {next(self.meetings)}", self.count)
+                meeting = f"wait {next(self.meetings)}"
+                if self.store.add(meeting, 1) == self.count:
+                    self.store.set(f"{meeting} over", "")
+                self.store.wait([f"{meeting} over"])
 
     def broadcast(self, number: int) -> int:
         """Returns the number that the leading process passes; waits for it. All processes must call this."""

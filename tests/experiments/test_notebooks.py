@@ -88,11 +88,9 @@ def execute(name: str) -> list[Any]:
 @pytest.mark.long
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 @pytest.mark.usefixtures("dinov2")
-def test_a_notebook_runs_on_real_results(
-    name: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_runs_on_real_results(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides, figures = CASES[name]
-    monkeypatch.setenv("RESULTS", str(tables(folder, overrides, capsys)))
+    monkeypatch.setenv("RESULTS", str(tables(folder, overrides)))
     outputs = execute(name)
     assert sum("image/png" in output.get("data", {}) for output in outputs) == figures
     assert any("text/html" in output.get("data", {}) for output in outputs)
@@ -101,8 +99,6 @@ def test_a_notebook_runs_on_real_results(
 
 @pytest.mark.long
 @pytest.mark.usefixtures("dinov2")
-def test_a_notebook_runs_on_a_single_row(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RESULTS", str(tables(folder, (*SMALL, *FEW), capsys)))
+def test_a_notebook_runs_on_a_single_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESULTS", str(tables(folder, (*SMALL, *FEW))))
     assert sum("image/png" in output.get("data", {}) for output in execute("ablation_tau")) == 3
