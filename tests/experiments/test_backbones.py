@@ -63,6 +63,8 @@ PATCHES = {"dino": 8, "dinov2": 14, "dinov3": 16}  # side of a patch
 def test_every_yaml_builds_and_the_error_names_the_download(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if name.startswith("dinov3") and "dinov3" not in TINY_VITS:
+        pytest.skip("this version of transformers has no dinov3")
     monkeypatch.setenv("DIFFSEG_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     (row,) = rows_of(f"backbone={name}")

@@ -78,9 +78,10 @@ def pretrained(kind: Any, files: ModelFiles, dtype: torch.dtype, optional: tuple
         files.config,
     )
     file = files.weights[0]
-    for name, given, needed in sorted(info["mismatched_keys"]):
-        fault = f"does not fit its config.json: {name} has shape {tuple(given)}, not {tuple(needed)}"
-        raise BrokenWeights(file, fault, ONE_REPOSITORY)
+    for key in sorted(info["mismatched_keys"]):
+        name, *shapes = (key,) if isinstance(key, str) else key  # transformers 4.51 gives the names alone
+        shape = "shape {}, not {}".format(*map(tuple, shapes)) if shapes else "another shape"
+        raise BrokenWeights(file, f"does not fit its config.json: {name} has {shape}", ONE_REPOSITORY)
     missing = [name for name in info["missing_keys"] if not name.startswith(optional)]
     return _checked(module, file, missing, info["unexpected_keys"])
 
