@@ -62,7 +62,8 @@ class RunningScores:
             picture; ``running/PROTOCOL/...`` of all pictures so far; the numbers of ``images`` evaluated and
             ``failed``. Scores in percent.
         """
-        row, values = self._row, {"image/id": record.picture}  # type: tuple[Row, dict[str, Any]]
+        row = self._row
+        values: dict[str, Any] = {"image/id": record.picture}
         counts: ByProtocol = {}
         if record.ok:
             if "classes" in record.stored_tables:
