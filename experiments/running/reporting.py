@@ -131,10 +131,10 @@ def _numbered_by_picture(row: Row) -> list[str]:
     distinct = len(set().union(*numbers))
     if FEW_NUMBERS * max(counts) < distinct < sum(counts):
         return []
-    once, each = (accuracy(row.counts(name).total) for name in ("dataset", "present"))
-    if once >= LARGE_LOSS * each:
+    once, by_picture = (accuracy(row.counts(name).total) for name in ("dataset", "present"))
+    if once >= LARGE_LOSS * by_picture:
         return []
     return [
         f"{row.name}: its numbers of segments look as if they had another meaning in each picture (ACC {once:.1%} "
-        f"matched once, {each:.1%} matched in each picture): if so, use protocol=both"
+        f"matched once, {by_picture:.1%} matched in each picture): if so, use protocol=both"
     ]
